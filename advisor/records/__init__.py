@@ -1,0 +1,88 @@
+"""Every value that flows from one stage to the next: frozen, printable, comparable, and plain enough to be written down.
+
+`data` (what was found in the folder), `plan` (what a backbone is and what a strategy asks for), `trials` (what was tried
+and what came of it), `result` (what a person is told). A recipe has a file of its own (`advisor/recipe.py`), since its
+fields are also its file format. Standard library only; no record knows how it is computed.
+"""
+
+from advisor.records.data import DataSplit, Dataset, DuplicateGroup, Item, Profile, Quantiles, Unreadable
+from advisor.records.plan import (
+    Augmentation,
+    Batches,
+    Compute,
+    Context,
+    Head,
+    OptimizerSpec,
+    Phase,
+    Preprocess,
+    ScheduleSpec,
+    Stage,
+    StageSize,
+    Term,
+    TrainPlan,
+    Weights,
+)
+from advisor.records.result import (
+    Baseline,
+    Best,
+    BudgetUse,
+    Calibration,
+    ClassScore,
+    DatasetSummary,
+    Environment,
+    Gain,
+    LeftOut,
+    Mistake,
+    Result,
+    TestScore,
+    Tie,
+    TrialCounts,
+    ValidationScore,
+)
+from advisor.records.trials import Candidate, Curve, Evidence, FoldScore, Regime, Trial, Verdict
+
+__all__ = [
+    "Augmentation",
+    "Baseline",
+    "Batches",
+    "Best",
+    "BudgetUse",
+    "Calibration",
+    "Candidate",
+    "Compute",
+    "ClassScore",
+    "Context",
+    "Curve",
+    "DataSplit",
+    "Dataset",
+    "DatasetSummary",
+    "DuplicateGroup",
+    "Environment",
+    "Evidence",
+    "FoldScore",
+    "Gain",
+    "Head",
+    "Item",
+    "LeftOut",
+    "Mistake",
+    "OptimizerSpec",
+    "Phase",
+    "Preprocess",
+    "Profile",
+    "Quantiles",
+    "Regime",
+    "Result",
+    "ScheduleSpec",
+    "Stage",
+    "StageSize",
+    "Term",
+    "TestScore",
+    "Tie",
+    "TrainPlan",
+    "Trial",
+    "TrialCounts",
+    "Unreadable",
+    "ValidationScore",
+    "Verdict",
+    "Weights",
+]

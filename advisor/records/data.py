@@ -1,0 +1,123 @@
+"""What was found in the folder: items, the splits that they were given, and the profile that was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One readable image file of a data set.
+
+    `path` is relative to the data set's root, with forward slashes (bytes that are no UTF-8 as surrogate escapes).
+    `given` is the split that the layout stated ("train", "val", "test", or "" where it stated none); `split` is ours:
+    "pool" (training and validation are drawn from it) or "test" (locked).
+    """
+
+    path: str
+    label: int
+    given: str
+    split: str
+    sha256: str
+    width: int
+    height: int
+    mode: str
+    bytes: int
+    group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unreadable:
+    """A file that looked like an image and could not be read: set aside, counted and listed."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSplit:
+    """How the locked test came about: `rule` is "given", "cut" or "none"; `fraction` is what was cut (0 if given)."""
+
+    rule: str
+    fraction: float
+    pool: int
+    test: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset:
+    """Files, labels and splits. `classes` are sorted by name; `Item.label` is an index into them.
+
+    `layout` is "folders", "splits" or "manifest"; `skipped` counts hidden and foreign files that were left out.
+    """
+
+    root: str
+    layout: str
+    classes: tuple[str, ...]
+    items: tuple[Item, ...]
+    unreadable: tuple[Unreadable, ...]
+    skipped: int
+    split: DataSplit
+    fingerprint: str
+    has_groups: bool = False
+
+    @property
+    def pool(self) -> tuple[Item, ...]:
+        """The items from which training and validation are drawn."""
+        return tuple(i for i in self.items if i.split == "pool")
+
+    @property
+    def test(self) -> tuple[Item, ...]:
+        """The locked items: no decision sees them."""
+        return tuple(i for i in self.items if i.split == "test")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quantiles:
+    """Minimum, 5 %, median, 95 % and maximum of something measured per image."""
+
+    low: float
+    q05: float
+    median: float
+    q95: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DuplicateGroup:
+    """Images that are the same: `kind` is "exact" (equal bytes) or "near" (equal but for encoding, size or a few pixels).
+
+    `across` holds where they span the pool and the test (a leak); `labels_differ` where their labels contradict.
+    """
+
+    kind: str
+    paths: tuple[str, ...]
+    across: bool
+    labels_differ: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Profile:
+    """What was measured of a data set, before any network saw it. Counts are of readable images."""
+
+    images: int
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]  # split ("pool", "test") -> class name -> images
+    imbalance: float  # largest class / smallest class of the pool
+    width: Quantiles
+    height: Quantiles
+    aspect: Quantiles  # width / height
+    crop_loss: float  # mean share of an image's area that a centre crop to a square cuts away, 0..1
+    modes: dict[str, int]  # Pillow's mode -> images
+    unreadable: tuple[Unreadable, ...]
+    duplicates: tuple[DuplicateGroup, ...]
+    near_checked: bool  # whether near-duplicates were looked for (inspect --deep, advise)
+    fingerprint: str
+    split: DataSplit
+    training_images: int  # readable, outside a given test split, before our own cut: what the prior counts (DESIGN 4.3)
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def per_class(self) -> float:
+        """Images per class, before our own cut."""
+        return self.training_images / max(1, len(self.classes))

@@ -1,0 +1,208 @@
+"""What a backbone is made of and what a strategy asks the core to do: plain data, so that a plan can be written down.
+
+These are re-exported by `advisor.hooks`, the page that a plugin author reads. Rates are peak learning rates; a schedule
+scales them by a factor in 0..1. Steps are optimizer steps, counted from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+_NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """How pixels reach the network: the short side to `resize`, a centre crop of `size`, /255, then (x - mean) / std."""
+
+    size: int
+    resize: int
+    interpolation: str = "bilinear"  # "nearest", "bilinear" or "bicubic", always antialiased
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A run of layers, from stem to head. A prefix p covers a name equal to p or starting with "p.", buffers as well."""
+
+    name: str
+    prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A file of pretrained tensors: downloadable from `url`, or built in at `path` inside an installed package."""
+
+    file: str = ""
+    url: str = ""
+    sha256_prefix: str = ""
+    bytes: int = 0
+    licence: str = "unknown"
+    path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSize:
+    """What a strategy may know of a stage: its name, trainable parameters, and whether it holds norm layers."""
+
+    name: str
+    parameters: int
+    has_norm: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a strategy may look at when it applies, spans its space, guesses and plans. No torch in it.
+
+    `probe` holds what frozen features reached ("accuracy", "log_loss", "ridge", "inverse_regularisation" …; empty
+    before the first probe). `steps_per_epoch` is for `batch` images a step.
+    """
+
+    images: int
+    classes: int
+    class_counts: tuple[int, ...]
+    stages: tuple[StageSize, ...]
+    has_norm: bool
+    dim: int
+    device: str = "cpu"
+    has_target: bool = False
+    probe: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    batch: int = 32
+    size_px: int = 224
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in one pass over the training images (the last, short batch counts)."""
+        return max(1, -(-self.images // self.batch))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """From step `start` on: the stages named in `rates` train at these peak rates, all others stand still.
+
+    A frozen stage runs wholly in eval mode. `only` narrows what trains inside the named stages: "all", "norm" (affine
+    parameters of norm layers), "bias" (every bias). `warmup` is the number of steps over which groups that were frozen
+    before rise linearly to their rate.
+    """
+
+    start: int = 0
+    rates: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    head_rate: float = 0.0
+    only: str = "all"
+    warmup: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What maps pooled features to classes.
+
+    `kind`: "ridge", "logistic", "prototypes", "cosine_prototypes", "knn" (all closed-form or convex, on cached
+    features) or "linear" (trained by the loop, where there are phases). `layers` is "last", "all" (every stage's pooled
+    features side by side) or the name of one stage. `start` is how a trained head begins: "probe" (the fitted logistic
+    head of the same features), "zeros" or "random". `numbers` are the head's own hyper-parameters (ridge: `strength`;
+    logistic: `c`; knn: `k`, `temperature`).
+    """
+
+    kind: str = "linear"
+    layers: str = "last"
+    start: str = "probe"
+    numbers: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """An importable function "module:function" and the numbers that it is called with."""
+
+    function: str
+    numbers: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec:
+    """`name`: "sgd" (Nesterov when momentum > 0), "adam" or "adamw". Biases and norm parameters are never decayed."""
+
+    name: str = "adamw"
+    momentum: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0  # largest norm of the whole gradient, 0 for none
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec:
+    """`name`: "constant", "cosine", "onecycle", "step" (x `gamma` every `every` share of the run) or "flat_decay".
+
+    `warmup` and `every` are shares of all steps, 0..1; `floor` is the last factor.
+    """
+
+    name: str = "cosine"
+    warmup: float = 0.1
+    gamma: float = 0.1
+    every: float = 0.34
+    floor: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What a training image goes through. `level`: "none", "flip", "light" (random resized crop and flip) or "trivial"
+    (TrivialAugment on top of light). `scale` is the smallest share of the area that a random crop keeps. `mixup` and
+    `cutmix` are the Beta parameters, 0 for none."""
+
+    level: str = "light"
+    scale: float = 0.35
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """Where training items come from. `name`: "labelled", "target" (labelled and unlabelled side by side) or "episodic"
+    (`ways` classes, `shots` support and `queries` query images each, drawn from the seed)."""
+
+    name: str = "labelled"
+    ways: int = 0
+    shots: int = 0
+    queries: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainPlan:
+    """Everything that the one training loop needs to know. No phases: the head is fitted on frozen features and done.
+
+    `steps` is the whole length. `norm`: what BatchNorm does inside trained stages, "trained" (batch statistics) or
+    "frozen" (running statistics, eval mode). `ema` is the decay of an exponential moving average of the weights, 0 for
+    none. `finish` is applied to (start, tuned) weights at the end.
+    """
+
+    phases: tuple[Phase, ...] = ()
+    head: Head = field(default_factory=Head)
+    terms: tuple[Term, ...] = ()
+    streams: tuple[Batches, ...] = (Batches(),)
+    finish: Term | None = None
+    steps: int = 0
+    batch: int = 32
+    optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
+    schedule: ScheduleSpec = field(default_factory=ScheduleSpec)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    label_smoothing: float = 0.0
+    norm: str = "frozen"
+    ema: float = 0.0
+    fit: str = "crop"  # how an image becomes square: "crop", "squash" or "pad"
+    class_weights: str = "none"  # "none", "balanced", or "logit_adjust" (Menon et al. 2020, arXiv:2007.07314)
+    from_scratch: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """How the arithmetic is done; part of every feature key and of the recipe, since results depend on it.
+
+    `device` "cpu", "cuda:0" …; `precision` "float32" or "bfloat16" (autocast); `layout` "channels_last" or "contiguous".
+    """
+
+    device: str = "cpu"
+    precision: str = "float32"
+    layout: str = "channels_last"
+    threads: int = 1

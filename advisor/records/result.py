@@ -1,0 +1,177 @@
+"""What a person is told: the fields of `result.json` (schema 1). Fractions and seconds; fields are only ever added."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from advisor.records.trials import Regime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where it ran: library versions, CPU or GPU model, threads, precision, layout."""
+
+    versions: dict[str, str]
+    device: str
+    model: str  # CPU or GPU model
+    threads: int
+    precision: str
+    layout: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSummary:
+    """The data set in a few numbers."""
+
+    path: str
+    fingerprint: str
+    images: int
+    classes: tuple[str, ...]
+    splits: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The winner."""
+
+    backbone: str
+    strategy: str
+    parameters: dict[str, Any]
+    trial: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationScore:
+    """The winner's score on images that chose it: optimistic. `std` is over folds x seeds, None where there is one."""
+
+    accuracy: float
+    log_loss: float
+    std: float | None
+    n: int
+    folds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScore:
+    """One class on the locked test; precision is None where nothing was predicted as it."""
+
+    recall: float | None
+    precision: float | None
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestScore:
+    """The score on the locked test, which no decision saw. `confusion[i][j]`: images of class i taken for class j."""
+
+    accuracy: float
+    ci95: tuple[float, float]
+    n: int
+    balanced_accuracy: float
+    log_loss: float
+    per_class: dict[str, ClassScore]
+    confusion: tuple[tuple[int, ...], ...] = ()
+
+    __test__ = False  # pytest must not collect it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """The untuned default (trial 0), with the same fields as the winner."""
+
+    best: Best
+    validation: ValidationScore
+    test: TestScore | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """Winner minus default on the same test images, with a paired 95 % interval."""
+
+    over_baseline: float
+    ci95: tuple[float, float]
+    within_noise: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tie:
+    """A trial that the validation data cannot tell from the winner."""
+
+    trial: int
+    backbone: str
+    strategy: str
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Expected calibration error on the locked test (15 equal-width bins), and the temperature fitted out of fold."""
+
+    ece: float | None
+    temperature: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetUse:
+    """Seconds asked for and used; `asked_s` is None where only a number of trials was asked for."""
+
+    asked_s: float | None
+    used_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialCounts:
+    """How many trials ended how."""
+
+    complete: int
+    pruned: int
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A backbone that did not compete, why, and the command that would let it."""
+
+    backbone: str
+    reason: str
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A test image that was misjudged, for the report: confidence in 0..1."""
+
+    path: str
+    label: str
+    predicted: str
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The whole answer: `result.json`."""
+
+    schema: int
+    status: str  # "provisional" or "final"
+    dataset: DatasetSummary
+    regime: Regime
+    best: Best
+    validation: ValidationScore
+    test: TestScore | None
+    test_reason: str | None
+    baseline: Baseline | None
+    gain: Gain | None
+    ties: tuple[Tie, ...]
+    optimism: float | None
+    calibration: Calibration
+    budget: BudgetUse
+    trials: TrialCounts
+    left_out: tuple[LeftOut, ...]
+    ensemble: dict[str, Any] | None
+    target: dict[str, Any] | None
+    forgetting: dict[str, Any] | None
+    warnings: tuple[str, ...]
+    files: dict[str, str | None]
+    environment: Environment
+    mistakes: tuple[Mistake, ...] = field(default=())
