@@ -1,0 +1,34 @@
+"""What every test gets: a cache of its own, and the shared data where there are any."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("TL_ADVISE_SHARED", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    monkeypatch.setenv("TL_ADVISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Where real data sets and weights lie; tests that need them skip where they are absent."""
+    if not (SHARED / "unpack.py").exists():
+        pytest.skip(f"no shared data at {SHARED} (set TL_ADVISE_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def hymenoptera(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """398 photos of ants and bees, in train/ and val/."""
+    to = Path(os.environ.get("TL_ADVISE_DATA", tmp_path_factory.mktemp("data")))
+    subprocess.run([sys.executable, shared / "unpack.py", "hymenoptera", "--to", to], check=True, stdout=subprocess.DEVNULL)
+    return to / "hymenoptera"
