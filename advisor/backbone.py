@@ -1,0 +1,212 @@
+"""A backbone at work: building it, loading tensors into it, running it stage by stage, and what belongs to which stage.
+
+In: an `advisor.hooks.Backbone` and pretrained tensors (or none). Out: modules, activations, lists by stage. A stage's
+prefix p covers a name equal to p or starting with "p." and nothing else, so `layer_1` never takes `layer_11` along.
+Does NOT cover: where tensors come from (`weights`), heads, training. Shapes: N images, C, H, W, D features.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import torch
+from torch import nn
+
+from advisor.errors import PluginError, WeightsError
+from advisor.hooks import Backbone, Stage, StageSize
+
+# LayerNorm covers its subclasses, such as torchvision's LayerNorm2d. RMSNorm has been part of torch since 2.4.
+_NORMS: tuple[type[nn.Module], ...] = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.modules.instancenorm._InstanceNorm,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    nn.LocalResponseNorm,
+)
+
+
+def build(backbone: Backbone, tensors: dict[str, torch.Tensor] | None = None, *, seed: int = 0) -> nn.Module:
+    """Build the network, in float32 and eval mode, with `tensors` loaded, or with random weights drawn from `seed`.
+
+    Leaves torch's global generators as they were. With tensors, every parameter and saved buffer must be filled by
+    `load_state`: a part that stays random is an error, never a surprise.
+    Raises WeightsError where the tensors do not fit, PluginError where `build` itself fails.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        try:
+            module = backbone.build()
+        except Exception as error:
+            raise PluginError(f"backbone {backbone.name}: build() failed: {_one_line(error)}.") from error
+    if not isinstance(module, nn.Module):
+        raise PluginError(
+            f"backbone {backbone.name}: build() gave a {type(module).__name__}, expected a torch.nn.Module."
+        )
+    if tensors is not None:
+        _fill(backbone, module, tensors)
+    return module.float().eval()
+
+
+def _fill(backbone: Backbone, module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    with torch.no_grad():
+        for value in module.state_dict().values():
+            if value.is_floating_point():
+                value.fill_(float("nan"))  # whatever load_state leaves out stays visible
+    try:
+        backbone.load_state(module, tensors)
+    except Exception as error:
+        raise WeightsError(
+            f"backbone {backbone.name}: the weights do not fit the network: {_one_line(error)}.",
+            hint="Fetch the file again, or check which file lies in its place.",
+        ) from error
+    empty = [n for n, v in module.state_dict().items() if v.is_floating_point() and bool(v.isnan().any())]
+    if empty:
+        more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
+        raise WeightsError(
+            f"backbone {backbone.name}: the weights leave {empty[0]}{more} without a value.",
+            hint="The file does not belong to this network, or load_state skips a part of it.",
+        )
+
+
+def build_source_head(backbone: Backbone, tensors: dict[str, torch.Tensor]) -> nn.Module:
+    """Build the source classifier, from the last stage's output to source-class logits, with its own tensors loaded.
+
+    The head's parameter names are names in the weights file: exactly those that `load_state` drops are read.
+    Raises WeightsError where the backbone has no source head, or the file lacks it or holds only zeros in its place.
+    """
+    if backbone.build_source_head is None:
+        raise WeightsError(f"backbone {backbone.name} offers no source classifier, so forgetting has no accuracy here.")
+    head = backbone.build_source_head()
+    wanted = head.state_dict()
+    missing = [name for name in wanted if name not in tensors]
+    if missing:
+        raise WeightsError(
+            f"the weights of {backbone.name} hold no source classifier: {missing[0]} is not in the file."
+        )
+    if all(not bool(tensors[n].any()) for n in wanted if n.endswith("weight")):
+        raise WeightsError(f"the source classifier in the weights of {backbone.name} is empty (all zeros).")
+    try:
+        head.load_state_dict({name: tensors[name] for name in wanted})
+    except RuntimeError as error:
+        raise WeightsError(f"the source classifier of {backbone.name} does not fit: {_one_line(error)}.") from error
+    return head.float().eval()
+
+
+# ---- running -----------------------------------------------------------------------------------------------------
+
+
+def run(backbone: Backbone, module: nn.Module, x: Any, start: int = 0, stop: int | None = None) -> Any:
+    """Run stages `start` .. `stop` - 1 (to the last one by default); x is the images or stage `start` - 1's output."""
+    for index in range(start, len(backbone.stages) if stop is None else stop):
+        x = backbone.run_stage(module, index, x)
+    return x
+
+
+def pooled(backbone: Backbone, module: nn.Module, x: Any) -> list[torch.Tensor]:
+    """Run all stages on images (N, 3, H, W); give each stage's pooled features (N, d_i), the last of them (N, dim)."""
+    features = []
+    for index in range(len(backbone.stages)):
+        x = backbone.run_stage(module, index, x)
+        features.append(backbone.pool(module, index, x))
+    return features
+
+
+def stage_dims(backbone: Backbone, module: nn.Module, size_px: int | None = None) -> tuple[int, ...]:
+    """Measure d_i of every stage by running one black image of `size_px` (the backbone's own size by default)."""
+    size = size_px or backbone.preprocess.size
+    like = next(iter(module.parameters()), torch.zeros(()))
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.inference_mode():
+            image = torch.zeros((1, 3, size, size), device=like.device, dtype=like.dtype)
+            return tuple(int(f.shape[1]) for f in pooled(backbone, module, image))
+    finally:
+        module.train(was_training)
+
+
+# ---- what belongs to which stage ---------------------------------------------------------------------------------
+
+
+def covers(stage: Stage, name: str) -> bool:
+    """Say whether a parameter, buffer or module of this dotted name belongs to the stage."""
+    return any(name == p or name.startswith(f"{p}.") for p in stage.prefixes)
+
+
+def stage_index(backbone: Backbone, name: str) -> int:
+    """Find a stage by its name. Raises PluginError with the nearest name."""
+    names = [s.name for s in backbone.stages]
+    if name in names:
+        return names.index(name)
+    near = difflib.get_close_matches(name, names, n=1)
+    guess = f'Did you mean "{near[0]}"?' if near else f"Its stages are {', '.join(names)}."
+    raise PluginError(f'backbone {backbone.name} has no stage "{name}".', hint=guess)
+
+
+def _stage_of(backbone: Backbone, name: str) -> int:
+    found = [i for i, stage in enumerate(backbone.stages) if covers(stage, name)]
+    if len(found) == 1:
+        return found[0]
+    owners = " and ".join(backbone.stages[i].name for i in found) or "no stage"
+    raise PluginError(
+        f"backbone {backbone.name}: {name} belongs to {owners}, expected exactly one.",
+        hint=f"`tl-advise plugins check {backbone.name}` lists all such names.",
+    )
+
+
+def parameters_by_stage(backbone: Backbone, module: nn.Module) -> list[list[tuple[str, nn.Parameter]]]:
+    """List (full name, parameter) for each stage, from stem to head, in the module's own order.
+
+    Raises PluginError where a parameter belongs to no stage or to two.
+    """
+    stages: list[list[tuple[str, nn.Parameter]]] = [[] for _ in backbone.stages]
+    for name, parameter in module.named_parameters():
+        stages[_stage_of(backbone, name)].append((name, parameter))
+    return stages
+
+
+def modules_by_stage(backbone: Backbone, module: nn.Module) -> list[list[tuple[str, nn.Module]]]:
+    """List (full name, submodule) for each stage, nested ones included; containers that span stages are in none."""
+    return [[(n, m) for n, m in module.named_modules() if n and covers(stage, n)] for stage in backbone.stages]
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Say whether this very module is a normalisation layer (batch, layer, group, instance, RMS)."""
+    return isinstance(module, _NORMS)
+
+
+def has_norm(module: nn.Module) -> bool:
+    """Say whether the module or anything inside it is a normalisation layer."""
+    return any(is_norm(m) for m in module.modules())
+
+
+def build_without_values(backbone: Backbone) -> nn.Module:
+    """Build the network on torch's meta device: names and shapes only, in milliseconds."""
+    try:
+        with torch.device("meta"):
+            return backbone.build()
+    except (RuntimeError, NotImplementedError):
+        # Some networks compute their widths with tensors while they are built, which meta tensors cannot do.
+        return build(backbone)
+
+
+def stage_sizes(backbone: Backbone) -> tuple[StageSize, ...]:
+    """Count parameters and look for norm layers, stage by stage, without allocating the network."""
+    module = build_without_values(backbone)
+    parameters = parameters_by_stage(backbone, module)
+    modules = modules_by_stage(backbone, module)
+    return tuple(
+        StageSize(
+            name=stage.name,
+            parameters=sum(p.numel() for _, p in own),
+            has_norm=any(is_norm(m) for _, m in inside),
+        )
+        for stage, own, inside in zip(backbone.stages, parameters, modules, strict=True)
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return (text if len(text) <= 240 else text[:237] + "...").rstrip(".")
