@@ -15,7 +15,7 @@ _NOTHING: Mapping[str, float] = MappingProxyType({})
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """How pixels reach the network: the short side to `resize`, a centre crop of `size`, /255, then (x - mean) / std."""
+    """How pixels reach the network: short side to `resize`, a centre crop of `size`, /255, then (x - mean) / std."""
 
     size: int
     resize: int
@@ -26,7 +26,7 @@ class Preprocess:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A run of layers, from stem to head. A prefix p covers a name equal to p or starting with "p.", buffers as well."""
+    """A run of layers, from stem to head. A prefix p covers a name equal to p or starting with "p.", buffers too."""
 
     name: str
     prefixes: tuple[str, ...]
@@ -85,7 +85,7 @@ class Phase:
 
     A frozen stage runs wholly in eval mode. `only` narrows what trains inside the named stages: "all", "norm" (affine
     parameters of norm layers), "bias" (every bias). `warmup` is the number of steps over which groups that were frozen
-    before rise linearly to their rate.
+    before rise linearly to their rate. With `restart` the schedule begins anew here (LP-FT: one run, two schedules).
     """
 
     start: int = 0
@@ -93,6 +93,7 @@ class Phase:
     head_rate: float = 0.0
     only: str = "all"
     warmup: int = 0
+    restart: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +175,8 @@ class TrainPlan:
 
     `steps` is the whole length. `norm`: what BatchNorm does inside trained stages, "trained" (batch statistics) or
     "frozen" (running statistics, eval mode). `ema` is the decay of an exponential moving average of the weights, 0 for
-    none. `finish` is applied to (start, tuned) weights at the end.
+    none. `finish` is applied to (start, tuned) weights at the end. `views`, where above 0, is how many different
+    augmented views of an image there are (drawn again in turn), so that a frozen prefix can be computed once for each.
     """
 
     phases: tuple[Phase, ...] = ()
@@ -190,6 +192,7 @@ class TrainPlan:
     label_smoothing: float = 0.0
     norm: str = "frozen"
     ema: float = 0.0
+    views: int = 0
     fit: str = "crop"  # how an image becomes square: "crop", "squash" or "pad"
     class_weights: str = "none"  # "none", "balanced", or "logit_adjust" (Menon et al. 2020, arXiv:2007.07314)
     from_scratch: bool = False
@@ -199,7 +202,7 @@ class TrainPlan:
 class Compute:
     """How the arithmetic is done; part of every feature key and of the recipe, since results depend on it.
 
-    `device` "cpu", "cuda:0" …; `precision` "float32" or "bfloat16" (autocast); `layout` "channels_last" or "contiguous".
+    `device` "cpu", "cuda:0" …; `precision` "float32" or "bfloat16" (autocast); `layout` "channels_last", "contiguous".
     """
 
     device: str = "cpu"
