@@ -170,6 +170,7 @@ class Card:
     parameters: tuple[Parameter, ...] = ()
     paper: str = ""
     measured: str = ""
+    only_when_named: bool = False  # runs only where a person asks for it (--strategy NAME): scratch, adaptation
 
 
 class Space(Protocol):

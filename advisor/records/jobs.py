@@ -1,0 +1,157 @@
+"""What the coordinator asks of a worker process and what it hears back: the only things that cross the pipe.
+
+The worker gets the pool's items when a data set is opened; test items come with `Score` alone, after the candidates
+were frozen (DESIGN 4.4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from advisor.records.data import Item, Unreadable
+from advisor.records.plan import Preprocess, StageSize
+from advisor.records.result import Environment, Mistake, TestScore
+from advisor.records.trials import Candidate, Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    """Open a data set for training: pool items only. `folds` is the number of validation folds."""
+
+    root: str
+    classes: tuple[str, ...]
+    items: tuple[Item, ...]
+    folds: int
+    seed: int
+    device: str
+    run_dir: str
+    weights_dir: str | None = None
+    offline: bool = False
+    workers: int = 1
+    plugins_blocked: tuple[str, ...] = ()
+    has_groups: bool = False
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """The data set is open; `environment` is where trials will run."""
+
+    environment: Environment
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Describe:
+    """Ask for the shape of a backbone."""
+
+    backbone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """The shape of a backbone, from its modules on no device: cheap, exact."""
+
+    backbone: str
+    stages: tuple[StageSize, ...]
+    dim: int
+    has_norm: bool
+    preprocess: Preprocess
+    weights_sha256: str = ""
+    warning: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Fit several heads on one backbone's frozen features, out of fold, in one pass over the images."""
+
+    backbone: str
+    candidates: tuple[Candidate, ...]
+    first_number: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """The probes' trials; `images_per_s` is the speed of the pass, 0 where the features were cached."""
+
+    trials: tuple[Trial, ...]
+    images_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTrial:
+    """Train and score a candidate on these folds. `limit_s`: seconds it may take, None for no limit.
+
+    `stop_above` maps a rung (share of the steps, in percent) to the validation log-loss above which the trial stops.
+    """
+
+    number: int
+    candidate: Candidate
+    folds: tuple[int, ...]
+    repeat: int
+    seed: int
+    started_s: float
+    limit_s: float | None = None
+    stop_above: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refit:
+    """Train a candidate on the whole pool and write the model to the folder `to`, with these numbers fitted before."""
+
+    candidate: Candidate
+    seed: int
+    to: str
+    temperature: float
+    fitted: dict[str, float] = field(default_factory=dict)
+    status: str = "final"
+    fold: int | None = None  # train on this fold's training part only (a provisional model), None for the whole pool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refitted:
+    """A model is on disk. `plan` is the plan that was carried out, written out."""
+
+    weights_sha256: str
+    steps: int
+    epochs: float
+    seconds: float
+    pretrained_sha256: str
+    plan: dict[str, object]
+    input: dict[str, object]
+    warning: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Open the locked test: score the models in these folders on these items, in float32."""
+
+    folders: tuple[str, ...]
+    items: tuple[Item, ...]
+    predictions: str  # where the logits of all models go (npz)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One score a model, in the order of the folders; mistakes of the first; calibration errors."""
+
+    scores: tuple[TestScore, ...]
+    ece: tuple[float, ...]
+    mistakes: tuple[Mistake, ...]
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a job is: `done` of `total` `what`s; loss and accuracy where they are known."""
+
+    what: str
+    done: int
+    total: int
+    loss: float | None = None
+    accuracy: float | None = None
+
+
+Job = Open | Describe | Probe | RunTrial | Refit | Score
+Answer = Opened | Description | Probed | Trial | Refitted | Scored

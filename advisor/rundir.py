@@ -1,0 +1,169 @@
+"""The run directory: what lies where, written atomically, held by one coordinator at a time.
+
+In: records; out: files of DESIGN 3.5. At any instant every file is whole: each is written beside its place, flushed to
+the disk and renamed. Not covered: what the files mean (recipe.py, report.py), the study's database (study.py).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from advisor.errors import InputError, OutputError
+
+T = TypeVar("T")
+KEPT = ("recipe.yaml", "model.safetensors", "model.json", "result.json", "report.html", "README.md")
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Replace `path` by `data` so that a reader sees the old or the new whole file.
+
+    Raises OutputError where the disk is full or the place cannot be written.
+    """
+    payload = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror}).", hint="Free some space or choose another --out.") from error
+
+
+def default_place(data: Path, now: datetime.datetime, base: Path | None = None) -> Path:
+    """Name a new run directory: ./tl-advise-runs/<name>-<time>, numbered where that is taken."""
+    name = re.sub(r"[^\w.-]+", "-", data.resolve().name.removesuffix(data.suffix if data.is_file() else "")) or "data"
+    stem = (base or Path.cwd()) / "tl-advise-runs" / f"{name}-{now:%Y%m%d-%H%M%S}"
+    place, number = stem, 1
+    while place.exists():
+        number += 1
+        place = stem.with_name(f"{stem.name}-{number}")
+    return place
+
+
+class RunDir:
+    """One run's directory. Make a new one with `create`, go on in an old one with `open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.trials = path / "trials"
+        self.study = path / "study.db"
+        self.candidates = path / "candidates.json"
+        self.recipe = path / "recipe.yaml"
+        self.result = path / "result.json"
+        self.splits = path / "splits.csv"
+        self.log_path = path / "log.jsonl"
+
+    @classmethod
+    def create(cls, path: Path, *, data: Path) -> RunDir:
+        """Make the directory. Raises OutputError where it is not empty, lies inside the data, or cannot be written."""
+        resolved, inside = path.resolve(), data.resolve()
+        if data.is_dir() and (resolved == inside or inside in resolved.parents):
+            raise OutputError(f"{path}: lies inside the data set.", hint="Choose an --out outside of it, or start from another folder.")
+        try:
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise OutputError(f"{path}: exists and is not empty.", hint=f"Choose another --out, or go on with `tl-advise resume {path}`.")
+            (path / "trials").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path) as file:
+                file.write(b"x")
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written ({error.strerror}).", hint="Choose another --out.") from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunDir:
+        """Open an existing run. Raises InputError where there is none."""
+        if not (path / "run.json").is_file():
+            raise InputError(f"{path}: no run of tl-advise lies here (no run.json).", hint="Give the folder that `tl-advise` printed.")
+        (path / "trials").mkdir(exist_ok=True)
+        return cls(path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run; the lock goes with the process. Raises InputError where another process holds it."""
+        import filelock
+
+        lock = filelock.FileLock(str(self.path / "lock"))
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise InputError(f"{self.path}: another process works on this run.", hint="Wait for it, or stop it first.") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def write(self, name: str, record: Any) -> None:
+        """Write a record as indented JSON."""
+        write_atomically(self.path / name, to_json(record))
+
+    def read(self, name: str, kind: type[T]) -> T | None:
+        """Read a record back; None where it is not there yet."""
+        import msgspec
+
+        path = self.path / name
+        if not path.is_file():
+            return None
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+        except msgspec.MsgspecError as error:
+            raise InputError(f"{path}: cannot be read ({error}).", hint="The file was changed by hand? Start a new run.") from error
+
+    def log(self, event: str, *, at_s: float, **facts: Any) -> None:
+        """Append one line to log.jsonl; `at_s` is the time used so far, from which a resume goes on counting."""
+        line = json.dumps({"event": event, "at_s": round(at_s, 3), **facts}, default=str)
+        with open(self.log_path, "a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(line + "\n")
+
+    def used_s(self) -> float:
+        """Seconds that earlier processes spent on this run, from the log's last whole line."""
+        if not self.log_path.is_file():
+            return 0.0
+        used = 0.0
+        for line in self.log_path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            try:
+                used = max(used, float(json.loads(line)["at_s"]))
+            except (ValueError, KeyError):
+                continue  # a kill can cut the last line
+        return used
+
+    def staging(self, name: str) -> Path:
+        """Give an empty folder inside the run where a model can be put together before it replaces the old one."""
+        place = self.trials / f".staging-{name}"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        return place
+
+    def adopt(self, staged: Path, names: tuple[str, ...] = KEPT) -> None:
+        """Move finished files from a staging folder into place, the recipe last: it vouches for what lies beside it."""
+        for name in sorted((n for n in names if (staged / n).exists()), key=lambda n: n == "recipe.yaml"):
+            os.replace(staged / name, self.path / name)
+
+
+def to_json(record: Any) -> str:
+    """Write any record as JSON: indented, keys in field order, nan and infinities as null."""
+    import msgspec
+
+    plain = _finite(msgspec.to_builtins(record))
+    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value
