@@ -1,0 +1,248 @@
+"""What a plugin hands over, checked field by field: a stranger's object -> a `Backbone` or `Strategy`, or why not.
+
+An object need not be made from our classes: whatever has the members of `hooks.Backbone` or `hooks.Strategy` will do.
+A backbone comes out as a plain `Backbone` (lists become tuples, a path becomes absolute), so the core meets one type.
+Does NOT cover: anything that needs torch, such as whether the prefixes cover the network (`advisor.testing`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from advisor.hooks import Backbone, Card, Preprocess, Stage, Strategy, Weights
+
+REGIMES = ("feature_extraction", "partial", "full")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_BACKBONE_CALLS: dict[str, tuple[str, ...]] = {
+    "build": (),
+    "load_state": ("module", "tensors"),
+    "run_stage": ("module", "i", "x"),
+    "pool": ("module", "i", "x"),
+    "build_source_head": (),
+}
+_STRATEGY_CALLS: dict[str, tuple[str, ...]] = {
+    "applies": ("context",),
+    "space": ("trial", "context"),
+    "first_guesses": ("context",),
+    "plan": ("parameters", "context"),
+}
+
+
+class BrokenPluginError(Exception):
+    """Why a plugin is disabled, in words that its author can act on."""
+
+
+def one_line(error: BaseException) -> str:
+    """Tell an exception in one line of at most 200 characters, its type first."""
+    text = " ".join(str(error).split())
+    told = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return told if len(told) <= 200 else told[:197] + "..."
+
+
+# ---- backbones ---------------------------------------------------------------------------------------------------
+
+
+def backbone(thing: object, folder: Path | None = None) -> Backbone:
+    """Check a backbone and rebuild it as a plain `Backbone`; relative paths of weights start at `folder`.
+
+    Raises BrokenPluginError naming the backbone, the field, what it holds and what was expected.
+    """
+    name = _name(thing, "backbone")
+    try:
+        _need(thing, ("dim", "stages", "preprocess", "build"))
+        given: dict[str, Any] = {
+            "dim": _count("dim", _get(thing, "dim")),
+            "stages": _stages(_get(thing, "stages")),
+            "preprocess": _preprocess(_get(thing, "preprocess")),
+            "weights": _weights(_get(thing, "weights"), folder),
+            "published_accuracy": _fraction("published_accuracy", _get(thing, "published_accuracy")),
+            "source": str(_get(thing, "source") or ""),
+        }
+        for number in ("parameters", "macs"):
+            value = _get(thing, number)
+            given[number] = None if value is None else _count(number, value)
+        given.update(_calls(thing, _BACKBONE_CALLS, optional=("load_state", "run_stage", "pool", "build_source_head")))
+        if getattr(given["build"], "__name__", "") == "_build_nothing":
+            raise BrokenPluginError("does not say how it is built: give build=... or define build()")
+    except BrokenPluginError as reason:
+        raise BrokenPluginError(f"backbone {name}: {reason}") from None
+    return Backbone(name=name, **given)
+
+
+def _stages(value: Any) -> tuple[Stage, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise BrokenPluginError(f"stages is {value!r}, expected a tuple of Stage from stem to head")
+    stages = tuple(_stage(s) for s in value)
+    if not stages:
+        raise BrokenPluginError("stages is empty, expected at least one Stage")
+    names = [s.name for s in stages]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice:
+        raise BrokenPluginError(f'two stages are named "{twice}"')
+    return stages
+
+
+def _stage(value: Any) -> Stage:
+    name, prefixes = getattr(value, "name", None), getattr(value, "prefixes", None)
+    if not isinstance(name, str) or not name:
+        raise BrokenPluginError(f"stages holds {value!r}, expected Stage(name=..., prefixes=(...,))")
+    if isinstance(prefixes, str):
+        raise BrokenPluginError(f'stage {name}: prefixes is the text "{prefixes}", expected a tuple: ("{prefixes}",)')
+    if not isinstance(prefixes, Iterable):
+        raise BrokenPluginError(f"stage {name}: prefixes is {prefixes!r}, expected a tuple of names")
+    listed = tuple(prefixes)
+    if not listed or not all(isinstance(p, str) and p for p in listed):
+        raise BrokenPluginError(f"stage {name}: prefixes is {listed!r}, expected at least one name, all of them text")
+    return Stage(name=name, prefixes=listed)
+
+
+def _preprocess(value: Any) -> Preprocess:
+    fields = [getattr(value, n, None) for n in ("size", "resize", "interpolation", "mean", "std")]
+    if any(f is None for f in fields):
+        raise BrokenPluginError(f"preprocess is {value!r}, expected Preprocess(size=..., resize=..., ...)")
+    size, resize, interpolation, mean, std = fields
+    if interpolation not in INTERPOLATIONS:
+        raise BrokenPluginError(
+            f"preprocess.interpolation is {interpolation!r}, expected one of {', '.join(INTERPOLATIONS)}"
+        )
+    channels = {"mean": _three("preprocess.mean", mean), "std": _three("preprocess.std", std)}
+    if min(channels["std"]) <= 0:
+        raise BrokenPluginError(f"preprocess.std is {std!r}, expected numbers above 0")
+    return Preprocess(
+        size=_count("preprocess.size", size),
+        resize=_count("preprocess.resize", resize),
+        interpolation=interpolation,
+        mean=channels["mean"],
+        std=channels["std"],
+    )
+
+
+def _three(field: str, value: Any) -> tuple[float, float, float]:
+    good = isinstance(value, Sequence) and len(value) == 3 and all(_is_number(v) for v in value)
+    if not good:
+        raise BrokenPluginError(f"{field} is {value!r}, expected three numbers (red, green, blue)")
+    return (float(value[0]), float(value[1]), float(value[2]))
+
+
+def _weights(value: Any, folder: Path | None) -> Weights | None:
+    if value is None:
+        return None
+    if isinstance(value, (str, Path)):
+        value = Weights(path=str(value))
+    if not isinstance(value, Weights):
+        raise BrokenPluginError(f"weights is {value!r}, expected Weights(...), a path or None")
+    for field in ("file", "url", "sha256_prefix", "licence", "path"):
+        if not isinstance(getattr(value, field), str):
+            raise BrokenPluginError(f"weights.{field} is {getattr(value, field)!r}, expected text")
+    if not re.fullmatch(r"[0-9a-f]{0,64}", value.sha256_prefix):
+        raise BrokenPluginError(f'weights.sha256_prefix is "{value.sha256_prefix}", expected up to 64 of 0-9a-f')
+    if value.file and Path(value.file).name != value.file:
+        raise BrokenPluginError(f'weights.file is "{value.file}", expected a file name without folders')
+    if not value.path:
+        if not value.file or not value.url:
+            raise BrokenPluginError("weights has neither a path nor both file and url")
+        return value
+    path = Path(value.path)
+    if not path.is_absolute():
+        if folder is None:
+            raise BrokenPluginError(f'weights.path is "{value.path}", expected an absolute path')
+        path = folder / path
+    return replace(value, path=str(path), file=value.file or path.name)
+
+
+# ---- strategies --------------------------------------------------------------------------------------------------
+
+
+def strategy(thing: object) -> Strategy:
+    """Check a strategy's members; the object itself is kept. Raises BrokenPluginError naming the strategy and what is wrong."""
+    name = _name(thing, "strategy")
+    try:
+        _need(thing, ("regime", "card", *_STRATEGY_CALLS))
+        regime = _get(thing, "regime")
+        if regime not in REGIMES:
+            raise BrokenPluginError(f"regime is {regime!r}, expected one of {', '.join(REGIMES)}")
+        told = _get(thing, "card")
+        if not isinstance(told, (Card, str)):
+            raise BrokenPluginError(f"card is {told!r}, expected a Card or text")
+        _calls(thing, _STRATEGY_CALLS)
+    except BrokenPluginError as reason:
+        raise BrokenPluginError(f"strategy {name}: {reason}") from None
+    return thing  # type: ignore[return-value]  # checked member by member just above
+
+
+def card(strategy: Strategy) -> Card:
+    """Give a strategy's card, whether it was written as a Card or as a plain sentence."""
+    return Card(what=strategy.card, when="") if isinstance(strategy.card, str) else strategy.card
+
+
+# ---- pieces ------------------------------------------------------------------------------------------------------
+
+
+def _get(thing: object, member: str) -> Any:
+    try:
+        return getattr(thing, member, None)
+    except Exception as error:
+        raise BrokenPluginError(f"reading {member} failed: {one_line(error)}") from error
+
+
+def _name(thing: object, kind: str) -> str:
+    if isinstance(thing, type):
+        raise BrokenPluginError(f"offers the class {thing.__name__} as a {kind}, expected an instance of it")
+    name = _get(thing, "name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BrokenPluginError(
+            f"offers a {kind} ({type(thing).__name__}) whose name is {name!r}, expected letters, digits and _ . + -"
+        )
+    return name
+
+
+def _need(thing: object, members: Sequence[str]) -> None:
+    missing = [m for m in members if _get(thing, m) is None]
+    if missing:
+        raise BrokenPluginError(f"lacks {', '.join(missing)}")
+
+
+def _calls(
+    thing: object, wanted: dict[str, tuple[str, ...]], optional: Sequence[str] = ()
+) -> dict[str, Callable[..., Any]]:
+    calls = {}
+    for name, arguments in wanted.items():
+        function = _get(thing, name)
+        if function is None and name in optional:
+            continue
+        if not callable(function):
+            raise BrokenPluginError(f"{name} is {function!r}, expected a function")
+        try:
+            inspect.signature(function).bind(*arguments)
+        except TypeError:
+            raise BrokenPluginError(
+                f"{name}{inspect.signature(function)} cannot be called as {name}({', '.join(arguments)})"
+            ) from None
+        except ValueError:
+            pass  # builtins may have no signature: then the conformance kit finds out by calling
+        calls[name] = function
+    return calls
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _count(field: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise BrokenPluginError(f"{field} is {value!r}, expected a whole number above 0")
+    return value
+
+
+def _fraction(field: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise BrokenPluginError(f"{field} is {value!r}, expected a fraction between 0 and 1 (or None)")
+    return float(value)

@@ -1,0 +1,229 @@
+"""Plugins: entry points of the group `tl_advise` -> backbones and strategies by name, and the broken ones with reasons.
+
+Every entry point is loaded by itself, so that an import error, a wrong type or a name clash disables that plugin alone.
+First-party plugins come through the same door; where names clash they keep theirs, and among strangers the one whose
+distribution sorts first does. `TL_ADVISE_PLUGINS=a,b` loads only these, `-a` leaves one out. No torch on this path.
+Does NOT cover: whether a plugin keeps its promises (`advisor.testing`), whether weights are at hand (`weights`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pluggy
+
+from advisor import contract, hooks
+from advisor.errors import PluginError
+from advisor.hooks import Backbone, Strategy
+
+GROUP = hooks.PROJECT
+VARIABLE = "TL_ADVISE_PLUGINS"
+FIRST_PARTY = "tl-advise"
+_INSTALL = "Install the project with `pip install .`, then look at `tl-advise plugins`."
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginInfo:
+    """One entry point: what it provides, or why it is disabled (`broken`, "" where it works).
+
+    `kind` is "backbones", "strategies" or "both"; `module` is what the entry point names.
+    """
+
+    name: str
+    kind: str
+    distribution: str
+    version: str
+    provides: tuple[str, ...] = ()
+    broken: str = ""
+    module: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """All that was found, by name, in the order of names."""
+
+    backbones: Mapping[str, Backbone]
+    strategies: Mapping[str, Strategy]
+    plugins: tuple[PluginInfo, ...]
+    _origins: Mapping[str, PluginInfo] = field(default_factory=dict, repr=False)
+
+    def backbone(self, name: str) -> Backbone:
+        """Find a backbone by name. Raises PluginError with the nearest name."""
+        if name in self.backbones:
+            return self.backbones[name]
+        raise _unknown(name, "backbone", self.backbones, self)
+
+    def strategy(self, name: str) -> Strategy:
+        """Find a strategy by name. Raises PluginError with the nearest name."""
+        if name in self.strategies:
+            return self.strategies[name]
+        raise _unknown(name, "strategy", self.strategies, self)
+
+    def plugin(self, name: str) -> PluginInfo:
+        """Find the plugin that provides a backbone or strategy of this name. Raises PluginError if none does."""
+        if name in self._origins:
+            return self._origins[name]
+        raise _unknown(name, "backbone or strategy", {**self.backbones, **self.strategies}, self)
+
+    def origin(self, name: str) -> tuple[str, str]:
+        """Give (distribution, version) of the plugin that provides this backbone or strategy, for the recipe."""
+        info = self.plugin(name)
+        return info.distribution, info.version
+
+
+def _unknown(name: str, kind: str, known: Mapping[str, object], registry: Registry) -> PluginError:
+    article = "a" if kind[0] in "bs" else "an"
+    if kind != "strategy" and name in registry.strategies:
+        return PluginError(f'"{name}" is a strategy, not {article} {kind}.', hint=f"Say --strategy {name}.")
+    if kind != "backbone" and name in registry.backbones:
+        return PluginError(f'"{name}" is a backbone, not {article} {kind}.', hint=f"Say --backbone {name}.")
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    disabled = [p for p in registry.plugins if p.broken]
+    if near:
+        hint = f"Did you mean {' or '.join(near)}?"
+    elif disabled:
+        hint = f"Plugin {disabled[0].name} is disabled ({disabled[0].broken}); `tl-advise plugins` shows all."
+    else:
+        hint = "`tl-advise plugins` shows all names." if known else _INSTALL
+    return PluginError(f'unknown {kind} "{name}".', hint=hint)
+
+
+def load(
+    *,
+    select: Iterable[str] | None = None,
+    block: Iterable[str] = (),
+    entry_points: Iterable[metadata.EntryPoint] | None = None,
+) -> Registry:
+    """Load all plugins that are installed, or only those of `select`, and none of `block` (entry-point names).
+
+    The environment variable TL_ADVISE_PLUGINS narrows further. `entry_points` replaces what is installed (for tests and
+    for embedding). Raises PluginError where a selected plugin is not installed; a broken plugin never raises.
+    """
+    found = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
+    ordered = sorted(found, key=lambda e: (_distribution(e)[0] != FIRST_PARTY, _distribution(e)[0], e.name))
+    wanted, blocked = _choice(select, block)
+    missing = sorted(wanted - {e.name for e in ordered}) if wanted is not None else []
+    if missing:
+        names = ", ".join(sorted({e.name for e in ordered})) or "none"
+        raise PluginError(f'no plugin named "{missing[0]}" is installed (installed: {names}).', hint=f"See {VARIABLE}.")
+    state = _State()
+    for entry in ordered:
+        if entry.name not in blocked and (wanted is None or entry.name in wanted):
+            state = _admit(state, entry)
+    return Registry(
+        backbones=MappingProxyType(dict(sorted(state.backbones.items()))),
+        strategies=MappingProxyType(dict(sorted(state.strategies.items()))),
+        plugins=tuple(sorted(state.plugins, key=lambda p: (p.name, p.distribution))),
+        _origins=MappingProxyType(state.origins),
+    )
+
+
+def _choice(select: Iterable[str] | None, block: Iterable[str]) -> tuple[set[str] | None, set[str]]:
+    words = [w.strip() for w in os.environ.get(VARIABLE, "").split(",") if w.strip()]
+    chosen = {w for w in words if not w.startswith("-")}
+    wanted = None if select is None else set(select)
+    if chosen:
+        wanted = chosen if wanted is None else wanted & chosen
+    return wanted, set(block) | {w[1:] for w in words if w.startswith("-")}
+
+
+def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
+    if entry.dist is None:
+        return "unknown", "unknown"
+    return entry.dist.name, entry.dist.version
+
+
+# ---- one plugin --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _State:
+    backbones: dict[str, Backbone] = field(default_factory=dict)
+    strategies: dict[str, Strategy] = field(default_factory=dict)
+    plugins: tuple[PluginInfo, ...] = ()
+    origins: dict[str, PluginInfo] = field(default_factory=dict)
+
+
+def _admit(state: _State, entry: metadata.EntryPoint) -> _State:
+    distribution, version = _distribution(entry)
+    info = PluginInfo(name=entry.name, kind="", distribution=distribution, version=version, module=entry.value)
+    twin = next((p for p in state.plugins if p.name == entry.name), None)
+    try:
+        if twin is not None:
+            raise contract.BrokenPluginError(
+                f"name clash: {twin.distribution} already offers a plugin named {entry.name}"
+            )
+        backbones, strategies = _offers(entry)
+        _check_names(state, [*backbones, *strategies])
+    except contract.BrokenPluginError as reason:
+        return replace(state, plugins=(*state.plugins, replace(info, broken=str(reason))))
+    kind = "both" if backbones and strategies else "backbones" if backbones else "strategies"
+    names = tuple(sorted([*(b.name for b in backbones), *(s.name for s in strategies)]))
+    info = replace(info, kind=kind, provides=names)
+    return _State(
+        backbones={**state.backbones, **{b.name: b for b in backbones}},
+        strategies={**state.strategies, **{s.name: s for s in strategies}},
+        plugins=(*state.plugins, info),
+        origins={**state.origins, **dict.fromkeys(names, info)},
+    )
+
+
+def _offers(entry: metadata.EntryPoint) -> tuple[list[Backbone], list[Strategy]]:
+    """Import, register and ask one plugin. Raises contract.BrokenPluginError with the reason, whatever a stranger's code does."""
+    try:
+        plugin = entry.load()
+    except (Exception, SystemExit) as error:
+        raise contract.BrokenPluginError(f"cannot be imported: {contract.one_line(error)}") from error
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hooks)
+    try:
+        manager.register(plugin, name=entry.name)
+        manager.check_pending()
+    except (pluggy.PluginValidationError, ValueError, TypeError) as error:
+        raise contract.BrokenPluginError(f"wrong hook: {contract.one_line(error)}") from error
+    if not manager.get_hookcallers(plugin):
+        raise contract.BrokenPluginError(
+            "offers nothing: no function marked @hookimpl is named advisor_backbones or advisor_strategies"
+        )
+    folder = _folder(plugin)
+    backbones = [contract.backbone(b, folder) for b in _ask(manager.hook.advisor_backbones, "advisor_backbones")]
+    strategies = [contract.strategy(s) for s in _ask(manager.hook.advisor_strategies, "advisor_strategies")]
+    if not backbones and not strategies:
+        raise contract.BrokenPluginError("offers nothing: its hooks give empty lists")
+    return backbones, strategies
+
+
+def _ask(hook: Any, name: str) -> list[object]:
+    try:
+        answers = hook()
+    except (Exception, SystemExit) as error:
+        raise contract.BrokenPluginError(f"{name}() failed: {contract.one_line(error)}") from error
+    for answer in answers:
+        if isinstance(answer, str) or not isinstance(answer, Iterable):
+            raise contract.BrokenPluginError(f"{name}() gave a {type(answer).__name__}, expected a list")
+    return [thing for answer in answers for thing in answer]
+
+
+def _check_names(state: _State, offered: Sequence[Backbone | Strategy]) -> None:
+    seen: set[str] = set()
+    for thing in offered:
+        if thing.name in seen:
+            raise contract.BrokenPluginError(f'offers "{thing.name}" twice')
+        if thing.name in state.origins:
+            other = state.origins[thing.name]
+            raise contract.BrokenPluginError(
+                f'name clash: "{thing.name}" is already offered by {other.name} ({other.distribution})'
+            )
+        seen.add(thing.name)
+
+
+def _folder(plugin: object) -> Path | None:
+    file = getattr(plugin, "__file__", None)
+    return Path(file).parent if isinstance(file, str) else None
