@@ -1,0 +1,121 @@
+"""Recipes: strict reading with a path in every error, writing that reads back equal, YAML that is only data."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor import recipe as recipes
+from advisor.records import Compute, Environment, Head, Phase, Term, TrainPlan, ValidationScore
+
+GOLDEN = Path(__file__).parent / "golden"
+SHA = "0123456789abcdef" * 4
+
+
+def example() -> recipes.Recipe:
+    """A final recipe that uses every field."""
+    plugin = recipes.Plugin(distribution="tl-advise", version="0.1.0")
+    plan = TrainPlan(
+        phases=(Phase(rates={"top": 1e-4}, head_rate=1e-3), Phase(start=40, rates={"top": 1e-4, "stem": 1e-5})),
+        head=Head(numbers={"c": 0.1}),
+        terms=(Term(function="advisor_strategies.anchored:pull", numbers={"alpha": 0.01}),),
+        finish=Term(function="advisor_strategies.anchored:interpolate", numbers={"alpha": 0.5}),
+        steps=80,
+    )
+    data = recipes.Data(
+        name="hymenoptera",
+        path_hint="photos/hymenoptera",
+        fingerprint=SHA,
+        images=398,
+        classes=("ants", "bees", "no", "1e-4", "2024-01-01", 'a "b": c'),
+        split=recipes.Split(rule="given", fraction=0.0, pool=245, test=153, list_sha256=SHA),
+    )
+    environment = Environment(
+        versions={"torch": "2.15.0"},
+        device="cpu",
+        model="A CPU",
+        threads=2,
+        precision="float32",
+        layout="channels_last",
+    )
+    outcome = recipes.Outcome(
+        validation=ValidationScore(accuracy=0.95, log_loss=0.2, std=0.01, n=245, folds=5),
+        test=recipes.TestOutcome(accuracy=0.94, ci95=(0.9, 0.97), n=153, balanced_accuracy=0.93, log_loss=0.21),
+        weights_sha256=SHA,
+        environment=environment,
+        seconds=12.5,
+    )
+    return recipes.Recipe(
+        schema=1,
+        status="final",
+        created_by="tl-advise 0.1.0",
+        data=data,
+        backbone=recipes.BackboneUse(
+            name="mobilenet_v2",
+            plugin=plugin,
+            weights=recipes.WeightsFile(file="mobilenet_v2-b0353104.pth", sha256=SHA),
+        ),
+        input=recipes.Input(
+            size_px=224,
+            resize_px=256,
+            interpolation="bilinear",
+            fit="crop",
+            mean=(0.485, 0.456, 0.406),
+            std=(0.229, 0.224, 0.225),
+        ),
+        strategy=recipes.StrategyUse(
+            name="partial", plugin=plugin, parameters={"head_lr": 1e-05, "epochs": 10, "optimizer": "sgd", "pad": None}
+        ),
+        training=recipes.Training(steps=80, epochs=10.0, batch=32),
+        seed=0,
+        compute=Compute(threads=2),
+        fitted=recipes.Fitted(temperature=1.21, numbers={"alpha": 0.5}),
+        plan=plan,
+        outcome=outcome,
+    )
+
+
+def test_what_is_written_reads_back_equal() -> None:
+    """Writing and reading a recipe gives back its equal, names that look like numbers, dates or booleans included."""
+    recipe = example()
+    assert recipes.parse(recipes.write(recipe)) == recipe
+
+
+TEXT = st.text(min_size=1, max_size=12).filter(lambda s: s.strip())
+NUMBER = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    classes=st.lists(TEXT, min_size=2, max_size=5, unique=True),
+    parameters=st.dictionaries(TEXT, st.none() | st.booleans() | st.integers(-(10**30), 10**30) | NUMBER | TEXT),
+    numbers=st.dictionaries(TEXT, NUMBER),
+    rates=st.dictionaries(TEXT, NUMBER),
+)
+def test_any_text_and_any_number_survives(
+    classes: list[str], parameters: dict[str, object], numbers: dict[str, float], rates: dict[str, float]
+) -> None:
+    """Class names, parameters and numbers of any kind read back equal, in value and in type."""
+    recipe = example()
+    recipe = dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, classes=tuple(classes)),
+        strategy=dataclasses.replace(recipe.strategy, parameters=parameters),
+        fitted=recipes.Fitted(numbers=numbers),
+        plan=TrainPlan(phases=(Phase(rates=rates),), steps=80),
+    )
+    back = recipes.parse(recipes.write(recipe))
+    assert back == recipe
+    assert [type(v) for v in back.strategy.parameters.values()] == [type(v) for v in parameters.values()]
+
+
+def test_a_name_that_is_no_utf8_survives() -> None:
+    """A class folder whose name holds stray bytes reads back with the same bytes."""
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    recipe = example()
+    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, classes=(name, "other")))
+    text = recipes.write(recipe)
+    assert recipes.parse(text.encode("utf-8").decode("utf-8")).data.classes == (name, "other")
