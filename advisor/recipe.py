@@ -114,6 +114,14 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Validation:
+    """How validation was done: `folds` stratified folds drawn from the seed, of which those in `scored` were used."""
+
+    folds: int
+    scored: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fitted:
     """Numbers fitted out of fold before the refit: the softmax's temperature, and others by name (`alpha` …)."""
 
@@ -159,6 +167,7 @@ class Recipe:
     training: Training
     seed: int
     compute: Compute
+    validation: Validation = field(default_factory=lambda: Validation(folds=5, scored=(0,)))
     fitted: Fitted = field(default_factory=Fitted)
     plan: TrainPlan | None = None
     outcome: Outcome | None = None
@@ -175,14 +184,14 @@ def read(path: str | os.PathLike[str]) -> Recipe:
         file = file / FILE
     try:
         if file.stat().st_size > 16_000_000:
-            raise RecipeError(f"{file}: too large to be a recipe", hint="Name the recipe.yaml of a run.")
+            raise RecipeError(f"{file}: too large to be a recipe.", hint="Name the recipe.yaml of a run.")
         text = file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise RecipeError(f"{file}: no such recipe", hint=f"Name a {FILE} or the directory of a run.") from None
+        raise RecipeError(f"{file}: no such recipe.", hint=f"Name a {FILE} or the directory of a run.") from None
     except UnicodeDecodeError:
-        raise RecipeError(f"{file}: not a text file in UTF-8", hint=f"Name a {FILE}.") from None
+        raise RecipeError(f"{file}: not a text file in UTF-8.", hint=f"Name a {FILE}.") from None
     except OSError as error:
-        raise RecipeError(f"{file}: cannot be read: {error.strerror}") from None
+        raise RecipeError(f"{file}: cannot be read: {error.strerror}.") from None
     return parse(text, name=str(file))
 
 
