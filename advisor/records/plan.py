@@ -115,10 +115,14 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Term:
-    """An importable function "module:function" and the numbers that it is called with."""
+    """An importable function "module:function" and the numbers that it is called with.
+
+    `fitted` names numbers in 0..1 that a `finish` leaves to the core, which chooses them on validation images.
+    """
 
     function: str
     numbers: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    fitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
