@@ -66,7 +66,7 @@ def backbone(thing: object, folder: Path | None = None) -> Backbone:
         }
         for number in ("parameters", "macs"):
             value = _get(thing, number)
-            given[number] = None if value is None else _count(number, value)
+            given[number] = None if value is None else _count(number, value, least=0)
         given.update(_calls(thing, _BACKBONE_CALLS, optional=("load_state", "run_stage", "pool", "build_source_head")))
         if getattr(given["build"], "__name__", "") == "_build_nothing":
             raise BrokenPluginError("does not say how it is built: give build=... or define build()")
@@ -160,7 +160,7 @@ def _weights(value: Any, folder: Path | None) -> Weights | None:
 
 
 def strategy(thing: object) -> Strategy:
-    """Check a strategy's members; the object itself is kept. Raises BrokenPluginError naming the strategy and what is wrong."""
+    """Check a strategy's members; the object itself is kept. Raises BrokenPluginError that names what is wrong."""
     name = _name(thing, "strategy")
     try:
         _need(thing, ("regime", "card", *_STRATEGY_CALLS))
@@ -234,9 +234,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _count(field: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise BrokenPluginError(f"{field} is {value!r}, expected a whole number above 0")
+def _count(field: str, value: Any, *, least: int = 1) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise BrokenPluginError(f"{field} is {value!r}, expected a whole number, {least} or more")
     return value
 
 

@@ -176,7 +176,7 @@ def _admit(state: _State, entry: metadata.EntryPoint) -> _State:
 
 
 def _offers(entry: metadata.EntryPoint) -> tuple[list[Backbone], list[Strategy]]:
-    """Import, register and ask one plugin. Raises contract.BrokenPluginError with the reason, whatever a stranger's code does."""
+    """Import, register and ask one plugin. Raises BrokenPluginError with the reason, whatever its code does."""
     try:
         plugin = entry.load()
     except (Exception, SystemExit) as error:
