@@ -19,8 +19,8 @@ from advisor import backbone as backbones
 from advisor.errors import InputError
 from advisor.hooks import Backbone
 from advisor.records.plan import OptimizerSpec, Phase
+from advisor.schedules import HEAD
 
-HEAD = "<head>"  # name of the head's groups, which no stage has
 OPTIMIZERS = ("adam", "adamw", "sgd")
 ONLY = ("all", "bias", "norm")
 _NOT_DECAYED = ("bias", "bias_table", "class_token", "pos_embedding", "position_embedding", "layer_scale", "gamma")
@@ -101,17 +101,20 @@ def freeze(parameters: tuple[Slot, ...], phase: Phase) -> None:
         slot.parameter.grad = None
 
 
-def set_modes(backbone: Backbone, body: nn.Module, parameters: tuple[Slot, ...], phase: Phase, norm: str) -> None:
-    """Put stages that train into train mode, all others wholly into eval mode; BatchNorm by `norm`.
+def modes(
+    backbone: Backbone, body: nn.Module, head: nn.Module, parameters: tuple[Slot, ...], phase: Phase, norm: str
+) -> list[tuple[nn.Module, bool]]:
+    """Say for every module whether it is in train mode: those of stages that train, and the head; others evaluate.
 
-    `norm`: "trained" (batch statistics in trained stages) or "frozen" (running statistics everywhere).
+    `norm`: BatchNorm uses batch statistics in trained stages ("trained") or running ones everywhere ("frozen").
     """
     live = {slot.stage for slot in parameters if trains(slot, phase)}
-    body.eval()
+    found = dict.fromkeys(body.modules(), False)
     for stage, inside in zip(backbone.stages, backbones.modules_by_stage(backbone, body), strict=True):
         for _, module in inside:
             batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
-            module.training = stage.name in live and not (batch_norm and norm == "frozen")
+            found[module] = stage.name in live and not (batch_norm and norm == "frozen")
+    return [*found.items(), *((module, HEAD in live) for module in head.modules())]
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: Mapping[str, float]) -> None:

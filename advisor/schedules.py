@@ -16,6 +16,7 @@ from advisor.errors import InputError
 from advisor.records.plan import Phase, ScheduleSpec
 
 SCHEDULES = ("constant", "cosine", "flat_decay", "onecycle", "step")
+HEAD = "<head>"  # stands for the head where stages are named; no stage has this name
 ONECYCLE_START = 1 / 25  # first factor of one cycle, and
 ONECYCLE_END = ONECYCLE_START / 1e4  # its last one: the paper's reference values
 
@@ -102,6 +103,29 @@ def gradual(
 def phase_at(phases: Sequence[Phase], step: int) -> int:
     """Return the index of the phase that rules at `step`: the last one that has begun."""
     return max((i for i, phase in enumerate(phases) if phase.start <= step), default=0)
+
+
+def rates_at(schedule: ScheduleSpec, phases: Sequence[Phase], step: int, steps: int) -> dict[str, float]:
+    """Return the rate of every stage that trains at `step`, the head's under `HEAD`; what is frozen is left out.
+
+    A stage that an earlier phase left frozen rises to its rate over the `warmup` of the phase that freed it, also when
+    a further phase begins meanwhile.
+    """
+    now = phase_at(phases, step)
+    begin, end = segment(phases, step, steps)
+    scale = factor(schedule, step - begin, end - begin)
+    rates = {}
+    for name, peak in _peaks(phases[now]).items():
+        freed = now
+        while freed > 0 and name in _peaks(phases[freed - 1]):
+            freed -= 1
+        rates[name] = peak * scale * (ramp(phases[freed], step) if freed > 0 else 1.0)
+    return rates
+
+
+def _peaks(phase: Phase) -> dict[str, float]:
+    every = {**phase.rates, HEAD: phase.head_rate}
+    return {name: rate for name, rate in every.items() if rate > 0}
 
 
 def ramp(phase: Phase, step: int) -> float:

@@ -1,0 +1,174 @@
+"""What a training step hands to the head: the features of the step's images, through the network or from memory.
+
+In: a classifier at work, a plan, pixels with labels. Out: for any step, features with gradients, labels and targets.
+It ties together the order (`stream`), the views (`pixel_source`), the frozen prefix (`prefix`) and the network.
+Does NOT cover: losses, phases and the optimizer (`training`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from advisor import augment, losses, prefix
+from advisor import backbone as backbones
+from advisor.errors import TrialError
+from advisor.model import Classifier
+from advisor.pixel_source import PixelSource
+from advisor.records.plan import Compute, Preprocess, TrainPlan
+from advisor.stream import Stream
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainData:
+    """What is trained on: canvases (N, S, S, 3) uint8, labels (N,), ids (N,), and `rows`, those that take part.
+
+    The target domain, where a plan asks for it, has canvases and ids and no labels.
+    """
+
+    canvas: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.uint64]
+    rows: npt.NDArray[np.int64]
+    target_canvas: npt.NDArray[np.uint8] | None = None
+    target_ids: npt.NDArray[np.uint64] | None = None
+
+
+@dataclass(frozen=True)
+class Fed:
+    """A step's `features` (B, D), `labels` (B,), and `targets`: the labels, or probabilities (B, K) where mixed."""
+
+    features: torch.Tensor
+    labels: torch.Tensor
+    targets: torch.Tensor
+
+
+class Feed:
+    """Features of any step's images. `cache_bytes` bounds what a frozen prefix may keep; 0 keeps nothing.
+
+    Raises TrialError where the plan wants a target domain that is not given.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        plan: TrainPlan,
+        data: TrainData,
+        *,
+        size_px: int,
+        seed: int,
+        compute: Compute,
+        preprocess: Preprocess,
+        cache_bytes: int,
+    ) -> None:
+        self._classifier = classifier
+        self._plan = plan
+        self._seed = seed
+        self._compute = compute
+        self._device = torch.device(compute.device)
+
+        def source(canvas: npt.NDArray[np.uint8], ids: npt.NDArray[np.uint64], rows: Ints) -> PixelSource:
+            return PixelSource(
+                canvas, ids, rows, plan, size_px=size_px, seed=seed, compute=compute, preprocess=preprocess
+            )
+
+        self._source = source(data.canvas, data.ids, data.rows)
+        self._stream = Stream(self._source.ids, seed=seed, batch=plan.batch)
+        self._labels = torch.from_numpy(np.ascontiguousarray(data.labels[data.rows], dtype=np.int64))
+        self._target = _target(data, plan, seed, source)
+        self._depth = 0
+        self._bank: prefix.Bank | None = None
+        if cache_bytes > 0 and self._target is None and prefix.reusable(plan, classifier.backbone):
+            self._open_bank(cache_bytes)
+
+    @property
+    def cached(self) -> bool:
+        """Whether the frozen prefix is read from memory."""
+        return self._bank is not None
+
+    def counts(self, classes: int) -> Ints:
+        """Count the training images of each class, (K,)."""
+        return np.bincount(self._labels.numpy(), minlength=classes)
+
+    def fed(self, step: int) -> Fed:
+        """Compute the features of a step's images, with their labels and targets. Runs under the caller's autocast."""
+        positions, rounds = self._stream.at(step)
+        labels = self._labels[torch.from_numpy(positions)].to(self._device, non_blocking=True)
+        if self._bank is not None:
+            return Fed(self._behind(self._bank.rows(positions, rounds)), labels, labels)
+        images, targets = self._source.views(positions, rounds), labels
+        wanted = self._plan.augmentation
+        if wanted.mixup > 0 or wanted.cutmix > 0:
+            probabilities = losses.one_hot(labels, self._classifier.head.weight.shape[0])
+            counters = self._source.counters(rounds)
+            ids = self._source.ids[positions]
+            images, targets = augment.mix(images, probabilities, ids, counters, self._seed, wanted)
+        return Fed(self._classifier.features(images), labels, targets)
+
+    def target_features(self, step: int) -> torch.Tensor | None:
+        """Compute the features of a step's target images, in a pass of their own; None without a target domain.
+
+        Of their own, so that the two domains share no batch statistics.
+        """
+        if self._target is None:
+            return None
+        source, stream = self._target
+        return self._classifier.features(source.views(*stream.at(step)))
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the network runs in the precision asked for."""
+        half = self._compute.precision == "bfloat16"
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=half)
+
+    # ---- the frozen prefix -------------------------------------------------------------------------------------
+
+    def _open_bank(self, cache_bytes: int) -> None:
+        self._depth = prefix.depth(self._plan, self._classifier.backbone)
+        rounds = -(-self._plan.steps * self._stream.batch // len(self._labels))
+        views = 1 if self._plan.augmentation.level == "none" else min(self._plan.views, rounds)
+        bank = prefix.Bank(len(self._labels), views, self._before)
+        if bank.fits(cache_bytes):
+            self._bank = bank
+
+    def _before(self, positions: Ints, rounds: Ints) -> torch.Tensor:
+        """Run the frozen prefix; the features themselves where no stage trains."""
+        network = self._classifier
+        modes = [(module, module.training) for module in network.modules()]
+        network.eval()  # a view is first asked for in the middle of a step
+        with torch.no_grad(), self.autocast():
+            images = self._source.views(positions, rounds)
+            if self._depth == len(network.backbone.stages):
+                result = network.features(images)
+            else:
+                result = backbones.run(network.backbone, network.body, images, 0, self._depth)
+        for module, training in modes:
+            module.training = training
+        return result
+
+    def _behind(self, activations: torch.Tensor) -> torch.Tensor:
+        """Run what follows the frozen prefix."""
+        network = self._classifier
+        backbone = network.backbone
+        if self._depth == len(backbone.stages):
+            return activations
+        last = network.layers == "last"
+        end = len(backbone.stages) - 1 if last else backbones.stage_index(backbone, network.layers)
+        x = backbones.run(backbone, network.body, activations, self._depth, end + 1)
+        return backbone.pool(network.body, end, x)
+
+
+def _target(
+    data: TrainData, plan: TrainPlan, seed: int, source: Callable[..., PixelSource]
+) -> tuple[PixelSource, Stream] | None:
+    if all(stream.name != "target" for stream in plan.streams):
+        return None
+    if data.target_canvas is None or data.target_ids is None:
+        raise TrialError("this plan adapts to a target domain and none is given:", hint="name it with --target DIR.")
+    pixels = source(data.target_canvas, data.target_ids, np.arange(len(data.target_ids)))
+    return pixels, Stream(pixels.ids, seed=seed, batch=plan.batch, purpose="target order")

@@ -1,0 +1,238 @@
+"""The one training loop: it executes plans, as a generator of steps, and can stop and go on at any step, exactly.
+
+In: a classifier at its start, a `TrainPlan`, pixels with labels. Out: the classifier, trained in place, step by step.
+Every draw is a function of (seed, purpose, step, image), so a state holds weights and momenta and no generator; a run
+that was stopped and resumed equals one that was not, bit by bit, on the same kind of machine.
+Does NOT cover: scores (`evaluation`), when to stop (`trial`), rates and groups (`schedules`, `optimizers`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from advisor import augment, losses, optimizers, prefix, randomness, schedules, terms, weight_state
+from advisor.errors import TrialError
+from advisor.feed import Fed, Feed, TrainData
+from advisor.model import Classifier
+from advisor.records.plan import Compute, Preprocess, TrainPlan
+
+__all__ = ["Loop", "Step", "TrainData"]
+
+LOOK_EVERY = 16  # steps between two looks at the loss on a GPU, where each look waits for the device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step that was done: `step` counts from 1 to `steps`; `loss` is its loss (on a GPU, the last one looked at)."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+
+
+class Loop:
+    """A plan being executed. Build it with the classifier as it stands before the first step, also to resume.
+
+    `cache_bytes` bounds the memory for activations of a frozen prefix; 0 computes them anew at every step.
+    Raises TrialError where there is nothing to train, or the plan wants a target domain that is not given.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        plan: TrainPlan,
+        data: TrainData,
+        *,
+        size_px: int,
+        seed: int,
+        compute: Compute,
+        preprocess: Preprocess | None = None,
+        cache_bytes: int = prefix.LIMIT_BYTES,
+    ) -> None:
+        if not plan.phases or plan.steps < 1 or not len(data.rows):
+            told = f"{len(plan.phases)} phases, {plan.steps} steps, {len(data.rows)} images"
+            raise TrialError(f"nothing to train: {told}")
+        self.classifier = classifier
+        self.plan = replace(plan, phases=tuple(sorted(plan.phases, key=lambda phase: phase.start)))
+        self.seed = seed
+        self.step = 0
+        self._device = torch.device(compute.device)
+        self._origin = weight_state.digest(classifier)
+        classifier.to(device=self._device, memory_format=augment.memory_format(compute.layout))
+        self._start = weight_state.copy(classifier) if plan.terms or plan.finish else {}
+        self._average = weight_state.copy(classifier) if plan.ema else {}
+        self._tuned: dict[str, torch.Tensor] = {}
+        self._slots = optimizers.slots(classifier.backbone, classifier.body, classifier.head)
+        self._optimizer = optimizers.build(plan.optimizer, self._slots)
+        self._terms = [(terms.load(term), dict(term.numbers)) for term in plan.terms]
+        self._phase = -1
+        self._modes: list[tuple[torch.nn.Module, bool]] = []
+        self._loss = float("nan")
+        self._balance: losses.Balance | None = None
+        self._feed = Feed(
+            classifier,
+            self.plan,
+            data,
+            size_px=size_px,
+            seed=seed,
+            compute=compute,
+            preprocess=preprocess or classifier.backbone.preprocess,
+            cache_bytes=cache_bytes,
+        )
+
+    @property
+    def cached(self) -> bool:
+        """Whether activations of a frozen prefix are read from memory."""
+        return self._feed.cached
+
+    # ---- running -----------------------------------------------------------------------------------------------
+
+    def run(self, until: int | None = None) -> Iterator[Step]:
+        """Train up to step `until` (to the end by default), yielding after every step.
+
+        Raises TrialError where the loss is no longer finite, or memory runs out.
+        """
+        last = min(self.plan.steps, self.plan.steps if until is None else until)
+        while self.step < last and not self._tuned:
+            began = time.perf_counter()
+            with _memory_told(self._device, self.plan.batch):
+                loss = self._advance()
+            self.step += 1
+            if self._device.type == "cpu" or self.step % LOOK_EVERY == 0 or self.step == last:
+                self._look(loss)
+            yield Step(step=self.step, steps=self.plan.steps, loss=self._loss, seconds=time.perf_counter() - began)
+
+    def _look(self, loss: torch.Tensor) -> None:
+        self._loss = float(loss)
+        if not math.isfinite(self._loss):
+            raise TrialError(
+                f"the training loss is {self._loss} at step {self.step} of {self.plan.steps}:",
+                hint="the learning rate is too high for this network.",
+            )
+
+    def _advance(self) -> torch.Tensor:
+        self._enter_phase()
+        plan = self.plan
+        optimizers.set_rates(self._optimizer, schedules.rates_at(plan.schedule, plan.phases, self.step, plan.steps))
+        self._optimizer.zero_grad(set_to_none=True)
+        with _seeded(randomness.key(self.seed, "network", self.step), self._device):
+            loss = self._loss_now()
+            loss.backward()  # type: ignore[no-untyped-call]
+        if plan.optimizer.clip_norm > 0:
+            torch.nn.utils.clip_grad_norm_(optimizers.live_parameters(self._slots), plan.optimizer.clip_norm)
+        self._optimizer.step()
+        if self._average:
+            weight_state.lerp(self._average, self.classifier, plan.ema, self.step)
+        return loss.detach()
+
+    def _enter_phase(self) -> None:
+        index = schedules.phase_at(self.plan.phases, self.step)
+        if index != self._phase:
+            self._phase = index
+            phase, network = self.plan.phases[index], self.classifier
+            optimizers.freeze(self._slots, phase)
+            self._modes = optimizers.modes(
+                network.backbone, network.body, network.head, self._slots, phase, self.plan.norm
+            )
+        for module, training in self._modes:  # whoever looked at the network between two steps may have switched it
+            if module.training is not training:
+                module.training = training
+
+    def _loss_now(self) -> torch.Tensor:
+        with self._feed.autocast():
+            fed = self._feed.fed(self.step)
+            logits = self.classifier.head(fed.features)
+            if self._balance is None:
+                counts = self._feed.counts(logits.shape[1])
+                self._balance = losses.balance(self.plan.class_weights, counts, self._device)
+            loss = losses.cross_entropy(
+                logits, fed.targets, smoothing=self.plan.label_smoothing, balanced=self._balance
+            )
+            if self._terms:
+                moment = self._moment(fed, logits)
+                for function, numbers in self._terms:
+                    loss = loss + function(moment, **numbers)
+        return loss
+
+    def _moment(self, fed: Fed, logits: torch.Tensor) -> terms.Moment:
+        target_features = self._feed.target_features(self.step)
+        return terms.Moment(
+            step=self.step,
+            steps=self.plan.steps,
+            features=fed.features,
+            logits=logits,
+            labels=fed.labels,
+            parameters={slot.name: slot.parameter for slot in self._slots if slot.parameter.requires_grad},
+            start=self._start,
+            target_features=target_features,
+            target_logits=None if target_features is None else self.classifier.head(target_features),
+        )
+
+    # ---- stopping and going on ---------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a run needs to go on from here: tensors (not copied) and plain numbers."""
+        return {
+            "step": self.step,
+            "origin": self._origin,
+            "classifier": self.classifier.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "average": dict(self._average),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state. Raises TrialError where it belongs to another start or another plan."""
+        if state["origin"] != self._origin:
+            raise TrialError("the checkpoint belongs to other starting weights; delete it to train anew")
+        try:
+            self.classifier.load_state_dict(state["classifier"])
+            self._optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise TrialError(f"the checkpoint does not fit this plan ({error}); delete it to train anew") from error
+        self._average = {name: value.to(self._device, copy=True) for name, value in state["average"].items()}
+        self.step = int(state["step"])
+        self._phase = -1
+
+    def finish(self, numbers: Mapping[str, float] | None = None) -> Classifier:
+        """Put the weights to keep into the classifier: the moving average, then the plan's `finish`. Training ends.
+
+        `numbers` override the plan's. It may be called again with others, and then starts from the tuned weights again.
+        """
+        if not self._tuned:
+            self._tuned = dict(self._average) if self._average else weight_state.copy(self.classifier)
+        kept = self._tuned
+        if self.plan.finish is not None:
+            merge = terms.load(self.plan.finish)
+            kept = merge(self._start, self._tuned, **{**self.plan.finish.numbers, **(numbers or {})})
+        weight_state.put(kept, self.classifier)
+        self.classifier.eval()
+        return self.classifier
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed what the network draws itself (dropout, stochastic depth), and leave the generators as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _memory_told(device: torch.device, batch: int) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if not isinstance(error, MemoryError) and "out of memory" not in text and "allocate memory" not in text:
+            raise
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise TrialError(f"out of memory on {device} with {batch} images a step") from error
