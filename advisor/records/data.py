@@ -48,7 +48,8 @@ class DataSplit:
 class Dataset:
     """Files, labels and splits. `classes` are sorted by name; `Item.label` is an index into them.
 
-    `layout` is "folders", "splits" or "manifest"; `skipped` counts hidden and foreign files that were left out.
+    `layout` is "folders", "splits" or "manifest"; `skipped` counts hidden and foreign files that were left out;
+    `warnings` say what was odd while reading (images of a class that only the test has, links that lead in a circle).
     """
 
     root: str
@@ -60,6 +61,7 @@ class Dataset:
     split: DataSplit
     fingerprint: str
     has_groups: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def pool(self) -> tuple[Item, ...]:
@@ -85,7 +87,7 @@ class Quantiles:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DuplicateGroup:
-    """Images that are the same: `kind` is "exact" (equal bytes) or "near" (equal but for encoding, size or a few pixels).
+    """Images that are the same: `kind` is "exact" (equal bytes) or "near" (but for encoding or size).
 
     `across` holds where they span the pool and the test (a leak); `labels_differ` where their labels contradict.
     """
