@@ -5,13 +5,14 @@ bound by memory on a CPU; most of the work lies where channels are many and pixe
 Does NOT cover: weights (beside this file), preprocessing (`advisor_pocket.BACKBONE`).
 Source: residual blocks of He et al. 2015 (1512.03385), widths and depths chosen by speed on two cores.
 """
+
 from __future__ import annotations
 
 import torch
 from torch import nn
 
 STEM = 32
-WIDTHS = (64, 128, 256)  # channels of stage1, stage2, stage3
+WIDTHS = (48, 96, 256)  # channels of stage1, stage2, stage3
 DEPTHS = (1, 1, 2)  # residual blocks behind each stage's strided convolution
 DIM = 768  # width of the 1x1 expansion (stage4), which is what is pooled
 
@@ -36,7 +37,7 @@ class Residual(nn.Module):
         super().__init__()
         self.first = ConvNorm(width, width)
         self.second = ConvNorm(width, width, act=False)
-        nn.init.zeros_(self.second[1].weight)
+        nn.init.zeros_(torch.as_tensor(self.second[1].weight))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.relu_(self.second(self.first(x)).add_(x))
@@ -45,15 +46,20 @@ class Residual(nn.Module):
 class PocketNet(nn.Module):
     """Four stages behind a stem; an image of S px leaves stage3 and stage4 at S / 16 px."""
 
-    def __init__(self, stem=STEM, widths=WIDTHS, depths=DEPTHS, dim=DIM) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.stem = ConvNorm(3, stem, stride=2)
-        w=(stem,)+tuple(widths)
-        for i in range(3):
-            setattr(self, f"stage{i+1}", nn.Sequential(ConvNorm(w[i], w[i+1], stride=2), *(Residual(w[i+1]) for _ in range(depths[i]))))
-        self.stage4 = ConvNorm(widths[-1], dim, kernel=1)
+        self.stem = ConvNorm(3, STEM, stride=2)
+        self.stage1 = _stage(STEM, WIDTHS[0], DEPTHS[0])
+        self.stage2 = _stage(WIDTHS[0], WIDTHS[1], DEPTHS[1])
+        self.stage3 = _stage(WIDTHS[1], WIDTHS[2], DEPTHS[2])
+        self.stage4 = ConvNorm(WIDTHS[2], DIM, kernel=1)
 
-    def forward(self, x):
-        for name in ("stem", "stage1", "stage2", "stage3", "stage4"):
-            x = getattr(self, name)(x)
-        return x.mean((2, 3))
+    def forward(self, images_NCHW: torch.Tensor) -> torch.Tensor:
+        """Give features (N, DIM): the mean of the last activation over its positions."""
+        x = self.stage1(self.stem(images_NCHW))
+        x = self.stage4(self.stage3(self.stage2(x)))
+        return torch.as_tensor(x.mean(dim=(2, 3)))  # (N, DIM)
+
+
+def _stage(inputs: int, width: int, depth: int) -> nn.Sequential:
+    return nn.Sequential(ConvNorm(inputs, width, stride=2), *(Residual(width) for _ in range(depth)))
