@@ -1,0 +1,101 @@
+"""Bringing one file over HTTP: resumable, with progress, and honest about what went wrong.
+
+In: an address and the path of a part file. Out: that part file, whole. What has arrived of it is continued by the next
+call (HTTP Range) where the caller can check the whole. One network check in a process's life says whether to try.
+Does NOT cover: checksums, and the final name (`weights`).
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from functools import lru_cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0 where the server does not say)
+_CHUNK = 1 << 18
+_TIMEOUT_S = 30.0
+
+
+class TransferError(Exception):
+    """The network or the server is at fault; the message says how, in a few words."""
+
+
+@lru_cache(maxsize=8)
+def network_reachable(timeout_s: float = 3.0, url: str = "https://download.pytorch.org") -> bool:
+    """Say whether the host of `url` (or the proxy towards it) answers in time; asked once in a process's life."""
+    parts = urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if not parts.hostname:
+        return False
+    host, port = parts.hostname, parts.port or (80 if parts.scheme == "http" else 443)
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            socket.create_connection((host, port), timeout=timeout_s).close()
+        except OSError:
+            return
+        answered.set()
+
+    # The look-up of a name cannot be given a time limit, so it happens on a thread that may be left behind.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(timeout_s)
+    return answered.is_set()
+
+
+def transfer(url: str, part: Path, *, resume: bool = True, progress: Progress | None = None) -> bool:
+    """Bring `url` into `part`, going on behind what is there if `resume`; say whether it did go on.
+
+    Raises TransferError for the network's and the server's faults (what arrived is kept), OSError for the disk's.
+    """
+    done = part.stat().st_size if resume and part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "tl-advise", "Accept-Encoding": "identity"})
+    if done:
+        request.add_header("Range", f"bytes={done}-")
+    try:
+        answer = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if done and error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return True  # nothing is left to bring: the checksum decides
+        raise TransferError(f"the server answered {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise TransferError(str(getattr(error, "reason", None) or error) or type(error).__name__) from error
+    with answer:
+        goes_on = bool(done) and answer.status == HTTPStatus.PARTIAL_CONTENT
+        _append(answer, part, done if goes_on else 0, progress)
+    return goes_on
+
+
+def _append(answer: Any, part: Path, start: int, progress: Progress | None) -> None:
+    stated = answer.headers.get("Content-Length")
+    total = start + int(stated) if stated and stated.isdigit() else 0
+    done = start
+    with open(part, "ab" if start else "wb") as file:
+        while chunk := _receive(answer):
+            file.write(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, total)
+        file.flush()
+        os.fsync(file.fileno())
+    if done < total:
+        raise TransferError(f"the connection broke after {done} of {total} bytes")
+
+
+def _receive(answer: Any) -> bytes:
+    try:
+        return bytes(answer.read(_CHUNK))
+    except (OSError, http.client.HTTPException) as error:
+        raise TransferError(f"the connection broke: {error}") from error
