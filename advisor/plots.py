@@ -59,6 +59,13 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def time_ticks(seconds: float, count: int = 6) -> list[float]:
+    """Return instants from 0 to `seconds`, a round number of seconds, minutes or hours apart."""
+    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)
+    step = next((s for s in steps if seconds / s <= count), seconds / count)
+    return [step * i for i in range(int(seconds / step) + 1)]
+
+
 def intervals(rows: Sequence[Bar]) -> str:
     """Draw scores with their 95 % intervals under each other on one scale, so that overlap is seen."""
     ends = [end for row in rows for end in (row.interval or (row.mark, row.mark))]
@@ -113,7 +120,8 @@ def over_time(dots: Sequence[Dot], *, default: float | None) -> str:
     xs, ys = [dot.x for dot in dots], [dot.y for dot in scored]
     low, high = _room(min(ys), max(ys))
     frame = _Frame(0.0, max(xs) * 1.02 or 1.0, low, high, height=300)
-    body = frame.axes(words.duration, lambda share: words.percent(share, 0 if high - low > 0.05 else 1))
+    body = frame.axes(lambda share: words.percent(share, 0 if high - low > 0.05 else 1))
+    body += frame.below(time_ticks(frame.x1), lambda s: words.duration(round(s)) if s else "0")
     if default is not None and not math.isnan(default):
         body.append(_line(frame.x(frame.x0), frame.y(default), frame.x(frame.x1), frame.y(default), "default"))
         body.append(_text(frame.x(frame.x1) - 4, frame.y(default) + 14, "untuned default", "tick", anchor="end"))
@@ -150,7 +158,7 @@ def curves(lines: Sequence[Line], *, width: int = 370, height: int = 210) -> str
     frame = _Frame(
         0.0, max(max(line.xs) for line in lines) or 1.0, low, top if top > low else low + 1, width=width, height=height
     )
-    body = frame.axes(words.number, lambda v: f"{v:.2g}", across=4)
+    body = frame.axes(lambda v: f"{v:.2g}") + frame.below(ticks(0.0, frame.x1, 4), words.number)
     for line in lines:
         points = [(x, min(y, frame.y1)) for x, y in zip(line.xs, line.ys, strict=False) if math.isfinite(y)]
         path = "L".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
@@ -166,10 +174,10 @@ def confusion(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     size = len(names)
     if not 1 < size <= 120:
         return ""
-    cell = max(7.0, min(44.0, 620 / size))
+    cell = max(7.0, min(60.0, 620 / size))
     font = max(6.0, min(12.0, cell * 0.82))
     letters = 18 if size <= 40 else 16
-    left = 26 + font * 0.6 * min(letters, max(len(name) for name in names))
+    left = 34 + font * 0.62 * min(letters, max(len(name) for name in names))
     side = cell * size
     body = [_text(left + side / 2, 12, "taken for", "axis", anchor="middle")]
     for i, name in enumerate(names):
@@ -183,6 +191,9 @@ def confusion(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
             f'transform="rotate(-90 {x:.1f} {y:.1f})">{escape(short)}<title>{escape(name)}</title></text>'
         )
     body.append(f'<rect class="plate" x="{left:.1f}" y="{left:.1f}" width="{side:.1f}" height="{side:.1f}"/>')
+    for i in range(10, size, 10) if size > 20 else ():  # every tenth line leads the eye to the names
+        at = left + i * cell
+        body += [_line(left, at, left + side, at, "grid"), _line(at, left, at, left + side, "grid")]
     for i, row in enumerate(counts):
         body += _confusion_row(names, i, row, left, cell)
     return _svg(left + side + 8, left + side + 8, "Confusion matrix: true class down, predicted class across", body)
@@ -197,7 +208,7 @@ def _confusion_row(names: Sequence[str], i: int, row: Sequence[int], left: float
         kind = "right" if i == j else "wrong"
         x, y, gap = left + j * cell, left + i * cell, 1.0 if cell > 12 else 0.4
         title = f"{names[i]} taken for {names[j]}: {count} of {total}"
-        side, shade = cell - 2 * gap, 0.15 + 0.85 * share
+        side, shade = cell - 2 * gap, (0.15 if i == j else 0.3) + 0.7 * share
         body.append(
             f'<rect class="cell {kind}" x="{x + gap:.1f}" y="{y + gap:.1f}" width="{side:.1f}" height="{side:.1f}" '
             f'fill-opacity="{shade:.2f}"><title>{escape(title)}</title></rect>'
@@ -221,14 +232,15 @@ class _Frame:
     def y(self, value: float) -> float:
         return self.bottom - (value - self.y0) / (self.y1 - self.y0) * (self.bottom - self.top)
 
-    def axes(self, x_words: Callable[[float], str], y_words: Callable[[float], str], *, across: int = 7) -> list[str]:
+    def axes(self, y_words: Callable[[float], str]) -> list[str]:
         body = []
         for tick in ticks(self.y0, self.y1, 5):
             body.append(_line(self.left, self.y(tick), self.right, self.y(tick), "grid"))
             body.append(_text(self.left - 8, self.y(tick) + 4, y_words(tick), "tick", anchor="end"))
-        for tick in ticks(self.x0, self.x1, across):
-            body.append(_text(self.x(tick), self.bottom + 19, x_words(tick), "tick", anchor="middle"))
         return body
+
+    def below(self, marks: Sequence[float], x_words: Callable[[float], str]) -> list[str]:
+        return [_text(self.x(mark), self.bottom + 19, x_words(mark), "tick", anchor="middle") for mark in marks]
 
 
 def _room(low: float, high: float) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def render(
         data=_data(profile),
         extras=_extras(result),
     )
+    html = re.sub(r"(\d) %", "\\1\u00a0%", html)  # a number stays beside its sign
     # A name with bytes that are no UTF-8 has no place in an HTML file: it is shown with a question mark.
     return html.encode("utf-8", "replace").decode("utf-8")
 

@@ -59,7 +59,7 @@ def duration(seconds: float | None) -> str:
     """Write seconds as a person says them."""
     if seconds is None:
         return NONE
-    if seconds < 10:
+    if seconds < 10 and not float(seconds).is_integer():
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
