@@ -1,0 +1,143 @@
+"""Feature extraction: the network stays as it is, a head is fitted on its pooled features in closed form or convexly.
+
+Strategies `ridge`, `logistic`, `prototypes`, `knn`. A plan without phases; the core's `advisor.heads` does the numbers,
+on cached features, in seconds. Head kinds and their numbers are those of `advisor.records.plan.Head`.
+Sources: ridge with exact leave-one-out, Hoerl and Kennard 1970 with the usual hat-matrix identity; prototypes, Snell et
+al. 2017 (1703.05175); all-stage features, Evci et al. 2022, Head2Toe (2201.03529).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from advisor.hooks import Card, Context, Head, Parameter, Space, TrainPlan
+from advisor_strategies import knobs
+
+LAYERS = Parameter(
+    name="layers",
+    default="last",
+    kind="choice",
+    choices=("last", "all"),
+    meaning="features of the last stage, or of every stage side by side",
+)
+FIT = next(p for p in knobs.IMAGES if p.name == "fit")
+CLASS_WEIGHTS = next(p for p in knobs.LOSS if p.name == "class_weights")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenHead:
+    """A strategy that fits one kind of head on frozen features; `searched` gives the numbers that a search draws."""
+
+    name: str
+    card: Card
+    kinds: Mapping[str, str]  # value of the parameter "metric" -> head kind; one entry where there is no choice
+    searched: tuple[tuple[str, float, float], ...] = ()  # name, low, high, on a logarithmic scale
+    guesses: tuple[Mapping[str, Any], ...] = ({},)
+    regime: str = "feature_extraction"
+
+    def applies(self, context: Context) -> str | None:
+        """Always: every network has features."""
+        return None
+
+    def space(self, trial: Space, context: Context) -> Mapping[str, Any]:
+        """Draw the features to look at, and the head's own numbers."""
+        drawn: dict[str, Any] = {"layers": trial.suggest_categorical("layers", ["last", "all"])}
+        if len(self.kinds) > 1:
+            drawn["metric"] = trial.suggest_categorical("metric", list(self.kinds))
+        for name, low, high in self.searched:
+            if next(p.kind for p in self.card.parameters if p.name == name) == "int":
+                drawn[name] = trial.suggest_int(name, int(low), int(high), log=True)
+            else:
+                drawn[name] = trial.suggest_float(name, low, high, log=True)
+        if knobs.uneven(context) and any(p.name == "class_weights" for p in self.card.parameters):
+            drawn["class_weights"] = trial.suggest_categorical("class_weights", ["none", "balanced"])
+        return knobs.complete(drawn, self.card.parameters)
+
+    def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
+        """Give the last stage's features first, then all stages'."""
+        return [knobs.complete(guess, self.card.parameters) for guess in self.guesses]
+
+    def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
+        """Ask for the head, and for no training."""
+        p = knobs.complete(parameters, self.card.parameters)
+        kind = self.kinds[p.get("metric", next(iter(self.kinds)))]
+        numbers = {name: float(p[name]) for name in ("strength", "c", "k", "temperature") if p.get(name)}
+        head = Head(kind=kind, layers=p["layers"], numbers=numbers)
+        return TrainPlan(head=head, fit=p["fit"], class_weights=p.get("class_weights", "none"))
+
+
+RIDGE = FrozenHead(
+    name="ridge",
+    kinds={"": "ridge"},
+    guesses=({}, {"layers": "all"}),
+    card=Card(
+        what="Ridge regression on frozen features, its strength chosen by exact leave-one-out from one factorization.",
+        when="Always the first thing to look at: seconds, no tuning, hard to beat below some 500 images.",
+        parameters=(
+            LAYERS,
+            Parameter(name="strength", default=0.0, low=0.0, high=1e12, meaning="penalty; 0: chosen by leave-one-out"),
+            FIT,
+        ),
+        paper="Hoerl and Kennard 1970, Technometrics 12",
+    ),
+)
+LOGISTIC = FrozenHead(
+    name="logistic",
+    kinds={"": "logistic"},
+    guesses=({}, {"layers": "all", "c": 0.1}),
+    searched=(("c", 1e-4, 100.0),),
+    card=Card(
+        what="Multinomial logistic regression on standardised frozen features: the linear probe.",
+        when="As ridge, with better probabilities; it is also the head that fine-tuning starts from.",
+        parameters=(
+            LAYERS,
+            Parameter(
+                name="c", default=0.0, low=0.0, high=1e8, meaning="inverse penalty; 0: chosen by cross-validation"
+            ),
+            CLASS_WEIGHTS,
+            FIT,
+        ),
+        paper="Kornblith et al. 2019 (1805.08974)",
+    ),
+)
+PROTOTYPES = FrozenHead(
+    name="prototypes",
+    kinds={"cosine": "cosine_prototypes", "euclidean": "prototypes"},
+    guesses=({}, {"metric": "euclidean"}),
+    card=Card(
+        what="One mean feature a class; an image belongs to the nearest.",
+        when="A handful of images a class, or classes that come and go.",
+        parameters=(
+            LAYERS,
+            Parameter(
+                name="metric",
+                default="cosine",
+                kind="choice",
+                choices=("cosine", "euclidean"),
+                meaning="what nearest means",
+            ),
+            FIT,
+        ),
+        paper="Snell et al. 2017 (1703.05175)",
+    ),
+)
+KNN = FrozenHead(
+    name="knn",
+    kinds={"": "knn"},
+    guesses=({}, {"k": 20}),
+    searched=(("k", 1, 50), ("temperature", 0.01, 1.0)),
+    card=Card(
+        what="The votes of the k most similar training images, weighted by likeness.",
+        when="Classes of many shapes with many images; it shows what the features know without any fitting.",
+        parameters=(
+            LAYERS,
+            Parameter(name="k", default=10, low=1, high=10_000, kind="int", meaning="neighbours that vote"),
+            Parameter(name="temperature", default=0.07, low=1e-4, high=100.0, meaning="small: the nearest count more"),
+            FIT,
+        ),
+        paper="Wu et al. 2018 (1805.01978)",
+    ),
+)
+STRATEGIES = (RIDGE, LOGISTIC, PROTOTYPES, KNN)
