@@ -12,6 +12,7 @@ from advisor.hooks import Strategy, hookimpl
 @hookimpl
 def advisor_strategies() -> list[Strategy]:
     """Offer the first-party strategies."""
-    from advisor_strategies import finetune, frozen
+    from advisor_strategies import anchored, finetune, frozen, narrow, scratch, staged
 
-    return [*frozen.STRATEGIES, *finetune.STRATEGIES]
+    families = (frozen, finetune, staged, narrow, anchored, scratch)
+    return [strategy for family in families for strategy in family.STRATEGIES]

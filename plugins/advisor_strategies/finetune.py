@@ -42,13 +42,17 @@ class Tuning:
         """Draw what only this strategy has."""
         return {}
 
+    def shared(self, trial: Space, context: Context) -> dict[str, Any]:
+        """Draw what all trained strategies have."""
+        return knobs.draw(trial, context)
+
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
         """Give known-good parameters, best first, as differences from the defaults."""
         return ({},)
 
     def space(self, trial: Space, context: Context) -> Mapping[str, Any]:
         """Draw the shared knobs and the strategy's own."""
-        drawn = {**self.own(trial, context), **knobs.draw(trial, context)}
+        drawn = {**self.own(trial, context), **self.shared(trial, context)}
         return knobs.complete(drawn, self.card.parameters)
 
     def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:

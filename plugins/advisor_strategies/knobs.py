@@ -207,7 +207,7 @@ def plan(p: Mapping[str, Any], context: Context, phases: tuple[Phase, ...], **mo
     )
 
 
-def draw(trial: Space, context: Context, *, batch_norm: bool = True) -> dict[str, Any]:
+def draw(trial: Space, context: Context, *, batch_norm: bool = True, weight_decay: bool = True) -> dict[str, Any]:
     """Draw the shared parameters that a search varies; the ranges hold every published guess."""
     drawn: dict[str, Any] = {"optimizer": trial.suggest_categorical("optimizer", ["adamw", "sgd"])}
     if drawn["optimizer"] == "sgd":
@@ -218,7 +218,8 @@ def draw(trial: Space, context: Context, *, batch_norm: bool = True) -> dict[str
     usual = epochs_for(context)
     drawn["epochs"] = trial.suggest_float("epochs", max(1.0, usual / 3), 2 * usual, log=True)
     drawn["schedule"] = trial.suggest_categorical("schedule", ["cosine", "onecycle", "step"])
-    drawn["weight_decay"] = trial.suggest_float("weight_decay", 1e-5, 0.1, log=True)
+    if weight_decay:
+        drawn["weight_decay"] = trial.suggest_float("weight_decay", 1e-5, 0.1, log=True)
     drawn["label_smoothing"] = trial.suggest_float("label_smoothing", 0.0, 0.2)
     drawn["augmentation"] = trial.suggest_categorical("augmentation", ["flip", "light", "trivial"])
     if drawn["augmentation"] != "flip":
