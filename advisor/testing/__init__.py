@@ -1,0 +1,41 @@
+"""The public conformance kit: does a backbone or a strategy keep what `advisor.hooks` promises of it?
+
+`tl-advise plugins check NAME` runs it, and a plugin author's own tests can:
+
+    from advisor import testing
+    assert all(check.passed for check in testing.check_backbone(my_backbone))
+
+Every check is named by the rule it holds up, and a failed one says what was found. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from advisor.hooks import Backbone, Strategy
+from advisor.registry import PluginInfo
+from advisor.testing.checks import Check
+
+__all__ = ["Check", "check_backbone", "check_imports", "check_strategy"]
+
+
+def check_backbone(backbone: Backbone, *, offline: bool = True, size_px: int | None = None) -> list[Check]:
+    """Look at every rule for backbones, on images of `size_px` (the backbone's own size by default).
+
+    Pretrained weights are read where they are at hand; with `offline=False` they may be fetched first.
+    """
+    from advisor.testing import backbones
+
+    return backbones.check(backbone, offline=offline, size_px=size_px)
+
+
+def check_strategy(strategy: Strategy) -> list[Check]:
+    """Look at every rule for strategies, in a variety of contexts, and train a tiny network by its first guess."""
+    from advisor.testing import strategies
+
+    return strategies.check(strategy)
+
+
+def check_imports(plugin: PluginInfo) -> Check:
+    """Check, in a process of its own, that listing a plugin and planning with its strategies imports no torch."""
+    from advisor.testing import imports
+
+    return imports.check(plugin)

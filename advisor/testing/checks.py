@@ -1,0 +1,30 @@
+"""One rule, looked at: a function that returns a remark or raises `FailedError` -> a `Check` that can be printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class FailedError(Exception):
+    """A rule does not hold; the message says what was found and what was expected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A rule and whether it holds. `detail` says what was found; "" where there is nothing to say."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+def run(name: str, rule: Callable[[], str | None]) -> Check:
+    """Look at one rule. Whatever a plugin's code raises is a failed check with its reason, never a traceback."""
+    try:
+        return Check(name=name, passed=True, detail=rule() or "")
+    except FailedError as found:
+        return Check(name=name, passed=False, detail=str(found))
+    except (Exception, SystemExit) as error:
+        text = " ".join(str(error).split())
+        return Check(name=name, passed=False, detail=f"{type(error).__name__}: {text[:300]}")
