@@ -63,6 +63,8 @@ class Data:
     classes: tuple[str, ...]
     split: Split
     leaks_removed: bool = False
+    pool_sample: int | None = None  # only so many pool images were used (a stratified sample, fixed by content)
+    test_sample: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

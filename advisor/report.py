@@ -45,6 +45,7 @@ def render(
         profile=profile,
         title=title or Path(result.dataset.path).name or "data set",
         words=words,
+        run=run,
         commands=words.commands(result, run),
         warnings=_unique([*result.warnings, *profile.warnings]),
         scores=_safe(plots.intervals(_score_rows(result))),
@@ -117,7 +118,7 @@ def _search(result: Result, trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def _trial_title(trial: Trial) -> str:
-    what = f"trial {trial.number}: {trial.candidate.strategy} on {trial.candidate.backbone}"
+    what = f"{words.trial(trial.number)}: {trial.candidate.strategy} on {trial.candidate.backbone}"
     if trial.state == "failed":
         return f"{what}, failed: {trial.error}"
     ending = "" if trial.state == "complete" else f", {trial.state}"

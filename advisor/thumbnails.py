@@ -8,6 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from advisor.records import Mistake
+
+
+def of_mistakes(root: str | Path, mistakes: Iterable[Mistake], *, side_px: int = 160) -> dict[str, bytes]:
+    """Return a JPEG for each misjudged image that can still be read, by its path."""
+    return make(root, (mistake.path for mistake in mistakes), side_px=side_px)
+
 
 def make(root: str | Path, paths: Iterable[str], *, side_px: int = 160) -> dict[str, bytes]:
     """Return a JPEG for each of `paths` (relative to `root`) that can still be read; the others are left out."""

@@ -86,6 +86,11 @@ def regime(name: str) -> str:
     return REGIMES.get(name, name.replace("_", " "))
 
 
+def trial(number: int) -> str:
+    """Name a trial; probes on frozen features are counted below zero."""
+    return f"trial {number}" if number >= 0 else f"probe {-number}"
+
+
 def choice(best: Best) -> str:
     """Name a network and what was done with it."""
     return f"{best.strategy} on {best.backbone}"
