@@ -50,27 +50,28 @@ def parts(answer: Result, run: Path) -> list[RenderableType]:
 
 
 def _scores(answer: Result) -> RenderableType:
-    """The table: one row for the recommendation, one for the untuned default, and what each reached."""
+    """The table: a column for the recommendation, one for the untuned default, a row for what each reached."""
     from rich.table import Table
 
     title = f"{text(Path(answer.dataset.path).name)}: {words.regime(answer.regime.name)}"
     table = Table(title=title, title_style="bold", title_justify="left", box=_box(), pad_edge=False)
-    table.add_column("")
-    table.add_column("network, strategy")
-    table.add_column("validation", justify="right")
-    table.add_column("locked test", justify="right")
-    table.add_column("95 % interval", justify="right")
-    table.add_row(*_row("recommended", answer.best, answer.validation, answer.test), style="bold")
+    columns = [("recommended", "bold", _column(answer.best, answer.validation, answer.test))]
     if answer.baseline and not words.kept_default(answer):
         base = answer.baseline
-        table.add_row(*_row("untuned default", base.best, base.validation, base.test))
+        columns.append(("untuned default", "", _column(base.best, base.validation, base.test)))
+    table.add_column("", style="dim", no_wrap=True)
+    for name, style, _ in columns:
+        table.add_column(name, style=style, overflow="fold")
+    labels = ("network", "strategy", "validation", "locked test", "95 % interval")
+    for label, *cells in zip(labels, *(cells for _, _, cells in columns), strict=True):
+        table.add_row(label, *cells)
     return table
 
 
-def _row(name: str, best: Best, validation: ValidationScore, test: TestScore | None) -> list[str]:
+def _column(best: Best, validation: ValidationScore, test: TestScore | None) -> list[str]:
     return [
-        name,
-        text(words.choice(best)),
+        text(best.backbone),
+        text(best.strategy),
         _validation(validation),
         f"{words.percent(test.accuracy)} (n = {test.n})" if test else words.NONE,
         words.span(test.ci95) if test else words.NONE,
