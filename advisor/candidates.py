@@ -17,7 +17,18 @@ DEFAULT_STRATEGY = {"feature_extraction": "logistic", "partial": "partial", "ful
 REGIME_ORDER = ("feature_extraction", "partial", "full")
 # The portfolio in the order of what each guess brought on the shared data (docs/advice.md): heads cost nothing, then the
 # gentle full fine-tune, which won on five of six sets, then the cheaper and the more special ones.
-PORTFOLIO = ("ridge", "logistic", "full", "partial", "discriminative", "lp_ft", "norm_only", "gradual", "l2_sp", "wise_ft")
+PORTFOLIO = (
+    "ridge",
+    "logistic",
+    "full",
+    "partial",
+    "discriminative",
+    "lp_ft",
+    "norm_only",
+    "gradual",
+    "l2_sp",
+    "wise_ft",
+)
 STEP_PX = 32
 SMALLEST_PX = 64
 
@@ -61,7 +72,9 @@ def default_strategy(regime: Regime, strategies: Mapping[str, Strategy]) -> str:
     return same[0] if same else sorted(strategies)[0]
 
 
-def selectable(strategies: Mapping[str, Strategy], named: Sequence[str], only_regime: str | None) -> dict[str, Strategy]:
+def selectable(
+    strategies: Mapping[str, Strategy], named: Sequence[str], only_regime: str | None
+) -> dict[str, Strategy]:
     """Keep the strategies that may compete: those named, else all but the ones that run only where they are named."""
     if named:
         return {n: strategies[n] for n in named}

@@ -39,6 +39,7 @@ from advisor.records.result import (
     TrialCounts,
     ValidationScore,
 )
+from advisor.records.settings import Settings
 from advisor.records.trials import Candidate, Curve, Evidence, FoldScore, Regime, Trial, Verdict
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "Regime",
     "Result",
     "ScheduleSpec",
+    "Settings",
     "Stage",
     "StageSize",
     "Term",

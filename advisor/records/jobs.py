@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from advisor.records.data import Item, Unreadable
-from advisor.records.plan import Preprocess, StageSize
+from advisor.records.plan import Compute, Preprocess, StageSize, TrainPlan
 from advisor.records.result import Environment, Mistake, TestScore
 from advisor.records.trials import Candidate, Trial
 
@@ -118,8 +118,9 @@ class Refitted:
     epochs: float
     seconds: float
     pretrained_sha256: str
-    plan: dict[str, object]
-    input: dict[str, object]
+    plan: TrainPlan
+    compute: Compute
+    resize_px: int
     warning: str = ""
 
 

@@ -1,0 +1,30 @@
+# `make demo` and `make test` set everything up themselves; both use one virtual environment in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check lint types docs clean
+
+demo: $(VENV)/.ready
+	$(BIN)/tl-advise demo
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest
+
+check: lint types test
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info tl-advise-demo tl-advise-runs

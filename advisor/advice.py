@@ -1,0 +1,198 @@
+"""The whole story in one function; read this first.
+
+    folder -> Dataset -> Profile -> Regime (prior) -> probes -> candidates -> trials -> verdict -> refit -> Recipe
+
+Each record is saved in the run directory as it appears; a resume reads what is there and goes on behind it. Does NOT
+cover how any step is done: every line below calls the module that owns it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from advisor import __version__, budget, candidates, dataset, profile, reach, regime, registry, sampling, splits
+from advisor.errors import InputError, Interrupted
+from advisor.finish import finish
+from advisor.hooks import Backbone, Strategy
+from advisor.keep import Keeper
+from advisor.listener import Listener
+from advisor.records import Dataset, Item, LeftOut, Profile, Regime, Result, Settings, Trial
+from advisor.records.jobs import Open
+from advisor.rundir import RunDir, default_place
+from advisor.search import FOLDS, Search
+from advisor.study import Study
+from advisor.workers import Worker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What is known before any network runs."""
+
+    dataset: Dataset
+    profile: Profile
+    regime: Regime
+
+
+def advise(settings: Settings, *, out: Path | None = None, listener: Listener | None = None) -> tuple[Result, RunDir]:
+    """Run the main job: from a folder of images to a result, with everything in a run directory.
+
+    Raises AdviseError; Interrupted where a person stopped it, the best so far kept.
+    """
+    settings = replace(settings, created_by=__version__)
+    clock = budget.Clock(settings.budget_s, started=budget.process_start())
+    listener = listener or Listener()
+    data = Path(settings.data)
+    _check_exists(data)
+    place = out or default_place(data, datetime.datetime.now())
+    rundir = RunDir.create(place, data=data)
+    rundir.write("run.json", settings)
+    with rundir.locked():
+        return _work(settings, rundir, clock, listener), rundir
+
+
+def resume(path: Path, *, listener: Listener | None = None) -> tuple[Result, RunDir]:
+    """Go on with a run that was stopped or killed; a finished run gives its result again."""
+    rundir = RunDir.open(path)
+    settings = rundir.read("run.json", Settings)
+    if settings is None:
+        raise InputError(f"{path}: no run.json.")
+    with rundir.locked():
+        done = rundir.read("result.json", Result)
+        if done is not None and done.status == "final":
+            return done, rundir
+        clock = budget.Clock(settings.budget_s, used_before_s=rundir.used_s(), started=budget.process_start())
+        return _work(settings, rundir, clock, listener or Listener()), rundir
+
+
+def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Listener) -> Result:
+    plugins = registry.load(block=settings.plugins_blocked)
+    strategies = _strategies(plugins, settings)
+    reachable, left_out = reach.find(plugins, settings, strategies)
+    rundir.log("start", at_s=clock.used_s, command=settings.command)
+    worker = Worker(log=str(rundir.path / "worker.log"))
+    worker.start()  # torch loads while the folder is read
+    try:
+        look = _look(settings, rundir, listener)
+        sizes = {b.name: candidates.sizes(look.profile, b, settings.size_px) for b in reachable}
+        used = sampling.for_budget(look.dataset, settings, reachable, sizes)
+        opened = worker.open(open_job(settings, rundir.path, look.dataset, used.pool), listener.progress)
+        kept = Keeper(
+            settings=settings,
+            rundir=rundir,
+            dataset=look.dataset,
+            regime=look.regime,
+            registry=plugins,
+            environment=opened.environment,
+            worker=worker,
+            folds=FOLDS,
+            used=used,
+            warnings=(*look.profile.warnings, *used.warnings, *_left_out_warning(reachable, left_out)),
+            left_out=tuple(left_out),
+        )
+        search = _search(kept, clock, strategies, sizes, listener)
+        if not rundir.candidates.exists():
+            search.explore(reachable)
+        return finish(search, kept, look.profile)
+    except KeyboardInterrupt:
+        rundir.log("interrupted", at_s=clock.used_s)
+        state = f"The best so far is in {rundir.path}." if rundir.recipe.exists() else "Nothing was found yet."
+        raise Interrupted(f"stopped. {state}", hint=f"Go on with `tl-advise resume {rundir.path}`.") from None
+    finally:
+        worker.stop()
+
+
+def _strategies(plugins: registry.Registry, settings: Settings) -> dict[str, Strategy]:
+    for name in settings.strategies:
+        plugins.strategy(name)
+    asked = regime.override(regime.by_size(0, 1), settings.regime).name if settings.regime else None
+    found = candidates.selectable(plugins.strategies, settings.strategies, asked)
+    if not found:
+        raise InputError("no strategy is left to choose from.", hint="See `tl-advise plugins`.")
+    return found
+
+
+def _look(settings: Settings, rundir: RunDir, listener: Listener) -> Look:
+    listener.stage("looking at the data")
+    found = dataset.read(settings.data, test_split=settings.test_split)
+    profile.check_learnable(found)
+    measured = profile.measure(found, deep=True)
+    found = profile.set_aside(found, measured.unreadable)
+    if settings.remove_leaks:
+        found = profile.without_leaks(found, measured)
+    profile.check_learnable(found)
+    prior = regime.classify(measured)
+    if settings.regime is not None:
+        prior = regime.override(prior, settings.regime)
+    rundir.write("profile.json", measured)
+    splits.write_csv(found, rundir.splits)
+    listener.profile(measured, prior)
+    return Look(dataset=found, profile=measured, regime=prior)
+
+
+def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item, ...]) -> Open:
+    """Say what a worker opens: the pool's items and nothing of the test."""
+    return Open(
+        root=found.root,
+        classes=found.classes,
+        items=pool,
+        folds=FOLDS,
+        seed=settings.seed,
+        device=settings.device,
+        run_dir=str(run_dir),
+        weights_dir=settings.weights_dir,
+        offline=settings.offline,
+        workers=settings.workers,
+        plugins_blocked=settings.plugins_blocked,
+        has_groups=found.has_groups,
+        threads=settings.threads,
+    )
+
+
+def _search(
+    kept: Keeper,
+    clock: budget.Clock,
+    strategies: Mapping[str, Strategy],
+    sizes: Mapping[str, tuple[int, ...]],
+    listener: Listener,
+) -> Search:
+    counts = [0] * len(kept.dataset.classes)
+    for item in kept.used.pool:
+        counts[item.label] += 1
+    search = Search(
+        settings=kept.settings,
+        rundir=kept.rundir,
+        clock=clock,
+        worker=kept.worker,
+        registry=kept.registry,
+        strategies=strategies,
+        regime=kept.regime,
+        counts=tuple(counts),
+        test_images=len(kept.used.test),
+        study=Study(kept.rundir.study, kept.settings.seed),
+        listener=listener,
+        on_better=lambda trial: _keep(search, kept, trial),
+        sizes=sizes,
+    )
+    return search
+
+
+def _keep(search: Search, kept: Keeper, trial: Trial) -> None:
+    kept.keep(trial, search.study.trials(), search.clock.used_s)
+    search.listener.kept(trial)
+
+
+def _left_out_warning(reachable: list[Backbone], left_out: list[LeftOut]) -> list[str]:
+    """Say it where the choice of backbones was narrow: only what is built in could be reached."""
+    from advisor.weights import as_weights
+
+    built_in = [b for b in reachable if (w := as_weights(b)) is not None and w.path]
+    if len(built_in) != len(reachable) or not left_out:
+        return []
+    best = next((item for item in left_out if item.backbone == "mobilenet_v2"), left_out[0])
+    return [
+        f"the built-in backbone {built_in[0].name} was used because no other weights could be reached; "
+        f"`{best.command}` would let a stronger one compete"
+    ]

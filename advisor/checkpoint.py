@@ -1,0 +1,98 @@
+"""A trial's state on disk at its last rung, from which a killed trial goes on: written whole or not at all.
+
+In: the loop's state and what earlier folds gave. Out: the same, after a kill. Plain tensors and numbers only, so that
+reading one runs no code. A full disk costs the chance to go on, never the trial itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from advisor.errors import TrialError
+from advisor.records import Curve
+from advisor.training import Loop
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldOutcome:
+    """What training on one fold gave: validation rows (n,), logits (n, K), and the way there."""
+
+    rows: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32]
+    curve: Curve
+    stopped_at: int | None = None  # the rung, in percent of the steps, at which it was stopped
+
+
+class Checkpoint:
+    """A trial's state on disk at its last rung: written whole or not at all, read as plain tensors and numbers."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.state: dict[str, Any] = {}
+        if path.is_file():
+            try:
+                self.state = torch.load(path, map_location="cpu", weights_only=True)
+            except (OSError, RuntimeError, EOFError, ValueError) as error:
+                raise TrialError(
+                    f"{path.name}: the checkpoint cannot be read ({error}); delete it to train anew"
+                ) from error
+
+    def outcome(self, position: int) -> FoldOutcome | None:
+        done = self.state.get("folds", {}).get(position)
+        if done is None:
+            return None
+        return FoldOutcome(
+            rows=done["rows"].numpy(), logits=done["logits"].numpy(), curve=_curve(done["curve"]), stopped_at=None
+        )
+
+    def restore(self, position: int, loop: Loop) -> tuple[Curve, int]:
+        if self.state.get("position") != position:
+            return Curve(), 0
+        loop.load_state_dict(self.state["loop"])
+        return _curve(self.state["curve"]), int(self.state["rung"])
+
+    def write(self, position: int, rung: int, loop: Loop, curve: Curve) -> None:
+        self._save(position=position, rung=rung, loop=loop.state_dict(), curve=_plain(curve))
+
+    def finish_fold(self, position: int, outcome: FoldOutcome) -> None:
+        kept = dict(self.state.get("folds", {}))
+        kept[position] = {
+            "rows": torch.from_numpy(outcome.rows),
+            "logits": torch.from_numpy(outcome.logits),
+            "curve": _plain(outcome.curve),
+        }
+        if outcome.stopped_at is None:
+            self._save(folds=kept, position=None, loop=None)
+
+    def _save(self, **changed: Any) -> None:
+        self.state = {**self.state, **changed}
+        temporary = self.path.with_suffix(".tmp")
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(self.state, file)
+            temporary.replace(self.path)
+        except (OSError, RuntimeError):
+            # A full disk costs the chance to go on from here after a kill, never the trial itself.
+            temporary.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _plain(curve: Curve) -> dict[str, list[float]]:
+    return {name: list(getattr(curve, name)) for name in ("step", "train_loss", "log_loss", "accuracy")}
+
+
+def _curve(plain: dict[str, list[float]]) -> Curve:
+    return Curve(
+        step=tuple(int(s) for s in plain["step"]),
+        train_loss=tuple(plain["train_loss"]),
+        log_loss=tuple(plain["log_loss"]),
+        accuracy=tuple(plain["accuracy"]),
+    )

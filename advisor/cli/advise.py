@@ -1,0 +1,101 @@
+"""`tl-advise advise`: the main job."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.cli import options
+
+
+@click.command(name="advise")
+@click.argument("dataset", type=click.Path())
+@options.training()
+@click.option(
+    "--test-split", type=click.Choice(["auto", "none"]), default="auto", show_default=True, help="Cut a test?"
+)
+@click.option("--remove-leaks", is_flag=True, help="Take images out of training that are also in the test.")
+@click.option("--block", "blocked", multiple=True, metavar="PLUGIN", help="Leave a plugin out (repeatable).")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. [all cores]")
+def command(dataset: str, as_json: bool, quiet: bool, out: str | None, **call: Any) -> int:
+    """From a folder of images to advice, a model, a recipe and an honest score.
+
+    DATASET is a folder of class folders; or train/, val/, test/ of class folders; or a CSV or TSV with path,label.
+
+    \b
+    Examples:
+      tl-advise ./photos
+      tl-advise ./photos --budget 3m --out run1
+      tl-advise photos.csv --backbone mobilenet_v2 --trials 8 --seed 3
+      tl-advise ./photos --regime full --json > answer.json
+    """
+    settings = _settings(dataset, call)
+    from advisor import advice
+    from advisor.cli.screen import Screen
+
+    with Screen(quiet=quiet) as screen, stopped_by_sigterm():
+        result, rundir = advice.advise(settings, out=Path(out) if out else None, listener=screen)
+    answer(result, rundir.path, as_json)
+    return 0
+
+
+def _settings(dataset: str, call: dict[str, Any]) -> Any:
+    from advisor import budget
+    from advisor.records import Settings
+
+    asked = call["budget"]
+    seconds = budget.parse(asked) if asked else (None if call["trials"] else 900.0)
+    return Settings(
+        data=dataset,
+        command=command_line(),
+        budget_s=seconds,
+        trials=call["trials"],
+        seed=call["seed"],
+        device=call["device"],
+        workers=call["workers"],
+        size_px=call["size_px"],
+        backbones=tuple(call["backbones"]),
+        strategies=tuple(call["strategies"]),
+        regime=call["regime"],
+        weights_dir=call["weights_dir"],
+        offline=call["offline"],
+        test_split=call["test_split"],
+        remove_leaks=call["remove_leaks"],
+        plugins_blocked=tuple(call["blocked"]),
+        threads=call["threads"],
+    )
+
+
+def command_line() -> str:
+    """Give the call as a person would type it again."""
+    return shlex.join(["tl-advise", *sys.argv[1:]]) if sys.argv else "tl-advise"
+
+
+class stopped_by_sigterm:  # noqa: N801 (a context manager that reads as a phrase)
+    """SIGTERM means what Ctrl-C means while this is open: keep the best so far, and stop."""
+
+    def __enter__(self) -> None:
+        self.before = signal.signal(signal.SIGTERM, self._interrupt)
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGTERM, self.before)
+
+
+def answer(result: Any, path: Path, as_json: bool) -> None:
+    """Print the answer on standard output: JSON, or the final table."""
+    from advisor.rundir import to_json
+
+    if as_json:
+        click.echo(to_json(result), nl=False)
+        return
+    from advisor.cli import show
+
+    show.result(result, path)

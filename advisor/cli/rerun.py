@@ -1,0 +1,73 @@
+"""`tl-advise rerun`: train a recipe again and compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.cli import options
+
+
+@click.command(name="rerun")
+@click.argument("recipe", type=click.Path())
+@click.option("--verify", is_flag=True, help="Compare with what the recipe says; exit 3 where it does not hold.")
+@click.option("--data", type=click.Path(), metavar="PATH", help="Use these data (other data: own splits, same epochs).")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Repeat; mean, std."
+)
+@click.option("--out", type=click.Path(), metavar="DIR", help="Keep the model here.")
+@options.machine()
+def command(
+    recipe: str, verify: bool, data: str | None, out: str | None, quiet: bool, as_json: bool, **call: Any
+) -> int:
+    """Train a recipe again, score it, and compare: the refit and the test, nothing else.
+
+    RECIPE is a recipe.yaml or a run directory.
+
+    \b
+    Examples:
+      tl-advise rerun run1 --verify
+      tl-advise rerun run1/recipe.yaml --data ./other-photos --out run2
+      tl-advise rerun run1 --seeds 5
+    """
+    from advisor import replay
+    from advisor.cli.screen import Screen
+    from advisor.rundir import RunDir, to_json
+
+    place = RunDir.create(Path(out), data=Path(data or ".")).path if out else None
+    device = None if call["device"] == "auto" else call["device"]
+    with Screen(quiet=quiet) as screen:
+        result = replay.rerun(
+            Path(recipe),
+            data=Path(data) if data else None,
+            seeds=call["seeds"],
+            out=place,
+            weights_dir=call["weights_dir"],
+            offline=call["offline"],
+            device=device,
+            listener=screen,
+        )
+    agreed = replay.verify(result) if verify else None
+    if as_json:
+        click.echo(to_json({"result": result, "verified": agreed}), nl=False)
+        return 0
+    _tell(result, agreed)
+    return 0
+
+
+def _tell(result: Any, agreed: str | None) -> None:
+    for once in result.runs:
+        interval = f" [{once.test.ci95[0]:.3f} .. {once.test.ci95[1]:.3f}]" if once.test else ""
+        click.echo(
+            f"seed {once.seed}: {result.measured_on} accuracy {once.accuracy:.4f}{interval}, n = {once.n}, "
+            f"weights {once.weights_sha256[:12]}"
+        )
+    if result.std is not None:
+        click.echo(f"mean {result.mean:.4f}, std {result.std:.4f}, {len(result.runs)} seeds")
+    if result.expected is not None:
+        same = "identical weights" if result.identical else "other weights"
+        click.echo(f"the recipe says {result.expected:.4f}: {same}")
+    if agreed:
+        click.echo(f"verified: {agreed}")

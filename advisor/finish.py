@@ -1,0 +1,262 @@
+"""Trials -> the end of the story: leaders scored again, verdict, candidates frozen, refit, the locked test opened once.
+
+In: a finished search. Out: the final recipe, model, result and report in the run directory. What was frozen in
+candidates.json is what is scored: a resume finishes exactly that and never searches again (DESIGN 4.4).
+Does NOT cover: how winners are told from noise (verdict.py), what the report looks like (report.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor import budget, card, compose, judging, keep, recipe, report, thumbnails
+from advisor.errors import AdviseError
+from advisor.records import Gain, Item, Profile, Regime, Result, TestScore, Trial, Verdict
+from advisor.records.jobs import Refit, Refitted, RunTrial, Score, Scored
+from advisor.rundir import to_json, write_atomically
+from advisor.search import FOLDS, RESCORE_SHARE, Search
+
+LEADERS = 3  # contenders scored again on fresh folds and seeds
+FRESH = (1, 2)  # the repeats of a head's fresh folds; a trained candidate gets the first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frozen:
+    """What was decided on validation, written down before the test is opened."""
+
+    verdict: Verdict
+    regime: Regime
+    winner: Trial
+    default: Trial | None
+    ties: tuple[Trial, ...]
+    digest: str = ""
+
+
+def finish(search: Search, kept: keep.Keeper, profile: Profile) -> Result:
+    """Decide, freeze, refit, score once, and write everything down."""
+    frozen = search.rundir.read("candidates.json", Frozen)
+    if frozen is None:
+        frozen = _freeze(search, kept.regime)
+    models = _refit(search, frozen)
+    scored, reason = _score(search, models, kept.used.test)
+    result = _result(search, kept, frozen, models, scored, reason, profile)
+    search.rundir.log("final", at_s=search.clock.used_s)
+    return result
+
+
+# ---- deciding ----------------------------------------------------------------------------------------------------
+
+
+def _freeze(search: Search, prior: Regime) -> Frozen:
+    contenders = search.contenders()
+    if not contenders:
+        failed = [t for t in search.study.trials() if t.error]
+        why = failed[-1].error if failed else "the time was over before the first probe ended"
+        raise AdviseError(f"no trial ended well: {why}.", hint="Give a larger --budget, or a smaller --size.")
+    search.listener.stage("scoring the leaders again")
+    rescored = _rescore(search, contenders)
+    everyone = [rescored.get(t.number, t) for t in contenders]
+    finished = search.study.trials()
+    default = next((t for t in everyone if finished and t.number == finished[0].number), None)
+    verdict, evidence = judging.judge(search.rundir.path, everyone, default, prior)
+    by_number = {t.number: t for t in everyone}
+    winner = by_number[verdict.winner]
+    settled = judging.settle(prior, winner, evidence, verdict)
+    frozen = Frozen(
+        verdict=verdict,
+        regime=settled,
+        winner=winner,
+        default=default,
+        ties=tuple(by_number[n] for n in verdict.ties if n != verdict.winner),
+    )
+    frozen = replace(frozen, digest=hashlib.sha256(to_json(frozen).encode()).hexdigest())
+    search.rundir.write("candidates.json", frozen)
+    search.rundir.log("frozen", at_s=search.clock.used_s, digest=frozen.digest)
+    return frozen
+
+
+def _rescore(search: Search, contenders: Sequence[Trial]) -> dict[int, Trial]:
+    """Score the leaders on folds and seeds that did not choose them, as far as the time allows."""
+    done = {t.number: t for t in search.rundir.read("rescored.json", list[Trial]) or []}
+    unique: list[Trial] = []
+    for trial in sorted(contenders, key=lambda t: (t.log_loss, t.number)):
+        same = [u for u in unique if u.candidate == trial.candidate]
+        if not same and len(unique) < LEADERS:
+            unique.append(trial)
+    for trial in unique:
+        if trial.number in done:
+            continue
+        deep = search.is_deep(trial.candidate)
+        for repeat in FRESH[:1] if deep else FRESH:
+            again = _once_more(search, trial, repeat, deep)
+            if again is not None:
+                done[trial.number] = _merged(done.get(trial.number, trial), again)
+        search.rundir.write("rescored.json", list(done.values()))
+    return done
+
+
+def _once_more(search: Search, trial: Trial, repeat: int, deep: bool) -> Trial | None:
+    folds = tuple(s.fold for s in trial.scores if s.repeat == 0) if deep else tuple(range(FOLDS))
+    cost = search.train_s(trial.candidate, search.images - search.images // FOLDS) * (len(folds) if deep else 1)
+    left = search.clock.left_s - search.finish_s(trial.candidate)
+    if search.clocked and cost > min(left, RESCORE_SHARE * (search.clock.asked_s or 0.0)):
+        return None
+    job = RunTrial(
+        number=trial.number,
+        candidate=trial.candidate,
+        folds=folds,
+        repeat=repeat,
+        seed=search.settings.seed + repeat,
+        started_s=search.clock.used_s,
+        limit_s=left if search.clocked else None,
+    )
+    try:
+        again = search.worker.ask(
+            job,
+            Trial,
+            search.listener.progress,
+            deadline=time.monotonic() + left + 2.0 if search.clocked else None,
+        )
+    except AdviseError as error:
+        search.rundir.log("rescore failed", at_s=search.clock.used_s, number=trial.number, error=str(error))
+        return None
+    return again if again.state == "complete" else None
+
+
+def _merged(trial: Trial, again: Trial) -> Trial:
+    return replace(trial, scores=(*trial.scores, *again.scores))
+
+
+# ---- the end -----------------------------------------------------------------------------------------------------
+
+
+def _refit(search: Search, frozen: Frozen) -> list[tuple[Path, Refitted]]:
+    """Refit winner and default on the whole pool; what an earlier process refitted is taken as it is."""
+    both = [frozen.winner]
+    if frozen.default is not None and frozen.default.candidate != frozen.winner.candidate:
+        both.append(frozen.default)
+    models = []
+    for name, trial in zip(("winner", "default"), both, strict=False):
+        folder = search.rundir.trials / f"final-{name}"
+        written = folder / "refitted.json"
+        if not written.is_file():
+            search.listener.stage(f"training the {name} on all {search.images:,} images")
+            job = Refit(
+                candidate=trial.candidate,
+                seed=search.settings.seed,
+                to=str(folder),
+                temperature=trial.temperature,
+                fitted=trial.fitted,
+            )
+            write_atomically(written, to_json(search.worker.ask(job, Refitted, search.listener.progress)))
+        import msgspec
+
+        models.append((folder, msgspec.json.decode(written.read_bytes(), type=Refitted)))
+    return models
+
+
+def _score(
+    search: Search, models: Sequence[tuple[Path, Refitted]], test: Sequence[Item]
+) -> tuple[Scored | None, str | None]:
+    """Open the locked test once: what was scored before is only read."""
+    if not test:
+        return None, "there is no test set (--test-split none, or too few images to put some aside)"
+    scored = search.rundir.read("test.json", Scored)
+    if scored is None:
+        search.listener.stage(f"scoring the locked test: {len(test):,} images, once")
+        job = Score(
+            folders=tuple(str(folder) for folder, _ in models),
+            items=tuple(test),
+            predictions=str(search.rundir.trials / "test.npz"),
+        )
+        scored = search.worker.ask(job, Scored, search.listener.progress)
+        search.rundir.write("test.json", scored)
+    return scored, None
+
+
+def _correct(search: Search) -> npt.NDArray[np.bool_]:
+    with np.load(search.rundir.trials / "test.npz") as saved:
+        correct: npt.NDArray[np.bool_] = saved["logits"].argmax(2) == saved["labels"]
+    return correct
+
+
+def _result(
+    search: Search,
+    kept: keep.Keeper,
+    frozen: Frozen,
+    models: Sequence[tuple[Path, Refitted]],
+    scored: Scored | None,
+    reason: str | None,
+    profile: Profile,
+) -> Result:
+    staged = search.rundir.staging("final")
+    folder, refitted = models[0]
+    test: TestScore | None = scored.scores[0] if scored else None
+    made = compose.make_recipe(
+        status="final",
+        settings=kept.settings,
+        dataset=kept.dataset,
+        used=kept.used,
+        trial=frozen.winner,
+        refitted=refitted,
+        registry=kept.registry,
+        environment=kept.environment,
+        folds=FOLDS,
+        fitted=dict(frozen.winner.fitted),
+        temperature=frozen.winner.temperature,
+        test=test,
+    )
+    for name in ("model.safetensors", "model.json"):
+        shutil.copyfile(folder / name, staged / name)
+    write_atomically(staged / "recipe.yaml", recipe.write(made, command=kept.settings.command))
+    trials = search.study.trials()
+    result = compose.make_result(
+        status="final",
+        settings=kept.settings,
+        dataset=kept.dataset,
+        regime=frozen.regime,
+        winner=frozen.winner,
+        default=frozen.default,
+        temperature=frozen.winner.temperature,
+        scored=scored,
+        test_reason=reason,
+        test_gain=_gain(search, scored),
+        ties=frozen.ties,
+        trials=trials,
+        used_s=search.clock.used_s,
+        left_out=kept.left_out,
+        warnings=(*kept.warnings, *(m.warning for _, m in models[:1] if m.warning)),
+        files={"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"},
+        environment=kept.environment,
+    )
+    small = thumbnails.make(kept.dataset.root, [m.path for m in result.mistakes])
+    page = report.render(result, profile, [*search.probes, *trials], thumbnails=small, run=str(search.rundir.path))
+    write_atomically(staged / "report.html", page)
+    write_atomically(staged / "README.md", card.render(result, made))
+    result = replace(result, budget=budget_used(result, search.clock))
+    write_atomically(staged / "result.json", to_json(result))
+    search.rundir.adopt(staged)
+    shutil.rmtree(staged, ignore_errors=True)
+    return result
+
+
+def budget_used(result: Result, clock: budget.Clock):  # type: ignore[no-untyped-def]
+    """Bring the time used up to date, now that the report is written."""
+    return replace(result.budget, used_s=round(clock.used_s, 2))
+
+
+def _gain(search: Search, scored: Scored | None) -> Gain | None:
+    if scored is None:
+        return None
+    if len(scored.scores) < 2:
+        return Gain(over_baseline=0.0, ci95=(0.0, 0.0), within_noise=True)
+    correct = _correct(search)
+    return compose.gain(correct[0], correct[1])

@@ -1,0 +1,147 @@
+"""A candidate at work: its classifier as it stands before the first step, its training loop, its logits, its model file.
+
+In: material, a candidate with its plan, training rows, a seed. Out: the same classifier for trials, refits and reruns,
+which is why they agree. Does NOT cover: folds (trial.py), the whole pool and the test (refit.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor import evaluation, features, heads, model, pixels, randomness, training
+from advisor.hooks import Backbone
+from advisor.material import Material
+from advisor.model import Classifier
+from advisor.records import Candidate, Head, TrainPlan
+from advisor.records.jobs import Refitted
+
+Rows = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+
+
+def head_features(material: Material, backbone: Backbone, candidate: Candidate, plan: TrainPlan) -> Logits:
+    """Give the frozen features (N, D) of all rows that the plan's head looks at."""
+    size_px = candidate.size_px or backbone.preprocess.size
+    pooled = material.pooled(backbone, size_px, plan.fit)
+    return features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
+
+
+def classifier_for(material: Material, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> Classifier:
+    """Build the network with its head as it stands before the first step, the head fitted on `rows`."""
+    backbone = material.registry.backbone(candidate.backbone)
+    size_px = candidate.size_px or backbone.preprocess.size
+    start_seed = randomness.key(seed, "initial weights") % 2**31
+    body = material.network(backbone, from_scratch=plan.from_scratch, seed=start_seed)
+    if not plan.phases or plan.head.start == "probe":
+        pooled = material.pooled(backbone, size_px, plan.fit, scratch_seed=start_seed if plan.from_scratch else None)
+        values = features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
+        kind = plan.head if not plan.phases else Head(kind="logistic", layers=plan.head.layers)
+        head = heads.fit(
+            kind,
+            values[rows],
+            material.labels[rows],
+            material.classes,
+            seed=seed,
+            class_weights=plan.class_weights,
+        )
+    else:
+        width = _head_width(material, backbone, plan, size_px)
+        head = heads.initial(plan.head.start, width, material.classes, seed=seed)
+    return Classifier(backbone, body, head.to(next(body.parameters()).device), plan.head.layers)
+
+
+def _head_width(material: Material, backbone: Backbone, plan: TrainPlan, size_px: int) -> int:
+    if plan.head.layers == "last":
+        return backbone.dim
+    from advisor.backbone import stage_dims
+
+    dims = stage_dims(backbone, material.network(backbone, from_scratch=True), size_px)
+    names = [s.name for s in backbone.stages]
+    return sum(dims) if plan.head.layers == "all" else dims[names.index(plan.head.layers)]
+
+
+def train_loop(
+    material: Material, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows, seed: int
+) -> training.Loop:
+    """Set the one training loop up for these rows."""
+    backbone = material.registry.backbone(candidate.backbone)
+    size_px = candidate.size_px or backbone.preprocess.size
+    data = training.TrainData(
+        canvas=material.canvas(material.rule(backbone, size_px, plan.fit)),
+        labels=material.labels,
+        ids=material.ids,
+        rows=rows,
+    )
+    return training.Loop(
+        classifier,
+        plan,
+        data,
+        preprocess=backbone.preprocess,
+        size_px=size_px,
+        seed=seed,
+        compute=material.compute(backbone),
+    )
+
+
+def score_rows(material: Material, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows) -> Logits:
+    """Give the logits of these rows, in the training's own precision."""
+    backbone = material.registry.backbone(candidate.backbone)
+    size_px = candidate.size_px or backbone.preprocess.size
+    rule = material.rule(backbone, size_px, plan.fit)
+    return evaluation.logits(
+        classifier,
+        pixels.centre(material.canvas(rule), size_px),
+        rows,
+        preprocess=backbone.preprocess,
+        size_px=size_px,
+        compute=material.compute(backbone),
+    )
+
+
+def write_model(
+    material: Material,
+    candidate: Candidate,
+    plan: TrainPlan,
+    classifier: Classifier,
+    folder: Path,
+    *,
+    rows: int,
+    temperature: float,
+    status: str,
+    seconds: float,
+) -> Refitted:
+    """Write the model and its description into `folder`, and say what was carried out; `rows` is what it trained on."""
+    backbone = material.registry.backbone(candidate.backbone)
+    size_px = candidate.size_px or backbone.preprocess.size
+    distribution, version = material.registry.origin(backbone.name)
+    _, digest, warning = ("", "", "") if plan.from_scratch else material.tensors(backbone)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(
+        classifier,
+        folder / "model.safetensors",
+        folder / "model.json",
+        classes=material.job.classes,
+        preprocess=backbone.preprocess,
+        size_px=size_px,
+        fit=plan.fit,
+        temperature=temperature,
+        extra={
+            "status": status,
+            "strategy": candidate.strategy,
+            "plugin": {"distribution": distribution, "version": version},
+        },
+    )
+    return Refitted(
+        weights_sha256=model.weights_hash(classifier),
+        steps=plan.steps,
+        epochs=plan.steps / max(1, -(-rows // plan.batch)),
+        seconds=seconds,
+        pretrained_sha256=digest,
+        plan=plan,
+        compute=material.compute(backbone),
+        resize_px=material.rule(backbone, size_px, plan.fit).resize_px,
+        warning=warning,
+    )

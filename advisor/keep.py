@@ -1,0 +1,114 @@
+"""The best so far, on disk: a provisional recipe with its model and result, replaced whenever something better is found.
+
+In: a trial that beat all before it. Out: recipe.yaml (`status: provisional`, no test), model, result.json. A closed-form
+head is refitted on the whole pool at once; a trained candidate leaves the model of its first fold.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor import compose, recipe
+from advisor.errors import AdviseError
+from advisor.records import Dataset, Environment, LeftOut, Regime, Settings, Trial
+from advisor.records.jobs import Refit, Refitted
+from advisor.registry import Registry
+from advisor.rundir import RunDir, to_json, write_atomically
+from advisor.sampling import Used
+from advisor.workers import Worker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeper:
+    """What is needed to keep a trial; all of it is known before the first probe."""
+
+    settings: Settings
+    rundir: RunDir
+    dataset: Dataset
+    regime: Regime
+    registry: Registry
+    environment: Environment
+    worker: Worker
+    folds: int
+    used: Used
+    warnings: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+
+    def keep(self, trial: Trial, trials: Sequence[Trial], used_s: float) -> None:
+        """Put a trial's recipe, model and provisional result in place of what was there."""
+        staged = self.rundir.staging("best")
+        refitted = self._model(trial, staged)
+        if refitted is None:
+            return
+        made = compose.make_recipe(
+            status="provisional",
+            settings=self.settings,
+            dataset=self.dataset,
+            used=self.used,
+            trial=trial,
+            refitted=refitted,
+            registry=self.registry,
+            environment=self.environment,
+            folds=self.folds,
+            fitted=dict(trial.fitted),
+            temperature=trial.temperature,
+            test=None,
+        )
+        write_atomically(staged / "recipe.yaml", recipe.write(made, command=self.settings.command))
+        result = compose.make_result(
+            status="provisional",
+            settings=self.settings,
+            dataset=self.dataset,
+            regime=self.regime,
+            winner=trial,
+            default=None,
+            temperature=trial.temperature,
+            scored=None,
+            test_reason="the search has not ended: the test is opened once, at the end",
+            test_gain=None,
+            ties=(),
+            trials=trials,
+            used_s=used_s,
+            left_out=self.left_out,
+            warnings=self.warnings,
+            files={"recipe": "recipe.yaml", "model": "model.safetensors", "report": None},
+            environment=self.environment,
+        )
+        write_atomically(staged / "result.json", to_json(result))
+        self.rundir.adopt(staged)
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def _model(self, trial: Trial, staged: Path) -> Refitted | None:
+        if trial.steps:
+            return self._left_behind(trial, staged)
+        job = Refit(
+            candidate=trial.candidate,
+            seed=self.settings.seed,
+            to=str(staged),
+            temperature=trial.temperature,
+            status="provisional",
+        )
+        try:
+            return self.worker.ask(job, Refitted)
+        except AdviseError as error:
+            self.rundir.log("not kept", at_s=0.0, number=trial.number, error=str(error))
+            return None
+
+    def _left_behind(self, trial: Trial, staged: Path) -> Refitted | None:
+        import msgspec
+
+        left = self.rundir.path / trial.predictions.removesuffix(".npz")
+        if not (left / "refitted.json").is_file():
+            return None
+        refitted = msgspec.json.decode((left / "refitted.json").read_bytes(), type=Refitted)
+        for name in ("model.safetensors", "model.json"):
+            shutil.move(left / name, staged / name)
+        return refitted
+
+    def discard(self, trial: Trial) -> None:
+        """Delete the model that a trial left behind."""
+        if trial.predictions:
+            shutil.rmtree(self.rundir.path / trial.predictions.removesuffix(".npz"), ignore_errors=True)

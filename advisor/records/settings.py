@@ -1,0 +1,29 @@
+"""What a run was asked to do: the options of `advise`, written to run.json, from which a resume goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The call. `budget_s` is None where only `trials` limits the work; `command` is the line to show."""
+
+    data: str
+    command: str = ""
+    budget_s: float | None = 900.0
+    trials: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    workers: int = 1
+    size_px: int | None = None
+    backbones: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    regime: str | None = None
+    weights_dir: str | None = None
+    offline: bool = False
+    test_split: str = "auto"
+    remove_leaks: bool = False
+    plugins_blocked: tuple[str, ...] = ()
+    threads: int | None = None
+    created_by: str = ""

@@ -1,0 +1,250 @@
+"""Candidate + folds -> Trial: train on a fold's training part, score on its validation part, leave logits behind.
+
+In: material (pixels, networks, features) and a `RunTrial` or `Probe`. Out: a `Trial`, and `trials/NNNNN.npz` with the
+rows and validation logits, so that verdicts compare the same images. A killed trial goes on from its last rung.
+Does NOT cover: what to try (search.py), the refit and the locked test (refit.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor import evaluation, fitting, heads, training
+from advisor.checkpoint import Checkpoint, FoldOutcome
+from advisor.errors import TrialError
+from advisor.hooks import Backbone
+from advisor.material import Material
+from advisor.model import Classifier
+from advisor.records import Curve, FoldScore, TrainPlan, Trial
+from advisor.records.jobs import Probe, Probed, Progress, RunTrial
+from advisor.rundir import to_json, write_atomically
+
+RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored, and may stop or be resumed
+Emit = Callable[[Progress], None]
+Rows = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+
+
+def probe(material: Material, job: Probe) -> Probed:
+    """Score several heads on the same frozen features, out of fold over all folds."""
+    backbone = material.registry.backbone(job.backbone)
+    size_px = job.candidates[0].size_px or backbone.preprocess.size
+    before = time.monotonic()
+    pooled = material.pooled(backbone, size_px)
+    taken = time.monotonic() - before
+    trials = []
+    for offset, candidate in enumerate(job.candidates):
+        number = job.first_number - offset
+        order = RunTrial(
+            number=number,
+            candidate=candidate,
+            folds=tuple(range(len(material.folds()))),
+            repeat=0,
+            seed=job.seed,
+            started_s=0.0,
+        )
+        trials.append(run(material, order, lambda progress: None))
+    images_per_s = len(pooled.values) / taken if taken > 0.5 else 0.0
+    return Probed(trials=tuple(trials), images_per_s=images_per_s)
+
+
+def run(material: Material, job: RunTrial, emit: Emit) -> Trial:
+    """Run one trial to its end; a failure is recorded with its reason, running out of memory retried at half the batch."""
+    before = time.monotonic()
+    try:
+        trial = _run(material, job, emit)
+    except TrialError as error:
+        smaller = _with_half_the_batch(job) if "out of memory" in error.what else None
+        if smaller is None:
+            trial = _failed(material, job, str(error))
+        else:
+            try:
+                trial = _run(material, smaller, emit)
+            except TrialError as again:
+                trial = _failed(material, smaller, str(again))
+    return replace(trial, seconds=time.monotonic() - before)
+
+
+def _with_half_the_batch(job: RunTrial) -> RunTrial | None:
+    batch = int(job.candidate.parameters.get("batch", 0)) // 2
+    if batch < 2:
+        return None
+    parameters = {**job.candidate.parameters, "batch": batch}
+    return replace(job, candidate=replace(job.candidate, parameters=parameters))
+
+
+def _failed(material: Material, job: RunTrial, reason: str) -> Trial:
+    regime = material.registry.strategy(job.candidate.strategy).regime
+    return Trial(
+        number=job.number,
+        candidate=job.candidate,
+        regime=regime,
+        state="failed",
+        error=" ".join(reason.split()),
+        started_s=job.started_s,
+    )
+
+
+def _run(material: Material, job: RunTrial, emit: Emit) -> Trial:
+    backbone = material.registry.backbone(job.candidate.backbone)
+    plan = material.plan(job.candidate, material.folds(job.repeat)[job.folds[0]][0])
+    if plan.phases:
+        outcomes = list(_train_folds(material, job, emit))
+    else:
+        outcomes = _fit_heads(material, job, backbone, plan)
+    rows = np.concatenate([o.rows for o in outcomes])
+    logits = np.concatenate([o.logits for o in outcomes])
+    labels = material.labels[rows]
+    if not np.isfinite(logits).all():
+        raise TrialError("the network's outputs are not finite: the learning rate is too high for this network")
+    temperature = evaluation.fit_temperature(logits, labels)
+    stopped = next((o.stopped_at for o in outcomes if o.stopped_at), None)
+    return Trial(
+        number=job.number,
+        candidate=job.candidate,
+        regime=material.registry.strategy(job.candidate.strategy).regime,
+        state="pruned" if stopped else "complete",
+        error=f"stopped at {stopped} % of its steps: behind the others there" if stopped else "",
+        scores=tuple(_fold_score(material, job, fold, o) for fold, o in zip(job.folds, outcomes, strict=False)),
+        started_s=job.started_s,
+        steps=plan.steps,
+        epochs=plan.steps / max(1, -(-(len(material.labels) - len(outcomes[0].rows)) // plan.batch)),
+        temperature=temperature,
+        curve=outcomes[0].curve,
+        predictions=_keep_predictions(material, job, rows, logits),
+    )
+
+
+def _fold_score(material: Material, job: RunTrial, fold: int, outcome: FoldOutcome) -> FoldScore:
+    labels = material.labels[outcome.rows]
+    return FoldScore(
+        fold=fold,
+        repeat=job.repeat,
+        seed=job.seed,
+        n=len(labels),
+        accuracy=evaluation.accuracy(outcome.logits, labels),
+        log_loss=evaluation.log_loss(outcome.logits, labels),
+    )
+
+
+def _keep_predictions(material: Material, job: RunTrial, rows: Rows, logits: Logits) -> str:
+    name = f"trials/{trial_name(job.number, job.repeat)}.npz"
+    path = Path(material.job.run_dir) / name
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez(temporary, rows=rows, logits=logits, labels=material.labels[rows])
+    temporary.replace(path)
+    return name
+
+
+def trial_name(number: int, repeat: int) -> str:
+    """Name a trial's files: its number (probes count below zero), and the repeat where it was scored again."""
+    stem = f"probe-{-number:05d}" if number < 0 else f"{number:05d}"
+    return f"{stem}-r{repeat}" if repeat else stem
+
+
+def _fit_heads(material: Material, job: RunTrial, backbone: Backbone, plan: TrainPlan) -> list[FoldOutcome]:
+    values = fitting.head_features(material, backbone, job.candidate, plan)
+    folds = [material.folds(job.repeat)[f] for f in job.folds]
+    logits = heads.oof(plan.head, values, material.labels, material.classes, folds)
+    return [FoldOutcome(rows=val, logits=logits[val], curve=Curve()) for _, val in folds]
+
+
+def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[FoldOutcome]:
+    saved = Checkpoint(Path(material.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt")
+    deadline = None if job.limit_s is None else time.monotonic() + job.limit_s
+    for position, fold in enumerate(job.folds):
+        done = saved.outcome(position)
+        if done is None:
+            done = _train_fold(material, job, fold, position, saved, deadline, emit)
+            saved.finish_fold(position, done)
+        yield done
+        if done.stopped_at:
+            return
+    saved.remove()
+
+
+def _train_fold(
+    material: Material,
+    job: RunTrial,
+    fold: int,
+    position: int,
+    saved: Checkpoint,
+    deadline: float | None,
+    emit: Emit,
+) -> FoldOutcome:
+    rows, val = material.folds(job.repeat)[fold]
+    plan = material.plan(job.candidate, rows)
+    classifier = fitting.classifier_for(material, job.candidate, plan, rows, job.seed)
+    loop = fitting.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
+    curve, first_rung = saved.restore(position, loop)
+    logits = np.zeros((len(val), material.classes), dtype=np.float32)
+    folds_left = len(job.folds) - position
+    for rung in RUNGS[first_rung:]:
+        loss = _steps_until(loop, max(1, plan.steps * rung // 100), deadline, folds_left, job, emit)
+        if rung == 100:
+            loop.finish()
+        logits = fitting.score_rows(material, job.candidate, plan, classifier, val)
+        curve = _extended(curve, loop.step, loss, logits, material.labels[val])
+        emit(Progress(what="trial", done=loop.step, total=plan.steps, loss=loss, accuracy=curve.accuracy[-1]))
+        if rung < 100:
+            if curve.log_loss[-1] > job.stop_above.get(rung, float("inf")):
+                return FoldOutcome(rows=val, logits=logits, curve=curve, stopped_at=rung)
+            saved.write(position, RUNGS.index(rung) + 1, loop, curve)
+    if position == 0:
+        _keep_model(material, job, plan, classifier, rows, evaluation.fit_temperature(logits, material.labels[val]))
+    return FoldOutcome(rows=val, logits=logits, curve=curve)
+
+
+def _keep_model(
+    material: Material, job: RunTrial, plan: TrainPlan, classifier: Classifier, rows: Rows, temperature: float
+) -> None:
+    """Leave the first fold's model beside the trial: a first usable model, should nothing better come."""
+    folder = Path(material.job.run_dir) / "trials" / trial_name(job.number, job.repeat)
+    written = fitting.write_model(
+        material,
+        job.candidate,
+        plan,
+        classifier,
+        folder,
+        rows=len(rows),
+        temperature=temperature,
+        status="provisional",
+        seconds=0.0,
+    )
+    write_atomically(folder / "refitted.json", to_json(written))
+
+
+def _steps_until(
+    loop: training.Loop, until: int, deadline: float | None, folds_left: int, job: RunTrial, emit: Emit
+) -> float:
+    losses: list[float] = []
+    began, first = time.monotonic(), loop.step
+    told = began
+    for step in loop.run(until=until):
+        losses.append(step.loss)
+        now = time.monotonic()
+        if now - told > 0.5:
+            told = now
+            emit(Progress(what="trial", done=step.step, total=step.steps, loss=step.loss))
+        if deadline is not None and now - began > 1.5 and step.step - first >= 3:
+            each = (now - began) / (step.step - first)
+            needed = each * (step.steps - step.step) + each * step.steps * (folds_left - 1)
+            if now + needed > deadline:
+                left = max(0.0, deadline - now)
+                raise TrialError(f"would need {needed:.0f} s more of the {left:.0f} s that are left for it")
+    return float(np.mean(losses)) if losses else float("nan")
+
+
+def _extended(curve: Curve, step: int, loss: float, logits: Logits, labels: Rows) -> Curve:
+    return Curve(
+        step=(*curve.step, step),
+        train_loss=(*curve.train_loss, loss),
+        log_loss=(*curve.log_loss, evaluation.log_loss(logits, labels)),
+        accuracy=(*curve.accuracy, evaluation.accuracy(logits, labels)),
+    )

@@ -1,0 +1,132 @@
+"""Where jobs run: a child process that can be killed, can die, and can be started again, without the run being lost.
+
+In: jobs. Out: answers, with progress on the way. Nothing here knows what a job means; torch is never imported here.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from advisor.errors import AdviseError
+from advisor.records.jobs import Job, Open, Opened, Progress
+
+A = TypeVar("A")
+OnProgress = Callable[[Progress], None]
+
+
+class WorkerLost(AdviseError):
+    """The worker process ended in the middle of a job."""
+
+
+class OutOfTime(AdviseError):
+    """A job did not end by its deadline; its worker was killed."""
+
+
+class Worker:
+    """One long-lived worker process. What was opened is opened again whenever the process has to be started anew."""
+
+    def __init__(self, *, log: str | None = None) -> None:
+        self.log = log
+        self.opened: Open | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.connection: Connection[Any, Any] | None = None
+
+    def start(self) -> None:
+        """Start the process without waiting for it; it imports torch meanwhile."""
+        ours, theirs = socket.socketpair()
+        errors: Any = open(self.log, "ab") if self.log else subprocess.DEVNULL  # noqa: SIM115 (the child keeps it)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "advisor.worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+        )
+        theirs.close()
+        if self.log:
+            errors.close()
+        self.connection = Connection(ours.detach())
+
+    def open(self, job: Open, on_progress: OnProgress | None = None) -> Opened:
+        """Open a data set there, now and after every restart."""
+        self.opened = None
+        answer = self.ask(job, Opened, on_progress)
+        self.opened = job
+        return answer
+
+    def ask(
+        self, job: Job, kind: type[A], on_progress: OnProgress | None = None, *, deadline: float | None = None
+    ) -> A:
+        """Do a job and give its answer, of type `kind`.
+
+        `deadline` is a time.monotonic() after which the worker is killed. Raises what the job raised, WorkerLost,
+        OutOfTime. A KeyboardInterrupt on the way leaves the worker at its job.
+        """
+        if self.connection is None:
+            self.start()
+            if self.opened is not None:
+                self._send(self.opened)
+                self._answer(on_progress, deadline)
+        self._send(job)
+        answer = self._answer(on_progress, deadline)
+        if not isinstance(answer, kind):
+            raise AdviseError(f"the worker answered {type(answer).__name__}, expected {kind.__name__}")
+        return answer
+
+    def _send(self, job: Job) -> None:
+        assert self.connection is not None
+        try:
+            self.connection.send(job)
+        except (BrokenPipeError, ConnectionResetError, OSError) as error:
+            raise self._lost() from error
+
+    def _answer(self, on_progress: OnProgress | None, deadline: float | None) -> Any:
+        connection = self.connection
+        assert connection is not None
+        while True:
+            wait = 0.2 if deadline is None else min(0.2, max(0.0, deadline - time.monotonic()))
+            try:
+                if not connection.poll(wait):
+                    if deadline is not None and time.monotonic() >= deadline:
+                        self.stop()
+                        raise OutOfTime("the time for this job is over")
+                    continue
+                message = connection.recv()
+            except (EOFError, ConnectionResetError, BrokenPipeError) as error:
+                raise self._lost() from error
+            if isinstance(message, Progress):
+                if on_progress is not None:
+                    on_progress(message)
+            elif isinstance(message, BaseException):
+                raise message
+            else:
+                return message
+
+    def _lost(self) -> WorkerLost:
+        code = None
+        if self.process is not None:
+            try:
+                code = self.process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                code = None
+        self.stop()
+        killed = code is not None and code < 0
+        why = f"killed by signal {-code}" if killed and code is not None else f"exit code {code}"
+        hint = "Out of memory? Close other programs or choose a smaller --size." if killed and code == -9 else ""
+        return WorkerLost(f"the worker process ended ({why}).", hint=hint)
+
+    def stop(self) -> None:
+        """End the process at once. A later `ask` starts a new one."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
