@@ -105,7 +105,7 @@ class Feed:
         images, targets = self._source.views(positions, rounds), labels
         wanted = self._plan.augmentation
         if wanted.mixup > 0 or wanted.cutmix > 0:
-            probabilities = losses.one_hot(labels, self._classifier.head.weight.shape[0])
+            probabilities = losses.one_hot(labels, next(self._classifier.head.parameters()).shape[0])
             counters = self._source.counters(rounds)
             ids = self._source.ids[positions]
             images, targets = augment.mix(images, probabilities, ids, counters, self._seed, wanted)

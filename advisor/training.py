@@ -66,7 +66,8 @@ class Loop:
         self.step = 0
         self._device = torch.device(compute.device)
         self._origin = weight_state.digest(classifier)
-        classifier.to(device=self._device, memory_format=augment.memory_format(compute.layout))
+        classifier.to(self._device)
+        classifier.to(memory_format=augment.memory_format(compute.layout))
         self._start = weight_state.copy(classifier) if plan.terms or plan.finish else {}
         self._average = weight_state.copy(classifier) if plan.ema else {}
         self._tuned: dict[str, torch.Tensor] = {}
