@@ -1,4 +1,4 @@
-"""Rules that every strategy keeps: what it declares, what it draws and guesses, what its plans say, what training moves.
+"""Rules that every strategy keeps: what it declares, draws and guesses, what its plans say, what training moves.
 
 In: a strategy. Out: one `Check` a rule; all but the last two run without torch. The tiny network that is trained has
 three stages with BatchNorm, 24 px and eight images of noise. Does NOT cover: whether the strategy helps.
