@@ -138,7 +138,9 @@ def text(value: str) -> str:
     """Make a string safe to print: brackets are no markup, stray bytes and control characters are shown as escapes."""
     from rich.markup import escape
 
-    clean = value.encode("utf-8", "backslashreplace").decode("utf-8")
+    # Bytes that are no UTF-8 are shown as such (\\xe9), any other stray surrogate by its number.
+    clean = "".join(f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in value)
+    clean = clean.encode("utf-8", "backslashreplace").decode("utf-8")
     return escape("".join(c if c.isprintable() or c == " " else repr(c)[1:-1] for c in clean))
 
 

@@ -1,0 +1,176 @@
+"""What an exported model is made of: the graph with everything inside, and the text that says how to feed it.
+
+The graph takes uint8 RGB images (N, S, S, 3), as Pillow and numpy hold them, and gives calibrated probabilities
+(N, K): normalisation, network, head, temperature and softmax are inside. What stays outside is the resize, stated to
+the pixel in the description and done by a ten-line example. What it does not cover: files and the parity check
+(`advisor/export.py`).
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import torch
+from torch import nn
+
+from advisor.model import Classifier, Predictor
+
+INPUT = "images"
+OUTPUT = "probabilities"
+
+
+class Deployed(nn.Module):
+    """uint8 RGB (N, S, S, 3) -> calibrated probabilities (N, K), in float32."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self, classifier: Classifier, mean: tuple[float, ...], std: tuple[float, ...], temperature: float
+    ) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.temperature = temperature
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+
+    def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
+        """Give the probabilities (N, K)."""
+        x_NCHW = images_NHWC.permute(0, 3, 1, 2).to(torch.float32) / 255.0
+        logits_NK = self.classifier((x_NCHW - self.mean) / self.std)
+        return torch.softmax(logits_NK.to(torch.float32) / self.temperature, dim=1)
+
+
+def graph(predictor: Predictor) -> torch.export.ExportedProgram:
+    """Trace the whole way from pixels to probabilities, for any batch size, on the CPU in float32."""
+    classifier = predictor.classifier.to(torch.device("cpu"), torch.float32)
+    classifier = classifier.to(memory_format=torch.contiguous_format)
+    pre = predictor.preprocess
+    module = Deployed(classifier.eval(), pre.mean, pre.std, predictor.temperature).eval()
+    side = predictor.size_px
+    example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=65536)
+    with torch.no_grad():
+        return torch.export.export(module, (example,), dynamic_shapes={"images_NHWC": {0: batch}}, strict=False)
+
+
+def description(predictor: Predictor, form: str, file: str) -> dict[str, Any]:
+    """Say what the exported file takes and gives, and how a photo becomes its input: the side file `model.json`."""
+    rule, side = predictor.rule, predictor.size_px
+    told = predictor.description
+    return {
+        "schema": 1,
+        "format": form,
+        "file": file,
+        "classes": list(predictor.classes),
+        "input": {
+            "name": INPUT,
+            "dtype": "uint8",
+            "channels": "RGB",
+            "layout": "NHWC",
+            "shape": ["batch", side, side, 3],
+        },
+        "resize": {
+            "fit": rule.fit,
+            "resize_px": rule.resize_px,
+            "size_px": side,
+            "interpolation": rule.interpolation,
+            "antialias": True,
+            "steps": _steps(predictor),
+        },
+        "inside": {
+            "divide_by": 255,
+            "mean": list(predictor.preprocess.mean),
+            "std": list(predictor.preprocess.std),
+            "softmax_temperature": predictor.temperature,
+        },
+        "output": {"name": OUTPUT, "dtype": "float32", "shape": ["batch", len(predictor.classes)]},
+        "backbone": told["backbone"],
+        "weights_sha256": told["weights_sha256"],
+    }
+
+
+def _steps(predictor: Predictor) -> list[str]:
+    rule, side = predictor.rule, predictor.size_px
+    how = f"{rule.interpolation} with antialiasing, as Pillow does it"
+    turned = "decode to 8-bit RGB, turned as EXIF says; transparency over white"
+    if rule.fit == "squash":
+        return [turned, f"resize to {side} x {side} pixels, {how}"]
+    if rule.fit == "pad":
+        from advisor.pixels import PAD_COLOUR
+
+        return [
+            turned,
+            f"resize so that the long side is {side} pixels, the short side rounded, {how}",
+            f"put it into the middle of a {side} x {side} square of colour {PAD_COLOUR}, offsets rounded down",
+        ]
+    return [
+        turned,
+        f"resize so that the short side is {rule.resize_px} pixels, the long side rounded down, {how}",
+        f"cut the central square of {side} x {side} pixels, offsets rounded half to even",
+    ]
+
+
+def example(predictor: Predictor, form: str, file: str) -> str:
+    """Write a program of ten lines that classifies one photo with the exported file and nothing of this project."""
+    if form == "safetensors":
+        return _EXAMPLE_SAFETENSORS
+    loading = {
+        "torch": ["import torch", f'model = torch.export.load("{file}").module()'],
+        "onnx": ["import onnxruntime", f'model = onnxruntime.InferenceSession("{file}")'],
+    }[form]
+    running = {
+        "torch": "probabilities = model(torch.from_numpy(pixels))[0].tolist()",
+        "onnx": f'probabilities = model.run(None, {{"{INPUT}": pixels}})[0][0].tolist()',
+    }[form]
+    square = textwrap.dedent(_square(predictor)).strip()
+    return "\n".join(
+        [
+            "import json, sys",
+            "import numpy as np",
+            loading[0],
+            "from PIL import Image, ImageOps",
+            f'classes = json.load(open("{_side_file(file)}", encoding="utf-8"))["classes"]',
+            loading[1],
+            'photo = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")',
+            square,
+            running,
+            "print(max(zip(probabilities, classes)))",
+            "",
+        ]
+    )
+
+
+def _side_file(file: str) -> str:
+    return file.rpartition(".")[0] + ".json"
+
+
+def _square(predictor: Predictor) -> str:
+    """The resize rule as Pillow code; `photo` is an RGB image, `pixels` becomes (1, S, S, 3) uint8."""
+    rule, side = predictor.rule, predictor.size_px
+    how = f"Image.Resampling.{rule.interpolation.upper()}"
+    if rule.fit == "squash":
+        return f"pixels = np.asarray(photo.resize(({side}, {side}), {how}))[None]"
+    if rule.fit == "pad":
+        from advisor.pixels import PAD_COLOUR
+
+        return f"""
+            w, h = (max(1, round(s * {side} / max(photo.size))) for s in photo.size)
+            square = Image.new("RGB", ({side}, {side}), {PAD_COLOUR})
+            square.paste(photo.resize((w, h), {how}), (({side} - w) // 2, ({side} - h) // 2))
+            pixels = np.asarray(square)[None]"""
+    return f"""
+        photo = photo.resize([int({rule.resize_px} * s / min(photo.size)) for s in photo.size], {how})
+        x, y = (round((s - {side}) / 2) for s in photo.size)
+        pixels = np.asarray(photo.crop((x, y, x + {side}, y + {side})))[None]"""
+
+
+_EXAMPLE_SAFETENSORS = """\
+import sys
+import advisor
+predictor = advisor.load(".")  # the folder with model.safetensors and model.json
+found = predictor.predict(sys.argv[1:])
+for path, row in zip(found.paths, found.probabilities):
+    print(max(zip(row.tolist(), found.classes)), path)
+"""

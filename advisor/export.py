@@ -1,0 +1,191 @@
+"""A run's model for other programs: torch.export, ONNX or safetensors, each compared with `predict` before it is kept.
+
+In: a run directory. Out: a new folder with the model, `model.json` (what it takes and gives, the resize rule),
+`example.py` (ten lines that use it) and `README.md` (the model card). It is built beside its place and moved there only
+after the parity check on real images of the run held; otherwise nothing is left behind. What it does not cover: the
+graph itself (`advisor/deploy.py`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from advisor import card, deploy, metrics, model, parity
+from advisor.errors import CheckError, InputError, OutputError
+from advisor.model import Predictor
+from advisor.parity import Answer, Images, Parity, Probabilities, Progress
+
+if TYPE_CHECKING:
+    import torch
+
+    from advisor.registry import Registry
+
+FILES = {"torch": "model.pt2", "onnx": "model.onnx", "safetensors": "model.safetensors"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """Where the export lies, what is in it, and how it compared."""
+
+    path: str
+    format: str
+    files: tuple[str, ...]
+    bytes: int
+    parity: Parity
+
+
+def export(
+    run: Path,
+    form: str,
+    *,
+    registry: Registry,
+    to: Path | None = None,
+    data: Path | None = None,
+    tolerance: float = parity.TOLERANCE,
+    progress: Progress | None = None,
+) -> Exported:
+    """Export a run's model and keep it only if it agrees with `predict`.
+
+    `to` is the new folder (default: RUN/export-FORMAT); `data` says where the run's images are now. Raises InputError
+    for an unknown format, a missing extra or missing images, OutputError where the place exists or cannot be written,
+    CheckError where the comparison does not hold.
+    """
+    check_format(form)
+    run = run.parent if run.is_file() else run
+    target = to or run / f"export-{form}"
+    if os.path.lexists(target):
+        raise OutputError(f"{target} exists already.", hint="Choose another --to, or move it away.")
+    report = progress or (lambda what, done, total: None)
+    predictor = model.load(run, registry)
+    photos = parity.run_images(run, data)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as staged:
+            place = Path(staged) / "export"
+            place.mkdir()
+            report(f"writing {FILES[form]}", 0, 1)
+            _write(predictor, form, place, run)
+            answer = runner(form, place, registry)
+            compared = parity.compare(predictor, answer, photos, tolerance=tolerance, progress=report)
+            if not compared.holds:
+                raise CheckError(f"{form} export: {compared.complaint}", hint="Nothing was kept.")
+            size = sum(file.stat().st_size for file in place.iterdir())
+            files = tuple(sorted(file.name for file in place.iterdir()))
+            _flush(place)
+            os.rename(place, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"{target} cannot be written: {reason}.", hint="Choose another --to, or free space."
+        ) from error
+    return Exported(path=str(target), format=form, files=files, bytes=size, parity=compared)
+
+
+def check_format(form: str) -> None:
+    """Refuse a format that does not exist, or whose packages are not installed, before any work is done.
+
+    Raises: InputError.
+    """
+    if form not in FILES:
+        raise InputError(f"--format {form}: there is no such format.", hint=f"Choose one of {', '.join(FILES)}.")
+    if form == "onnx":
+        missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
+        if missing:
+            raise InputError(f"--format onnx needs {', '.join(missing)}.", hint="pip install 'tl-advise[onnx]'")
+
+
+def runner(form: str, place: Path, registry: Registry) -> Answer:
+    """Load what was exported, as its user would, and give a function from uint8 (N, S, S, 3) to probabilities."""
+    file = place / FILES[form]
+    if form == "safetensors":
+        again = model.load(place, registry)
+        return lambda squares: metrics.probabilities(again.logits(squares))
+    if form == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        return lambda squares: np.asarray(session.run(None, {deploy.INPUT: squares})[0], dtype=np.float64)
+    import torch
+
+    module = torch.export.load(file).module()
+
+    def run_module(squares: Images) -> Probabilities:
+        with torch.inference_mode():
+            return module(torch.from_numpy(np.ascontiguousarray(squares))).double().numpy()  # type: ignore[no-any-return]
+
+    return run_module
+
+
+def _write(predictor: Predictor, form: str, place: Path, run: Path) -> None:
+    """Write model, description, example and card."""
+    file = FILES[form]
+    told = deploy.description(predictor, form, file)
+    if form == "safetensors":
+        # The same two files as in a run, so that `predict` reads them; the resize rule in words beside the numbers.
+        extra = {
+            key: predictor.description[key] for key in ("status", "strategy", "plugin") if key in predictor.description
+        }
+        model.save(
+            predictor.classifier,
+            place / file,
+            place / "model.json",
+            classes=predictor.classes,
+            preprocess=predictor.preprocess,
+            size_px=predictor.size_px,
+            fit=predictor.fit,
+            temperature=predictor.temperature,
+            extra={**extra, "format": form, "file": file, "resize": told["resize"], "input": told["input"]},
+        )
+    else:
+        text = json.dumps(told, indent=1)
+        (place / "model.json").write_text(text + "\n", encoding="utf-8")
+        program = deploy.graph(predictor)
+        (_write_torch if form == "torch" else _write_onnx)(program, place / file, text)
+    (place / "example.py").write_text(deploy.example(predictor, form, file), encoding="utf-8")
+    _write_card(run, place)
+
+
+def _write_torch(program: torch.export.ExportedProgram, path: Path, description: str) -> None:
+    import torch
+
+    torch.export.save(program, path, extra_files={"model.json": description})
+
+
+def _write_onnx(program: torch.export.ExportedProgram, path: Path, description: str) -> None:
+    import torch
+
+    made: Any = torch.onnx.export(
+        program, (), dynamo=True, input_names=[deploy.INPUT], output_names=[deploy.OUTPUT], verbose=False
+    )
+    told = json.loads(description)
+    made.model.metadata_props.update({"classes": json.dumps(told["classes"]), "model.json": description})
+    made.save(str(path), external_data=False)
+
+
+def _write_card(run: Path, place: Path) -> None:
+    """Put the run's model card beside the export; a run that has none yet gets a provisional one."""
+    if (run / "README.md").is_file():
+        shutil.copyfile(run / "README.md", place / "README.md")
+        return
+    import msgspec
+
+    from advisor import recipe
+    from advisor.records import Result
+
+    result = msgspec.json.decode((run / "result.json").read_bytes(), type=Result)
+    (place / "README.md").write_text(card.render(result, recipe.read(run)), encoding="utf-8")
+
+
+def _flush(place: Path) -> None:
+    for file in place.iterdir():
+        with open(file, "rb") as stream:
+            os.fsync(stream.fileno())

@@ -1,0 +1,88 @@
+"""A run directory as a search leaves it, small: a network of random weights, real photos cut into images, a recipe."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_image
+from test_recipe import example
+
+from advisor import backbone, card, heads, model, recipe, registry
+
+CLASSES = ("flower", "roof", "sky & cloud")
+
+
+def photos(folder: Path, count: int = 24) -> list[Path]:
+    """Cut real photos into JPEG files of many shapes, in class folders."""
+    draw = np.random.default_rng(5)
+    sources = [load_sample_image("flower.jpg"), load_sample_image("china.jpg")]
+    paths = []
+    for index in range(count):
+        source = sources[index % 2]
+        height, width = draw.integers(70, 260, 2)
+        top, left = draw.integers(0, source.shape[0] - height), draw.integers(0, source.shape[1] - width)
+        path = folder / CLASSES[index % 3] / f"{index:03d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(source[top : top + height, left : left + width]).save(path, quality=92)
+        paths.append(path)
+    return paths
+
+
+def write_model(
+    folder: Path, name: str, *, size_px: int = 64, fit: str = "crop", layers: str = "last", head: str = "linear"
+) -> None:
+    """Write `model.safetensors` and `model.json` of a network with random weights."""
+    chosen = registry.load().backbone(name)
+    body = backbone.build(chosen, seed=3).eval()
+    width = chosen.dim
+    if layers == "all":
+        width = sum(backbone.stage_dims(chosen, body, size_px))
+    random = torch.Generator().manual_seed(4)
+    weight = torch.randn(len(CLASSES), width, generator=random) * 3 / width**0.5
+    top: torch.nn.Module = heads.LinearHead(weight, torch.tensor([0.1, -0.2, 0.0]))
+    if head == "knn":
+        top = heads.fit(
+            heads.Head(kind="knn", numbers={"k": 3.0, "temperature": 0.2}),
+            torch.randn(30, width, generator=random).numpy(),
+            np.arange(30) % 3,
+            3,
+        )
+    model.save(
+        model.Classifier(chosen, body, top, layers),
+        folder / "model.safetensors",
+        folder / "model.json",
+        classes=CLASSES,
+        preprocess=chosen.preprocess,
+        size_px=size_px,
+        fit=fit,
+        temperature=1.3,
+        extra={"status": "final", "strategy": "ridge", "plugin": {"distribution": "tl-advise", "version": "0.1.0"}},
+    )
+
+
+def make(folder: Path, name: str = "mobilenet_v3_small", **options: object) -> Path:
+    """Make a run directory and its data set below `folder`; give the run."""
+    run, data = folder / "run", folder / "data"
+    run.mkdir(parents=True)
+    paths = photos(data)
+    write_model(run, name, **options)  # type: ignore[arg-type]
+    with open(run / "splits.csv", "w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(("path", "label", "split", "group", "sha256"))
+        for index, path in enumerate(paths):
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            split = "test" if index % 4 == 0 else "train"
+            table.writerow((path.relative_to(data).as_posix(), path.parent.name, split, "", digest))
+    told = example()
+    told = dataclasses.replace(told, data=dataclasses.replace(told.data, path_hint=str(data), classes=CLASSES))
+    (run / "recipe.yaml").write_text(recipe.write(told), encoding="utf-8")
+    from results import final
+
+    (run / "README.md").write_text(card.render(final(), told), encoding="utf-8")
+    return run
