@@ -45,7 +45,8 @@ def advise(settings: Settings, *, out: Path | None = None, listener: Listener | 
     clock = budget.Clock(settings.budget_s, started=budget.process_start())
     listener = listener or Listener()
     data = Path(settings.data)
-    _check_exists(data)
+    if not data.exists():
+        raise InputError(f"{settings.data}: no such folder or file.", hint="Name a folder of class folders, or a CSV.")
     place = out or default_place(data, datetime.datetime.now())
     rundir = RunDir.create(place, data=data)
     rundir.write("run.json", settings)

@@ -66,10 +66,11 @@ def _freeze(search: Search, prior: Regime) -> Frozen:
     everyone = [rescored.get(t.number, t) for t in contenders]
     finished = search.study.trials()
     default = next((t for t in everyone if finished and t.number == finished[0].number), None)
-    verdict, evidence = judging.judge(search.rundir.path, everyone, default, prior)
+    costs = {t.number: search.predict_cost(t.candidate) for t in everyone}
+    verdict = judging.judge(search.rundir.path, everyone, default, search.images, costs)
     by_number = {t.number: t for t in everyone}
     winner = by_number[verdict.winner]
-    settled = judging.settle(prior, winner, evidence, verdict)
+    settled = judging.settle(prior, search.rundir.path, everyone, winner, search.images)
     frozen = Frozen(
         verdict=verdict,
         regime=settled,

@@ -22,11 +22,14 @@ Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
 
-def head_features(material: Material, backbone: Backbone, candidate: Candidate, plan: TrainPlan) -> Logits:
-    """Give the frozen features (N, D) of all rows that the plan's head looks at."""
+def head_features(
+    material: Material, backbone: Backbone, candidate: Candidate, plan: TrainPlan
+) -> tuple[Logits, tuple[int, ...]]:
+    """Give the frozen features (N, D) of all rows that the plan's head looks at, and the widths of their blocks."""
     size_px = candidate.size_px or backbone.preprocess.size
     pooled = material.pooled(backbone, size_px, plan.fit)
-    return features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
+    values = features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
+    return values, features.blocks(pooled, plan.head.layers)
 
 
 def classifier_for(material: Material, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> Classifier:
@@ -46,6 +49,7 @@ def classifier_for(material: Material, candidate: Candidate, plan: TrainPlan, ro
             material.classes,
             seed=seed,
             class_weights=plan.class_weights,
+            blocks=features.blocks(pooled, plan.head.layers),
         )
     else:
         width = _head_width(material, backbone, plan, size_px)

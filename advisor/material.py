@@ -53,16 +53,11 @@ class Material:
     def folds(self, repeat: int = 0) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         """Give (training rows, validation rows) of each fold; another `repeat` is another stratified draw."""
         if repeat not in self._folds:
-            groups = self._groups()
+            groups = splits.groups_of(self.job.items)  # equal bytes never stand on both sides of a fold
             self._folds[repeat] = splits.folds(
                 self.labels, groups, k=self.job.folds, seed=self.job.seed + 1000 * repeat
             )
         return self._folds[repeat]
-
-    def _groups(self) -> npt.NDArray[Any] | None:
-        # Equal bytes must not stand on both sides of a fold, so without stated groups the content is the group.
-        keys = [i.group or i.sha256 for i in self.job.items]
-        return np.array(keys) if len(set(keys)) < len(keys) or self.job.has_groups else None
 
     def compute(self, backbone: Backbone) -> Compute:
         """Choose how this backbone's arithmetic is done here."""

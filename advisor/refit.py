@@ -8,9 +8,7 @@ Does NOT cover: who won (verdict.py), when the test may be opened (advice.py).
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +83,7 @@ def score(material: Material, job: Score, emit: trial.Emit) -> Scored:
             )
             canvases[rule] = array
             unreadable = tuple({u.path: u for u in (*unreadable, *broken)}.values())
-        outputs.append(_float32_logits(material, predictor, canvases[rule]))
+        outputs.append(predictor.logits(canvases[rule], compute=material.compute(predictor.classifier.backbone)))
     lost = {u.path for u in unreadable}
     kept = np.array([i.path not in lost for i in job.items])
     if not kept.any():
@@ -99,20 +97,6 @@ def score(material: Material, job: Score, emit: trial.Emit) -> Scored:
         mistakes=_mistakes(outputs[0][kept], labels[kept], [i.path for i in items], material.job.classes),
         unreadable=unreadable,
     )
-
-
-def _float32_logits(material: Material, predictor: Any, canvas: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    compute = replace(material.compute(predictor.classifier.backbone), precision="float32")
-    logits = evaluation.logits(
-        predictor.classifier,
-        pixels.centre(canvas, predictor.size_px),
-        np.arange(len(canvas)),
-        preprocess=predictor.preprocess,
-        size_px=predictor.size_px,
-        compute=compute,
-    )
-    scaled: npt.NDArray[np.float32] = logits / np.float32(predictor.temperature)
-    return scaled
 
 
 def _test_score(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: tuple[str, ...]) -> TestScore:
@@ -129,7 +113,7 @@ def _test_score(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], 
         accuracy=accuracy,
         ci95=intervals.wilson(hits, len(labels)),
         n=len(labels),
-        balanced_accuracy=evaluation.balanced_accuracy(logits, labels),
+        balanced_accuracy=evaluation.balanced_accuracy(logits, labels, len(classes)),
         log_loss=evaluation.log_loss(logits, labels),
         per_class=per_class,
         confusion=tuple(tuple(int(v) for v in row) for row in confusion),

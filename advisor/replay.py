@@ -224,7 +224,7 @@ def _check_weights(told: Recipe, plugins: registry.Registry, weights_dir: str | 
         return
     backbone = plugins.backbone(told.backbone.name)
     where = weights.locate(backbone, weights_dir=weights_dir, offline=offline)
-    if where.state not in ("built_in", "cached"):
+    if where.state not in ("built_in", "cached") or where.path is None:
         return  # the worker fetches it, or says why it cannot
     digest = weights.sha256(where.path)
     if digest != told.backbone.weights.sha256:

@@ -117,6 +117,11 @@ class Search:
             1.0 + 0.02 * images / 1000 * len(self.counts) / 10
         )  # features are cached by then; the head is what is left
 
+    def predict_cost(self, candidate: Candidate) -> float:
+        """Give the multiply-adds of one image at inference: what the winner will cost whoever uses it."""
+        backbone = self.registry.backbone(candidate.backbone)
+        return budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
+
     def test_s(self, candidate: Candidate) -> float:
         """Predict the seconds of scoring the locked test."""
         backbone = self.registry.backbone(candidate.backbone)

@@ -80,7 +80,8 @@ class Study:
         waiting = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
         if waiting:
             return int(self.study.ask().number)
-        return self.interrupted()[0]  # type: ignore[index] (it runs already, under its own number)
+        assert cut_off is not None
+        return cut_off[0]  # it runs already, under its own number
 
     def finish(self, trial: Trial) -> None:
         """Write a trial's end down: its record first, then its state, so that no finished trial lacks its record."""

@@ -149,9 +149,18 @@ def trial_name(number: int, repeat: int) -> str:
 
 
 def _fit_heads(material: Material, job: RunTrial, backbone: Backbone, plan: TrainPlan) -> list[FoldOutcome]:
-    values = fitting.head_features(material, backbone, job.candidate, plan)
+    values, blocks = fitting.head_features(material, backbone, job.candidate, plan)
     folds = [material.folds(job.repeat)[f] for f in job.folds]
-    logits = heads.oof(plan.head, values, material.labels, material.classes, folds)
+    logits = heads.oof(
+        plan.head,
+        values,
+        material.labels,
+        material.classes,
+        folds,
+        seed=job.seed,
+        class_weights=plan.class_weights,
+        blocks=blocks,
+    )
     return [FoldOutcome(rows=val, logits=logits[val], curve=Curve()) for _, val in folds]
 
 
