@@ -1,0 +1,75 @@
+"""Running a network over squares of pixels: batches of one fixed size, eval mode, precision and memory layout.
+
+The last batch is padded, since an image's outputs differ in their last bits with the size of the batch they came in.
+Shared by features, evaluation and predictions, so that all three see the same numbers. Legend: N items, C, H, W.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from advisor import augment, pixels
+from advisor.records import Compute, Preprocess
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Progress = Callable[[int, int], None]
+BATCH = 64
+
+
+def place(module: nn.Module, compute: Compute) -> None:
+    """Move a module to the device, and its filters to the memory layout, that `compute` names."""
+    module.to(torch.device(compute.device))
+    module.to(memory_format=augment.memory_format(compute.layout))
+
+
+def batches(
+    canvas: NDArray[np.uint8],
+    rows: NDArray[np.integer],
+    *,
+    preprocess: Preprocess,
+    size_px: int,
+    compute: Compute,
+    batch: int = BATCH,
+    flip: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Tensor, int]]:
+    """Yield (normalised images (batch, 3, size, size), how many of them count)."""
+    place = torch.device(compute.device)
+    view = pixels.centre(canvas, size_px) if canvas.shape[1] != size_px else canvas
+    for start in range(0, len(rows), batch):
+        chosen = rows[start : start + batch]
+        padded = np.concatenate([chosen, np.repeat(chosen[-1:], batch - len(chosen))])
+        images = augment.normalise(
+            torch.from_numpy(np.ascontiguousarray(view[padded])).to(place), preprocess, compute.layout
+        )
+        if flip:
+            images = images.flip(-1).contiguous(memory_format=augment.memory_format(compute.layout))
+        yield images, len(chosen)
+        if progress is not None:
+            progress(min(start + batch, len(rows)), len(rows))
+
+
+def autocast(compute: Compute) -> torch.autocast:
+    """Give the context in which a network runs in the precision asked for."""
+    place = torch.device(compute.device).type
+    return torch.autocast(place, dtype=torch.bfloat16, enabled=compute.precision == "bfloat16")
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into eval mode and every part of it back into its own mode afterwards."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

@@ -1,0 +1,156 @@
+"""How sure a score is: arrays of per-item outcomes -> bounds and p-values. Pure, seeded, numpy and scipy only.
+
+Legend: n items, T candidates, B resamples. Resampling is over items (or whole groups of them), never over batches.
+Does not cover which comparison matters (`verdict`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+RESAMPLES = 4000
+_BLOCK = 1 << 22  # resampled numbers held together
+
+
+def wilson(right: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Give the score interval of a share of `right` in `n`; (0, 1) where n is 0.
+
+    Source: Wilson 1927; recommended by Brown, Cai and DasGupta 2001.
+    """
+    if not 0 <= right <= n:
+        raise ValueError(f"right must lie in 0..n, got {right} of {n}")
+    if n == 0:
+        return 0.0, 1.0
+    z = _quantile(level)
+    p = right / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
+    # At the ends one bound is exact; rounding must not move it inside.
+    return (0.0 if right == 0 else max(0.0, middle - half)), (1.0 if right == n else min(1.0, middle + half))
+
+
+def _quantile(level: float) -> float:
+    from statistics import NormalDist
+
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
+def bootstrap(
+    scores: Floats,
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    groups: NDArray[Any] | None = None,
+) -> tuple[float, float]:
+    """Give the percentile interval of the mean of per-item scores; (nan, nan) where there are none.
+
+    With `groups` (one value an item), whole groups are drawn: images of one patient are no independent evidence.
+    """
+    if len(scores) == 0:
+        return float("nan"), float("nan")
+    means = _resampled_means(np.asarray(scores, dtype=np.float64), resamples, seed, groups)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def group_bootstrap(
+    scores: Floats, groups: NDArray[Any], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Give the interval of the mean of per-item scores when whole groups are drawn."""
+    return bootstrap(scores, level=level, resamples=resamples, seed=seed, groups=groups)
+
+
+def paired_bootstrap(
+    a: Floats,
+    b: Floats,
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    groups: NDArray[Any] | None = None,
+) -> tuple[float, float]:
+    """Give the interval of mean(a) - mean(b), both scored on the same items in the same order.
+
+    Raises ValueError where the lengths differ.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"a paired comparison needs the same items: got {len(a)} and {len(b)}")
+    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    return bootstrap(difference, level=level, resamples=resamples, seed=seed, groups=groups)
+
+
+def paired_p(
+    a: Floats, b: Floats, *, resamples: int = RESAMPLES, seed: int = 0, groups: NDArray[Any] | None = None
+) -> float:
+    """Give the two-sided bootstrap p-value of mean(a) = mean(b) on the same items; never 0, at most 1."""
+    if len(a) != len(b):
+        raise ValueError(f"a paired comparison needs the same items: got {len(a)} and {len(b)}")
+    if len(a) == 0:
+        return 1.0
+    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    means = _resampled_means(difference, resamples, seed, groups)
+    beyond = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    return min(1.0, 2 * (beyond + 1) / (resamples + 1))
+
+
+def mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """Give the exact two-sided p-value that two classifiers are right equally often on the same items.
+
+    Only items on which exactly one is right count. Source: McNemar 1947; the exact binomial form.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"a paired comparison needs the same items: got {len(a)} and {len(b)}")
+    only_a = int(np.sum(np.asarray(a, dtype=bool) & ~np.asarray(b, dtype=bool)))
+    only_b = int(np.sum(np.asarray(b, dtype=bool) & ~np.asarray(a, dtype=bool)))
+    if only_a + only_b == 0:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
+
+
+def optimism(scores_Tn: Floats, *, resamples: int = 1000, seed: int = 0) -> float:
+    """Estimate by how much the best of T candidates looks better than it is, from per-item scores (higher is better).
+
+    On every resample the best candidate is chosen on the drawn items and scored on those that were not drawn; what it
+    loses on average is the estimate, 0 for one candidate.
+    Source: Tsamardinos et al. 2018, doi:10.1007/s10994-018-5714-4 (bootstrap bias corrected cross-validation).
+    """
+    table = np.asarray(scores_Tn, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] < 2 or table.shape[0] < 2:
+        return 0.0
+    n = table.shape[1]
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    honest = []
+    for _ in range(resamples):
+        counts = np.bincount(rng.integers(0, n, n), minlength=n)
+        outside = counts == 0
+        if outside.any():
+            honest.append(table[int(np.argmax(table @ counts)), outside].mean())
+    return max(0.0, float(table.mean(axis=1).max() - np.mean(honest))) if honest else 0.0
+
+
+def _resampled_means(
+    scores: NDArray[np.float64], resamples: int, seed: int, groups: NDArray[Any] | None
+) -> NDArray[np.float64]:
+    """Draw items (or groups) with replacement; give the mean score of each resample, (B,)."""
+    if groups is None:
+        sums, sizes = scores, np.ones(len(scores))
+    else:
+        _, member = np.unique(np.asarray(groups), return_inverse=True)
+        sums = np.bincount(member, weights=scores).astype(np.float64)
+        sizes = np.bincount(member).astype(np.float64)
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    step = max(1, _BLOCK // len(sums))
+    parts = []
+    for start in range(0, resamples, step):
+        drawn = rng.integers(0, len(sums), (min(step, resamples - start), len(sums)))
+        parts.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
+    return np.concatenate(parts)

@@ -1,0 +1,191 @@
+"""Multinomial logistic regression with an L2 penalty: many problems on the same features as one computation.
+
+Legend: N items, D features, R rank, K classes, P problems (folds; each is a row of item weights). All share one
+`spectrum.factor`, whose axes are scaled by a bound on the curvature, so that L-BFGS needs few steps; one product of
+matrices serves all of them. `c` is scikit-learn's C on standardised features: C * sum of losses + |W|^2 / 2, intercepts
+free. Source: Boehning 1992 (curvature bound); Nocedal and Wright, Numerical Optimization, algorithm 7.4 (L-BFGS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from advisor import lbfgs, metrics, spectrum
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Folds = Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]
+
+GRID: tuple[float, ...] = tuple(float(c) for c in np.geomspace(1e-6, 1.0, 13))
+_PATH_TOLERANCE = 1e-5  # nats an item: far below what can decide between two strengths
+_FIT_TOLERANCE = 1e-9
+_EXACT_WORK = 1e8  # entries of features times outputs, above which float32 is used
+_FLOAT32_TOLERANCE = 1e-6  # what is left to gain drowns in rounding below this
+_BATCH_ENTRIES = 6e7  # logits held together: bounds memory at about a gigabyte
+
+
+@dataclass(frozen=True)
+class LogisticPath:
+    """Out-of-fold scores of every c that was tried, in rising order; `best` indexes the lowest log-loss.
+
+    The path ends early once two c in a row are worse than the best: weaker penalties only overfit more. `oof_logits`
+    (N, K) are those of the best; rows in no validation fold are nan and in no score.
+    """
+
+    cs: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    log_loss: tuple[float, ...]
+    best: int
+    oof_logits: NDArray[np.float32]
+
+
+def path(
+    features: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    classes: int,
+    folds: Folds,
+    cs: Sequence[float] = GRID,
+    *,
+    class_weights: str = "none",
+    blocks: Sequence[int] = (),
+    factored: spectrum.Spectrum | None = None,
+) -> LogisticPath:
+    """Fit every fold at rising c, each started from the last, and score the images that were left out.
+
+    Standardisation is that of all features (no label is in it). Raises ValueError where there is no fold.
+    """
+    if not folds:
+        raise ValueError("logistic.path needs at least one fold: some class needs two images")
+    spec = factored or spectrum.factor(features, blocks=blocks)
+    weights = spectrum.item_weights(labels, classes, class_weights)
+    weights_PN = np.zeros((len(folds), len(labels)))
+    for row, (train, _) in enumerate(folds):
+        weights_PN[row, train] = spectrum.item_weights(labels[train], classes, class_weights)
+    tried: list[tuple[float, float, float]] = []
+    start = best_logits = None
+    held = np.sort(np.concatenate([val for _, val in folds]))
+    for c in sorted(float(c) for c in cs):
+        start = solve(spec, labels, classes, weights_PN, c, start=start, tolerance=_PATH_TOLERANCE)
+        logits = _held_out(spec, start, folds, classes)
+        loss = metrics.log_loss(logits[held], labels[held], weights=weights[held])
+        if not tried or loss < min(t[2] for t in tried):
+            best_logits = logits
+        tried.append((c, float(np.average(logits[held].argmax(1) == labels[held], weights=weights[held])), loss))
+        if len(tried) > 2 and min(t[2] for t in tried[:-2]) < min(t[2] for t in tried[-2:]):
+            break
+    assert best_logits is not None
+    losses = [t[2] for t in tried]
+    return LogisticPath(
+        cs=tuple(t[0] for t in tried),
+        accuracy=tuple(t[1] for t in tried),
+        log_loss=tuple(losses),
+        best=int(np.argmin(losses)),
+        oof_logits=best_logits,
+    )
+
+
+def fit(
+    features: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    classes: int,
+    c: float,
+    *,
+    class_weights: str = "none",
+    blocks: Sequence[int] = (),
+    factored: spectrum.Spectrum | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Fit one head on all items; give (weight (K, D), bias (K,)) for raw features."""
+    spec = factored or spectrum.factor(features, blocks=blocks)
+    weights = spectrum.item_weights(labels, classes, class_weights)[None]
+    solution_RPK = solve(spec, labels, classes, weights, c, tolerance=_FIT_TOLERANCE)
+    weight, bias = spec.unrotate(solution_RPK[:-1, 0], solution_RPK[-1, 0])
+    return weight.numpy(), bias.numpy()
+
+
+def solve(
+    spec: spectrum.Spectrum,
+    labels: NDArray[np.integer],
+    classes: int,
+    weights_PN: NDArray[np.float64],
+    c: float,
+    *,
+    start: Tensor | None = None,
+    tolerance: float = _FIT_TOLERANCE,
+    steps: int = 200,
+) -> Tensor:
+    """Solve P problems that differ in their items' weights; give (R + 1, P, K), the last row the intercepts.
+
+    Stops where the decrease that is left is about `tolerance` nats an item. Problems that would not fit in memory
+    together are solved one after another, with the same result.
+    """
+    together = max(1, int(_BATCH_ENTRIES / max(1, len(labels) * classes)))
+    parts = [slice(p, p + together) for p in range(0, len(weights_PN), together)]
+    solved = [
+        _solve_batch(spec, labels, classes, weights_PN[p], c, None if start is None else start[:, p], tolerance, steps)
+        for p in parts
+    ]
+    return torch.cat(solved, dim=1)
+
+
+def _solve_batch(
+    spec: spectrum.Spectrum,
+    labels: NDArray[np.integer],
+    classes: int,
+    weights_PN: NDArray[np.float64],
+    c: float,
+    start: Tensor | None,
+    tolerance: float,
+    steps: int,
+) -> Tensor:
+    exact = spec.scores.numel() * classes * len(weights_PN) <= _EXACT_WORK
+    dtype = torch.float64 if exact else torch.float32
+    x_NR = torch.cat([spec.scores, torch.ones(len(labels), 1, dtype=spec.scores.dtype)], dim=1).to(dtype)
+    weights_NP = torch.from_numpy(weights_PN.T.copy()).to(dtype)
+    mass_P = weights_NP.sum(0)
+    weights_NP = weights_NP / mass_P
+    penalty_P = 1.0 / (c * mass_P)
+    curvature_R = torch.cat([spec.values.to(dtype), torch.full((1,), float(len(labels)), dtype=dtype)]) / len(labels)
+    # Softmax curves at most half as much as a square; a quarter fits the typical direction. Intercepts are free.
+    decay_RP = penalty_P.expand(len(curvature_R), -1).clone()
+    decay_RP[-1] = 0.0
+    axis_RP1 = (0.25 * curvature_R[:, None] + decay_RP).rsqrt()[:, :, None]
+    target = torch.from_numpy(np.asarray(labels, dtype=np.int64))
+
+    def loss(v_RPK: Tensor) -> tuple[Tensor, Tensor]:
+        w_RPK = axis_RP1 * v_RPK
+        logits_NPK = (x_NR @ w_RPK.flatten(1)).view(len(target), len(mass_P), classes)
+        logp_NPK = logits_NPK.log_softmax(-1)
+        own_NP = logp_NPK.gather(2, target[:, None, None].expand(-1, len(mass_P), 1))[:, :, 0]
+        decayed_RPK = decay_RP[:, :, None] * w_RPK
+        value_P = -(weights_NP * own_NP).sum(0) + 0.5 * (decayed_RPK * w_RPK).sum((0, 2))
+        residual_NPK = logp_NPK.exp_()
+        residual_NPK.scatter_add_(
+            2, target[:, None, None].expand(-1, len(mass_P), 1), -torch.ones_like(own_NP)[..., None]
+        )
+        residual_NPK *= weights_NP[:, :, None]
+        slope_RPK = (x_NR.T @ residual_NPK.flatten(1)).view_as(w_RPK) + decayed_RPK
+        return value_P, axis_RP1 * slope_RPK
+
+    first = (
+        torch.zeros(len(curvature_R), len(mass_P), classes, dtype=dtype)
+        if start is None
+        else start.to(dtype) / axis_RP1
+    )
+    reachable = tolerance if exact else max(tolerance, _FLOAT32_TOLERANCE)
+    best = lbfgs.minimise(loss, first, tolerance=reachable, steps=steps)
+    return (axis_RP1 * best).to(spec.scores.dtype)
+
+
+def _held_out(spec: spectrum.Spectrum, solution_RPK: Tensor, folds: Folds, classes: int) -> NDArray[np.float32]:
+    logits = np.full((len(spec.scores), classes), np.nan, dtype=np.float32)
+    for p, (_, val) in enumerate(folds):
+        rows = torch.from_numpy(np.asarray(val, dtype=np.int64))
+        logits[val] = (spec.scores[rows] @ solution_RPK[:-1, p] + solution_RPK[-1, p]).numpy()
+    return logits

@@ -1,0 +1,272 @@
+"""The classifier that ships: a backbone's body and a head in one module, its two files, and predictions from files.
+
+`model.safetensors` holds the tensors ("body.*", "head.*"), `model.json` what they mean: classes, preprocessing,
+backbone and plugin, temperature, and the hash of the tensors. Both are written whole or not at all. Predictions go
+through the decoder and the normalisation of training, in float32. Does not cover exports (`export`) or recipes.
+Legend: N images, C, H, W, D features, K classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from advisor import backbone as stages
+from advisor import device, evaluation, heads, metrics, model_file, pictures, pixels
+from advisor.errors import InputError, PluginError, WeightsError
+from advisor.hooks import Backbone
+from advisor.records import Compute, Preprocess, Unreadable
+
+if TYPE_CHECKING:
+    from advisor.registry import Registry
+
+_HEADS: Mapping[str, type[nn.Module]] = {
+    "linear": heads.LinearHead,
+    "cosine": heads.CosineHead,
+    "knn": heads.KnnHead,
+}
+_DECODED_TOGETHER = 256
+
+
+class Classifier(nn.Module):
+    """A backbone's network and a head: normalised images (N, 3, H, W) -> logits (N, K).
+
+    `layers` says which pooled features the head reads: "last", "all" side by side, or the name of one stage.
+    """
+
+    def __init__(self, backbone: Backbone, body: nn.Module, head: nn.Module, layers: str = "last") -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.body = body
+        self.head = head
+        self.layers = layers
+
+    def features(self, x_NCHW: Any) -> torch.Tensor:
+        """Give the pooled features (N, D) that the head reads."""
+        if self.layers == "all":
+            return torch.cat(stages.pooled(self.backbone, self.body, x_NCHW), dim=1)
+        last = len(self.backbone.stages) - 1
+        index = last if self.layers == "last" else stages.stage_index(self.backbone, self.layers)
+        activation = stages.run(self.backbone, self.body, x_NCHW, stop=index + 1)
+        return self.backbone.pool(self.body, index, activation)
+
+    def forward(self, x_NCHW: Any) -> torch.Tensor:
+        """Give the logits (N, K)."""
+        return self.head(self.features(x_NCHW))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says: one row of `probabilities` (N, K) for each of `paths`; files that could not be read apart."""
+
+    paths: tuple[str, ...]
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    unreadable: tuple[Unreadable, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The likeliest class of each image."""
+        return tuple(self.classes[i] for i in self.probabilities.argmax(axis=1)) if len(self.paths) else ()
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A saved model, ready for images. `preprocess.size` and `.resize` are those that it was trained with."""
+
+    classifier: Classifier
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    size_px: int
+    fit: str
+    temperature: float
+    description: Mapping[str, Any]
+
+    @property
+    def rule(self) -> pixels.PixelRule:
+        """How a file becomes a square for this model."""
+        return pixels.rule_for(self.preprocess, self.size_px, self.fit)
+
+    def logits(self, canvas: NDArray[np.uint8], *, compute: Compute | None = None) -> NDArray[np.float32]:
+        """Give the calibrated logits (N, K) of decoded squares, in float32."""
+        how = compute or device.choose("cpu", self.classifier.backbone)
+        raw = evaluation.logits(
+            self.classifier,
+            canvas,
+            np.arange(len(canvas)),
+            preprocess=self.preprocess,
+            size_px=self.size_px,
+            compute=Compute(device=how.device, precision="float32", layout=how.layout, threads=how.threads),
+        )
+        return raw / np.float32(self.temperature)
+
+    def predict(
+        self,
+        images: Iterable[Any],
+        *,
+        compute: Compute | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Predictions:
+        """Classify paths, PIL images or (H, W, 3) uint8 arrays; what cannot be read is listed, never fatal.
+
+        An image that is no path is called by its position, "#0". Memory is bounded by a batch, not by the number of
+        images.
+        """
+        given = list(images) if not isinstance(images, str | Path) else [images]
+        names: list[str] = []
+        broken: list[Unreadable] = []
+        parts: list[NDArray[np.float64]] = []
+        with ThreadPoolExecutor(max_workers=device.cores()) as pool:
+            for start in range(0, len(given), _DECODED_TOGETHER):
+                chunk = given[start : start + _DECODED_TOGETHER]
+                squares = []
+                for at, square in enumerate(pool.map(self._square, chunk), start):
+                    name = pictures.name(given[at], at)
+                    if isinstance(square, str):
+                        broken.append(Unreadable(path=name, reason=square))
+                    else:
+                        names.append(name)
+                        squares.append(square)
+                if squares:
+                    parts.append(metrics.probabilities(self.logits(np.stack(squares), compute=compute)))
+                if progress is not None:
+                    progress(min(start + _DECODED_TOGETHER, len(given)), len(given))
+        table = np.concatenate(parts) if parts else np.zeros((0, len(self.classes)))
+        return Predictions(tuple(names), self.classes, table, tuple(broken))
+
+    def _square(self, image: Any) -> NDArray[np.uint8] | str:
+        try:
+            return pictures.square(image, self.rule)
+        except ValueError as error:
+            return str(error)
+
+
+def weights_hash(classifier: nn.Module) -> str:
+    """Give the SHA-256 over every tensor's name, type, shape and bytes, in the order of names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(_tensors(classifier).items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _tensors(classifier: nn.Module) -> dict[str, torch.Tensor]:
+    """Copy the state to contiguous tensors on the CPU that share no memory."""
+    return {n: t.detach().cpu().contiguous().clone() for n, t in classifier.state_dict().items()}
+
+
+def save(
+    classifier: Classifier,
+    path_safetensors: Path,
+    path_json: Path,
+    *,
+    classes: Sequence[str],
+    preprocess: Preprocess,
+    size_px: int,
+    fit: str,
+    temperature: float,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write both files, each to a temporary name, flushed and renamed. `extra` adds fields to `model.json`.
+
+    Raises OutputError where they cannot be written; then what stood there before still stands.
+    """
+    rule = pixels.rule_for(preprocess, size_px, fit)
+    kind = next(name for name, cls in _HEADS.items() if type(classifier.head) is cls)
+    description = {
+        "schema": model_file.SCHEMA,
+        "classes": list(classes),
+        "backbone": classifier.backbone.name,
+        "layers": classifier.layers,
+        "head": kind,
+        "preprocess": {
+            "size_px": rule.size_px,
+            "resize_px": rule.resize_px,
+            "interpolation": rule.interpolation,
+            "fit": fit,
+            "mean": list(preprocess.mean),
+            "std": list(preprocess.std),
+        },
+        "temperature": temperature,
+        "weights_sha256": weights_hash(classifier),
+        **(extra or {}),
+    }
+    model_file.write_tensors(path_safetensors, _tensors(classifier))
+    model_file.write_description(path_json, description)
+
+
+def load(directory: str | Path, registry: Registry) -> Predictor:
+    """Read a model that `save` wrote, on the CPU, in eval mode.
+
+    Raises InputError where there is none or it cannot be understood, PluginError where its backbone is not installed,
+    WeightsError where the tensors are damaged or belong to another description.
+    """
+    folder = Path(directory)
+    description = model_file.read_description(folder / model_file.DESCRIPTION)
+    backbone = _backbone(description, registry)
+    pre = description["preprocess"]
+    tensors = model_file.read_tensors(folder / model_file.TENSORS)
+    body = stages.build(backbone)
+    classifier = Classifier(backbone, body, _head(description["head"], tensors), description["layers"])
+    try:
+        classifier.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{folder}: the tensors do not fit backbone {backbone.name}: {error}") from error
+    if weights_hash(classifier) != description["weights_sha256"]:
+        raise WeightsError(
+            f"{folder}: model.safetensors is not the file that model.json describes.",
+            hint="It was damaged or exchanged: copy both from the run again.",
+        )
+    return Predictor(
+        classifier=classifier.eval(),
+        classes=tuple(description["classes"]),
+        preprocess=Preprocess(
+            size=pre["size_px"],
+            resize=pre["resize_px"],
+            interpolation=pre["interpolation"],
+            mean=tuple(pre["mean"]),
+            std=tuple(pre["std"]),
+        ),
+        size_px=pre["size_px"],
+        fit=pre["fit"],
+        temperature=float(description["temperature"]),
+        description=description,
+    )
+
+
+def _backbone(description: Mapping[str, Any], registry: Registry) -> Backbone:
+    try:
+        return registry.backbone(description["backbone"])
+    except PluginError as error:
+        plugin = description.get("plugin") or {}
+        if not plugin.get("distribution"):
+            raise
+        named = f"{plugin['distribution']} {plugin.get('version', '')}".strip()
+        raise PluginError(
+            f"this model needs the backbone {description['backbone']} of {named}.",
+            hint=f"pip install {plugin['distribution']}=={plugin.get('version', '')}",
+        ) from error
+
+
+def _head(kind: str, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Build a head of the shapes that are in the file."""
+    if kind not in _HEADS:
+        raise InputError(f'model.json: head "{kind}" is unknown: expected one of {", ".join(_HEADS)}.')
+    t = {n.removeprefix("head."): v for n, v in tensors.items() if n.startswith("head.")}
+    try:
+        if kind == "linear":
+            return heads.LinearHead(t["weight"], t["bias"])
+        if kind == "cosine":
+            return heads.CosineHead(t["weight"], t["mean"], t["scale"], float(t["factor"]))
+        return heads.KnnHead(t["bank"], t["labels"], t["mean"], t["scale"], t["settings"])
+    except KeyError as error:
+        raise WeightsError(f"model.safetensors lacks the head's tensor {error}.") from error

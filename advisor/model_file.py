@@ -1,0 +1,106 @@
+"""The two files of a saved model, read strictly and written whole: `model.safetensors` and `model.json`.
+
+Does not cover what they mean (`model`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advisor.errors import InputError, OutputError, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+SCHEMA = 1
+TENSORS = "model.safetensors"
+DESCRIPTION = "model.json"
+_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    "classes": list,
+    "backbone": str,
+    "layers": str,
+    "head": str,
+    "preprocess": dict,
+    "temperature": (int, float),
+    "weights_sha256": str,
+}
+_PREPROCESS: Mapping[str, type] = {
+    "size_px": int,
+    "resize_px": int,
+    "interpolation": str,
+    "fit": str,
+    "mean": list,
+    "std": list,
+}
+
+
+def write(path: Path, writer: Callable[[Path], Any]) -> None:
+    """Let `writer` write to a temporary name, flush it to the disk, and rename it to `path`.
+
+    Raises OutputError where that fails; then what stood there before still stands.
+    """
+    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        writer(waiting)
+        with open(waiting, "rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(waiting, path)
+    except Exception as error:  # safetensors tells of a full disk with an error of its own
+        waiting.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {error}.", hint="Choose another --out, or free space.") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write contiguous tensors that share no memory."""
+    import safetensors.torch
+
+    write(path, lambda p: safetensors.torch.save_file(dict(tensors), p))
+
+
+def write_description(path: Path, description: Mapping[str, Any]) -> None:
+    """Write readable JSON."""
+    text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
+    write(path, lambda p: p.write_text(text, encoding="utf-8", errors="surrogateescape"))
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Read `model.json` and check the fields that a model needs. Raises InputError with the field at fault."""
+    try:
+        description = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path.parent} holds no {path.name}.", hint="Name the directory of a run that has finished."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
+        raise InputError(f"{path} is no model description of schema {SCHEMA}.", hint="Which version wrote it?")
+    _check(path, description, _FIELDS, "")
+    _check(path, description["preprocess"], _PREPROCESS, "preprocess.")
+    return description
+
+
+def _check(path: Path, given: Mapping[str, Any], wanted: Mapping[str, Any], where: str) -> None:
+    for name, kind in wanted.items():
+        if name not in given:
+            raise InputError(f"{path}: {where}{name} is missing.")
+        if not isinstance(given[name], kind):
+            raise InputError(f"{path}: {where}{name} has the wrong type: {given[name]!r}.")
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read all tensors. Raises InputError where the file is missing, WeightsError where it is damaged."""
+    import safetensors
+    import safetensors.torch
+
+    try:
+        found: dict[str, torch.Tensor] = safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing.") from None
+    except (OSError, safetensors.SafetensorError) as error:
+        raise WeightsError(f"{path} is damaged: {error}.", hint="Copy it from the run again.") from error
+    return found

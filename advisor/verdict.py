@@ -1,0 +1,114 @@
+"""Trials -> Verdict: who won on validation, who cannot be told apart from the winner, and whether the default is kept.
+
+Contenders are compared in pairs, on the log-loss of the images that both were scored on. A contender ties with the
+leader where the interval of the mean difference holds zero. If the untuned default ties, it is kept: what does not
+beat it beyond noise is no gain (in about a tenth of published searches the tuned choice is worse on test than the
+default, arXiv:2506.19540). Otherwise the cheapest of the ties wins. Pure; predictions are read by `judging`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor import intervals
+from advisor.intervals import paired_p
+from advisor.records import Trial, Verdict
+
+__all__ = ["LEVEL", "judge", "paired_p"]
+
+LEVEL = 0.90  # of the interval: one in twenty equal contenders is taken for worse than the leader
+_SHOWN = 6  # ties that the reason names
+
+Losses = NDArray[np.floating]
+
+
+def judge(
+    trials: Sequence[Trial],
+    predictions: Mapping[int, Losses],
+    default: int,
+    costs: Mapping[int, float],
+    *,
+    level: float = LEVEL,
+    groups: NDArray[Any] | None = None,
+    seed: int = 0,
+) -> Verdict:
+    """Decide among the complete trials that have predictions.
+
+    `predictions[number]` is the log-loss of each validation image, nan where the trial was not scored on it; all have
+    the same length and order. `costs` is anything to be kept small (seconds); a missing one counts as infinite.
+    `groups` names images that belong together. Raises ValueError where there is nothing to judge.
+    """
+    scored = {
+        t.number: np.asarray(predictions[t.number], dtype=np.float64)
+        for t in trials
+        if t.state == "complete" and t.number in predictions and not np.all(np.isnan(predictions[t.number]))
+    }
+    if not scored:
+        raise ValueError("no complete trial has predictions: there is nothing to judge")
+    if len({len(s) for s in scored.values()}) > 1:
+        raise ValueError("predictions of different lengths cannot be compared: they are not of the same images")
+    means = _comparable_means(scored)
+    leader = min(scored, key=lambda number: (means[number], number))
+    tied = [leader]
+    for number in sorted(scored, key=lambda n: (means[n], n)):
+        if number != leader and _tie(scored[number], scored[leader], level=level, groups=groups, seed=seed):
+            tied.append(number)
+    cheapest = min(tied, key=lambda n: (costs.get(n, float("inf")), means[n], n))
+    kept = default in tied
+    winner = default if kept else cheapest
+    return Verdict(
+        winner=winner,
+        default=default,
+        ties=tuple(n for n in tied if n != winner),
+        kept_default=kept,
+        reason=_reason(winner, leader, default, tied, scored, means, level=level),
+    )
+
+
+def _comparable_means(scored: Mapping[int, Losses]) -> dict[int, float]:
+    """Give each contender's mean loss, on the images that all share where that is at least half of what any has."""
+    have = np.array([~np.isnan(s) for s in scored.values()])
+    shared = have.all(axis=0)
+    if 2 * shared.sum() >= have.sum(axis=1).max():
+        return {number: float(np.mean(s[shared])) for number, s in scored.items()}
+    return {number: float(np.nanmean(s)) for number, s in scored.items()}
+
+
+def _tie(a: Losses, leader: Losses, *, level: float, groups: NDArray[Any] | None, seed: int) -> bool:
+    both = ~np.isnan(a) & ~np.isnan(leader)
+    if both.sum() < 2:
+        return True  # nothing shows a difference
+    members = None if groups is None else np.asarray(groups)[both]
+    low, high = intervals.paired_bootstrap(a[both], leader[both], level=level, groups=members, seed=seed)
+    return low <= 0.0 <= high
+
+
+def _reason(
+    winner: int,
+    leader: int,
+    default: int,
+    tied: Sequence[int],
+    scored: Mapping[int, Losses],
+    means: Mapping[int, float],
+    *,
+    level: float,
+) -> str:
+    n = int((~np.isnan(scored[leader])).sum())
+    best = f"trial {leader} has the lowest validation log-loss ({means[leader]:.3f} on {n} images)"
+    if leader == winner == default:
+        return f"{best}; it is the untuned default"
+    if winner == default:
+        against = f"the untuned default (trial {default}, {means[default]:.3f})"
+        return f"{best}, but does not beat {against} beyond noise: the default is kept"
+    others = [t for t in tied if t != leader]
+    if not others:
+        return f"{best}, beyond noise"
+    more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+    named = ", ".join(str(t) for t in others[:_SHOWN]) + more
+    plural = "trials" if len(others) > 1 else "trial"
+    tie = f"{best}; {plural} {named} cannot be told from it ({100 * level:.0f} % interval of the paired difference)"
+    return f"{tie}; of these trial {winner} is the cheapest"
