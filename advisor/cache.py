@@ -34,7 +34,7 @@ _STALE_S = 60.0  # a temporary file that nobody holds and that is older than thi
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class CacheFull(AdviseError):  # noqa: N818  (a state to go on from, not a failure of the run)
+class CacheFull(AdviseError):
     """The cache cannot take an entry: no space, no permission, or larger than the cap. Go on without it."""
 
 

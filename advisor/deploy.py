@@ -116,34 +116,29 @@ def example(predictor: Predictor, form: str, file: str) -> str:
     """Write a program of ten lines that classifies one photo with the exported file and nothing of this project."""
     if form == "safetensors":
         return _EXAMPLE_SAFETENSORS
-    loading = {
-        "torch": ["import torch", f'model = torch.export.load("{file}").module()'],
-        "onnx": ["import onnxruntime", f'model = onnxruntime.InferenceSession("{file}")'],
+    package, loading, running = {
+        "torch": (
+            "torch",
+            f'model = torch.export.load("{file}").module()',
+            "probabilities = model(torch.from_numpy(pixels))[0].tolist()",
+        ),
+        "onnx": (
+            "onnxruntime",
+            f'model = onnxruntime.InferenceSession("{file}")',
+            f'probabilities = model.run(None, {{"{INPUT}": pixels}})[0][0].tolist()',
+        ),
     }[form]
-    running = {
-        "torch": "probabilities = model(torch.from_numpy(pixels))[0].tolist()",
-        "onnx": f'probabilities = model.run(None, {{"{INPUT}": pixels}})[0][0].tolist()',
-    }[form]
-    square = textwrap.dedent(_square(predictor)).strip()
-    return "\n".join(
-        [
-            "import json, sys",
-            "import numpy as np",
-            loading[0],
-            "from PIL import Image, ImageOps",
-            f'classes = json.load(open("{_side_file(file)}", encoding="utf-8"))["classes"]',
-            loading[1],
-            'photo = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")',
-            square,
-            running,
-            "print(max(zip(probabilities, classes)))",
-            "",
-        ]
-    )
-
-
-def _side_file(file: str) -> str:
-    return file.rpartition(".")[0] + ".json"
+    lines = [
+        f"import json, sys, numpy as np, {package}",
+        "from PIL import Image, ImageOps",
+        'classes = json.load(open("model.json", encoding="utf-8"))["classes"]',
+        loading,
+        'photo = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")',
+        textwrap.dedent(_square(predictor)).strip(),
+        running,
+        "print(max(zip(probabilities, classes)))",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _square(predictor: Predictor) -> str:
@@ -151,7 +146,7 @@ def _square(predictor: Predictor) -> str:
     rule, side = predictor.rule, predictor.size_px
     how = f"Image.Resampling.{rule.interpolation.upper()}"
     if rule.fit == "squash":
-        return f"pixels = np.asarray(photo.resize(({side}, {side}), {how}))[None]"
+        return f"pixels = np.array(photo.resize(({side}, {side}), {how}))[None]"
     if rule.fit == "pad":
         from advisor.pixels import PAD_COLOUR
 
@@ -159,11 +154,11 @@ def _square(predictor: Predictor) -> str:
             w, h = (max(1, round(s * {side} / max(photo.size))) for s in photo.size)
             square = Image.new("RGB", ({side}, {side}), {PAD_COLOUR})
             square.paste(photo.resize((w, h), {how}), (({side} - w) // 2, ({side} - h) // 2))
-            pixels = np.asarray(square)[None]"""
+            pixels = np.array(square)[None]"""
     return f"""
         photo = photo.resize([int({rule.resize_px} * s / min(photo.size)) for s in photo.size], {how})
         x, y = (round((s - {side}) / 2) for s in photo.size)
-        pixels = np.asarray(photo.crop((x, y, x + {side}, y + {side})))[None]"""
+        pixels = np.array(photo.crop((x, y, x + {side}, y + {side})))[None]"""
 
 
 _EXAMPLE_SAFETENSORS = """\

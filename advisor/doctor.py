@@ -110,8 +110,8 @@ def _devices(check: str, asked: Asked) -> Finding:
 
     cpu = f"{environment.device_model('cpu')}, {device.cores()} cores"
     if torch.cuda.is_available():
-        found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-        names = [f"cuda:{i} {p.name}, {p.total_memory / GIB:.0f} GiB" for i, p in enumerate(found)]
+        gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+        names = [f"cuda:{i} {gpu.name}, {gpu.total_memory / GIB:.0f} GiB" for i, gpu in enumerate(gpus)]
         return Finding(check=check, state="good", found="; ".join([*names, cpu]))
     if Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists():
         why = "made without CUDA" if torch.version.cuda is None else f"made for CUDA {torch.version.cuda}"

@@ -1,15 +1,15 @@
 """The errors that a person meets: each says what happened, where, and what to do next, and carries its exit code.
 
-    AdviseError                 exit 4: the run failed though the input was fine
-    +-- InputError              exit 2: the input or the call is at fault
-    |   +-- DatasetError        a folder or manifest that cannot be learned from
-    |   +-- RecipeError         a recipe that cannot be read, or does not fit here
-    |   +-- PluginError         an unknown, broken or misdeclared backbone or strategy
-    |   +-- WeightsError        pretrained weights that are missing, damaged or out of reach
-    |   +-- OutputError         a place that cannot be written
-    +-- CheckError              exit 3: a check did not hold (rerun --verify, export parity, plugins check)
-    +-- Interrupted             exit 130: stopped by a person; the best so far is kept
-    +-- TrialError              one trial failed; the search records it and goes on
+AdviseError                 exit 4: the run failed though the input was fine
++-- InputError              exit 2: the input or the call is at fault
+|   +-- DatasetError        a folder or manifest that cannot be learned from
+|   +-- RecipeError         a recipe that cannot be read, or does not fit here
+|   +-- PluginError         an unknown, broken or misdeclared backbone or strategy
+|   +-- WeightsError        pretrained weights that are missing, damaged or out of reach
+|   +-- OutputError         a place that cannot be written
++-- CheckError              exit 3: a check did not hold (rerun --verify, export parity, plugins check)
++-- Interrupted             exit 130: stopped by a person; the best so far is kept
++-- TrialError              one trial failed; the search records it and goes on
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -146,12 +147,17 @@ def _write(predictor: Predictor, form: str, place: Path, run: Path) -> None:
             extra={**extra, "format": form, "file": file, "resize": told["resize"], "input": told["input"]},
         )
     else:
-        text = json.dumps(told, indent=1)
+        text = _readable(told)
         (place / "model.json").write_text(text + "\n", encoding="utf-8")
         program = deploy.graph(predictor)
         (_write_torch if form == "torch" else _write_onnx)(program, place / file, text)
     (place / "example.py").write_text(deploy.example(predictor, form, file), encoding="utf-8")
     _write_card(run, place)
+
+
+def _readable(told: dict[str, Any]) -> str:
+    """JSON with innermost lists on one line; names hold no raw line breaks, so only layout is touched."""
+    return re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\n\s*", " ", found[0]), json.dumps(told, indent=1))
 
 
 def _write_torch(program: torch.export.ExportedProgram, path: Path, description: str) -> None:

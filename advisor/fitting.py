@@ -134,6 +134,7 @@ def write_model(
         temperature=temperature,
         extra={
             "status": status,
+            "frozen": not plan.phases,
             "strategy": candidate.strategy,
             "plugin": {"distribution": distribution, "version": version},
         },

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor import features
+from advisor import pixels
 from advisor.errors import InputError
 from advisor.model import Predictor
 
@@ -125,10 +125,10 @@ def _squares(predictor: Predictor, photos: Sequence[Path]) -> tuple[Images, list
     squares, readable = [], []
     for photo in photos:
         try:
-            square = features.square(photo, predictor.rule)
-        except InputError:
+            squares.append(pixels.decode(photo, predictor.rule))
+        except (ValueError, OSError):
             continue  # predict would set it aside as well
-        start = round((square.shape[0] - predictor.size_px) / 2)
-        squares.append(square[start : start + predictor.size_px, start : start + predictor.size_px])
         readable.append(photo)
-    return np.stack(squares) if squares else np.zeros((0, 0, 0, 3), np.uint8), readable
+    if not squares:
+        return np.zeros((0, 0, 0, 3), np.uint8), []
+    return pixels.centre(np.stack(squares), predictor.size_px), readable

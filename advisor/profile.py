@@ -44,7 +44,7 @@ def measure(
         small, broken = duplicates.thumbnails(dataset.root, dataset.items, store=store, progress=progress)
         gone = {u.path for u in broken}
         rows = np.array([i for i, item in enumerate(dataset.items) if item.path not in gone], dtype=np.int64)
-        groups = duplicates.near([dataset.items[i] for i in rows], small[rows])
+        groups = duplicates.near(dataset.root, [dataset.items[i] for i in rows], small[rows])
         dataset = set_aside(dataset, broken)
     groups = (*duplicates.exact(dataset.items), *groups)
     items = dataset.items

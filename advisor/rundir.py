@@ -38,7 +38,9 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror}).", hint="Free some space or choose another --out.") from error
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}).", hint="Free some space or choose another --out."
+        ) from error
 
 
 def default_place(data: Path, now: datetime.datetime, base: Path | None = None) -> Path:
@@ -70,10 +72,16 @@ class RunDir:
         """Make the directory. Raises OutputError where it is not empty, lies inside the data, or cannot be written."""
         resolved, inside = path.resolve(), data.resolve()
         if data.is_dir() and (resolved == inside or inside in resolved.parents):
-            raise OutputError(f"{path}: lies inside the data set.", hint="Choose an --out outside of it, or start from another folder.")
+            raise OutputError(
+                f"{path}: lies inside the data set.",
+                hint="Choose an --out outside of it, or start from another folder.",
+            )
         try:
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise OutputError(f"{path}: exists and is not empty.", hint=f"Choose another --out, or go on with `tl-advise resume {path}`.")
+                raise OutputError(
+                    f"{path}: exists and is not empty.",
+                    hint=f"Choose another --out, or go on with `tl-advise resume {path}`.",
+                )
             (path / "trials").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path) as file:
                 file.write(b"x")
@@ -85,7 +93,10 @@ class RunDir:
     def open(cls, path: Path) -> RunDir:
         """Open an existing run. Raises InputError where there is none."""
         if not (path / "run.json").is_file():
-            raise InputError(f"{path}: no run of tl-advise lies here (no run.json).", hint="Give the folder that `tl-advise` printed.")
+            raise InputError(
+                f"{path}: no run of tl-advise lies here (no run.json).",
+                hint="Give the folder that `tl-advise` printed.",
+            )
         (path / "trials").mkdir(exist_ok=True)
         return cls(path)
 
@@ -98,7 +109,9 @@ class RunDir:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout as error:
-            raise InputError(f"{self.path}: another process works on this run.", hint="Wait for it, or stop it first.") from error
+            raise InputError(
+                f"{self.path}: another process works on this run.", hint="Wait for it, or stop it first."
+            ) from error
         try:
             yield
         finally:
@@ -118,7 +131,9 @@ class RunDir:
         try:
             return msgspec.json.decode(path.read_bytes(), type=kind)
         except msgspec.MsgspecError as error:
-            raise InputError(f"{path}: cannot be read ({error}).", hint="The file was changed by hand? Start a new run.") from error
+            raise InputError(
+                f"{path}: cannot be read ({error}).", hint="The file was changed by hand? Start a new run."
+            ) from error
 
     def log(self, event: str, *, at_s: float, **facts: Any) -> None:
         """Append one line to log.jsonl; `at_s` is the time used so far, from which a resume goes on counting."""

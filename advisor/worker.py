@@ -113,7 +113,7 @@ class Desk:
         )
 
     def _train(self, job: Probe | RunTrial | Refit | Score) -> Probed | Trial | Refitted | Scored:
-        from advisor import refit, trial
+        from advisor import refit, scoring, trial
 
         if isinstance(job, Probe):
             return trial.probe(self.material, job)
@@ -121,7 +121,7 @@ class Desk:
             return trial.run(self.material, job, self.progress)
         if isinstance(job, Refit):
             return refit.refit(self.material, job, self.progress)
-        return refit.score(self.material, job, self.progress)
+        return scoring.score(self.material, job, self.progress)
 
 
 if __name__ == "__main__":

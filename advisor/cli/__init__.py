@@ -46,9 +46,7 @@ class LazyCommands(click.Group):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Read `tl-advise DATASET ...` as `tl-advise advise DATASET ...`."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            args = ["advise", *args]
-        elif args and args[0].startswith("-") and args[0] not in ("--help", "-h", "--version"):
+        if (args and args[0] not in COMMANDS and not args[0].startswith("-")) or (args and args[0].startswith("-") and args[0] not in ("--help", "-h", "--version")):
             args = ["advise", *args]
         return super().parse_args(context, args)
 

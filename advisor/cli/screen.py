@@ -11,8 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from advisor import budget, regime
 from advisor.listener import Listener
-from advisor.records import Profile, Regime, Trial
-from advisor.records import jobs
+from advisor.records import Profile, Regime, Trial, jobs
 
 
 class Screen(Listener):

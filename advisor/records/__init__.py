@@ -5,7 +5,7 @@ and what came of it), `result` (what a person is told). A recipe has a file of i
 fields are also its file format. Standard library only; no record knows how it is computed.
 """
 
-from advisor.records.data import DataSplit, Dataset, DuplicateGroup, Item, Profile, Quantiles, Unreadable
+from advisor.records.data import Dataset, DataSplit, DuplicateGroup, Item, Profile, Quantiles, Unreadable
 from advisor.records.plan import (
     Augmentation,
     Batches,
@@ -50,8 +50,8 @@ __all__ = [
     "BudgetUse",
     "Calibration",
     "Candidate",
-    "Compute",
     "ClassScore",
+    "Compute",
     "Context",
     "Curve",
     "DataSplit",

@@ -1,0 +1,100 @@
+"""Thumbnails -> pairs that show the same picture, whatever the encoding, size, brightness or contrast.
+
+Two pictures are compared as unit vectors: slightly blurred (resampling differs in the finest detail only), mean and
+contrast taken out, so that their distance d means a correlation of 1 - d^2/2. Candidates come from a perceptual hash,
+the low frequencies of the grey picture kept as numbers; a projection never lies further apart than what it projects, so
+none within the tolerance is missed. The blur is applied in the cosine domain, where it is a product. Not covered:
+crops, flips, rotations; flat pictures, which carry nothing to compare. Legend: N pictures, S side, F frequencies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+FLAT = 4.0  # grey levels; a picture with less contrast is not compared
+_BLUR = 0.7  # standard deviation in thumbnail pixels
+_LOW = 6  # frequencies a side in the hash
+_ROWS = 1024
+
+
+def alike(pictures_NSS3: Array, tolerance: float) -> Array:
+    """Pairs (i, j), i < j, sorted, of uint8 thumbnails whose distance is at most `tolerance` (0 equal, 1.41 unrelated)."""
+    hashes_NF, contrast_N = perceptual_hash(pictures_NSS3)
+    lively = np.flatnonzero(contrast_N >= FLAT)
+    candidates = lively[close_pairs(hashes_NF[lively], tolerance)]
+    candidates = np.sort(candidates, axis=1)
+    kept = [np.empty((0, 2), np.int64)]
+    for start in range(0, len(candidates), _ROWS):
+        pairs = candidates[start : start + _ROWS]
+        kept.append(pairs[distances(pictures_NSS3[pairs[:, 0]], pictures_NSS3[pairs[:, 1]]) <= tolerance])
+    found = np.concatenate(kept)
+    return found[np.lexsort((found[:, 1], found[:, 0]))]
+
+
+def distances(first_NSS3: Array, second_NSS3: Array) -> Array:
+    """Distance of each picture of `first` from the one beside it in `second`, (N,)."""
+    one, two = (_unit(_spectrum(pictures))[0] for pictures in (first_NSS3, second_NSS3))
+    return np.sqrt(np.square(one - two).sum(axis=(1, 2, 3)))
+
+
+def perceptual_hash(pictures_NSS3: Array) -> tuple[Array, Array]:
+    """Hash (N, F) with distances that never exceed those of `distances`, and the contrast (N,) in grey levels."""
+    hashes, contrasts = [np.empty((0, _LOW * _LOW), np.float32)], [np.empty(0, np.float32)]
+    for start in range(0, len(pictures_NSS3), _ROWS):
+        unit_N3FF, contrast = _unit(_spectrum(pictures_NSS3[start : start + _ROWS]))
+        low = unit_N3FF[:, :, :_LOW, :_LOW].sum(axis=1).reshape(len(unit_N3FF), -1)[:, 1:] / np.float32(np.sqrt(3))
+        # How much lies outside of the hash is one more fact in which two equal pictures agree.
+        rest = np.sqrt(np.maximum(0.0, 1.0 - np.square(low).sum(axis=1, keepdims=True)))
+        hashes.append(np.concatenate((low, rest), axis=1))
+        contrasts.append(contrast)
+    return np.concatenate(hashes), np.concatenate(contrasts)
+
+
+def close_pairs(points_NF: Array, radius: float) -> Array:
+    """All pairs of points within `radius`, unsorted: neighbours along the widest direction, compared block by block."""
+    if len(points_NF) < 2:
+        return np.empty((0, 2), np.int64)
+    centred = (points_NF - points_NF.mean(axis=0)).astype(np.float32)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    along = centred @ directions[:, -1]
+    order = np.argsort(along, kind="stable")
+    points, along = centred[order], along[order]
+    squares = np.square(points).sum(axis=1)
+    slack = 1e-4  # float32 products of unit-size vectors
+    found = [np.empty((0, 2), np.int64)]
+    for start in range(0, len(points), _ROWS):
+        stop = min(start + _ROWS, len(points))
+        end = int(np.searchsorted(along, along[stop - 1] + radius + slack, side="right"))
+        gaps = points[start:stop] @ points[start:end].T
+        gaps *= -2.0
+        gaps += squares[start:stop, None]
+        gaps += squares[None, start:end]
+        i, j = np.nonzero(gaps <= radius * radius + slack)
+        later = j > i
+        found.append(np.stack((order[start + i[later]], order[start + j[later]]), axis=1))
+    return np.concatenate(found)
+
+
+def _spectrum(pictures_NSS3: Array) -> Array:
+    """Blurred cosine transform (N, 3, F, F) without the means."""
+    side = pictures_NSS3.shape[1]
+    place = np.arange(side)
+    basis = np.sqrt(2.0 / side) * np.cos(np.pi * np.outer(place, 2 * place + 1) / (2 * side))
+    basis[0] /= np.sqrt(2.0)
+    # With mirrored edges a Gaussian blur multiplies each frequency by this.
+    basis *= np.exp(-0.5 * np.square(np.pi * place * _BLUR / side))[:, None]
+    basis = basis.astype(np.float32)
+    planes = np.ascontiguousarray(np.moveaxis(pictures_NSS3, 3, 1), dtype=np.float32)  # (N, 3, S, S)
+    spectrum = np.matmul(np.matmul(basis, planes), basis.T)
+    spectrum[:, :, 0, 0] = 0.0
+    return spectrum
+
+
+def _unit(spectrum_N3FF: Array) -> tuple[Array, Array]:
+    size = np.sqrt(np.square(spectrum_N3FF).sum(axis=(1, 2, 3)))
+    contrast = size / np.sqrt(np.prod(spectrum_N3FF.shape[1:]))
+    return spectrum_N3FF / np.maximum(size, 1e-6)[:, None, None, None], contrast
