@@ -1,0 +1,56 @@
+"""advisor.device: a fixed table, never a stopwatch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from advisor import device
+from advisor.errors import InputError
+
+
+def test_threads_times_workers_stay_within_the_cores() -> None:
+    """Workers share the cores, and each has at least one thread."""
+    cores = device.cores()
+    assert device.choose("cpu").threads == cores
+    for workers in range(1, 2 * cores + 2):
+        threads = device.choose("cpu", workers=workers).threads
+        assert threads >= 1
+        assert threads * workers <= max(cores, workers)
+
+
+def test_the_choice_repeats() -> None:
+    """Asked twice, it answers the same: no clock is involved."""
+    assert device.choose("auto") == device.choose("auto")
+
+
+@pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "cpu:0", ""])
+def test_an_unknown_device_is_refused(asked: str) -> None:
+    """What is no device is one line with the forms that are."""
+    with pytest.raises(InputError, match=r"expected auto, cpu or cuda\[:i\]"):
+        device.choose(asked)
+
+
+def test_a_device_that_is_not_there_is_told() -> None:
+    """A GPU that the machine has not is refused with what to do instead."""
+    with pytest.raises(InputError, match=r"cuda:99.*--device cpu"):
+        device.choose("cuda:99")
+
+
+def test_choosing_the_processor_needs_no_torch() -> None:
+    """`--device cpu` is answered without importing torch."""
+    code = "import sys; from advisor import device; device.choose('cpu'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_apply_sets_threads_and_determinism() -> None:
+    """In a process of its own, as a worker does it: threads as chosen, deterministic arithmetic asked for."""
+    code = (
+        "from advisor import device; from advisor.records import Compute; import torch;"
+        "device.apply(Compute(threads=1));"
+        "assert torch.get_num_threads() == 1 and torch.are_deterministic_algorithms_enabled()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})

@@ -1,0 +1,86 @@
+"""advisor.prefix: what is frozen in all phases, when it is worth keeping, and what is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from small_network import backbone
+
+from advisor import prefix, schedules
+from advisor.hooks import Augmentation, Head, Phase, TrainPlan
+
+BACKBONE = backbone()
+
+
+def plan(*names: str, **more: object) -> TrainPlan:
+    return TrainPlan(phases=(Phase(rates=dict.fromkeys(names, 1e-3), head_rate=1e-3),), **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("names", "depth"), [((), 3), (("top",), 2), (("middle",), 1), (("stem", "top"), 0)])
+def test_depth_counts_the_stages_before_the_first_that_trains(names: tuple[str, ...], depth: int) -> None:
+    """Only leading stages that never train belong to the prefix."""
+    assert prefix.depth(plan(*names), BACKBONE) == depth
+
+
+def test_depth_looks_at_all_phases() -> None:
+    """A stage that is freed in the last phase was never part of the prefix."""
+    phases = schedules.gradual({"middle": 1e-3, "top": 1e-3}, 1e-3, first=5, every=5)
+    assert prefix.depth(TrainPlan(phases=phases), BACKBONE) == 1
+
+
+def test_reusable_needs_few_unmixed_views_and_a_late_head() -> None:
+    """Activations come again only with few views, pixels that are not mixed, and a head that looks behind them."""
+    assert prefix.reusable(plan("top", views=4), BACKBONE)
+    assert prefix.reusable(plan("top", augmentation=Augmentation(level="none")), BACKBONE)
+    assert prefix.reusable(plan("top", views=4, head=Head(layers="top")), BACKBONE)
+    assert prefix.reusable(plan(views=4, head=Head(layers="all")), BACKBONE)
+    assert not prefix.reusable(plan("top"), BACKBONE)
+    assert not prefix.reusable(plan("stem", views=4), BACKBONE)
+    assert not prefix.reusable(plan("top", views=4, augmentation=Augmentation(cutmix=1.0)), BACKBONE)
+    assert not prefix.reusable(plan("top", views=4, head=Head(layers="all")), BACKBONE)
+    assert not prefix.reusable(plan("top", views=4, head=Head(layers="stem")), BACKBONE)
+
+
+class Counting:
+    """Activations that say whose they are, and how often they were computed."""
+
+    def __init__(self) -> None:
+        self.images = 0
+
+    def __call__(self, positions: npt.NDArray[np.int64], rounds: npt.NDArray[np.int64]) -> torch.Tensor:
+        self.images += len(positions)
+        whose = torch.from_numpy(positions * 1000 + rounds).float()
+        return whose.view(-1, 1, 1, 1) + torch.arange(3.0).view(1, 3, 1, 1) / 10 + torch.zeros(1, 1, 2, 2)
+
+
+def test_rows_are_those_of_image_and_view() -> None:
+    """A row belongs to its image and to its round modulo the views, also where two rounds meet in a batch."""
+    bank = prefix.Bank(100, 2, Counting())
+    positions, rounds = np.array([7, 99, 0, 5]), np.array([1, 1, 2, 2])
+    rows = bank.rows(positions, rounds)
+    assert rows.shape == (4, 3, 2, 2)
+    np.testing.assert_allclose(rows[:, 0, 0, 0], [7001, 99001, 0, 5000])
+    np.testing.assert_allclose(rows[0, :, 0, 0], [7001, 7001.1, 7001.2], rtol=1e-6)
+    assert rows.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_view_is_computed_once_and_only_when_asked_for() -> None:
+    """Views are filled as rounds come, each image once for each view."""
+    counting = Counting()
+    bank = prefix.Bank(70, 3, counting)
+    for r in (0, 3, 0):
+        bank.rows(np.arange(10), np.full(10, r))
+    assert counting.images == 70
+    bank.rows(np.arange(10), np.full(10, 2))
+    assert counting.images == 140
+
+
+def test_the_limit_counts_all_views() -> None:
+    """A bank fits where images x views x bytes of an activation stay within the limit."""
+    bank = prefix.Bank(100, 2, Counting())
+    bytes_of_all = 100 * 2 * 3 * 2 * 2 * 4
+    assert bank.fits(bytes_of_all)
+    assert not bank.fits(bytes_of_all - 1)
+    assert not prefix.Bank(10, 1, lambda p, r: (torch.zeros(1), torch.zeros(1))).fits()  # type: ignore[arg-type,return-value]
