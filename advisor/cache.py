@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -24,14 +23,15 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from advisor import reserve
 from advisor.errors import AdviseError
 
 Array = npt.NDArray[Any]
 Fields = Mapping[str, Any]
 ENVIRONMENT = "TL_ADVISE_CACHE"
 CAP_BYTES = 20 * 1024**3  # at most, and never more than half of what the disk could give
-_STALE_S = 60.0  # a temporary file that nobody holds and that is older than this was left by a process that died
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_HEADER_BYTES = 128  # of a .npy file with a short shape
 
 
 class CacheFull(AdviseError):
@@ -97,19 +97,16 @@ class Store:
         return facts["notes"] if facts else None
 
     def put(
-        self, fields: Fields, writer: Callable[[IO[bytes]], None], *, size_bytes: int | None = None, notes: Any = None
+        self, fields: Fields, writer: Callable[[IO[bytes]], None], *, size_bytes: int = 0, notes: Any = None
     ) -> Path:
         """Store what `writer` writes to a binary file, under `fields`; returns its path.
 
-        `size_bytes`, where known, is reserved first. Raises CacheFull; what the writer raises passes through, and
-        nothing is kept.
+        `size_bytes`, where known, is reserved first. Raises CacheFull, also for an OSError of the writer; anything else
+        that the writer raises passes through. Nothing is kept then.
         """
         with self._space(fields, size_bytes) as (waiting, stream):
-            try:
-                writer(stream)
-                return self._commit(fields, waiting, stream, notes)
-            except OSError as error:
-                raise self._full(error) from error
+            writer(stream)
+            return self._commit(fields, waiting, stream, notes)
 
     def array(self, fields: Fields) -> Array | None:
         """Map a stored array, read-only; None where it is missing or its file has not the size that it should have."""
@@ -142,25 +139,20 @@ class Store:
         Raises CacheFull; what `blocks` raises passes through, and nothing is kept.
         """
         kind = np.dtype(dtype)
-        size = 128 + int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        size = _HEADER_BYTES + int(np.prod(shape, dtype=np.int64)) * kind.itemsize
         with self._space(fields, size) as (waiting, stream):
-            try:
-                np.lib.format.write_array_header_1_0(
-                    stream, {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": tuple(shape)}
-                )
-            except OSError as error:
-                raise self._full(error) from error
+            np.lib.format.write_array_header_1_0(
+                stream, {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": tuple(shape)}
+            )
             for block in blocks:
-                try:
-                    stream.write(np.ascontiguousarray(block, dtype=kind).data)
-                except OSError as error:
-                    raise self._full(error) from error
-            try:
-                path = self._commit(fields, waiting, stream, notes()) if lasting() else _flushed(waiting, stream)
-                # Mapped before the temporary name goes: the pages outlive it.
-                return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-            except OSError as error:
-                raise self._full(error) from error
+                stream.write(np.ascontiguousarray(block, dtype=kind).data)
+            if lasting():
+                path = self._commit(fields, waiting, stream, notes())
+            else:
+                reserve.settle(stream)
+                path = waiting
+            # Mapped before a temporary name goes: the pages outlive it.
+            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
     @contextlib.contextmanager
     def lock(self, fields: Fields) -> Iterator[None]:
@@ -216,7 +208,7 @@ class Store:
             if kind is None or entry.kind == kind:
                 self._delete(entry)
                 freed += entry.bytes
-        self._sweep()
+        reserve.sweep(self.directory / "tmp")
         return freed
 
     def _path(self, fields: Fields) -> Path:
@@ -231,34 +223,23 @@ class Store:
             return None
 
     @contextlib.contextmanager
-    def _space(self, fields: Fields, size_bytes: int | None) -> Iterator[tuple[Path, IO[bytes]]]:
-        """Open a reserved temporary file, and remove it at the end if it is still there."""
-        self._sweep()
-        self._evict(size_bytes or 0)
-        waiting = self.directory / "tmp" / f"{key(fields)}.{os.getpid()}.{time.monotonic_ns()}"
-        stream: IO[bytes] | None = None
+    def _space(self, fields: Fields, size_bytes: int) -> Iterator[tuple[Path, IO[bytes]]]:
+        """Make room under the cap and open a reserved temporary file; disk errors become CacheFull."""
+        place = self.directory / "tmp"
+        reserve.sweep(place)
+        self._evict(size_bytes)
+        waiting = place / f"{key(fields)}.{os.getpid()}.{time.monotonic_ns()}"
         try:
-            waiting.parent.mkdir(parents=True, exist_ok=True)
-            stream = open(waiting, "xb")  # noqa: SIM115
-            fcntl.flock(stream, fcntl.LOCK_EX)  # alive: `_sweep` leaves it alone
-            _reserve(stream.fileno(), size_bytes or 0)
+            with reserve.opened(waiting, size_bytes) as stream:
+                yield waiting, stream
         except OSError as error:
-            if stream is not None:
-                stream.close()
-                waiting.unlink(missing_ok=True)
             raise self._full(error) from error
-        try:
-            yield waiting, stream
-        finally:
-            with contextlib.suppress(OSError):  # a buffer that does not fit any more is not wanted either
-                stream.close()
-            waiting.unlink(missing_ok=True)
 
     def _commit(self, fields: Fields, waiting: Path, stream: IO[bytes], notes: Any) -> Path:
-        _flushed(waiting, stream)
+        size_bytes = reserve.settle(stream)
         path = self._path(fields)
         path.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"fields": dict(fields), "bytes": stream.tell(), "notes": notes, "made_s": time.time()}
+        facts = {"fields": dict(fields), "bytes": size_bytes, "notes": notes, "made_s": time.time()}
         beside = waiting.with_name(waiting.name + ".json")
         beside.write_text(json.dumps(facts, default=str), encoding="utf-8")
         # The facts first: an array without them is invisible, facts without their array are.
@@ -283,16 +264,6 @@ class Store:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def _sweep(self) -> None:
-        """Delete temporary files of processes that died: old, and locked by nobody."""
-        for path in self.directory.glob("tmp/*"):
-            with contextlib.suppress(OSError):  # held by a living process, or already gone
-                if time.time() - path.stat().st_mtime < _STALE_S:
-                    continue
-                with open(path, "rb") as stream:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
-
     def _full(self, error: OSError) -> CacheFull:
         why = "the disk is full" if error.errno in _FULL else error.strerror or type(error).__name__
         return CacheFull(f"The cache at {self.directory} cannot be written: {why}.")
@@ -308,20 +279,3 @@ def _whole(path: Path, size_bytes: int) -> bool:
         return path.stat().st_size == size_bytes
     except OSError:
         return False
-
-
-def _reserve(handle: int, size_bytes: int) -> None:
-    """Claim the space now, where the system can: a full disk then shows before any work is done."""
-    if size_bytes and hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(handle, 0, size_bytes)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # a file system that cannot reserve
-                raise
-
-
-def _flushed(waiting: Path, stream: IO[bytes]) -> Path:
-    stream.truncate()  # what was reserved beyond what was written
-    stream.flush()
-    os.fsync(stream.fileno())
-    return waiting

@@ -88,19 +88,20 @@ def _group(kind: str, members: Sequence[Item]) -> DuplicateGroup:
 def _confirmed(root: str | Path, items: Sequence[Item], pairs: Array) -> Array:
     """Keep the pairs that agree on larger thumbnails too; images too small for that are taken as they are."""
     large = np.array([min(item.width, item.height) >= FINE_PX for item in items], dtype=bool)
-    doubtful = large[pairs].all(axis=1)
+    doubtful = np.logical_and(large[pairs[:, 0]], large[pairs[:, 1]])
     rows, places = np.unique(pairs[doubtful], return_inverse=True)
     if not len(rows):
         return pairs
     fine, _ = pixels.canvas(root, [items[row] for row in rows], FINE_RULE, store=None)
-    keep = ~doubtful
+    keep = np.logical_not(doubtful)
     first, second = places.reshape(-1, 2).T
     near_enough = [
         likeness.distances(fine[first[i : i + 256]], fine[second[i : i + 256]]) <= FINE_TOLERANCE
         for i in range(0, len(first), 256)
     ]
     keep[doubtful] = np.concatenate(near_enough)
-    return pairs[keep]
+    confirmed: Array = pairs[keep]
+    return confirmed
 
 
 def _connected(pairs: Array) -> list[list[int]]:

@@ -22,7 +22,7 @@ _ROWS = 1024
 
 
 def alike(pictures_NSS3: Array, tolerance: float) -> Array:
-    """Pairs (i, j), i < j, sorted, of uint8 thumbnails whose distance is at most `tolerance` (0 equal, 1.41 unrelated)."""
+    """Find the pairs (i, j), i < j, of uint8 thumbnails whose distance is at most `tolerance` (unrelated: 1.41)."""
     hashes_NF, contrast_N = perceptual_hash(pictures_NSS3)
     lively = np.flatnonzero(contrast_N >= FLAT)
     candidates = lively[close_pairs(hashes_NF[lively], tolerance)]
@@ -38,7 +38,8 @@ def alike(pictures_NSS3: Array, tolerance: float) -> Array:
 def distances(first_NSS3: Array, second_NSS3: Array) -> Array:
     """Distance of each picture of `first` from the one beside it in `second`, (N,)."""
     one, two = (_unit(_spectrum(pictures))[0] for pictures in (first_NSS3, second_NSS3))
-    return np.sqrt(np.square(one - two).sum(axis=(1, 2, 3)))
+    gaps: Array = np.sqrt(np.square(one - two).sum(axis=(1, 2, 3)))
+    return gaps
 
 
 def perceptual_hash(pictures_NSS3: Array) -> tuple[Array, Array]:
@@ -89,7 +90,7 @@ def _spectrum(pictures_NSS3: Array) -> Array:
     basis *= np.exp(-0.5 * np.square(np.pi * place * _BLUR / side))[:, None]
     basis = basis.astype(np.float32)
     planes = np.ascontiguousarray(np.moveaxis(pictures_NSS3, 3, 1), dtype=np.float32)  # (N, 3, S, S)
-    spectrum = np.matmul(np.matmul(basis, planes), basis.T)
+    spectrum: Array = np.matmul(np.matmul(basis, planes), basis.T)
     spectrum[:, :, 0, 0] = 0.0
     return spectrum
 

@@ -115,17 +115,18 @@ def canvas(
     Where the store is full or cannot be written, decodes into memory with a logged warning. Raises AdviseError where
     memory would not hold it either.
     """
-    side = rule.side_px
-    shape = (len(items), side, side, 3)
+    shape = (len(items), rule.side_px, rule.side_px, 3)
     refused: list[_Refused] = []
     try:
         if store is not None and items:
             fields = key_fields(items, rule)
+            found = _stored(store, fields, shape, items)
+            if found is not None:
+                return found
             with store.lock(fields):
-                found = store.array(fields)
-                if found is not None and found.shape == shape:
-                    noted = [_Refused(row, why) for row, why in store.notes(fields)]
-                    return found, _listed(noted, items)
+                found = _stored(store, fields, shape, items)  # another process may have made it while we waited
+                if found is not None:
+                    return found
                 rows = store.keep_rows(
                     fields,
                     _decoded(root, items, rule, refused, progress, threads),
@@ -147,6 +148,15 @@ def canvas(
         start += len(block)
     squares.setflags(write=False)
     return squares, _listed(refused, items)
+
+
+def _stored(
+    store: Store, fields: dict[str, Any], shape: tuple[int, ...], items: Sequence[Item]
+) -> tuple[Array, tuple[Unreadable, ...]] | None:
+    array, notes = store.array(fields), store.notes(fields)
+    if array is None or array.shape != shape or not isinstance(notes, list):
+        return None
+    return array, _listed([_Refused(row, why) for row, why in notes], items)
 
 
 def key_fields(items: Sequence[Item], rule: PixelRule) -> dict[str, Any]:

@@ -135,18 +135,22 @@ def _warnings(dataset: Dataset, profile: Profile) -> list[str]:
     if profile.unreadable:
         first = profile.unreadable[0]
         notes.append(
-            f"{len(profile.unreadable)} files cannot be read and are set aside "
+            f"{_count(len(profile.unreadable), 'file')} that cannot be read: set aside "
             f"(first: {printable(first.path)}: {first.reason})."
         )
     if profile.split.test:
         untested = [name for name in profile.classes if not test[name]]
         if untested:
-            notes.append(f"no test image, so no test score, for {len(untested)} classes: {shortened(untested)}.")
+            notes.append(
+                f"no test image, so no test score, for {_count(len(untested), 'class')}: {shortened(untested)}."
+            )
         if profile.split.test < FEW_TESTED:
-            notes.append(f"the test has {profile.split.test} images only: its score will have a wide interval.")
+            notes.append(
+                f"the test has only {_count(profile.split.test, 'image')}: its score will have a wide interval."
+            )
     few = [name for name, n in pool.items() if n < FEW_IMAGES]
     if few:
-        notes.append(f"fewer than {FEW_IMAGES} images to learn from in {len(few)} classes: {shortened(few)}.")
+        notes.append(f"fewer than {FEW_IMAGES} images to learn from in {_count(len(few), 'class')}: {shortened(few)}.")
     if profile.imbalance >= IMBALANCED:
         notes.append(
             f"uneven classes: the largest has {profile.imbalance:.0f} times the images of the smallest; "
@@ -156,7 +160,7 @@ def _warnings(dataset: Dataset, profile: Profile) -> list[str]:
         notes.append(f"a centre crop cuts away {profile.crop_loss:.0%} of an image on average; squash or pad keep it.")
     tiny = sum(min(item.width, item.height) < TINY_PX for item in dataset.items)
     if tiny:
-        notes.append(f"{tiny} images are smaller than {TINY_PX} pixels.")
+        notes.append(f"{_count(tiny, 'image')} smaller than {TINY_PX} pixels.")
     return notes
 
 
@@ -166,21 +170,27 @@ def _duplicate_warnings(dataset: Dataset, profile: Profile) -> list[str]:
     if across:
         drop = duplicates.removable(dataset, profile.duplicates)
         notes.append(
-            f"leak: {len(drop)} training images have a duplicate in the test "
+            f"leak: {_count(len(drop), 'training image')} with a duplicate in the test "
             f"(for example {shortened(across[0].paths, 2)}); the score would be too good."
         )
     contrary = [group for group in profile.duplicates if group.labels_differ]
     if contrary:
         notes.append(
-            f"{len(contrary)} sets of duplicates contradict each other in their labels "
+            f"{_count(len(contrary), 'set')} of duplicates with contradicting labels "
             f"(for example {shortened(contrary[0].paths, 2)})."
         )
     shared = _shared_groups(dataset.items)
     if shared:
-        notes.append(f"{len(shared)} groups of the manifest stand in both training and test: {shortened(shared)}.")
+        found = _count(len(shared), "group")
+        notes.append(f"{found} of the manifest in both training and test: {shortened(shared)}.")
     return notes
 
 
 def _shared_groups(items: Sequence[Item]) -> list[str]:
     pool = {item.group for item in items if item.group and item.split == "pool"}
     return sorted(pool & {item.group for item in items if item.group and item.split == "test"})
+
+
+def _count(n: int, what: str) -> str:
+    plural = what + ("es" if what.endswith("s") else "s")
+    return f"{n:,} {what if n == 1 else plural}"

@@ -1,0 +1,192 @@
+"""`tl-advise inspect`: what lies in a folder, before anything is trained. No torch on this path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from advisor.records import Dataset, Profile, Quantiles
+
+SHOWN_CLASSES = 24
+SHOWN_PATHS = 8
+
+
+@click.command(name="inspect")
+@click.argument("dataset", type=click.Path())
+@click.option("--deep", is_flag=True, help="Decode every file: truncated images and near-duplicates.")
+@click.option(
+    "--test-split", type=click.Choice(["auto", "none"]), default="auto", show_default=True, help="Cut a test?"
+)
+@click.option("--quiet", is_flag=True, help="No progress, only the answer.")
+@click.option("--json", "as_json", is_flag=True, help="The profile as JSON on standard output.")
+def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: bool) -> None:
+    """Look at a data set: sizes, classes, splits, duplicates, leaks, broken files.
+
+    DATASET is a folder of class folders; or train/, val/, test/ of class folders; or a CSV or TSV with path,label and
+    optionally split,group. Headers are read and bytes are hashed; --deep decodes everything.
+
+    \b
+    Examples:
+      tl-advise inspect ./photos
+      tl-advise inspect ./photos --deep
+      tl-advise inspect labels.csv --json
+    """
+    from advisor import cache, profile
+    from advisor import dataset as datasets
+
+    with _progress(quiet) as begin:
+        found = datasets.read(dataset, test_split=test_split, progress=begin("reading files"))
+        profile.check_learnable(found)
+        store = cache.Store() if deep else None
+        measured = profile.measure(found, deep=deep, store=store, progress=begin("decoding") if deep else None)
+    found = profile.set_aside(found, measured.unreadable)
+    profile.check_learnable(found)
+    if as_json:
+        click.echo(json.dumps(answer(found, measured), indent=2, allow_nan=False))
+    else:
+        _print(found, measured)
+
+
+def answer(dataset: Dataset, profile: Profile) -> dict[str, Any]:
+    """Give the profile with where it lies and how it is laid out, ready for JSON."""
+    place = {"path": dataset.root, "layout": dataset.layout, "skipped": dataset.skipped}
+    return {**place, **asdict(profile), "per_class": profile.per_class}
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """Give a function that opens a bar on standard error, or a silent one where nobody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    screen = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    bars = Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal)
+
+    def begin(what: str) -> Callable[[int, int], None]:
+        task = bars.add_task(what, total=None)
+        return lambda done, total: bars.update(task, completed=done, total=total)
+
+    with bars:
+        yield begin
+
+
+def _print(dataset: Dataset, profile: Profile) -> None:
+    from advisor.cli import show, tables
+
+    out = tables.console()
+    out.print(f"[bold]{show.text(dataset.root)}[/bold]")
+    out.print(_overview(dataset, profile))
+    out.print(_classes(profile))
+    out.print(_shapes(profile))
+    _list_duplicates(out, profile)
+    _list_unreadable(out, profile)
+    for warning in profile.warnings:
+        out.print(f"[yellow]mind this:[/yellow] {show.text(warning)}", soft_wrap=True)
+    if any(group.across for group in profile.duplicates):
+        out.print("[dim]`advise --remove-leaks` takes the leaking images out of training.[/dim]")
+    if not profile.near_checked:
+        out.print("[dim]--deep also decodes every file: truncated images and near-duplicates.[/dim]")
+
+
+def _overview(dataset: Dataset, profile: Profile) -> Table:
+    from rich.table import Table
+
+    layouts = {"folders": "class folders", "splits": "train/val/test folders", "manifest": "manifest"}
+    rules = {
+        "given": "the test is given",
+        "cut": f"the test is cut ({dataset.split.fraction:.0%}, by content)",
+        "none": "no test, so no test score",
+    }
+    split = f"{dataset.split.pool:,} to learn from, {dataset.split.test:,} locked: {rules[dataset.split.rule]}"
+    per_class = f"{len(profile.classes):,}, {profile.per_class:,.1f} images each on average, "
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("layout", layouts[dataset.layout])
+    table.add_row("images", f"{profile.images:,} readable, {len(profile.unreadable):,} set aside")
+    table.add_row("classes", per_class + f"largest : smallest = {profile.imbalance:.1f}")
+    table.add_row("split", split)
+    table.add_row("left out", f"{dataset.skipped:,} hidden or other files")
+    table.add_row("fingerprint", profile.fingerprint)
+    return table
+
+
+def _classes(profile: Profile) -> Table:
+    """Images of each class; of many classes the largest and the smallest."""
+    from advisor.cli import show, tables
+
+    pool, test = profile.counts["pool"], profile.counts["test"]
+    order = sorted(profile.classes, key=lambda name: (-pool[name], name))
+    half = SHOWN_CLASSES // 2
+    table = tables.listing("class", "to learn from", "locked test", "")
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    few = len(order) <= SHOWN_CLASSES
+    for name in order if few else order[:half]:
+        table.add_row(show.text(name), f"{pool[name]:,}", f"{test[name]:,}", "")
+    if not few:
+        table.add_row(f"... {len(order) - 2 * half:,} more ...", "", "", "")
+        for name in order[-half:]:
+            table.add_row(show.text(name), f"{pool[name]:,}", f"{test[name]:,}", "")
+    return table
+
+
+def _shapes(profile: Profile) -> Table:
+    from advisor.cli import tables
+
+    table = tables.listing("pixels", "min", "5 %", "median", "95 %", "max", "")
+
+    def row(name: str, q: Quantiles, form: str) -> None:
+        table.add_row(name, *(format(v, form) for v in (q.low, q.q05, q.median, q.q95, q.high)), "")
+
+    row("width", profile.width, ",.0f")
+    row("height", profile.height, ",.0f")
+    row("width / height", profile.aspect, ".2f")
+    modes = ", ".join(f"{mode} {n:,}" for mode, n in profile.modes.items())
+    table.caption = f"a centre crop cuts away {profile.crop_loss:.0%} on average; colour modes: {modes}"
+    table.caption_justify = "left"
+    return table
+
+
+def _list_duplicates(out: Console, profile: Profile) -> None:
+    from advisor.cli import show, tables
+
+    groups = sorted(profile.duplicates, key=lambda g: (not g.across, not g.labels_differ, g.kind, g.paths))
+    if not groups:
+        looked = "equal bytes and near-duplicates" if profile.near_checked else "equal bytes"
+        out.print(f"no duplicates ({looked})")
+        return
+    table = tables.listing("duplicates", "", "files")
+    for group in groups[:SHOWN_PATHS]:
+        marks = ["[red]leak: training and test[/red]"] * group.across + [
+            "[red]labels differ[/red]"
+        ] * group.labels_differ
+        names = ", ".join(show.text(path) for path in group.paths[:4])
+        more = f" and {len(group.paths) - 4} more" if len(group.paths) > 4 else ""
+        table.add_row(group.kind, ", ".join(marks), names + more)
+    if len(groups) > SHOWN_PATHS:
+        table.add_row("...", "", f"{len(groups) - SHOWN_PATHS:,} more sets (--json lists all)")
+    out.print(table)
+
+
+def _list_unreadable(out: Console, profile: Profile) -> None:
+    from advisor.cli import show, tables
+
+    if not profile.unreadable:
+        return
+    table = tables.listing("set aside", "why")
+    for file in profile.unreadable[:SHOWN_PATHS]:
+        table.add_row(show.text(file.path), show.text(file.reason))
+    if len(profile.unreadable) > SHOWN_PATHS:
+        table.add_row("...", f"{len(profile.unreadable) - SHOWN_PATHS:,} more (--json lists all)")
+    out.print(table)
