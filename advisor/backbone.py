@@ -8,9 +8,11 @@ Does NOT cover: where tensors come from (`weights`), heads, training. Shapes: N 
 from __future__ import annotations
 
 import difflib
+from contextlib import nullcontext
 from typing import Any
 
 import torch
+import torch.overrides
 from torch import nn
 
 from advisor.errors import PluginError, WeightsError
@@ -25,6 +27,7 @@ _NORMS: tuple[type[nn.Module], ...] = (
     nn.RMSNorm,
     nn.LocalResponseNorm,
 )
+_DRAWS = {torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_}
 
 
 def build(backbone: Backbone, tensors: dict[str, torch.Tensor] | None = None, *, seed: int = 0) -> nn.Module:
@@ -34,7 +37,7 @@ def build(backbone: Backbone, tensors: dict[str, torch.Tensor] | None = None, *,
     `load_state`: a part that stays random is an error, never a surprise.
     Raises WeightsError where the tensors do not fit, PluginError where `build` itself fails.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), nullcontext() if tensors is None else _WithoutDraws():
         torch.default_generator.manual_seed(seed)
         try:
             module = backbone.build()
@@ -47,6 +50,15 @@ def build(backbone: Backbone, tensors: dict[str, torch.Tensor] | None = None, *,
     if tensors is not None:
         _fill(backbone, module, tensors)
     return module.float().eval()
+
+
+class _WithoutDraws(torch.overrides.TorchFunctionMode):
+    """Build without drawing random weights that loading overwrites: that takes seconds for a large network."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _DRAWS and args:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _fill(backbone: Backbone, module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
