@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS_FILE = Path(__file__).with_name("pocket.safetensors")
-WEIGHTS_SHA256 = "0"
-WEIGHTS_BYTES = 0
+WEIGHTS_SHA256 = "c5a42166f04670ec0b324dcf15791a08ccaea093b234b8ede61d0db28286ccc4"
+WEIGHTS_BYTES = 6_108_288
 
 
 def build() -> torch.nn.Module:
@@ -39,8 +39,8 @@ BACKBONE = Backbone(
         licence="Apache-2.0",
     ),
     published_accuracy=None,  # it was never trained or measured on ImageNet's classes
-    parameters=0,
-    macs=0,
+    parameters=3_045_632,
+    macs=222_781_440,
     source="pretrained by this project: see the card beside advisor_pocket/__init__.py",
     build=build,
 )

@@ -27,7 +27,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--hours", type=float, default=1.5, help="time to train (default 1.5), shards included")
     parser.add_argument("--steps", type=int, default=0, help="train this many steps instead (repeatable)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=2, help="processes that share each batch (default 2)")
+    parser.add_argument("--processes", type=int, default=3, help="processes that share each batch (default 3)")
     return parser.parse_args(argv)
 
 

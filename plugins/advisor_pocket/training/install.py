@@ -1,6 +1,7 @@
 """Put a weights file into the package: `python -m advisor_pocket.training.install DIR/pocket.safetensors`.
 
-Copies the file beside `advisor_pocket/__init__.py` and writes its SHA-256 and size there, after checking that it loads.
+Copies the file beside `advisor_pocket/__init__.py` and writes its SHA-256 and size there and into the card, after
+checking that it loads.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ def install(file: Path) -> str:
     module = Path(advisor_pocket.__file__)
     text = re.sub(r'WEIGHTS_SHA256 = "\w*"', f'WEIGHTS_SHA256 = "{digest}"', module.read_text())
     module.write_text(re.sub(r"WEIGHTS_BYTES = [\d_]+", f"WEIGHTS_BYTES = {file.stat().st_size:_}", text))
+    card = module.with_name("README.md")
+    card.write_text(re.sub(r"(?<=SHA-256 \| `)\w+", digest, card.read_text()))
     return digest
 
 

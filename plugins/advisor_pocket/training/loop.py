@@ -43,10 +43,10 @@ class Plan:
     decay: float = 0.05
     warmup: float = 0.02  # share of the run
     cooldown: float = 0.5  # share of the run in which the rate falls to zero
-    shards: int = 8
+    shards: int = 5
     shard_every: int = 200  # steps after which one more shard is drawn from
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 80), (0.45, 96), (0.8, 112))  # from this progress on, this many px
-    save_every_s: float = 180.0
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 64), (0.4, 80), (0.75, 96))  # from this progress on, this many px
+    save_every_s: float = 60.0
 
     def factor(self, progress: float) -> float:
         """Scale of the learning rate: linear warm-up, flat, then a half cosine to zero."""
@@ -110,7 +110,7 @@ class Run:
         norms = [p for p in self.student.parameters() if p.ndim < 2]
         weights = [p for p in self.student.parameters() if p.ndim >= 2]
         groups = [{"params": weights, "weight_decay": plan.decay}, {"params": norms, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=plan.rate, foreach=True)
+        self.optimizer = torch.optim.AdamW(groups, lr=plan.rate, fused=True)
         self.step, self.seconds = 0, 0.0
         self.pool: list[tuple[np.ndarray, np.ndarray]] = []
         shards.wait(folder / "shards", 0)
