@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from advisor import heads
+from advisor.errors import AdviseError
 from advisor.model import Classifier, Predictor
 
 INPUT = "images"
@@ -42,17 +44,56 @@ class Deployed(nn.Module):
         return torch.softmax(logits_NK.to(torch.float32) / self.temperature, dim=1)
 
 
+class Neighbours(nn.Module):
+    """The k-nearest-neighbour head with its settings as plain numbers: a graph cannot branch on what is in a tensor."""
+
+    bank: torch.Tensor
+    one_hot: torch.Tensor
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, head: heads.KnnHead) -> None:
+        super().__init__()
+        classes, k, self.sharpness, self.factor = head.settings.tolist()
+        self.classes, self.k = int(classes), max(1, min(int(k), len(head.bank)))
+        self.register_buffer("bank", head.bank)
+        self.register_buffer("mean", head.mean)
+        self.register_buffer("scale", head.scale)
+        self.register_buffer("one_hot", nn.functional.one_hot(head.labels, self.classes).to(torch.float32))
+
+    def forward(self, features_ND: torch.Tensor) -> torch.Tensor:
+        """Map (N, D) to (N, K), as `heads.KnnHead` does."""
+        unit_ND = nn.functional.normalize((features_ND - self.mean) * self.scale)
+        near_Nk, which_Nk = (unit_ND @ self.bank.T).topk(self.k, dim=1)
+        weight_Nk = torch.softmax(near_Nk / self.sharpness, dim=1)
+        share_NK = (weight_Nk.unsqueeze(2) * self.one_hot[which_Nk]).sum(dim=1)
+        logits_NK: torch.Tensor = self.factor * torch.log(0.99 * share_NK + 0.01 / self.classes)
+        return logits_NK
+
+
 def graph(predictor: Predictor) -> torch.export.ExportedProgram:
-    """Trace the whole way from pixels to probabilities, for any batch size, on the CPU in float32."""
-    classifier = predictor.classifier.to(torch.device("cpu"), torch.float32)
+    """Trace the whole way from pixels to probabilities, for any batch size, on the CPU in float32.
+
+    Raises: AdviseError where torch.export cannot follow the backbone's code.
+    """
+    trained = predictor.classifier.to(torch.device("cpu"), torch.float32)
+    head = Neighbours(trained.head) if isinstance(trained.head, heads.KnnHead) else trained.head
+    classifier = Classifier(trained.backbone, trained.body, head, trained.layers)
     classifier = classifier.to(memory_format=torch.contiguous_format)
     pre = predictor.preprocess
     module = Deployed(classifier.eval(), pre.mean, pre.std, predictor.temperature).eval()
     side = predictor.size_px
     example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=65536)
-    with torch.no_grad():
-        return torch.export.export(module, (example,), dynamic_shapes={"images_NHWC": {0: batch}}, strict=False)
+    try:
+        with torch.no_grad():
+            return torch.export.export(module, (example,), dynamic_shapes={"images_NHWC": {0: batch}}, strict=False)
+    except Exception as error:  # a plugin's code may do anything, and the tracer answers with any kind of error
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise AdviseError(
+            f"{trained.backbone.name} cannot be traced by torch.export: {reason}",
+            hint="(--format safetensors needs no tracing)",
+        ) from error
 
 
 def description(predictor: Predictor, form: str, file: str) -> dict[str, Any]:

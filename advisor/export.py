@@ -9,6 +9,7 @@ graph itself (`advisor/deploy.py`).
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import os
 import re
@@ -163,7 +164,10 @@ def _readable(told: dict[str, Any]) -> str:
 def _write_torch(program: torch.export.ExportedProgram, path: Path, description: str) -> None:
     import torch
 
-    torch.export.save(program, path, extra_files={"model.json": description})
+    # Into memory first: torch's own file writer answers a full disk with an error of no particular kind.
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files={"model.json": description})
+    path.write_bytes(buffer.getbuffer())
 
 
 def _write_onnx(program: torch.export.ExportedProgram, path: Path, description: str) -> None:
@@ -174,7 +178,7 @@ def _write_onnx(program: torch.export.ExportedProgram, path: Path, description: 
     )
     told = json.loads(description)
     made.model.metadata_props.update({"classes": json.dumps(told["classes"]), "model.json": description})
-    made.save(str(path), external_data=False)
+    path.write_bytes(made.model_proto.SerializeToString())
 
 
 def _write_card(run: Path, place: Path) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from test_recipe import example
 
-from advisor import backbone, card, heads, model, recipe, registry
+from advisor import backbone, card, heads, model, pixels, recipe, registry
+from advisor.records import Head
 
 CLASSES = ("flower", "roof", "sky & cloud")
 
@@ -34,24 +35,43 @@ def photos(folder: Path, count: int = 24) -> list[Path]:
     return paths
 
 
+def awake(body: torch.nn.Module, images_NCHW: torch.Tensor) -> torch.nn.Module:
+    """Give a random network the batch statistics of real images: without them all images look alike to it."""
+    norms = [m for m in body.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None
+        norm.train()
+    with torch.no_grad():
+        body(images_NCHW)
+    return body.eval()
+
+
 def write_model(
-    folder: Path, name: str, *, size_px: int = 64, fit: str = "crop", layers: str = "last", head: str = "linear"
+    folder: Path,
+    name: str,
+    paths: list[Path],
+    *,
+    size_px: int = 64,
+    fit: str = "crop",
+    layers: str = "last",
+    head: str = "linear",
 ) -> None:
-    """Write `model.safetensors` and `model.json` of a network with random weights."""
+    """Write `model.safetensors` and `model.json` of a network with random weights that tells these photos apart."""
     chosen = registry.load().backbone(name)
-    body = backbone.build(chosen, seed=3).eval()
-    width = chosen.dim
-    if layers == "all":
-        width = sum(backbone.stage_dims(chosen, body, size_px))
+    squares = [pixels.decode(path, pixels.rule_for(chosen.preprocess, size_px, fit)) for path in paths]
+    images_NHWC = pixels.centre(np.stack(squares), size_px)
+    images_NCHW = torch.from_numpy(images_NHWC.copy()).permute(0, 3, 1, 2).float() / 255 - 0.5
+    body = awake(backbone.build(chosen, seed=3).eval(), images_NCHW * 4)
+    plain = model.Classifier(chosen, body, torch.nn.Identity(), layers).eval()
+    with torch.no_grad():
+        values_ND = plain.features(images_NCHW * 4)
     random = torch.Generator().manual_seed(4)
-    weight = torch.randn(len(CLASSES), width, generator=random) * 3 / width**0.5
-    top: torch.nn.Module = heads.LinearHead(weight, torch.tensor([0.1, -0.2, 0.0]))
+    width = values_ND.shape[1]
+    weight = torch.randn(len(CLASSES), width, generator=random) * 0.7 / (values_ND.std(0).norm() + 1e-6)
+    top: torch.nn.Module = heads.LinearHead(weight, -weight @ values_ND.mean(0))
     if head == "knn":
         top = heads.fit(
-            heads.Head(kind="knn", numbers={"k": 3.0, "temperature": 0.2}),
-            torch.randn(30, width, generator=random).numpy(),
-            np.arange(30) % 3,
-            3,
+            Head(kind="knn", numbers={"k": 3.0, "temperature": 0.2}), values_ND.numpy(), np.arange(len(paths)) % 3, 3
         )
     model.save(
         model.Classifier(chosen, body, top, layers),
@@ -71,7 +91,7 @@ def make(folder: Path, name: str = "mobilenet_v3_small", **options: object) -> P
     run, data = folder / "run", folder / "data"
     run.mkdir(parents=True)
     paths = photos(data)
-    write_model(run, name, **options)  # type: ignore[arg-type]
+    write_model(run, name, paths, **options)  # type: ignore[arg-type]
     with open(run / "splits.csv", "w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(("path", "label", "split", "group", "sha256"))

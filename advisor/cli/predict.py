@@ -61,7 +61,7 @@ def command(
         reason = file.reason.removeprefix(f"{_shown(file.path)} cannot be read: ").rstrip(".")
         _tell(f"warning: {_shown(file.path)} cannot be read ({_shown(reason)}); it is left out.")
     if chosen.skipped and not quiet:
-        _tell(f"{chosen.skipped} files that are no images were left out.")
+        _tell(f"left out {chosen.skipped} file{'s' if chosen.skipped > 1 else ''} that cannot be images.")
     if not shown:
         raise InputError("none of the images can be read.", hint="The warnings above say why.")
     return 0
