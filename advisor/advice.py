@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from advisor import __version__, budget, candidates, dataset, profile, reach, regime, registry, sampling, splits
+from advisor import __version__, budget, candidates, dataset, profile, reach, regime, registry, sampling, search, splits
+from advisor.contest import FOLDS, Contest
 from advisor.errors import InputError, Interrupted
 from advisor.finish import finish
 from advisor.hooks import Backbone, Strategy
@@ -22,7 +23,6 @@ from advisor.listener import Listener
 from advisor.records import Dataset, Item, LeftOut, Profile, Regime, Result, Settings, Trial
 from advisor.records.jobs import Open
 from advisor.rundir import RunDir, default_place
-from advisor.search import FOLDS, Search
 from advisor.study import Study
 from advisor.workers import Worker
 
@@ -93,10 +93,10 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
             warnings=(*look.profile.warnings, *used.warnings, *_left_out_warning(reachable, left_out)),
             left_out=tuple(left_out),
         )
-        search = _search(kept, clock, strategies, sizes, listener)
+        contest = _contest(kept, clock, strategies, sizes, listener)
         if not rundir.candidates.exists():
-            search.explore(reachable)
-        return finish(search, kept, look.profile)
+            search.explore(contest, reachable)
+        return finish(contest, kept, look.profile)
     except KeyboardInterrupt:
         rundir.log("interrupted", at_s=clock.used_s)
         state = f"The best so far is in {rundir.path}." if rundir.recipe.exists() else "Nothing was found yet."
@@ -152,17 +152,17 @@ def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item
     )
 
 
-def _search(
+def _contest(
     kept: Keeper,
     clock: budget.Clock,
     strategies: Mapping[str, Strategy],
     sizes: Mapping[str, tuple[int, ...]],
     listener: Listener,
-) -> Search:
+) -> Contest:
     counts = [0] * len(kept.dataset.classes)
     for item in kept.used.pool:
         counts[item.label] += 1
-    search = Search(
+    contest = Contest(
         settings=kept.settings,
         rundir=kept.rundir,
         clock=clock,
@@ -174,15 +174,15 @@ def _search(
         test_images=len(kept.used.test),
         study=Study(kept.rundir.study, kept.settings.seed),
         listener=listener,
-        on_better=lambda trial: _keep(search, kept, trial),
+        on_better=lambda trial: _keep(contest, kept, trial),
         sizes=sizes,
     )
-    return search
+    return contest
 
 
-def _keep(search: Search, kept: Keeper, trial: Trial) -> None:
-    kept.keep(trial, search.study.trials(), search.clock.used_s)
-    search.listener.kept(trial)
+def _keep(contest: Contest, kept: Keeper, trial: Trial) -> None:
+    kept.keep(trial, contest.study.trials(), contest.clock.used_s)
+    contest.listener.kept(trial)
 
 
 def _left_out_warning(reachable: list[Backbone], left_out: list[LeftOut]) -> list[str]:

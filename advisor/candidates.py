@@ -18,7 +18,6 @@ REGIME_ORDER = ("feature_extraction", "partial", "full")
 # The portfolio in the order of what each guess brought on the shared data (docs/advice.md): heads cost nothing, then the
 # gentle full fine-tune, which won on five of six sets, then the cheaper and the more special ones.
 PORTFOLIO = (
-    "ridge",
     "logistic",
     "full",
     "partial",
@@ -28,7 +27,11 @@ PORTFOLIO = (
     "gradual",
     "l2_sp",
     "wise_ft",
+    "prototypes",
+    "knn",
+    "ridge",  # every probe is one
 )
+FEW_SHOT = ("prototypes", "logistic", "knn")
 STEP_PX = 32
 SMALLEST_PX = 64
 
@@ -84,9 +87,10 @@ def selectable(
     return kept
 
 
-def ordered(names: Iterable[str]) -> list[str]:
-    """Order strategies as in the portfolio; strangers' come after it, by name."""
-    known = {name: i for i, name in enumerate(PORTFOLIO)}
+def ordered(names: Iterable[str], *, few_shot: bool = False) -> list[str]:
+    """Order strategies as in the portfolio; strangers' come after it, by name. Few shots: heads first."""
+    order = [*FEW_SHOT, *(n for n in PORTFOLIO if n not in FEW_SHOT)] if few_shot else PORTFOLIO
+    known = {name: i for i, name in enumerate(order)}
     return sorted(names, key=lambda n: (known.get(n, len(known)), n))
 
 

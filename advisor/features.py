@@ -128,6 +128,11 @@ def select(pooled: Pooled, layers: str, stage_names: Sequence[str]) -> NDArray[n
     return np.ascontiguousarray(pooled.values[:, first:last])
 
 
+def averaged(pooled: Pooled, mirrored: Pooled) -> Pooled:
+    """Give the mean of the features of images and of their mirror images (`extract` with `flip`)."""
+    return Pooled(0.5 * (pooled.values + mirrored.values), pooled.dims)
+
+
 def blocks(pooled: Pooled, layers: str) -> tuple[int, ...]:
     """Give the widths of the runs of features in what `select` gives: what heads take as `blocks`."""
     return pooled.dims if layers == "all" else ()

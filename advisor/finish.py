@@ -1,6 +1,6 @@
 """Trials -> the end of the story: leaders scored again, verdict, candidates frozen, refit, the locked test opened once.
 
-In: a finished search. Out: the final recipe, model, result and report in the run directory. What was frozen in
+In: a finished contest. Out: the final recipe, model, result and report in the run directory. What was frozen in
 candidates.json is what is scored: a resume finishes exactly that and never searches again (DESIGN 4.4).
 Does NOT cover: how winners are told from noise (verdict.py), what the report looks like (report.py).
 """
@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor import budget, card, compose, judging, keep, recipe, report, thumbnails
+from advisor.contest import FOLDS, Contest
 from advisor.errors import AdviseError
 from advisor.records import Gain, Item, Profile, Regime, Result, TestScore, Trial, Verdict
 from advisor.records.jobs import Refit, Refitted, RunTrial, Score, Scored
 from advisor.rundir import to_json, write_atomically
-from advisor.search import FOLDS, RESCORE_SHARE, Search
+from advisor.search import RESCORE_SHARE
 
 LEADERS = 3  # contenders scored again on fresh folds and seeds
 FRESH = (1, 2)  # the repeats of a head's fresh folds; a trained candidate gets the first
@@ -40,37 +41,37 @@ class Frozen:
     digest: str = ""
 
 
-def finish(search: Search, kept: keep.Keeper, profile: Profile) -> Result:
+def finish(contest: Contest, kept: keep.Keeper, profile: Profile) -> Result:
     """Decide, freeze, refit, score once, and write everything down."""
-    frozen = search.rundir.read("candidates.json", Frozen)
+    frozen = contest.rundir.read("candidates.json", Frozen)
     if frozen is None:
-        frozen = _freeze(search, kept.regime)
-    models = _refit(search, frozen)
-    scored, reason = _score(search, models, kept.used.test)
-    result = _result(search, kept, frozen, models, scored, reason, profile)
-    search.rundir.log("final", at_s=search.clock.used_s)
+        frozen = _freeze(contest, kept.regime)
+    models = _refit(contest, frozen)
+    scored, reason = _score(contest, models, kept.used.test)
+    result = _result(contest, kept, frozen, models, scored, reason, profile)
+    contest.rundir.log("final", at_s=contest.clock.used_s)
     return result
 
 
 # ---- deciding ----------------------------------------------------------------------------------------------------
 
 
-def _freeze(search: Search, prior: Regime) -> Frozen:
-    contenders = search.contenders()
+def _freeze(contest: Contest, prior: Regime) -> Frozen:
+    contenders = contest.contenders()
     if not contenders:
-        failed = [t for t in search.study.trials() if t.error]
+        failed = [t for t in contest.study.trials() if t.error]
         why = failed[-1].error if failed else "the time was over before the first probe ended"
         raise AdviseError(f"no trial ended well: {why}.", hint="Give a larger --budget, or a smaller --size.")
-    search.listener.stage("scoring the leaders again")
-    rescored = _rescore(search, contenders)
+    contest.listener.stage("scoring the leaders again")
+    rescored = _rescore(contest, contenders)
     everyone = [rescored.get(t.number, t) for t in contenders]
-    finished = search.study.trials()
+    finished = contest.study.trials()
     default = next((t for t in everyone if finished and t.number == finished[0].number), None)
-    costs = {t.number: search.predict_cost(t.candidate) for t in everyone}
-    verdict = judging.judge(search.rundir.path, everyone, default, search.images, costs)
+    costs = {t.number: contest.predict_cost(t.candidate) for t in everyone}
+    verdict = judging.judge(contest.rundir.path, everyone, default, contest.images, costs)
     by_number = {t.number: t for t in everyone}
     winner = by_number[verdict.winner]
-    settled = judging.settle(prior, search.rundir.path, everyone, winner, search.images)
+    settled = judging.settle(prior, contest.rundir.path, everyone, winner, contest.images)
     frozen = Frozen(
         verdict=verdict,
         regime=settled,
@@ -79,14 +80,14 @@ def _freeze(search: Search, prior: Regime) -> Frozen:
         ties=tuple(by_number[n] for n in verdict.ties if n != verdict.winner),
     )
     frozen = replace(frozen, digest=hashlib.sha256(to_json(frozen).encode()).hexdigest())
-    search.rundir.write("candidates.json", frozen)
-    search.rundir.log("frozen", at_s=search.clock.used_s, digest=frozen.digest)
+    contest.rundir.write("candidates.json", frozen)
+    contest.rundir.log("frozen", at_s=contest.clock.used_s, digest=frozen.digest)
     return frozen
 
 
-def _rescore(search: Search, contenders: Sequence[Trial]) -> dict[int, Trial]:
+def _rescore(contest: Contest, contenders: Sequence[Trial]) -> dict[int, Trial]:
     """Score the leaders on folds and seeds that did not choose them, as far as the time allows."""
-    done = {t.number: t for t in search.rundir.read("rescored.json", list[Trial]) or []}
+    done = {t.number: t for t in contest.rundir.read("rescored.json", list[Trial]) or []}
     unique: list[Trial] = []
     for trial in sorted(contenders, key=lambda t: (t.log_loss, t.number)):
         same = [u for u in unique if u.candidate == trial.candidate]
@@ -95,39 +96,39 @@ def _rescore(search: Search, contenders: Sequence[Trial]) -> dict[int, Trial]:
     for trial in unique:
         if trial.number in done:
             continue
-        deep = search.is_deep(trial.candidate)
+        deep = contest.is_deep(trial.candidate)
         for repeat in FRESH[:1] if deep else FRESH:
-            again = _once_more(search, trial, repeat, deep)
+            again = _once_more(contest, trial, repeat, deep)
             if again is not None:
                 done[trial.number] = _merged(done.get(trial.number, trial), again)
-        search.rundir.write("rescored.json", list(done.values()))
+        contest.rundir.write("rescored.json", list(done.values()))
     return done
 
 
-def _once_more(search: Search, trial: Trial, repeat: int, deep: bool) -> Trial | None:
+def _once_more(contest: Contest, trial: Trial, repeat: int, deep: bool) -> Trial | None:
     folds = tuple(s.fold for s in trial.scores if s.repeat == 0) if deep else tuple(range(FOLDS))
-    cost = search.train_s(trial.candidate, search.images - search.images // FOLDS) * (len(folds) if deep else 1)
-    left = search.clock.left_s - search.finish_s(trial.candidate)
-    if search.clocked and cost > min(left, RESCORE_SHARE * (search.clock.asked_s or 0.0)):
+    cost = contest.train_s(trial.candidate, contest.images - contest.images // FOLDS) * (len(folds) if deep else 1)
+    left = contest.clock.left_s - contest.finish_s(trial.candidate)
+    if contest.clocked and cost > min(left, RESCORE_SHARE * (contest.clock.asked_s or 0.0)):
         return None
     job = RunTrial(
         number=trial.number,
         candidate=trial.candidate,
         folds=folds,
         repeat=repeat,
-        seed=search.settings.seed + repeat,
-        started_s=search.clock.used_s,
-        limit_s=left if search.clocked else None,
+        seed=contest.settings.seed + repeat,
+        started_s=contest.clock.used_s,
+        limit_s=left if contest.clocked else None,
     )
     try:
-        again = search.worker.ask(
+        again = contest.worker.ask(
             job,
             Trial,
-            search.listener.progress,
-            deadline=time.monotonic() + left + 2.0 if search.clocked else None,
+            contest.listener.progress,
+            deadline=time.monotonic() + left + 2.0 if contest.clocked else None,
         )
     except AdviseError as error:
-        search.rundir.log("rescore failed", at_s=search.clock.used_s, number=trial.number, error=str(error))
+        contest.rundir.log("rescore failed", at_s=contest.clock.used_s, number=trial.number, error=str(error))
         return None
     return again if again.state == "complete" else None
 
@@ -139,25 +140,25 @@ def _merged(trial: Trial, again: Trial) -> Trial:
 # ---- the end -----------------------------------------------------------------------------------------------------
 
 
-def _refit(search: Search, frozen: Frozen) -> list[tuple[Path, Refitted]]:
+def _refit(contest: Contest, frozen: Frozen) -> list[tuple[Path, Refitted]]:
     """Refit winner and default on the whole pool; what an earlier process refitted is taken as it is."""
     both = [frozen.winner]
     if frozen.default is not None and frozen.default.candidate != frozen.winner.candidate:
         both.append(frozen.default)
     models = []
     for name, trial in zip(("winner", "default"), both, strict=False):
-        folder = search.rundir.trials / f"final-{name}"
+        folder = contest.rundir.trials / f"final-{name}"
         written = folder / "refitted.json"
         if not written.is_file():
-            search.listener.stage(f"training the {name} on all {search.images:,} images")
+            contest.listener.stage(f"training the {name} on all {contest.images:,} images")
             job = Refit(
                 candidate=trial.candidate,
-                seed=search.settings.seed,
+                seed=contest.settings.seed,
                 to=str(folder),
                 temperature=trial.temperature,
                 fitted=trial.fitted,
             )
-            write_atomically(written, to_json(search.worker.ask(job, Refitted, search.listener.progress)))
+            write_atomically(written, to_json(contest.worker.ask(job, Refitted, contest.listener.progress)))
         import msgspec
 
         models.append((folder, msgspec.json.decode(written.read_bytes(), type=Refitted)))
@@ -165,32 +166,32 @@ def _refit(search: Search, frozen: Frozen) -> list[tuple[Path, Refitted]]:
 
 
 def _score(
-    search: Search, models: Sequence[tuple[Path, Refitted]], test: Sequence[Item]
+    contest: Contest, models: Sequence[tuple[Path, Refitted]], test: Sequence[Item]
 ) -> tuple[Scored | None, str | None]:
     """Open the locked test once: what was scored before is only read."""
     if not test:
         return None, "there is no test set (--test-split none, or too few images to put some aside)"
-    scored = search.rundir.read("test.json", Scored)
+    scored = contest.rundir.read("test.json", Scored)
     if scored is None:
-        search.listener.stage(f"scoring the locked test: {len(test):,} images, once")
+        contest.listener.stage(f"scoring the locked test: {len(test):,} images, once")
         job = Score(
             folders=tuple(str(folder) for folder, _ in models),
             items=tuple(test),
-            predictions=str(search.rundir.trials / "test.npz"),
+            predictions=str(contest.rundir.trials / "test.npz"),
         )
-        scored = search.worker.ask(job, Scored, search.listener.progress)
-        search.rundir.write("test.json", scored)
+        scored = contest.worker.ask(job, Scored, contest.listener.progress)
+        contest.rundir.write("test.json", scored)
     return scored, None
 
 
-def _correct(search: Search) -> npt.NDArray[np.bool_]:
-    with np.load(search.rundir.trials / "test.npz") as saved:
+def _correct(contest: Contest) -> npt.NDArray[np.bool_]:
+    with np.load(contest.rundir.trials / "test.npz") as saved:
         correct: npt.NDArray[np.bool_] = saved["logits"].argmax(2) == saved["labels"]
     return correct
 
 
 def _result(
-    search: Search,
+    contest: Contest,
     kept: keep.Keeper,
     frozen: Frozen,
     models: Sequence[tuple[Path, Refitted]],
@@ -198,7 +199,7 @@ def _result(
     reason: str | None,
     profile: Profile,
 ) -> Result:
-    staged = search.rundir.staging("final")
+    staged = contest.rundir.staging("final")
     folder, refitted = models[0]
     test: TestScore | None = scored.scores[0] if scored else None
     made = compose.make_recipe(
@@ -218,7 +219,7 @@ def _result(
     for name in ("model.safetensors", "model.json"):
         shutil.copyfile(folder / name, staged / name)
     write_atomically(staged / "recipe.yaml", recipe.write(made, command=kept.settings.command))
-    trials = search.study.trials()
+    trials = contest.study.trials()
     result = compose.make_result(
         status="final",
         settings=kept.settings,
@@ -229,22 +230,22 @@ def _result(
         temperature=frozen.winner.temperature,
         scored=scored,
         test_reason=reason,
-        test_gain=_gain(search, scored),
+        test_gain=_gain(contest, scored),
         ties=frozen.ties,
         trials=trials,
-        used_s=search.clock.used_s,
+        used_s=contest.clock.used_s,
         left_out=kept.left_out,
         warnings=(*kept.warnings, *(m.warning for _, m in models[:1] if m.warning)),
         files={"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"},
         environment=kept.environment,
     )
     small = thumbnails.make(kept.dataset.root, [m.path for m in result.mistakes])
-    page = report.render(result, profile, [*search.probes, *trials], thumbnails=small, run=str(search.rundir.path))
+    page = report.render(result, profile, [*contest.probes, *trials], thumbnails=small, run=str(contest.rundir.path))
     write_atomically(staged / "report.html", page)
     write_atomically(staged / "README.md", card.render(result, made))
-    result = replace(result, budget=budget_used(result, search.clock))
+    result = replace(result, budget=budget_used(result, contest.clock))
     write_atomically(staged / "result.json", to_json(result))
-    search.rundir.adopt(staged)
+    contest.rundir.adopt(staged)
     shutil.rmtree(staged, ignore_errors=True)
     return result
 
@@ -254,10 +255,10 @@ def budget_used(result: Result, clock: budget.Clock):  # type: ignore[no-untyped
     return replace(result.budget, used_s=round(clock.used_s, 2))
 
 
-def _gain(search: Search, scored: Scored | None) -> Gain | None:
+def _gain(contest: Contest, scored: Scored | None) -> Gain | None:
     if scored is None:
         return None
     if len(scored.scores) < 2:
         return Gain(over_baseline=0.0, ci95=(0.0, 0.0), within_noise=True)
-    correct = _correct(search)
+    correct = _correct(contest)
     return compose.gain(correct[0], correct[1])

@@ -27,7 +27,8 @@ KINDS = ("ridge", "logistic", "prototypes", "cosine_prototypes", "knn", "linear"
 NEIGHBOURS = 15
 SHARPNESS = 0.1
 _ROWS = 8192
-_MANY = 20_000  # images from which on one fold of five is enough to choose a strength
+_WIDE = 50_000  # logits from which on three folds have to do
+_MANY = 20_000  # images from which on one fold of five has to do
 
 
 class LinearHead(nn.Module):
@@ -117,7 +118,7 @@ def fit(
 ) -> nn.Module:
     """Fit a head on all rows and calibrate it. Numbers that `head` leaves out are chosen here, on these rows alone.
 
-    Ridge `strength` by exact leave-one-out, logistic `c` by five stratified folds drawn from `seed` (whole `groups`).
+    Ridge `strength` by exact leave-one-out, logistic `c` by up to five stratified folds drawn from `seed` (whole `groups`).
     `blocks` are the widths of the stages side by side in `features`. `class_weights` as in `TrainPlan`.
     Raises InputError for an unknown kind or rows that do not fit together.
     """
@@ -207,7 +208,8 @@ def _choose_c(
     class_weights: str,
     groups: Labels | None,
 ) -> float:
-    folds = splits.folds(np.asarray(labels), groups, k=5, seed=seed)
+    k = 5 if len(labels) * classes < _WIDE else 3
+    folds = splits.folds(np.asarray(labels), groups, k=k, seed=seed)
     if not folds:
         return 1e-3  # one image a class: nothing can be held out
     chosen = folds if len(labels) < _MANY else folds[:1]
@@ -253,6 +255,4 @@ def _adjusted(module: nn.Module, labels: Labels, classes: int, class_weights: st
     """Take the classes' frequencies out of a linear head's bias (Menon et al. 2020, arXiv:2007.07314, section 4.1)."""
     if class_weights != "logit_adjust" or not isinstance(module, LinearHead):
         return module
-    with torch.no_grad():
-        module.bias -= torch.from_numpy(_log_prior(labels, classes))
-    return module
+    return LinearHead(module.weight, module.bias.detach() - torch.from_numpy(_log_prior(labels, classes)))

@@ -8,7 +8,7 @@ free. Source: Boehning 1992 (curvature bound); Nocedal and Wright, Numerical Opt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     Folds = Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]
 
-GRID: tuple[float, ...] = tuple(float(c) for c in np.geomspace(1e-6, 1.0, 13))
+GRID: tuple[float, ...] = tuple(float(c) for c in np.geomspace(1e-5, 1e2, 15))
 _PATH_TOLERANCE = 1e-5  # nats an item: far below what can decide between two strengths
-_FIT_TOLERANCE = 1e-9
+_FIT_TOLERANCE = 1e-7
+_WORTH = 0.98  # a log-loss within a fiftieth of another is as good: the larger penalty is taken
 _EXACT_WORK = 1e8  # entries of features times outputs, above which float32 is used
 _FLOAT32_TOLERANCE = 1e-6  # what is left to gain drowns in rounding below this
 _BATCH_ENTRIES = 6e7  # logits held together: bounds memory at about a gigabyte
@@ -33,10 +34,10 @@ _BATCH_ENTRIES = 6e7  # logits held together: bounds memory at about a gigabyte
 
 @dataclass(frozen=True)
 class LogisticPath:
-    """Out-of-fold scores of every c that was tried, in rising order; `best` indexes the lowest log-loss.
+    """Out-of-fold scores of every c that was tried, in rising order; `best` indexes the smallest c within a fiftieth of
+    the lowest log-loss.
 
-    The path ends early once two c in a row are worse than the best: weaker penalties only overfit more. `oof_logits`
-    (N, K) are those of the best; rows in no validation fold are nan and in no score.
+    `oof_logits` (N, K) are those of the best; rows in no validation fold are nan and in no score.
     """
 
     cs: tuple[float, ...]
@@ -59,6 +60,7 @@ def path(
 ) -> LogisticPath:
     """Fit every fold at rising c, each started from the last, and score the images that were left out.
 
+    Every second c is tried until a larger one brings less than a fiftieth, then the neighbours of the best.
     Standardisation is that of all features (no label is in it). Raises ValueError where there is no fold.
     """
     if not folds:
@@ -68,27 +70,60 @@ def path(
     weights_PN = np.zeros((len(folds), len(labels)))
     for row, (train, _) in enumerate(folds):
         weights_PN[row, train] = spectrum.item_weights(labels[train], classes, class_weights)
-    tried: list[tuple[float, float, float]] = []
-    start = best_logits = None
     held = np.sort(np.concatenate([val for _, val in folds]))
-    for c in sorted(float(c) for c in cs):
-        start = solve(spec, labels, classes, weights_PN, c, start=start, tolerance=_PATH_TOLERANCE)
-        logits = _held_out(spec, start, folds, classes)
-        loss = metrics.log_loss(logits[held], labels[held], weights=weights[held])
-        if not tried or loss < min(t[2] for t in tried):
-            best_logits = logits
-        tried.append((c, float(np.average(logits[held].argmax(1) == labels[held], weights=weights[held])), loss))
-        if len(tried) > 2 and min(t[2] for t in tried[:-2]) < min(t[2] for t in tried[-2:]):
+    grid = sorted(float(c) for c in cs)
+    tried: dict[int, _Tried] = {}
+
+    def visit(at: int) -> None:
+        nearest = max((i for i in tried if i < at), default=None)
+        start = None if nearest is None else tried[nearest].solution
+        solution = solve(spec, labels, classes, weights_PN, grid[at], start=start, tolerance=_PATH_TOLERANCE)
+        tried[at] = _score(solution, _held_out(spec, solution, folds, classes), labels, weights, held)
+
+    for at in range(0, len(grid), 2):
+        visit(at)
+        learnt = at >= 2 and tried[at - 2].log_loss < 0.75 * np.log(max(2, classes))
+        if learnt and tried[at].log_loss > _WORTH * tried[at - 2].log_loss:
             break
-    assert best_logits is not None
-    losses = [t[2] for t in tried]
+    best = _mildest(tried)
+    for at in (best - 1, best + 1):
+        if 0 <= at < len(grid) and at not in tried:
+            visit(at)
+    order = sorted(tried)
+    best = _mildest(tried)
     return LogisticPath(
-        cs=tuple(t[0] for t in tried),
-        accuracy=tuple(t[1] for t in tried),
-        log_loss=tuple(losses),
-        best=int(np.argmin(losses)),
-        oof_logits=best_logits,
+        cs=tuple(grid[i] for i in order),
+        accuracy=tuple(tried[i].accuracy for i in order),
+        log_loss=tuple(tried[i].log_loss for i in order),
+        best=order.index(best),
+        oof_logits=tried[best].logits,
     )
+
+
+def _mildest(tried: Mapping[int, _Tried]) -> int:
+    """Choose the smallest c whose log-loss is within a fiftieth of the lowest."""
+    lowest = min(t.log_loss for t in tried.values())
+    return min(i for i, t in tried.items() if _WORTH * t.log_loss <= lowest)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    solution: Tensor
+    logits: NDArray[np.float32]
+    accuracy: float
+    log_loss: float
+
+
+def _score(
+    solution: Tensor,
+    logits: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    weights: NDArray[np.float64],
+    held: NDArray[np.integer],
+) -> _Tried:
+    right = logits[held].argmax(1) == labels[held]
+    loss = metrics.log_loss(logits[held], labels[held], weights=weights[held])
+    return _Tried(solution, logits, float(np.average(right, weights=weights[held])), loss)
 
 
 def fit(

@@ -40,18 +40,26 @@ _DECODED_TOGETHER = 256
 class Classifier(nn.Module):
     """A backbone's network and a head: normalised images (N, 3, H, W) -> logits (N, K).
 
-    `layers` says which pooled features the head reads: "last", "all" side by side, or the name of one stage.
+    `layers` says which pooled features the head reads: "last", "all" side by side, or the name of one stage. With
+    `mirror` they are averaged over each image and its mirror image.
     """
 
-    def __init__(self, backbone: Backbone, body: nn.Module, head: nn.Module, layers: str = "last") -> None:
+    def __init__(
+        self, backbone: Backbone, body: nn.Module, head: nn.Module, layers: str = "last", *, mirror: bool = False
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.body = body
         self.head = head
         self.layers = layers
+        self.mirror = mirror
 
     def features(self, x_NCHW: Any) -> torch.Tensor:
         """Give the pooled features (N, D) that the head reads."""
+        seen = self._pooled(x_NCHW)
+        return 0.5 * (seen + self._pooled(x_NCHW.flip(-1))) if self.mirror else seen
+
+    def _pooled(self, x_NCHW: Any) -> torch.Tensor:
         if self.layers == "all":
             return torch.cat(stages.pooled(self.backbone, self.body, x_NCHW), dim=1)
         last = len(self.backbone.stages) - 1
@@ -187,6 +195,7 @@ def save(
         "classes": list(classes),
         "backbone": classifier.backbone.name,
         "layers": classifier.layers,
+        "mirror": classifier.mirror,
         "head": kind,
         "preprocess": {
             "size_px": rule.size_px,
@@ -216,7 +225,8 @@ def load(directory: str | Path, registry: Registry) -> Predictor:
     pre = description["preprocess"]
     tensors = model_file.read_tensors(folder / model_file.TENSORS)
     body = stages.build(backbone)
-    classifier = Classifier(backbone, body, _head(description["head"], tensors), description["layers"])
+    head = _head(description["head"], tensors)
+    classifier = Classifier(backbone, body, head, description["layers"], mirror=bool(description.get("mirror")))
     try:
         classifier.load_state_dict(tensors)
     except RuntimeError as error:

@@ -64,6 +64,14 @@ class Study:
             if t.state.is_finished() and "record" in t.user_attrs
         ]
 
+    def candidates(self) -> list[Candidate]:
+        """Give what every trial was begun with, finished or not."""
+        return [
+            msgspec.json.decode(t.user_attrs["candidate"], type=Candidate)
+            for t in self.study.get_trials(deepcopy=False)
+            if "candidate" in t.user_attrs
+        ]
+
     def interrupted(self) -> tuple[int, Candidate] | None:
         """Give the trial that was waiting or running when an earlier process ended, if there is one."""
         open_states = (optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.WAITING)

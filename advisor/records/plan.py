@@ -102,7 +102,8 @@ class Head:
 
     `kind`: "ridge", "logistic", "prototypes", "cosine_prototypes", "knn" (all closed-form or convex, on cached
     features) or "linear" (trained by the loop, where there are phases). `layers` is "last", "all" (every stage's pooled
-    features side by side) or the name of one stage. `start` is how a trained head begins: "probe" (the fitted logistic
+    features side by side) or the name of one stage. `mirror`: features are averaged over an image and its mirror image,
+    at twice the cost of each prediction. `start` is how a trained head begins: "probe" (the fitted logistic
     head of the same features), "zeros" or "random". `numbers` are the head's own hyper-parameters (ridge: `strength`;
     logistic: `c`; knn: `k`, `temperature`).
     """
@@ -110,6 +111,7 @@ class Head:
     kind: str = "linear"
     layers: str = "last"
     start: str = "probe"
+    mirror: bool = False
     numbers: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
 
 

@@ -1,0 +1,178 @@
+"""What one run knows while it searches: who may compete, what was measured so far, what the next thing will cost.
+
+In: settings, a clock, an opened worker, a study. Out: facts and predictions for probing.py, search.py and finish.py. The
+time for refitting and scoring the winner is part of every prediction, so whatever is best when time runs out can still
+be finished. Does NOT cover: any decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from advisor import budget, candidates
+from advisor.hooks import Context, Strategy
+from advisor.listener import Listener
+from advisor.records import Candidate, Regime, Settings, Trial
+from advisor.records.jobs import Describe, Description
+from advisor.registry import Registry
+from advisor.rundir import RunDir
+from advisor.study import Study
+from advisor.workers import Worker
+
+FOLDS = 5
+VALIDATION_AIM = 120  # images on which a trained candidate should be scored, by adding folds on small data
+FOLDS_SHARE = 0.35  # of the time that is left, which all folds of one trained candidate may take
+
+
+@dataclass
+class Contest:
+    """The state of one run; every field but the last four is fixed when it begins."""
+
+    settings: Settings
+    rundir: RunDir
+    clock: budget.Clock
+    worker: Worker
+    registry: Registry
+    strategies: Mapping[str, Strategy]
+    regime: Regime
+    counts: tuple[int, ...]  # pool images by class
+    test_images: int
+    study: Study
+    listener: Listener
+    on_better: Callable[[Trial], None]
+    sizes: Mapping[str, tuple[int, ...]]
+    probes: list[Trial] = field(default_factory=list)
+    descriptions: dict[str, Description] = field(default_factory=dict)
+    frozen: budget.Speed = field(default_factory=budget.Speed)
+    training: budget.Speed = field(default_factory=budget.Speed)
+
+    # ---- facts ---------------------------------------------------------------------------------------------------
+
+    @property
+    def images(self) -> int:
+        """Images in the pool."""
+        return sum(self.counts)
+
+    @property
+    def clocked(self) -> bool:
+        """Whether there is an end in time; without one nothing may depend on how fast this machine is."""
+        return self.clock.asked_s is not None
+
+    def describe(self, name: str) -> Description:
+        """Ask the worker for a backbone's shape, once."""
+        if name not in self.descriptions:
+            self.descriptions[name] = self.worker.ask(Describe(backbone=name), Description, self.listener.progress)
+        return self.descriptions[name]
+
+    def context(self, name: str, size_px: int) -> Context:
+        """Give what strategies may know of this data set with this backbone, after one fold was put aside."""
+        shape = self.describe(name)
+        best = min((p for p in self.probes if p.candidate.backbone == name), key=lambda p: p.log_loss, default=None)
+        return Context(
+            images=self.images - self.images // FOLDS,
+            classes=len(self.counts),
+            class_counts=self.counts,
+            stages=shape.stages,
+            has_norm=shape.has_norm,
+            dim=shape.dim,
+            device=self.settings.device,
+            probe={} if best is None else {"accuracy": best.accuracy, "log_loss": best.log_loss},
+            size_px=size_px,
+        )
+
+    def contenders(self) -> list[Trial]:
+        """List what may win: complete trials, and probes that no trial repeated."""
+        trials = [t for t in self.study.trials() if t.state == "complete"]
+        repeated = {key(t.candidate) for t in trials}
+        return [*(p for p in self.probes if key(p.candidate) not in repeated), *trials]
+
+    def best(self) -> Trial | None:
+        """Give the contender with the lowest validation log-loss."""
+        return min(self.contenders(), key=lambda t: (t.log_loss, t.number), default=None)
+
+    def ended(self, trial: Trial, *, probe: bool = False) -> None:
+        """Write a trial's end down, tell it, and keep it where it is the best so far."""
+        before = self.best()
+        if probe:
+            if trial.state == "complete":
+                self.probes.append(trial)
+                self.rundir.write("probes.json", self.probes)
+        else:
+            self.study.finish(trial)
+        self.rundir.log("probe" if probe else "trial", at_s=self.clock.used_s, number=trial.number, state=trial.state)
+        self.listener.trial(trial, before, self.clock.left_s)
+        if trial.state == "complete" and (before is None or trial.log_loss < before.log_loss):
+            self.on_better(trial)
+
+    # ---- what things cost ----------------------------------------------------------------------------------------
+
+    def is_deep(self, candidate: Candidate) -> bool:
+        """Whether training goes beyond a head on frozen features."""
+        return self.strategies_of(candidate).regime != "feature_extraction"
+
+    def strategies_of(self, candidate: Candidate) -> Strategy:
+        """Give the candidate's strategy."""
+        return self.registry.strategy(candidate.strategy)
+
+    def train_s(self, candidate: Candidate, images: int) -> float:
+        """Predict the seconds of training a candidate on `images` images, corrected by what was measured."""
+        if self.is_deep(candidate):
+            return self.card_s(candidate, images) * (
+                self.training.ratio if self.training.readings else self.frozen.ratio
+            )
+        return (
+            1.0 + 0.02 * images / 1000 * len(self.counts) / 10
+        )  # features are cached by then; the head is what is left
+
+    def predict_cost(self, candidate: Candidate) -> float:
+        """Give the multiply-adds of one image at inference: what the winner will cost whoever uses it."""
+        backbone = self.registry.backbone(candidate.backbone)
+        return budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
+
+    def test_s(self, candidate: Candidate) -> float:
+        """Predict the seconds of scoring the locked test."""
+        backbone = self.registry.backbone(candidate.backbone)
+        macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
+        return 1.5 * self.frozen.ratio * budget.extraction_s(self.test_images, macs, self.settings.device)
+
+    def finish_s(self, winner: Candidate) -> float:
+        """Predict the seconds that the end takes if `winner` wins: both refits, both scores, the writing."""
+        both = [winner]
+        finished = self.study.trials()
+        if finished and finished[0].state == "complete":
+            both.append(finished[0].candidate)
+        unique = list({repr(c): c for c in both}.values())
+        return budget.FINISH_S + sum(1.15 * self.train_s(c, self.images) + self.test_s(c) for c in unique)
+
+    def folds_for(self, candidate: Candidate) -> tuple[int, ...]:
+        """Choose the folds that a candidate is scored on: all for heads, enough for the aim for what is trained."""
+        if not self.is_deep(candidate):
+            return tuple(range(FOLDS))
+        each = max(1, self.images // FOLDS)
+        wanted = min(FOLDS, -(-VALIDATION_AIM // each))
+        if self.clocked:
+            one = self.train_s(candidate, self.images - each)
+            while wanted > 1 and wanted * one > FOLDS_SHARE * max(0.0, self.clock.left_s):
+                wanted -= 1
+        return tuple(range(wanted))
+
+    def affordable(self, candidate: Candidate) -> bool:
+        """Whether a candidate can be scored, refitted and tested in the time that is left."""
+        if not self.clocked:
+            return True
+        each = self.images - self.images // FOLDS
+        folds = len(self.folds_for(candidate)) if self.is_deep(candidate) else 1
+        return self.train_s(candidate, each) * folds + self.finish_s(candidate) <= self.clock.left_s
+
+    def card_s(self, candidate: Candidate, images: int) -> float:
+        """Predict the seconds of training on `images` images from cards alone, as if nothing had been measured."""
+        backbone = self.registry.backbone(candidate.backbone)
+        context = self.context(candidate.backbone, candidate.size_px)
+        return candidates.cost_s(candidate, self.strategies_of(candidate), backbone, context, images)
+
+
+def key(candidate: Candidate) -> str:
+    """Name what a candidate trains, whoever proposed it."""
+    parameters = sorted((k, repr(v)) for k, v in candidate.parameters.items())
+    return f"{candidate.backbone} {candidate.size_px} {candidate.strategy} {parameters}"

@@ -1,0 +1,122 @@
+"""Reachable backbones -> probes, cheapest first, and from them the places (backbone, input size) that the search visits.
+
+In: a contest. Out: its probes, written to probes.json; the untuned default, fixed from cards before the first of them.
+A probe is a closed-form head on frozen features, scored out of fold: seconds, and a strong floor for everything deeper.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from advisor import budget, candidates
+from advisor.contest import Contest
+from advisor.errors import InputError
+from advisor.hooks import Backbone, Strategy
+from advisor.records import Candidate, Trial
+from advisor.records.jobs import Probe, Probed
+
+PROBE_SHARE = 0.2  # of the budget, for all probes together
+SHORTLIST = 3
+UNCLOCKED_S = 900.0  # what `--trials` alone is taken to afford where cards decide
+QUICK = "ridge"  # the head of a probe: one factorization scores all of its strengths
+
+
+def default(contest: Contest, reachable: list[Backbone]) -> Candidate:
+    """Fix the untuned default from cards alone: backbone, the prior regime's strategy, its first guess.
+
+    Where the budget affords no training at all, it is the head of a frozen backbone.
+    Raises InputError where no strategy that may be used applies to any backbone in reach.
+    """
+    budget_s = contest.settings.budget_s
+    for regime_name in (contest.regime.name, "feature_extraction"):
+        choice = candidates.default_strategy(replace(contest.regime, name=regime_name), contest.strategies)
+        guesses = {b.name: _first(contest, b, choice) for b in reachable}
+        found = {name: guess for name, guess in guesses.items() if guess is not None}
+        if not found:
+            continue
+        # Searching and refitting cost about two trainings.
+        cost = {name: 2.0 * contest.card_s(guess, contest.images) for name, guess in found.items()}
+        chosen = candidates.default_backbone([b for b in reachable if b.name in found], cost, budget_s)
+        if budget_s is None or cost[chosen.name] <= budget_s / 3 or regime_name == "feature_extraction":
+            return found[chosen.name]
+    raise InputError("no strategy that may be used applies to a backbone in reach.", hint="See `tl-advise plugins`.")
+
+
+def _first(contest: Contest, backbone: Backbone, strategy: str) -> Candidate | None:
+    size_px = max(contest.sizes[backbone.name])
+    found = candidates.guesses(
+        {strategy: contest.registry.strategy(strategy)},
+        contest.context(backbone.name, size_px),
+        backbone=backbone.name,
+        size_px=size_px,
+    )
+    return replace(found[0], origin="default") if found else None
+
+
+def probe_all(contest: Contest, reachable: list[Backbone]) -> None:
+    """Probe every backbone and size, cheapest first, within the probes' share of the budget; at least one."""
+    contest.probes = list(contest.rundir.read("probes.json", list[Trial]) or [])
+    done = {(p.candidate.backbone, p.candidate.size_px) for p in contest.probes}
+    costs = {
+        (b.name, size): budget.extraction_s(
+            contest.images, budget.at_size(b.macs, b.preprocess.size, size), contest.settings.device
+        )
+        for b in reachable
+        for size in contest.sizes[b.name]
+    }
+    allowed = PROBE_SHARE * (contest.clock.asked_s or UNCLOCKED_S)
+    spent = 0.0
+    for place, cost in sorted(costs.items(), key=lambda kv: (kv[1], kv[0])):
+        ratio = contest.frozen.ratio if contest.clocked else 1.0
+        if spent and spent + cost * ratio > allowed:
+            contest.listener.note(
+                f"{place[0]} at {place[1]} px is not probed: it would take {budget.words(cost * ratio)}"
+            )
+            continue
+        spent += cost * ratio
+        if place not in done:
+            _probe(contest, place, cost)
+
+
+def _probe(contest: Contest, place: tuple[str, int], predicted_s: float) -> None:
+    name, size_px = place
+    contest.listener.stage(f"probing {name} at {size_px} px")
+    guesses = candidates.guesses(
+        _heads(contest), contest.context(name, size_px), backbone=name, size_px=size_px, each=2
+    )
+    if not guesses:
+        return
+    job = Probe(
+        backbone=name,
+        candidates=tuple(replace(g, origin="probe") for g in guesses),
+        first_number=-len(contest.probes) - 1,
+        seed=contest.settings.seed,
+    )
+    began = time.monotonic()
+    answer = contest.worker.ask(job, Probed, contest.listener.progress)
+    if answer.images_per_s:
+        contest.frozen.learn(predicted_s, time.monotonic() - began)
+    for trial in answer.trials:
+        contest.ended(trial, probe=True)
+
+
+def _heads(contest: Contest) -> dict[str, Strategy]:
+    """Choose the probe's head: ridge, also where a person allows only other strategies, since they start from it."""
+    if QUICK in contest.registry.strategies:
+        return {QUICK: contest.registry.strategies[QUICK]}
+    return {n: s for n, s in contest.registry.strategies.items() if s.regime == "feature_extraction"}
+
+
+def places(contest: Contest) -> list[tuple[str, int]]:
+    """Rank backbones with input sizes by their best probe; keep the shortlist and the best published one."""
+    best: dict[tuple[str, int], float] = {}
+    for p in contest.probes:
+        place = (p.candidate.backbone, p.candidate.size_px)
+        best[place] = min(best.get(place, float("inf")), p.log_loss)
+    ranked = sorted(best, key=lambda place: (best[place], place))
+    published = max(
+        ranked, key=lambda q: (contest.registry.backbone(q[0]).published_accuracy or 0.0, q[1]), default=None
+    )
+    kept = ranked[:SHORTLIST]
+    return kept if published is None or published in kept else [*kept, published]
