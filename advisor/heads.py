@@ -118,7 +118,7 @@ def fit(
 ) -> nn.Module:
     """Fit a head on all rows and calibrate it. Numbers that `head` leaves out are chosen here, on these rows alone.
 
-    Ridge `strength` by exact leave-one-out, logistic `c` by up to five stratified folds drawn from `seed` (whole `groups`).
+    Ridge `strength` by exact leave-one-out, logistic `c` by stratified folds drawn from `seed` (whole `groups`).
     `blocks` are the widths of the stages side by side in `features`. `class_weights` as in `TrainPlan`.
     Raises InputError for an unknown kind or rows that do not fit together.
     """
