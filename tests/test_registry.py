@@ -1,0 +1,180 @@
+"""Plugins are found through entry points, each loaded by itself; broken ones are listed with their reasons."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from distributions import install, install_sample
+
+from advisor import registry
+from advisor.errors import PluginError
+
+STRANGER = """
+from advisor.hooks import Backbone, Preprocess, Stage, hookimpl
+
+@hookimpl
+def advisor_backbones():
+    stages = (Stage(name="all", prefixes=("0",)),)
+    return [Backbone(name=n, dim=4, stages=stages, preprocess=Preprocess(size=8, resize=8), build=lambda: None)
+            for n in {names!r}]
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A folder on sys.path in which distributions can be installed; modules from it are forgotten afterwards."""
+    monkeypatch.delenv(registry.VARIABLE, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    known = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - known:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def _plugin(found: registry.Registry, name: str) -> registry.PluginInfo:
+    return next(p for p in found.plugins if p.name == name)
+
+
+def test_first_party_plugins_come_through_the_same_door() -> None:
+    """What ships is registered by entry points of our own distribution, and nothing of it is broken."""
+    found = registry.load()
+    own = [p for p in found.plugins if p.distribution == "tl-advise"]
+    assert {"torchvision", "strategies"} <= {p.name for p in own}
+    assert [p for p in own if p.broken] == []
+    assert list(found.backbones) == sorted(found.backbones)
+    assert list(found.strategies) == sorted(found.strategies)
+    assert found.origin("resnet18") == ("tl-advise", own[0].version)
+
+
+def test_the_sample_plugin_is_found_with_its_distribution_and_version(site: Path) -> None:
+    """A third-party package is listed beside what ships, with name and version from its metadata."""
+    install_sample(site)
+    found = registry.load()
+    assert found.origin("tiny") == ("tl-advise-tiny", "1.2.3")
+    assert _plugin(found, "tiny") == registry.PluginInfo(
+        name="tiny",
+        kind="backbones",
+        distribution="tl-advise-tiny",
+        version="1.2.3",
+        provides=("tiny",),
+        module="tiny_backbone",
+    )
+    assert found.backbone("tiny").dim == 32
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (
+            "import no_such_library_here",
+            "cannot be imported: ModuleNotFoundError: No module named 'no_such",
+        ),
+        ("raise SystemExit('go away')", "cannot be imported: SystemExit: go away"),
+        ("def f(:", "cannot be imported: SyntaxError"),
+        ("x = 1", "offers nothing: no function marked @hookimpl"),
+        ("from advisor.hooks import hookimpl\n@hookimpl\ndef advisor_backbone(): return []", "wrong hook"),
+        ("from advisor.hooks import hookimpl\n@hookimpl\ndef advisor_backbones(size): return []", "wrong hook"),
+        ("from advisor.hooks import hookimpl\n@hookimpl\ndef advisor_backbones(): return []", "empty lists"),
+        (
+            "from advisor.hooks import hookimpl\n@hookimpl\ndef advisor_backbones(): return 5",
+            "gave a int, expected",
+        ),
+        ("from advisor.hooks import hookimpl\n@hookimpl\ndef advisor_backbones(): return ['resnet']", "name is None"),
+        ("from advisor.hooks import hookimpl\n@hookimpl\ndef advisor_strategies(): 1/0", "ZeroDivisionError"),
+        (STRANGER.format(names=["a", "a"]), 'offers "a" twice'),
+        (STRANGER.format(names=["resnet18"]), 'name clash: "resnet18" is already offered by torchvision (tl-advise)'),
+        (STRANGER.format(names=["ridge"]), 'name clash: "ridge" is already offered by strategies (tl-advise)'),
+    ],
+)
+def test_a_broken_plugin_is_disabled_alone_with_its_reason(site: Path, source: str, told: str) -> None:
+    """Whatever is wrong with a stranger, it is listed with the reason and all others work."""
+    install(site, "stranger", {"strange": "strange_module"}, {"strange_module": source})
+    found = registry.load()
+    broken = _plugin(found, "strange")
+    assert told in broken.broken
+    assert broken.provides == ()
+    assert [p.name for p in found.plugins if p.broken] == ["strange"]
+    assert found.origin("resnet18")[0] == "tl-advise"
+    assert "ridge" in found.strategies
+
+
+def test_a_missing_attribute_of_an_entry_point_is_a_reason(site: Path) -> None:
+    """An entry point that names something which is not there disables that plugin alone."""
+    install(site, "stranger", {"strange": "strange_module:plugin"}, {"strange_module": ""})
+    assert "cannot be imported: AttributeError" in _plugin(registry.load(), "strange").broken
+
+
+def test_between_two_strangers_the_first_distribution_keeps_a_name(site: Path) -> None:
+    """The answer to a clash does not depend on the order of installation."""
+    source = STRANGER.format(names=["shared"])
+    install(site, "zebra", {"zebra": "zebra_module"}, {"zebra_module": source})
+    install(site, "ant", {"ant": "ant_module"}, {"ant_module": source})
+    found = registry.load()
+    assert found.origin("shared") == ("ant", "1.0")
+    assert 'name clash: "shared" is already offered by ant (ant)' in _plugin(found, "zebra").broken
+
+
+def test_an_entry_point_cannot_take_the_name_of_another(site: Path) -> None:
+    """A stranger's entry point called like a first-party one is disabled; ours stays."""
+    install(site, "aaa", {"torchvision": "aaa_module"}, {"aaa_module": STRANGER.format(names=["fresh"])})
+    found = registry.load()
+    twins = [p for p in found.plugins if p.name == "torchvision"]
+    assert [bool(p.broken) for p in sorted(twins, key=lambda p: p.distribution)] == [True, False]
+    assert "fresh" not in found.backbones
+
+
+def test_selecting_and_blocking(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments and TL_ADVISE_PLUGINS choose plugins by entry-point name; an unknown choice is an error."""
+    install_sample(site)
+    assert [p.name for p in registry.load(select=["tiny"]).plugins] == ["tiny"]
+    assert "tiny" not in registry.load(block=["tiny"]).backbones
+    monkeypatch.setenv(registry.VARIABLE, "tiny, strategies")
+    assert {p.name for p in registry.load().plugins} == {"tiny", "strategies"}
+    monkeypatch.setenv(registry.VARIABLE, "-tiny")
+    assert "tiny" not in registry.load().backbones
+    monkeypatch.setenv(registry.VARIABLE, "tinny")
+    with pytest.raises(PluginError, match='no plugin named "tinny" is installed'):
+        registry.load()
+
+
+def test_unknown_names_get_the_nearest_one(site: Path) -> None:
+    """Did you mean; and a name of the other kind is told as such."""
+    found = registry.load()
+    with pytest.raises(PluginError, match=r"unknown backbone \"resnet_18\"\. Did you mean resnet18"):
+        found.backbone("resnet_18")
+    with pytest.raises(PluginError, match=r'"ridge" is a strategy, not a backbone\. Say --strategy ridge'):
+        found.backbone("ridge")
+    with pytest.raises(PluginError, match='"resnet18" is a backbone, not a strategy'):
+        found.strategy("resnet18")
+    with pytest.raises(PluginError, match="tl-advise plugins` shows all names"):
+        found.strategy("zzzzzzzz")
+
+
+def test_a_missing_name_points_at_a_disabled_plugin(site: Path) -> None:
+    """Where a plugin is broken, that is the likely reason for a missing name."""
+    install(site, "stranger", {"strange": "strange_module"}, {"strange_module": "import nothing_like_this"})
+    with pytest.raises(PluginError, match=r"Plugin strange is disabled \(cannot be imported"):
+        registry.load().backbone("qqqq")
+
+
+def test_nothing_installed_says_how_to_install() -> None:
+    """An empty registry is told as what it is."""
+    with pytest.raises(PluginError, match="pip install"):
+        registry.load(entry_points=[]).backbone("resnet18")
+
+
+def test_loading_all_plugins_imports_no_torch() -> None:
+    """Listing costs no heavy import."""
+    script = """
+import sys
+from advisor import registry
+registry.load()
+heavy = [m for m in ("torch", "torchvision", "numpy", "sklearn", "scipy", "PIL") if m in sys.modules]
+sys.exit(", ".join(heavy) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
