@@ -142,6 +142,8 @@ def _weights(value: Any, folder: Path | None) -> Weights | None:
             raise BrokenPluginError(f"weights.{field} is {getattr(value, field)!r}, expected text")
     if not re.fullmatch(r"[0-9a-f]{0,64}", value.sha256_prefix):
         raise BrokenPluginError(f'weights.sha256_prefix is "{value.sha256_prefix}", expected up to 64 of 0-9a-f')
+    if value.url and not value.url.startswith(("http://", "https://")):
+        raise BrokenPluginError(f'weights.url is "{value.url}", expected one that starts with https://')
     if value.file and Path(value.file).name != value.file:
         raise BrokenPluginError(f'weights.file is "{value.file}", expected a file name without folders')
     if not value.path:

@@ -60,11 +60,14 @@ def transfer(url: str, part: Path, *, resume: bool = True, progress: Progress | 
 
     Raises TransferError for the network's and the server's faults (what arrived is kept), OSError for the disk's.
     """
+    if not url.startswith(("http://", "https://")):
+        raise TransferError("the address does not start with https://")
     done = part.stat().st_size if resume and part.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "tl-advise", "Accept-Encoding": "identity"})
+    headers = {"User-Agent": "tl-advise", "Accept-Encoding": "identity"}
     if done:
-        request.add_header("Range", f"bytes={done}-")
+        headers["Range"] = f"bytes={done}-"
     try:
+        request = urllib.request.Request(url, headers=headers)
         answer = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if done and error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:

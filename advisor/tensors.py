@@ -38,9 +38,13 @@ def _read_safetensors(path: Path) -> Any:
 
 
 def _read_torch(path: Path) -> Any:
+    import warnings
+
     import torch
 
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks about old or odd formats: what matters is whether it can be read
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _checked(path: Path, loaded: Any, hint: str) -> dict[str, torch.Tensor]:
