@@ -158,7 +158,7 @@ class Store:
     def lock(self, fields: Fields) -> Iterator[None]:
         """Hold the entry while it is looked up and computed, so that two processes do not compute it twice.
 
-        A process that dies lets go. Where the file system has no locks, goes on without: an entry is whole anyway.
+        A process that dies lets go. Where a lock cannot be had, goes on without: an entry is whole anyway.
         """
         import filelock
 
@@ -167,9 +167,7 @@ class Store:
             place.parent.mkdir(parents=True, exist_ok=True)
             held = filelock.FileLock(place)
             held.acquire()
-        except (OSError, NotImplementedError) as error:
-            if isinstance(error, OSError) and error.errno in (*_FULL, errno.EACCES, errno.EPERM, errno.EROFS):
-                raise self._full(error) from error
+        except (OSError, NotImplementedError):
             yield
             return
         try:

@@ -24,9 +24,12 @@ def photo(number: int, size: tuple[int, int] = (48, 40)) -> Image.Image:
     """Give patch `number`, another one for every number, scaled to (width, height)."""
     whole = _whole(("china.jpg", "flower.jpg")[number % 2])
     draws = np.random.default_rng(number)
-    side = int(draws.integers(90, 180))
-    left, top = int(draws.integers(0, whole.width - side)), int(draws.integers(0, whole.height - side))
-    return whole.crop((left, top, left + side, top + side)).resize(size, Image.Resampling.LANCZOS)
+    while True:
+        side = int(draws.integers(90, 180))
+        left, top = int(draws.integers(0, whole.width - side)), int(draws.integers(0, whole.height - side))
+        patch = whole.crop((left, top, left + side, top + side))
+        if np.asarray(patch).std() > 20:  # not a piece of empty sky
+            return patch.resize(size, Image.Resampling.LANCZOS)
 
 
 def save(image: Image.Image, path: Path, **options: object) -> Path:
