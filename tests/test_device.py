@@ -10,6 +10,7 @@ import pytest
 
 from advisor import device
 from advisor.errors import InputError
+from advisor.hooks import Backbone, Preprocess, Stage
 
 
 def test_threads_times_workers_stay_within_the_cores() -> None:
@@ -38,6 +39,22 @@ def test_a_device_that_is_not_there_is_told() -> None:
     """A GPU that the machine has not is refused with what to do instead."""
     with pytest.raises(InputError, match=r"cuda:99.*--device cpu"):
         device.choose("cuda:99")
+
+
+def named(name: str) -> Backbone:
+    return Backbone(
+        name=name, dim=1, stages=(Stage(name="all", prefixes=("x",)),), preprocess=Preprocess(size=32, resize=32)
+    )
+
+
+def test_half_precision_only_where_it_was_measured_to_help() -> None:
+    """bfloat16 follows the processor and the table; depthwise networks and strangers stay in float32."""
+    half = "bfloat16" if device.multiplies_bfloat16() else "float32"
+    for name in ("resnet18", "resnet50.v2", "squeezenet1_1", "pocket"):
+        assert device.choose("cpu", named(name)).precision == half
+    for name in ("mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x1_0", "a_strangers_resnet"):
+        assert device.choose("cpu", named(name)).precision == "float32"
+    assert device.choose("cpu").precision == "float32"
 
 
 def test_choosing_the_processor_needs_no_torch() -> None:
