@@ -9,11 +9,25 @@ cover how any step is done: every line below calls the module that owns it.
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from advisor import __version__, budget, candidates, dataset, profile, reach, regime, registry, sampling, search, splits
+from advisor import (
+    __version__,
+    budget,
+    candidates,
+    compose,
+    dataset,
+    profile,
+    reach,
+    regime,
+    registry,
+    sampling,
+    search,
+    splits,
+)
 from advisor.contest import FOLDS, Contest
 from advisor.errors import InputError, Interrupted
 from advisor.finish import finish
@@ -36,13 +50,21 @@ class Look:
     regime: Regime
 
 
-def advise(settings: Settings, *, out: Path | None = None, listener: Listener | None = None) -> tuple[Result, RunDir]:
+def advise(
+    settings: Settings,
+    *,
+    out: Path | None = None,
+    listener: Listener | None = None,
+    from_process_start: bool = True,
+) -> tuple[Result, RunDir]:
     """Run the main job: from a folder of images to a result, with everything in a run directory.
 
-    Raises AdviseError; Interrupted where a person stopped it, the best so far kept.
+    The clock starts with the process, or with this call. Raises AdviseError; Interrupted where a person stopped it, the
+    best so far kept.
     """
     settings = replace(settings, created_by=__version__)
-    clock = budget.Clock(settings.budget_s, started=budget.process_start())
+    started = budget.process_start() if from_process_start else time.monotonic()
+    clock = budget.Clock(settings.budget_s, started=started)
     listener = listener or Listener()
     data = Path(settings.data)
     if not data.exists():
@@ -80,19 +102,18 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
         sizes = {b.name: candidates.sizes(look.profile, b, settings.size_px) for b in reachable}
         used = sampling.for_budget(look.dataset, settings, reachable, sizes)
         opened = worker.open(open_job(settings, rundir.path, look.dataset, used.pool), listener.progress)
-        kept = Keeper(
+        frame = compose.Frame(
             settings=settings,
-            rundir=rundir,
             dataset=look.dataset,
+            used=used,
             regime=look.regime,
             registry=plugins,
             environment=opened.environment,
-            worker=worker,
             folds=FOLDS,
-            used=used,
             warnings=(*look.profile.warnings, *used.warnings, *_left_out_warning(reachable, left_out)),
             left_out=tuple(left_out),
         )
+        kept = Keeper(frame=frame, rundir=rundir, worker=worker)
         contest = _contest(kept, clock, strategies, sizes, listener)
         if not rundir.candidates.exists():
             search.explore(contest, reachable)
@@ -159,20 +180,20 @@ def _contest(
     sizes: Mapping[str, tuple[int, ...]],
     listener: Listener,
 ) -> Contest:
-    counts = [0] * len(kept.dataset.classes)
-    for item in kept.used.pool:
+    counts = [0] * len(kept.frame.dataset.classes)
+    for item in kept.frame.used.pool:
         counts[item.label] += 1
     contest = Contest(
-        settings=kept.settings,
+        settings=kept.frame.settings,
         rundir=kept.rundir,
         clock=clock,
         worker=kept.worker,
-        registry=kept.registry,
+        registry=kept.frame.registry,
         strategies=strategies,
-        regime=kept.regime,
+        regime=kept.frame.regime,
         counts=tuple(counts),
-        test_images=len(kept.used.test),
-        study=Study(kept.rundir.study, kept.settings.seed),
+        test_images=len(kept.frame.used.test),
+        study=Study(kept.rundir.study, kept.frame.settings.seed),
         listener=listener,
         on_better=lambda trial: _keep(contest, kept, trial),
         sizes=sizes,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from advisor import intervals, recipe
 from advisor.hooks import Backbone
@@ -53,58 +53,59 @@ def best(trial: Trial) -> Best:
     return Best(backbone=c.backbone, strategy=c.strategy, parameters=dict(c.parameters), trial=trial.number)
 
 
-def make_recipe(
-    *,
-    status: str,
-    settings: Settings,
-    dataset: Dataset,
-    used: Used,
-    trial: Trial,
-    refitted: Refitted,
-    registry: Registry,
-    environment: Environment,
-    folds: int,
-    fitted: dict[str, float],
-    temperature: float,
-    test: TestScore | None,
-    ensemble: dict[str, Any] | None = None,
-) -> recipe.Recipe:
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What is the same for every recipe and result of one run."""
+
+    settings: Settings
+    dataset: Dataset
+    used: Used
+    regime: Regime
+    registry: Registry
+    environment: Environment
+    folds: int
+    warnings: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def make_recipe(frame: Frame, status: str, trial: Trial, refitted: Refitted, test: TestScore | None) -> recipe.Recipe:
     """Write down everything that a rerun needs, and what came out (DESIGN 3.4)."""
-    backbone = registry.backbone(trial.candidate.backbone)
+    backbone = frame.registry.backbone(trial.candidate.backbone)
     return recipe.Recipe(
         schema=recipe.SCHEMA,
         status=status,
-        created_by=f"tl-advise {settings.created_by}",
-        data=_data(dataset, settings, used),
-        backbone=_backbone_use(backbone, registry, refitted),
+        created_by=f"tl-advise {frame.settings.created_by}",
+        data=_data(frame),
+        backbone=_backbone_use(backbone, frame.registry, refitted),
         input=_input(backbone, trial, refitted),
         strategy=recipe.StrategyUse(
             name=trial.candidate.strategy,
-            plugin=_plugin(registry, trial.candidate.strategy),
+            plugin=_plugin(frame.registry, trial.candidate.strategy),
             parameters=dict(trial.candidate.parameters),
         ),
         training=recipe.Training(steps=refitted.steps, epochs=round(refitted.epochs, 6), batch=refitted.plan.batch),
-        seed=settings.seed,
+        seed=frame.settings.seed,
         compute=refitted.compute,
-        validation=recipe.Validation(folds=folds, scored=tuple(s.fold for s in trial.scores if s.repeat == 0)),
-        fitted=recipe.Fitted(temperature=temperature, numbers=fitted),
+        validation=recipe.Validation(folds=frame.folds, scored=tuple(s.fold for s in trial.scores if s.repeat == 0)),
+        fitted=recipe.Fitted(temperature=trial.temperature, numbers=dict(trial.fitted)),
         plan=refitted.plan,
         outcome=recipe.Outcome(
             validation=validation(trial),
-            test=None
-            if test is None
-            else recipe.TestOutcome(
-                accuracy=test.accuracy,
-                ci95=test.ci95,
-                n=test.n,
-                balanced_accuracy=test.balanced_accuracy,
-                log_loss=test.log_loss,
-            ),
+            test=None if test is None else _test_outcome(test),
             weights_sha256=refitted.weights_sha256,
-            environment=environment,
+            environment=frame.environment,
             seconds=round(refitted.seconds, 1),
         ),
-        ensemble=ensemble,
+    )
+
+
+def _test_outcome(test: TestScore) -> recipe.TestOutcome:
+    return recipe.TestOutcome(
+        accuracy=test.accuracy,
+        ci95=test.ci95,
+        n=test.n,
+        balanced_accuracy=test.balanced_accuracy,
+        log_loss=test.log_loss,
     )
 
 
@@ -116,23 +117,24 @@ def split_list_sha256(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _data(dataset: Dataset, settings: Settings, used: Used) -> recipe.Data:
+def _data(frame: Frame) -> recipe.Data:
+    found = frame.dataset
     return recipe.Data(
-        name=Path(dataset.root).name,
-        path_hint=settings.data,
-        fingerprint=dataset.fingerprint,
-        images=len(dataset.items),
-        classes=dataset.classes,
+        name=Path(found.root).name,
+        path_hint=frame.settings.data,
+        fingerprint=found.fingerprint,
+        images=len(found.items),
+        classes=found.classes,
         split=recipe.Split(
-            rule=dataset.split.rule,
-            fraction=dataset.split.fraction,
-            pool=dataset.split.pool,
-            test=dataset.split.test,
-            list_sha256=split_list_sha256(dataset),
+            rule=found.split.rule,
+            fraction=found.split.fraction,
+            pool=found.split.pool,
+            test=found.split.test,
+            list_sha256=split_list_sha256(found),
         ),
-        leaks_removed=settings.remove_leaks,
-        pool_sample=used.pool_sample,
-        test_sample=used.test_sample,
+        leaks_removed=frame.settings.remove_leaks,
+        pool_sample=frame.used.pool_sample,
+        test_sample=frame.used.test_sample,
     )
 
 
@@ -177,68 +179,73 @@ def gain(winner: Sequence[bool], default: Sequence[bool], groups: Sequence[str] 
     return Gain(over_baseline=float(a.mean() - b.mean()), ci95=(low, high), within_noise=bool(low <= 0.0 <= high))
 
 
-def make_result(
-    *,
-    status: str,
-    settings: Settings,
-    dataset: Dataset,
-    regime: Regime,
-    winner: Trial,
-    default: Trial | None,
-    temperature: float,
-    scored: Scored | None,
-    test_reason: str | None,
-    test_gain: Gain | None,
-    ties: Sequence[Trial],
-    trials: Sequence[Trial],
-    used_s: float,
-    left_out: Sequence[LeftOut],
-    warnings: Sequence[str],
-    files: dict[str, str | None],
-    environment: Environment,
-    ensemble: dict[str, Any] | None = None,
-) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """What was found: the winner with its scores, and everything that it is compared with."""
+
+    regime: Regime
+    winner: Trial
+    trials: Sequence[Trial]
+    used_s: float
+    default: Trial | None = None
+    scored: Scored | None = None
+    test_reason: str | None = None
+    gain: Gain | None = None
+    ties: Sequence[Trial] = ()
+    warnings: Sequence[str] = ()
+
+
+def make_result(frame: Frame, status: str, ending: Ending, files: dict[str, str | None]) -> Result:
     """Put the whole answer together (DESIGN 3.2)."""
+    scored, winner = ending.scored, ending.winner
     test = scored.scores[0] if scored else None
-    baseline = None
-    if default is not None:
-        index = 1 if scored and len(scored.scores) > 1 else 0
-        same_or_known = scored.scores[index] if scored else None
-        baseline = Baseline(best=best(default), validation=validation(default), test=same_or_known)
-    states = [t.state for t in trials]
+    states = [t.state for t in ending.trials]
     return Result(
         schema=1,
         status=status,
-        dataset=DatasetSummary(
-            path=settings.data,
-            fingerprint=dataset.fingerprint,
-            images=len(dataset.items),
-            classes=dataset.classes,
-            splits={"pool": dataset.split.pool, "test": dataset.split.test},
-        ),
-        regime=regime,
+        dataset=_summary(frame),
+        regime=ending.regime,
         best=best(winner),
         validation=validation(winner),
         test=test,
-        test_reason=test_reason,
-        baseline=baseline,
-        gain=test_gain,
+        test_reason=ending.test_reason,
+        baseline=_baseline(ending),
+        gain=ending.gain,
         ties=tuple(
             Tie(trial=t.number, backbone=t.candidate.backbone, strategy=t.candidate.strategy, accuracy=t.accuracy)
-            for t in ties
+            for t in ending.ties
         ),
-        optimism=max(t.accuracy for t in [winner, *trials] if t.scores) - test.accuracy if test else None,
-        calibration=Calibration(ece=scored.ece[0] if scored else None, temperature=temperature),
-        budget=BudgetUse(asked_s=settings.budget_s, used_s=round(used_s, 2)),
+        optimism=max(t.accuracy for t in [winner, *ending.trials] if t.scores) - test.accuracy if test else None,
+        calibration=Calibration(ece=scored.ece[0] if scored else None, temperature=winner.temperature),
+        budget=BudgetUse(asked_s=frame.settings.budget_s, used_s=round(ending.used_s, 2)),
         trials=TrialCounts(
             complete=states.count("complete"), pruned=states.count("pruned"), failed=states.count("failed")
         ),
-        left_out=tuple(left_out),
-        ensemble=ensemble,
+        left_out=frame.left_out,
+        ensemble=None,
         target=None,
         forgetting=None,
-        warnings=tuple(warnings),
+        warnings=(*frame.warnings, *ending.warnings),
         files=files,
-        environment=environment,
+        environment=frame.environment,
         mistakes=scored.mistakes if scored else (),
+    )
+
+
+def _summary(frame: Frame) -> DatasetSummary:
+    return DatasetSummary(
+        path=frame.settings.data,
+        fingerprint=frame.dataset.fingerprint,
+        images=len(frame.dataset.items),
+        classes=frame.dataset.classes,
+        splits={"pool": frame.dataset.split.pool, "test": frame.dataset.split.test},
+    )
+
+
+def _baseline(ending: Ending) -> Baseline | None:
+    if ending.default is None:
+        return None
+    scores = ending.scored.scores if ending.scored else ()
+    return Baseline(
+        best=best(ending.default), validation=validation(ending.default), test=scores[-1] if scores else None
     )

@@ -125,12 +125,12 @@ def _threads(check: str, asked: Asked) -> Finding:
     import torch
 
     cores, used = device.cores(), torch.get_num_threads()
-    quota = _quota()
+    share = quota()
     found = f"{cores} cores, torch uses {used} threads unless told otherwise"
-    if quota is not None and quota < cores - 0.5:
-        found += f", and this container may use {quota:.1f} cores at a time"
+    if share is not None and share < cores - 0.5:
+        found += f", and this container may use {share:.1f} cores at a time"
         advice = (
-            f"Give the process as many cores as it may use: `taskset -c 0-{max(0, round(quota) - 1)} tl-advise ...`."
+            f"Give the process as many cores as it may use: `taskset -c 0-{max(0, round(share) - 1)} tl-advise ...`."
         )
         return Finding(check=check, state="warning", found=found, advice=advice)
     limit = os.environ.get("OMP_NUM_THREADS", "")
@@ -140,10 +140,14 @@ def _threads(check: str, asked: Asked) -> Finding:
     return Finding(check=check, state="good", found=found)
 
 
-def _quota(file: str = "/sys/fs/cgroup/cpu.max") -> float | None:
+def quota(file: str = "/sys/fs/cgroup/cpu.max") -> float | None:
+    """Read how many cores this container may use at a time, None where there is no limit.
+
+    Source: cpu.max of Linux control groups, version 2: quota and period in microseconds.
+    """
     try:
-        quota, period = Path(file).read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
+        most, period = Path(file).read_text().split()
+        return None if most == "max" else int(most) / int(period)
     except (OSError, ValueError):
         return None
 

@@ -42,11 +42,11 @@ def device_model(device: str) -> str:
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        fields = dict(
-            (key.strip(), value.strip())
+        fields = {
+            key.strip(): value.strip()
             for key, _, value in (line.partition(":") for line in cpuinfo.read_text(errors="replace").splitlines())
             if value
-        )
+        }
         if "model name" in fields:
             kind = "/".join(fields.get(key, "?") for key in ("cpu family", "model", "stepping"))
             return f"{fields['model name']} ({kind})"

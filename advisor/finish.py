@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor import budget, card, compose, judging, keep, recipe, report, thumbnails
+from advisor import card, compose, judging, keep, recipe, report, thumbnails
 from advisor.contest import FOLDS, Contest
 from advisor.errors import AdviseError
-from advisor.records import Gain, Item, Profile, Regime, Result, TestScore, Trial, Verdict
+from advisor.records import Gain, Item, Profile, Regime, Result, Trial, Verdict
 from advisor.records.jobs import Refit, Refitted, RunTrial, Score, Scored
 from advisor.rundir import to_json, write_atomically
 from advisor.search import RESCORE_SHARE
@@ -45,9 +45,9 @@ def finish(contest: Contest, kept: keep.Keeper, profile: Profile) -> Result:
     """Decide, freeze, refit, score once, and write everything down."""
     frozen = contest.rundir.read("candidates.json", Frozen)
     if frozen is None:
-        frozen = _freeze(contest, kept.regime)
+        frozen = _freeze(contest, kept.frame.regime)
     models = _refit(contest, frozen)
-    scored, reason = _score(contest, models, kept.used.test)
+    scored, reason = _score(contest, models, kept.frame.used.test)
     result = _result(contest, kept, frozen, models, scored, reason, profile)
     contest.rundir.log("final", at_s=contest.clock.used_s)
     return result
@@ -199,60 +199,37 @@ def _result(
     reason: str | None,
     profile: Profile,
 ) -> Result:
+    """Write recipe, report, card and result beside the model, and put them all in place together."""
     staged = contest.rundir.staging("final")
     folder, refitted = models[0]
-    test: TestScore | None = scored.scores[0] if scored else None
-    made = compose.make_recipe(
-        status="final",
-        settings=kept.settings,
-        dataset=kept.dataset,
-        used=kept.used,
-        trial=frozen.winner,
-        refitted=refitted,
-        registry=kept.registry,
-        environment=kept.environment,
-        folds=FOLDS,
-        fitted=dict(frozen.winner.fitted),
-        temperature=frozen.winner.temperature,
-        test=test,
-    )
+    frame, trials = kept.frame, contest.study.trials()
     for name in ("model.safetensors", "model.json"):
         shutil.copyfile(folder / name, staged / name)
-    write_atomically(staged / "recipe.yaml", recipe.write(made, command=kept.settings.command))
-    trials = contest.study.trials()
-    result = compose.make_result(
-        status="final",
-        settings=kept.settings,
-        dataset=kept.dataset,
+    made = compose.make_recipe(frame, "final", frozen.winner, refitted, scored.scores[0] if scored else None)
+    write_atomically(staged / "recipe.yaml", recipe.write(made, command=frame.settings.command))
+    ending = compose.Ending(
         regime=frozen.regime,
         winner=frozen.winner,
-        default=frozen.default,
-        temperature=frozen.winner.temperature,
-        scored=scored,
-        test_reason=reason,
-        test_gain=_gain(contest, scored),
-        ties=frozen.ties,
         trials=trials,
         used_s=contest.clock.used_s,
-        left_out=kept.left_out,
-        warnings=(*kept.warnings, *(m.warning for _, m in models[:1] if m.warning)),
-        files={"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"},
-        environment=kept.environment,
+        default=frozen.default,
+        scored=scored,
+        test_reason=reason,
+        gain=_gain(contest, scored),
+        ties=frozen.ties,
+        warnings=[m.warning for _, m in models[:1] if m.warning],
     )
-    small = thumbnails.make(kept.dataset.root, [m.path for m in result.mistakes])
+    files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
+    result = compose.make_result(frame, "final", ending, files)
+    small = thumbnails.make(frame.dataset.root, [m.path for m in result.mistakes])
     page = report.render(result, profile, [*contest.probes, *trials], thumbnails=small, run=str(contest.rundir.path))
     write_atomically(staged / "report.html", page)
     write_atomically(staged / "README.md", card.render(result, made))
-    result = replace(result, budget=budget_used(result, contest.clock))
+    result = replace(result, budget=replace(result.budget, used_s=round(contest.clock.used_s, 2)))
     write_atomically(staged / "result.json", to_json(result))
     contest.rundir.adopt(staged)
     shutil.rmtree(staged, ignore_errors=True)
     return result
-
-
-def budget_used(result: Result, clock: budget.Clock):  # type: ignore[no-untyped-def]
-    """Bring the time used up to date, now that the report is written."""
-    return replace(result.budget, used_s=round(clock.used_s, 2))
 
 
 def _gain(contest: Contest, scored: Scored | None) -> Gain | None:

@@ -42,10 +42,14 @@ def outcome(run_dir: Path, trial: Trial, pool: int) -> Outcome:
         right[rows] += logits.argmax(1) == labels
         count[rows] += 1
     with np.errstate(invalid="ignore"):
-        return Outcome(log_loss=np.where(count > 0, total / count, np.nan), correct=np.where(count > 0, right / count, np.nan))
+        return Outcome(
+            log_loss=np.where(count > 0, total / count, np.nan), correct=np.where(count > 0, right / count, np.nan)
+        )
 
 
-def judge(run_dir: Path, contenders: Sequence[Trial], default: Trial | None, pool: int, costs: dict[int, float]) -> Verdict:
+def judge(
+    run_dir: Path, contenders: Sequence[Trial], default: Trial | None, pool: int, costs: dict[int, float]
+) -> Verdict:
     """Decide on validation who wins, who ties, and whether the untuned default is kept."""
     outcomes = {t.number: outcome(run_dir, t, pool).log_loss for t in contenders}
     return verdict.judge(contenders, outcomes, default.number if default else contenders[0].number, costs)

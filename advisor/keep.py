@@ -13,11 +13,9 @@ from pathlib import Path
 
 from advisor import compose, recipe
 from advisor.errors import AdviseError
-from advisor.records import Dataset, Environment, LeftOut, Regime, Settings, Trial
+from advisor.records import Trial
 from advisor.records.jobs import Refit, Refitted
-from advisor.registry import Registry
 from advisor.rundir import RunDir, to_json, write_atomically
-from advisor.sampling import Used
 from advisor.workers import Worker
 
 
@@ -25,17 +23,9 @@ from advisor.workers import Worker
 class Keeper:
     """What is needed to keep a trial; all of it is known before the first probe."""
 
-    settings: Settings
+    frame: compose.Frame
     rundir: RunDir
-    dataset: Dataset
-    regime: Regime
-    registry: Registry
-    environment: Environment
     worker: Worker
-    folds: int
-    used: Used
-    warnings: tuple[str, ...]
-    left_out: tuple[LeftOut, ...]
 
     def keep(self, trial: Trial, trials: Sequence[Trial], used_s: float) -> None:
         """Put a trial's recipe, model and provisional result in place of what was there."""
@@ -43,41 +33,17 @@ class Keeper:
         refitted = self._model(trial, staged)
         if refitted is None:
             return
-        made = compose.make_recipe(
-            status="provisional",
-            settings=self.settings,
-            dataset=self.dataset,
-            used=self.used,
-            trial=trial,
-            refitted=refitted,
-            registry=self.registry,
-            environment=self.environment,
-            folds=self.folds,
-            fitted=dict(trial.fitted),
-            temperature=trial.temperature,
-            test=None,
-        )
-        write_atomically(staged / "recipe.yaml", recipe.write(made, command=self.settings.command))
-        result = compose.make_result(
-            status="provisional",
-            settings=self.settings,
-            dataset=self.dataset,
-            regime=self.regime,
+        made = compose.make_recipe(self.frame, "provisional", trial, refitted, None)
+        write_atomically(staged / "recipe.yaml", recipe.write(made, command=self.frame.settings.command))
+        ending = compose.Ending(
+            regime=self.frame.regime,
             winner=trial,
-            default=None,
-            temperature=trial.temperature,
-            scored=None,
-            test_reason="the search has not ended: the test is opened once, at the end",
-            test_gain=None,
-            ties=(),
             trials=trials,
             used_s=used_s,
-            left_out=self.left_out,
-            warnings=self.warnings,
-            files={"recipe": "recipe.yaml", "model": "model.safetensors", "report": None},
-            environment=self.environment,
+            test_reason="the search has not ended: the test is opened once, at the end",
         )
-        write_atomically(staged / "result.json", to_json(result))
+        files = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": None}
+        write_atomically(staged / "result.json", to_json(compose.make_result(self.frame, "provisional", ending, files)))
         self.rundir.adopt(staged)
         shutil.rmtree(staged, ignore_errors=True)
 
@@ -86,7 +52,7 @@ class Keeper:
             return self._left_behind(trial, staged)
         job = Refit(
             candidate=trial.candidate,
-            seed=self.settings.seed,
+            seed=self.frame.settings.seed,
             to=str(staged),
             temperature=trial.temperature,
             status="provisional",

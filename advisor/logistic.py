@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 GRID: tuple[float, ...] = tuple(float(c) for c in np.geomspace(1e-5, 1e2, 15))
 _PATH_TOLERANCE = 1e-5  # nats an item: far below what can decide between two strengths
-_FIT_TOLERANCE = 1e-7
+_FIT_TOLERANCE = 1e-9
 _WORTH = 0.98  # a log-loss within a fiftieth of another is as good: the larger penalty is taken
 _EXACT_WORK = 1e8  # entries of features times outputs, above which float32 is used
 _FLOAT32_TOLERANCE = 1e-6  # what is left to gain drowns in rounding below this
