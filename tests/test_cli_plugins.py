@@ -1,0 +1,107 @@
+"""`tl-advise plugins` and `tl-advise plugins check` through the command line's own door."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from distributions import install
+
+from advisor import cli
+
+
+def _json(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, object]:
+    code = cli.run(["plugins", *args, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_the_list_names_kind_package_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every backbone and strategy is listed, by name, with where it comes from and what it is."""
+    code, listed = _json(capsys)
+    rows = {row["name"]: row for row in listed["plugins"]}
+    assert code == 0
+    assert rows["resnet50.v2"]["kind"] == "backbone"
+    assert "ImageNet 80.9 %" in rows["resnet50.v2"]["what"]
+    assert rows["ridge"]["kind"] == "strategy"
+    assert rows["ridge"]["what"].startswith("feature extraction: ")
+    assert {row["distribution"] for row in rows.values()} == {"tl-advise"}
+    assert listed["broken"] == []
+
+
+def test_list_is_the_groups_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """`plugins` and `plugins list` say the same."""
+    assert cli.run(["plugins", "list"]) == 0
+    long = capsys.readouterr().out
+    assert cli.run(["plugins"]) == 0
+    assert capsys.readouterr().out == long
+    assert "mobilenet_v3_large.v2" in long
+
+
+def test_a_broken_plugin_is_listed_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is disabled and told, in the table, in JSON, and by check (exit code 3)."""
+    install(tmp_path, "stranger", {"strange": "strange_module"}, {"strange_module": "import [nothing]"})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert cli.run(["plugins"]) == 0
+    told = capsys.readouterr().out
+    assert "disabled strange (stranger 1.0): cannot be imported: SyntaxError" in told
+    code, listed = _json(capsys)
+    assert (code, [p["name"] for p in listed["broken"]]) == (0, ["strange"])
+    assert cli.run(["plugins", "check", "strange"]) == 3
+    assert "plugin strange (stranger 1.0) is disabled" in capsys.readouterr().err
+
+
+def test_checking_a_strategy(capsys: pytest.CaptureFixture[str]) -> None:
+    """All rules hold: exit code 0, and each is named."""
+    code, checks = _json(capsys, "check", "ridge")
+    assert code == 0
+    assert all(c["passed"] for c in checks)
+    assert {c["of"] for c in checks} == {"strategies", "ridge"}
+
+
+def test_checking_a_backbone_that_breaks_a_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rule that does not hold is exit code 3, with one line that names it."""
+    source = """
+from advisor.hooks import Backbone, Preprocess, Stage, hookimpl
+
+def build():
+    from torch import nn
+    return nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+@hookimpl
+def advisor_backbones():
+    return [Backbone(name="wrong", dim=5, stages=(Stage(name="all", prefixes=("0",)),),
+                     preprocess=Preprocess(size=16, resize=16), build=build)]
+"""
+    install(tmp_path, "stranger", {"strange": "wrong_module"}, {"wrong_module": source})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert cli.run(["plugins", "check", "wrong", "--size", "16"]) == 3
+    told = capsys.readouterr()
+    assert "expected (2, 5)" in told.out
+    assert told.err.splitlines()[-1].startswith("error: 2 of ")
+    assert "wrong: gives (N, dim) in float32" in told.err
+
+
+def test_an_unknown_name_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """Did you mean."""
+    assert cli.run(["plugins", "check", "ridgee"]) == 2
+    assert "Did you mean ridge?" in capsys.readouterr().err
+
+
+def test_the_list_imports_no_torch() -> None:
+    """Listing is instant."""
+    script = """
+import sys
+from advisor import cli
+code = cli.run(["plugins"])
+sys.exit(code or ", ".join(m for m in ("torch", "numpy", "sklearn", "scipy", "PIL") if m in sys.modules) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
