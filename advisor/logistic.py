@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GRID: tuple[float, ...] = tuple(float(c) for c in np.geomspace(1e-5, 1e2, 15))
 _PATH_TOLERANCE = 1e-5  # nats an item: far below what can decide between two strengths
 _FIT_TOLERANCE = 1e-9
-_WORTH = 0.98  # a log-loss within a fiftieth of another is as good: the larger penalty is taken
+_WORTH = 0.01  # share of what was gained over the largest penalty that a smaller one must add to be worth it
 _EXACT_WORK = 1e8  # entries of features times outputs, above which float32 is used
 _FLOAT32_TOLERANCE = 1e-6  # what is left to gain drowns in rounding below this
 _BATCH_ENTRIES = 6e7  # logits held together: bounds memory at about a gigabyte
@@ -34,8 +34,8 @@ _BATCH_ENTRIES = 6e7  # logits held together: bounds memory at about a gigabyte
 
 @dataclass(frozen=True)
 class LogisticPath:
-    """Out-of-fold scores of every c that was tried, in rising order; `best` indexes the smallest c within a fiftieth of
-    the lowest log-loss.
+    """Out-of-fold scores of every c that was tried, in rising order; `best` indexes the smallest c that brings 99 %
+    of the log-loss that the best one gains over the smallest.
 
     `oof_logits` (N, K) are those of the best; rows in no validation fold are nan and in no score.
     """
@@ -60,7 +60,7 @@ def path(
 ) -> LogisticPath:
     """Fit every fold at rising c, each started from the last, and score the images that were left out.
 
-    Every second c is tried until a larger one brings less than a fiftieth, then the neighbours of the best.
+    Every second c is tried until a larger one adds less than a hundredth, then the neighbours of the best.
     Standardisation is that of all features (no label is in it). Raises ValueError where there is no fold.
     """
     if not folds:
@@ -82,8 +82,8 @@ def path(
 
     for at in range(0, len(grid), 2):
         visit(at)
-        learnt = at >= 2 and tried[at - 2].log_loss < 0.75 * np.log(max(2, classes))
-        if learnt and tried[at].log_loss > _WORTH * tried[at - 2].log_loss:
+        before = tried[at - 2].log_loss if at >= 4 else np.inf
+        if tried[at].log_loss > before - _WORTH * (tried[0].log_loss - before):
             break
     best = _mildest(tried)
     for at in (best - 1, best + 1):
@@ -101,9 +101,10 @@ def path(
 
 
 def _mildest(tried: Mapping[int, _Tried]) -> int:
-    """Choose the smallest c whose log-loss is within a fiftieth of the lowest."""
+    """Choose the smallest c that brings nearly all of what the best one brings over the smallest of all."""
     lowest = min(t.log_loss for t in tried.values())
-    return min(i for i, t in tried.items() if _WORTH * t.log_loss <= lowest)
+    enough = lowest + _WORTH * max(0.0, tried[0].log_loss - lowest)
+    return min(i for i, t in tried.items() if t.log_loss <= enough)
 
 
 @dataclass(frozen=True)

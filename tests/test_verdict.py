@@ -1,0 +1,129 @@
+"""Who wins, who ties, and when the default stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from advisor import verdict
+from advisor.records import Candidate, Trial
+
+N = 300
+HARD = np.random.default_rng(0).gamma(1.0, size=N)  # what is hard for one contender is hard for all
+
+
+def _trial(number: int, state: str = "complete") -> Trial:
+    candidate = Candidate(backbone="b", strategy="s", parameters={})
+    return Trial(number=number, candidate=candidate, regime="partial", state=state)
+
+
+def _losses(better: float, noise: float = 0.3, seed: int = 0) -> np.ndarray:
+    """Give losses whose mean is exactly `better` below that of HARD."""
+    drawn = np.random.default_rng(seed).normal(size=N)
+    return HARD - better + noise * (drawn - drawn.mean())
+
+
+def test_a_clear_winner_wins() -> None:
+    """A contender that is better beyond noise wins, dear as it is, and the reason says so."""
+    told = verdict.judge(
+        [_trial(0), _trial(1)], {0: _losses(0.0, seed=1), 1: _losses(0.2, seed=2)}, 0, {0: 1.0, 1: 900.0}
+    )
+    assert (told.winner, told.ties, told.kept_default) == (1, (), False)
+    assert "trial 1 has the lowest validation log-loss" in told.reason
+    assert "300 images" in told.reason
+    assert told.reason.endswith("beyond noise")
+
+
+def test_the_default_is_kept_where_the_gain_is_noise() -> None:
+    """A contender that only seems better does not replace the default, and is listed as a tie."""
+    told = verdict.judge(
+        [_trial(0), _trial(5)],
+        {0: _losses(0.0, seed=1), 5: _losses(0.01, seed=2)},
+        0,
+        {0: 9.0, 5: 1.0},
+    )
+    assert (told.winner, told.ties, told.kept_default) == (0, (5,), True)
+    assert "the default is kept" in told.reason
+
+
+def test_the_default_that_leads_is_kept() -> None:
+    """Where the default has the lowest loss, the reason says that it leads."""
+    told = verdict.judge([_trial(0), _trial(1)], {0: _losses(0.3, seed=1), 1: _losses(0.0, seed=2)}, 0, {})
+    assert (told.winner, told.kept_default) == (0, True)
+    assert "it is the untuned default" in told.reason
+
+
+def test_the_cheapest_of_the_ties_wins() -> None:
+    """Among contenders that cannot be told apart, all clearly better than the default, the cheapest is recommended."""
+    predictions = {
+        0: _losses(0.0, seed=1),
+        1: _losses(0.30, seed=2),
+        2: _losses(0.305, seed=3),
+        3: _losses(0.295, seed=4),
+    }
+    told = verdict.judge([_trial(n) for n in range(4)], predictions, 0, {0: 1.0, 1: 30.0, 2: 60.0, 3: 20.0})
+    assert told.winner == 3
+    assert set(told.ties) == {1, 2}
+    assert not told.kept_default
+    assert "trial 3 is the cheapest" in told.reason
+
+
+def test_a_missing_cost_is_dear() -> None:
+    """A tie whose cost is unknown is not taken for cheap."""
+    predictions = {0: _losses(0.0, seed=1), 1: _losses(0.3, seed=2), 2: _losses(0.3, seed=3)}
+    assert verdict.judge([_trial(n) for n in range(3)], predictions, 0, {1: 5.0}).winner == 1
+
+
+def test_only_shared_images_are_compared() -> None:
+    """A contender that was scored on the easy half only does not profit from it."""
+    easy = np.argsort(HARD)[: N // 2]
+    partial = np.full(N, np.nan)
+    partial[easy] = _losses(-0.3, seed=2)[easy]
+    told = verdict.judge([_trial(0), _trial(1)], {0: _losses(0.0, seed=1), 1: partial}, 0, {})
+    assert told.winner == 0
+    assert told.ties == ()
+
+
+def test_too_few_shared_images_show_nothing() -> None:
+    """Contenders that share at most one image cannot be told apart."""
+    a, b = np.full(4, np.nan), np.full(4, np.nan)
+    a[:2], b[2:] = 0.1, 5.0
+    assert verdict.judge([_trial(0), _trial(1)], {0: b, 1: a}, 0, {}).kept_default
+
+
+def test_failed_and_unscored_trials_do_not_count() -> None:
+    """Trials that failed, were pruned or have no predictions are no contenders."""
+    trials = [_trial(0), _trial(1, "failed"), _trial(2, "pruned"), _trial(3)]
+    predictions = {n: _losses(0.1 * n) for n in range(3)}
+    told = verdict.judge(trials, predictions, 0, {})
+    assert (told.winner, told.ties) == (0, ())
+
+
+def test_a_default_that_failed_is_not_kept() -> None:
+    """Where the default itself has no score, the best of the others wins."""
+    told = verdict.judge([_trial(0, "failed"), _trial(1)], {1: _losses(0.0)}, 0, {})
+    assert (told.winner, told.default, told.kept_default) == (1, 0, False)
+
+
+def test_nothing_to_judge_is_an_error() -> None:
+    """No scored trial, or scores of different images, is an error in one line."""
+    with pytest.raises(ValueError, match="nothing to judge"):
+        verdict.judge([_trial(0)], {0: np.full(3, np.nan)}, 0, {})
+    with pytest.raises(ValueError, match="different lengths"):
+        verdict.judge([_trial(0), _trial(1)], {0: np.zeros(3), 1: np.zeros(4)}, 0, {})
+
+
+def test_groups_make_a_verdict_more_careful() -> None:
+    """Ten copies of few images are no more evidence than the few images."""
+    few = np.random.default_rng(9).normal(loc=0.2, scale=0.6, size=12)
+    a, b = np.repeat(few, 20), np.zeros(240)
+    trials = [_trial(0), _trial(1)]
+    assert not verdict.judge(trials, {0: a, 1: b}, 0, {}).kept_default
+    assert verdict.judge(trials, {0: a, 1: b}, 0, {}, groups=np.repeat(np.arange(12), 20)).kept_default
+
+
+def test_the_verdict_does_not_depend_on_the_order() -> None:
+    """Trials in any order give the same verdict."""
+    predictions = {n: _losses(0.01 * n, seed=n) for n in range(6)}
+    trials = [_trial(n) for n in range(6)]
+    assert verdict.judge(trials, predictions, 0, {}) == verdict.judge(trials[::-1], predictions, 0, {})
