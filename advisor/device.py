@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 # A probe on SqueezeNet's bfloat16 features scores as on float32 ones (PACS sketches, 1,500 test images: 0.773 both).
 # Networks that were not measured, strangers' among them, stay in float32.
 _BFLOAT16_FAMILIES = ("convnext", "densenet", "pocket", "regnet", "resnet", "squeezenet", "swin", "vgg")
-# channels_last against contiguous, the same readings in float32: mobilenet_v2 49 -> 73 and 242 -> 339, resnet18 31 -> 34
-# and 105 -> 127, squeezenet1_1 113 -> 146 and 223 -> 594. It was never slower.
+# channels_last against contiguous, the same readings in float32: mobilenet_v2 49 -> 73, 242 -> 339; resnet18 31 -> 34,
+# 105 -> 127; squeezenet1_1 113 -> 146, 223 -> 594. It was never slower.
 _LAYOUT = "channels_last"
 
 
