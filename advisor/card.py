@@ -152,7 +152,7 @@ def _made(result: Result, recipe: Recipe, licence: str) -> str:
         ("started from", start),
         ("licence of the pretrained weights", licence if weights else words.NONE),
         ("strategy", f"{recipe.strategy.name}: {words.settings(recipe.strategy.parameters)}"),
-        ("how deep", f"{words.regime(result.regime.name)}. {result.regime.reason}"),
+        ("how deep", f"{words.regime(result.regime.name)}. {words.reason(result)}"),
         ("seed", str(recipe.seed)),
         ("machine", f"{place.model}, {place.device}, {place.threads} threads"),
         ("versions", ", ".join(f"{name} {version}" for name, version in place.versions.items())),

@@ -79,9 +79,11 @@ def intervals(rows: Sequence[Bar]) -> str:
         return left + (share - low) / (high - low) * (WIDTH - left - 100)
 
     body = []
-    for tick in ticks(low, high, 6):
+    marks = ticks(low, high, 6)
+    digits = 0 if all(abs(100 * tick - round(100 * tick)) < 1e-6 for tick in marks) else 1
+    for tick in marks:
         body.append(_line(at(tick), 4, at(tick), height - 24, "grid"))
-        body.append(_text(at(tick), height - 8, words.percent(tick, 0), "tick", anchor="middle"))
+        body.append(_text(at(tick), height - 8, words.percent(tick, digits), "tick", anchor="middle"))
     for index, row in enumerate(rows):
         y = 20 + index * step
         body.append(_text(left - 16, y + 4, row.label, "label", anchor="end"))

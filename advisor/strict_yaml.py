@@ -75,42 +75,56 @@ def _loader() -> Any:
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             event = self.peek_event()  # type: ignore[no-untyped-call]
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                raise yaml.MarkedYAMLError(
-                    problem="anchors and aliases are refused: write the value out", problem_mark=event.start_mark
-                )
-            if getattr(event, "tag", None):
-                raise yaml.MarkedYAMLError(
-                    problem=f'the tag "{event.tag}" is refused: a recipe holds plain values, it builds no objects',
-                    problem_mark=event.start_mark,
-                )
             self.depth += 1
-            if self.depth > DEPTH:
-                raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEPTH} levels", problem_mark=event.start_mark)
+            _check_event(event, self.depth)
             node = super().compose_node(parent, index)
             self.depth -= 1
             return node
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            seen: set[str] = set()
-            for key, _ in node.value:
-                if key.tag != "tag:yaml.org,2002:str":
-                    problem = f'a field\'s name must be text, got {key.value!r}: put it in "quotes" if it is meant'
-                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-                if key.value in seen:
-                    problem = f'"{key.value}" is given twice: keep one of them'
-                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-                seen.add(key.value)
+            _check_keys(node)
             return super().construct_mapping(node, deep=deep)
 
-    def number(loader: Any, node: Any) -> int:
-        if len(node.value) > 40:
-            raise yaml.MarkedYAMLError(problem="a whole number of more than 40 digits", problem_mark=node.start_mark)
-        return int(node.value)
-
     Loader.yaml_implicit_resolvers = _resolvers()
-    Loader.add_constructor("tag:yaml.org,2002:int", number)
+    Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
     return Loader
+
+
+def _check_event(event: Any, depth: int) -> None:
+    """Refuse what is more than plain data: aliases, anchors, tags, deep nesting."""
+    import yaml
+
+    if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+        raise _fault("anchors and aliases are refused: write the value out", event.start_mark)
+    if getattr(event, "tag", None):
+        what = f'the tag "{event.tag}" is refused: a recipe holds plain values, it builds no objects'
+        raise _fault(what, event.start_mark)
+    if depth > DEPTH:
+        raise _fault(f"nested deeper than {DEPTH} levels", event.start_mark)
+
+
+def _check_keys(node: Any) -> None:
+    """Refuse names that are no text, and names that are given twice."""
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if key.tag != "tag:yaml.org,2002:str":
+            what = f'a field\'s name must be text, got {key.value!r}: put it in "quotes" if it is meant'
+            raise _fault(what, key.start_mark)
+        if key.value in seen:
+            raise _fault(f'"{key.value}" is given twice: keep one of them', key.start_mark)
+        seen.add(key.value)
+
+
+def _whole_number(loader: Any, node: Any) -> int:
+    if len(node.value) > 40:
+        raise _fault("a whole number of more than 40 digits", node.start_mark)
+    return int(node.value)
+
+
+def _fault(what: str, mark: Any) -> Exception:
+    import yaml
+
+    return yaml.MarkedYAMLError(problem=what, problem_mark=mark)
 
 
 @cache

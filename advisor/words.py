@@ -91,6 +91,13 @@ def trial(number: int) -> str:
     return f"trial {number}" if number >= 0 else f"probe {-number}"
 
 
+def reason(result: Result) -> str:
+    """Say why this regime, as whole sentences, and whether measurements overruled the size of the data."""
+    why = result.regime.reason.strip()
+    ended = why if why.endswith((".", "!", "?")) or not why else f"{why}."
+    return f"{ended} {overruled(result)}".strip()
+
+
 def choice(best: Best) -> str:
     """Name a network and what was done with it."""
     return f"{best.strategy} on {best.backbone}"

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor import recipe as recipes
+from advisor import registry
 from advisor.errors import RecipeError
 from advisor.hooks import Card, Parameter
-from advisor.records import Compute, Environment, Head, Phase, Term, TrainPlan, ValidationScore
+from advisor.records import Compute, Context, Environment, Head, Phase, StageSize, Term, TrainPlan, ValidationScore
 
 GOLDEN = Path(__file__).parent / "golden"
 SHA = "0123456789abcdef" * 4
@@ -263,6 +264,17 @@ def test_legal_parameters_pass() -> None:
     recipes.check_parameters(Gentle(), legal)  # type: ignore[arg-type]
     plain = type("Plain", (Gentle,), {"card": "what it is"})
     recipes.check_parameters(plain(), {"anything": object()})
+
+
+def test_the_first_guesses_of_our_strategies_are_legal() -> None:
+    """What a strategy proposes first lies inside the ranges on its own card."""
+    stages = tuple(StageSize(name=name, parameters=1000, has_norm=True) for name in ("stem", "a", "b"))
+    context = Context(images=500, classes=2, class_counts=(250, 250), stages=stages, has_norm=True, dim=64)
+    found = registry.load(select=["strategies"]).strategies
+    assert found
+    for strategy in found.values():
+        for guess in strategy.first_guesses(context):
+            recipes.check_parameters(strategy, guess)
 
 
 def test_the_written_recipe_is_as_agreed() -> None:

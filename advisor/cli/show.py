@@ -87,7 +87,7 @@ def _validation(score: ValidationScore) -> str:
 
 def _reasons(answer: Result) -> list[tuple[str, str]]:
     """Why it is this, what the search brought, how sure one can be."""
-    rows = [("why", f"{answer.regime.reason} {words.overruled(answer)}".strip()), ("gain", words.gain(answer))]
+    rows = [("why", words.reason(answer)), ("gain", words.gain(answer))]
     if answer.test is None:
         rows.append(("test", words.score(None, answer.test_reason)))
     else:
