@@ -56,8 +56,10 @@ def near(root: str | Path, items: Sequence[Item], thumbnails_NSS3: Array) -> tup
     for row, item in enumerate(items):
         copies[item.sha256].append(row)
     firsts = [rows[0] for rows in copies.values()]
-    pairs = likeness.alike(thumbnails_NSS3[firsts], TOLERANCE)
-    pairs = _confirmed(root, [items[row] for row in firsts], pairs)
+    # Without equal bytes the thumbnails are used where they lie, which may be a mapped file.
+    small = thumbnails_NSS3 if len(firsts) == len(items) else thumbnails_NSS3[firsts]
+    pairs = likeness.alike(small, TOLERANCE)
+    pairs = _confirmed(root, [items[row] for row in firsts], pairs, small)
     groups = []
     for members in _connected(pairs):
         together = sorted(row for m in members for row in copies[items[firsts[m]].sha256])
@@ -85,21 +87,17 @@ def _group(kind: str, members: Sequence[Item]) -> DuplicateGroup:
     )
 
 
-def _confirmed(root: str | Path, items: Sequence[Item], pairs: Array) -> Array:
-    """Keep the pairs that agree on larger thumbnails too; images too small for that are taken as they are."""
+def _confirmed(root: str | Path, items: Sequence[Item], pairs: Array, small_NSS3: Array) -> Array:
+    """Keep the pairs that are the same on larger thumbnails too; small images are judged on what they have."""
+    first, second = pairs.T
     large = np.array([min(item.width, item.height) >= FINE_PX for item in items], dtype=bool)
-    doubtful = np.logical_and(large[pairs[:, 0]], large[pairs[:, 1]])
-    rows, places = np.unique(pairs[doubtful], return_inverse=True)
-    if not len(rows):
-        return pairs
-    fine, _ = pixels.canvas(root, [items[row] for row in rows], FINE_RULE, store=None)
-    keep = np.logical_not(doubtful)
-    first, second = places.reshape(-1, 2).T
-    near_enough = [
-        likeness.distances(fine[first[i : i + 256]], fine[second[i : i + 256]]) <= FINE_TOLERANCE
-        for i in range(0, len(first), 256)
-    ]
-    keep[doubtful] = np.concatenate(near_enough)
+    keep = likeness.same(small_NSS3[first], small_NSS3[second], TOLERANCE)
+    finer = np.flatnonzero(keep & large[first] & large[second])
+    rows, places = np.unique(pairs[finer], return_inverse=True)
+    if len(rows):
+        fine, _ = pixels.canvas(root, [items[row] for row in rows], FINE_RULE, store=None)
+        one, two = places.reshape(-1, 2).T
+        keep[finer] = likeness.same(fine[one], fine[two], FINE_TOLERANCE)
     confirmed: Array = pairs[keep]
     return confirmed
 

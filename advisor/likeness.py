@@ -2,9 +2,10 @@
 
 Two pictures are compared as unit vectors: slightly blurred (resampling differs in the finest detail only), mean and
 contrast taken out, so that their distance d means a correlation of 1 - d^2/2. Candidates come from a perceptual hash,
-the low frequencies of the grey picture kept as numbers; a projection never lies further apart than what it projects, so
-none within the tolerance is missed. The blur is applied in the cosine domain, where it is a product. Not covered:
-crops, flips, rotations; flat pictures, which carry nothing to compare. Legend: N pictures, S side, F frequencies.
+the low frequencies of the grey picture kept as numbers: a projection never lies further apart than what it projects.
+A difference that is gathered in one place is another object in the same scene (camera traps, faults on a part), not
+another encoding. Not covered: crops, flips, rotations; flat pictures, which carry nothing to compare.
+Legend: N pictures, S side, F frequencies. The blur is a product in the cosine domain, with mirrored edges.
 """
 
 from __future__ import annotations
@@ -16,23 +17,45 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 FLAT = 4.0  # grey levels; a picture with less contrast is not compared
+PEAK = 0.3  # largest local difference in units of contrast, and ...
+GATHERED = 4.8  # ... over the whole difference: re-encoded and resized copies reach 4, a pasted object 6 to 9
+NEAREST = 16  # candidates a picture; thousands of alike pictures must not make millions of pairs
 _BLUR = 0.7  # standard deviation in thumbnail pixels
+_WINDOW = 1.5 / 32  # standard deviation of what counts as one place, share of the side
 _LOW = 6  # frequencies a side in the hash
-_ROWS = 1024
+_ROWS = 256
 
 
 def alike(pictures_NSS3: Array, tolerance: float) -> Array:
-    """Find the pairs (i, j), i < j, of uint8 thumbnails whose distance is at most `tolerance` (unrelated: 1.41)."""
+    """Find the pairs (i, j), i < j, of uint8 thumbnails whose distance is at most `tolerance` (unrelated: 1.41).
+
+    Of a picture with very many likenesses, the nearest by hash.
+    """
     hashes_NF, contrast_N = perceptual_hash(pictures_NSS3)
     lively = np.flatnonzero(contrast_N >= FLAT)
-    candidates = lively[close_pairs(hashes_NF[lively], tolerance)]
-    candidates = np.sort(candidates, axis=1)
+    candidates = np.sort(lively[close_pairs(hashes_NF[lively], tolerance)], axis=1)
     kept = [np.empty((0, 2), np.int64)]
     for start in range(0, len(candidates), _ROWS):
         pairs = candidates[start : start + _ROWS]
         kept.append(pairs[distances(pictures_NSS3[pairs[:, 0]], pictures_NSS3[pairs[:, 1]]) <= tolerance])
     found = np.concatenate(kept)
     return found[np.lexsort((found[:, 1], found[:, 0]))]
+
+
+def same(first_NSS3: Array, second_NSS3: Array, tolerance: float) -> Array:
+    """Tell for each pair, (N,) bool, whether it is one picture: close, and with no difference gathered in one place."""
+    kept = [np.empty(0, bool)]
+    for start in range(0, len(first_NSS3), _ROWS):
+        rows = slice(start, start + _ROWS)
+        residual_N3FF = _unit(_spectrum(first_NSS3[rows]))[0] - _unit(_spectrum(second_NSS3[rows]))[0]
+        whole = np.sqrt(np.square(residual_N3FF).sum(axis=(1, 2, 3)))
+        basis = _basis(first_NSS3.shape[1])
+        power = np.square(np.matmul(np.matmul(basis.T, residual_N3FF), basis)).sum(axis=1) * basis.size
+        window = basis.T @ (_gaussian(len(basis), _WINDOW * len(basis))[:, None] * basis)
+        peak = np.sqrt(np.maximum(0.0, np.matmul(np.matmul(window, power), window.T)).max(axis=(1, 2)))
+        gathered = (peak > PEAK) & (peak > GATHERED * whole)
+        kept.append((whole <= tolerance) & ~gathered)
+    return np.concatenate(kept)
 
 
 def distances(first_NSS3: Array, second_NSS3: Array) -> Array:
@@ -55,8 +78,11 @@ def perceptual_hash(pictures_NSS3: Array) -> tuple[Array, Array]:
     return np.concatenate(hashes), np.concatenate(contrasts)
 
 
-def close_pairs(points_NF: Array, radius: float) -> Array:
-    """All pairs of points within `radius`, unsorted: neighbours along the widest direction, compared block by block."""
+def close_pairs(points_NF: Array, radius: float, nearest: int = NEAREST) -> Array:
+    """Pairs of points within `radius`, unsorted: neighbours along the widest direction, compared block by block.
+
+    Each point is paired with at most its `nearest` ones among those that follow it in that direction.
+    """
     if len(points_NF) < 2:
         return np.empty((0, 2), np.int64)
     centred = (points_NF - points_NF.mean(axis=0)).astype(np.float32)
@@ -65,30 +91,51 @@ def close_pairs(points_NF: Array, radius: float) -> Array:
     order = np.argsort(along, kind="stable")
     points, along = centred[order], along[order]
     squares = np.square(points).sum(axis=1)
-    slack = 1e-4  # float32 products of unit-size vectors
+    limit = radius * radius + 1e-4  # float32 products of unit-size vectors
     found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(points), _ROWS):
         stop = min(start + _ROWS, len(points))
-        end = int(np.searchsorted(along, along[stop - 1] + radius + slack, side="right"))
+        end = int(np.searchsorted(along, along[stop - 1] + np.sqrt(limit), side="right"))
         gaps = points[start:stop] @ points[start:end].T
         gaps *= -2.0
         gaps += squares[start:stop, None]
         gaps += squares[None, start:end]
-        i, j = np.nonzero(gaps <= radius * radius + slack)
-        later = j > i
-        found.append(np.stack((order[start + i[later]], order[start + j[later]]), axis=1))
+        i, j = np.nonzero(gaps <= limit)
+        i, j = i[j > i], j[j > i]
+        i, j = _nearest(i, j, gaps, nearest)
+        found.append(np.stack((order[start + i], order[start + j]), axis=1))
     return np.concatenate(found)
+
+
+def _nearest(i: Array, j: Array, gaps: Array, most: int) -> tuple[Array, Array]:
+    """Of the pairs (i, j), keep for each i the `most` with the smallest gap."""
+    if len(i) == 0 or np.bincount(i).max() <= most:
+        return i, j
+    order = np.lexsort((gaps[i, j], i))
+    i, j = i[order], j[order]
+    rank = np.arange(len(i)) - np.searchsorted(i, i)
+    return i[rank < most], j[rank < most]
+
+
+def _basis(side: int) -> Array:
+    """Orthonormal cosine basis (F, S)."""
+    place = np.arange(side)
+    basis: Array = np.sqrt(2.0 / side) * np.cos(np.pi * np.outer(place, 2 * place + 1) / (2 * side))
+    basis[0] /= np.sqrt(2.0)
+    return basis.astype(np.float32)
+
+
+def _gaussian(side: int, deviation_px: float) -> Array:
+    """What a Gaussian blur multiplies each frequency by, (F,)."""
+    frequency = np.pi * np.arange(side) / side
+    factors: Array = np.exp(-0.5 * np.square(frequency * deviation_px)).astype(np.float32)
+    return factors
 
 
 def _spectrum(pictures_NSS3: Array) -> Array:
     """Blurred cosine transform (N, 3, F, F) without the means."""
     side = pictures_NSS3.shape[1]
-    place = np.arange(side)
-    basis = np.sqrt(2.0 / side) * np.cos(np.pi * np.outer(place, 2 * place + 1) / (2 * side))
-    basis[0] /= np.sqrt(2.0)
-    # With mirrored edges a Gaussian blur multiplies each frequency by this.
-    basis *= np.exp(-0.5 * np.square(np.pi * place * _BLUR / side))[:, None]
-    basis = basis.astype(np.float32)
+    basis = _basis(side) * _gaussian(side, _BLUR)[:, None]
     planes = np.ascontiguousarray(np.moveaxis(pictures_NSS3, 3, 1), dtype=np.float32)  # (N, 3, S, S)
     spectrum: Array = np.matmul(np.matmul(basis, planes), basis.T)
     spectrum[:, :, 0, 0] = 0.0

@@ -42,9 +42,8 @@ def measure(
     broken: tuple[Unreadable, ...] = ()
     if deep:
         small, broken = duplicates.thumbnails(dataset.root, dataset.items, store=store, progress=progress)
-        gone = {u.path for u in broken}
-        rows = np.array([i for i, item in enumerate(dataset.items) if item.path not in gone], dtype=np.int64)
-        groups = duplicates.near(dataset.root, [dataset.items[i] for i in rows], small[rows])
+        # Thumbnails of broken files are black, hence flat, hence never like another.
+        groups = duplicates.near(dataset.root, dataset.items, small)
         dataset = set_aside(dataset, broken)
     groups = (*duplicates.exact(dataset.items), *groups)
     items = dataset.items

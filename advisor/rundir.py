@@ -170,7 +170,7 @@ def to_json(record: Any) -> str:
     """Write any record as JSON: indented, keys in field order, nan and infinities as null."""
     import msgspec
 
-    plain = _finite(msgspec.to_builtins(record))
+    plain = _finite(msgspec.to_builtins(record, enc_hook=dict))  # the hook is for read-only mappings
     return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -16,7 +16,6 @@ from advisor.errors import AdviseError
 from advisor.hooks import Backbone
 from advisor.records import Candidate, Trial
 from advisor.records.jobs import RunTrial
-from advisor.workers import OutOfTime, WorkerLost
 
 RESCORE_SHARE = 0.15  # of the budget, kept back for scoring the leaders again
 PATIENCE = 24  # sampled trials in a row without a better one, after which more would only fit the validation images
@@ -95,7 +94,7 @@ def _ask(contest: Contest, job: RunTrial) -> Trial:
     deadline = None if job.limit_s is None else time.monotonic() + job.limit_s + 5.0
     try:
         return contest.worker.ask(job, Trial, contest.listener.progress, deadline=deadline)
-    except (WorkerLost, OutOfTime) as error:
+    except AdviseError as error:  # WorkerLost and OutOfTime among them
         return _failed(contest, job, error)
 
 

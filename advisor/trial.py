@@ -8,6 +8,7 @@ Does NOT cover: what to try (search.py), the refit and the locked test (refit.py
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from advisor import evaluation, fitting, heads, training
 from advisor.checkpoint import Checkpoint, FoldOutcome
-from advisor.errors import TrialError
+from advisor.errors import AdviseError, TrialError
 from advisor.hooks import Backbone
 from advisor.material import Material
 from advisor.model import Classifier
@@ -57,18 +58,21 @@ def probe(material: Material, job: Probe) -> Probed:
 def run(material: Material, job: RunTrial, emit: Emit) -> Trial:
     """Run one trial to its end; a failure is recorded with its reason, running out of memory retried at half the batch."""
     before = time.monotonic()
-    try:
-        trial = _run(material, job, emit)
-    except TrialError as error:
-        smaller = _with_half_the_batch(job) if "out of memory" in error.what else None
-        if smaller is None:
-            trial = _failed(material, job, str(error))
-        else:
-            try:
-                trial = _run(material, smaller, emit)
-            except TrialError as again:
-                trial = _failed(material, smaller, str(again))
+    trial = _attempt(material, job, emit)
+    smaller = _with_half_the_batch(job) if "out of memory" in trial.error else None
+    if smaller is not None:
+        trial = _attempt(material, smaller, emit)
     return replace(trial, seconds=time.monotonic() - before)
+
+
+def _attempt(material: Material, job: RunTrial, emit: Emit) -> Trial:
+    try:
+        return _run(material, job, emit)
+    except AdviseError as error:
+        return _failed(material, job, str(error))
+    except Exception as error:  # a stranger's strategy or network may raise anything; the search outlives it
+        traceback.print_exc()
+        return _failed(material, job, f"{type(error).__name__}: {error}")
 
 
 def _with_half_the_batch(job: RunTrial) -> RunTrial | None:

@@ -20,7 +20,7 @@ from advisor.records import Trial, Verdict
 
 __all__ = ["LEVEL", "judge", "paired_p"]
 
-LEVEL = 0.90  # of the interval: one in twenty equal contenders is taken for worse than the leader
+LEVEL = 0.80  # of the interval: one in ten equal contenders is taken for worse than the leader
 _SHOWN = 6  # ties that the reason names
 
 Losses = NDArray[np.floating]

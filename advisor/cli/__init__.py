@@ -46,7 +46,8 @@ class LazyCommands(click.Group):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Read `tl-advise DATASET ...` as `tl-advise advise DATASET ...`."""
-        if (args and args[0] not in COMMANDS and not args[0].startswith("-")) or (args and args[0].startswith("-") and args[0] not in ("--help", "-h", "--version")):
+        known = args and (args[0] in COMMANDS or args[0] in ("--help", "-h", "--version"))
+        if args and not known:
             args = ["advise", *args]
         return super().parse_args(context, args)
 
