@@ -26,10 +26,10 @@ Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
 SIDE_PX = 32
 RULE = PixelRule(SIDE_PX, SIDE_PX, "bilinear", "squash", draft=True)
-TOLERANCE = 0.15  # copies lie below it in 97 % and more of cases, other drawings above 0.14 (docs/decisions.md)
+TOLERANCE = 0.15  # docs/duplicates.md: what is found, what is flagged
 FINE_PX = 64
 FINE_RULE = PixelRule(FINE_PX, FINE_PX, "bilinear", "squash", draft=True)
-FINE_TOLERANCE = 0.2  # other drawings lie above 0.21 (7.7 million pairs of sketches)
+FINE_TOLERANCE = 0.2
 
 
 def exact(items: Sequence[Item]) -> tuple[DuplicateGroup, ...]:

@@ -14,7 +14,7 @@ from scipy.fft import dctn
 from scipy.ndimage import gaussian_filter1d
 
 from advisor import likeness, pixels
-from advisor.duplicates import RULE, TOLERANCE
+from advisor.duplicates import FINE_RULE, FINE_TOLERANCE, RULE, TOLERANCE
 
 
 def thumbnail(content: bytes | Image.Image) -> np.ndarray:
@@ -54,6 +54,35 @@ def test_copies_lie_within_the_tolerance(copy: object) -> None:
 def test_other_photographs_are_far_away() -> None:
     """Different patches of the same two photographs are not taken for copies."""
     assert len(likeness.alike(THUMBNAILS, TOLERANCE)) == 0
+
+
+@pytest.mark.parametrize("share", [0.1, 0.15, 0.25])
+def test_another_object_in_the_same_scene_is_not_a_copy(share: float) -> None:
+    """A small patch of something else (an animal before a camera trap, a fault on a part) makes another picture."""
+    draws = np.random.default_rng(3)
+    changed = []
+    for picture, other in zip(PHOTOS, PHOTOS[1:] + PHOTOS[:1], strict=True):
+        size = (int(picture.width * share), int(picture.height * share))
+        place = (int(draws.integers(0, picture.width - size[0])), int(draws.integers(0, picture.height - size[1])))
+        changed.append(picture.copy())
+        changed[-1].paste(other.resize(size), place)
+    fine = [np.stack([pixels.decode(encoded(p, "PNG"), FINE_RULE) for p in side]) for side in (PHOTOS, changed)]
+    # A patch that happens to have the colours of what it covers cannot be told from a copy.
+    assert likeness.same(*fine, FINE_TOLERANCE).mean() <= 0.15
+    copies = np.stack([pixels.decode(encoded(p, "JPEG", quality=40), FINE_RULE) for p in PHOTOS])
+    assert likeness.same(fine[0], copies, FINE_TOLERANCE).all()
+
+
+def test_thousands_of_alike_pictures_do_not_make_millions_of_pairs() -> None:
+    """Frames of a fixed camera: each is compared with its nearest ones only, and a copy is still found."""
+    draws = np.random.default_rng(4)
+    frames = np.repeat(THUMBNAILS[:1], 600, axis=0)
+    noise = draws.integers(-3, 4, frames.shape)
+    frames = np.clip(frames.astype(int) + noise, 0, 255).astype(np.uint8)
+    pairs = likeness.alike(frames, TOLERANCE)
+    assert len(pairs) <= 600 * likeness.NEAREST
+    frames[123] = frames[456]
+    assert [123, 456] in likeness.alike(frames, TOLERANCE).tolist()
 
 
 def test_line_drawings_are_not_taken_for_each_other() -> None:
