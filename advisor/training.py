@@ -57,11 +57,8 @@ class Loop:
         preprocess: Preprocess | None = None,
         cache_bytes: int = prefix.LIMIT_BYTES,
     ) -> None:
-        if not plan.phases or plan.steps < 1 or not len(data.rows):
-            told = f"{len(plan.phases)} phases, {plan.steps} steps, {len(data.rows)} images"
-            raise TrialError(f"nothing to train: {told}")
         self.classifier = classifier
-        self.plan = replace(plan, phases=tuple(sorted(plan.phases, key=lambda phase: phase.start)))
+        self.plan = _runnable(plan, len(data.rows))
         self.seed = seed
         self.step = 0
         self._device = torch.device(compute.device)
@@ -216,6 +213,12 @@ class Loop:
         weight_state.put(kept, self.classifier)
         self.classifier.eval()
         return self.classifier
+
+
+def _runnable(plan: TrainPlan, images: int) -> TrainPlan:
+    if not plan.phases or plan.steps < 1 or not images:
+        raise TrialError(f"nothing to train: {len(plan.phases)} phases, {plan.steps} steps, {images} images")
+    return replace(plan, phases=tuple(sorted(plan.phases, key=lambda phase: phase.start)))
 
 
 @contextmanager
