@@ -28,6 +28,7 @@ NEIGHBOURS = 15
 SHARPNESS = 0.1
 _ROWS = 8192
 _WIDE = 50_000  # logits from which on three folds have to do
+_HUGE = 1e10  # features times outputs from which on a head to start from is a ridge head: each step would cost seconds
 _MANY = 20_000  # images from which on one fold of five has to do
 
 
@@ -119,6 +120,7 @@ def fit(
     """Fit a head on all rows and calibrate it. Numbers that `head` leaves out are chosen here, on these rows alone.
 
     Ridge `strength` by exact leave-one-out, logistic `c` by stratified folds drawn from `seed` (whole `groups`).
+    "linear", the head that training starts from, is a logistic one, or ridge where that would take minutes.
     `blocks` are the widths of the stages side by side in `features`. `class_weights` as in `TrainPlan`.
     Raises InputError for an unknown kind or rows that do not fit together.
     """
@@ -128,6 +130,8 @@ def fit(
         module: nn.Module = LinearHead(torch.from_numpy(found.weight), torch.from_numpy(found.bias))
     elif head.kind in ("logistic", "linear"):
         spec = spectrum.factor(features, blocks=blocks)
+        if head.kind == "linear" and spec.scores.numel() * classes > _HUGE:
+            return fit(Head(kind="ridge"), features, labels, classes, class_weights=class_weights, blocks=blocks)
         c = head.numbers.get("c") or _choose_c(spec, features, labels, classes, seed, class_weights, groups)
         weight, bias = logistic.fit(features, labels, classes, c, class_weights=class_weights, factored=spec)
         module = LinearHead(torch.from_numpy(weight), torch.from_numpy(bias))

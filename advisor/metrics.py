@@ -1,6 +1,7 @@
-"""Scores of a classifier from its logits: (n, K) logits and (n,) labels in -> numbers out. numpy only, float64 inside.
+"""Scores of a classifier from its logits: (n, K) logits and (n,) labels in -> numbers out. numpy only.
 
-Means are over items, never over batches. `temperature` divides logits. `weights` are per item and need no normalising.
+Arithmetic is in the precision of the logits (float32 or float64), sums over items in float64. Means are over items,
+never over batches. `temperature` divides logits. `weights` are per item and need no normalising.
 Does not cover intervals (`intervals`) or how logits come about (`evaluation`).
 """
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
-_CHUNK = 1 << 22  # logits looked at together, so that memory stays bounded whatever N and K are
+_CHUNK = 1 << 19  # logits looked at together: a piece stays in the processor's cache, whatever N and K are
 _SCALE_RANGE = (1e-4, 1e4)
 
 
@@ -29,8 +30,7 @@ def item_log_loss(logits_nK: Floats, labels_n: Ints, *, temperature: float = 1.0
     """Give minus the log-probability of each item's own class, (n,), natural logarithm."""
     losses = np.empty(len(labels_n), dtype=np.float64)
     for rows in _chunks(logits_nK):
-        z = np.asarray(logits_nK[rows], dtype=np.float64) / temperature
-        z -= z.max(axis=1, keepdims=True)
+        z = _below_zero(logits_nK[rows]) / _kind(logits_nK)(temperature)
         losses[rows] = np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), labels_n[rows]]
     return losses
 
@@ -87,17 +87,18 @@ def ece(logits_nK: Floats, labels_n: Ints, *, temperature: float = 1.0, bins: in
     return float(np.abs(gaps).sum() / len(labels_n))
 
 
-def fit_temperature(logits_nK: Floats, labels_n: Ints, *, weights: Floats | None = None) -> float:
+def fit_temperature(logits_nK: Floats, labels_n: Ints, *, weights: Floats | None = None, start: float = 1.0) -> float:
     """Find the temperature above 0 that makes softmax(logits / temperature) likeliest on these held-out items.
 
     Labels are smoothed by one item's worth of evidence (Platt's correction), so that a few items that are all right
-    do not ask for a temperature of 0. The loss is convex in 1 / temperature: Newton's method inside a bracket.
+    do not ask for a temperature of 0. The loss is convex in 1 / temperature: Newton's method inside a bracket,
+    from `start`.
     Gives 1 where there are no items.
     """
     if len(labels_n) == 0:
         return 1.0
     low, high = _SCALE_RANGE
-    scale = 1.0
+    scale = float(np.clip(1.0 / start, low, high))
     for _ in range(60):
         slope, curve = _scale_derivatives(logits_nK, labels_n, scale, weights)
         if slope > 0:
@@ -107,7 +108,7 @@ def fit_temperature(logits_nK: Floats, labels_n: Ints, *, weights: Floats | None
         proposal = scale - slope / curve if curve > 0 else np.inf
         if not low < proposal < high:
             proposal = float(np.sqrt(low * high))
-        if abs(proposal - scale) <= 1e-6 * scale:
+        if abs(proposal - scale) <= 1e-5 * scale:
             return float(1.0 / proposal)
         scale = proposal
     return float(1.0 / scale)
@@ -118,18 +119,28 @@ def _scale_derivatives(logits_nK: Floats, labels_n: Ints, scale: float, weights:
     smooth = 1.0 / (len(labels_n) + 2.0)
     slope = curve = total = 0.0
     for rows in _chunks(logits_nK):
-        z = np.asarray(logits_nK[rows], dtype=np.float64)
-        z = z - z.max(axis=1, keepdims=True)
-        p = np.exp(scale * z)
-        p /= p.sum(axis=1, keepdims=True)
-        mean = np.einsum("nk,nk->n", p, z)
-        spread = np.einsum("nk,nk,nk->n", p, z, z) - mean**2
+        z = _below_zero(logits_nK[rows])
+        p = np.exp(_kind(z)(scale) * z)
+        norm = p.sum(axis=1)
+        p *= z
+        mean = p.sum(axis=1) / norm
+        spread = np.einsum("nk,nk->n", p, z) / norm - mean**2
         wanted = (1 - smooth) * z[np.arange(len(z)), labels_n[rows]] + smooth * z.mean(axis=1)
         w = np.ones(len(z)) if weights is None else np.asarray(weights[rows], dtype=np.float64)
         slope += float(w @ (mean - wanted))
         curve += float(w @ spread)
         total += float(w.sum())
     return slope / total, curve / total
+
+
+def _kind(logits_nK: Floats) -> type[np.floating]:
+    return np.float32 if logits_nK.dtype == np.float32 else np.float64
+
+
+def _below_zero(logits_nK: Floats) -> Floats:
+    """Shift each row so that its largest logit is 0: the same probabilities, and no overflow."""
+    z = np.asarray(logits_nK, dtype=_kind(logits_nK))
+    return np.asarray(z - z.max(axis=1, keepdims=True))
 
 
 def _chunks(logits_nK: Floats) -> Iterator[slice]:

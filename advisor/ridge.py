@@ -56,7 +56,10 @@ def path(
     spec = factored or spectrum.factor(features, weights_N=weights, blocks=blocks)
     ordered = sorted((float(s) for s in strengths), reverse=True)
     problem = _Problem.of(spec, labels, classes)
-    scores = [_score(problem, s, labels, weights) for s in ordered]
+    scores: list[_Score] = []
+    for s in ordered:
+        start = scores[-1].temperature if scores else 1.0
+        scores.append(_score(problem, s, labels, weights, start))
     best = int(np.argmin([s.log_loss for s in scores]))  # the strongest of equals
     scale = 1.0 / scores[best].temperature
     weight, bias = spec.unrotate(problem.coefficients(ordered[best]) * scale, problem.centre * scale)
@@ -158,17 +161,19 @@ class _Problem:
     def leave_one_out(self, strength: float) -> torch.Tensor:
         """Give what each item would be predicted as by the fit without it, (N, K)."""
         spec = self.spec
-        fitted = (spec.scores @ self.coefficients(strength)) / spec.weights.sqrt()[:, None] + self.centre
+        fitted = (spec.scores @ self.coefficients(strength)).div_(spec.weights.sqrt()[:, None]).add_(self.centre)
         leverage = spec.scores.square() @ self._divisor(strength).reciprocal()
         leverage += spec.weights / spec.weights.sum()
         held_out = (1 - leverage).clamp_min(1e-6)[:, None]
-        own = torch.zeros_like(fitted).scatter_(1, self.labels[:, None], 1.0)
-        return own - (own - fitted) / held_out
+        # own - (own - fitted) / held_out, in place: own is 1 in one column a row and 0 elsewhere.
+        return fitted.div_(held_out).scatter_add_(1, self.labels[:, None], 1 - 1 / held_out)
 
 
-def _score(problem: _Problem, strength: float, labels: NDArray[np.integer], weights: NDArray[np.float64]) -> _Score:
+def _score(
+    problem: _Problem, strength: float, labels: NDArray[np.integer], weights: NDArray[np.float64], start: float
+) -> _Score:
     outputs = problem.leave_one_out(strength).numpy()
-    temperature = metrics.fit_temperature(outputs, labels, weights=weights)
+    temperature = metrics.fit_temperature(outputs, labels, weights=weights, start=start)
     loss = metrics.log_loss(outputs, labels, temperature=temperature, weights=weights)
     right = outputs.argmax(axis=1) == labels
     return _Score(float(np.average(right, weights=weights)), loss, temperature)
