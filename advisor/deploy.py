@@ -78,7 +78,7 @@ def graph(predictor: Predictor) -> torch.export.ExportedProgram:
     """
     trained = predictor.classifier.to(torch.device("cpu"), torch.float32)
     head = Neighbours(trained.head) if isinstance(trained.head, heads.KnnHead) else trained.head
-    classifier = Classifier(trained.backbone, trained.body, head, trained.layers)
+    classifier = Classifier(trained.backbone, trained.body, head, trained.layers, mirror=trained.mirror)
     classifier = classifier.to(memory_format=torch.contiguous_format)
     pre = predictor.preprocess
     module = Deployed(classifier.eval(), pre.mean, pre.std, predictor.temperature).eval()

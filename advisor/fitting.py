@@ -27,7 +27,7 @@ def head_features(
 ) -> tuple[Logits, tuple[int, ...]]:
     """Give the frozen features (N, D) of all rows that the plan's head looks at, and the widths of their blocks."""
     size_px = candidate.size_px or backbone.preprocess.size
-    pooled = material.pooled(backbone, size_px, plan.fit)
+    pooled = material.pooled(backbone, size_px, plan.fit, mirror=plan.head.mirror)
     values = features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
     return values, features.blocks(pooled, plan.head.layers)
 
@@ -39,9 +39,10 @@ def classifier_for(material: Material, candidate: Candidate, plan: TrainPlan, ro
     start_seed = randomness.key(seed, "initial weights") % 2**31
     body = material.network(backbone, from_scratch=plan.from_scratch, seed=start_seed)
     if not plan.phases or plan.head.start == "probe":
-        pooled = material.pooled(backbone, size_px, plan.fit, scratch_seed=start_seed if plan.from_scratch else None)
+        scratch_seed = start_seed if plan.from_scratch else None
+        pooled = material.pooled(backbone, size_px, plan.fit, scratch_seed=scratch_seed, mirror=plan.head.mirror)
         values = features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
-        kind = plan.head if not plan.phases else Head(kind="logistic", layers=plan.head.layers)
+        kind = plan.head if not plan.phases else Head(kind="linear", layers=plan.head.layers)
         head = heads.fit(
             kind,
             values[rows],
@@ -54,7 +55,8 @@ def classifier_for(material: Material, candidate: Candidate, plan: TrainPlan, ro
     else:
         width = _head_width(material, backbone, plan, size_px)
         head = heads.initial(plan.head.start, width, material.classes, seed=seed)
-    return Classifier(backbone, body, head.to(next(body.parameters()).device), plan.head.layers)
+    place = next(body.parameters()).device
+    return Classifier(backbone, body, head.to(place), plan.head.layers, mirror=plan.head.mirror)
 
 
 def _head_width(material: Material, backbone: Backbone, plan: TrainPlan, size_px: int) -> int:

@@ -143,10 +143,23 @@ class Material:
             raise TrialError(f"{candidate.strategy}: plan() failed: {type(error).__name__}: {error}") from error
 
     def pooled(
-        self, backbone: Backbone, size_px: int, fit: str = "crop", *, scratch_seed: int | None = None
+        self,
+        backbone: Backbone,
+        size_px: int,
+        fit: str = "crop",
+        *,
+        scratch_seed: int | None = None,
+        flip: bool = False,
+        mirror: bool = False,
     ) -> features.Pooled:
-        """Give every stage's pooled features of all items, from the cache where they are."""
-        key = (backbone.name, size_px, fit, scratch_seed)
+        """Give every stage's pooled features of all items, from the cache where they are.
+
+        `flip` gives those of the mirror images, `mirror` the mean over both views.
+        """
+        if mirror:
+            views = [self.pooled(backbone, size_px, fit, scratch_seed=scratch_seed, flip=f) for f in (False, True)]
+            return features.averaged(*views)
+        key = (backbone.name, size_px, fit, scratch_seed, flip)
         if key not in self._pooled:
             scratch = scratch_seed is not None
             canvas = self.canvas(self.rule(backbone, size_px, fit))
@@ -160,6 +173,7 @@ class Material:
                 weights_key=self.weights_key(backbone, from_scratch=scratch, seed=scratch_seed or 0),
                 store=self.store,
                 item_key=self._item_key(fit),
+                flip=flip,
                 progress=lambda done, total: self.report(f"features of {backbone.name}", done, total),
             )
         return self._pooled[key]

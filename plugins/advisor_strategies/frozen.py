@@ -22,6 +22,13 @@ LAYERS = Parameter(
     choices=("last", "all"),
     meaning="features of the last stage, or of every stage side by side",
 )
+MIRROR = Parameter(
+    name="mirror",
+    default=False,
+    kind="choice",
+    choices=(False, True),
+    meaning="average the features of each image and its mirror image, at twice the cost of a prediction",
+)
 FIT = next(p for p in knobs.IMAGES if p.name == "fit")
 CLASS_WEIGHTS = next(p for p in knobs.LOSS if p.name == "class_weights")
 
@@ -43,7 +50,10 @@ class FrozenHead:
 
     def space(self, trial: Space, context: Context) -> Mapping[str, Any]:
         """Draw the features to look at, and the head's own numbers."""
-        drawn: dict[str, Any] = {"layers": trial.suggest_categorical("layers", ["last", "all"])}
+        drawn: dict[str, Any] = {
+            "layers": trial.suggest_categorical("layers", ["last", "all"]),
+            "mirror": trial.suggest_categorical("mirror", [False, True]),
+        }
         if len(self.kinds) > 1:
             drawn["metric"] = trial.suggest_categorical("metric", list(self.kinds))
         for name, low, high in self.searched:
@@ -64,19 +74,20 @@ class FrozenHead:
         p = knobs.complete(parameters, self.card.parameters)
         kind = self.kinds[p.get("metric", next(iter(self.kinds)))]
         numbers = {name: float(p[name]) for name in ("strength", "c", "k", "temperature") if p.get(name)}
-        head = Head(kind=kind, layers=p["layers"], numbers=numbers)
+        head = Head(kind=kind, layers=p["layers"], mirror=p["mirror"], numbers=numbers)
         return TrainPlan(head=head, fit=p["fit"], class_weights=p.get("class_weights", "none"))
 
 
 RIDGE = FrozenHead(
     name="ridge",
     kinds={"": "ridge"},
-    guesses=({}, {"layers": "all"}),
+    guesses=({}, {"layers": "all"}, {"mirror": True}, {"layers": "all", "mirror": True}),
     card=Card(
         what="Ridge regression on frozen features, its strength chosen by exact leave-one-out from one factorization.",
         when="Always the first thing to look at: seconds, no tuning, hard to beat below some 500 images.",
         parameters=(
             LAYERS,
+            MIRROR,
             Parameter(name="strength", default=0.0, low=0.0, high=1e12, meaning="penalty; 0: chosen by leave-one-out"),
             FIT,
         ),
@@ -86,13 +97,14 @@ RIDGE = FrozenHead(
 LOGISTIC = FrozenHead(
     name="logistic",
     kinds={"": "logistic"},
-    guesses=({}, {"layers": "all", "c": 0.1}),
+    guesses=({}, {"layers": "all"}, {"mirror": True}, {"layers": "all", "mirror": True}),
     searched=(("c", 1e-4, 100.0),),
     card=Card(
         what="Multinomial logistic regression on standardised frozen features: the linear probe.",
         when="As ridge, with better probabilities; it is also the head that fine-tuning starts from.",
         parameters=(
             LAYERS,
+            MIRROR,
             Parameter(
                 name="c", default=0.0, low=0.0, high=1e8, meaning="inverse penalty; 0: chosen by cross-validation"
             ),
@@ -111,6 +123,7 @@ PROTOTYPES = FrozenHead(
         when="A handful of images a class, or classes that come and go.",
         parameters=(
             LAYERS,
+            MIRROR,
             Parameter(
                 name="metric",
                 default="cosine",
@@ -133,6 +146,7 @@ KNN = FrozenHead(
         when="Classes of many shapes with many images; it shows what the features know without any fitting.",
         parameters=(
             LAYERS,
+            MIRROR,
             Parameter(name="k", default=10, low=1, high=10_000, kind="int", meaning="neighbours that vote"),
             Parameter(name="temperature", default=0.07, low=1e-4, high=100.0, meaning="small: the nearest count more"),
             FIT,
