@@ -26,7 +26,7 @@ class AnySizeViT(VisionTransformer):  # type: ignore[misc]
         patches = self.conv_proj(images)  # (N, D, h, w)
         rows, columns = patches.shape[-2:]
         tokens = patches.flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         return self.encoder.dropout(tokens + self._positions(rows, columns))  # type: ignore[no-any-return]
 
     def _positions(self, rows: int, columns: int) -> torch.Tensor:
