@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor import (
     __version__,
     budget,
+    cache,
     candidates,
     compose,
     dataset,
@@ -35,7 +36,7 @@ from advisor.hooks import Backbone, Strategy
 from advisor.keep import Keeper
 from advisor.listener import Listener
 from advisor.records import Dataset, Item, LeftOut, Profile, Regime, Result, Settings, Trial
-from advisor.records.jobs import Open
+from advisor.records.jobs import Open, Progress
 from advisor.rundir import RunDir, default_place
 from advisor.study import Study
 from advisor.workers import Worker
@@ -138,9 +139,9 @@ def _strategies(plugins: registry.Registry, settings: Settings) -> dict[str, Str
 
 def _look(settings: Settings, rundir: RunDir, listener: Listener) -> Look:
     listener.stage("looking at the data")
-    found = dataset.read(settings.data, test_split=settings.test_split)
+    found = dataset.read(settings.data, test_split=settings.test_split, progress=_told(listener, "read"))
     profile.check_learnable(found)
-    measured = profile.measure(found, deep=True)
+    measured = profile.measure(found, deep=True, store=cache.Store(), progress=_told(listener, "decode"))
     found = profile.set_aside(found, measured.unreadable)
     if settings.remove_leaks:
         found = profile.without_leaks(found, measured)
@@ -152,6 +153,10 @@ def _look(settings: Settings, rundir: RunDir, listener: Listener) -> Look:
     splits.write_csv(found, rundir.splits)
     listener.profile(measured, prior)
     return Look(dataset=found, profile=measured, regime=prior)
+
+
+def _told(listener: Listener, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: listener.progress(Progress(what=what, done=done, total=total))
 
 
 def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item, ...]) -> Open:

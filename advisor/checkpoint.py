@@ -6,7 +6,7 @@ reading one runs no code. A full disk costs the chance to go on, never the trial
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class FoldOutcome:
     rows: npt.NDArray[np.int64]
     logits: npt.NDArray[np.float32]
     curve: Curve
+    fitted: dict[str, float] = field(default_factory=dict)  # numbers of the plan's finish, chosen on these rows
     stopped_at: int | None = None  # the rung, in percent of the steps, at which it was stopped
 
 
@@ -48,7 +49,7 @@ class Checkpoint:
         if done is None:
             return None
         return FoldOutcome(
-            rows=done["rows"].numpy(), logits=done["logits"].numpy(), curve=_curve(done["curve"]), stopped_at=None
+            rows=done["rows"].numpy(), logits=done["logits"].numpy(), curve=_curve(done["curve"]), fitted=done["fitted"]
         )
 
     def restore(self, position: int, loop: Loop) -> tuple[Curve, int]:
@@ -66,6 +67,7 @@ class Checkpoint:
             "rows": torch.from_numpy(outcome.rows),
             "logits": torch.from_numpy(outcome.logits),
             "curve": _plain(outcome.curve),
+            "fitted": dict(outcome.fitted),
         }
         if outcome.stopped_at is None:
             self._save(folds=kept, position=None, loop=None)

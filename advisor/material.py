@@ -46,6 +46,11 @@ class Material:
         self._pooled: dict[tuple[Any, ...], features.Pooled] = {}
 
     @property
+    def has_target(self) -> bool:
+        """Whether an unlabelled target domain is open."""
+        return False
+
+    @property
     def classes(self) -> int:
         """The number of classes."""
         return len(self.job.classes)

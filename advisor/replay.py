@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from advisor import advice, dataset, environment, profile, recipe, registry, sampling, weights
+from advisor import advice, cache, dataset, environment, profile, recipe, registry, sampling, weights
 from advisor.errors import CheckError, RecipeError
 from advisor.listener import Listener
 from advisor.recipe import Recipe
@@ -239,7 +239,7 @@ def _dataset(told: Recipe, path: Path, data: Path | None) -> tuple[Dataset, bool
     place = data or _by_hint(told, path)
     found = dataset.read(place, test_split="none" if told.data.split.rule == "none" else "auto")
     profile.check_learnable(found)
-    measured = profile.measure(found, deep=True)
+    measured = profile.measure(found, deep=True, store=cache.Store())
     found = profile.set_aside(found, measured.unreadable)
     if told.data.leaks_removed:
         found = profile.without_leaks(found, measured)

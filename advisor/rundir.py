@@ -129,8 +129,10 @@ class RunDir:
         if not path.is_file():
             return None
         try:
-            return msgspec.json.decode(path.read_bytes(), type=kind)
-        except msgspec.MsgspecError as error:
+            # Names of files need not be UTF-8; they travel as surrogate escapes, which msgspec's own reader refuses.
+            plain = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+            return msgspec.convert(plain, type=kind)
+        except (ValueError, msgspec.MsgspecError) as error:
             raise InputError(
                 f"{path}: cannot be read ({error}).", hint="The file was changed by hand? Start a new run."
             ) from error

@@ -27,6 +27,7 @@ from advisor.records.jobs import Probe, Probed, Progress, RunTrial
 from advisor.rundir import to_json, write_atomically
 
 RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored, and may stop or be resumed
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
 Emit = Callable[[Progress], None]
 Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
@@ -115,17 +116,21 @@ def _run(material: Material, job: RunTrial, emit: Emit) -> Trial:
         regime=material.registry.strategy(job.candidate.strategy).regime,
         state="pruned" if stopped else "complete",
         error=f"stopped at {stopped} % of its steps: behind the others there" if stopped else "",
-        scores=tuple(_fold_score(material, job, fold, o) for fold, o in zip(job.folds, outcomes, strict=False)),
+        scores=tuple(
+            _fold_score(material, job, fold, o, temperature) for fold, o in zip(job.folds, outcomes, strict=False)
+        ),
         started_s=job.started_s,
         steps=plan.steps,
         epochs=plan.steps / max(1, -(-(len(material.labels) - len(outcomes[0].rows)) // plan.batch)),
         temperature=temperature,
         curve=outcomes[0].curve,
         predictions=_keep_predictions(material, job, rows, logits),
+        fitted=outcomes[0].fitted,
     )
 
 
-def _fold_score(material: Material, job: RunTrial, fold: int, outcome: FoldOutcome) -> FoldScore:
+def _fold_score(material: Material, job: RunTrial, fold: int, outcome: FoldOutcome, temperature: float) -> FoldScore:
+    # Scaled by the trial's own temperature, since that is how the model is used, and what makes trials comparable.
     labels = material.labels[outcome.rows]
     return FoldScore(
         fold=fold,
@@ -133,7 +138,7 @@ def _fold_score(material: Material, job: RunTrial, fold: int, outcome: FoldOutco
         seed=job.seed,
         n=len(labels),
         accuracy=evaluation.accuracy(outcome.logits, labels),
-        log_loss=evaluation.log_loss(outcome.logits, labels),
+        log_loss=evaluation.log_loss(outcome.logits / np.float32(temperature), labels),
     )
 
 
@@ -196,12 +201,12 @@ def _train_fold(
     classifier = fitting.classifier_for(material, job.candidate, plan, rows, job.seed)
     loop = fitting.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
     curve, first_rung = saved.restore(position, loop)
-    logits = np.zeros((len(val), material.classes), dtype=np.float32)
+    logits, fitted = np.zeros((len(val), material.classes), dtype=np.float32), {}
     folds_left = len(job.folds) - position
     for rung in RUNGS[first_rung:]:
         loss = _steps_until(loop, max(1, plan.steps * rung // 100), deadline, folds_left, job, emit)
         if rung == 100:
-            loop.finish()
+            fitted = _finish(material, job, plan, classifier, loop, val)
         logits = fitting.score_rows(material, job.candidate, plan, classifier, val)
         curve = _extended(curve, loop.step, loss, logits, material.labels[val])
         emit(Progress(what="trial", done=loop.step, total=plan.steps, loss=loss, accuracy=curve.accuracy[-1]))
@@ -211,7 +216,23 @@ def _train_fold(
             saved.write(position, RUNGS.index(rung) + 1, loop, curve)
     if position == 0:
         _keep_model(material, job, plan, classifier, rows, evaluation.fit_temperature(logits, material.labels[val]))
-    return FoldOutcome(rows=val, logits=logits, curve=curve)
+    return FoldOutcome(rows=val, logits=logits, curve=curve, fitted=fitted)
+
+
+def _finish(
+    material: Material, job: RunTrial, plan: TrainPlan, classifier: Classifier, loop: training.Loop, val: Rows
+) -> dict[str, float]:
+    """Let the loop put its last weights in; choose what the plan leaves to validation (WiSE's alpha) by log-loss."""
+    names = plan.finish.fitted if plan.finish is not None else ()
+    losses = {}
+    for value in SHARES if names else ():
+        loop.finish(dict.fromkeys(names, value))
+        logits = fitting.score_rows(material, job.candidate, plan, classifier, val)
+        scaled = logits / np.float32(evaluation.fit_temperature(logits, material.labels[val]))
+        losses[value] = evaluation.log_loss(scaled, material.labels[val])
+    chosen = dict.fromkeys(names, min(losses, key=lambda v: losses[v])) if losses else {}
+    loop.finish(chosen)
+    return chosen
 
 
 def _keep_model(

@@ -46,6 +46,17 @@ def _answers() -> list[Callable[[F], F]]:
     ]
 
 
+def single() -> Callable[[F], F]:
+    """Give a command the options of those that open a data set for one backbone."""
+    options = [
+        click.option("--backbone", metavar="NAME", help="The network. [the most accurate whose weights are here]"),
+        click.option("--size", "size_px", type=click.IntRange(min=16, max=2048), metavar="PX", help="Input size."),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N"),
+        click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. [all cores]"),
+    ]
+    return _all([*options, *_machine()])
+
+
 def machine() -> Callable[[F], F]:
     """Give a command the options that say where it runs and how it answers."""
     return _all(_machine())

@@ -1,0 +1,116 @@
+"""`tl-advise lr-find`: the learning-rate range test on one backbone and strategy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from advisor.cli import options
+
+if TYPE_CHECKING:
+    from advisor.rate_finder import Sweep
+
+
+@click.command(name="lr-find")
+@click.argument("dataset", type=click.Path())
+@click.option("--strategy", default="full", show_default=True, metavar="NAME", help="What is trained.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="A parameter of it (repeatable).")
+@click.option("--low", type=float, default=1e-6, show_default=True, metavar="RATE", help="First rate.")
+@click.option("--high", type=float, default=1.0, show_default=True, metavar="RATE", help="Last rate.")
+@click.option("--steps", type=int, default=100, show_default=True, metavar="N", help="Steps, one a rate.")
+@click.option("--plot", type=click.Path(), metavar="FILE", help="Draw it into an .svg or .html file.")
+@options.single()
+def command(
+    dataset: str,
+    strategy: str,
+    changes: tuple[str, ...],
+    low: float,
+    high: float,
+    steps: int,
+    plot: str | None,
+    as_json: bool,
+    quiet: bool,
+    **call: Any,
+) -> int:
+    """Find a learning rate: train a throw-away network while its rate rises, and read the losses.
+
+    All groups of the strategy rise together, in the proportions that it gives them; the rate named is that of the last
+    stage (of the head, where nothing else trains). Only training images are used. Nothing is kept.
+
+    \b
+    Examples:
+      tl-advise lr-find ./photos
+      tl-advise lr-find ./photos --strategy partial --set optimizer=sgd --high 10
+      tl-advise lr-find ./photos --backbone mobilenet_v2 --plot rates.html --json
+    """
+    from advisor import rate_finder, rate_range, workbench
+    from advisor.cli.lone import answering, place_for, settings
+
+    rate_range.rates(low, high, steps)
+    target = place_for(plot, (".svg", ".html"), "--plot")
+    with answering(quiet) as report:
+        bench = workbench.settle(settings(dataset, call), report=report)
+        chosen = bench.material.registry.strategy(strategy)
+        candidate = workbench.candidate(bench, strategy, workbench.parse(chosen, changes))
+        found = rate_finder.sweep(
+            bench.material, candidate, low=low, high=high, steps=steps, seed=call["seed"], report=report
+        )
+    if target is not None:
+        _draw(found, target)
+    if as_json:
+        click.echo(json.dumps(facts(found), indent=2, allow_nan=False))
+    else:
+        _print(found)
+    return 0
+
+
+def facts(found: Sweep) -> dict[str, Any]:
+    """Give the answer as plain values (schema 1)."""
+    from dataclasses import asdict
+
+    return {
+        "schema": 1,
+        "backbone": found.candidate.backbone,
+        "strategy": found.candidate.strategy,
+        "size_px": found.candidate.size_px,
+        "parameters": found.candidate.parameters,
+        "parameter": found.parameter or None,
+        "suggestion": asdict(found.suggestion),
+        "rates": found.rates,
+        "losses": found.losses,
+        "smoothed": found.smoothed,
+    }
+
+
+def _print(found: Sweep) -> None:
+    from advisor import charts
+
+    told = found.suggestion
+    c = found.candidate
+    click.echo(f"{c.strategy} on {c.backbone} at {c.size_px} px: smoothed training loss over the rate")
+    click.echo(charts.in_characters(found.rates, found.smoothed, mark=told.rate))
+    click.echo(f"suggested rate {told.rate:.1e}{f' ({found.parameter})' if found.parameter else ''}: {told.reason}")
+    ending = f"training broke down at {told.diverged_at:.1e}" if told.diverged_at else "training held to the end"
+    click.echo(f"steepest fall at {told.steepest:.1e}, lowest at {told.lowest:.1e}; {ending}")
+
+
+def _draw(found: Sweep, target: Path) -> None:
+    from advisor import charts, pages
+    from advisor.plots import Line
+    from advisor.rundir import write_atomically
+
+    c = found.candidate
+    title = f"{c.strategy} on {c.backbone}: training loss over the learning rate"
+    series = [
+        Line(name="smoothed", kind="smoothed", xs=found.rates, ys=found.smoothed),
+        Line(name="each step", kind="raw", xs=found.rates, ys=found.losses),
+    ]
+    drawn = charts.lines(series, title=title, x_title="rate", log_x=True, mark=found.suggestion.rate)
+    if target.suffix == ".svg":
+        write_atomically(target, drawn)
+        return
+    told = f"Suggested: {found.suggestion.rate:.1e} - {found.suggestion.reason}."
+    write_atomically(target, pages.page(title, [(told, drawn)]))

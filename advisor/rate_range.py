@@ -1,0 +1,114 @@
+"""The learning-rate range test as plain numbers: which rates to try, how to read the losses, which rate to suggest.
+
+In: a plan, bounds, losses. Out: a plan whose rate rises at every step, smoothed losses, a suggestion with its reason.
+Does NOT cover: running it (`rate_finder`), drawing it (`charts`).
+Source: Smith 2015 (1506.01186); bias-corrected smoothing, Kingma and Ba 2014 (1412.6980), section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from advisor.errors import InputError
+from advisor.records.plan import Phase, ScheduleSpec, TrainPlan
+
+SMOOTHING = 0.9
+DIVERGED = 3.0  # the sweep ends where the smoothed loss exceeds its lowest by this times (its first minus its lowest)
+FALL = 0.03  # share of the first loss by which it has to fall before a lowest point means anything
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """`rate` is what to use; `lowest` and `steepest` are where the smoothed loss is lowest and falls fastest.
+
+    `diverged_at` is the rate at which training broke down, None where it held to the end.
+    """
+
+    rate: float
+    lowest: float
+    steepest: float
+    diverged_at: float | None
+    reason: str
+
+
+def rates(low: float, high: float, steps: int) -> list[float]:
+    """Space `steps` rates geometrically from `low` to `high`, both included.
+
+    Raises InputError where the bounds are not 0 < low < high, or there are fewer than 10 steps.
+    """
+    if not 0 < low < high or not math.isfinite(high):
+        raise InputError(f"rates from {low:g} to {high:g}: expected 0 < low < high.")
+    if steps < 10:
+        raise InputError(f"{steps} steps: a range test needs at least 10.")
+    ratio = math.log(high / low) / (steps - 1)
+    return [low * math.exp(ratio * i) for i in range(steps - 1)] + [high]
+
+
+def rising(plan: TrainPlan, tried: Sequence[float]) -> TrainPlan:
+    """Turn a plan into its range test: one phase a step, all groups scaled alike so that the highest stage has `tried[i]`.
+
+    The groups are those of the plan's last phase with the most stages; where only the head trains, the rate is the
+    head's. Averages and last touches are left out, since they do not shape the loss.
+    Raises InputError where the plan trains nothing.
+    """
+    if not plan.phases:
+        raise InputError("this strategy fits its head without a learning rate.", hint="Name one that trains.")
+    widest = max(plan.phases, key=lambda phase: (len(phase.rates), phase.start))
+    reference = max(widest.rates.values(), default=0.0) or widest.head_rate
+    phases = tuple(
+        Phase(
+            start=i,
+            rates={name: rate * tried_i / reference for name, rate in widest.rates.items()},
+            head_rate=widest.head_rate * tried_i / reference,
+            only=widest.only,
+        )
+        for i, tried_i in enumerate(tried)
+    )
+    constant = ScheduleSpec(name="constant", warmup=0.0)
+    return replace(plan, phases=phases, steps=len(phases), schedule=constant, ema=0.0, finish=None)
+
+
+def smoothed(losses: Sequence[float], beta: float = SMOOTHING) -> list[float]:
+    """Give the running average of losses, corrected for its start: losses that are all equal stay what they are."""
+    average, answer = 0.0, []
+    for i, loss in enumerate(losses):
+        average = beta * average + (1 - beta) * loss
+        answer.append(average / (1 - beta ** (i + 1)))
+    return answer
+
+
+def broke_down(losses: Sequence[float]) -> bool:
+    """Say whether the last of the smoothed losses has left every useful range."""
+    curve = smoothed(losses)
+    lowest = min(curve)
+    return len(curve) > 10 and curve[-1] > lowest + max(DIVERGED * (curve[0] - lowest), curve[0])
+
+
+def suggest(tried: Sequence[float], losses: Sequence[float], *, diverged: bool = False) -> Suggestion:
+    """Read a sweep: a tenth of the rate of the lowest smoothed loss, or a third of the last harmless one.
+
+    The lowest loss lies just before training breaks down, so that a tenth of it is safe and still fast (1506.01186
+    reads the same from the beginning of the rise). A head that starts from a fitted probe leaves little to gain: where
+    the loss falls by less than 3 %, the suggestion is a third of the highest rate that did not raise it by 3 %.
+    Raises InputError where fewer than 10 steps were done.
+    """
+    if len(losses) < 10:
+        raise InputError(
+            f"training broke down after {len(losses)} steps, at a rate of {tried[max(0, len(losses) - 1)]:.1e}:",
+            hint="give a smaller --low.",
+        )
+    curve = smoothed(losses)
+    ending = tried[len(losses) - 1] if diverged else None
+    slopes = [(curve[i + 1] - curve[i - 1]) / 2 for i in range(1, len(curve) - 1)]
+    steepest = tried[1 + min(range(len(slopes)), key=slopes.__getitem__)]
+    at = min(range(len(curve)), key=curve.__getitem__)
+    first = sum(curve[:5]) / 5
+    if curve[at] < (1 - FALL) * first:
+        reason = f"a tenth of {tried[at]:.1e}, where the smoothed loss is lowest"
+        return Suggestion(rate=tried[at] / 10, lowest=tried[at], steepest=steepest, diverged_at=ending, reason=reason)
+    harmless = [rate for rate, loss in zip(tried, curve, strict=False) if loss <= (1 + FALL) * first]
+    most = harmless[-1] if harmless else tried[0]
+    reason = f"the loss hardly falls in so few steps; a third of {most:.1e}, the highest rate that did not raise it"
+    return Suggestion(rate=most / 3, lowest=tried[at], steepest=steepest, diverged_at=ending, reason=reason)
