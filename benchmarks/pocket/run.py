@@ -42,7 +42,9 @@ def size_of(row: str, task: Task) -> int:
     """Input size: the pocket network's own everywhere, the ImageNet networks' by task, 32 px for pixels."""
     if row == "pixels":
         return 32
-    return networks.POCKET_PX if row.startswith("pocket") else task.big_px
+    if row.startswith("pocket"):
+        return networks.POCKET_PX
+    return task.squeezenet_px if row == "squeezenet1_1" else task.mobilenet_px
 
 
 def cell(row: str, task: Task, args: argparse.Namespace) -> dict[str, float]:
@@ -109,6 +111,8 @@ def markdown(table: dict[str, dict[str, dict[str, float]]], speed: dict[str, flo
         lines.append("| forward, images/s | " + " | ".join(rates) + " | | |")
         quotient = speed["squeezenet1_1"] / speed["pocket"]
         lines.append(f"\nTime of one image relative to SqueezeNet 1.1 at 224 px: {quotient:.2f}.")
+    inputs = "; ".join(f"{TITLES[r]} {sorted({c[r]['size_px'] for c in table.values() if r in c})} px" for r in ROWS)
+    lines.append(f"\nInput sizes (by row of the table, see sets.py): {inputs.replace('**', '')}.")
     lines.append(f"\nMeasured on {machine}; ± is the standard deviation over 5 seeded splits.")
     return "\n".join(lines) + "\n"
 
