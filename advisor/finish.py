@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor import card, compose, judging, keep, recipe, report, thumbnails
+from advisor import card, compose, judging, keep, recipe, report, thumbnails, weights
 from advisor.contest import FOLDS, Contest
 from advisor.errors import AdviseError
 from advisor.records import Gain, Item, Profile, Regime, Result, Trial, Verdict
@@ -224,12 +224,17 @@ def _result(
     small = thumbnails.make(frame.dataset.root, [m.path for m in result.mistakes])
     page = report.render(result, profile, [*contest.probes, *trials], thumbnails=small, run=str(contest.rundir.path))
     write_atomically(staged / "report.html", page)
-    write_atomically(staged / "README.md", card.render(result, made))
+    write_atomically(staged / "README.md", card.render(result, made, licence=_licence(kept, frozen.winner), run=str(contest.rundir.path)))
     result = replace(result, budget=replace(result.budget, used_s=round(contest.clock.used_s, 2)))
     write_atomically(staged / "result.json", to_json(result))
     contest.rundir.adopt(staged)
     shutil.rmtree(staged, ignore_errors=True)
     return result
+
+
+def _licence(kept: keep.Keeper, winner: Trial) -> str:
+    used = weights.as_weights(kept.frame.registry.backbone(winner.candidate.backbone))
+    return used.licence if used is not None else "unknown"
 
 
 def _gain(contest: Contest, scored: Scored | None) -> Gain | None:

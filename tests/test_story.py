@@ -72,10 +72,7 @@ def result(place: Path) -> dict[str, Any]:
 
 def test_a_run_leaves_everything_that_was_promised(finished: Path) -> None:
     """Files of the run directory, fields of result.json, counts that add up."""
-    for name in (
-        "profile.json splits.csv study.db candidates.json recipe.yaml model.safetensors model.json result.json "
-        "report.html README.md log.jsonl"
-    ).split():
+    for name in ["profile.json", "splits.csv", "study.db", "candidates.json", "recipe.yaml", "model.safetensors", "model.json", "result.json", "report.html", "README.md", "log.jsonl"]:
         assert (finished / name).stat().st_size > 0, name
     told = result(finished)
     assert told["status"] == "final"
@@ -204,8 +201,8 @@ def test_ctrl_c_keeps_the_best_so_far(crops: Path, tmp_path: Path) -> None:
     ("call", "words"),
     [
         (["no-such-folder"], "no such folder"),
-        (["{crops}", "--backbone", "pockett"], 'did you mean "pocket"'),
-        (["{crops}", "--strategy", "ful"], 'did you mean "full"'),
+        (["{crops}", "--backbone", "pockett"], "did you mean pocket"),
+        (["{crops}", "--strategy", "ful"], "did you mean full"),
         (["{crops}", "--regime", "ful"], "--regime ful"),
         (["{crops}", "--budget", "soon"], "--budget soon"),
         (["{crops}", "--out", "{crops}/run"], "inside the data set"),

@@ -1,0 +1,44 @@
+"""What README.md says is so: generated parts are up to date, commands exist, the tree names real modules."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from advisor.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_generated_parts_are_up_to_date() -> None:
+    """`python docs/write.py` has nothing left to write: the plugin in the README is the file that tests install."""
+    code = "import sys; sys.path.insert(0, 'docs'); from write import README_IS_CURRENT as fine; sys.exit(not fine)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"^\$ tl-advise ([a-z-]+)", README, flags=re.M))))
+def test_commands_in_the_readme_exist(name: str) -> None:
+    """Every command that the README shows is one."""
+    assert name in COMMANDS
+
+
+def test_the_way_of_the_data_names_real_modules() -> None:
+    """Each module in the README's tree is a file of `advisor`."""
+    tree = README.split("```text")[1].split("```")[0]
+    named = {word for line in tree.splitlines() for word in re.findall(r"\b[a-z_]{3,}\b", line[26:])}
+    prose = {"decoding", "once", "table", "rules", "plugins", "before", "test", "the", "locked", "every", "file"}
+    prose |= {"replaced", "atomically", "inspect", "advise", "frozen", "candidates"}
+    missing = [n for n in named - prose if not (ROOT / "advisor" / f"{n}.py").exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    """`--help` works for each command, quickly, and shows how it is called."""
+    done = subprocess.run([sys.executable, "-m", "advisor", name, "--help"], capture_output=True, text=True, check=True)
+    assert f"tl-advise {name}" in done.stdout
