@@ -120,8 +120,8 @@ def in_characters(xs: Sequence[float], ys: Sequence[float], *, mark: float, widt
         for row in grid:
             row[column(mark)] = "|"
     for x, y in zip(xs, ys, strict=True):
-        row = round((1 - (min(y, high) - low) / (high - low)) * (height - 1))
-        grid[row][column(x)] = "*"
+        below = (high - min(y, high)) / (high - low)
+        grid[int(0.5 + below * (height - 1))][column(x)] = "*"
     labels = [f"{high:8.3f} "] + [" " * 9] * (height - 2) + [f"{low:8.3f} "]
     body = [label + "".join(row).rstrip() for label, row in zip(labels, grid, strict=True)]
     ends = f"{xs[0]:.0e}", f"{xs[-1]:.0e}"

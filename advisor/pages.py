@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-_STYLE = """:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.3rem .8rem;border-bottom:1px solid #94a3b855;
-text-align:right}td:first-child,th:first-child{text-align:left}svg{width:100%;height:auto}.s{margin:1.5rem 0;overflow-x:auto}"""
+_STYLE = (
+    ":root{color-scheme:light dark}"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+    "td,th{padding:.3rem .8rem;border-bottom:1px solid #94a3b855;text-align:right}"
+    "td:first-child,th:first-child{text-align:left}"
+    "svg{width:100%;height:auto}.s{margin:1.5rem 0;overflow-x:auto}"
+)
 
 
 def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
