@@ -21,6 +21,7 @@ from advisor import (
     candidates,
     compose,
     dataset,
+    device,
     profile,
     reach,
     regime,
@@ -101,7 +102,7 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
     try:
         look = _look(settings, rundir, listener)
         sizes = {b.name: candidates.sizes(look.profile, b, settings.size_px) for b in reachable}
-        used = sampling.for_budget(look.dataset, settings, reachable, sizes)
+        used = sampling.for_budget(look.dataset, settings.budget_s, device.likely(settings.device), reachable, sizes)
         opened = worker.open(open_job(settings, rundir.path, look.dataset, used.pool), listener.progress)
         frame = compose.Frame(
             settings=settings,
@@ -198,6 +199,7 @@ def _contest(
         regime=kept.frame.regime,
         counts=tuple(counts),
         test_images=len(kept.frame.used.test),
+        device=kept.frame.environment.device,
         study=Study(kept.rundir.study, kept.frame.settings.seed),
         listener=listener,
         on_better=lambda trial: _keep(contest, kept, trial),

@@ -246,6 +246,6 @@ def _baseline(ending: Ending) -> Baseline | None:
     if ending.default is None:
         return None
     scores = ending.scored.scores if ending.scored else ()
-    return Baseline(
-        best=best(ending.default), validation=validation(ending.default), test=scores[-1] if scores else None
-    )
+    same = ending.default.candidate == ending.winner.candidate
+    test = scores[0] if same and scores else scores[1] if len(scores) > 1 else None
+    return Baseline(best=best(ending.default), validation=validation(ending.default), test=test)

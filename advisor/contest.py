@@ -22,6 +22,7 @@ from advisor.workers import Worker
 
 FOLDS = 5
 VALIDATION_AIM = 120  # images on which a trained candidate should be scored, by adding folds on small data
+FINISH_MARGIN = 1.25  # what is kept back for the end, over what it is predicted to take
 FOLDS_SHARE = 0.35  # of the time that is left, which all folds of one trained candidate may take
 
 
@@ -38,6 +39,7 @@ class Contest:
     regime: Regime
     counts: tuple[int, ...]  # pool images by class
     test_images: int
+    device: str  # where trials run, as the worker says
     study: Study
     listener: Listener
     on_better: Callable[[Trial], None]
@@ -76,7 +78,7 @@ class Contest:
             stages=shape.stages,
             has_norm=shape.has_norm,
             dim=shape.dim,
-            device=self.settings.device,
+            device=self.device,
             probe={} if best is None else {"accuracy": best.accuracy, "log_loss": best.log_loss},
             size_px=size_px,
         )
@@ -134,16 +136,18 @@ class Contest:
         """Predict the seconds of scoring the locked test."""
         backbone = self.registry.backbone(candidate.backbone)
         macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
-        return 1.5 * self.frozen.ratio * budget.extraction_s(self.test_images, macs, self.settings.device)
+        return self.frozen.ratio * budget.extraction_s(self.test_images, macs, self.device)
 
     def finish_s(self, winner: Candidate) -> float:
         """Predict the seconds that the end takes if `winner` wins: both refits, both scores, the writing."""
         both = [winner]
         finished = self.study.trials()
-        if finished and finished[0].state == "complete":
+        if finished and finished[0].state == "complete" and key(finished[0].candidate) != key(winner):
             both.append(finished[0].candidate)
-        unique = list({repr(c): c for c in both}.values())
-        return budget.FINISH_S + sum(1.15 * self.train_s(c, self.images) + self.test_s(c) for c in unique)
+        refits = sum(self.train_s(c, self.images) for c in both)
+        # Frozen networks share one pass over the test images; a trained one needs a pass of its own.
+        passes = {(c.backbone, c.size_px, key(c) if self.is_deep(c) else ""): self.test_s(c) for c in both}
+        return budget.FINISH_S + FINISH_MARGIN * (refits + sum(passes.values()))
 
     def folds_for(self, candidate: Candidate) -> tuple[int, ...]:
         """Choose the folds that a candidate is scored on: all for heads, enough for the aim for what is trained."""

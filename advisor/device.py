@@ -57,6 +57,13 @@ def choose(device: str = "auto", backbone: Backbone | None = None, workers: int 
     return Compute(device=name, precision=precision, layout=_LAYOUT, threads=threads)
 
 
+def likely(device: str) -> str:
+    """Guess what "auto" will be without importing torch: "cuda" where the driver shows a device, else "cpu"."""
+    if device != "auto":
+        return device
+    return "cuda" if os.path.exists("/dev/nvidia0") else "cpu"
+
+
 def apply(compute: Compute) -> None:
     """Set threads and ask torch for deterministic arithmetic, in this process. Call before the first operation."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS wants before it promises equal bits

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from advisor import card, compose, judging, keep, recipe, report, thumbnails, weights
 from advisor.contest import FOLDS, Contest
 from advisor.errors import AdviseError
-from advisor.records import Gain, Item, Profile, Regime, Result, Trial, Verdict
+from advisor.records import Candidate, Gain, Item, Profile, Regime, Result, Trial, Verdict
 from advisor.records.jobs import Refit, Refitted, RunTrial, Score, Scored
 from advisor.rundir import to_json, write_atomically
 from advisor.search import RESCORE_SHARE
@@ -149,6 +149,9 @@ def _refit(contest: Contest, frozen: Frozen) -> list[tuple[Path, Refitted]]:
     for name, trial in zip(("winner", "default"), both, strict=False):
         folder = contest.rundir.trials / f"final-{name}"
         written = folder / "refitted.json"
+        if name == "default" and not written.is_file() and _too_late(contest, trial.candidate):
+            contest.listener.note("no time is left to train the untuned default on all images: no test score of it")
+            break
         if not written.is_file():
             contest.listener.stage(f"training the {name} on all {contest.images:,} images")
             job = Refit(
@@ -163,6 +166,11 @@ def _refit(contest: Contest, frozen: Frozen) -> list[tuple[Path, Refitted]]:
 
         models.append((folder, msgspec.json.decode(written.read_bytes(), type=Refitted)))
     return models
+
+
+def _too_late(contest: Contest, candidate: Candidate) -> bool:
+    needed = contest.train_s(candidate, contest.images) + contest.test_s(candidate)
+    return contest.clocked and contest.is_deep(candidate) and needed > contest.clock.left_s
 
 
 def _score(
@@ -215,7 +223,7 @@ def _result(
         default=frozen.default,
         scored=scored,
         test_reason=reason,
-        gain=_gain(contest, scored),
+        gain=_gain(contest, frozen, scored),
         ties=frozen.ties,
         warnings=[m.warning for _, m in models[:1] if m.warning],
     )
@@ -224,7 +232,10 @@ def _result(
     small = thumbnails.make(frame.dataset.root, [m.path for m in result.mistakes])
     page = report.render(result, profile, [*contest.probes, *trials], thumbnails=small, run=str(contest.rundir.path))
     write_atomically(staged / "report.html", page)
-    write_atomically(staged / "README.md", card.render(result, made, licence=_licence(kept, frozen.winner), run=str(contest.rundir.path)))
+    write_atomically(
+        staged / "README.md",
+        card.render(result, made, licence=_licence(kept, frozen.winner), run=str(contest.rundir.path)),
+    )
     result = replace(result, budget=replace(result.budget, used_s=round(contest.clock.used_s, 2)))
     write_atomically(staged / "result.json", to_json(result))
     contest.rundir.adopt(staged)
@@ -237,10 +248,11 @@ def _licence(kept: keep.Keeper, winner: Trial) -> str:
     return used.licence if used is not None else "unknown"
 
 
-def _gain(contest: Contest, scored: Scored | None) -> Gain | None:
+def _gain(contest: Contest, frozen: Frozen, scored: Scored | None) -> Gain | None:
     if scored is None:
         return None
     if len(scored.scores) < 2:
-        return Gain(over_baseline=0.0, ci95=(0.0, 0.0), within_noise=True)
+        same = frozen.default is not None and frozen.default.candidate == frozen.winner.candidate
+        return Gain(over_baseline=0.0, ci95=(0.0, 0.0), within_noise=True) if same else None
     correct = _correct(contest)
     return compose.gain(correct[0], correct[1])

@@ -60,7 +60,7 @@ def probe_all(contest: Contest, reachable: list[Backbone]) -> None:
     done = {(p.candidate.backbone, p.candidate.size_px) for p in contest.probes}
     costs = {
         (b.name, size): budget.extraction_s(
-            contest.images, budget.at_size(b.macs, b.preprocess.size, size), contest.settings.device
+            contest.images, budget.at_size(b.macs, b.preprocess.size, size), contest.device
         )
         for b in reachable
         for size in contest.sizes[b.name]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from advisor import budget
 from advisor.hooks import Backbone
-from advisor.records import Dataset, Item, Settings
+from advisor.records import Dataset, Item
 
 POOL_SHARE = 0.35  # of the budget, for the first probe of the pool: beyond it, a sample of the pool stands for it
 TEST_SHARE = 0.15  # of the budget, for scoring the locked test once
@@ -72,13 +72,17 @@ def used(dataset: Dataset, pool_sample: int | None, test_sample: int | None) -> 
 
 
 def for_budget(
-    dataset: Dataset, settings: Settings, backbones: Sequence[Backbone], sizes: Mapping[str, tuple[int, ...]]
+    dataset: Dataset,
+    budget_s: float | None,
+    device: str,
+    backbones: Sequence[Backbone],
+    sizes: Mapping[str, tuple[int, ...]],
 ) -> Used:
     """Choose the pool and test items that the budget affords, from cards alone."""
-    if settings.budget_s is None:
+    if budget_s is None:
         return used(dataset, None, None)
-    usable_s = max(1.0, settings.budget_s - budget.START_S - budget.FINISH_S)
+    usable_s = max(1.0, budget_s - budget.START_S - budget.FINISH_S)
     macs = cheapest_macs(backbones, sizes)
-    pool = affordable(dataset.pool, macs, settings.device, POOL_SHARE * usable_s)
-    test = affordable(dataset.test, macs, settings.device, TEST_SHARE * usable_s) if dataset.test else None
+    pool = affordable(dataset.pool, macs, device, POOL_SHARE * usable_s)
+    test = affordable(dataset.test, macs, device, TEST_SHARE * usable_s) if dataset.test else None
     return used(dataset, pool, test)

@@ -138,12 +138,10 @@ class _Recorded:
         self.distributions: dict[str, optuna.distributions.BaseDistribution] = {}
         self.values: dict[str, Any] = {}
 
-    def _take(self, name: str, distribution: optuna.distributions.BaseDistribution, fallback: Any) -> Any:
-        value = self.parameters.get(name, fallback)
-        inside = distribution._contains(distribution.to_internal_repr(value))
+    def _take(self, name: str, distribution: optuna.distributions.BaseDistribution, inside: Any) -> Any:
         self.distributions[name] = distribution
-        self.values[name] = value if inside else fallback
-        return self.values[name]
+        self.values[name] = inside
+        return inside
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         """Give the recorded number, moved into the range where the guess lay outside of what is searched."""

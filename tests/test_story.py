@@ -18,6 +18,19 @@ from photos import write_crops
 
 CALL = [sys.executable, "-m", "advisor"]
 WORK = ["--trials", "3", "--seed", "3", "--backbone", "pocket", "--size", "64", "--offline", "--threads", "1"]
+FILES = (
+    "profile.json",
+    "splits.csv",
+    "study.db",
+    "candidates.json",
+    "recipe.yaml",
+    "model.safetensors",
+    "model.json",
+    "result.json",
+    "report.html",
+    "README.md",
+    "log.jsonl",
+)
 STRATEGIES = ["--strategy", "logistic", "--strategy", "partial"]
 
 
@@ -72,7 +85,7 @@ def result(place: Path) -> dict[str, Any]:
 
 def test_a_run_leaves_everything_that_was_promised(finished: Path) -> None:
     """Files of the run directory, fields of result.json, counts that add up."""
-    for name in ["profile.json", "splits.csv", "study.db", "candidates.json", "recipe.yaml", "model.safetensors", "model.json", "result.json", "report.html", "README.md", "log.jsonl"]:
+    for name in FILES:
         assert (finished / name).stat().st_size > 0, name
     told = result(finished)
     assert told["status"] == "final"
