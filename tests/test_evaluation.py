@@ -11,7 +11,7 @@ import pytest
 import small_network as small
 import torch
 
-from advisor import evaluation, inference
+from advisor import evaluation
 
 
 @pytest.fixture(autouse=True)
@@ -95,21 +95,3 @@ def test_progress_reaches_the_end() -> None:
     seen: list[tuple[int, int]] = []
     _logits(small.classifier(), range(40), batch=16, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(16, 40), (32, 40), (40, 40)]
-
-
-def test_batches_are_all_of_one_size() -> None:
-    """The last batch is padded with its own last image, and says how many count."""
-    data = small.digits()
-    got = list(
-        inference.batches(
-            data.canvas,
-            np.arange(20),
-            preprocess=small.backbone().preprocess,
-            size_px=12,
-            compute=small.COMPUTE,
-            batch=16,
-        )
-    )
-    assert [(len(x), n) for x, n in got] == [(16, 16), (16, 4)]
-    assert torch.equal(got[1][0][3], got[1][0][15])
-    assert got[0][0].is_contiguous(memory_format=torch.channels_last)

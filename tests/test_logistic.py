@@ -1,4 +1,4 @@
-"""Logistic regression against scikit-learn, one fold and many, and L-BFGS on problems whose answers are known."""
+"""Logistic regression against scikit-learn, one fold and many."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from advisor import lbfgs, logistic, metrics, spectrum, splits
+from advisor import logistic, metrics, spectrum, splits
 
 
 @pytest.fixture(autouse=True)
@@ -117,20 +117,3 @@ def test_no_fold_is_refused() -> None:
     x, y = _digits(8)
     with pytest.raises(ValueError, match="at least one fold"):
         logistic.path(x, y, 4, [])
-
-
-def test_lbfgs_finds_the_minimum_of_each_problem() -> None:
-    """Quadratics of very different curvature, solved together, end at their own minima; a solved one stays put."""
-    draw = torch.Generator().manual_seed(0)
-    centre = torch.randn(6, 3, 2, generator=draw, dtype=torch.float64)
-    stiff = torch.tensor([1.0, 30.0, 1e-2], dtype=torch.float64)[None, :, None] * torch.linspace(1, 5, 6)[:, None, None]
-
-    def loss(point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        away = point - centre
-        return 0.5 * (stiff * away**2).sum((0, 2)), stiff * away
-
-    start = torch.zeros_like(centre)
-    start[:, 1] = centre[:, 1]
-    found = lbfgs.minimise(loss, start, tolerance=1e-14, steps=200)
-    assert torch.allclose(found, centre, atol=1e-5)
-    assert torch.equal(found[:, 1], centre[:, 1])

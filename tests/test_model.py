@@ -15,7 +15,7 @@ from PIL import Image
 
 from advisor import backbone as backbones
 from advisor import evaluation, heads, metrics, model, pixels
-from advisor.errors import InputError, OutputError, PluginError, WeightsError
+from advisor.errors import InputError, PluginError, WeightsError
 from advisor.hooks import Backbone
 from advisor.records import Head, Preprocess
 
@@ -267,25 +267,6 @@ def test_a_missing_backbone_names_its_package(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match=r"needs the backbone huge of some-plugin 1\.2") as told:
         _load(tmp_path)
     assert "pip install some-plugin==1.2" in str(told.value)
-
-
-def test_a_place_that_cannot_be_written_keeps_what_it_had(tmp_path: Path) -> None:
-    """A write that fails is one line, leaves no temporary file, and the old model stands."""
-    from advisor import model_file
-
-    folder = _save(_classifier(), tmp_path)
-    before = (folder / "model.json").read_bytes()
-
-    def full(path: Path) -> None:
-        path.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OutputError, match="No space left"):
-        model_file.write(folder / "model.json", full)
-    with pytest.raises(OutputError, match="cannot be written"):
-        _save(_classifier(), tmp_path / "nowhere")
-    assert (folder / "model.json").read_bytes() == before
-    assert sorted(p.name for p in folder.iterdir()) == ["model.json", "model.safetensors"]
 
 
 def test_scores_of_saved_logits_are_calibrated(tmp_path: Path) -> None:

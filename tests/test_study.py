@@ -98,10 +98,11 @@ def test_no_trial_stays_running_and_failed_ones_are_recorded(tmp_path: Path) -> 
     assert [t.state for t in study.trials()] == ["complete", "complete", "failed", "complete"]
 
 
-def test_guesses_outside_of_the_searched_range_still_teach_the_sampler(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rate", [5.0, 0.0])
+def test_guesses_outside_of_the_searched_range_still_teach_the_sampler(tmp_path: Path, rate: float) -> None:
     """A known-good guess may lie outside of what is searched; the search goes on behind it."""
     study = Study(tmp_path / "s.db", seed=3)
-    guess = Candidate(backbone="small", strategy="one", parameters={"rate": 5.0, "depth": 9}, size_px=64)
+    guess = Candidate(backbone="small", strategy="one", parameters={"rate": rate, "depth": 9}, size_px=64)
     number = study.begin(guess)
     score = FoldScore(fold=0, repeat=0, seed=0, n=10, accuracy=0.5, log_loss=1.0)
     study.finish(Trial(number=number, candidate=guess, regime="full", state="complete", scores=(score,)))
