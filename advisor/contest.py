@@ -7,7 +7,7 @@ be finished. Does NOT cover: any decision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from advisor import budget, candidates
@@ -23,6 +23,7 @@ from advisor.workers import Worker
 FOLDS = 5
 VALIDATION_AIM = 120  # images on which a trained candidate should be scored, by adding folds on small data
 FINISH_MARGIN = 1.25  # what is kept back for the end, over what it is predicted to take
+HEAD_S, HEAD_S_EACH = 1.0, 2e-6  # fitting a head on cached features: at least, and for each image and class
 FOLDS_SHARE = 0.35  # of the time that is left, which all folds of one trained candidate may take
 
 
@@ -93,16 +94,24 @@ class Contest:
         """Give the contender with the lowest validation log-loss."""
         return min(self.contenders(), key=lambda t: (t.log_loss, t.number), default=None)
 
-    def ended(self, trial: Trial, *, probe: bool = False) -> None:
+    def probed(self, trials: Sequence[Trial]) -> None:
+        """Write the probes of one place down, all together, so that a kill leaves a place probed or not probed."""
+        before = self.best()
+        self.probes.extend(t for t in trials if t.state == "complete")
+        self.rundir.write("probes.json", self.probes)
+        for trial in trials:
+            self._told(trial, before, "probe")
+            if trial.state == "complete" and (before is None or trial.log_loss < before.log_loss):
+                before = trial
+
+    def ended(self, trial: Trial) -> None:
         """Write a trial's end down, tell it, and keep it where it is the best so far."""
         before = self.best()
-        if probe:
-            if trial.state == "complete":
-                self.probes.append(trial)
-                self.rundir.write("probes.json", self.probes)
-        else:
-            self.study.finish(trial)
-        self.rundir.log("probe" if probe else "trial", at_s=self.clock.used_s, number=trial.number, state=trial.state)
+        self.study.finish(trial)
+        self._told(trial, before, "trial")
+
+    def _told(self, trial: Trial, before: Trial | None, what: str) -> None:
+        self.rundir.log(what, at_s=self.clock.used_s, number=trial.number, state=trial.state)
         self.listener.trial(trial, before, self.clock.left_s)
         if trial.state == "complete" and (before is None or trial.log_loss < before.log_loss):
             self.on_better(trial)
@@ -123,9 +132,16 @@ class Contest:
             return self.card_s(candidate, images) * (
                 self.training.ratio if self.training.readings else self.frozen.ratio
             )
-        return (
-            1.0 + 0.02 * images / 1000 * len(self.counts) / 10
-        )  # features are cached by then; the head is what is left
+        return self._pass_s(candidate, self.images) + HEAD_S + HEAD_S_EACH * images * len(self.counts)
+
+    def _pass_s(self, candidate: Candidate, images: int) -> float:
+        """Predict one frozen pass; it costs nothing where a probe has left its features."""
+        place = (candidate.backbone, candidate.size_px)
+        if any((p.candidate.backbone, p.candidate.size_px) == place for p in self.probes):
+            return 0.0
+        backbone = self.registry.backbone(candidate.backbone)
+        macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
+        return self.frozen.ratio * budget.extraction_s(images, macs, self.device)
 
     def predict_cost(self, candidate: Candidate) -> float:
         """Give the multiply-adds of one image at inference: what the winner will cost whoever uses it."""

@@ -67,8 +67,8 @@ class Keeper:
         import msgspec
 
         left = self.rundir.path / trial.predictions.removesuffix(".npz")
-        if not (left / "refitted.json").is_file():
-            return None
+        if not all((left / name).is_file() for name in ("refitted.json", "model.safetensors", "model.json")):
+            return None  # the model went away with a process that was killed here; the next better one is kept
         refitted = msgspec.json.decode((left / "refitted.json").read_bytes(), type=Refitted)
         for name in ("model.safetensors", "model.json"):
             shutil.move(left / name, staged / name)

@@ -131,6 +131,7 @@ class Material:
             has_norm=any(s.has_norm for s in stages),
             dim=backbone.dim,
             device=self.compute(backbone).device,
+            has_target=self.has_target,
             batch=batch,
             size_px=size_px,
         )

@@ -44,7 +44,7 @@ def default(contest: Contest, reachable: list[Backbone]) -> Candidate:
 
 
 def _first(contest: Contest, backbone: Backbone, strategy: str) -> Candidate | None:
-    size_px = max(contest.sizes[backbone.name])
+    size_px = min(contest.sizes[backbone.name])  # nearest to the images' own; larger ones must earn their cost
     found = candidates.guesses(
         {strategy: contest.registry.strategy(strategy)},
         contest.context(backbone.name, size_px),
@@ -77,6 +77,8 @@ def probe_all(contest: Contest, reachable: list[Backbone]) -> None:
         spent += cost * ratio
         if place not in done:
             _probe(contest, place, cost)
+    if contest.probes and not contest.rundir.recipe.exists():  # killed between a probe and its recipe
+        contest.on_better(min(contest.probes, key=lambda p: (p.log_loss, p.number)))
 
 
 def _probe(contest: Contest, place: tuple[str, int], predicted_s: float) -> None:
@@ -97,8 +99,7 @@ def _probe(contest: Contest, place: tuple[str, int], predicted_s: float) -> None
     answer = contest.worker.ask(job, Probed, contest.listener.progress)
     if answer.images_per_s:
         contest.frozen.learn(predicted_s, time.monotonic() - began)
-    for trial in answer.trials:
-        contest.ended(trial, probe=True)
+    contest.probed(answer.trials)
 
 
 def _heads(contest: Contest) -> dict[str, Strategy]:

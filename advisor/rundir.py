@@ -77,7 +77,7 @@ class RunDir:
                 hint="Choose an --out outside of it, or start from another folder.",
             )
         try:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if path.exists() and (not path.is_dir() or _holds_something(path)):
                 raise OutputError(
                     f"{path}: exists and is not empty.",
                     hint=f"Choose another --out, or go on with `tl-advise resume {path}`.",
@@ -163,9 +163,21 @@ class RunDir:
         return place
 
     def adopt(self, staged: Path, names: tuple[str, ...] = KEPT) -> None:
-        """Move finished files from a staging folder into place, the recipe last: it vouches for what lies beside it."""
-        for name in sorted((n for n in names if (staged / n).exists()), key=lambda n: n == "recipe.yaml"):
+        """Move finished files from a staging folder into place: the recipe after the model that it vouches for.
+
+        The result comes last: a resume takes a final one as the sign that nothing is left to do.
+        """
+        last = {"recipe.yaml": 1, "result.json": 2}
+        for name in sorted((n for n in names if (staged / n).exists()), key=lambda n: last.get(n, 0)):
             os.replace(staged / name, self.path / name)
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether a folder holds more than what a run leaves that was killed before it wrote its first file."""
+    if any(not (p.name == "trials" or re.fullmatch(r"\.run\.json\.\d+\.tmp", p.name)) for p in path.iterdir()):
+        return True
+    trials = path / "trials"
+    return trials.exists() and (not trials.is_dir() or any(trials.iterdir()))
 
 
 def to_json(record: Any) -> str:

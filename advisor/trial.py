@@ -183,7 +183,7 @@ def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[Fold
             saved.finish_fold(position, done)
         yield done
         if done.stopped_at:
-            return
+            break
     saved.remove()
 
 

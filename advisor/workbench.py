@@ -7,12 +7,12 @@ Does NOT cover: the main job (`advice`), which keeps its material in a worker pr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from advisor import candidates, dataset, device, profile, reach, recipe, registry
 from advisor.errors import InputError
-from advisor.hooks import Backbone, Parameter, Strategy
+from advisor.hooks import Backbone, Context, Parameter, Strategy
 from advisor.material import Material
 from advisor.records import Candidate, Dataset, Item, Settings
 from advisor.records.jobs import Open
@@ -85,21 +85,25 @@ def _material(
     return Material(job, plugins, report)
 
 
+def context(bench: Bench) -> Context:
+    """Give what strategies may know of the whole pool."""
+    import numpy as np
+
+    rows = np.arange(len(bench.material.labels))
+    return bench.material.context(bench.backbone, rows, bench.size_px)
+
+
 def candidate(bench: Bench, strategy: str, given: Mapping[str, Any] | None = None) -> Candidate:
     """Give a strategy's first guess for this data, with these parameters changed.
 
     Raises PluginError for an unknown strategy, InputError where it does not apply or a parameter is not legal.
     """
-    import numpy as np
-
     chosen = bench.material.registry.strategy(strategy)
-    rows = np.arange(len(bench.material.labels))
-    context = bench.material.context(bench.backbone, rows, bench.size_px)
-    context = replace(context, has_target=bench.material.has_target)
-    reason = chosen.applies(context)
+    here = context(bench)
+    reason = chosen.applies(here)
     if reason:
         raise InputError(f"strategy {strategy} does not apply here: {reason}.")
-    parameters = {**chosen.first_guesses(context)[0], **(given or {})}
+    parameters = {**chosen.first_guesses(here)[0], **(given or {})}
     recipe.check_parameters(chosen, parameters, path=strategy)
     return Candidate(
         backbone=bench.backbone.name,

@@ -1,0 +1,90 @@
+"""`tl-advise fewshot`: how well a backbone's frozen features tell new classes apart from a handful of images."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from advisor.cli import options
+
+if TYPE_CHECKING:
+    from advisor.fewshot import Answer
+
+
+@click.command(name="fewshot")
+@click.argument("dataset", type=click.Path())
+@click.option(
+    "--ways", type=click.IntRange(min=2), default=5, show_default=True, metavar="N", help="Classes an episode."
+)
+@click.option("--shots", type=click.IntRange(min=1), default=5, show_default=True, metavar="K", help="Images a class.")
+@click.option(
+    "--queries", type=click.IntRange(min=1), default=15, show_default=True, metavar="N", help="To be told apart."
+)
+@click.option("--episodes", type=click.IntRange(min=2), default=600, show_default=True, metavar="N", help="How many.")
+@click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="Only this strategy (repeatable).")
+@options.single()
+def command(
+    dataset: str,
+    ways: int,
+    shots: int,
+    queries: int,
+    episodes: int,
+    strategies: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    **call: Any,
+) -> int:
+    """Evaluate few-shot heads on frozen features: N classes, K labelled images of each, over many episodes.
+
+    Every strategy that fits a head on frozen features can take part; all see the same episodes. Only training images
+    are used. Classes with fewer than K plus the queries' images are left out.
+
+    \b
+    Examples:
+      tl-advise fewshot ./photos --ways 5 --shots 5 --episodes 600
+      tl-advise fewshot ./photos --shots 1 --strategy prototypes --strategy ridge
+      tl-advise fewshot ./photos --backbone mobilenet_v2 --size 128 --json
+    """
+    from advisor import fewshot, workbench
+    from advisor.cli.lone import answering, settings
+
+    with answering(quiet) as report:
+        bench = workbench.settle(settings(dataset, call), report=report)
+        names = list(strategies) or fewshot.capable(bench.material.registry.strategies, workbench.context(bench))
+        tried = [workbench.candidate(bench, name) for name in names]
+        answer = fewshot.evaluate(
+            bench, tried, ways=ways, shots=shots, queries=queries, count=episodes, seed=call["seed"]
+        )
+    for warning in bench.warnings:
+        click.echo(f"note: {warning}", err=True)
+    if as_json:
+        from dataclasses import asdict
+
+        click.echo(json.dumps({"schema": 1, **asdict(answer)}, indent=2, allow_nan=False))
+    else:
+        _print(answer)
+    return 0
+
+
+def _print(answer: Answer) -> None:
+    from advisor.cli import show, tables
+
+    out = tables.console()
+    table = tables.listing("strategy", "accuracy", "95 % interval", "behind the best", "")
+    for score in answer.scores:
+        behind = "" if score.behind == 0 else f"{100 * score.behind:.1f} ± {50 * _width(score.behind_ci95):.1f} points"
+        span = f"{100 * score.ci95[0]:.1f} - {100 * score.ci95[1]:.1f} %"
+        table.add_row(show.text(score.strategy), f"{100 * score.accuracy:.1f} %", span, behind, "")
+    out.print(
+        f"{answer.ways}-way {answer.shots}-shot, {answer.queries} queries a class, {answer.episodes} episodes: "
+        f"frozen {show.text(answer.backbone)} at {answer.size_px} px"
+    )
+    out.print(table)
+    if answer.left_out:
+        out.print(f"{len(answer.left_out)} of {len(answer.left_out) + len(answer.classes)} classes have too few images")
+
+
+def _width(span: tuple[float, float]) -> float:
+    return span[1] - span[0]
