@@ -181,42 +181,64 @@ def _solve_batch(
     steps: int,
 ) -> Tensor:
     exact = spec.scores.numel() * classes * len(weights_PN) <= _EXACT_WORK
-    dtype = torch.float64 if exact else torch.float32
-    x_NR = torch.cat([spec.scores, torch.ones(len(labels), 1, dtype=spec.scores.dtype)], dim=1).to(dtype)
-    weights_NP = torch.from_numpy(weights_PN.T.copy()).to(dtype)
-    mass_P = weights_NP.sum(0)
-    weights_NP = weights_NP / mass_P
-    penalty_P = 1.0 / (c * mass_P)
-    curvature_R = torch.cat([spec.values.to(dtype), torch.full((1,), float(len(labels)), dtype=dtype)]) / len(labels)
-    # Softmax curves at most half as much as a square; a quarter fits the typical direction. Intercepts are free.
-    decay_RP = penalty_P.expand(len(curvature_R), -1).clone()
-    decay_RP[-1] = 0.0
-    axis_RP1 = (0.25 * curvature_R[:, None] + decay_RP).rsqrt()[:, :, None]
-    target = torch.from_numpy(np.asarray(labels, dtype=np.int64))
-
-    def loss(v_RPK: Tensor) -> tuple[Tensor, Tensor]:
-        w_RPK = axis_RP1 * v_RPK
-        logits_NPK = (x_NR @ w_RPK.flatten(1)).view(len(target), len(mass_P), classes)
-        logp_NPK = logits_NPK.log_softmax(-1)
-        own_NP = logp_NPK.gather(2, target[:, None, None].expand(-1, len(mass_P), 1))[:, :, 0]
-        decayed_RPK = decay_RP[:, :, None] * w_RPK
-        value_P = -(weights_NP * own_NP).sum(0) + 0.5 * (decayed_RPK * w_RPK).sum((0, 2))
-        residual_NPK = logp_NPK.exp_()
-        residual_NPK.scatter_add_(
-            2, target[:, None, None].expand(-1, len(mass_P), 1), -torch.ones_like(own_NP)[..., None]
-        )
-        residual_NPK *= weights_NP[:, :, None]
-        slope_RPK = (x_NR.T @ residual_NPK.flatten(1)).view_as(w_RPK) + decayed_RPK
-        return value_P, axis_RP1 * slope_RPK
-
-    first = (
-        torch.zeros(len(curvature_R), len(mass_P), classes, dtype=dtype)
-        if start is None
-        else start.to(dtype) / axis_RP1
-    )
+    batch = _Batch.of(spec, labels, classes, weights_PN, c, torch.float64 if exact else torch.float32)
+    if start is None:
+        first = torch.zeros(len(batch.axis), len(weights_PN), classes, dtype=batch.axis.dtype)
+    else:
+        first = start.to(batch.axis.dtype) / batch.axis
     reachable = tolerance if exact else max(tolerance, _FLOAT32_TOLERANCE)
-    best = lbfgs.minimise(loss, first, tolerance=reachable, steps=steps)
-    return (axis_RP1 * best).to(spec.scores.dtype)
+    best = lbfgs.minimise(batch.loss, first, tolerance=reachable, steps=steps)
+    return (batch.axis * best).to(spec.scores.dtype)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """P problems as one function of the scaled coefficients v = w / axis.
+
+    rows (N, R + 1), the last column 1 for the intercept; weights (N, P) with sum 1 a problem; decay (R + 1, P);
+    axis (R + 1, P, 1); target (N, P, 1), each item's class.
+    """
+
+    rows: Tensor
+    weights: Tensor
+    decay: Tensor
+    axis: Tensor
+    target: Tensor
+    classes: int
+
+    @staticmethod
+    def of(
+        spec: spectrum.Spectrum,
+        labels: NDArray[np.integer],
+        classes: int,
+        weights_PN: NDArray[np.float64],
+        c: float,
+        dtype: torch.dtype,
+    ) -> _Batch:
+        n, problems = len(labels), len(weights_PN)
+        rows = torch.cat([spec.scores, torch.ones(n, 1, dtype=spec.scores.dtype)], dim=1).to(dtype)
+        weights = torch.from_numpy(weights_PN.T.copy()).to(dtype)
+        mass = weights.sum(0)
+        curvature = torch.cat([spec.values.to(dtype), torch.full((1,), float(n), dtype=dtype)]) / n
+        decay = (1.0 / (c * mass)).expand(len(curvature), -1).clone()
+        decay[-1] = 0.0
+        # Softmax curves at most half as much as a square; a quarter fits the typical direction. Intercepts are free.
+        axis = (0.25 * curvature[:, None] + decay).rsqrt()[:, :, None]
+        target = torch.from_numpy(np.asarray(labels, dtype=np.int64))[:, None, None].expand(-1, problems, 1)
+        return _Batch(rows, weights / mass, decay, axis, target, classes)
+
+    def loss(self, v_RPK: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the weighted mean log-loss plus penalty of each problem, (P,), and its gradient by v."""
+        w_RPK = self.axis * v_RPK
+        logp_NPK = (self.rows @ w_RPK.flatten(1)).view(*self.weights.shape, self.classes).log_softmax(-1)
+        own_NP = logp_NPK.gather(2, self.target)[:, :, 0]
+        decayed_RPK = self.decay[:, :, None] * w_RPK
+        value_P = -(self.weights * own_NP).sum(0) + 0.5 * (decayed_RPK * w_RPK).sum((0, 2))
+        residual_NPK = logp_NPK.exp_()
+        residual_NPK.scatter_add_(2, self.target, -torch.ones_like(own_NP)[..., None])
+        residual_NPK *= self.weights[:, :, None]
+        slope_RPK = (self.rows.T @ residual_NPK.flatten(1)).view_as(w_RPK) + decayed_RPK
+        return value_P, self.axis * slope_RPK
 
 
 def _held_out(spec: spectrum.Spectrum, solution_RPK: Tensor, folds: Folds, classes: int) -> NDArray[np.float32]:
