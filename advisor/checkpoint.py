@@ -6,6 +6,7 @@ reading one runs no code. A full disk costs the chance to go on, never the trial
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,8 @@ class Checkpoint:
         try:
             with open(temporary, "wb") as file:
                 torch.save(self.state, file)
+                file.flush()
+                os.fsync(file.fileno())
             temporary.replace(self.path)
         except (OSError, RuntimeError):
             # A full disk costs the chance to go on from here after a kill, never the trial itself.

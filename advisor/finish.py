@@ -44,6 +44,8 @@ class Frozen:
 def finish(contest: Contest, kept: keep.Keeper, profile: Profile) -> Result:
     """Decide, freeze, refit, score once, and write everything down."""
     frozen = contest.rundir.read("candidates.json", Frozen)
+    if not contest.probes:  # a resume behind the search; the report shows them
+        contest.probes = list(contest.rundir.read("probes.json", list[Trial]) or [])
     if frozen is None:
         frozen = _freeze(contest, kept.frame.regime)
     models = _refit(contest, frozen)

@@ -114,4 +114,32 @@ def test_default_names_carry_the_data_and_the_time(tmp_path: Path) -> None:
 
 def test_json_holds_no_number_that_json_does_not_know() -> None:
     """nan and infinities become null, also deep inside."""
-    assert to_json({"a": float("nan"), "b": [float("inf"), 1.0]}) == '{\n  "a": null,\n  "b": [\n    null,\n    1.0\n  ]\n}\n'
+    assert (
+        to_json({"a": float("nan"), "b": [float("inf"), 1.0]})
+        == '{\n  "a": null,\n  "b": [\n    null,\n    1.0\n  ]\n}\n'
+    )
+
+
+@pytest.mark.parametrize("left", [[], ["trials"], ["trials", ".run.json.77.tmp"]])
+def test_a_run_killed_before_its_first_file_can_be_started_again(data: Path, tmp_path: Path, left: list[str]) -> None:
+    """Without run.json there is nothing to resume, so the same --out must be taken again."""
+    place = tmp_path / "run"
+    place.mkdir()
+    for name in left:
+        (place / name).mkdir() if name == "trials" else (place / name).touch()
+    assert RunDir.create(place, data=data).path == place
+
+
+def test_a_final_result_is_in_place_only_after_everything_else(data: Path, tmp_path: Path) -> None:
+    """A resume takes a final result as the end: whatever instant a kill hits, recipe and model must be there before."""
+    run = RunDir.create(tmp_path / "run", data=data)
+    staged = run.staging("final")
+    for name in ("model.safetensors", "model.json", "recipe.yaml", "report.html", "README.md"):
+        (staged / name).write_text("new")
+    (staged / "result.json").mkdir()  # a folder cannot replace the file below: the move stops right there
+    run.result.write_text("old")
+    with pytest.raises(OSError, match=r"result\.json"):
+        run.adopt(staged)
+    assert run.result.read_text() == "old"
+    assert {p.name for p in run.path.iterdir() if p.is_file()} >= {"model.safetensors", "recipe.yaml", "report.html"}
+    assert run.recipe.read_text() == "new"
