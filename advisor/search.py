@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from advisor import candidates, probing
 from advisor.contest import FOLDS, Contest, key
 from advisor.errors import AdviseError
-from advisor.hooks import Backbone
+from advisor.hooks import Backbone, Strategy
 from advisor.records import Candidate, Trial
 from advisor.records.jobs import RunTrial
 
 RESCORE_SHARE = 0.15  # of the budget, kept back for scoring the leaders again
 PATIENCE = 24  # sampled trials in a row without a better one, after which more would only fit the validation images
+DRAWS = 8  # of the sampler, for one candidate that was not tried before
 STOPPED_AFTER = 4  # earlier trials at a rung, before the median of them may stop another
 RUNGS = (33, 66)
 
@@ -52,7 +53,7 @@ def _portfolio(contest: Contest, places: list[tuple[str, int]]) -> Iterator[list
     names = candidates.ordered(contest.strategies, few_shot=contest.regime.few_shot)
     for name in names:
         strategy = contest.strategies[name]
-        each = 2 if strategy.regime == "feature_extraction" else 1
+        each = 3 if strategy.regime == "feature_extraction" else 1
         spread = [
             candidates.guesses(
                 {name: strategy}, contest.context(*place), backbone=place[0], size_px=place[1], each=each
@@ -129,13 +130,25 @@ def _sample_on(contest: Contest, places: list[tuple[str, int]]) -> None:
         n: s for n, s in contest.strategies.items() if all(s.applies(contest.context(*p)) is None for p in places)
     }
     while usable and _trials_left(contest) > 0 and _stale(contest) < PATIENCE and not _late(contest):
-        candidate = contest.study.sample(places, usable, contest.context)
+        candidate = _fresh(contest, places, usable)
+        if candidate is None:
+            return
         if contest.affordable(candidate):
             _run(contest, candidate)
             continue
         usable = {n: s for n, s in usable.items() if n != candidate.strategy}
         if all(s.regime == "feature_extraction" for s in usable.values()):
             return  # only heads still fit into the time, and their guesses are done
+
+
+def _fresh(contest: Contest, places: list[tuple[str, int]], usable: Mapping[str, Strategy]) -> Candidate | None:
+    """Sample a candidate that was not tried before; None where a few draws give nothing new."""
+    tried = {key(c) for c in contest.study.candidates()}
+    for attempt in range(DRAWS):
+        candidate = contest.study.sample(places, usable, contest.context, attempt=attempt)
+        if key(candidate) not in tried:
+            return candidate
+    return None
 
 
 def _stale(contest: Contest) -> int:

@@ -108,15 +108,18 @@ class Study:
         backbones: Sequence[tuple[str, int]],
         strategies: Mapping[str, Strategy],
         context: Callable[[str, int], Context],
+        *,
+        attempt: int = 0,
     ) -> Candidate:
         """Draw the next candidate: backbone with input size, strategy, and the strategy's own parameters.
 
+        Another `attempt` is another draw from the same knowledge.
         Backbone and size are one choice, so that a size is only compared within its backbone. Every strategy must
         apply to every backbone: what applies to some of them only is left to the portfolio.
         """
         finished = self.trials()
         sampler = optuna.samplers.TPESampler(
-            seed=randomness.key(self.seed, "sampler", len(finished)) % 2**31,
+            seed=randomness.key(self.seed, "sampler", len(finished), attempt) % 2**31,
             multivariate=True,
             group=True,
             n_startup_trials=STARTUP_TRIALS,
