@@ -23,6 +23,7 @@ from advisor.schedules import HEAD
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 ONLY = ("all", "bias", "norm")
+COMPANION = "term."  # begins the names of parameters that belong to a term of the loss
 _NOT_DECAYED = ("bias", "bias_table", "class_token", "pos_embedding", "position_embedding", "layer_scale", "gamma")
 
 
@@ -53,6 +54,14 @@ def slots(backbone: Backbone, body: nn.Module, head: nn.Module) -> tuple[Slot, .
     for name, parameter in head.named_parameters():
         found.append(Slot(f"head.{name}", HEAD, parameter, False, _is_matrix(name, parameter)))
     return tuple(found)
+
+
+def companion_slots(companions: nn.Module) -> tuple[Slot, ...]:
+    """List the parameters that terms of the loss bring along; they train whenever the head does, at its rate."""
+    return tuple(
+        Slot(f"{COMPANION}{name}", HEAD, parameter, False, _is_matrix(name, parameter))
+        for name, parameter in companions.named_parameters()
+    )
 
 
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:

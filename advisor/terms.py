@@ -1,20 +1,23 @@
 """Extra losses and last touches that a plan names as "module:function": finding them, and what they are shown.
 
 A term is called as `function(moment, **numbers)` and gives a scalar to add to the loss. A finish is called as
-`function(start, tuned, **numbers)` with weights by name, and gives the weights to keep.
+`function(start, tuned, **numbers)` with weights by name, and gives the weights to keep. A term that needs parameters of
+its own (a domain classifier) has an attribute `companion`, a function of (width, classes) that builds them; they train
+at the head's rate and are thrown away at the end.
 Does NOT cover: any particular one; they live with their strategies.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from advisor import randomness
 from advisor.errors import PluginError
 from advisor.records.plan import Term
 
@@ -36,6 +39,7 @@ class Moment:
     start: Mapping[str, torch.Tensor] = field(default_factory=dict)
     target_features: torch.Tensor | None = None
     target_logits: torch.Tensor | None = None
+    companion: nn.Module | None = None  # the term's own parameters, where it has any
 
 
 def load(term: Term) -> Callable[..., Any]:
@@ -53,3 +57,15 @@ def load(term: Term) -> Callable[..., Any]:
     if not callable(found):
         raise PluginError(f'term "{term.function}" is a {type(found).__name__}, expected a function.')
     return found  # type: ignore[no-any-return]
+
+
+def companions(functions: Sequence[Callable[..., Any]], head: nn.Module, seed: int) -> nn.ModuleDict:
+    """Build the parameters that terms bring along, by the term's position; each from (seed, position) alone."""
+    found = nn.ModuleDict()
+    for position, function in enumerate(functions):
+        if hasattr(function, "companion"):
+            classes, width = next(head.parameters()).shape
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(randomness.key(seed, "companion", position))
+                found[str(position)] = function.companion(width, classes)
+    return found

@@ -68,9 +68,11 @@ class Loop:
         self._start = weight_state.copy(classifier) if plan.terms or plan.finish else {}
         self._average = weight_state.copy(classifier) if plan.ema else {}
         self._tuned: dict[str, torch.Tensor] = {}
-        self._slots = optimizers.slots(classifier.backbone, classifier.body, classifier.head)
-        self._optimizer = optimizers.build(plan.optimizer, self._slots)
         self._terms = [(terms.load(term), dict(term.numbers)) for term in plan.terms]
+        self._companions = terms.companions([f for f, _ in self._terms], classifier.head, seed).to(self._device)
+        own = optimizers.slots(classifier.backbone, classifier.body, classifier.head)
+        self._slots = (*own, *optimizers.companion_slots(self._companions))
+        self._optimizer = optimizers.build(plan.optimizer, self._slots)
         self._phase = -1
         self._modes: list[tuple[torch.nn.Module, bool]] = []
         self._loss = float("nan")
@@ -156,8 +158,10 @@ class Loop:
             )
             if self._terms:
                 moment = self._moment(fed, logits)
-                for function, numbers in self._terms:
-                    loss = loss + function(moment, **numbers)
+                for position, (function, numbers) in enumerate(self._terms):
+                    mine = str(position)
+                    companion = self._companions[mine] if mine in self._companions else None  # noqa: SIM401 (no get)
+                    loss = loss + function(replace(moment, companion=companion), **numbers)
         return loss
 
     def _moment(self, fed: Fed, logits: torch.Tensor) -> terms.Moment:
@@ -168,7 +172,11 @@ class Loop:
             features=fed.features,
             logits=logits,
             labels=fed.labels,
-            parameters={slot.name: slot.parameter for slot in self._slots if slot.parameter.requires_grad},
+            parameters={
+                slot.name: slot.parameter
+                for slot in self._slots
+                if slot.parameter.requires_grad and not slot.name.startswith(optimizers.COMPANION)
+            },
             start=self._start,
             target_features=target_features,
             target_logits=None if target_features is None else self.classifier.head(target_features),
@@ -184,6 +192,7 @@ class Loop:
             "classifier": self.classifier.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "average": dict(self._average),
+            "companions": self._companions.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -193,6 +202,7 @@ class Loop:
         try:
             self.classifier.load_state_dict(state["classifier"])
             self._optimizer.load_state_dict(state["optimizer"])
+            self._companions.load_state_dict(state.get("companions", {}))
         except (RuntimeError, ValueError, KeyError) as error:
             raise TrialError(f"the checkpoint does not fit this plan ({error}); delete it to train anew") from error
         self._average = {name: value.to(self._device, copy=True) for name, value in state["average"].items()}

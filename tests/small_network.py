@@ -62,18 +62,25 @@ def classifier(seed: int = 0, norm: bool = True) -> Classifier:
     return Classifier(here, body, head, "last")
 
 
-def digits(count: int = 60, rows: Sequence[int] | None = None) -> TrainData:
-    """Give handwritten digits 0..3 as 16 px canvases."""
+def digits(count: int = 60, rows: Sequence[int] | None = None, *, target: bool = False) -> TrainData:
+    """Give handwritten digits 0..3 as 16 px canvases; the target domain, where wanted, is every second one in negative."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(n_class=CLASSES, return_X_y=True)
     canvas = np.repeat(np.repeat(images.reshape(-1, 8, 8), 2, 1), 2, 2)[:count, :, :, None]
     pixels = np.ascontiguousarray(np.broadcast_to(canvas * 15.9, (*canvas.shape[:3], 3)).astype(np.uint8))
     taken: npt.NDArray[np.int64] = np.arange(count) if rows is None else np.asarray(rows, dtype=np.int64)
-    return TrainData(canvas=pixels, labels=labels[:count], ids=np.arange(count, dtype=np.uint64) + 100, rows=taken)
+    return TrainData(
+        canvas=pixels,
+        labels=labels[:count],
+        ids=np.arange(count, dtype=np.uint64) + 100,
+        rows=taken,
+        target_canvas=255 - pixels[::2] if target else None,
+        target_ids=np.arange(len(pixels[::2]), dtype=np.uint64) + 900 if target else None,
+    )
 
 
-def context(images: int = 60, batch: int = 16, has_norm: bool = True) -> Context:
+def context(images: int = 60, batch: int = 16, has_norm: bool = True, has_target: bool = True) -> Context:
     """Describe the small network and its data as a strategy sees them."""
     sizes = {"stem": 232, "middle": 1184, "top": 3504}
     return Context(
@@ -82,6 +89,7 @@ def context(images: int = 60, batch: int = 16, has_norm: bool = True) -> Context
         class_counts=(images // CLASSES,) * CLASSES,
         stages=tuple(StageSize(name=n, parameters=p, has_norm=has_norm) for n, p in sizes.items()),
         has_norm=has_norm,
+        has_target=has_target,
         dim=DIM,
         batch=batch,
         size_px=12,

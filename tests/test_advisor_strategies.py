@@ -83,7 +83,18 @@ def legal(strategy: Strategy, parameters: Mapping[str, Any]) -> None:
 def test_the_family_is_complete() -> None:
     """Every way of transferring that the documents name is there, under its name."""
     assert set(STRATEGIES) >= {"ridge", "logistic", "prototypes", "knn", "partial", "full", "gradual", "discriminative"}
-    assert set(STRATEGIES) >= {"lp_ft", "norm_only", "bias_only", "surgical", "l2_sp", "wise_ft", "ema", "scratch"}
+    assert set(STRATEGIES) >= {
+        "lp_ft",
+        "norm_only",
+        "bias_only",
+        "surgical",
+        "l2_sp",
+        "wise_ft",
+        "ema",
+        "scratch",
+        "dann",
+        "mcc",
+    }
 
 
 def test_listing_needs_no_torch() -> None:
@@ -157,11 +168,11 @@ def test_unknown_parameters_are_refused() -> None:
             strategy.plan({"head_lr": 1.0}, HERE)
 
 
-def test_only_scratch_must_be_asked_for() -> None:
+def test_scratch_and_adaptation_must_be_asked_for() -> None:
     """Random weights are never a surprise: scratch says that it runs only by name, and it alone asks for them."""
     for name, strategy in STRATEGIES.items():
         assert isinstance(strategy.card, Card)
-        assert strategy.card.only_when_named == (name == "scratch")
+        assert strategy.card.only_when_named == (name in ("scratch", "dann", "mcc"))
         assert strategy.plan(strategy.first_guesses(HERE)[0], HERE).from_scratch == (name == "scratch")
 
 
@@ -260,7 +271,7 @@ def test_steps_follow_epochs_and_batch() -> None:
 def run(strategy: Strategy, here: Context = HERE, **changes: Any) -> training.Loop:
     parameters = {**strategy.first_guesses(here)[0], "epochs": 2.0, "batch": here.batch, **changes}
     plan = strategy.plan(parameters, here)
-    return training.Loop(classifier(), plan, digits(), size_px=12, seed=0, compute=COMPUTE)
+    return training.Loop(classifier(), plan, digits(target=True), size_px=12, seed=0, compute=COMPUTE)
 
 
 @pytest.mark.parametrize("name", TRAINED)
