@@ -38,8 +38,13 @@ class Slot:
     decayed: bool
 
 
-def slots(backbone: Backbone, body: nn.Module, head: nn.Module) -> tuple[Slot, ...]:
-    """List every parameter of body and head, from stem to head; weight decay never touches biases, norms and tokens."""
+def slots(
+    backbone: Backbone, body: nn.Module, head: nn.Module, companions: nn.Module | None = None
+) -> tuple[Slot, ...]:
+    """List every parameter of body and head, from stem to head; weight decay never touches biases, norms and tokens.
+
+    `companions` are what terms of the loss bring along: they train whenever the head does, at its rate.
+    """
     norms = {
         f"{path}.{name}" if path else name
         for path, module in body.named_modules()
@@ -53,15 +58,9 @@ def slots(backbone: Backbone, body: nn.Module, head: nn.Module) -> tuple[Slot, .
             found.append(Slot(f"body.{name}", stage.name, parameter, name in norms, decayed))
     for name, parameter in head.named_parameters():
         found.append(Slot(f"head.{name}", HEAD, parameter, False, _is_matrix(name, parameter)))
+    for name, parameter in companions.named_parameters() if companions is not None else ():
+        found.append(Slot(f"{COMPANION}{name}", HEAD, parameter, False, _is_matrix(name, parameter)))
     return tuple(found)
-
-
-def companion_slots(companions: nn.Module) -> tuple[Slot, ...]:
-    """List the parameters that terms of the loss bring along; they train whenever the head does, at its rate."""
-    return tuple(
-        Slot(f"{COMPANION}{name}", HEAD, parameter, False, _is_matrix(name, parameter))
-        for name, parameter in companions.named_parameters()
-    )
 
 
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:

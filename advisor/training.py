@@ -70,8 +70,7 @@ class Loop:
         self._tuned: dict[str, torch.Tensor] = {}
         self._terms = [(terms.load(term), dict(term.numbers)) for term in plan.terms]
         self._companions = terms.companions([f for f, _ in self._terms], classifier.head, seed).to(self._device)
-        own = optimizers.slots(classifier.backbone, classifier.body, classifier.head)
-        self._slots = (*own, *optimizers.companion_slots(self._companions))
+        self._slots = optimizers.slots(classifier.backbone, classifier.body, classifier.head, self._companions)
         self._optimizer = optimizers.build(plan.optimizer, self._slots)
         self._phase = -1
         self._modes: list[tuple[torch.nn.Module, bool]] = []
