@@ -17,7 +17,7 @@ from advisor.records import Candidate, Trial
 from advisor.records.jobs import Probe, Probed
 
 PROBE_SHARE = 0.2  # of the budget, for all probes together
-SHORTLIST = 3
+SHORTLIST = 2  # backbones by probe; the best by published accuracy comes on top
 UNCLOCKED_S = 900.0  # what `--trials` alone is taken to afford where cards decide
 QUICK = "ridge"  # the head of a probe: one factorization scores all of its strengths
 
@@ -110,14 +110,13 @@ def _heads(contest: Contest) -> dict[str, Strategy]:
 
 
 def places(contest: Contest) -> list[tuple[str, int]]:
-    """Rank backbones with input sizes by their best probe; keep the shortlist and the best published one."""
+    """Rank backbones with input sizes by their best probe: all sizes of the shortlist and of the best published one."""
     best: dict[tuple[str, int], float] = {}
     for p in contest.probes:
         place = (p.candidate.backbone, p.candidate.size_px)
         best[place] = min(best.get(place, float("inf")), p.log_loss)
     ranked = sorted(best, key=lambda place: (best[place], place))
-    published = max(
-        ranked, key=lambda q: (contest.registry.backbone(q[0]).published_accuracy or 0.0, q[1]), default=None
-    )
-    kept = ranked[:SHORTLIST]
-    return kept if published is None or published in kept else [*kept, published]
+    names = list(dict.fromkeys(name for name, _ in ranked))
+    published = max(names, key=lambda n: (contest.registry.backbone(n).published_accuracy or 0.0, n), default=None)
+    kept = {*names[:SHORTLIST], published}
+    return [place for place in ranked if place[0] in kept]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from advisor import candidates, probing
 from advisor.contest import FOLDS, Contest, key
@@ -19,7 +20,8 @@ from advisor.records.jobs import RunTrial
 
 RESCORE_SHARE = 0.15  # of the budget, kept back for scoring the leaders again
 PATIENCE = 24  # sampled trials in a row without a better one, after which more would only fit the validation images
-DRAWS = 8  # of the sampler, for one candidate that was not tried before
+DRAWS = 8  # of the sampler, for one candidate that is new and fits into the time
+FEWEST_EPOCHS = 2.0  # to which a trained candidate is shortened where time is short
 STOPPED_AFTER = 4  # earlier trials at a rung, before the median of them may stop another
 RUNGS = (33, 66)
 
@@ -36,7 +38,7 @@ def explore(contest: Contest, reachable: list[Backbone]) -> None:
         if _trials_left(contest) <= 0:
             return
         tried = {key(c) for c in contest.study.candidates()}
-        chosen = next((c for c in entry if key(c) not in tried and contest.affordable(c)), None)
+        chosen = _first_in_reach(contest, [c for c in entry if key(c) not in tried])
         if chosen is not None:
             _run(contest, chosen)
     _sample_on(contest, places)
@@ -49,21 +51,47 @@ def _trials_left(contest: Contest) -> float:
 
 
 def _portfolio(contest: Contest, places: list[tuple[str, int]]) -> Iterator[list[Candidate]]:
-    """Give known-good guesses in order; an entry lists one guess on one place after another, for the first in reach."""
-    names = candidates.ordered(contest.strategies, few_shot=contest.regime.few_shot)
-    for name in names:
+    """Give known-good guesses in order; an entry lists one guess on one place after another, for the first in reach.
+
+    Heads go where the probe was best; what is trained goes to the best published network first, since what a network
+    learned matters more there than how linearly it shows (Kornblith et al. 2019, 1805.08974).
+    """
+    published = {n: contest.registry.backbone(n).published_accuracy or 0.0 for n, _ in places}
+    for name in candidates.ordered(contest.strategies, few_shot=contest.regime.few_shot):
         strategy = contest.strategies[name]
-        each = 3 if strategy.regime == "feature_extraction" else 1
+        frozen = strategy.regime == "feature_extraction"
+        each = 3 if frozen else 1
+        order = places if frozen else sorted(places, key=lambda p: -published[p[0]])
         spread = [
-            candidates.guesses(
-                {name: strategy}, contest.context(*place), backbone=place[0], size_px=place[1], each=each
-            )
-            for place in places
+            candidates.guesses({name: strategy}, contest.context(*p), backbone=p[0], size_px=p[1], each=each)
+            for p in order
         ]
         for number in range(each):
             entry = [guesses[number] for guesses in spread if len(guesses) > number]
             if entry:
                 yield entry if contest.clocked else entry[:1]
+
+
+def _first_in_reach(contest: Contest, entry: list[Candidate]) -> Candidate | None:
+    """Take the first candidate that can be finished in time; else the first that can with fewer epochs."""
+    whole = next((c for c in entry if contest.affordable(c)), None)
+    return whole or next((s for c in entry if (s := _shortened(contest, c)) is not None), None)
+
+
+def _shortened(contest: Contest, candidate: Candidate) -> Candidate | None:
+    """Give a trained candidate the epochs that the time affords; None where that is too few to learn anything."""
+    asked = candidate.parameters.get("epochs")
+    if not contest.clocked or not isinstance(asked, int | float):
+        return None
+    least = replace(candidate, parameters={**candidate.parameters, "epochs": FEWEST_EPOCHS})
+    if asked <= FEWEST_EPOCHS or not contest.affordable(least):
+        return None
+    low, high = FEWEST_EPOCHS, float(asked)
+    for _ in range(6):
+        middle = (low + high) / 2
+        fits = contest.affordable(replace(candidate, parameters={**candidate.parameters, "epochs": middle}))
+        low, high = (middle, high) if fits else (low, middle)
+    return replace(candidate, parameters={**candidate.parameters, "epochs": round(low, 1)})
 
 
 def _run(contest: Contest, candidate: Candidate) -> Trial:
@@ -133,20 +161,16 @@ def _sample_on(contest: Contest, places: list[tuple[str, int]]) -> None:
         candidate = _fresh(contest, places, usable)
         if candidate is None:
             return
-        if contest.affordable(candidate):
-            _run(contest, candidate)
-            continue
-        usable = {n: s for n, s in usable.items() if n != candidate.strategy}
-        if all(s.regime == "feature_extraction" for s in usable.values()):
-            return  # only heads still fit into the time, and their guesses are done
+        _run(contest, candidate)
 
 
 def _fresh(contest: Contest, places: list[tuple[str, int]], usable: Mapping[str, Strategy]) -> Candidate | None:
-    """Sample a candidate that was not tried before; None where a few draws give nothing new."""
+    """Sample a candidate that is new and fits into the time; None where a few draws give none."""
     tried = {key(c) for c in contest.study.candidates()}
     for attempt in range(DRAWS):
-        candidate = contest.study.sample(places, usable, contest.context, attempt=attempt)
-        if key(candidate) not in tried:
+        drawn = contest.study.sample(places, usable, contest.context, attempt=attempt)
+        candidate = _first_in_reach(contest, [drawn])
+        if candidate is not None and key(candidate) not in tried:
             return candidate
     return None
 
