@@ -1,0 +1,218 @@
+"""Whether the reported number holds on new images: many cheap searches, each with a locked test and a large remainder.
+
+    python benchmarks/advice/honesty.py [--runs 500] [--data DIR] [--to DIR] [--minutes M]
+
+A run draws a pool, a test and a remainder from cached features, scores the heads of `candidates` out of fold on the
+pool, refits the one with the lowest log-loss on all of it, and scores the test once. Asked: how often Wilson's 95 %
+interval of the test holds the accuracy on the remainder, beside how often it must (exact, binomial); how much the
+reported number flatters; and how much the best validation score would have. Does NOT cover: trained candidates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ledger
+import numpy as np
+
+from advisor import dataset, features, heads, intervals, metrics, registry, sampling, splits
+from advisor.material import Material
+from advisor.records import Head
+from advisor.records.jobs import Open
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is drawn in a run: `pool` images to search on, `test` locked ones; all others of the set are the remainder."""
+
+    data: str
+    folder: str
+    images: int
+    size_px: int
+    pool: int
+    test: int
+
+
+CASES = (
+    Case(data="CIFAR-10", folder="cifar10/test", images=6000, size_px=64, pool=300, test=100),
+    Case(data="CIFAR-10", folder="cifar10/test", images=6000, size_px=64, pool=300, test=400),
+    Case(data="five flowers", folder="five_flowers", images=3670, size_px=96, pool=200, test=100),
+    Case(data="five flowers", folder="five_flowers", images=3670, size_px=96, pool=200, test=300),
+)
+
+
+def candidates() -> Iterator[Head]:
+    """Give the heads that a run chooses from: kinds, strengths and layers as the search draws them."""
+    for layers in ("last", "all"):
+        for strength in np.geomspace(1e-5, 1.0, 6):
+            yield Head(kind="ridge", layers=layers, numbers={"strength": float(strength)})
+        for c in (1e-3, 1e-2, 1e-1):
+            yield Head(kind="logistic", layers=layers, numbers={"c": c})
+        yield Head(kind="prototypes", layers=layers)
+        yield Head(kind="cosine_prototypes", layers=layers)
+        for k in (5, 20):
+            yield Head(kind="knn", layers=layers, numbers={"k": k})
+
+
+@dataclass(frozen=True)
+class Views:
+    """Features (N, D) of one set for both layers, the widths of their blocks, and labels (N,)."""
+
+    values: dict[str, np.ndarray]
+    blocks: dict[str, tuple[int, ...]]
+    labels: np.ndarray
+
+
+def views(case: Case, data: Path) -> Views:
+    """Compute MobileNetV2's features of a set through the product's own path, or read them from its cache."""
+    found = dataset.read(data / case.folder, test_split="none")
+    items = sampling.stratified(found.items, case.images)
+    with tempfile.TemporaryDirectory() as folder:
+        job = Open(
+            root=found.root,
+            classes=found.classes,
+            items=items,
+            folds=FOLDS,
+            seed=0,
+            device="cpu",
+            run_dir=folder,
+            offline=True,
+            threads=1,
+        )
+        material = Material(job, registry.load(), lambda what, done, total: None)
+        backbone = material.registry.backbone("mobilenet_v2")
+        pooled = material.pooled(backbone, case.size_px)
+    names = [s.name for s in backbone.stages]
+    return Views(
+        {layers: np.array(features.select(pooled, layers, names)) for layers in ("last", "all")},
+        {layers: tuple(features.blocks(pooled, layers)) for layers in ("last", "all")},
+        np.array(material.labels),
+    )
+
+
+def once(case: Case, seen: Views, seed: int) -> dict[str, float]:
+    """Search, refit, score: one run, all of it drawn from `seed`."""
+    order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(seen.labels))
+    pool, test, rest = np.split(order, [case.pool, case.pool + case.test])
+    labels, classes = seen.labels, int(seen.labels.max()) + 1
+    folds = splits.folds(labels[pool], None, k=FOLDS, seed=seed)
+    scored = []
+    for head in candidates():
+        own = {"blocks": seen.blocks[head.layers], "seed": seed}
+        logits = heads.oof(head, seen.values[head.layers][pool], labels[pool], classes, folds, **own)
+        rows = ~np.isnan(logits).any(axis=1)
+        loss = metrics.log_loss(logits[rows], labels[pool][rows])
+        scored.append((loss, metrics.accuracy(logits[rows], labels[pool][rows]), head))
+    head = min(scored, key=lambda s: s[0])[2]
+    chosen = heads.fit(
+        head, seen.values[head.layers][pool], labels[pool], classes, seed=seed, blocks=seen.blocks[head.layers]
+    )
+    right = heads.predict(chosen, seen.values[head.layers]).argmax(1) == labels
+    return {
+        "test": float(right[test].mean()),
+        "remainder": float(right[rest].mean()),
+        "remainder_n": len(rest),
+        "best_validation": max(s[1] for s in scored),
+    }
+
+
+def exact_coverage(n: int, shares: np.ndarray, m: int | None = None) -> float:
+    """Give how often Wilson's interval of `n` images holds the true share, on average over `shares`.
+
+    With `m`, how often it holds the share that `m` other images show, which is what a benchmark can see.
+    """
+    from scipy.stats import binom
+
+    bounds = np.array([intervals.wilson(k, n) for k in range(n + 1)])
+    total = 0.0
+    for p in shares:
+        weight = binom.pmf(np.arange(n + 1), n, p)
+        if m is None:
+            inside = (bounds[:, 0] <= p) & (p <= bounds[:, 1])
+        else:
+            low, high = np.ceil(bounds[:, 0] * m - 1e-9), np.floor(bounds[:, 1] * m + 1e-9)
+            inside = binom.cdf(high, m, p) - binom.cdf(low - 1, m, p)
+        total += float((weight * inside).sum())
+    return total / len(shares)
+
+
+def line(case: Case, rows: list[ledger.Row]) -> list[str]:
+    """Summarise one case as a line of the table."""
+    test, rest, naive = (np.array([r[k] for r in rows]) for k in ("test", "remainder", "best_validation"))
+    n, m = case.test, int(rows[0]["remainder_n"])
+    held = [
+        low <= r <= high for t, r in zip(test, rest, strict=True) for low, high in [intervals.wilson(round(t * n), n)]
+    ]
+    low, high = intervals.wilson(sum(held), len(held))
+    flatter = []
+    for gap in (test - rest, naive - rest):
+        half = 1.96 * gap.std(ddof=1) / np.sqrt(len(gap))
+        flatter.append(f"{100 * gap.mean():+.2f} ± {100 * half:.2f}")
+    return [
+        case.data,
+        str(len(rows)),
+        str(case.pool),
+        str(n),
+        f"{m:,}",
+        f"{rest.mean():.3f}",
+        f"{100 * np.mean(held):.1f} ({100 * low:.1f}-{100 * high:.1f})",
+        f"{100 * exact_coverage(n, rest, m):.1f}",
+        f"{100 * exact_coverage(n, rest):.1f}",
+        *flatter,
+    ]
+
+
+TITLES = (
+    "data",
+    "runs",
+    "pool",
+    "test n",
+    "remainder",
+    "accuracy there",
+    "intervals that hold it, %",
+    "must hold it, %",
+    "must hold the truth, %",
+    "reported minus remainder, points",
+    "best of validation minus remainder, points",
+)
+
+
+def main() -> None:
+    """Do the runs that are missing, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=500, help="of all cases together")
+    parser.add_argument(
+        "--data", type=Path, default=ledger.ROOT / ".scratch" / "data", help="where the sets are unpacked"
+    )
+    parser.add_argument("--to", type=Path, default=ledger.RESULTS)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many, to go on at the next call")
+    args = parser.parse_args()
+    until = time.monotonic() + 60 * args.minutes
+    book = ledger.Ledger(args.to, "honesty")
+    for number, case in enumerate(CASES):
+        mine = [r["seed"] for r in book.rows if r["case"] == number]
+        missing = [seed for seed in range(-(-args.runs // len(CASES))) if seed not in mine]
+        if not missing or time.monotonic() > until:
+            continue
+        ledger.unpacked(case.folder.split("/")[0], args.data)
+        seen = views(case, args.data)
+        for seed in missing:
+            if time.monotonic() < until:
+                book.add({"case": number, "seed": seed, **once(case, seen, seed)})
+    done = [(case, [r for r in book.rows if r["case"] == number]) for number, case in enumerate(CASES)]
+    lines = [line(case, rows) for case, rows in done if len(rows) > 1]
+    heads_tried = len(list(candidates()))
+    told = f"\n{heads_tried} heads a run, seeds from 0, MobileNetV2 features; {ledger.machine()}.\n"
+    ledger.publish("honesty", ledger.table(TITLES, lines) + told)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What a benchmark keeps: rows in a JSON file, written as they come, and the table made of them in docs/advice.md.
+
+In: rows (plain dictionaries). Out: the file `NAME.json`, from which a benchmark that was stopped goes on, and the text
+between `<!-- NAME -->` and `<!-- /NAME -->` in the page. Does NOT cover: what is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "advice.md"
+RESULTS = ROOT / "benchmarks" / "results"
+
+Row = dict[str, Any]
+
+
+def shared() -> Path:
+    """Where the shared data lie: TL_ADVISE_SHARED, else beside the checkout."""
+    return Path(os.environ.get("TL_ADVISE_SHARED", ROOT / ".." / "shared" / "data")).resolve()
+
+
+def unpacked(name: str, to: Path) -> Path:
+    """Give the folder of a shared data set, unpacked below `to` where it is not there yet."""
+    import subprocess
+    import sys
+
+    if not (to / name).is_dir():
+        subprocess.run([sys.executable, shared() / "unpack.py", name, "--to", to], check=True)
+    return to / name
+
+
+def machine() -> str:
+    """Name the kind of machine: processor, cores, libraries."""
+    import torch
+
+    model = "unknown CPU"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        found = re.search(r"model name\s*: (.+)", cpuinfo.read_text(encoding="ascii", errors="replace"))
+        model = found.group(1).strip() if found else model
+    return f"{os.cpu_count()}-core {model}, CPU only, torch {torch.__version__}"
+
+
+class Ledger:
+    """The rows of one benchmark; `add` writes the whole file anew, so that a kill loses at most one row."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.path = folder / f"{name}.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.rows: list[Row] = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
+
+    def add(self, row: Row) -> None:
+        """Append a row and write the file."""
+        self.rows.append(row)
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("[\n" + ",\n".join(json.dumps(r) for r in self.rows) + "\n]\n", encoding="utf-8")
+        temporary.replace(self.path)
+
+    def has(self, **fields: Any) -> bool:
+        """Whether a row with these fields is there."""
+        return any(all(row.get(k) == v for k, v in fields.items()) for row in self.rows)
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table."""
+    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def publish(name: str, text: str, page: Path = PAGE) -> None:
+    """Put a table between its markers in the page, and print it."""
+    print(text)
+    before = page.read_text(encoding="utf-8") if page.exists() else ""
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if pattern.search(before):
+        page.write_text(pattern.sub(lambda m: m.group(1) + text + m.group(2), before), encoding="utf-8")
