@@ -24,6 +24,7 @@ FOLDS = 5
 VALIDATION_AIM = 120  # images on which a trained candidate should be scored, by adding folds on small data
 FINISH_MARGIN = 1.25  # what is kept back for the end, over what it is predicted to take
 HEAD_S, HEAD_S_EACH = 1.0, 2e-6  # fitting a head on cached features: at least, and for each image and class
+TRAINING_OVER_FROZEN = 1.5  # how much slower a multiply-add of training is, before one was measured
 FOLDS_SHARE = 0.35  # of the time that is left, which all folds of one trained candidate may take
 
 
@@ -48,7 +49,7 @@ class Contest:
     probes: list[Trial] = field(default_factory=list)
     descriptions: dict[str, Description] = field(default_factory=dict)
     frozen: budget.Speed = field(default_factory=budget.Speed)
-    training: budget.Speed = field(default_factory=budget.Speed)
+    training: dict[str, budget.Speed] = field(default_factory=dict)  # by regime: a cached prefix costs unlike the rest
 
     # ---- facts ---------------------------------------------------------------------------------------------------
 

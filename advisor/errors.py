@@ -77,3 +77,11 @@ class Interrupted(AdviseError):
 
 class TrialError(AdviseError):
     """One trial failed; the search records why and goes on."""
+
+
+class TooSlow(TrialError):
+    """A trial cannot end in the time that is left for it; `needs_s` is what it was seen to need in all."""
+
+    def __init__(self, what: str, *, hint: str = "", needs_s: float = 0.0) -> None:
+        super().__init__(what, hint=hint)
+        self.needs_s = needs_s

@@ -75,11 +75,15 @@ def train_loop(
     """Set the one training loop up for these rows."""
     backbone = material.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size
+    rule = material.rule(backbone, size_px, plan.fit)
+    adapts = material.has_target and any(stream.name == "target" for stream in plan.streams)
     data = training.TrainData(
-        canvas=material.canvas(material.rule(backbone, size_px, plan.fit)),
+        canvas=material.canvas(rule),
         labels=material.labels,
         ids=material.ids,
         rows=rows,
+        target_canvas=material.target_canvas(rule)[0] if adapts else None,
+        target_ids=material.target_ids if adapts else None,
     )
     return training.Loop(
         classifier,

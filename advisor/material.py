@@ -48,7 +48,16 @@ class Material:
     @property
     def has_target(self) -> bool:
         """Whether an unlabelled target domain is open."""
-        return False
+        return bool(self.job.target_items)
+
+    @property
+    def target_ids(self) -> npt.NDArray[np.uint64]:
+        """Give the ids of the target's images."""
+        return np.array([int(i.sha256[:15], 16) for i in self.job.target_items], dtype=np.uint64)
+
+    def target_canvas(self, rule: pixels.PixelRule) -> tuple[npt.NDArray[np.uint8], tuple[Unreadable, ...]]:
+        """Give the target's pixels (M, S, S, 3), decoded once and cached on disk, and what could not be read of them."""
+        return pixels.canvas(Path(self.job.target_root), self.job.target_items, rule, store=self.store)
 
     @property
     def classes(self) -> int:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from advisor import candidates, probing
+from advisor import budget, candidates, probing
 from advisor.contest import FOLDS, Contest, key
 from advisor.errors import AdviseError
 from advisor.hooks import Backbone, Strategy
@@ -19,6 +19,7 @@ from advisor.records import Candidate, Trial
 from advisor.records.jobs import RunTrial
 
 RESCORE_SHARE = 0.15  # of the budget, kept back for scoring the leaders again
+TRIES = 2  # of one guess, the second shortened
 PATIENCE = 24  # sampled trials in a row without a better one, after which more would only fit the validation images
 DRAWS = 8  # of the sampler, for one candidate that is new and fits into the time
 FEWEST_EPOCHS = 2.0  # to which a trained candidate is shortened where time is short
@@ -37,10 +38,11 @@ def explore(contest: Contest, reachable: list[Backbone]) -> None:
     for entry in [[first], *_portfolio(contest, places)]:
         if _trials_left(contest) <= 0:
             return
-        tried = {key(c) for c in contest.study.candidates()}
-        chosen = _first_in_reach(contest, [c for c in entry if key(c) not in tried])
-        if chosen is not None:
-            _run(contest, chosen)
+        for _ in range(TRIES):
+            tried = {key(c) for c in contest.study.candidates()}
+            chosen = _first_in_reach(contest, [c for c in entry if key(c) not in tried])
+            if chosen is None or not _run(contest, chosen).needs_s:
+                break  # what was given up as too slow has taught the true speed: a shorter one may fit
     _sample_on(contest, places)
 
 
@@ -111,9 +113,10 @@ def _run(contest: Contest, candidate: Candidate) -> Trial:
     )
     contest.listener.stage(f"trial {number}: {candidate.strategy} on {candidate.backbone} at {candidate.size_px} px")
     trial = _ask(contest, job)
-    if contest.is_deep(candidate) and trial.state == "complete":
+    taken = trial.seconds if trial.state == "complete" else trial.needs_s
+    if contest.is_deep(candidate) and taken:
         card = contest.card_s(candidate, contest.images - contest.images // FOLDS)
-        contest.training.learn(card * len(folds), trial.seconds)
+        contest.training.setdefault(trial.regime, budget.Speed()).learn(card * len(folds), taken)
     contest.ended(trial)
     return trial
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from advisor import evaluation, fitting, heads, training
 from advisor.checkpoint import Checkpoint, FoldOutcome
-from advisor.errors import AdviseError, TrialError
+from advisor.errors import AdviseError, TooSlow, TrialError
 from advisor.hooks import Backbone
 from advisor.material import Material
 from advisor.model import Classifier
@@ -69,6 +69,8 @@ def run(material: Material, job: RunTrial, emit: Emit) -> Trial:
 def _attempt(material: Material, job: RunTrial, emit: Emit) -> Trial:
     try:
         return _run(material, job, emit)
+    except TooSlow as error:
+        return replace(_failed(material, job, str(error)), needs_s=error.needs_s)
     except AdviseError as error:
         return _failed(material, job, str(error))
     except Exception as error:  # a stranger's strategy or network may raise anything; the search outlives it
@@ -271,7 +273,10 @@ def _steps_until(
             needed = each * (step.steps - step.step) + each * step.steps * (folds_left - 1)
             if now + needed > deadline:
                 left = max(0.0, deadline - now)
-                raise TrialError(f"would need {needed:.0f} s more of the {left:.0f} s that are left for it")
+                raise TooSlow(
+                    f"would need {needed:.0f} s more of the {left:.0f} s that are left for it",
+                    needs_s=each * step.steps * len(job.folds),
+                )
     return float(np.mean(losses)) if losses else float("nan")
 
 

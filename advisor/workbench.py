@@ -7,14 +7,15 @@ Does NOT cover: the main job (`advice`), which keeps its material in a worker pr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from advisor import candidates, dataset, device, profile, reach, recipe, registry
+from advisor import target as targets
 from advisor.errors import InputError
 from advisor.hooks import Backbone, Context, Parameter, Strategy
 from advisor.material import Material
-from advisor.records import Candidate, Dataset, Item, Settings
+from advisor.records import Candidate, Dataset, Settings
 from advisor.records.jobs import Open
 
 Report = Callable[[str, int, int], None]
@@ -33,46 +34,45 @@ class Bench:
     backbone: Backbone
     size_px: int
     warnings: tuple[str, ...]
+    target: targets.Target | None = None
 
 
-def settle(settings: Settings, *, folds: int = 5, report: Report = silent) -> Bench:
+def settle(settings: Settings, *, target: str | None = None, folds: int = 5, report: Report = silent) -> Bench:
     """Read a data set and choose backbone and size as asked, or the most accurate backbone whose weights are in reach.
 
-    Images that cannot be decoded are left out. Raises AdviseError where nothing can be learned from, or no weights are
-    in reach.
+    `target` is a folder of unlabelled images. Images that cannot be decoded are left out. Raises AdviseError where
+    nothing can be learned from, or no weights are in reach.
     """
     found = dataset.read(settings.data, test_split=settings.test_split)
     profile.check_learnable(found)
     measured = profile.measure(found)
     found = profile.set_aside(found, measured.unreadable)
+    aim = targets.read(target, found.classes) if target else None
     plugins = registry.load(block=settings.plugins_blocked)
     reachable, _ = reach.find(plugins, settings, plugins.strategies)
     backbone = sorted(reachable, key=lambda b: (-(b.published_accuracy or 0.0), b.macs or 0, b.name))[0]
     size_px = candidates.sizes(measured, backbone, settings.size_px)[-1]
-    material = _material(settings, found, found.pool, folds, plugins, report)
-    material.canvas(material.rule(backbone, size_px))
-    warnings = list(found.warnings)
-    if material.unreadable:
-        broken = {u.path for u in material.unreadable}
-        warnings += [f"{u.path} cannot be read ({u.reason}); it is left out" for u in material.unreadable]
-        readable = tuple(i for i in found.pool if i.path not in broken)
-        material = _material(settings, found, readable, folds, plugins, report)
+    job = _job(settings, found, aim, folds)
+    material = Material(job, plugins, report)
+    rule = material.rule(backbone, size_px)
+    material.canvas(rule)
+    broken = [*material.unreadable, *(material.target_canvas(rule)[1] if aim else ())]
+    unread = [*broken, *(aim.unreadable if aim else ())]
+    warnings = (*found.warnings, *(f"{u.path} cannot be read ({u.reason}); it is left out" for u in unread))
+    if broken:
+        gone = {u.path for u in broken}
+        aim = targets.without(aim, tuple(gone)) if aim else None
+        job = replace(_job(settings, found, aim, folds), items=tuple(i for i in found.pool if i.path not in gone))
+        material = Material(job, plugins, report)
     device.apply(material.compute(backbone))
-    return Bench(dataset=found, material=material, backbone=backbone, size_px=size_px, warnings=tuple(warnings))
+    return Bench(dataset=found, material=material, backbone=backbone, size_px=size_px, warnings=warnings, target=aim)
 
 
-def _material(
-    settings: Settings,
-    found: Dataset,
-    pool: tuple[Item, ...],
-    folds: int,
-    plugins: registry.Registry,
-    report: Report,
-) -> Material:
-    job = Open(
+def _job(settings: Settings, found: Dataset, aim: targets.Target | None, folds: int) -> Open:
+    return Open(
         root=found.root,
         classes=found.classes,
-        items=pool,
+        items=found.pool,
         folds=folds,
         seed=settings.seed,
         device=settings.device,
@@ -81,8 +81,9 @@ def _material(
         offline=settings.offline,
         has_groups=found.has_groups,
         threads=settings.threads,
+        target_root=aim.root if aim else "",
+        target_items=aim.items if aim else (),
     )
-    return Material(job, plugins, report)
 
 
 def context(bench: Bench) -> Context:

@@ -31,6 +31,8 @@ class Open:
     plugins_blocked: tuple[str, ...] = ()
     has_groups: bool = False
     threads: int | None = None
+    target_root: str = ""
+    target_items: tuple[Item, ...] = ()  # an unlabelled target domain; their labels are always 0
 
 
 @dataclass(frozen=True, kw_only=True)
