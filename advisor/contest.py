@@ -130,9 +130,9 @@ class Contest:
     def train_s(self, candidate: Candidate, images: int) -> float:
         """Predict the seconds of training a candidate on `images` images, corrected by what was measured."""
         if self.is_deep(candidate):
-            return self.card_s(candidate, images) * (
-                self.training.ratio if self.training.readings else self.frozen.ratio
-            )
+            speed = self.training.get(self.strategies_of(candidate).regime)
+            ratio = speed.ratio if speed else TRAINING_OVER_FROZEN * self.frozen.ratio
+            return self.card_s(candidate, images) * ratio
         return self._pass_s(candidate, self.images) + HEAD_S + HEAD_S_EACH * images * len(self.counts)
 
     def _pass_s(self, candidate: Candidate, images: int) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 
 import click
 
@@ -104,7 +105,12 @@ def run(args: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of our standard output went away (`| head`); nothing is wrong here.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of our standard output went away (`| head`); nothing is wrong here.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        return fail(AdviseError(f"{type(error).__name__}: {error}.", hint="Is the disk full, or memory short?"))
+    except Exception as error:
+        traceback.print_exc()
+        return fail(AdviseError(f"{type(error).__name__}: {error}.", hint="This is a bug: please report the lines above."))
