@@ -21,8 +21,9 @@ from advisor.cli import options
 )
 @click.option("--remove-leaks", is_flag=True, help="Take images out of training that are also in the test.")
 @click.option("--block", "blocked", multiple=True, metavar="PLUGIN", help="Leave a plugin out (repeatable).")
+@click.option("--target", metavar="DIR", help="Unlabelled images to adapt to: see docs/adaptation.md.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. [all cores]")
-def command(dataset: str, as_json: bool, quiet: bool, out: str | None, **call: Any) -> int:
+def command(dataset: str, as_json: bool, quiet: bool, out: str | None, target: str | None, **call: Any) -> int:
     """From a folder of images to advice, a model, a recipe and an honest score.
 
     DATASET is a folder of class folders; or train/, val/, test/ of class folders; or a CSV or TSV with path,label.
@@ -33,8 +34,13 @@ def command(dataset: str, as_json: bool, quiet: bool, out: str | None, **call: A
       tl-advise ./photos --budget 3m --out run1
       tl-advise photos.csv --backbone mobilenet_v2 --trials 8 --seed 3
       tl-advise ./photos --regime full --json > answer.json
+      tl-advise ./photos --target ./sketches
     """
     settings = _settings(dataset, call)
+    if target is not None:
+        from advisor.cli import target as adapting
+
+        return adapting.run(settings, target, out, as_json=as_json, quiet=quiet)
     from advisor import advice
     from advisor.cli.screen import Screen
 

@@ -1,0 +1,95 @@
+"""`tl-advise SOURCE --target DIR`: a labelled source, an unlabelled target, and a model for the target."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from advisor.adaptation import Adaptation
+    from advisor.records import Settings
+
+SEEDS = 3  # as many as the budget affords, at least one
+SHARE = 0.8  # of what is left of the budget goes into the first round; the rest is for reading and scoring
+LONGEST = 10.0  # epochs
+
+
+def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quiet: bool) -> int:
+    """Adapt, print what came of it, and leave the chosen model in the run directory."""
+    from advisor import adaptation, budget, workbench
+    from advisor.cli.lone import answering
+    from advisor.errors import InputError
+    from advisor.rundir import RunDir, default_place
+
+    if not Path(settings.data).exists():
+        raise InputError(f"{settings.data}: no such folder or file.", hint="Name a folder of class folders, or a CSV.")
+    if len(settings.backbones) > 1:
+        raise InputError("--target works with one --backbone.")
+    clock = budget.Clock(settings.budget_s, started=budget.process_start())
+    place = Path(out) if out else default_place(Path(settings.data), datetime.datetime.now())
+    arms = settings.strategies or adaptation.ARMS
+    with answering(quiet) as report:
+        bench = workbench.settle(replace(settings, budget_s=None), target=target, report=report)
+        rundir = RunDir.create(place, data=Path(settings.data))
+        rundir.write("run.json", settings)
+        left = clock.left_s
+        answer = adaptation.adapt(
+            bench,
+            arms=arms,
+            seeds=range(settings.seed, settings.seed + SEEDS),
+            epochs=min(LONGEST, max(1.0, adaptation.epochs_within(bench, len(arms), SHARE * left))),
+            deadline=None if left == float("inf") else _now() + left - 2.0,
+            to=place,
+            report=report,
+        )
+        rundir.write("adaptation.json", {"schema": 1, **_plain(answer)})
+    for warning in bench.warnings:
+        click.echo(f"note: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps({"schema": 1, **_plain(answer)}, indent=2))
+    else:
+        _print(answer, place)
+    return 0
+
+
+def _now() -> float:
+    import time
+
+    return time.monotonic()
+
+
+def _plain(answer: Adaptation) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(answer)
+
+
+def _print(answer: Adaptation, place: Path) -> None:
+    from advisor.cli import show, tables
+
+    out = tables.console()
+    out.print(
+        f"{answer.source_images:,} labelled source images, {answer.target_images:,} target images without labels: "
+        f"{show.text(answer.backbone)} at {answer.size_px} px, {answer.steps:,} steps an arm"
+    )
+    table = tables.listing("arm", "seed", "held-out source", "information", "target, read after the choice", "")
+    for run in answer.runs:
+        scored = "-" if run.target_accuracy is None else f"{100 * run.target_accuracy:.1f} %"
+        chosen = "chosen" if (run.arm, run.seed) == (answer.chosen, answer.chosen_seed) else ""
+        cells = (f"{100 * run.source_accuracy:.1f} %", f"{run.information:.3f}", scored, chosen)
+        table.add_row(show.text(run.arm), str(run.seed), *cells)
+    out.print(table)
+    if answer.target_accuracy is not None and answer.target_ci95 is not None:
+        low, high = (100 * end for end in answer.target_ci95)
+        out.print(
+            f"{100 * answer.target_accuracy:.1f} % of {answer.target_labelled:,} labelled target images are right "
+            f"(95 % interval {low:.1f} - {high:.1f} %); their labels took no part in training or choice"
+        )
+    else:
+        out.print("the target has no labels, so that nothing is known about how right the model is there")
+    out.print(f"classify with `tl-advise predict {show.text(str(place))} IMAGES`", soft_wrap=True)
