@@ -122,4 +122,6 @@ def cost_s(candidate: Candidate, strategy: Strategy, backbone: Backbone, context
     trained = {name for phase in plan.phases for name, rate in phase.rates.items() if rate > 0}
     first = next((i for i, s in enumerate(context.stages) if s.name in trained), len(context.stages))
     share = 1.0 - first / max(1, len(context.stages))
-    return frozen + budget.training_s(images, epochs, macs, context.device, trained_share=share)
+    # What lies before the first trained stage runs once for each view and is kept; the rest is trained every epoch.
+    passes = min(plan.views, epochs) if plan.views and first else epochs
+    return frozen * (1.0 + passes * (1.0 - share) + epochs * budget.TRAIN_FACTOR * share)

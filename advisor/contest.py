@@ -178,13 +178,13 @@ class Contest:
                 wanted -= 1
         return tuple(range(wanted))
 
-    def affordable(self, candidate: Candidate) -> bool:
-        """Whether a candidate can be scored, refitted and tested in the time that is left."""
+    def affordable(self, candidate: Candidate, *, share: float = 1.0) -> bool:
+        """Whether a candidate can be scored, refitted and tested in this share of the time that is left."""
         if not self.clocked:
             return True
         each = self.images - self.images // FOLDS
         folds = len(self.folds_for(candidate)) if self.is_deep(candidate) else 1
-        return self.train_s(candidate, each) * folds + self.finish_s(candidate) <= self.clock.left_s
+        return self.train_s(candidate, each) * folds + self.finish_s(candidate) <= share * self.clock.left_s
 
     def card_s(self, candidate: Candidate, images: int) -> float:
         """Predict the seconds of training on `images` images from cards alone, as if nothing had been measured."""

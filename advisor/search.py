@@ -22,6 +22,7 @@ RESCORE_SHARE = 0.15  # of the budget, kept back for scoring the leaders again
 TRIES = 2  # of one guess, the second shortened
 PATIENCE = 24  # sampled trials in a row without a better one, after which more would only fit the validation images
 DRAWS = 8  # of the sampler, for one candidate that is new and fits into the time
+SLACK = 0.85  # of the time left: what is shortened to fit must not fail for a prediction that was a little off
 FEWEST_EPOCHS = 2.0  # to which a trained candidate is shortened where time is short
 STOPPED_AFTER = 4  # earlier trials at a rung, before the median of them may stop another
 RUNGS = (33, 66)
@@ -86,12 +87,14 @@ def _shortened(contest: Contest, candidate: Candidate) -> Candidate | None:
     if not contest.clocked or not isinstance(asked, int | float):
         return None
     least = replace(candidate, parameters={**candidate.parameters, "epochs": FEWEST_EPOCHS})
-    if asked <= FEWEST_EPOCHS or not contest.affordable(least):
+    if asked <= FEWEST_EPOCHS or not contest.affordable(least, share=SLACK):
         return None
     low, high = FEWEST_EPOCHS, float(asked)
     for _ in range(6):
         middle = (low + high) / 2
-        fits = contest.affordable(replace(candidate, parameters={**candidate.parameters, "epochs": middle}))
+        fits = contest.affordable(
+            replace(candidate, parameters={**candidate.parameters, "epochs": middle}), share=SLACK
+        )
         low, high = (middle, high) if fits else (low, middle)
     return replace(candidate, parameters={**candidate.parameters, "epochs": round(low, 1)})
 
