@@ -17,13 +17,13 @@ LAYERS: dict[str, str] = {
     "vocabulary": "errors records.data records.plan records.settings records.trials records.result records.jobs records",
     "contract": "hooks contract",
     "decisions": "randomness metrics intervals schedules budget regime candidates verdict words strict_yaml recipe_check "
-    "rate_range episodes recipe plots charts pages report card listener likeness",
+    "rate_range episodes recipe plots charts pages comparison_page report card listener likeness",
     "engines": "reserve cache images layouts manifests splits dataset selection target pixels pictures thumbnails duplicates "
     "profile download tensors weights environment requirements registry backbone device trivial augment inference spectrum lbfgs "
     "logistic ridge prototypes heads features episode_heads evaluation model_file model losses terms weight_state forgetting optimizers stream "
     "pixel_source prefix feed training parity deploy export rundir sampling",
     "orchestration": "testing doctor study workers reach contest probing search compose keep judging finish advice "
-    "material checkpoint fitting trial refit scoring worker replay workbench rate_finder fewshot adaptation",
+    "material checkpoint fitting trial refit scoring worker replay workbench rate_finder fewshot adaptation comparison",
     "edge": "cli __main__",
 }
 NO_TORCH = ("vocabulary", "contract", "decisions")

@@ -23,6 +23,7 @@ COMMANDS = {
     "rerun": "Train a recipe again and compare, or apply it to other data.",
     "predict": "Classify images with a run's model.",
     "export": "Write a run's model for other programs, checked against predict.",
+    "compare": "Train several ways side by side and show what transfer does.",
     "fewshot": "Score few-shot heads on frozen features over many episodes.",
     "lr-find": "Find a learning rate: a range test that leaves nothing behind.",
     "plugins": "List backbones and strategies, and check one.",

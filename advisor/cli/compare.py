@@ -1,0 +1,85 @@
+"""`tl-advise compare`: ways of training side by side, at equal steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.cli import options
+
+
+@click.command(name="compare")
+@click.argument("dataset", type=click.Path())
+@click.option("--arms", default="pretrained,scratch", show_default=True, metavar="A,B", help="Or names of strategies.")
+@click.option(
+    "--epochs", type=click.FloatRange(min=0.1), default=8.0, show_default=True, metavar="N", help="Of every arm."
+)
+@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, metavar="N", help="Images a step.")
+@click.option("--out", type=click.Path(), metavar="DIR", help="Numbers and page go here. [./tl-advise-runs/NAME-TIME]")
+@options.single()
+def command(
+    dataset: str, arms: str, epochs: float, batch: int, out: str | None, as_json: bool, quiet: bool, **call: Any
+) -> int:
+    """Train arms side by side for equal steps and show what transfer does: curves, gaps, distances, paths.
+
+    Arms are `pretrained` (the full fine-tune), `scratch` (the same network from random weights) or strategies by name.
+    A fifth of the training images is held out; the locked test stays shut. Writes comparison.json and comparison.html.
+
+    \b
+    Examples:
+      tl-advise compare ./photos --arms pretrained,scratch
+      tl-advise compare ./photos --arms full,l2_sp,lp_ft --epochs 5 --size 128
+      tl-advise compare ./photos --backbone mobilenet_v2 --json
+    """
+    import datetime
+
+    from advisor import comparison, comparison_page, workbench
+    from advisor.cli.lone import answering, settings
+    from advisor.rundir import RunDir, default_place, write_atomically
+
+    asked = settings(dataset, call)
+    names = [name.strip() for name in arms.split(",") if name.strip()]
+    with answering(quiet) as report:
+        bench = workbench.settle(asked, report=report)
+        place = Path(out) if out else default_place(Path(dataset), datetime.datetime.now())
+        rundir = RunDir.create(place, data=Path(dataset))
+        told = comparison.plain(
+            comparison.compare(bench, names, epochs=epochs, batch=batch, seed=call["seed"], report=report)
+        )
+    write_atomically(rundir.path / "comparison.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
+    write_atomically(rundir.path / "comparison.html", comparison_page.render(told))
+    for warning in bench.warnings:
+        click.echo(f"note: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps(told, indent=2, allow_nan=False))
+    else:
+        _print(told, rundir.path)
+    return 0
+
+
+def _print(told: dict[str, Any], place: Path) -> None:
+    from advisor.cli import show, tables
+
+    out = tables.console()
+    out.print(
+        f"{show.text(told['backbone'])} at {told['size_px']} px: {told['train_images']:,} training and "
+        f"{told['held_out']:,} held-out images, {told['epochs']:g} epochs"
+    )
+    table = tables.listing("arm", "steps", "held out", "gap", "distance", "sharpness", "CKA to start", "seconds", "")
+    for arm in told["arms"]:
+        table.add_row(
+            show.text(arm["name"]),
+            f"{arm['steps']:,}",
+            f"{100 * arm['accuracy']:.1f} %",
+            f"{100 * arm['gap']:.1f} points",
+            f"{arm['points'][-1]['distance']:.2f}",
+            "-" if arm["sharpness"] is None else f"{arm['sharpness']:.3f}",
+            "-" if arm["cka"] is None else f"{arm['cka']:.3f}",
+            f"{arm['seconds']:.0f}",
+            "",
+        )
+    out.print(table)
+    out.print(f"curves, stages and paths: {show.text(str(place / 'comparison.html'))}", soft_wrap=True)

@@ -1,0 +1,260 @@
+"""Arms side by side: the same network trained in several ways for equal steps, watched all the way.
+
+What it makes visible is the implicit regularisation of transfer: learning curves, the gap between training and held-out
+images, how far each stage moves from where it began, the path of the weights in its two main directions, how sharp the
+end is, and how much of the starting features is left. In: a bench and arm names. Out: numbers. Does NOT cover: search,
+the locked test, drawing (`comparison_page`).
+Sources: Neyshabur et al. 2020 (2008.11687), What is being transferred?; filter-wise perturbation and weight paths, Li et
+al. 2018 (1712.09913).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from advisor import evaluation, fitting, forgetting, inference, pixels, randomness, training, weight_state
+from advisor.errors import InputError
+from advisor.model import Classifier
+from advisor.records import Candidate, TrainPlan
+from advisor.workbench import Bench, Report, candidate, silent
+
+ALIASES = {"pretrained": "full"}  # what a person calls an arm -> its strategy
+WATCHED = 500  # training images on which training accuracy is measured
+POINTS = 10  # times that an arm is looked at, the start apart
+DRAWS, RADIUS = 5, 0.1  # random directions of the sharpness, and their length as a share of each filter's
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """An arm at a step. `loss` is the mean training loss since the last point (nan at the start); `train_*` are measured
+    without augmentation on the same images each time; `distance` is |w - w0| of the body, `stages` relative ones."""
+
+    step: int
+    loss: float
+    train_accuracy: float
+    train_log_loss: float
+    accuracy: float
+    log_loss: float
+    distance: float
+    stages: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """An arm at its end. `gap` is training minus held-out accuracy; `sharpness` the mean rise of the training log-loss
+    under random changes of a tenth of every filter; `cka` and `neighbours` say what is left of the starting features."""
+
+    name: str
+    strategy: str
+    parameters: dict[str, Any]
+    steps: int
+    seconds: float
+    points: tuple[Point, ...]
+    accuracy: float
+    gap: float
+    sharpness: float
+    cka: float
+    neighbours: float
+    path: tuple[tuple[float, float], ...]
+    path_explained: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All arms, on the same `train_images` and `held_out` images of the pool."""
+
+    backbone: str
+    size_px: int
+    seed: int
+    epochs: float
+    classes: int
+    train_images: int
+    held_out: int
+    arms: tuple[Arm, ...]
+
+
+def compare(
+    bench: Bench, names: Sequence[str], *, epochs: float, batch: int = 32, seed: int = 0, report: Report = silent
+) -> Comparison:
+    """Train the arms one after another at equal steps. Arms are "pretrained", "scratch" or names of strategies.
+
+    Raises InputError where an arm is unknown, named twice, or trains nothing.
+    """
+    if len(set(names)) < len(names) or not names:
+        raise InputError("--arms: name each arm once, for example pretrained,scratch.")
+    rows, held_out = bench.material.folds()[0]
+    planned = [(name, *_plan(bench, name, rows, epochs, batch)) for name in names]
+    arms = tuple(_train(bench, name, c, plan, seed, report) for name, c, plan in planned)
+    return Comparison(
+        backbone=bench.backbone.name,
+        size_px=bench.size_px,
+        seed=seed,
+        epochs=epochs,
+        classes=bench.material.classes,
+        train_images=len(rows),
+        held_out=len(held_out),
+        arms=arms,
+    )
+
+
+def _plan(bench: Bench, name: str, rows: Rows, epochs: float, batch: int) -> tuple[Candidate, TrainPlan]:
+    strategy = ALIASES.get(name, name)
+    card = bench.material.registry.strategy(strategy).card
+    known = {p.name for p in getattr(card, "parameters", ())}
+    shared = {k: v for k, v in {"epochs": epochs, "batch": batch}.items() if k in known}
+    chosen = candidate(bench, strategy, shared)
+    plan = bench.material.plan(chosen, rows)
+    if not plan.phases:
+        raise InputError(f"--arms {name}: it fits a head at once and has no curve.", hint="Name strategies that train.")
+    return chosen, plan
+
+
+def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: int, report: Report) -> Arm:
+    rows, held_out = bench.material.folds()[0]
+    began = time.monotonic()
+    network = fitting.classifier_for(bench.material, chosen, plan, rows, seed)
+    start = weight_state.copy(network.body)
+    before = _features(bench, plan, network, held_out)
+    loop = fitting.train_loop(bench.material, chosen, plan, network, rows, seed)
+    watched = rows[randomness.permutation(seed, "watched", 0, len(rows))[:WATCHED]]
+    look = _Look(bench, chosen, plan, network, start, np.sort(watched), held_out)
+    points, places = [look.point(0, float("nan"))], [_flat(network)]
+    for until in stops(plan.steps):
+        loss = _until(loop, until, lambda step: report(name, step, plan.steps))
+        if until == plan.steps:
+            loop.finish()
+        points.append(look.point(until, loss))
+        places.append(_flat(network))
+    after = _features(bench, plan, network, held_out)
+    _, path, explained = forgetting.components(places)
+    return Arm(
+        name=name,
+        strategy=chosen.strategy,
+        parameters=chosen.parameters,
+        steps=plan.steps,
+        seconds=time.monotonic() - began,
+        points=tuple(points),
+        accuracy=points[-1].accuracy,
+        gap=points[-1].train_accuracy - points[-1].accuracy,
+        sharpness=look.sharpness(seed),
+        cka=forgetting.linear_cka(before, after),
+        neighbours=forgetting.neighbour_agreement(before, after),
+        path=tuple((float(x), float(y)) for x, y in path),
+        path_explained=explained,
+    )
+
+
+def stops(steps: int, points: int = POINTS) -> list[int]:
+    """Give the steps after which an arm is looked at: about `points` of them, evenly spaced, the last one the end."""
+    return sorted({max(1, round(steps * i / points)) for i in range(1, points + 1)})
+
+
+def _until(loop: training.Loop, until: int, tell: Any) -> float:
+    losses = []
+    for step in loop.run(until=until):
+        losses.append(step.loss)
+        tell(step.step)
+    return float(np.mean(losses)) if losses else float("nan")
+
+
+def _flat(network: Classifier) -> npt.NDArray[np.float32]:
+    return np.concatenate([p.detach().float().cpu().numpy().ravel() for p in network.body.parameters()])
+
+
+def _features(bench: Bench, plan: TrainPlan, network: Classifier, rows: Rows) -> npt.NDArray[np.float32]:
+    """Give the features that the head reads, for these images as they are."""
+    compute = bench.material.compute(bench.backbone)
+    canvas = bench.material.canvas(bench.material.rule(bench.backbone, bench.size_px, plan.fit))
+    inference.place(network, compute)
+    parts = []
+    with inference.evaluating(network), torch.inference_mode(), inference.autocast(compute):
+        for images, n in inference.batches(
+            pixels.centre(canvas, bench.size_px),
+            rows,
+            preprocess=bench.backbone.preprocess,
+            size_px=bench.size_px,
+            compute=compute,
+        ):
+            parts.append(network.features(images)[:n].float().cpu())
+    return np.asarray(torch.cat(parts).numpy())
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Measures one arm at any step, always on the same images."""
+
+    bench: Bench
+    candidate: Candidate
+    plan: TrainPlan
+    network: Classifier
+    start: Mapping[str, torch.Tensor]
+    watched: Rows
+    held_out: Rows
+
+    def scores(self, rows: Rows) -> tuple[float, float]:
+        """Give (accuracy, log-loss) on these rows."""
+        logits = fitting.score_rows(self.bench.material, self.candidate, self.plan, self.network, rows)
+        labels = self.bench.material.labels[rows]
+        return evaluation.accuracy(logits, labels), evaluation.log_loss(logits, labels)
+
+    def point(self, step: int, loss: float) -> Point:
+        """Measure everything that is cheap."""
+        train, held = self.scores(self.watched), self.scores(self.held_out)
+        weights = {name: self.start[name] for name, _ in self.network.body.named_parameters()}
+        return Point(
+            step=step,
+            loss=loss,
+            train_accuracy=train[0],
+            train_log_loss=train[1],
+            accuracy=held[0],
+            log_loss=held[1],
+            distance=forgetting.distance(weights, self.network.body),
+            stages=forgetting.stage_distances(self.bench.backbone, self.start, self.network.body),
+        )
+
+    def sharpness(self, seed: int) -> float:
+        """Give the mean rise of the log-loss on watched images over random directions; the weights are put back."""
+        here = weight_state.copy(self.network.body)
+        level = self.scores(self.watched)[1]
+        rises = []
+        for draw in range(DRAWS):
+            nudge(self.network.body, RADIUS, randomness.key(seed, "sharpness", draw))
+            rises.append(self.scores(self.watched)[1] - level)
+            weight_state.put(here, self.network.body)
+        return float(np.mean(rises))
+
+
+def nudge(body: torch.nn.Module, radius: float, seed: int) -> None:
+    """Move every filter in place, in a random direction, by `radius` times its own length; vectors stay as they are."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in body.parameters():
+            if parameter.ndim < 2:
+                continue
+            noise = torch.randn(parameter.shape, generator=draw).flatten(1)
+            length = parameter.detach().cpu().float().flatten(1).norm(dim=1, keepdim=True)
+            moved = radius * length * torch.nn.functional.normalize(noise)
+            parameter.add_(moved.reshape(parameter.shape).to(parameter))
+
+
+def plain(told: Comparison) -> dict[str, Any]:
+    """Give the comparison as plain values ready for JSON: nan becomes None."""
+    from dataclasses import asdict
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: clean(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(v) for v in value]
+        return None if isinstance(value, float) and not np.isfinite(value) else value
+
+    return {"schema": 1, **clean(asdict(told))}
