@@ -1,0 +1,60 @@
+"""A stranger's backbone, from installation to a recipe that names it: the README's plugin, used for real."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from distributions import install_sample
+from photos import write_crops
+
+CALL = [sys.executable, "-m", "advisor"]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder of packages in which the sample plugin is installed, as pip would leave it."""
+    place = tmp_path / "site"
+    install_sample(place)
+    return place
+
+
+@pytest.fixture
+def weights(tmp_path: Path, site: Path) -> Path:
+    """The sample's weights file, which its author would publish."""
+    code = (
+        "import sys, torch, tiny_backbone; from safetensors.torch import save_file\n"
+        "torch.manual_seed(0); save_file(tiny_backbone.build().state_dict(), sys.argv[1])"
+    )
+    place = tmp_path / "weights"
+    place.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    subprocess.run([sys.executable, "-c", code, str(place / "tiny-backbone.safetensors")], check=True, env=environment)
+    return place
+
+
+def test_a_strangers_backbone_goes_all_the_way(tmp_path: Path, site: Path, weights: Path) -> None:
+    """Listed, chosen with --backbone, named with its version in the recipe; without it the rerun says what is missing."""
+    data, out = write_crops(tmp_path / "crops", classes=2, each=12), tmp_path / "run"
+    with_plugin = {**os.environ, "PYTHONPATH": str(site)}
+    listed = subprocess.run([*CALL, "plugins"], env=with_plugin, capture_output=True, text=True, check=True).stdout
+    assert "tl-advise-tiny" in listed
+    call = [*CALL, "advise", str(data), "--trials", "2", "--backbone", "tiny", "--strategy", "logistic", "--offline"]
+    call += ["--weights-dir", str(weights), "--out", str(out), "--quiet"]
+    done = subprocess.run(call, env=with_plugin, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    used = yaml.safe_load((out / "recipe.yaml").read_text(encoding="utf-8"))["backbone"]
+    assert used["name"] == "tiny"
+    assert used["plugin"] == {"distribution": "tl-advise-tiny", "version": "1.2.3"}
+    again = [*CALL, "rerun", str(out), "--verify", "--offline"]
+    without = subprocess.run([*again, "--weights-dir", str(weights)], capture_output=True, text=True, timeout=200)
+    assert without.returncode == 2
+    assert "tl-advise-tiny 1.2.3" in without.stderr
+    verified = subprocess.run(
+        [*again, "--weights-dir", str(weights)], env=with_plugin, capture_output=True, text=True, timeout=200
+    )
+    assert verified.returncode == 0, verified.stderr
