@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -91,6 +92,8 @@ class Desk:
         from advisor.material import Material
 
         compute = device.choose(job.device, None, job.workers)
+        if job.threads is not None:
+            compute = replace(compute, threads=job.threads)
         device.apply(compute)
         plugins = registry.load(block=job.plugins_blocked)
         self.material = Material(

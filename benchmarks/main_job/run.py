@@ -50,6 +50,24 @@ def once(data: Path, out: Path, budget: str, seed: int, more: list[str]) -> dict
     }
 
 
+def keep_recipe(out: Path, data: Path, budget: str, seed: int) -> None:
+    """Copy a run's recipe into recipes/, with the command as a stranger would type it."""
+    from dataclasses import replace
+
+    from advisor import recipe
+
+    told = recipe.read(out)
+    told = replace(told, data=replace(told.data, path_hint=data.name))
+    text = recipe.write(told, command=f"tl-advise {data.name} --budget {budget} --seed {seed}")
+    if told.backbone.weights is not None and told.backbone.name != "pocket":
+        note = (
+            "# The weights file is a reconstruction, not torchvision's official one (its SHA-256 is below): with the\n"
+            "# official file expect a close score, not an equal one.\n"
+        )
+        text = text.replace("\nschema:", f"\n{note}schema:", 1)
+    (ROOT / "recipes" / f"{data.name}-{budget}.yaml").write_text(text, encoding="utf-8")
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Write rows as markdown, with the median over seeds below each data set."""
     lines = ["| data | seed | budget | advice | test accuracy (95 %) | n | untuned default | first recipe | used | rerun |"]
@@ -76,6 +94,7 @@ def main() -> None:
     parser.add_argument("--budget", default="3m")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--to", type=Path, default=ROOT / ".scratch" / "main_job", help="where runs and data go")
+    parser.add_argument("--keep-recipe", action="store_true", help="copy the first seed's recipe into recipes/")
     arguments, more = parser.parse_known_args()
     data = Path(arguments.name)
     if not data.exists():
@@ -89,6 +108,9 @@ def main() -> None:
         known = [k for k in known if (k["data"], k["seed"], k["budget"]) != (row["data"], seed, arguments.budget)]
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         RESULTS.write_text(json.dumps([*known, row], indent=1), encoding="utf-8")
+    if arguments.keep_recipe:
+        first = arguments.seeds[0]
+        keep_recipe(arguments.to / f"{data.name}-{arguments.budget}-{first}", data, arguments.budget, first)
     print(table(json.loads(RESULTS.read_text(encoding="utf-8"))))
 
 

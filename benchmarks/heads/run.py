@@ -1,0 +1,127 @@
+"""Which frozen features and which head: `python benchmarks/heads/run.py` writes the table of docs/heads.md.
+
+For each data set and backbone with shared weights: ridge and logistic regression on the last stage's or all stages'
+pooled features, with and without the mirror image's features averaged in; strengths are chosen on the training part
+alone. Splits: the given one where there is one, else `--seeds` stratified draws. Features are cached as usual.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("TL_ADVISE_SHARED", ROOT.parent / "shared" / "data"))
+os.environ.setdefault("TORCH_HOME", str(SHARED / "torch_home"))
+RESULTS = ROOT / "benchmarks" / "results" / "heads.json"
+# name, folder inside it, input size, training images (None: the given split)
+SETS = (
+    ("hymenoptera", "", 224, None),
+    ("five_flowers", "", 128, 1000),
+    ("pacs", "sketch", 128, 680),
+    ("flowers102", "", 96, 1020),
+    ("cifar10", "", 96, 1000),
+)
+TEST_AT_MOST = 2000
+
+
+def split(labels: npt.NDArray[np.int64], train: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Draw `train` stratified training rows and up to TEST_AT_MOST test rows."""
+    from sklearn.model_selection import train_test_split
+
+    rows = np.arange(len(labels))
+    rest = min(TEST_AT_MOST, len(labels) - train)
+    a, b = train_test_split(rows, train_size=train, test_size=rest, stratify=labels, random_state=seed)
+    return a, b
+
+
+def scores(name: str, inside: str, size_px: int, train: int | None, backbone_name: str, seeds: int, to: Path) -> dict:
+    """Score every variant on one data set with one backbone: variant -> list of test accuracies."""
+    from advisor import backbone as backbones
+    from advisor import cache, dataset, device, features, pixels, registry, sampling, weights
+    from advisor import heads as fitted
+    from advisor.records import Head
+
+    found = dataset.read(to / name / inside)
+    items = sampling.stratified(found.items, 6000) if train else found.items
+    backbone = registry.load().backbone(backbone_name)
+    tensors, digest, _ = weights.read(backbone, weights.locate(backbone, offline=True))
+    canvas, _ = pixels.canvas(
+        found.root, items, pixels.rule_for(backbone.preprocess, size_px, "crop"), store=cache.Store()
+    )
+    key = "".join(sorted(i.sha256 for i in items))[:4096]
+    pooled = {}
+    for flip in (False, True):
+        pooled[flip] = features.extract(
+            backbone,
+            backbones.build(backbone, tensors),
+            canvas,
+            preprocess=backbone.preprocess,
+            size_px=size_px,
+            compute=device.choose("cpu", backbone),
+            weights_key=digest,
+            item_key=key,
+            store=cache.Store(),
+            flip=flip,
+        )
+    labels = np.array([i.label for i in items])
+    given = np.array([i.split == "test" for i in items])
+    names = [s.name for s in backbone.stages]
+    out: dict[str, list[float]] = {}
+    for seed in range(seeds if train else 1):
+        a, b = split(labels, train, seed) if train else (np.flatnonzero(~given), np.flatnonzero(given))
+        for layers in ("last", "all"):
+            for mirror in (False, True):
+                x = features.select(pooled[False], layers, names)
+                if mirror:
+                    x = (x + features.select(pooled[True], layers, names)) / 2
+                for kind in ("ridge", "logistic"):
+                    blocks = features.blocks(pooled[False], layers)
+                    head = fitted.fit(
+                        Head(kind=kind, layers=layers), x[a], labels[a], len(found.classes), blocks=blocks
+                    )
+                    right = fitted.predict(head, x[b]).argmax(1) == labels[b]
+                    variant = f"{kind}, {layers}{', mirror' if mirror else ''}"
+                    out.setdefault(variant, []).append(float(right.mean()))
+    return {"n": len(b), "train": len(a), "scores": out}
+
+
+def main() -> None:
+    """Fill in what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--to", type=Path, default=ROOT / ".scratch" / "data", help="where the data sets are unpacked")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--backbones", nargs="+", default=["mobilenet_v2", "squeezenet1_1", "pocket"])
+    arguments = parser.parse_args()
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    for backbone in arguments.backbones:
+        for name, inside, size_px, train in SETS:
+            entry = f"{backbone} {name}{'/' + inside if inside else ''} {size_px} px"
+            if entry in known:
+                continue
+            unpack = [sys.executable, str(SHARED / "unpack.py"), name, "--to", str(arguments.to)]
+            subprocess.run(unpack, check=True, stdout=subprocess.DEVNULL)
+            known[entry] = scores(name, inside, size_px, train, backbone, arguments.seeds, arguments.to)
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
+            RESULTS.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    variants = list(next(iter(known.values()))["scores"])
+    print("| backbone, data, input | train / test | " + " | ".join(variants) + " |")
+    print("|---" * (len(variants) + 2) + "|")
+    for entry, row in known.items():
+        cells = [
+            f"{statistics.fmean(v):.3f}" + (f" ± {statistics.stdev(v):.3f}" if len(v) > 1 else "")
+            for v in row["scores"].values()
+        ]
+        print(f"| {entry} | {row['train']} / {row['n']} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
