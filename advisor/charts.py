@@ -28,9 +28,9 @@ def lines(
     mark: float | None = None,
     percent: bool = False,
     width: int = 560,
-    height: int = 300,
+    height: int = 280,
 ) -> str:
-    """Draw curves on one scale with a legend; `mark` is a vertical line. Colours follow the order of distinct `kind`s.
+    """Draw curves on one scale under a legend, which adds to `height`; `mark` is a vertical line. Colours follow the order of distinct `kind`s.
 
     A curve whose name ends in " (validation)" is dashed. Returns "" where there is nothing to draw.
     """
@@ -39,6 +39,7 @@ def lines(
     ]
     if not points:
         return ""
+    height += 16 * len(series)
     kinds = list(dict.fromkeys(s.kind for s in series))
     scale = _Scale(points, log_x, width, height, 26 + 16 * len(series))
     body = [f'<text class="t" x="8" y="16">{escape(title)}</text>', *scale.grid(percent)]

@@ -28,6 +28,7 @@ from advisor.workbench import Bench, Report, candidate, silent
 ALIASES = {"pretrained": "full"}  # what a person calls an arm -> its strategy
 WATCHED = 500  # training images on which training accuracy is measured
 POINTS = 10  # times that an arm is looked at, the start apart
+NEIGHBOURS = 10  # fewer where there are few images
 DRAWS, RADIUS = 5, 0.1  # random directions of the sharpness, and their length as a share of each filter's
 
 Rows = npt.NDArray[np.int64]
@@ -123,9 +124,10 @@ def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: in
     began = time.monotonic()
     network = fitting.classifier_for(bench.material, chosen, plan, rows, seed)
     start = weight_state.copy(network.body)
-    before = _features(bench, plan, network, held_out)
     loop = fitting.train_loop(bench.material, chosen, plan, network, rows, seed)
     watched = rows[randomness.permutation(seed, "watched", 0, len(rows))[:WATCHED]]
+    seen = np.union1d(watched, held_out)
+    before = _features(bench, plan, network, seen)
     look = _Look(bench, chosen, plan, network, start, np.sort(watched), held_out)
     points, places = [look.point(0, float("nan"))], [_flat(network)]
     for until in stops(plan.steps):
@@ -134,7 +136,7 @@ def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: in
             loop.finish()
         points.append(look.point(until, loss))
         places.append(_flat(network))
-    after = _features(bench, plan, network, held_out)
+    after = _features(bench, plan, network, seen)
     _, path, explained = forgetting.components(places)
     return Arm(
         name=name,
@@ -147,7 +149,7 @@ def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: in
         gap=points[-1].train_accuracy - points[-1].accuracy,
         sharpness=look.sharpness(seed),
         cka=forgetting.linear_cka(before, after),
-        neighbours=forgetting.neighbour_agreement(before, after),
+        neighbours=forgetting.neighbour_agreement(before, after, k=min(NEIGHBOURS, max(1, len(seen) // 5))),
         path=tuple((float(x), float(y)) for x, y in path),
         path_explained=explained,
     )
