@@ -9,7 +9,8 @@ with all parameters fixed: whatever instant a kill hits, the same candidate come
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import msgspec
 import optuna
 
 from advisor import randomness
+from advisor.errors import OutputError
 from advisor.hooks import Context, Strategy
 from advisor.records import Candidate, Trial
 
@@ -44,6 +46,21 @@ class ScopedTrial:
         return self._trial.suggest_categorical(f"{self._scope}.{name}", list(choices))
 
 
+@contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    """Tell a database that cannot be written (a full disk) in one line."""
+    import sqlalchemy.exc
+
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.OperationalError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:160]
+        raise OutputError(
+            f"{path}: cannot be written ({reason}).",
+            hint=f"Free some space, then `tl-advise resume {path.parent}`.",
+        ) from error
+
+
 class Study:
     """The trials of one run. One process writes; a dashboard may read the file meanwhile."""
 
@@ -51,10 +68,15 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         self.seed = seed
+        self.path = path
         # A reader may hold the file's lock for a moment; wait for it rather than fail.
-        storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
+        with _on_disk(path):
+            storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
         self.storage = storage
-        self.study = optuna.create_study(storage=storage, study_name=NAME, load_if_exists=True, direction="minimize")
+        with _on_disk(path):
+            self.study = optuna.create_study(
+                storage=storage, study_name=NAME, load_if_exists=True, direction="minimize"
+            )
 
     def trials(self) -> list[Trial]:
         """Give the finished trials, in order of their numbers."""
@@ -81,27 +103,29 @@ class Study:
 
     def begin(self, candidate: Candidate) -> int:
         """Write a trial down as running, all its parameters fixed, and give its number; adopts one that was cut off."""
-        cut_off = self.interrupted()
-        if cut_off is None:
-            attributes = {"candidate": msgspec.json.encode(candidate).decode()}
-            self.study.enqueue_trial({}, user_attrs=attributes)
-        waiting = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
-        if waiting:
-            return int(self.study.ask().number)
+        with _on_disk(self.path):
+            cut_off = self.interrupted()
+            if cut_off is None:
+                attributes = {"candidate": msgspec.json.encode(candidate).decode()}
+                self.study.enqueue_trial({}, user_attrs=attributes)
+            waiting = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
+            if waiting:
+                return int(self.study.ask().number)
         assert cut_off is not None
         return cut_off[0]  # it runs already, under its own number
 
     def finish(self, trial: Trial) -> None:
         """Write a trial's end down: its record first, then its state, so that no finished trial lacks its record."""
-        identity = self.study.get_trials(deepcopy=False)[trial.number]._trial_id
-        self.storage.set_trial_user_attr(identity, "record", msgspec.json.encode(trial).decode())
         state = {
             "complete": optuna.trial.TrialState.COMPLETE,
             "pruned": optuna.trial.TrialState.PRUNED,
             "failed": optuna.trial.TrialState.FAIL,
         }[trial.state]
         values = [trial.log_loss] if trial.state == "complete" else None
-        self.storage.set_trial_state_values(identity, state=state, values=values)
+        with _on_disk(self.path):
+            identity = self.study.get_trials(deepcopy=False)[trial.number]._trial_id
+            self.storage.set_trial_user_attr(identity, "record", msgspec.json.encode(trial).decode())
+            self.storage.set_trial_state_values(identity, state=state, values=values)
 
     def sample(
         self,

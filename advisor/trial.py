@@ -93,7 +93,7 @@ def _failed(material: Material, job: RunTrial, reason: str) -> Trial:
         candidate=job.candidate,
         regime=regime,
         state="failed",
-        error=" ".join(reason.split()),
+        error=" ".join(reason.split()).encode("utf-8", "backslashreplace").decode(),
         started_s=job.started_s,
     )
 

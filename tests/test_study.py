@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from advisor.errors import OutputError
 from advisor.hooks import Context, Space
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.study import Study
@@ -107,3 +110,20 @@ def test_guesses_outside_of_the_searched_range_still_teach_the_sampler(tmp_path:
     score = FoldScore(fold=0, repeat=0, seed=0, n=10, accuracy=0.5, log_loss=1.0)
     study.finish(Trial(number=number, candidate=guess, regime="full", state="complete", scores=(score,)))
     assert study.sample(PLACES, STRATEGIES, context).parameters["rate"] <= 1.0
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    """Where the database cannot grow, the error says where and how to go on; what was finished stays."""
+    study = Study(tmp_path / "s.db", seed=3)
+    candidate = study.sample(PLACES, STRATEGIES, context)
+    study.finish(ended(study.begin(candidate), candidate))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"s\.db: cannot be written.*tl-advise resume"):
+            study.begin(candidate)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert len(Study(tmp_path / "s.db", seed=3).trials()) == 1
