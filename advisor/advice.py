@@ -97,6 +97,11 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
     strategies = _strategies(plugins, settings)
     reachable, left_out = reach.find(plugins, settings, strategies)
     rundir.log("start", at_s=clock.used_s, command=settings.command)
+    if settings.budget_s is not None and settings.budget_s < budget.FLOOR_S:
+        listener.note(
+            f"a budget of {budget.words(settings.budget_s)} lies below the floor of about {budget.words(budget.FLOOR_S)} "
+            "(imports, one probe on a sample, the test): that much is done all the same"
+        )
     worker = Worker(log=str(rundir.path / "worker.log"))
     worker.start()  # torch loads while the folder is read
     try:

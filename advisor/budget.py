@@ -19,6 +19,7 @@ MACS_PER_S = {"cpu": 2.0e10, "cuda": 2.0e12}
 TRAIN_FACTOR = 3.0  # forward, and backward for activations and for weights
 START_S = 8.0  # importing torch and opening the first network, on a slow disk
 FINISH_S = 4.0  # writing model, recipe, report
+FLOOR_S = START_S + FINISH_S + 8.0  # what the shortest run takes: the above, and one probe and the test on samples
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
