@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from advisor import episode_heads, episodes, features
+from advisor import episode_heads, episodes, fitting
 from advisor.errors import InputError
 from advisor.hooks import Context, Strategy
 from advisor.records import Candidate, Head
@@ -66,6 +67,12 @@ def capable(strategies: Mapping[str, Strategy], context: Context) -> list[str]:
     return found
 
 
+def shared(strategy: Strategy, layers: str) -> dict[str, Any]:
+    """Give the parameters that make strategies comparable, as far as its card knows them: the same features, no mirrors."""
+    known = {p.name for p in getattr(strategy.card, "parameters", ())}
+    return {name: value for name, value in {"layers": layers, "mirror": False}.items() if name in known}
+
+
 def evaluate(
     bench: Bench, tried: Sequence[Candidate], *, ways: int, shots: int, queries: int, count: int, seed: int
 ) -> Answer:
@@ -106,9 +113,8 @@ def _accuracies(bench: Bench, candidate: Candidate, drawn: episodes.Episodes) ->
             f"strategy {candidate.strategy} trains the network, and an episode has a handful of images.",
             hint="Name strategies on frozen features, such as prototypes or ridge.",
         )
-    pooled = material.pooled(bench.backbone, bench.size_px, plan.fit)
-    values = features.select(pooled, plan.head.layers, [s.name for s in bench.backbone.stages])
-    return score(plan.head, values, drawn, features.blocks(pooled, plan.head.layers))
+    values, blocks = fitting.head_features(material, bench.backbone, candidate, plan)
+    return score(plan.head, values, drawn, blocks)
 
 
 def score(
@@ -117,13 +123,14 @@ def score(
     """Give the accuracy of a head in every episode, (E,), from the features (N, D) of all images."""
     count, ways, shots = drawn.support.shape
     queries = drawn.queries.shape[2]
-    table = torch.from_numpy(np.ascontiguousarray(values))
     truth = torch.arange(ways).repeat_interleave(queries)
-    at_once = max(1, CHUNK_BYTES // (4 * ways * (shots + queries) * table.shape[1]))
+    at_once = max(1, CHUNK_BYTES // (4 * ways * (shots + queries) * values.shape[1]))
     parts = []
     for start in range(0, count, at_once):
-        support = table[torch.from_numpy(drawn.support[start : start + at_once]).flatten(1)]
-        asked = table[torch.from_numpy(drawn.queries[start : start + at_once]).flatten(1)]
+        support, asked = (
+            torch.from_numpy(values[rows[start : start + at_once]]).flatten(1, 2)
+            for rows in (drawn.support, drawn.queries)
+        )
         told = episode_heads.logits(head, support, asked, ways, blocks).argmax(2)
         parts.append((told == truth).double().mean(1))
     return np.asarray(torch.cat(parts).numpy())

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 )
 @click.option("--episodes", type=click.IntRange(min=2), default=600, show_default=True, metavar="N", help="How many.")
 @click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="Only this strategy (repeatable).")
+@click.option(
+    "--layers",
+    type=click.Choice(["all", "last"]),
+    default="all",
+    show_default=True,
+    help="Features of every stage, or last.",
+)
 @options.single()
 def command(
     dataset: str,
@@ -32,6 +39,7 @@ def command(
     queries: int,
     episodes: int,
     strategies: tuple[str, ...],
+    layers: str,
     as_json: bool,
     quiet: bool,
     **call: Any,
@@ -53,7 +61,8 @@ def command(
     with answering(quiet) as report:
         bench = workbench.settle(settings(dataset, call), report=report)
         names = list(strategies) or fewshot.capable(bench.material.registry.strategies, workbench.context(bench))
-        tried = [workbench.candidate(bench, name) for name in names]
+        known = bench.material.registry
+        tried = [workbench.candidate(bench, n, fewshot.shared(known.strategy(n), layers)) for n in names]
         answer = fewshot.evaluate(
             bench, tried, ways=ways, shots=shots, queries=queries, count=episodes, seed=call["seed"]
         )
