@@ -47,7 +47,10 @@ def command(out: str, budget: str, offline: bool, quiet: bool) -> int:
 
 
 def write_digits(folder: Path, per_class: int = PER_CLASS) -> None:
-    """Write scikit-learn's handwritten digits (UCI, CC-BY 4.0) as PNG files in class folders; keeps what is there."""
+    """Write scikit-learn's handwritten digits (UCI, CC-BY 4.0) as BMP files in class folders; keeps what is there.
+
+    BMP, since its bytes are the same whatever the version of Pillow: a recipe knows its data by their bytes.
+    """
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_digits
@@ -61,7 +64,7 @@ def write_digits(folder: Path, per_class: int = PER_CLASS) -> None:
             place = folder / word
             place.mkdir(parents=True, exist_ok=True)
             for index in np.flatnonzero(data.target == digit)[:per_class]:
-                file = place / f"{index:04d}.png"
+                file = place / f"{index:04d}.bmp"
                 if not file.exists():
                     pixels = np.clip(255 - data.images[index] * 15.9, 0, 255).astype(np.uint8)
                     picture = Image.fromarray(pixels).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
