@@ -74,8 +74,13 @@ def advise(
     place = out or default_place(data, datetime.datetime.now())
     rundir = RunDir.create(place, data=data)
     rundir.write("run.json", settings)
-    with rundir.locked():
-        return _work(settings, rundir, clock, listener), rundir
+    try:
+        with rundir.locked():
+            return _work(settings, rundir, clock, listener), rundir
+    except InputError:
+        if not rundir.study.exists():
+            rundir.forget()  # a call at fault leaves no run behind
+        raise
 
 
 def resume(path: Path, *, listener: Listener | None = None) -> tuple[Result, RunDir]:

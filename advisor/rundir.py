@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -154,6 +154,14 @@ class RunDir:
             except (ValueError, KeyError):
                 continue  # a kill can cut the last line
         return used
+
+    def forget(self) -> None:
+        """Delete what a run that never began has written; the directory itself stays where it holds anything else."""
+        shutil.rmtree(self.trials, ignore_errors=True)
+        for name in ("run.json", "log.jsonl", "lock", "worker.log", "profile.json", "splits.csv"):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
 
     def staging(self, name: str) -> Path:
         """Give an empty folder inside the run where a model can be put together before it replaces the old one."""

@@ -236,3 +236,4 @@ def test_a_call_at_fault_is_one_line_and_exit_2(crops: Path, tmp_path: Path, cal
     assert last.startswith("error:")
     assert words.lower() in last.lower()
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()  # a call at fault leaves no run behind
