@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from advisor import adaptation, model, registry, target, workbench
 from advisor.adaptation import Run
 from advisor.cli import run
-from advisor.errors import DatasetError, InputError
+from advisor.errors import DatasetError, InputError, TrialError
 from advisor.records import Settings
 
 
@@ -111,13 +111,15 @@ def test_faults_are_told(folders: tuple[Path, Path]) -> None:
         adaptation.adapt(bench(folders[0], None))
     with pytest.raises(InputError, match="does not apply"):
         workbench.candidate(bench(folders[0], None), "dann")
+    with pytest.raises(TrialError, match="larger --budget"):
+        adaptation.adapt(bench(*folders), deadline=0.0)
     with pytest.raises(InputError, match="cannot adapt"):
         adaptation.adapt(bench(*folders), arms=("ridge",))
 
 
 def test_the_command_adapts(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`SOURCE --target DIR` answers as JSON, leaves a model and the answer in --out, and predict reads it."""
-    work = ["--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--budget", "40s", "--quiet"]
+    work = ["--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--trials", "1", "--quiet"]
     source, aim = map(str, folders)
     out = str(tmp_path / "run")
     assert run([source, "--target", aim, *work, "--out", out, "--strategy", "full", "--strategy", "mcc", "--json"]) == 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from advisor.adaptation import Adaptation
     from advisor.records import Settings
 
-SEEDS = 3  # as many as the budget affords, at least one
+SEEDS = 3  # as many as the budget affords, at least one; --trials says another number
 SHARE = 0.8  # of what is left of the budget goes into the first round; the rest is for reading and scoring
 LONGEST = 10.0  # epochs
 
@@ -41,7 +41,7 @@ def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quie
         answer = adaptation.adapt(
             bench,
             arms=arms,
-            seeds=range(settings.seed, settings.seed + SEEDS),
+            seeds=range(settings.seed, settings.seed + (settings.trials or SEEDS)),
             epochs=min(LONGEST, max(1.0, adaptation.epochs_within(bench, len(arms), SHARE * left))),
             deadline=None if left == float("inf") else _now() + left - 2.0,
             to=place,
