@@ -144,7 +144,7 @@ class RunDir:
             file.write(line + "\n")
 
     def used_s(self) -> float:
-        """Seconds that earlier processes spent on this run, from the log's last whole line."""
+        """Seconds that earlier processes spent on this run: from the log, and what a cut-off trial left after it."""
         if not self.log_path.is_file():
             return 0.0
         used = 0.0
@@ -153,7 +153,16 @@ class RunDir:
                 used = max(used, float(json.loads(line)["at_s"]))
             except (ValueError, KeyError):
                 continue  # a kill can cut the last line
-        return used
+        return used + self._after_the_log_s()
+
+    def _after_the_log_s(self) -> float:
+        """Say how long after the log's last line a trial still wrote checkpoints: that time was spent as well."""
+        written = self.log_path.stat().st_mtime
+        newest = written
+        for path in self.trials.glob("*"):
+            with suppress(FileNotFoundError):  # a worker that is just ending renames its last file
+                newest = max(newest, path.stat().st_mtime)
+        return newest - written
 
     def forget(self) -> None:
         """Delete what a run that never began has written; the directory itself stays where it holds anything else."""

@@ -64,6 +64,18 @@ def test_a_cut_log_line_does_not_lose_the_time_spent(data: Path, tmp_path: Path)
     assert run.used_s() == 12.5
 
 
+def test_the_time_of_a_trial_that_was_cut_off_counts(data: Path, tmp_path: Path) -> None:
+    """A checkpoint that is 40 s younger than the log's last line shows 40 s that no line tells."""
+    run = RunDir.create(tmp_path / "run", data=data)
+    run.log("trial", at_s=12.5, number=0)
+    (run.trials / "00001.ckpt").touch()
+    os.utime(run.log_path, (1000.0, 1000.0))
+    os.utime(run.trials / "00001.ckpt", (1040.0, 1040.0))
+    assert run.used_s() == pytest.approx(52.5)
+    os.utime(run.trials / "00001.ckpt", (900.0, 900.0))
+    assert run.used_s() == pytest.approx(12.5)
+
+
 def test_two_processes_never_work_on_one_run(data: Path, tmp_path: Path) -> None:
     """The second is told, and the lock goes with the process that held it."""
     run = RunDir.create(tmp_path / "run", data=data)
