@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--backbone", default="mobilenet_v2")
+    parser.add_argument("--threads", type=int, help="CPU threads, all cores by default")
     asked = parser.parse_args()
     rows = Rows(asked.out)
     bench = None
@@ -50,7 +51,12 @@ def main() -> None:
 def open_bench(asked: argparse.Namespace) -> workbench.Bench:
     """Open photos as the source and sketches as the target."""
     settings = Settings(
-        data=str(asked.data / "photo"), test_split="none", backbones=(asked.backbone,), size_px=asked.size, offline=True
+        data=str(asked.data / "photo"),
+        test_split="none",
+        backbones=(asked.backbone,),
+        size_px=asked.size,
+        offline=True,
+        threads=asked.threads,
     )
     return workbench.settle(settings, target=str(asked.data / "sketch"))
 

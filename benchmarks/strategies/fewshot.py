@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--backbone", action="append")
+    parser.add_argument("--threads", type=int, help="CPU threads, all cores by default")
     asked = parser.parse_args()
     rows = Rows(asked.out)
     for backbone in asked.backbone or ["mobilenet_v2"]:
@@ -64,7 +65,9 @@ def key(asked: argparse.Namespace, backbone: str, shots: int, layers: str, name:
 
 def run(asked: argparse.Namespace, backbone: str, missing: list[tuple[int, str, str]], rows: Rows) -> None:
     """Compute features once, then every head on the same episodes."""
-    settings = Settings(data=str(asked.data), backbones=(backbone,), size_px=asked.size, offline=True)
+    settings = Settings(
+        data=str(asked.data), backbones=(backbone,), size_px=asked.size, offline=True, threads=asked.threads
+    )
     bench = workbench.settle(settings)
     pooled = bench.material.pooled(bench.backbone, bench.size_px)
     names = [s.name for s in bench.backbone.stages]
