@@ -281,6 +281,8 @@ def _steps_until(
 
 
 def _extended(curve: Curve, step: int, loss: float, logits: Logits, labels: Rows) -> Curve:
+    if np.isnan(loss) and curve.train_loss:
+        loss = curve.train_loss[-1]  # a training of one or two steps takes none between some rungs
     return Curve(
         step=(*curve.step, step),
         train_loss=(*curve.train_loss, loss),

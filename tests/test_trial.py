@@ -1,0 +1,57 @@
+"""One trial at a time: what it leaves on disk, and that its record survives the study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from photos import write_crops
+
+from advisor import dataset, registry, trial
+from advisor.material import Material
+from advisor.records import Candidate, Trial
+from advisor.records.jobs import Open, RunTrial
+
+
+@pytest.fixture
+def material(tmp_path: Path) -> Material:
+    """Twelve crops in two classes, opened as a worker does."""
+    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
+    (tmp_path / "run" / "trials").mkdir(parents=True)
+    job = Open(
+        root=found.root,
+        classes=found.classes,
+        items=found.items,
+        folds=3,
+        seed=0,
+        device="cpu",
+        run_dir=str(tmp_path / "run"),
+        offline=True,
+        threads=1,
+    )
+    return Material(job, registry.load(), lambda what, done, total: None)
+
+
+def order(material: Material, epochs: float, **more: object) -> RunTrial:
+    """Ask for a partial fine-tuning of the built-in backbone."""
+    strategy = material.registry.strategy("partial")
+    backbone = material.registry.backbone("pocket")
+    context = material.context(backbone, material.folds()[0][0], 32)
+    parameters = {**strategy.first_guesses(context)[0], "epochs": epochs}
+    candidate = Candidate(backbone="pocket", strategy="partial", parameters=parameters, size_px=32)
+    return RunTrial(number=0, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0, **more)  # type: ignore[arg-type]
+
+
+def test_a_training_of_one_step_can_be_written_down_and_read_back(material: Material) -> None:
+    """Between its rungs it takes no step and has no loss; JSON knows no nan, and an unreadable record ends a search."""
+    done = trial.run(material, order(material, 1), lambda progress: None)
+    assert (done.state, done.steps) == ("complete", 1)
+    assert msgspec.json.decode(msgspec.json.encode(done), type=Trial) == done
+
+
+def test_a_stopped_trial_leaves_no_checkpoint_behind(material: Material) -> None:
+    """What was stopped at a rung is over; its state on disk would only fill it."""
+    done = trial.run(material, order(material, 6, stop_above={66: -1.0}), lambda progress: None)
+    assert done.state == "pruned"
+    assert not list((Path(material.job.run_dir) / "trials").glob("*.ckpt"))
