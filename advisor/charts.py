@@ -30,8 +30,9 @@ def lines(
     width: int = 560,
     height: int = 280,
 ) -> str:
-    """Draw curves on one scale under a legend, which adds to `height`; `mark` is a vertical line. Colours follow the order of distinct `kind`s.
+    """Draw curves on one scale under a legend, which adds to `height`; `mark` is a vertical line.
 
+    Colours follow the order of distinct `kind`s.
     A curve whose name ends in " (validation)" is dashed. Returns "" where there is nothing to draw.
     """
     points = [
@@ -61,6 +62,54 @@ def lines(
         body.append(f'<text x="38" y="{y}">{escape(line.name)}</text>')
     body.append(
         f'<text x="{(scale.left + scale.right) / 2:.0f}" y="{height - 4}" text-anchor="middle">{escape(x_title)}</text>'
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" '
+        f'viewBox="0 0 {width} {height}" style="max-width:{width}px"><style>{_STYLE}</style>{"".join(body)}</svg>'
+    )
+
+
+def heat(
+    xs: Sequence[float],
+    ys: Sequence[float],
+    values: Sequence[Sequence[float]],
+    path: Sequence[tuple[float, float]],
+    *,
+    title: str,
+    width: int = 560,
+    height: int = 360,
+) -> str:
+    """Draw values on a grid as shades, dark where high, on a logarithmic scale, and a path over them with its start marked.
+
+    Values that are not finite are darkest. Each cell tells its value.
+    """
+    known = [math.log(v + 1e-6) for row in values for v in row if math.isfinite(v)]
+    if not known:
+        return ""
+    low, high = min(known), max(known)
+    scale = _Scale([(xs[0], ys[0]), (xs[-1], ys[-1])], False, width, height, 28)
+    wide, tall = (scale.right - scale.left) / len(xs), (scale.bottom - scale.top) / len(ys)
+    body = [f'<text class="t" x="8" y="16">{escape(title)}</text>']
+    for j, row in enumerate(values):
+        for i, value in enumerate(row):
+            share = (math.log(value + 1e-6) - low) / max(high - low, 1e-9) if math.isfinite(value) else 1.0
+            body.append(
+                f'<rect x="{scale.left + i * wide:.1f}" y="{scale.bottom - (j + 1) * tall:.1f}" width="{wide + 0.5:.1f}" '
+                f'height="{tall + 0.5:.1f}" fill="#4338ca" fill-opacity="{0.05 + 0.85 * share:.2f}">'
+                f"<title>{value:.3g}</title></rect>"
+            )
+
+    # Cells are centred on their points, so the outer half cells lie beyond the first and last coordinate.
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - xs[0]) / (xs[-1] - xs[0]) * (len(xs) - 1) + 0.5
+        up = (y - ys[0]) / (ys[-1] - ys[0]) * (len(ys) - 1) + 0.5
+        return scale.left + across * wide, scale.bottom - up * tall
+
+    walked = [place(x, y) for x, y in path]
+    body.append(f'<path stroke="{COLOURS[1]}" d="M{"L".join(f"{x:.1f},{y:.1f}" for x, y in walked)}"/>')
+    body.append(f'<circle cx="{walked[0][0]:.1f}" cy="{walked[0][1]:.1f}" r="5" fill="{COLOURS[1]}"/>')
+    body.append(
+        f'<text x="8" y="{height - 8}">light {math.exp(low):.2g}, dark {math.exp(high):.2g}; the dot is the start</text>'
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" '

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from advisor import evaluation, fitting, forgetting, inference, pixels, randomness, training, weight_state
+from advisor import evaluation, fitting, forgetting, inference, landscape, pixels, randomness, training, weight_state
 from advisor.errors import InputError
 from advisor.model import Classifier
 from advisor.records import Candidate, TrainPlan
@@ -31,7 +31,10 @@ POINTS = 10  # times that an arm is looked at, the start apart
 NEIGHBOURS = 10  # fewer where there are few images
 DRAWS, RADIUS = 5, 0.1  # random directions of the sharpness, and their length as a share of each filter's
 
+SURFACE_IMAGES = 128
+
 Rows = npt.NDArray[np.int64]
+Vector = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,7 @@ class Arm:
     neighbours: float
     path: tuple[tuple[float, float], ...]
     path_explained: float
+    surface: landscape.Surface | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +88,18 @@ class Comparison:
 
 
 def compare(
-    bench: Bench, names: Sequence[str], *, epochs: float, batch: int = 32, seed: int = 0, report: Report = silent
+    bench: Bench,
+    names: Sequence[str],
+    *,
+    epochs: float,
+    batch: int = 32,
+    seed: int = 0,
+    surface: int = 0,
+    report: Report = silent,
 ) -> Comparison:
     """Train the arms one after another at equal steps. Arms are "pretrained", "scratch" or names of strategies.
+
+    `surface` is the number of points a side of the loss surface around each path; 0 draws none.
 
     Raises InputError where an arm is unknown, named twice, or trains nothing.
     """
@@ -94,7 +107,7 @@ def compare(
         raise InputError("--arms: name each arm once, for example pretrained,scratch.")
     rows, held_out = bench.material.folds()[0]
     planned = [(name, *_plan(bench, name, rows, epochs, batch)) for name in names]
-    arms = tuple(_train(bench, name, c, plan, seed, report) for name, c, plan in planned)
+    arms = tuple(_train(bench, name, c, plan, seed, surface, report) for name, c, plan in planned)
     return Comparison(
         backbone=bench.backbone.name,
         size_px=bench.size_px,
@@ -119,7 +132,7 @@ def _plan(bench: Bench, name: str, rows: Rows, epochs: float, batch: int) -> tup
     return chosen, plan
 
 
-def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: int, report: Report) -> Arm:
+def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: int, surface: int, report: Report) -> Arm:
     rows, held_out = bench.material.folds()[0]
     began = time.monotonic()
     network = fitting.classifier_for(bench.material, chosen, plan, rows, seed)
@@ -129,15 +142,16 @@ def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: in
     seen = np.union1d(watched, held_out)
     before = _features(bench, plan, network, seen)
     look = _Look(bench, chosen, plan, network, start, np.sort(watched), held_out)
-    points, places = [look.point(0, float("nan"))], [_flat(network)]
+    points, places = [look.point(0, float("nan"))], [landscape.flat(network.body)]
     for until in stops(plan.steps):
         loss = _until(loop, until, lambda step: report(name, step, plan.steps))
         if until == plan.steps:
             loop.finish()
         points.append(look.point(until, loss))
-        places.append(_flat(network))
+        places.append(landscape.flat(network.body))
     after = _features(bench, plan, network, seen)
-    _, path, explained = forgetting.components(places)
+    directions, path, explained = forgetting.components(places)
+    places_2 = tuple((float(x), float(y)) for x, y in path)
     return Arm(
         name=name,
         strategy=chosen.strategy,
@@ -150,8 +164,9 @@ def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: in
         sharpness=look.sharpness(seed),
         cka=forgetting.linear_cka(before, after),
         neighbours=forgetting.neighbour_agreement(before, after, k=min(NEIGHBOURS, max(1, len(seen) // 5))),
-        path=tuple((float(x), float(y)) for x, y in path),
+        path=places_2,
         path_explained=explained,
+        surface=look.surface(places[0], directions, places_2, surface) if surface else None,
     )
 
 
@@ -166,10 +181,6 @@ def _until(loop: training.Loop, until: int, tell: Any) -> float:
         losses.append(step.loss)
         tell(step.step)
     return float(np.mean(losses)) if losses else float("nan")
-
-
-def _flat(network: Classifier) -> npt.NDArray[np.float32]:
-    return np.concatenate([p.detach().float().cpu().numpy().ravel() for p in network.body.parameters()])
 
 
 def _features(bench: Bench, plan: TrainPlan, network: Classifier, rows: Rows) -> npt.NDArray[np.float32]:
@@ -222,6 +233,14 @@ class _Look:
             distance=forgetting.distance(weights, self.network.body),
             stages=forgetting.stage_distances(self.bench.backbone, self.start, self.network.body),
         )
+
+    def surface(
+        self, start: Vector, directions: Vector, path: Sequence[tuple[float, float]], points: int
+    ) -> landscape.Surface:
+        """Give the log-loss on some watched images around the path; BatchNorm's statistics are those of the end."""
+        few = self.watched[:: max(1, len(self.watched) // SURFACE_IMAGES)]
+        body = self.network.body
+        return landscape.surface(body, start, directions, path, lambda: self.scores(few)[1], points=points)
 
     def sharpness(self, seed: int) -> float:
         """Give the mean rise of the log-loss on watched images over random directions; the weights are put back."""

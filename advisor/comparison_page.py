@@ -95,11 +95,21 @@ def _paths(arms: list[Plain]) -> list[tuple[str, str]]:
     """Draw each arm's path in its own two main directions: the axes of two arms are not the same."""
     found = []
     for a in arms:
+        if a["surface"]:
+            losses = [[_value(v) for v in row] for row in a["surface"]["losses"]]
+            title = f"Training log-loss around the path: {a['name']}"
+            drawn = charts.heat(a["surface"]["xs"], a["surface"]["ys"], losses, a["path"], title=title)
+            found.append((_path_words(a), drawn))
+            continue
         line = Line(name=a["name"], kind=a["name"], xs=[x for x, _ in a["path"]], ys=[y for _, y in a["path"]])
         drawn = charts.lines([line], title=f"Path of the weights: {a['name']}", x_title="first main direction")
-        share = f"{100 * a['path_explained']:.0f} %"
-        found.append((f"{a['name']}: the path in its two main directions, which hold {share} of its movement.", drawn))
+        found.append((_path_words(a), drawn))
     return found
+
+
+def _path_words(arm: Plain) -> str:
+    share = f"{100 * arm['path_explained']:.0f} %"
+    return f"{arm['name']}: the path in its two main directions, which hold {share} of its movement."
 
 
 def _value(number: float | None) -> float:

@@ -16,6 +16,7 @@ from advisor.records.plan import Phase, ScheduleSpec, TrainPlan
 
 SMOOTHING = 0.9
 DIVERGED = 3.0  # the sweep ends where the smoothed loss exceeds its lowest by this times (its first minus its lowest)
+SETTLING = 8  # steps until the smoothed loss is more than noise
 FALL = 0.03  # share of the first loss by which it has to fall before a lowest point means anything
 
 
@@ -101,10 +102,10 @@ def suggest(tried: Sequence[float], losses: Sequence[float], *, diverged: bool =
         )
     curve = smoothed(losses)
     ending = tried[len(losses) - 1] if diverged else None
-    slopes = [(curve[i + 1] - curve[i - 1]) / 2 for i in range(1, len(curve) - 1)]
-    steepest = tried[1 + min(range(len(slopes)), key=slopes.__getitem__)]
-    at = min(range(len(curve)), key=curve.__getitem__)
-    first = sum(curve[:5]) / 5
+    settled = range(SETTLING, len(curve) - 1)  # before, the average is of a few batches, and follows their noise
+    steepest = tried[min(settled, key=lambda i: curve[i + 1] - curve[i - 1])]
+    at = min(range(SETTLING, len(curve)), key=curve.__getitem__)
+    first = curve[SETTLING]
     if curve[at] < (1 - FALL) * first:
         reason = f"a tenth of {tried[at]:.1e}, where the smoothed loss is lowest"
         return Suggestion(rate=tried[at] / 10, lowest=tried[at], steepest=steepest, diverged_at=ending, reason=reason)

@@ -20,7 +20,7 @@ LAYERS: dict[str, str] = {
     "rate_range episodes recipe plots charts pages comparison_page report card listener likeness",
     "engines": "reserve cache images layouts manifests splits dataset selection target pixels pictures thumbnails duplicates "
     "profile download tensors weights environment requirements registry backbone device trivial augment inference spectrum lbfgs "
-    "logistic ridge prototypes heads features episode_heads evaluation model_file model losses terms weight_state forgetting optimizers stream "
+    "logistic ridge prototypes heads features episode_heads evaluation model_file model losses terms weight_state forgetting landscape optimizers stream "
     "pixel_source prefix feed training parity deploy export rundir sampling",
     "orchestration": "testing doctor study workers reach contest probing search compose keep judging finish advice "
     "material checkpoint fitting trial refit scoring worker replay workbench rate_finder fewshot adaptation comparison",

@@ -20,6 +20,8 @@ from advisor.records import Settings
 
 WORK = ["--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--epochs", "2"]
 
+ARMS = ["pretrained", "scratch", "partial"]
+
 
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -31,7 +33,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(crops: Path) -> comparison.Comparison:
     """Three arms on the crops."""
     settings = Settings(data=str(crops), backbones=("pocket",), size_px=32, offline=True, threads=1)
-    return comparison.compare(workbench.settle(settings), ["pretrained", "scratch", "partial"], epochs=2.0, batch=8)
+    return comparison.compare(workbench.settle(settings), ARMS, epochs=2.0, batch=8, surface=3)
 
 
 def test_arms_have_equal_steps_and_points(told: comparison.Comparison) -> None:
@@ -57,6 +59,17 @@ def test_distances_begin_at_nothing(told: comparison.Comparison) -> None:
     assert last[-1] > 0
     assert all(d == 0.0 for d in last[:-1])
     assert all(d > 0 for d in by_name["pretrained"].points[-1].stages.values())
+
+
+def test_a_surface_holds_the_path(told: comparison.Comparison) -> None:
+    """Each arm has its grid of finite losses, and the path lies inside it."""
+    for arm in told.arms:
+        assert arm.surface is not None
+        assert np.isfinite(arm.surface.losses).all()
+        assert np.shape(arm.surface.losses) == (3, 3)
+        for x, y in arm.path:
+            assert arm.surface.xs[0] <= x <= arm.surface.xs[-1]
+            assert arm.surface.ys[0] <= y <= arm.surface.ys[-1]
 
 
 def test_pretraining_shows(told: comparison.Comparison) -> None:

@@ -18,10 +18,21 @@ from advisor.cli import options
     "--epochs", type=click.FloatRange(min=0.1), default=8.0, show_default=True, metavar="N", help="Of every arm."
 )
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, metavar="N", help="Images a step.")
+@click.option(
+    "--surface", type=click.IntRange(0, 51), default=0, metavar="N", help="Loss surface of N x N points. [none]"
+)
 @click.option("--out", type=click.Path(), metavar="DIR", help="Numbers and page go here. [./tl-advise-runs/NAME-TIME]")
 @options.single()
 def command(
-    dataset: str, arms: str, epochs: float, batch: int, out: str | None, as_json: bool, quiet: bool, **call: Any
+    dataset: str,
+    arms: str,
+    epochs: float,
+    batch: int,
+    surface: int,
+    out: str | None,
+    as_json: bool,
+    quiet: bool,
+    **call: Any,
 ) -> int:
     """Train arms side by side for equal steps and show what transfer does: curves, gaps, distances, paths.
 
@@ -32,7 +43,7 @@ def command(
     Examples:
       tl-advise compare ./photos --arms pretrained,scratch
       tl-advise compare ./photos --arms full,l2_sp,lp_ft --epochs 5 --size 128
-      tl-advise compare ./photos --backbone mobilenet_v2 --json
+      tl-advise compare ./photos --backbone mobilenet_v2 --surface 9 --json
     """
     import datetime
 
@@ -47,7 +58,9 @@ def command(
         place = Path(out) if out else default_place(Path(dataset), datetime.datetime.now())
         rundir = RunDir.create(place, data=Path(dataset))
         told = comparison.plain(
-            comparison.compare(bench, names, epochs=epochs, batch=batch, seed=call["seed"], report=report)
+            comparison.compare(
+                bench, names, epochs=epochs, batch=batch, seed=call["seed"], surface=surface, report=report
+            )
         )
     write_atomically(rundir.path / "comparison.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
     write_atomically(rundir.path / "comparison.html", comparison_page.render(told))
