@@ -47,13 +47,26 @@ def size_of(row: str, task: Task) -> int:
     return task.squeezenet_px if row == "squeezenet1_1" else task.mobilenet_px
 
 
+def by_folder(files: list[Path], places: np.ndarray) -> list[np.ndarray]:
+    """Part the places by the folder of their split, so that tasks share the features of a common test set."""
+    folder = np.array([str(files[place].parent.parent) for place in places])
+    return [places[folder == name] for name in np.unique(folder)]
+
+
 def cell(row: str, task: Task, args: argparse.Namespace) -> dict[str, float]:
     """Measure one cell: mean, spread and count over the task's splits."""
     files = task.files(args.data)
-    features_ND = networks.features(row, size_of(row, task), files, args.data, args.checkpoints, args.cache)
-    labels_N = labels(files)
+    pairs, labels_N = task.pairs(files), labels(files)
+    features_ND: np.ndarray | None = None
+    for places in by_folder(files, np.unique(np.concatenate([part for pair in pairs for part in pair]))):
+        listed = [files[place] for place in places]
+        part_ND = networks.features(row, size_of(row, task), listed, args.data, args.checkpoints, args.cache)
+        if features_ND is None:  # places that no split uses stay zero
+            features_ND = np.zeros((len(files), part_ND.shape[1]), part_ND.dtype)
+        features_ND[places] = part_ND
+    assert features_ND is not None
     fit = probes.logistic if row == "pixels" else probes.ridge
-    scores = [fit(features_ND[a], labels_N[a], features_ND[b], labels_N[b]) for a, b in task.pairs(files)]
+    scores = [fit(features_ND[a], labels_N[a], features_ND[b], labels_N[b]) for a, b in pairs]
     return {
         "mean": float(np.mean(scores)),
         "std": float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0,

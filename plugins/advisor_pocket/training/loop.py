@@ -111,7 +111,7 @@ class Run:
         weights = [p for p in self.student.parameters() if p.ndim >= 2]
         groups = [{"params": weights, "weight_decay": plan.decay}, {"params": norms, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=plan.rate, fused=True)
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.clock = 0, 0.0, 0.0
         self.pool: list[tuple[np.ndarray, np.ndarray]] = []
         shards.wait(folder / "shards", 0)
         answers_NA = torch.from_numpy(shards.read(folder / "shards", 0)[1].astype(np.float32))
@@ -153,7 +153,6 @@ class Run:
 
     def train_step(self) -> dict[str, float]:
         """Take one optimizer step; give the losses by name."""
-        began = time.monotonic()
         images_NCHW, answers_NA = self.batch()
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate * self.plan.factor(self.progress)
@@ -163,7 +162,9 @@ class Run:
         self.optimizer.zero_grad()
         torch.stack([SHARES[name] * loss for name, loss in losses.items()]).sum().backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
-        self.seconds = self.team.agree(gradients, self.seconds + time.monotonic() - began)
+        now = time.monotonic()
+        self.seconds = self.team.agree(gradients, self.seconds + now - self.clock)
+        self.clock = now
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
         self.optimizer.step()
         self.step += 1
@@ -201,7 +202,7 @@ class Run:
 
     def train(self, log: Callable[[str], None]) -> None:
         """Run to the end, saving as it goes."""
-        saved = noted = time.monotonic()
+        saved = noted = self.clock = time.monotonic()
         sums: dict[str, float] = {}
         while self.progress < 1:
             for name, loss in self.train_step().items():
