@@ -3,7 +3,7 @@
 The choice: among arms whose accuracy on held-out source images is within GUARD of the best, the one with the highest
 mutual information between target images and predictions (entropy of the mean prediction minus mean entropy), averaged
 over seeds. Predictions of one class for all have none, and so have uncertain ones. It is a proxy that can be wrong.
-Adapted arms, and the source-only one as an arm of its own, are scored with BatchNorm statistics of the target's images.
+Adapted arms, and the source-only one as an arm of its own, are scored with BatchNorm statistics of the images' domain.
 Target labels, where folders are named like classes, are read after the choice. Does NOT cover: searching, a recipe.
 Sources: mutual information, Shi and Sha 2012 (1206.6438); target statistics, Li et al. 2016 (1603.04779).
 """
@@ -109,6 +109,8 @@ def adapt(
         for arm in arms:
             chosen = candidate(bench, arm, same_terms(bench, arm, epochs))
             plan, trained = _train(bench, chosen, rows, seed, None if runs else deadline, report)
+            if _adapts(plan):
+                use_source_statistics(bench, plan, trained, rows)  # else those of two domains, which fit neither
             source = fitting.score_rows(bench.material, chosen, plan, trained, held_out)
             accuracy = evaluation.accuracy(source, bench.material.labels[held_out])
             for name, network in _variants(bench, arm, plan, trained):
@@ -133,9 +135,13 @@ def epochs_within(bench: Bench, arms: int, seconds: float) -> float:
     return max(0.0, seconds - scoring) / (one * max(1, 2 * arms - 1))
 
 
+def _adapts(plan: TrainPlan) -> bool:
+    return any(stream.name == "target" for stream in plan.streams)
+
+
 def _variants(bench: Bench, arm: str, plan: TrainPlan, trained: Classifier) -> list[tuple[str, Classifier]]:
     """Give what to score on the target: adapted arms with the target's statistics, source-only ones without and with."""
-    adapts = any(stream.name == "target" for stream in plan.streams)
+    adapts = _adapts(plan)
     if not any(isinstance(m, _BatchNorm) for m in trained.body.modules()):
         return [(arm, trained)]
     own = trained if adapts else copy.deepcopy(trained)
@@ -165,15 +171,27 @@ def target_logits(bench: Bench, plan: TrainPlan, trained: Classifier) -> npt.NDA
 
 def use_target_statistics(bench: Bench, plan: TrainPlan, trained: Classifier) -> None:
     """Replace BatchNorm's running statistics by those of the target's images (AdaBN), in place; no label is needed."""
-    norms = [m for m in trained.body.modules() if isinstance(m, _BatchNorm)]
     canvas = bench.material.target_canvas(bench.material.rule(bench.backbone, bench.size_px, plan.fit))[0]
+    _use_statistics(bench, trained, canvas, np.arange(len(canvas)))
+
+
+def use_source_statistics(bench: Bench, plan: TrainPlan, trained: Classifier, rows: npt.NDArray[np.int64]) -> None:
+    """Replace BatchNorm's running statistics by those of these source images, in place."""
+    canvas = bench.material.canvas(bench.material.rule(bench.backbone, bench.size_px, plan.fit))
+    _use_statistics(bench, trained, canvas, rows)
+
+
+def _use_statistics(
+    bench: Bench, trained: Classifier, canvas: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]
+) -> None:
+    norms = [m for m in trained.body.modules() if isinstance(m, _BatchNorm)]
     momenta = [m.momentum for m in norms]
     trained.eval()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain average over batches
         norm.train()
-    order = np.random.default_rng(0).permutation(len(canvas))
+    order = rows[np.random.default_rng(0).permutation(len(rows))]
     compute = bench.material.compute(bench.backbone)
     with torch.no_grad(), inference.autocast(compute):
         for images_NCHW, _ in inference.batches(
