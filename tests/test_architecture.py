@@ -16,14 +16,17 @@ ROOT = Path(__file__).parents[1]
 LAYERS: dict[str, str] = {
     "vocabulary": "errors records.data records.plan records.settings records.trials records.result records.jobs records",
     "contract": "hooks contract",
-    "decisions": "randomness metrics intervals schedules budget regime candidates verdict words strict_yaml recipe_check "
-    "rate_range episodes recipe plots charts pages comparison_page report card listener likeness",
-    "engines": "reserve cache images layouts manifests splits dataset selection target pixels pictures thumbnails duplicates "
-    "profile download tensors weights environment requirements registry backbone device trivial augment inference spectrum lbfgs "
-    "logistic ridge prototypes heads features episode_heads evaluation model_file model losses terms weight_state forgetting landscape optimizers stream "
+    "decisions": "randomness metrics intervals schedules budget regime candidates verdict words strict_yaml "
+    "recipe_check rate_range episodes recipe plots charts pages comparison_page report card listener "
+    "likeness",
+    "engines": "reserve cache images layouts manifests splits dataset selection target pixels pictures thumbnails "
+    "duplicates profile download tensors weights environment requirements registry backbone device "
+    "trivial augment inference spectrum lbfgs logistic ridge prototypes heads features episode_heads "
+    "evaluation model_file model losses terms weight_state forgetting landscape optimizers stream "
     "pixel_source prefix feed training parity deploy export rundir sampling",
     "orchestration": "testing doctor study workers reach contest probing search compose keep judging finish advice "
-    "material checkpoint fitting trial refit scoring worker replay workbench rate_finder fewshot adaptation comparison",
+    "material checkpoint fitting trial refit scoring worker replay workbench rate_finder fewshot "
+    "adaptation comparison",
     "edge": "cli __main__",
 }
 NO_TORCH = ("vocabulary", "contract", "decisions")
@@ -162,6 +165,8 @@ def test_the_core_never_names_a_plugin() -> None:
 )
 def test_what_needs_no_network_loads_no_torch(call: str) -> None:
     """Help, listing, reading: none of them imports torch, optuna or scikit-learn."""
-    code = f"{call}\nimport sys\nprint([m for m in ('torch', 'optuna', 'sklearn') if m in sys.modules], file=sys.stderr)"
+    code = (
+        f"{call}\nimport sys\nprint([m for m in ('torch', 'optuna', 'sklearn') if m in sys.modules], file=sys.stderr)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip().endswith("[]")
