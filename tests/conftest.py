@@ -35,5 +35,7 @@ def shared() -> Path:
 def hymenoptera(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """398 photos of ants and bees, in train/ and val/."""
     to = Path(os.environ.get("TL_ADVISE_DATA", tmp_path_factory.mktemp("data")))
-    subprocess.run([sys.executable, shared / "unpack.py", "hymenoptera", "--to", to], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, shared / "unpack.py", "hymenoptera", "--to", to], check=True, stdout=subprocess.DEVNULL
+    )
     return to / "hymenoptera"

@@ -114,4 +114,6 @@ def run(args: list[str] | None = None) -> int:
         return fail(AdviseError(f"{type(error).__name__}: {error}.", hint="Is the disk full, or memory short?"))
     except Exception as error:
         traceback.print_exc()
-        return fail(AdviseError(f"{type(error).__name__}: {error}.", hint="This is a bug: please report the lines above."))
+        return fail(
+            AdviseError(f"{type(error).__name__}: {error}.", hint="This is a bug: please report the lines above.")
+        )

@@ -41,7 +41,9 @@ def once(data: Path, out: Path, budget: str, seed: int, more: list[str]) -> dict
         "accuracy": result["test"]["accuracy"],
         "ci95": result["test"]["ci95"],
         "n": result["test"]["n"],
-        "default": result["baseline"]["test"]["accuracy"] if result["baseline"] and result["baseline"]["test"] else None,
+        "default": result["baseline"]["test"]["accuracy"]
+        if result["baseline"] and result["baseline"]["test"]
+        else None,
         "trials": sum(result["trials"].values()),
         "first_recipe_s": next((e["at_s"] for e in events if e["event"] == "probe"), None),
         "used_s": result["budget"]["used_s"],
@@ -70,7 +72,9 @@ def keep_recipe(out: Path, data: Path, budget: str, seed: int) -> None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Write rows as markdown, with the median over seeds below each data set."""
-    lines = ["| data | seed | budget | advice | test accuracy (95 %) | n | untuned default | first recipe | used | rerun |"]
+    lines = [
+        "| data | seed | budget | advice | test accuracy (95 %) | n | untuned default | first recipe | used | rerun |"
+    ]
     lines.append("|---|---|---|---|---|---|---|---|---|---|")
     for r in rows:
         default = "-" if r["default"] is None else f"{r['default']:.3f}"
