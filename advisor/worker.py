@@ -8,6 +8,7 @@ noticed within a moment even in the middle of a training step. Does NOT cover: d
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 import signal
 import sys
@@ -57,7 +58,15 @@ def main(descriptor: int) -> None:
         except BaseException as error:
             traceback.print_exc()
             answer = AdviseError(f"{type(job).__name__} failed: {type(error).__name__}: {' '.join(str(error).split())}")
+        _send(connection, answer)
+
+
+def _send(connection: Connection[Any, Any], answer: Answer | BaseException) -> None:
+    try:
         connection.send(answer)
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        # A stranger's plan may hold what cannot travel; that costs the job, not the process.
+        connection.send(AdviseError(f"{type(answer).__name__} cannot be sent: {error}"))
 
 
 def _read(connection: Connection[Any, Any], jobs: queue.Queue[Job]) -> None:

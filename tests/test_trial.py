@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import msgspec
 import pytest
 from photos import write_crops
 
-from advisor import dataset, registry, trial
+from advisor import dataset, refit, registry, trial
 from advisor.material import Material
 from advisor.records import Candidate, Trial
-from advisor.records.jobs import Open, RunTrial
+from advisor.records.jobs import Open, Refit, RunTrial
 
 
 @pytest.fixture
@@ -48,6 +49,15 @@ def test_a_training_of_one_step_can_be_written_down_and_read_back(material: Mate
     done = trial.run(material, order(material, 1), lambda progress: None)
     assert (done.state, done.steps) == ("complete", 1)
     assert msgspec.json.decode(msgspec.json.encode(done), type=Trial) == done
+
+
+def test_what_a_refit_answers_can_be_sent(material: Material, tmp_path: Path) -> None:
+    """The answer holds the plan of a training, and crosses a pipe between two processes."""
+    candidate = order(material, 1).candidate
+    job = Refit(candidate=candidate, seed=0, to=str(tmp_path / "model"), temperature=1.0)
+    answer = refit.refit(material, job, lambda progress: None)
+    assert answer.plan.phases
+    assert pickle.loads(pickle.dumps(answer)) == answer
 
 
 def test_a_stopped_trial_leaves_no_checkpoint_behind(material: Material) -> None:

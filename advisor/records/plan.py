@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-
-_NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +66,7 @@ class Context:
     dim: int
     device: str = "cpu"
     has_target: bool = False
-    probe: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    probe: Mapping[str, float] = field(default_factory=dict)
     batch: int = 32
     size_px: int = 224
 
@@ -89,7 +86,7 @@ class Phase:
     """
 
     start: int = 0
-    rates: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    rates: Mapping[str, float] = field(default_factory=dict)
     head_rate: float = 0.0
     only: str = "all"
     warmup: int = 0
@@ -112,7 +109,7 @@ class Head:
     layers: str = "last"
     start: str = "probe"
     mirror: bool = False
-    numbers: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +120,7 @@ class Term:
     """
 
     function: str
-    numbers: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    numbers: Mapping[str, float] = field(default_factory=dict)
     fitted: tuple[str, ...] = ()
 
 
