@@ -40,7 +40,13 @@ def default(contest: Contest, reachable: list[Backbone]) -> Candidate:
         chosen = candidates.default_backbone([b for b in reachable if b.name in found], cost, budget_s)
         if budget_s is None or cost[chosen.name] <= budget_s / 3 or regime_name == "feature_extraction":
             return found[chosen.name]
-    raise InputError("no strategy that may be used applies to a backbone in reach.", hint="See `tl-advise plugins`.")
+    raise InputError(f"no strategy that may be used applies here: {_why_not(contest, reachable[0])}.")
+
+
+def _why_not(contest: Contest, backbone: Backbone) -> str:
+    context = contest.context(backbone.name, min(contest.sizes[backbone.name]))
+    told = ((name, strategy.applies(context)) for name, strategy in contest.strategies.items())
+    return "; ".join(f"{name}: {reason}" for name, reason in told if reason)
 
 
 def _first(contest: Contest, backbone: Backbone, strategy: str) -> Candidate | None:

@@ -132,3 +132,14 @@ def test_the_command_adapts(folders: tuple[Path, Path], tmp_path: Path, capsys: 
     assert "no such folder" in capsys.readouterr().err
     assert run([source, "--target", aim, *work, "--out", out]) == 2
     assert "not empty" in capsys.readouterr().err
+
+
+def test_the_main_job_says_what_adaptation_needs(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Naming an adapting strategy without a target ends in one line that says which option is missing."""
+    work = ["--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--trials", "1", "--quiet"]
+    assert run([str(folders[0]), *work, "--strategy", "mcc", "--out", str(tmp_path / "run")]) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error:")
+    assert "--target DIR" in last
