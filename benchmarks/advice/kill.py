@@ -45,7 +45,14 @@ WORK = [
     "1",
     "--quiet",
 ]
-STRATEGIES = ["--strategy", "logistic", "--strategy", "partial"]
+STRATEGIES = [
+    "--strategy",
+    "logistic",
+    "--strategy",
+    "partial",
+    "--regime",
+    "partial",
+]  # so that the default is trained
 KILLS_EACH = 2
 WORKER_GOES_S = 5.0  # by when a worker must have noticed that its coordinator is gone
 
