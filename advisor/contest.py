@@ -133,13 +133,18 @@ class Contest:
             speed = self.training.get(self.strategies_of(candidate).regime)
             ratio = speed.ratio if speed else TRAINING_OVER_FROZEN * self.frozen.ratio
             return self.card_s(candidate, images) * ratio
-        return self._pass_s(candidate, self.images) + HEAD_S + HEAD_S_EACH * images * len(self.counts)
+        same = [t.seconds for t in self.contenders() if t.candidate.strategy == candidate.strategy]
+        fitting = max([HEAD_S + HEAD_S_EACH * images * len(self.counts), *same])
+        return self._pass_s(candidate) + fitting
 
-    def _pass_s(self, candidate: Candidate, images: int) -> float:
-        """Predict one frozen pass; it costs nothing where a probe has left its features."""
+    def _pass_s(self, candidate: Candidate) -> float:
+        """Predict the frozen passes over the pool: none where a probe, or a mirrored trial, has left its features."""
         place = (candidate.backbone, candidate.size_px)
-        if any((p.candidate.backbone, p.candidate.size_px) == place for p in self.probes):
-            return 0.0
+        there = [c.candidate for c in self.contenders() if (c.candidate.backbone, c.candidate.size_px) == place]
+        passes = int(not there) + int(_mirrored(candidate) and not any(_mirrored(c) for c in there))
+        return passes * self._frozen_s(candidate, self.images)
+
+    def _frozen_s(self, candidate: Candidate, images: int) -> float:
         backbone = self.registry.backbone(candidate.backbone)
         macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
         return self.frozen.ratio * budget.extraction_s(images, macs, self.device)
@@ -147,13 +152,12 @@ class Contest:
     def predict_cost(self, candidate: Candidate) -> float:
         """Give the multiply-adds of one image at inference: what the winner will cost whoever uses it."""
         backbone = self.registry.backbone(candidate.backbone)
-        return budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
+        images = 2 if _mirrored(candidate) else 1
+        return images * budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
 
     def test_s(self, candidate: Candidate) -> float:
         """Predict the seconds of scoring the locked test."""
-        backbone = self.registry.backbone(candidate.backbone)
-        macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
-        return self.frozen.ratio * budget.extraction_s(self.test_images, macs, self.device)
+        return (2 if _mirrored(candidate) else 1) * self._frozen_s(candidate, self.test_images)
 
     def finish_s(self, winner: Candidate) -> float:
         """Predict the seconds that the end takes if `winner` wins: both refits, both scores, the writing."""
@@ -163,7 +167,7 @@ class Contest:
             both.append(finished[0].candidate)
         refits = sum(self.train_s(c, self.images) for c in both)
         # Frozen networks share one pass over the test images; a trained one needs a pass of its own.
-        passes = {(c.backbone, c.size_px, key(c) if self.is_deep(c) else ""): self.test_s(c) for c in both}
+        passes = {(c.backbone, c.size_px, key(c) if self.is_deep(c) else _mirrored(c)): self.test_s(c) for c in both}
         return budget.FINISH_S + FINISH_MARGIN * (refits + sum(passes.values()))
 
     def folds_for(self, candidate: Candidate) -> tuple[int, ...]:
@@ -197,3 +201,7 @@ def key(candidate: Candidate) -> str:
     """Name what a candidate trains, whoever proposed it."""
     parameters = sorted((k, repr(v)) for k, v in candidate.parameters.items())
     return f"{candidate.backbone} {candidate.size_px} {candidate.strategy} {parameters}"
+
+
+def _mirrored(candidate: Candidate) -> bool:
+    return bool(candidate.parameters.get("mirror"))
