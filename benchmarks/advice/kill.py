@@ -238,17 +238,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--to", type=Path, default=ledger.RESULTS)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tl-advise-kill")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many, to go on at the next call")
+    parser.add_argument("--table", action="store_true", help="only write the table of what is there")
     return parser.parse_args()
 
 
-def main() -> int:
-    """Do the lives that are missing; 3 where a rule was broken."""
+def prepared(work: Path) -> tuple[Path, Path]:
+    """Give the images, and the run that was not killed, done once to the end with a warm cache."""
     from photos import write_crops
 
-    args, until = arguments(), time.monotonic()
-    until += 60 * args.minutes
-    os.environ["TL_ADVISE_CACHE"] = str(args.work / "cache")
-    data, run = args.work / "crops", args.work / "whole"
+    data, run = work / "crops", work / "whole"
     if not data.exists():
         write_crops(data, each=16, side_px=32)
     if not (run / "life.txt").exists():
@@ -256,14 +254,24 @@ def main() -> int:
             shutil.rmtree(run, ignore_errors=True)
             seconds = to_the_end(run, data)
         (run / "life.txt").write_text(str(seconds))
-    life_s, whole = float((run / "life.txt").read_text()), facts(run)
-    log = (run / "log.jsonl").read_text().splitlines()
-    pace = Pace(next(json.loads(line)["at_s"] for line in log if '"probe"' in line))
+    return data, run
+
+
+def main() -> int:
+    """Do the lives that are missing; 3 where a rule was broken."""
+    args, until = arguments(), time.monotonic()
+    until += 60 * args.minutes
     book = ledger.Ledger(args.to, "kill")
-    for number in range(-(-args.kills // KILLS_EACH)):
-        if not book.has(seed=args.seed, life=number) and time.monotonic() < until:
-            book.add(life(number, args, data, whole, life_s, pace))
-            print(json.dumps(book.rows[-1]), flush=True)
+    if not args.table:
+        os.environ["TL_ADVISE_CACHE"] = str(args.work / "cache")
+        data, run = prepared(args.work)
+        life_s, whole = float((run / "life.txt").read_text()), facts(run)
+        log = (run / "log.jsonl").read_text().splitlines()
+        pace = Pace(next(json.loads(line)["at_s"] for line in log if '"probe"' in line))
+        for number in range(-(-args.kills // KILLS_EACH)):
+            if not book.has(seed=args.seed, life=number) and time.monotonic() < until:
+                book.add(life(number, args, data, whole, life_s, pace))
+                print(json.dumps(book.rows[-1]), flush=True)
     ledger.publish("kill", report(book.rows))
     return 3 if any(row["broken"] for row in book.rows) else 0
 
