@@ -54,6 +54,7 @@ STRATEGIES = [
     "partial",
 ]  # so that the default is trained
 KILLS_EACH = 2
+STRIDE = 7
 WORKER_GOES_S = 5.0  # by when a worker must have noticed that its coordinator is gone
 
 
@@ -268,7 +269,8 @@ def main() -> int:
         life_s, whole = float((run / "life.txt").read_text()), facts(run)
         log = (run / "log.jsonl").read_text().splitlines()
         pace = Pace(next(json.loads(line)["at_s"] for line in log if '"probe"' in line))
-        for number in range(-(-args.kills // KILLS_EACH)):
+        lives = -(-args.kills // KILLS_EACH)
+        for number in sorted(range(lives), key=lambda i: i * STRIDE % lives):  # spread, should it be stopped early
             if not book.has(seed=args.seed, life=number) and time.monotonic() < until:
                 book.add(life(number, args, data, whole, life_s, pace))
                 print(json.dumps(book.rows[-1]), flush=True)

@@ -145,7 +145,7 @@ def report(rows: list[ledger.Row]) -> str:
         regrets.append(regret[0])
         wrong.append(rule)
         words = [name, f"{advice['pool']:,}", str(advice["n"]), f"{budget_s:g} s, seed {seed}"]
-        words += [f"{arms[a]['accuracy']:.3f}" for a in REGIMES]
+        words += [f"{arms[a]['accuracy']:.3f} ({arms[a]['strategy']})" for a in REGIMES]
         words += [f"**{advice['accuracy']:.3f}** ({advice['regime']}, {advice['strategy']})"]
         words += [f"{regret[0]:+.1f} ({regret[1]:+.1f} to {regret[2]:+.1f})", advice["prior"]]
         lines.append([*words, f"{rule[0]:+.1f} ({rule[1]:+.1f} to {rule[2]:+.1f})"])
