@@ -73,7 +73,9 @@ def test_the_command_answers(crops: Path) -> None:
     assert answer["left_out"] == ["class 3"]
     again = CliRunner().invoke(command, [str(crops), *WORK, *SMALL, "--json"], standalone_mode=False)
     assert again.stdout == done.stdout
-    told = CliRunner().invoke(command, [str(crops), *WORK, *SMALL, "--strategy", "knn", "--layers", "last"], standalone_mode=False)
+    told = CliRunner().invoke(
+        command, [str(crops), *WORK, *SMALL, "--strategy", "knn", "--layers", "last"], standalone_mode=False
+    )
     assert "3-way 2-shot" in told.stdout
     assert "1 of 4 classes" in told.stdout
 
