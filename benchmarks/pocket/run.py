@@ -126,9 +126,8 @@ def markdown(table: dict[str, dict[str, dict[str, float]]], speed: dict[str, flo
         lines.append(f"\nTime of one image relative to SqueezeNet 1.1 at 224 px: {quotient:.2f}.")
     inputs = "; ".join(f"{TITLES[r]} {sorted({c[r]['size_px'] for c in table.values() if r in c})} px" for r in ROWS)
     lines.append(f"\nInput sizes (by row of the table, see sets.py): {inputs.replace('**', '')}.")
-    lines.append(
-        f"\nMeasured on {machine}; ± is the standard deviation over 5 seeded splits; speeds are per second of\nprocessor time on one thread."
-    )
+    note = "± is the standard deviation over 5 seeded splits; speeds are per second of processor time on one thread"
+    lines.append(f"\nMeasured on an {machine}; {note}.")
     return "\n".join(lines) + "\n"
 
 
@@ -159,7 +158,7 @@ def main() -> int:
     if not args.speed_only:
         measure(args, stored)
     table, speed = collected(stored), networks.speeds(NATIVE_PX, args.checkpoints)
-    machine = f"a {platform.machine()} CPU, torch {torch.__version__}, float32"
+    machine = f"{platform.machine()} CPU, torch {torch.__version__}, float32"
     (HERE / "table.md").write_text(markdown(table, speed, machine))
     record = {"weights_sha256": advisor_pocket.WEIGHTS_SHA256, "machine": machine}
     record |= {"cells": table, "images_per_s": speed}
