@@ -155,8 +155,8 @@ def report(rows: list[ledger.Row]) -> str:
         return text
     missed = [w for w in wrong if w[0] > 0]
     told = (
-        f"\nMean regret {np.mean(regrets):+.2f} points over {len(regrets)} cells, worst {max(regrets):+.1f}. The size rule "
-        f"names another regime than the best in {len(missed)} of {len(wrong)} (beyond noise in "
+        f"\nMean regret {np.mean(regrets):+.2f} points over {len(regrets)} cells, worst {max(regrets):+.1f}. The run of "
+        f"the size rule's regime is behind another in {len(missed)} of {len(wrong)} (beyond noise in "
         f"{sum(w[1] > 0 for w in wrong)}), and then loses {np.mean([w[0] for w in missed] or [0]):.1f} points on average, "
         f"{max([w[0] for w in missed] or [0]):.1f} at worst. {ledger.machine()}.\n"
     )
