@@ -149,12 +149,6 @@ class Contest:
         macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
         return self.frozen.ratio * budget.extraction_s(images, macs, self.device)
 
-    def predict_cost(self, candidate: Candidate) -> float:
-        """Give the multiply-adds of one image at inference: what the winner will cost whoever uses it."""
-        backbone = self.registry.backbone(candidate.backbone)
-        images = 2 if _mirrored(candidate) else 1
-        return images * budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
-
     def test_s(self, candidate: Candidate) -> float:
         """Predict the seconds of scoring the locked test."""
         return (2 if _mirrored(candidate) else 1) * self._frozen_s(candidate, self.test_images)

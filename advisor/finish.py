@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor import card, compose, judging, keep, recipe, report, thumbnails, weights
+from advisor import card, compose, judging, keep, recipe, regime, report, thumbnails, weights
 from advisor.contest import FOLDS, Contest
 from advisor.errors import AdviseError
 from advisor.records import Candidate, Gain, Item, Profile, Regime, Result, Trial, Verdict
@@ -69,7 +69,8 @@ def _freeze(contest: Contest, prior: Regime) -> Frozen:
     everyone = [rescored.get(t.number, t) for t in contenders]
     finished = contest.study.trials()
     default = next((t for t in everyone if finished and t.number == finished[0].number), None)
-    costs = {t.number: contest.predict_cost(t.candidate) for t in everyone}
+    # Among ties the shallowest regime is the cheapest, to train and to explain; within it the lowest log-loss wins.
+    costs = {t.number: float(regime.NAMES.index(t.regime)) for t in everyone}
     verdict = judging.judge(contest.rundir.path, everyone, default, contest.images, costs)
     by_number = {t.number: t for t in everyone}
     winner = by_number[verdict.winner]

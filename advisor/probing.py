@@ -6,7 +6,6 @@ A probe is a closed-form head on frozen features, scored out of fold: seconds, a
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from advisor import budget, candidates
@@ -101,10 +100,9 @@ def _probe(contest: Contest, place: tuple[str, int], predicted_s: float) -> None
         first_number=-len(contest.probes) - 1,
         seed=contest.settings.seed,
     )
-    began = time.monotonic()
     answer = contest.worker.ask(job, Probed, contest.listener.progress)
     if answer.images_per_s:
-        contest.frozen.learn(predicted_s, time.monotonic() - began)
+        contest.frozen.learn(predicted_s, contest.images / answer.images_per_s)  # the pass alone, no start of a process
     contest.probed(answer.trials)
 
 
