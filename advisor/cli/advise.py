@@ -44,7 +44,7 @@ def command(dataset: str, as_json: bool, quiet: bool, out: str | None, target: s
     from advisor import advice
     from advisor.cli.screen import Screen
 
-    with Screen(quiet=quiet) as screen, stopped_by_sigterm():
+    with Screen(quiet=quiet) as screen, stopped_by_signals():
         result, rundir = advice.advise(settings, out=Path(out) if out else None, listener=screen)
     answer(result, rundir.path, as_json)
     return 0
@@ -82,17 +82,21 @@ def command_line() -> str:
     return shlex.join(["tl-advise", *sys.argv[1:]]) if sys.argv else "tl-advise"
 
 
-class stopped_by_sigterm:  # noqa: N801 (a context manager that reads as a phrase)
-    """SIGTERM means what Ctrl-C means while this is open: keep the best so far, and stop."""
+class stopped_by_signals:  # noqa: N801 (a context manager that reads as a phrase)
+    """SIGTERM means what Ctrl-C means while this is open: keep the best so far, and stop.
+
+    SIGINT is taken as well: a script's background job starts with it ignored, and could not be stopped gently else.
+    """
 
     def __enter__(self) -> None:
-        self.before = signal.signal(signal.SIGTERM, self._interrupt)
+        self.before = {number: signal.signal(number, self._interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def _interrupt(self, number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
     def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGTERM, self.before)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
 
 def answer(result: Any, path: Path, as_json: bool) -> None:

@@ -26,7 +26,7 @@ def command(out: str, budget: str, offline: bool, quiet: bool) -> int:
 
     from advisor import advice
     from advisor import budget as time_budget
-    from advisor.cli.advise import answer, stopped_by_sigterm
+    from advisor.cli.advise import answer, stopped_by_signals
     from advisor.cli.screen import Screen
     from advisor.records import Settings
     from advisor.rundir import default_place
@@ -40,7 +40,7 @@ def command(out: str, budget: str, offline: bool, quiet: bool) -> int:
         offline=offline,
     )
     place = default_place(digits, datetime.datetime.now(), Path(out))
-    with Screen(quiet=quiet) as screen, stopped_by_sigterm():
+    with Screen(quiet=quiet) as screen, stopped_by_signals():
         result, rundir = advice.advise(settings, out=place, listener=screen)
     answer(result, rundir.path, as_json=False)
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli.advise import answer, stopped_by_sigterm
+from advisor.cli.advise import answer, stopped_by_signals
 
 
 @click.command(name="resume")
@@ -25,7 +25,7 @@ def command(run: str, quiet: bool, as_json: bool) -> int:
     from advisor import advice
     from advisor.cli.screen import Screen
 
-    with Screen(quiet=quiet) as screen, stopped_by_sigterm():
+    with Screen(quiet=quiet) as screen, stopped_by_signals():
         result, rundir = advice.resume(Path(run), listener=screen)
     answer(result, rundir.path, as_json)
     return 0
