@@ -7,7 +7,9 @@ clock has no end, and everything that must be chosen is chosen from the fixed ta
 from __future__ import annotations
 
 import re
+import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from advisor.errors import InputError
@@ -99,6 +101,19 @@ def training_s(images: int, epochs: float, macs: float, device: str, *, trained_
 def at_size(macs: float | None, default_px: int, size_px: int) -> float:
     """Scale a card's multiply-adds to another input size; an unknown card counts as 1 GMAC."""
     return (macs or 1.0e9) * (size_px / default_px) ** 2
+
+
+def steps_s(durations_s: Sequence[float], steps: int, *, fills_seen: int = 1, fills: int = 1) -> float:
+    """Predict the seconds of `steps` further steps from those that were done.
+
+    A few steps fill a cache and take many times as long as the others: those are told apart from the median, and
+    counted by how many fills are still to come. Raises ValueError without any duration.
+    """
+    if not durations_s:
+        raise ValueError("no step was done yet: nothing to predict from")
+    usual = statistics.median(durations_s)
+    extra = sum(d - usual for d in durations_s if d > 3 * usual)
+    return usual * steps + extra * max(0, fills - fills_seen) / max(1, fills_seen)
 
 
 @dataclass

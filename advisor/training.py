@@ -60,7 +60,7 @@ class Loop:
         self.classifier = classifier
         self.plan = _runnable(plan, len(data.rows))
         self.seed = seed
-        self.step = 0
+        self.step, self._images = 0, len(data.rows)
         self._device = torch.device(compute.device)
         self._origin = weight_state.digest(classifier)
         classifier.to(self._device)
@@ -91,6 +91,10 @@ class Loop:
     def cached(self) -> bool:
         """Whether activations of a frozen prefix are read from memory."""
         return self._feed.cached
+
+    def rounds(self, step: int) -> float:
+        """How often every image has been seen after so many steps."""
+        return step * self.plan.batch / self._images
 
     # ---- running -----------------------------------------------------------------------------------------------
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from advisor import evaluation, fitting, heads, training
+from advisor import evaluation, fitting, heads, pace, training
 from advisor.checkpoint import Checkpoint, FoldOutcome
 from advisor.errors import AdviseError, TooSlow, TrialError
 from advisor.hooks import Backbone
@@ -28,7 +28,7 @@ from advisor.rundir import to_json, write_atomically
 
 RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored, and may stop or be resumed
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
-Emit = Callable[[Progress], None]
+Emit = pace.Emit
 Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
@@ -206,7 +206,7 @@ def _train_fold(
     logits, fitted = np.zeros((len(val), material.classes), dtype=np.float32), {}
     folds_left = len(job.folds) - position
     for rung in RUNGS[first_rung:]:
-        loss = _steps_until(loop, max(1, plan.steps * rung // 100), deadline, folds_left, job, emit)
+        loss = pace.steps_until(loop, max(1, plan.steps * rung // 100), deadline, folds_left, len(job.folds), emit)
         if rung == 100:
             fitted = _finish(material, job, plan, classifier, loop, val)
         logits = fitting.score_rows(material, job.candidate, plan, classifier, val)
@@ -254,30 +254,6 @@ def _keep_model(
         seconds=0.0,
     )
     write_atomically(folder / "refitted.json", to_json(written))
-
-
-def _steps_until(
-    loop: training.Loop, until: int, deadline: float | None, folds_left: int, job: RunTrial, emit: Emit
-) -> float:
-    losses: list[float] = []
-    began, first = time.monotonic(), loop.step
-    told = began
-    for step in loop.run(until=until):
-        losses.append(step.loss)
-        now = time.monotonic()
-        if now - told > 0.5:
-            told = now
-            emit(Progress(what="trial", done=step.step, total=step.steps, loss=step.loss))
-        if deadline is not None and now - began > 1.5 and step.step - first >= 3:
-            each = (now - began) / (step.step - first)
-            needed = each * (step.steps - step.step) + each * step.steps * (folds_left - 1)
-            if now + needed > deadline:
-                left = max(0.0, deadline - now)
-                raise TooSlow(
-                    f"would need {needed:.0f} s more of the {left:.0f} s that are left for it",
-                    needs_s=each * step.steps * len(job.folds),
-                )
-    return float(np.mean(losses)) if losses else float("nan")
 
 
 def _extended(curve: Curve, step: int, loss: float, logits: Logits, labels: Rows) -> Curve:

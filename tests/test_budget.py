@@ -53,3 +53,13 @@ def test_speed_follows_readings() -> None:
     assert speed.ratio == 3.0
     speed.learn(0.0, 4.0)
     assert speed.readings == 2
+
+
+def test_steps_that_fill_a_cache_do_not_count_for_the_others() -> None:
+    """One slow first step of an epoch is expected once an epoch, not at every step (partial training was given up so)."""
+    done = [4.5, 0.03, 0.03, 0.03, 0.03]
+    assert budget.steps_s(done, 100, fills_seen=1, fills=8) == pytest.approx(100 * 0.03 + 7 * 4.47)
+    assert budget.steps_s(done, 100, fills_seen=1, fills=1) == pytest.approx(3.0)
+    assert budget.steps_s([0.5, 0.5, 0.6], 10) == pytest.approx(5.0)
+    with pytest.raises(ValueError, match="no step"):
+        budget.steps_s([], 10)

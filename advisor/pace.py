@@ -1,0 +1,57 @@
+"""The pace of a trial: its steps, one after another, and whether all of them can end in the time that is left for it.
+
+In: a training loop and a deadline. Out: the mean loss, or TooSlow with what the trial was seen to need.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from advisor import budget, training
+from advisor.errors import TooSlow
+from advisor.records.jobs import Progress
+
+Emit = Callable[[Progress], None]
+LOOKED_AT = 5  # steps, before it is predicted whether all of them fit into the time
+
+
+def steps_until(
+    loop: training.Loop, until: int, deadline: float | None, folds_left: int, folds: int, emit: Emit
+) -> float:
+    """Train up to step `until`, telling how far it is; give the mean training loss of these steps.
+
+    `deadline` is a time.monotonic() for this fold and the `folds_left` - 1 after it. Raises TooSlow where they cannot end.
+    """
+    losses: list[float] = []
+    durations: list[float] = []
+    told = time.monotonic()
+    for step in loop.run(until=until):
+        losses.append(step.loss)
+        durations.append(step.seconds)
+        now = time.monotonic()
+        if now - told > 0.5:
+            told = now
+            emit(Progress(what="trial", done=step.step, total=step.steps, loss=step.loss))
+        if deadline is not None and len(durations) >= LOOKED_AT:
+            _give_up_if_late(loop, durations, deadline, folds_left, folds)
+    return float(np.mean(losses)) if losses else float("nan")
+
+
+def _give_up_if_late(loop: training.Loop, durations: list[float], deadline: float, folds_left: int, folds: int) -> None:
+    """Raise TooSlow where the steps to come cannot end by the deadline, judged by those that were done."""
+    plan = loop.plan
+    views = min(plan.views, math.ceil(loop.rounds(plan.steps))) if loop.cached else 1
+    seen = min(views, math.ceil(loop.rounds(loop.step))) if loop.cached else 1
+    left = budget.steps_s(durations, plan.steps - loop.step, fills_seen=seen, fills=views)
+    whole = budget.steps_s(durations, plan.steps, fills_seen=seen, fills=seen + views)
+    now = time.monotonic()
+    needed = left + whole * (folds_left - 1)
+    if now + needed > deadline:
+        remaining = max(0.0, deadline - now)
+        raise TooSlow(
+            f"would need {needed:.0f} s more of the {remaining:.0f} s that are left for it", needs_s=whole * folds
+        )
