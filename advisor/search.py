@@ -39,9 +39,8 @@ def explore(contest: Contest, reachable: list[Backbone]) -> None:
     for entry in [[first], *_portfolio(contest, places)]:
         if _trials_left(contest) <= 0:
             return
-        for _ in range(TRIES):
-            tried = {key(c) for c in contest.study.candidates()}
-            chosen = _first_in_reach(contest, [c for c in entry if key(c) not in tried])
+        for again in range(TRIES):
+            chosen = _next_of(contest, entry, shortened=again > 0)
             if chosen is None or not _run(contest, chosen).needs_s:
                 break  # what was given up as too slow has taught the true speed: a shorter one may fit
     _sample_on(contest, places)
@@ -73,6 +72,16 @@ def _portfolio(contest: Contest, places: list[tuple[str, int]]) -> Iterator[list
             entry = [guesses[number] for guesses in spread if len(guesses) > number]
             if entry:
                 yield entry if contest.clocked else entry[:1]
+
+
+def _next_of(contest: Contest, entry: list[Candidate], *, shortened: bool) -> Candidate | None:
+    """Choose among one guess on several places what was not tried; `shortened` asks for fewer epochs of one that was."""
+    tried = {key(c) for c in contest.study.candidates()}
+    fresh = [c for c in entry if key(c) not in tried]
+    if not shortened:
+        return _first_in_reach(contest, fresh)
+    shorter = (s for c in entry if (s := _shortened(contest, c)) is not None)
+    return next((s for s in shorter if key(s) not in tried), None)
 
 
 def _first_in_reach(contest: Contest, entry: list[Candidate]) -> Candidate | None:
