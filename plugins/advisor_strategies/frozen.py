@@ -97,7 +97,7 @@ RIDGE = FrozenHead(
 LOGISTIC = FrozenHead(
     name="logistic",
     kinds={"": "logistic"},
-    # Best first: on five data sets all stages with mirror images beat the last stage alone in every one (benchmarks/heads).
+    # Best first: on three data sets all stages with mirror images beat the last stage alone (benchmarks/results/heads.json).
     guesses=({"layers": "all", "mirror": True}, {}, {"layers": "all"}),
     searched=(("c", 1e-4, 100.0),),
     card=Card(
