@@ -1,0 +1,171 @@
+"""Arms side by side at equal epochs: `python benchmarks/strategies/arms.py SUITE --to DATA --out ROWS [--limit-s 300]`.
+
+Resumable: every finished (arm, seed) is a line of ROWS; with `--limit-s` no arm is begun after so many seconds, and the
+exit code is 1 while something is missing. Training images train, a given or drawn validation set chooses WiSE's alpha,
+the test only scores. `tables.py` writes docs/strategies.md from the lines. Shapes: N rows, K classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+sys.path.insert(0, str(Path(__file__).parent))
+from rows import Rows
+from suites import SUITES, Arm, Suite
+
+from advisor import dataset, device, evaluation, fitting, heads, registry
+from advisor.hooks import Backbone
+from advisor.material import Material
+from advisor.model import Classifier
+from advisor.records import Candidate, Dataset, Head, OptimizerSpec, Phase, ScheduleSpec, TrainPlan
+from advisor.records.jobs import Open
+from advisor.records.plan import Augmentation
+
+Ints = npt.NDArray[np.int64]
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def main() -> int:
+    """Run what is missing; 1 where the time was over before."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", choices=SUITES)
+    parser.add_argument("--to", type=Path, required=True, help="where the data sets are unpacked")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, help="fewer than the suite's")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--limit-s", type=float, default=float("inf"))
+    asked = parser.parse_args()
+    began, suite, rows = time.monotonic(), SUITES[asked.suite], Rows(asked.out)
+    todo = [
+        (seed, name)
+        for seed in range(asked.seeds or suite.seeds)
+        for name in suite.arms
+        if not rows.has({"suite": asked.suite, "arm": name, "seed": seed})
+    ]
+    if not todo:
+        return 0
+    found = dataset.read(asked.to / suite.data / suite.inside, test_split="none" if suite.train else "auto")
+    material = open_material(found, asked.threads)
+    for seed, name in todo:
+        if time.monotonic() - began > asked.limit_s:
+            return 1
+        before = time.monotonic()
+        for told, numbers in run(material, suite, name, seed).items():
+            key = {"suite": asked.suite, "arm": told, "seed": seed}
+            if not rows.has(key):
+                rows.add(key, **numbers, seconds=round(time.monotonic() - before, 1), threads=asked.threads)
+                print(key, {k: v for k, v in numbers.items() if k != "alphas"}, flush=True)
+    return 0
+
+
+def open_material(found: Dataset, threads: int) -> Material:
+    """Open all items, the test's too: rows say which are used for what."""
+    job = Open(
+        root=found.root,
+        classes=found.classes,
+        items=found.items,
+        folds=5,
+        seed=0,
+        device="cpu",
+        run_dir="",
+        offline=True,
+        threads=threads,
+    )
+    return Material(job, registry.load(), lambda what, done, total: None)
+
+
+def split(material: Material, suite: Suite, seed: int) -> tuple[Ints, Ints, Ints]:
+    """Give training, validation and test rows: the given split, thinned where the suite says so, or a stratified draw."""
+    given = np.array([i.given for i in material.job.items])
+    everyone, labels = np.arange(len(given)), material.labels
+    if not (given == "test").any():
+        assert suite.train is not None
+        assert suite.test is not None
+        train, rest = _draw(everyone, labels, suite.train, seed)
+        val, rest = _draw(rest, labels, suite.val, seed)
+        return train, val, _draw(rest, labels, suite.test, seed)[0]
+    train, val, test = (everyone[given == name] for name in ("train", "val", "test"))
+    if suite.train is not None:
+        train = _draw(train, labels, suite.train, seed)[0]
+    if suite.test is not None:
+        test = _draw(test, labels, suite.test, 0)[0]
+    return train, val, test
+
+
+def _draw(rows: Ints, labels: Ints, count: int, seed: int) -> tuple[Ints, Ints]:
+    from sklearn.model_selection import train_test_split
+
+    taken, rest = train_test_split(rows, train_size=count, stratify=labels[rows], random_state=seed)
+    return np.sort(taken), np.sort(rest)
+
+
+def run(material: Material, suite: Suite, name: str, seed: int) -> dict[str, dict[str, Any]]:
+    """Train an arm and score it: rows by arm name (two for `wise_ft`, whose last weights are those of `full`)."""
+    backbone = material.registry.backbone(suite.backbone)
+    device.apply(material.compute(backbone))
+    train, val, test = split(material, suite, seed)
+    arm = suite.arms[name]
+    candidate = Candidate(
+        backbone=backbone.name, strategy=arm.strategy, parameters={}, origin="benchmark", size_px=suite.size_px
+    )
+    plan = plan_for(material, backbone, suite, arm, train)
+    numbers: dict[str, Any] = {"steps": plan.steps, "train": len(train), "n": len(test)}
+    classifier = fitting.classifier_for(material, candidate, plan, train, seed)
+    if not plan.phases:
+        values, _ = fitting.head_features(material, backbone, candidate, plan)
+        return {name: {**numbers, **_scores(heads.predict(classifier.head, values[test]), material.labels[test])}}
+    loop = fitting.train_loop(material, candidate, plan, classifier, train, seed)
+    for _ in loop.run():
+        pass
+
+    def scored(rows: Ints, network: Classifier) -> dict[str, float]:
+        return _scores(fitting.score_rows(material, candidate, plan, network, rows), material.labels[rows])
+
+    if name != "wise_ft":
+        return {name: {**numbers, **scored(test, loop.finish())}}
+    alphas = {a: (scored(val, loop.finish({"alpha": a})), scored(test, loop.finish({"alpha": a}))) for a in ALPHAS}
+    best = min(ALPHAS, key=lambda a: alphas[a][0]["log_loss"])
+    curve = {str(a): {"val": v["accuracy"], "test": t["accuracy"]} for a, (v, t) in alphas.items()}
+    return {
+        "full": {**numbers, **alphas[1.0][1]},
+        "wise_ft": {**numbers, **alphas[best][1], "alpha": best, "alphas": curve},
+    }
+
+
+def _scores(logits_NK: npt.NDArray[np.float32], labels_N: Ints) -> dict[str, float]:
+    temperature = evaluation.fit_temperature(logits_NK, labels_N)  # of these very images: log-losses compare arms only
+    return {
+        "accuracy": evaluation.accuracy(logits_NK, labels_N),
+        "log_loss": evaluation.log_loss(logits_NK / np.float32(temperature), labels_N),
+    }
+
+
+def plan_for(material: Material, backbone: Backbone, suite: Suite, arm: Arm, rows: Ints) -> TrainPlan:
+    """Give the plan of an arm for these training rows."""
+    context = material.context(backbone, rows, suite.size_px, suite.batch)
+    if arm.strategy == "head":
+        rate = float(arm.parameters["rate"])
+        return TrainPlan(
+            phases=(Phase(head_rate=rate),),
+            head=Head(kind="linear", start="random"),
+            steps=round(suite.epochs * context.steps_per_epoch),
+            batch=suite.batch,
+            optimizer=OptimizerSpec(name=arm.parameters["optimizer"]),
+            schedule=ScheduleSpec(name="constant", warmup=0.0),
+            augmentation=Augmentation(level="none"),
+        )
+    strategy = material.registry.strategy(arm.strategy)
+    known = {p.name for p in getattr(strategy.card, "parameters", ())}
+    shared = {k: v for k, v in {"epochs": suite.epochs, "batch": suite.batch}.items() if k in known}
+    return strategy.plan({**strategy.first_guesses(context)[arm.guess], **shared, **arm.parameters}, context)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
