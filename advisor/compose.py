@@ -83,7 +83,9 @@ def make_recipe(frame: Frame, status: str, trial: Trial, refitted: Refitted, tes
             plugin=_plugin(frame.registry, trial.candidate.strategy),
             parameters=dict(trial.candidate.parameters),
         ),
-        training=recipe.Training(steps=refitted.steps, epochs=round(refitted.epochs, 6), batch=refitted.plan.batch),
+        training=recipe.Training(
+            steps=refitted.steps, epochs=round(refitted.epochs, 6), batch=refitted.plan.batch, fold=refitted.fold
+        ),
         seed=frame.settings.seed,
         compute=refitted.compute,
         validation=recipe.Validation(folds=frame.folds, scored=tuple(s.fold for s in trial.scores if s.repeat == 0)),

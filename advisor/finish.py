@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor import card, compose, judging, keep, recipe, regime, report, thumbnails, weights
+from advisor import budget, card, compose, judging, keep, recipe, regime, report, shipped, thumbnails, weights
 from advisor.contest import FOLDS, Contest
 from advisor.errors import AdviseError
-from advisor.records import Candidate, Gain, Item, Profile, Regime, Result, Trial, Verdict
-from advisor.records.jobs import Refit, Refitted, RunTrial, Score, Scored
+from advisor.records import Gain, Item, Profile, Regime, Result, Trial, Verdict
+from advisor.records.jobs import Refitted, RunTrial, Score, Scored
 from advisor.rundir import to_json, write_atomically
 from advisor.search import RESCORE_SHARE
 
@@ -149,31 +149,20 @@ def _refit(contest: Contest, frozen: Frozen) -> list[tuple[Path, Refitted]]:
     if frozen.default is not None and frozen.default.candidate != frozen.winner.candidate:
         both.append(frozen.default)
     models = []
+    reserve_s = budget.FINISH_S / 2 + sum(contest.test_s(t.candidate) for t in both)
     for name, trial in zip(("winner", "default"), both, strict=False):
-        folder = contest.rundir.trials / f"final-{name}"
-        written = folder / "refitted.json"
-        if name == "default" and not written.is_file() and _too_late(contest, trial.candidate):
+        refitted = shipped.train(
+            contest,
+            trial,
+            contest.rundir.trials / f"final-{name}",
+            reserve_s=reserve_s,
+            or_a_fold=name == "winner",
+        )
+        if refitted is None:
             contest.listener.note("no time is left to train the untuned default on all images: no test score of it")
             break
-        if not written.is_file():
-            contest.listener.stage(f"training the {name} on all {contest.images:,} images")
-            job = Refit(
-                candidate=trial.candidate,
-                seed=contest.settings.seed,
-                to=str(folder),
-                temperature=trial.temperature,
-                fitted=trial.fitted,
-            )
-            write_atomically(written, to_json(contest.worker.ask(job, Refitted, contest.listener.progress)))
-        import msgspec
-
-        models.append((folder, msgspec.json.decode(written.read_bytes(), type=Refitted)))
+        models.append((contest.rundir.trials / f"final-{name}", refitted))
     return models
-
-
-def _too_late(contest: Contest, candidate: Candidate) -> bool:
-    needed = contest.train_s(candidate, contest.images) + contest.test_s(candidate)
-    return contest.clocked and contest.is_deep(candidate) and needed > contest.clock.left_s
 
 
 def _score(

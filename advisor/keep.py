@@ -71,10 +71,5 @@ class Keeper:
             return None  # the model went away with a process that was killed here; the next better one is kept
         refitted = msgspec.json.decode((left / "refitted.json").read_bytes(), type=Refitted)
         for name in ("model.safetensors", "model.json"):
-            shutil.move(left / name, staged / name)
+            shutil.copyfile(left / name, staged / name)
         return refitted
-
-    def discard(self, trial: Trial) -> None:
-        """Delete the model that a trial left behind."""
-        if trial.predictions:
-            shutil.rmtree(self.rundir.path / trial.predictions.removesuffix(".npz"), ignore_errors=True)

@@ -20,7 +20,14 @@ LOOKED_AT = 5  # steps, before it is predicted whether all of them fit into the 
 
 
 def steps_until(
-    loop: training.Loop, until: int, deadline: float | None, folds_left: int, folds: int, emit: Emit
+    loop: training.Loop,
+    until: int,
+    deadline: float | None,
+    folds_left: int,
+    folds: int,
+    emit: Emit,
+    *,
+    what: str = "trial",
 ) -> float:
     """Train up to step `until`, telling how far it is; give the mean training loss of these steps.
 
@@ -35,7 +42,7 @@ def steps_until(
         now = time.monotonic()
         if now - told > 0.5:
             told = now
-            emit(Progress(what="trial", done=step.step, total=step.steps, loss=step.loss))
+            emit(Progress(what=what, done=step.step, total=step.steps, loss=step.loss))
         if deadline is not None and len(durations) >= LOOKED_AT:
             _give_up_if_late(loop, durations, deadline, folds_left, folds)
     return float(np.mean(losses)) if losses else float("nan")

@@ -108,11 +108,15 @@ class StrategyUse:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How long the refit trains: `steps` on this data set, `epochs` where the recipe is applied to another one."""
+    """How long the refit trains: `steps` on this data set, `epochs` where the recipe is applied to another one.
+
+    `fold` says that no time was left to train on all images: the model is that of this fold's training part.
+    """
 
     steps: int
     epochs: float
     batch: int
+    fold: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

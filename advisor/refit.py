@@ -7,30 +7,31 @@ and that is why it gets the same bits. Does NOT cover: who won (verdict.py), the
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from advisor import fitting, trial
+from advisor import fitting, pace
 from advisor.material import Material
-from advisor.model import Classifier
-from advisor.records import TrainPlan
-from advisor.records.jobs import Progress, Refit, Refitted
+from advisor.records.jobs import Refit, Refitted
 
 
-def refit(material: Material, job: Refit, emit: trial.Emit) -> Refitted:
+def refit(material: Material, job: Refit, emit: pace.Emit) -> Refitted:
     """Train a candidate on the pool (or on one fold's training part) and write the model.
 
-    Raises TrialError where training fails.
+    Raises TrialError where training fails, TooSlow where it cannot end within its limit.
     """
     before = time.monotonic()
+    deadline = None if job.limit_s is None else before + job.limit_s
     rows = np.arange(len(material.labels)) if job.fold is None else material.folds()[job.fold][0]
     plan = material.plan(job.candidate, rows)
     classifier = fitting.classifier_for(material, job.candidate, plan, rows, job.seed)
     if plan.phases:
-        _train(material, job, plan, classifier, rows, emit)
-    return fitting.write_model(
+        loop = fitting.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
+        pace.steps_until(loop, plan.steps, deadline, 1, 1, emit, what="refit")
+        loop.finish(job.fitted)
+    written = fitting.write_model(
         material,
         job.candidate,
         plan,
@@ -41,20 +42,4 @@ def refit(material: Material, job: Refit, emit: trial.Emit) -> Refitted:
         status=job.status,
         seconds=time.monotonic() - before,
     )
-
-
-def _train(
-    material: Material,
-    job: Refit,
-    plan: TrainPlan,
-    classifier: Classifier,
-    rows: npt.NDArray[np.int64],
-    emit: trial.Emit,
-) -> None:
-    loop = fitting.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
-    told = time.monotonic()
-    for step in loop.run():
-        if time.monotonic() - told > 0.5:
-            told = time.monotonic()
-            emit(Progress(what="refit", done=step.step, total=step.steps, loss=step.loss))
-    loop.finish(job.fitted)
+    return replace(written, fold=job.fold)

@@ -154,7 +154,7 @@ class _Again:
             return self._validate(seed)
         temperature = self.told.fitted.temperature if self.same else self._trial(seed).temperature
         folder = self.place if seed == self.told.seed else self.place / "trials" / f"seed-{seed}"
-        refitted = self._refit(seed, folder, temperature, None)
+        refitted = self._refit(seed, folder, temperature, self.told.training.fold if self.same else None)
         score = Score(folders=(str(folder),), items=self.used.test, predictions=str(self.place / "trials" / "test.npz"))
         test = self.worker.ask(score, Scored, self.listener.progress).scores[0]
         return Once(seed=seed, accuracy=test.accuracy, n=test.n, weights_sha256=refitted.weights_sha256, test=test)

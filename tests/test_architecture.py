@@ -16,15 +16,15 @@ ROOT = Path(__file__).parents[1]
 LAYERS: dict[str, str] = {
     "vocabulary": "errors records.data records.plan records.settings records.trials records.result records.jobs records",
     "contract": "hooks contract",
-    "decisions": "randomness metrics intervals schedules budget regime candidates verdict words strict_yaml "
+    "decisions": "randomness metrics intervals schedules budget regime candidates promise verdict words strict_yaml "
     "recipe_check rate_range episodes recipe plots charts pages comparison_page report card listener "
     "likeness",
     "engines": "reserve cache images layouts manifests splits dataset selection target pixels pictures thumbnails "
     "duplicates profile download tensors weights environment requirements registry backbone device "
     "trivial augment inference spectrum lbfgs logistic ridge prototypes heads features episode_heads "
     "evaluation model_file model losses terms weight_state forgetting landscape optimizers stream "
-    "pixel_source prefix feed training parity deploy export rundir sampling",
-    "orchestration": "testing doctor study workers reach contest probing search compose keep judging finish advice "
+    "pixel_source prefix team feed training parity deploy export rundir sampling",
+    "orchestration": "testing doctor study workers reach contest probing search compose keep judging shipped finish advice "
     "material checkpoint fitting pace trial refit scoring worker replay workbench rate_finder fewshot "
     "adaptation comparison",
     "edge": "cli __main__",

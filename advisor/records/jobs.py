@@ -100,7 +100,10 @@ class RunTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class Refit:
-    """Train a candidate on the whole pool and write the model to the folder `to`, with these numbers fitted before."""
+    """Train a candidate on the whole pool and write the model to the folder `to`, with these numbers fitted before.
+
+    `limit_s`: seconds it may take, None for no limit; it is given up as soon as it is seen to take longer.
+    """
 
     candidate: Candidate
     seed: int
@@ -109,6 +112,7 @@ class Refit:
     fitted: dict[str, float] = field(default_factory=dict)
     status: str = "final"
     fold: int | None = None  # train on this fold's training part only (a provisional model), None for the whole pool
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +128,7 @@ class Refitted:
     compute: Compute
     resize_px: int
     warning: str = ""
+    fold: int | None = None  # the fold on whose training part it was trained, None for the whole pool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,87 @@
+"""Frozen candidates -> the models that ship: trained on the whole pool, or, where no time is left, a fold's own model.
+
+In: a contest, a candidate that was frozen. Out: a model in a folder of the run, with what was carried out. A trained
+candidate's refit is given up as soon as it is seen to end behind the budget: then the model of its first fold ships,
+which saw all but a fifth of the pool, and recipe and result say so. What an earlier process wrote is taken as it is.
+Does NOT cover: who won (verdict.py), the score (scoring.py).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from advisor.contest import FOLDS, Contest
+from advisor.errors import TooSlow
+from advisor.records import Trial
+from advisor.records.jobs import Refit, Refitted
+from advisor.rundir import to_json, write_atomically
+from advisor.workers import OutOfTime
+
+HOPELESS = 2.0  # predicted to take so many times what is left: not even worth the first steps
+GRACE_S = 10.0  # after its limit, before a worker that hears nothing is stopped
+
+
+def train(contest: Contest, trial: Trial, folder: Path, *, reserve_s: float, or_a_fold: bool = True) -> Refitted | None:
+    """Train a frozen candidate on all images, `reserve_s` kept back for what comes after it.
+
+    None where that does not fit and the model of a fold is not there, or is not wanted.
+    """
+    written = folder / "refitted.json"
+    if not written.is_file():
+        left = left_behind(contest.rundir.path, trial) if or_a_fold else None
+        may_fail = contest.clocked and contest.is_deep(trial.candidate) and (left is not None or not or_a_fold)
+        refitted = _refit(contest, trial, folder, contest.clock.left_s - reserve_s if may_fail else None)
+        if refitted is None and left is not None:
+            refitted = _of_a_fold(contest, trial, left, folder)
+        if refitted is None:
+            return None
+        write_atomically(written, to_json(refitted))
+    return msgspec.json.decode(written.read_bytes(), type=Refitted)
+
+
+def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) -> Refitted | None:
+    if limit_s is not None and contest.train_s(trial.candidate, contest.images) > HOPELESS * limit_s:
+        return None
+    contest.listener.stage(f"training {trial.candidate.strategy} on all {contest.images:,} images")
+    job = Refit(
+        candidate=trial.candidate,
+        seed=contest.settings.seed,
+        to=str(folder),
+        temperature=trial.temperature,
+        fitted=trial.fitted,
+        limit_s=limit_s,
+    )
+    deadline = None if limit_s is None else time.monotonic() + limit_s + GRACE_S
+    try:
+        return contest.worker.ask(job, Refitted, contest.listener.progress, deadline=deadline)
+    except (TooSlow, OutOfTime):
+        return None
+
+
+def left_behind(run_dir: Path, trial: Trial) -> Path | None:
+    """Give the folder with the model that a trial's first fold left, where it is complete."""
+    folder = run_dir / trial.predictions.removesuffix(".npz")
+    names = ("refitted.json", "model.safetensors", "model.json")
+    return folder if trial.steps and all((folder / name).is_file() for name in names) else None
+
+
+def _of_a_fold(contest: Contest, trial: Trial, found: Path, folder: Path) -> Refitted:
+    told = (
+        f"no time was left to train {trial.candidate.strategy} on all images: its model from the search is taken, "
+        f"trained on {100 - 100 // FOLDS} % of them (a larger --budget trains on all)"
+    )
+    contest.listener.note(told)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(found / "model.safetensors", folder / "model.safetensors")
+    description = json.loads((found / "model.json").read_text(encoding="utf-8"))
+    text = json.dumps({**description, "status": "final"}, indent=1, ensure_ascii=False)
+    write_atomically(folder / "model.json", text + "\n")
+    carried_out = msgspec.json.decode((found / "refitted.json").read_bytes(), type=Refitted)
+    warning = "; ".join(w for w in (carried_out.warning, told) if w)
+    return replace(carried_out, fold=trial.scores[0].fold, warning=warning)

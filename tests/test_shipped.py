@@ -1,0 +1,114 @@
+"""The models that ship: trained on all images where time allows, else the model that the search left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from photos import write_crops
+
+from advisor import advice, budget, dataset, regime, registry, shipped
+from advisor.contest import Contest
+from advisor.listener import Listener
+from advisor.records import Candidate, Settings, Trial
+from advisor.records.jobs import Refit, Refitted, RunTrial
+from advisor.rundir import RunDir
+from advisor.study import Study
+from advisor.workers import Worker
+
+TRAINED = Candidate(backbone="pocket", strategy="partial", parameters={"epochs": 1.0}, size_px=64)
+
+
+@pytest.fixture(scope="module")
+def contest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contest]:
+    """A contest on real crops with one worker."""
+    place = tmp_path_factory.mktemp("shipped")
+    found = dataset.read(str(write_crops(place / "crops")))
+    settings = Settings(data=found.root, budget_s=600.0, threads=1, offline=True)
+    rundir = RunDir.create(place / "run", data=place / "crops")
+    worker = Worker()
+    worker.open(advice.open_job(settings, rundir.path, found, found.pool))
+    yield Contest(
+        settings=settings,
+        rundir=rundir,
+        clock=budget.Clock(600.0),
+        worker=worker,
+        registry=registry.load(),
+        strategies={},
+        regime=regime.by_size(48, 3),
+        counts=tuple(sum(i.label == k for i in found.pool) for k in range(len(found.classes))),
+        test_images=len(found.test),
+        study=Study(rundir.study, 0),
+        listener=Listener(),
+        device="cpu",
+        on_better=lambda trial: None,
+        sizes={},
+    )
+    worker.stop()
+
+
+@pytest.fixture(scope="module")
+def trained(contest: Contest) -> Trial:
+    """A trial that left its first fold's model behind."""
+    job = RunTrial(number=0, candidate=TRAINED, folds=(1,), repeat=0, seed=0, started_s=0.0)
+    trial = contest.worker.ask(job, Trial)
+    assert trial.state == "complete", trial.error
+    return trial
+
+
+def test_with_time_the_model_is_trained_on_all_images(contest: Contest, trained: Trial) -> None:
+    """The refit is the rule."""
+    refitted = shipped.train(contest, trained, contest.rundir.trials / "whole", reserve_s=1.0)
+    assert refitted is not None
+    assert refitted.fold is None
+
+
+def test_without_time_the_fold_s_own_model_ships_and_can_be_trained_again_to_the_bit(
+    contest: Contest, trained: Trial
+) -> None:
+    """The budget ends before the refit would: what ships says which fold it is of, and a rerun of that gives the same."""
+    late = replace(contest, clock=budget.Clock(600.0, used_before_s=599.0))
+    folder = contest.rundir.trials / "late"
+    refitted = shipped.train(late, trained, folder, reserve_s=1.0)
+    assert refitted is not None
+    assert refitted.fold == 1
+    assert json.loads((folder / "model.json").read_text(encoding="utf-8"))["status"] == "final"
+    again = contest.worker.ask(
+        Refit(candidate=TRAINED, seed=0, to=str(contest.rundir.trials / "again"), temperature=1.0, fold=1), Refitted
+    )
+    assert again.weights_sha256 == refitted.weights_sha256
+
+
+def test_a_refit_that_is_seen_to_take_too_long_is_given_up_and_the_worker_lives(
+    contest: Contest, trained: Trial
+) -> None:
+    """A prediction may be wrong by a factor: the steps themselves decide, and nothing has to be started again."""
+    slow = replace(trained, candidate=replace(TRAINED, parameters={"epochs": 900.0}))
+    tight = replace(contest, clock=budget.Clock(600.0, used_before_s=590.0))
+    tight.training["partial"] = budget.Speed(
+        ratio=1e-6, readings=1
+    )  # as if the machine had been a thousand times as fast
+    process = contest.worker.process
+    refitted = shipped.train(tight, slow, contest.rundir.trials / "slow", reserve_s=1.0)
+    assert refitted is not None
+    assert refitted.fold == 1
+    assert contest.worker.process is process
+    assert process is not None
+    assert process.poll() is None
+
+
+def test_where_no_fold_s_model_is_wanted_nothing_ships(contest: Contest, trained: Trial) -> None:
+    """The untuned default is compared on all images or not at all."""
+    late = replace(contest, clock=budget.Clock(600.0, used_before_s=599.0))
+    assert shipped.train(late, trained, contest.rundir.trials / "none", reserve_s=1.0, or_a_fold=False) is None
+
+
+def test_what_an_earlier_process_wrote_is_taken_as_it_is(contest: Contest, trained: Trial) -> None:
+    """A resume trains nothing twice."""
+    folder = contest.rundir.trials / "twice"
+    first = shipped.train(contest, trained, folder, reserve_s=1.0)
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+    assert shipped.train(contest, trained, folder, reserve_s=1.0) == first
+    assert (folder / "model.safetensors").stat().st_mtime_ns == before
