@@ -34,13 +34,15 @@ PORTFOLIO = (
 FEW_SHOT = ("prototypes", "logistic", "knn")
 STEP_PX = 32
 SMALLEST_PX = 64
+LITTLE, LITTLE_PX = 0.6, 96  # of a backbone's default size, and at least: 128 px beside 224
 
 
 def sizes(profile: Profile, backbone: Backbone, asked_px: int | None) -> tuple[int, ...]:
-    """List input sizes worth probing, cheapest first: near the images' own size, up to the backbone's default.
+    """List input sizes worth probing, the images' own first: it is the untuned default's.
 
     Small originals gain from being enlarged to up to about three times their size, large ones lose little at the
-    default size; beyond it, cost grows and the weights were never there.
+    backbone's default; beyond it, cost grows and the weights were never there. Large ones are also looked at in little:
+    training costs a third there, so that it fits where at the default size only a head would.
     """
     if asked_px is not None:
         return (asked_px,)
@@ -48,7 +50,8 @@ def sizes(profile: Profile, backbone: Backbone, asked_px: int | None) -> tuple[i
     short = min(profile.width.median, profile.height.median)
     near = max(min(SMALLEST_PX, default), -(-int(short) // STEP_PX) * STEP_PX)
     if near >= default:
-        return (default,)
+        little = int(LITTLE * default) // STEP_PX * STEP_PX
+        return (default, little) if little >= LITTLE_PX else (default,)
     larger = min(default, -(-int(max(1.5 * near, 96)) // STEP_PX) * STEP_PX)
     return (near,) if larger <= near else (near, larger)
 

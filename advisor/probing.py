@@ -43,13 +43,13 @@ def default(contest: Contest, reachable: list[Backbone]) -> Candidate:
 
 
 def _why_not(contest: Contest, backbone: Backbone) -> str:
-    context = contest.context(backbone.name, min(contest.sizes[backbone.name]))
+    context = contest.context(backbone.name, contest.sizes[backbone.name][0])
     told = ((name, strategy.applies(context)) for name, strategy in contest.strategies.items())
     return "; ".join(f"{name}: {reason}" for name, reason in told if reason)
 
 
 def _first(contest: Contest, backbone: Backbone, strategy: str) -> Candidate | None:
-    size_px = min(contest.sizes[backbone.name])  # nearest to the images' own; larger ones must earn their cost
+    size_px = contest.sizes[backbone.name][0]  # nearest to the images' own; others must earn their cost
     found = candidates.guesses(
         {strategy: contest.registry.strategy(strategy)},
         contest.context(backbone.name, size_px),

@@ -51,7 +51,7 @@ def settle(settings: Settings, *, target: str | None = None, folds: int = 5, rep
     plugins = registry.load(block=settings.plugins_blocked)
     reachable, _ = reach.find(plugins, settings, plugins.strategies)
     backbone = sorted(reachable, key=lambda b: (-(b.published_accuracy or 0.0), b.macs or 0, b.name))[0]
-    size_px = candidates.sizes(measured, backbone, settings.size_px)[-1]
+    size_px = max(candidates.sizes(measured, backbone, settings.size_px))
     job = _job(settings, found, aim, folds)
     material = Material(job, plugins, report)
     rule = material.rule(backbone, size_px)

@@ -1,0 +1,68 @@
+"""What a trained candidate may be expected to reach."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advisor import promise
+from advisor.records import Candidate, FoldScore, Trial
+
+
+def ended(number: int, strategy: str, px: int, log_loss: float, *, steps: int = 0) -> Trial:
+    """A finished trial or probe on one network."""
+    regime = {"ridge": "feature_extraction", "partial": "partial"}.get(strategy, "full")
+    return Trial(
+        number=number,
+        candidate=Candidate(backbone="net", strategy=strategy, parameters={}, size_px=px),
+        regime=regime,
+        state="complete",
+        scores=(FoldScore(fold=0, repeat=0, seed=0, n=100, accuracy=0.5, log_loss=log_loss),),
+        steps=steps,
+    )
+
+
+PROBES = [ended(-1, "ridge", 96, 1.0), ended(-2, "ridge", 96, 0.9), ended(-3, "ridge", 160, 0.6)]
+
+
+def full(px: int) -> Candidate:
+    """A full fine-tune that was not tried."""
+    return Candidate(backbone="net", strategy="full", parameters={}, size_px=px)
+
+
+def test_before_anything_was_trained_the_table_speaks() -> None:
+    """The best probe of the place, times the table's lift."""
+    assert promise.expected(full(96), "full", 1.0, PROBES, []) == pytest.approx(0.9 * promise.LIFT["full"])
+
+
+def test_a_better_probe_promises_more() -> None:
+    """Where frozen features tell more, tuned ones are expected to."""
+    assert promise.expected(full(160), "full", 1.0, PROBES, []) < promise.expected(full(96), "full", 1.0, PROBES, [])
+
+
+def test_a_place_that_was_never_probed_promises_nothing() -> None:
+    """Nothing is known of it."""
+    assert promise.expected(full(224), "full", 1.0, PROBES, []) == math.inf
+
+
+def test_what_paid_at_one_size_is_expected_to_pay_at_another() -> None:
+    """A full fine-tune that halved the loss at 96 px raises the hopes for 160 px, one that hurt lowers them."""
+    plain = promise.expected(full(160), "full", 1.0, PROBES, [])
+    good = promise.expected(full(160), "full", 1.0, PROBES, [ended(0, "full", 96, 0.4, steps=10)])
+    bad = promise.expected(full(160), "full", 1.0, PROBES, [ended(0, "full", 96, 1.5, steps=10)])
+    assert good < plain < bad
+
+
+def test_heads_say_nothing_about_training() -> None:
+    """Only what was trained is a reading of what training does here."""
+    assert promise.surprise("full", promise.floor_by_place(PROBES), [ended(0, "logistic", 96, 0.1)]) == 0.0
+
+
+@given(share=st.floats(0.05, 0.95))
+def test_less_time_promises_less(share: float) -> None:
+    """Between the probe and the whole training, and monotone."""
+    whole, part = (promise.expected(full(96), "full", s, PROBES, []) for s in (1.0, share))
+    assert whole < part < 0.9
