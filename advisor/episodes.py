@@ -1,7 +1,8 @@
 """Few-shot episodes: N classes, K labelled images of each and some to be told apart, drawn from a seed.
 
 In: labels. Out: rows of support and query images. An episode is a function of (seed, number, images): neither the order
-of rows nor other episodes change it. Does NOT cover: features and heads (`episode_heads`), scores (`fewshot`).
+of rows nor other episodes change it. Serves evaluation (`draw`) and training, whose steps are episodes (`stream`).
+Does NOT cover: features and heads (`episode_heads`), scores (`fewshot`).
 Source: the protocol of Vinyals et al. 2016 (1606.04080), 15 queries a class as in Snell et al. 2017 (1703.05175).
 """
 
@@ -33,6 +34,43 @@ def eligible(labels: npt.NDArray[np.integer], needed: int) -> Ints:
     return np.flatnonzero(np.bincount(labels) >= needed).astype(np.int64)
 
 
+class Drawer:
+    """Draws single episodes of `ways` classes with `each` images; `purpose` keeps its draws apart from others'.
+
+    `ids` name the images. Raises ValueError where fewer than `ways` classes have `each` images.
+    """
+
+    def __init__(
+        self,
+        labels: npt.NDArray[np.integer],
+        ids: npt.NDArray[np.uint64],
+        *,
+        ways: int,
+        each: int,
+        seed: int,
+        purpose: str = "episode",
+    ) -> None:
+        self.ways, self.each = ways, each
+        self._usable = eligible(labels, each)
+        if len(self._usable) < ways:
+            raise ValueError(f"{len(self._usable)} classes have {each} images, expected {ways}")
+        self._rows = {int(c): np.flatnonzero(labels == c) for c in self._usable}
+        self._ids, self._seed, self._purpose = ids, seed, purpose
+
+    def classes(self, number: int) -> Ints:
+        """Give the classes (W,) of an episode."""
+        order = randomness.permutation(self._seed, f"{self._purpose} classes", number, len(self._usable))
+        return self._usable[order[: self.ways]]
+
+    def images(self, number: int) -> Ints:
+        """Give the rows (W, each) of an episode, class by class in the order of `classes`."""
+        drawn = np.empty((self.ways, self.each), dtype=np.int64)
+        for w, c in enumerate(self.classes(number)):
+            own = self._rows[int(c)]
+            drawn[w] = own[randomness.order(self._seed, f"{self._purpose} images", number, self._ids[own])[: self.each]]
+        return drawn
+
+
 def draw(
     labels: npt.NDArray[np.integer],
     ids: npt.NDArray[np.uint64],
@@ -47,21 +85,14 @@ def draw(
 
     Raises InputError where fewer than `ways` classes have `shots + queries` images.
     """
-    usable = eligible(labels, shots + queries)
-    if len(usable) < ways:
+    usable = len(eligible(labels, shots + queries))
+    if usable < ways:
         raise InputError(
             f"{ways}-way {shots}-shot with {queries} queries needs {ways} classes with {shots + queries} images; "
-            f"there are {len(usable)}:",
+            f"there are {usable}:",
             hint="take fewer --ways, --shots or --queries.",
         )
-    rows = {int(c): np.flatnonzero(labels == c) for c in usable}
-    classes = np.stack(
-        [usable[randomness.permutation(seed, "episode classes", e, len(usable))[:ways]] for e in range(count)]
-    )
-    drawn = np.empty((count, ways, shots + queries), dtype=np.int64)
-    for e in range(count):
-        for w, c in enumerate(classes[e]):
-            own = rows[int(c)]
-            order = randomness.order(seed, "episode images", e, ids[own])
-            drawn[e, w] = own[order[: shots + queries]]
+    drawer = Drawer(labels, ids, ways=ways, each=shots + queries, seed=seed)
+    classes = np.stack([drawer.classes(e) for e in range(count)])
+    drawn = np.stack([drawer.images(e) for e in range(count)])
     return Episodes(classes, drawn[:, :, :shots], drawn[:, :, shots:])

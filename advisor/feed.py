@@ -20,7 +20,7 @@ from advisor.errors import TrialError
 from advisor.model import Classifier
 from advisor.pixel_source import PixelSource
 from advisor.records.plan import Compute, Preprocess, TrainPlan
-from advisor.stream import Stream
+from advisor.stream import EpisodeStream, Stream
 
 Ints = npt.NDArray[np.int64]
 
@@ -79,8 +79,10 @@ class Feed:
             )
 
         self._source = source(data.canvas, data.ids, data.rows)
-        self._stream = Stream(self._source.ids, seed=seed, batch=plan.batch)
-        self._labels = torch.from_numpy(np.ascontiguousarray(data.labels[data.rows], dtype=np.int64))
+        labels = np.ascontiguousarray(data.labels[data.rows], dtype=np.int64)
+        self._labels = torch.from_numpy(labels)
+        self._stream = _order(plan, labels, self._source.ids, seed)
+        self._support = _support(self._stream, self._device)
         self._target = _target(data, plan, seed, source)
         self._depth = 0
         self._bank: prefix.Bank | None = None
@@ -91,6 +93,11 @@ class Feed:
     def cached(self) -> bool:
         """Whether the frozen prefix is read from memory."""
         return self._bank is not None
+
+    @property
+    def support(self) -> torch.Tensor | None:
+        """Which images (B,) of a step are an episode's support; None where the plan draws no episodes."""
+        return self._support
 
     def counts(self, classes: int) -> Ints:
         """Count the training images of each class, (K,)."""
@@ -161,6 +168,17 @@ class Feed:
         end = len(backbone.stages) - 1 if last else backbones.stage_index(backbone, network.layers)
         x = backbones.run(backbone, network.body, activations, self._depth, end + 1)
         return backbone.pool(network.body, end, x)
+
+
+def _order(plan: TrainPlan, labels: Ints, ids: npt.NDArray[np.uint64], seed: int) -> Stream | EpisodeStream:
+    wanted = next((stream for stream in plan.streams if stream.name == "episodic"), None)
+    if wanted is None:
+        return Stream(ids, seed=seed, batch=plan.batch)
+    return EpisodeStream(labels, ids, wanted, seed=seed)
+
+
+def _support(stream: Stream | EpisodeStream, device: torch.device) -> torch.Tensor | None:
+    return torch.from_numpy(stream.support).to(device) if isinstance(stream, EpisodeStream) else None
 
 
 def _target(

@@ -1,7 +1,9 @@
-"""Few-shot evaluation: strategies on cached frozen features -> accuracy over seeded episodes, with 95 % intervals.
+"""Few-shot evaluation: strategies -> accuracy over seeded episodes, with 95 % intervals.
 
-All strategies see the same episodes, so that they can be compared in pairs. The locked test takes no part.
-Does NOT cover: training on episodes; the interval is over episodes drawn from these images, not over new classes.
+A strategy on frozen features fits its head in every episode. One that trains the network trains it once, on base
+classes; its features are then read by cosine prototypes, and all strategies are tested on the other classes alone. All
+see the same episodes, so that they can be compared in pairs. The locked test takes no part.
+Does NOT cover: other images and classes; the interval is over episodes drawn from these.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from advisor import episode_heads, episodes, fitting
+from advisor import base_classes, episode_heads, episodes, features, fitting
 from advisor.errors import InputError
 from advisor.hooks import Context, Strategy
 from advisor.records import Candidate, Head
-from advisor.workbench import Bench
+from advisor.workbench import Bench, Report, silent
 
 CHUNK_BYTES = 1 << 27  # features of the episodes that are computed together
+READER = Head(kind="cosine_prototypes")  # of the features of a network that was trained on base classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,10 @@ class FewShot:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The evaluation: `classes` took part, `left_out` had too few images; `scores` best first."""
+    """The evaluation: episodes were drawn from `classes`; `left_out` had too few images; `scores` best first.
+
+    `base_classes` are those that networks were trained on, none where no strategy trains one.
+    """
 
     backbone: str
     size_px: int
@@ -54,6 +60,7 @@ class Answer:
     classes: tuple[str, ...]
     left_out: tuple[str, ...]
     scores: tuple[FewShot, ...]
+    base_classes: tuple[str, ...] = ()
 
 
 def capable(strategies: Mapping[str, Strategy], context: Context) -> list[str]:
@@ -67,30 +74,49 @@ def capable(strategies: Mapping[str, Strategy], context: Context) -> list[str]:
     return found
 
 
-def shared(strategy: Strategy, layers: str) -> dict[str, Any]:
-    """Give the parameters that make strategies comparable, as far as its card knows them: the same features, no mirrors."""
+def shared(strategy: Strategy, layers: str, epochs: float | None = None) -> dict[str, Any]:
+    """Give the parameters that make strategies comparable, as far as its card knows them: the same features, no mirrors.
+
+    `epochs`, where given, are those of a strategy that trains.
+    """
     known = {p.name for p in getattr(strategy.card, "parameters", ())}
-    return {name: value for name, value in {"layers": layers, "mirror": False}.items() if name in known}
+    wanted = {"layers": layers, "mirror": False, "epochs": epochs}
+    return {name: value for name, value in wanted.items() if name in known and value is not None}
 
 
 def evaluate(
-    bench: Bench, tried: Sequence[Candidate], *, ways: int, shots: int, queries: int, count: int, seed: int
+    bench: Bench,
+    tried: Sequence[Candidate],
+    *,
+    ways: int,
+    shots: int,
+    queries: int,
+    count: int,
+    seed: int,
+    layers: str = "all",
+    report: Report = silent,
 ) -> Answer:
-    """Score candidates on the same `count` episodes of the pool.
+    """Score candidates on the same `count` episodes of the pool; `layers` are read of a network that was trained.
 
-    Raises InputError where a candidate trains the network, or the data cannot give such episodes.
+    Raises InputError where the data cannot give such episodes, or too few classes are left to test on.
     """
     if ways < 2 or shots < 1 or queries < 1 or count < 2:
         raise InputError("episodes need at least 2 ways, 1 shot, 1 query, and there must be at least 2 of them.")
-    material = bench.material
+    material, names = bench.material, bench.material.job.classes
+    usable = episodes.eligible(material.labels, shots + queries)
+    parts = base_classes.ClassSplit(base=(), novel=tuple(int(c) for c in usable))
+    if any(_trains(bench, candidate) for candidate in tried):
+        parts = base_classes.split(names, usable, ways=ways, seed=seed)
+    rows = np.flatnonzero(np.isin(material.labels, parts.novel)) if parts.base else np.arange(len(material.labels))
     drawn = episodes.draw(
-        material.labels, material.ids, ways=ways, shots=shots, queries=queries, count=count, seed=seed
+        material.labels[rows], material.ids[rows], ways=ways, shots=shots, queries=queries, count=count, seed=seed
     )
-    reached = {i: _accuracies(bench, candidate, drawn) for i, candidate in enumerate(tried)}
-    best = max(reached, key=lambda i: float(reached[i].mean()))
-    scores = [_score(candidate, reached[i], reached[best]) for i, candidate in enumerate(tried)]
-    usable = set(episodes.eligible(material.labels, shots + queries).tolist())
-    names = material.job.classes
+    reached = []
+    for candidate in tried:
+        head, values, blocks = _read(bench, candidate, parts.base, layers, seed, report)
+        reached.append(score(head, values[rows], drawn, blocks))
+    best = max(reached, key=lambda own: float(own.mean()))
+    scores = [_score(candidate, own, best) for candidate, own in zip(tried, reached, strict=True)]
     return Answer(
         backbone=bench.backbone.name,
         size_px=bench.size_px,
@@ -99,22 +125,27 @@ def evaluate(
         queries=queries,
         episodes=count,
         seed=seed,
-        classes=tuple(n for i, n in enumerate(names) if i in usable),
-        left_out=tuple(n for i, n in enumerate(names) if i not in usable),
+        classes=tuple(names[c] for c in parts.novel),
+        left_out=tuple(n for i, n in enumerate(names) if i not in set(usable.tolist())),
         scores=tuple(sorted(scores, key=lambda s: -s.accuracy)),
+        base_classes=tuple(names[c] for c in parts.base),
     )
 
 
-def _accuracies(bench: Bench, candidate: Candidate, drawn: episodes.Episodes) -> npt.NDArray[np.float64]:
-    material = bench.material
-    plan = material.plan(candidate, np.arange(len(material.labels)))
-    if plan.phases:
-        raise InputError(
-            f"strategy {candidate.strategy} trains the network, and an episode has a handful of images.",
-            hint="Name strategies on frozen features, such as prototypes or ridge.",
-        )
-    values, blocks = fitting.head_features(material, bench.backbone, candidate, plan)
-    return score(plan.head, values, drawn, blocks)
+def _trains(bench: Bench, candidate: Candidate) -> bool:
+    return bool(bench.material.plan(candidate, np.arange(len(bench.material.labels))).phases)
+
+
+def _read(
+    bench: Bench, candidate: Candidate, base: Sequence[int], layers: str, seed: int, report: Report
+) -> tuple[Head, npt.NDArray[np.float32], tuple[int, ...]]:
+    """Give the head that an episode fits, the features (N, D) of all images that it looks at, and their blocks."""
+    if _trains(bench, candidate):
+        pooled = base_classes.tuned(bench, candidate, base, seed=seed, report=report)
+        names = [stage.name for stage in bench.backbone.stages]
+        return READER, features.select(pooled, layers, names), features.blocks(pooled, layers)
+    plan = bench.material.plan(candidate, np.arange(len(bench.material.labels)))
+    return (plan.head, *fitting.head_features(bench.material, bench.backbone, candidate, plan))
 
 
 def score(

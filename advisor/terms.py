@@ -26,6 +26,7 @@ from advisor.records.plan import Term
 class Moment:
     """One training step as a term sees it: `features` (N, D), `logits` (N, K), `labels` (N,), of the target (M, ...).
 
+    `support` (N,) marks the images of an episode whose labels are shown, None where the plan draws no episodes.
     `parameters` are those that train now, `start` the weights before the first step; both by name, "body...." or
     "head....". The target fields are None where the plan asks for no target stream.
     """
@@ -39,6 +40,7 @@ class Moment:
     start: Mapping[str, torch.Tensor] = field(default_factory=dict)
     target_features: torch.Tensor | None = None
     target_logits: torch.Tensor | None = None
+    support: torch.Tensor | None = None
     companion: nn.Module | None = None  # the term's own parameters, where it has any
 
 

@@ -152,7 +152,8 @@ class Loop:
     def _loss_now(self) -> torch.Tensor:
         with self._feed.autocast():
             fed = self._feed.fed(self.step)
-            logits = self.classifier.head(fed.features)
+            # In episodes the features belong to the terms: the head learns beside them and sends no gradient back.
+            logits = self.classifier.head(fed.features if self._feed.support is None else fed.features.detach())
             if self._balance is None:
                 counts = self._feed.counts(logits.shape[1])
                 self._balance = losses.balance(self.plan.class_weights, counts, self._device)
@@ -181,6 +182,7 @@ class Loop:
                 if slot.parameter.requires_grad and not slot.name.startswith(optimizers.COMPANION)
             },
             start=self._start,
+            support=self._feed.support,
             target_features=target_features,
             target_logits=None if target_features is None else self.classifier.head(target_features),
         )

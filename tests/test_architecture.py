@@ -25,7 +25,7 @@ LAYERS: dict[str, str] = {
     "evaluation model_file model losses terms weight_state forgetting landscape optimizers stream "
     "pixel_source prefix team feed training parity deploy export rundir sampling",
     "orchestration": "testing doctor study workers reach contest probing search compose keep judging shipped finish advice "
-    "material checkpoint fitting pace trial refit scoring worker replay workbench rate_finder fewshot "
+    "material checkpoint fitting pace trial refit scoring worker replay workbench rate_finder base_classes fewshot "
     "adaptation comparison",
     "edge": "cli __main__",
 }

@@ -80,11 +80,26 @@ def test_the_command_answers(crops: Path) -> None:
     assert "1 of 4 classes" in told.stdout
 
 
+def test_what_trains_is_tested_on_other_classes(tmp_path: Path) -> None:
+    """A strategy that trains has base classes, and all strategies are tested on the others, in the same episodes."""
+    folder = write_crops(tmp_path / "crops", classes=5, each=12, side_px=32)
+    call = [str(folder), *WORK, "--ways", "2", "--shots", "2", "--queries", "4", "--episodes", "30"]
+    call += ["--strategy", "episodic", "--strategy", "partial", "--strategy", "prototypes", "--epochs", "1"]
+    done = CliRunner().invoke(command, [*call, "--json"], standalone_mode=False)
+    assert done.exit_code == 0, done.exception
+    answer = json.loads(done.stdout)
+    assert not set(answer["base_classes"]) & set(answer["classes"])
+    assert len(answer["base_classes"]) + len(answer["classes"]) == 5
+    assert {s["strategy"] for s in answer["scores"]} == {"episodic", "partial", "prototypes"}
+    told = CliRunner().invoke(command, call, standalone_mode=False)
+    assert "trained on 3 classes" in told.stdout
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
         (["--ways", "9"], "take fewer --ways"),
-        (["--strategy", "full"], "trains the network"),
+        (["--strategy", "full"], "needs 5 classes"),
         (["--strategy", "prototype"], "prototypes"),
         (["--ways", "1"], "--ways"),
     ],

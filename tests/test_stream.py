@@ -6,7 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from advisor.stream import Stream
+from advisor import episodes
+from advisor.records.plan import Batches
+from advisor.stream import EpisodeStream, Stream
 
 
 @given(n=some.integers(1, 40), batch=some.integers(1, 50), seed=some.integers(0, 99))
@@ -52,3 +54,22 @@ def test_seeds_and_purposes_give_other_orders() -> None:
         Stream(ids, seed=0, batch=50).at(1)[0],
     ]
     assert len({tuple(order) for order in orders}) == 4
+
+
+def test_a_step_is_an_episode() -> None:
+    """Support stands first in each class, no image twice; a step depends on (seed, step) alone, not on evaluation's draws."""
+    labels = np.repeat(np.arange(6), 10)
+    ids = np.arange(60, dtype=np.uint64) + 5
+    stream = EpisodeStream(labels, ids, Batches(name="episodic", ways=3, shots=2, queries=4), seed=1)
+    positions, rounds = stream.at(7)
+    assert stream.batch == len(positions) == len(set(positions.tolist())) == 18
+    assert (rounds == 7).all()
+    assert stream.support.reshape(3, 6).tolist() == [[True, True, False, False, False, False]] * 3
+    assert [len(set(row)) for row in labels[positions].reshape(3, 6).tolist()] == [1, 1, 1]
+    again = EpisodeStream(labels, ids, Batches(name="episodic", ways=3, shots=2, queries=4), seed=1)
+    assert np.array_equal(again.at(7)[0], positions)
+    shuffled = np.random.default_rng(0).permutation(60)
+    mixed = EpisodeStream(labels[shuffled], ids[shuffled], Batches(ways=3, shots=2, queries=4), seed=1)
+    assert np.array_equal(ids[shuffled][mixed.at(7)[0]], ids[positions])
+    evaluated = episodes.draw(labels, ids, ways=3, shots=2, queries=4, count=8, seed=1)
+    assert set(evaluated.support[7].ravel().tolist()) != set(positions[stream.support].tolist())

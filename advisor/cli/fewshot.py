@@ -1,4 +1,4 @@
-"""`tl-advise fewshot`: how well a backbone's frozen features tell new classes apart from a handful of images."""
+"""`tl-advise fewshot`: how well a backbone's features tell new classes apart from a handful of images."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option("--episodes", type=click.IntRange(min=2), default=600, show_default=True, metavar="N", help="How many.")
 @click.option("--strategy", "strategies", multiple=True, metavar="NAME", help="Only this strategy (repeatable).")
+@click.option("--epochs", type=click.FloatRange(min=0.1), metavar="N", help="Of strategies that train. [their own]")
 @click.option(
     "--layers",
     type=click.Choice(["all", "last"]),
@@ -39,20 +40,23 @@ def command(
     queries: int,
     episodes: int,
     strategies: tuple[str, ...],
+    epochs: float | None,
     layers: str,
     as_json: bool,
     quiet: bool,
     **call: Any,
 ) -> int:
-    """Evaluate few-shot heads on frozen features: N classes, K labelled images of each, over many episodes.
+    """Evaluate few-shot learning: N classes, K labelled images of each, over many episodes.
 
-    Every strategy that fits a head on frozen features can take part; all see the same episodes. Only training images
-    are used. Classes with fewer than K plus the queries' images are left out.
+    Without --strategy, every strategy that fits a head on frozen features takes part. One that trains the network
+    (episodic, full, ...) trains it on 60 % of the classes, and all are tested on the others. All see the same episodes.
+    Only training images are used. Classes with fewer than K plus the queries' images are left out.
 
     \b
     Examples:
       tl-advise fewshot ./photos --ways 5 --shots 5 --episodes 600
       tl-advise fewshot ./photos --shots 1 --strategy prototypes --strategy ridge
+      tl-advise fewshot ./photos --strategy prototypes --strategy episodic --layers last
       tl-advise fewshot ./photos --backbone mobilenet_v2 --size 128 --json
     """
     from advisor import fewshot, workbench
@@ -62,9 +66,17 @@ def command(
         bench = workbench.settle(settings(dataset, call), report=report)
         names = list(strategies) or fewshot.capable(bench.material.registry.strategies, workbench.context(bench))
         known = bench.material.registry
-        tried = [workbench.candidate(bench, n, fewshot.shared(known.strategy(n), layers)) for n in names]
+        tried = [workbench.candidate(bench, n, fewshot.shared(known.strategy(n), layers, epochs)) for n in names]
         answer = fewshot.evaluate(
-            bench, tried, ways=ways, shots=shots, queries=queries, count=episodes, seed=call["seed"]
+            bench,
+            tried,
+            ways=ways,
+            shots=shots,
+            queries=queries,
+            count=episodes,
+            seed=call["seed"],
+            layers=layers,
+            report=report,
         )
     for warning in bench.warnings:
         click.echo(f"note: {warning}", err=True)
@@ -88,11 +100,19 @@ def _print(answer: Answer) -> None:
         table.add_row(show.text(score.strategy), f"{100 * score.accuracy:.1f} %", span, behind, "")
     out.print(
         f"{answer.ways}-way {answer.shots}-shot, {answer.queries} queries a class, {answer.episodes} episodes: "
-        f"frozen {show.text(answer.backbone)} at {answer.size_px} px"
+        f"{show.text(answer.backbone)} at {answer.size_px} px"
     )
+    if answer.base_classes:
+        out.print(
+            f"trained on {len(answer.base_classes)} classes where training is needed, tested on {len(answer.classes)} others"
+        )
     out.print(table)
     if answer.left_out:
-        out.print(f"{len(answer.left_out)} of {len(answer.left_out) + len(answer.classes)} classes have too few images")
+        out.print(f"{len(answer.left_out)} of {_all(answer)} classes have too few images")
+
+
+def _all(answer: Answer) -> int:
+    return len(answer.left_out) + len(answer.classes) + len(answer.base_classes)
 
 
 def _width(span: tuple[float, float]) -> float:

@@ -164,7 +164,9 @@ class Augmentation:
 @dataclass(frozen=True, kw_only=True)
 class Batches:
     """Where training items come from. `name`: "labelled", "target" (labelled and unlabelled side by side) or "episodic"
-    (`ways` classes, `shots` support and `queries` query images each, drawn from the seed)."""
+    (`ways` classes, `shots` support and `queries` query images each, drawn from the seed and the step; the plan's `batch`
+    is all of them). With episodes the terms alone train the features: the head learns from them and moves nothing else.
+    """
 
     name: str = "labelled"
     ways: int = 0

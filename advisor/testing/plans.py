@@ -84,6 +84,8 @@ def _choices(plan: TrainPlan) -> Iterator[str]:
     found["augmentation.level"] = (plan.augmentation.level, _AUGMENTATIONS)
     for stream in plan.streams:
         found["streams"] = (stream.name, _STREAMS)
+        if stream.name == "episodic" and min(stream.ways - 1, stream.shots, stream.queries) < 1:
+            yield f"streams: {stream.ways} ways, {stream.shots} shots, {stream.queries} queries make no episode"
     for name, (value, choices) in found.items():
         if value not in choices:
             yield f"{name} is {value!r}, expected one of {', '.join(choices)}"
