@@ -64,6 +64,12 @@ def geometry(choice: Choice) -> npt.NDArray[np.float64]:
     return maps
 
 
+def moves(choice: Choice) -> npt.NDArray[np.bool_]:
+    """Say which images drew an operation that moves pixels."""
+    first = OPERATIONS.index(GEOMETRY[0])
+    return (choice.operation >= first) & (choice.operation < first + len(GEOMETRY))
+
+
 def colour(images_NCHW: torch.Tensor, choice: Choice) -> torch.Tensor:
     """Apply each image's colour operation, if it drew one; pixels in 0..1 stay in 0..1. Overwrites its argument."""
     import torch

@@ -21,7 +21,7 @@ LAYERS: dict[str, str] = {
     "likeness",
     "engines": "reserve cache images layouts manifests splits dataset selection target pixels pictures thumbnails "
     "duplicates profile download tensors weights environment requirements registry backbone device "
-    "trivial augment inference spectrum lbfgs logistic ridge prototypes heads features episode_heads "
+    "trivial crops augment inference spectrum lbfgs logistic ridge prototypes heads features episode_heads "
     "evaluation model_file model losses terms weight_state forgetting landscape optimizers stream "
     "pixel_source prefix team feed training parity deploy export rundir sampling",
     "orchestration": "testing doctor study workers reach contest probing search compose keep judging shipped finish advice "
