@@ -100,7 +100,7 @@ class Episodic(Partial):
 
     def shared(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the shared knobs that an episode has a use for."""
-        return {name: value for name, value in knobs.draw(trial, context).items() if name not in _FIXED}
+        return knobs.draw(trial, context, cross_entropy=False)
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
         """Give the gentle rate on the last stage; then two stages, where there are more."""

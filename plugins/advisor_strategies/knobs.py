@@ -207,8 +207,13 @@ def plan(p: Mapping[str, Any], context: Context, phases: tuple[Phase, ...], **mo
     )
 
 
-def draw(trial: Space, context: Context, *, batch_norm: bool = True, weight_decay: bool = True) -> dict[str, Any]:
-    """Draw the shared parameters that a search varies; the ranges hold every published guess."""
+def draw(
+    trial: Space, context: Context, *, batch_norm: bool = True, weight_decay: bool = True, cross_entropy: bool = True
+) -> dict[str, Any]:
+    """Draw the shared parameters that a search varies; the ranges hold every published guess.
+
+    What a strategy has no use for is not drawn: where it has its own `batch_norm`, `weight_decay` or `cross_entropy`.
+    """
     drawn: dict[str, Any] = {"optimizer": trial.suggest_categorical("optimizer", ["adamw", "sgd"])}
     if drawn["optimizer"] == "sgd":
         drawn["sgd_rate"] = trial.suggest_float("sgd_rate", 3e-4, 3e-2, log=True)
@@ -220,13 +225,14 @@ def draw(trial: Space, context: Context, *, batch_norm: bool = True, weight_deca
     drawn["schedule"] = trial.suggest_categorical("schedule", ["cosine", "onecycle", "step"])
     if weight_decay:
         drawn["weight_decay"] = trial.suggest_float("weight_decay", 1e-5, 0.1, log=True)
-    drawn["label_smoothing"] = trial.suggest_float("label_smoothing", 0.0, 0.2)
+    if cross_entropy:
+        drawn["label_smoothing"] = trial.suggest_float("label_smoothing", 0.0, 0.2)
     drawn["augmentation"] = trial.suggest_categorical("augmentation", ["flip", "light", "trivial"])
     if drawn["augmentation"] != "flip":
         drawn["crop_scale"] = trial.suggest_float("crop_scale", 0.2, 0.9)
     if batch_norm and context.has_norm:
         drawn["norm"] = trial.suggest_categorical("norm", ["frozen", "trained"])
-    if uneven(context):
+    if cross_entropy and uneven(context):
         drawn["class_weights"] = trial.suggest_categorical("class_weights", ["none", "balanced", "logit_adjust"])
     return drawn
 
