@@ -34,8 +34,9 @@ class FoldOutcome:
 class Checkpoint:
     """A trial's state on disk at its last rung: written whole or not at all, read as plain tensors and numbers."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path = path
+        self.writes = writes  # of several processes that train together, one does
         self.state: dict[str, Any] = {}
         if path.is_file():
             try:
@@ -75,6 +76,8 @@ class Checkpoint:
 
     def _save(self, **changed: Any) -> None:
         self.state = {**self.state, **changed}
+        if not self.writes:
+            return
         temporary = self.path.with_suffix(".tmp")
         try:
             with open(temporary, "wb") as file:
@@ -87,7 +90,8 @@ class Checkpoint:
             temporary.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        if self.writes:
+            self.path.unlink(missing_ok=True)
 
 
 def _plain(curve: Curve) -> dict[str, list[float]]:

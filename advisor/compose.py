@@ -98,6 +98,7 @@ def make_recipe(frame: Frame, status: str, trial: Trial, refitted: Refitted, tes
             environment=frame.environment,
             seconds=round(refitted.seconds, 1),
         ),
+        devices=frame.settings.devices if frame.settings.devices > 1 and refitted.plan.phases else None,
     )
 
 

@@ -21,6 +21,7 @@ from advisor.model import Classifier
 from advisor.pixel_source import PixelSource
 from advisor.records.plan import Compute, Preprocess, TrainPlan
 from advisor.stream import EpisodeStream, Stream
+from advisor.team import ALONE, Team
 
 Ints = npt.NDArray[np.int64]
 
@@ -52,7 +53,8 @@ class Fed:
 class Feed:
     """Features of any step's images. `cache_bytes` bounds what a frozen prefix may keep; 0 keeps nothing.
 
-    Raises TrialError where the plan wants a target domain that is not given.
+    In a team each rank gets its slice of them. Raises TrialError where the plan wants a target domain that is not
+    given, or a batch has fewer images than the team ranks.
     """
 
     def __init__(
@@ -66,11 +68,13 @@ class Feed:
         compute: Compute,
         preprocess: Preprocess,
         cache_bytes: int,
+        team: Team = ALONE,
     ) -> None:
         self._classifier = classifier
         self._plan = plan
         self._seed = seed
         self._compute = compute
+        self._team = team
         self._device = torch.device(compute.device)
 
         def source(canvas: npt.NDArray[np.uint8], ids: npt.NDArray[np.uint64], rows: Ints) -> PixelSource:
@@ -83,7 +87,10 @@ class Feed:
         self._labels = torch.from_numpy(labels)
         self._stream = _order(plan, labels, self._source.ids, seed)
         self._support = _support(self._stream, self._device)
+        if self._support is not None and not team.alone:
+            raise TrialError("training on episodes runs on one device:", hint="leave --devices out.")
         self._target = _target(data, plan, seed, source)
+        _check_team(team, self._stream.batch, plan)
         self._depth = 0
         self._bank: prefix.Bank | None = None
         if cache_bytes > 0 and self._target is None and prefix.reusable(plan, classifier.backbone):
@@ -93,6 +100,11 @@ class Feed:
     def cached(self) -> bool:
         """Whether the frozen prefix is read from memory."""
         return self._bank is not None
+
+    @property
+    def batch(self) -> int:
+        """Images of a step, over all ranks."""
+        return self._stream.batch
 
     @property
     def support(self) -> torch.Tensor | None:
@@ -106,16 +118,20 @@ class Feed:
     def fed(self, step: int) -> Fed:
         """Compute the features of a step's images, with their labels and targets. Runs under the caller's autocast."""
         positions, rounds = self._stream.at(step)
+        own, wanted = self._team.part(len(positions)), self._plan.augmentation
+        mixed = self._bank is None and (wanted.mixup > 0 or wanted.cutmix > 0)
+        if not mixed:  # else an image's partner may belong to another rank
+            positions, rounds = positions[own], rounds[own]
         labels = self._labels[torch.from_numpy(positions)].to(self._device, non_blocking=True)
         if self._bank is not None:
             return Fed(self._behind(self._bank.rows(positions, rounds)), labels, labels)
         images, targets = self._source.views(positions, rounds), labels
-        wanted = self._plan.augmentation
-        if wanted.mixup > 0 or wanted.cutmix > 0:
+        if mixed:
             probabilities = losses.one_hot(labels, next(self._classifier.head.parameters()).shape[0])
             counters = self._source.counters(rounds)
             ids = self._source.ids[positions]
             images, targets = augment.mix(images, probabilities, ids, counters, self._seed, wanted)
+            images, targets, labels = images[own], targets[own], labels[own]
         return Fed(self._classifier.features(images), labels, targets)
 
     def target_features(self, step: int) -> torch.Tensor | None:
@@ -179,6 +195,16 @@ def _order(plan: TrainPlan, labels: Ints, ids: npt.NDArray[np.uint64], seed: int
 
 def _support(stream: Stream | EpisodeStream, device: torch.device) -> torch.Tensor | None:
     return torch.from_numpy(stream.support).to(device) if isinstance(stream, EpisodeStream) else None
+
+
+def _check_team(team: Team, batch: int, plan: TrainPlan) -> None:
+    if batch < team.size:
+        raise TrialError(
+            f"a step of {batch} images cannot be shared by {team.size} devices:", hint="take fewer --devices."
+        )
+    special = [stream.name for stream in plan.streams if stream.name != "labelled"]
+    if special and not team.alone:  # their losses are no means over images, which slices could be averaged to
+        raise TrialError(f"a plan with {special[0]} batches trains on one device:", hint="leave --devices out.")
 
 
 def _target(

@@ -7,6 +7,7 @@ which is why they agree. Does NOT cover: folds (trial.py), the whole pool and th
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from advisor.material import Material
 from advisor.model import Classifier
 from advisor.records import Candidate, Head, TrainPlan
 from advisor.records.jobs import Refitted
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
@@ -36,27 +40,49 @@ def classifier_for(material: Material, candidate: Candidate, plan: TrainPlan, ro
     """Build the network with its head as it stands before the first step, the head fitted on `rows`."""
     backbone = material.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size
-    start_seed = randomness.key(seed, "initial weights") % 2**31
-    body = material.network(backbone, from_scratch=plan.from_scratch, seed=start_seed)
+    body = material.network(backbone, from_scratch=plan.from_scratch, seed=_start_seed(seed))
     if not plan.phases or plan.head.start == "probe":
-        scratch_seed = start_seed if plan.from_scratch else None
-        pooled = material.pooled(backbone, size_px, plan.fit, scratch_seed=scratch_seed, mirror=plan.head.mirror)
-        values = features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
-        kind = plan.head if not plan.phases else Head(kind="linear", layers=plan.head.layers)
-        head = heads.fit(
-            kind,
-            values[rows],
-            material.labels[rows],
-            material.classes,
-            seed=seed,
-            class_weights=plan.class_weights,
-            blocks=features.blocks(pooled, plan.head.layers),
-        )
+        head = material.team.agreed(lambda: _fitted_head(material, candidate, plan, rows, seed))
     else:
         width = _head_width(material, backbone, plan, size_px)
         head = heads.initial(plan.head.start, width, material.classes, seed=seed)
     place = next(body.parameters()).device
     return Classifier(backbone, body, head.to(place), plan.head.layers, mirror=plan.head.mirror)
+
+
+def warm(material: Material, candidate: Candidate, plan: TrainPlan, seed: int) -> None:
+    """Put pixels, and the features that the head starts from, into the cache, where other processes find them."""
+    backbone = material.registry.backbone(candidate.backbone)
+    material.canvas(material.rule(backbone, candidate.size_px or backbone.preprocess.size, plan.fit))
+    if plan.head.start == "probe":
+        _start_features(material, candidate, plan, seed)
+
+
+def _start_features(material: Material, candidate: Candidate, plan: TrainPlan, seed: int) -> features.Pooled:
+    backbone = material.registry.backbone(candidate.backbone)
+    size_px = candidate.size_px or backbone.preprocess.size
+    scratch_seed = _start_seed(seed) if plan.from_scratch else None
+    return material.pooled(backbone, size_px, plan.fit, scratch_seed=scratch_seed, mirror=plan.head.mirror)
+
+
+def _start_seed(seed: int) -> int:
+    return randomness.key(seed, "initial weights") % 2**31
+
+
+def _fitted_head(material: Material, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> nn.Module:
+    backbone = material.registry.backbone(candidate.backbone)
+    pooled = _start_features(material, candidate, plan, seed)
+    values = features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
+    kind = plan.head if not plan.phases else Head(kind="linear", layers=plan.head.layers)
+    return heads.fit(
+        kind,
+        values[rows],
+        material.labels[rows],
+        material.classes,
+        seed=seed,
+        class_weights=plan.class_weights,
+        blocks=features.blocks(pooled, plan.head.layers),
+    )
 
 
 def _head_width(material: Material, backbone: Backbone, plan: TrainPlan, size_px: int) -> int:
@@ -93,21 +119,24 @@ def train_loop(
         size_px=size_px,
         seed=seed,
         compute=material.compute(backbone),
+        team=material.team,
     )
 
 
 def score_rows(material: Material, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows) -> Logits:
-    """Give the logits of these rows, in the training's own precision."""
+    """Give the logits of these rows, in the training's own precision; in a team the first rank computes them."""
     backbone = material.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size
     rule = material.rule(backbone, size_px, plan.fit)
-    return evaluation.logits(
-        classifier,
-        pixels.centre(material.canvas(rule), size_px),
-        rows,
-        preprocess=backbone.preprocess,
-        size_px=size_px,
-        compute=material.compute(backbone),
+    return material.team.agreed(
+        lambda: evaluation.logits(
+            classifier,
+            pixels.centre(material.canvas(rule), size_px),
+            rows,
+            preprocess=backbone.preprocess,
+            size_px=size_px,
+            compute=material.compute(backbone),
+        )
     )
 
 

@@ -23,15 +23,17 @@ from advisor.hooks import Backbone, Context
 from advisor.records import Candidate, Compute, StageSize, TrainPlan, Unreadable
 from advisor.records.jobs import Open
 from advisor.registry import Registry
+from advisor.team import ALONE, Team
 
 Report = Callable[[str, int, int], None]
 
 
 class Material:
-    """Everything that a worker holds for one data set. Rows are positions in `job.items`."""
+    """Everything that a worker holds for one data set. Rows are positions in `job.items`; `team` trains together."""
 
-    def __init__(self, job: Open, registry: Registry, report: Report) -> None:
+    def __init__(self, job: Open, registry: Registry, report: Report, *, team: Team = ALONE) -> None:
         self.job = job
+        self.team = team
         self.registry = registry
         self.report = report
         self.root = Path(job.root)

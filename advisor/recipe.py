@@ -178,6 +178,7 @@ class Recipe:
     plan: TrainPlan | None = None
     outcome: Outcome | None = None
     ensemble: dict[str, Any] | None = None
+    devices: int | None = None  # on which the training ran at the same time, where that was more than one
 
 
 def read(path: str | os.PathLike[str]) -> Recipe:

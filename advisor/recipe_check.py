@@ -168,6 +168,7 @@ _RANGES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("compute.precision", *_one_of("float32", "bfloat16")),
     ("compute.layout", *_one_of("channels_last", "contiguous")),
     ("compute.threads", *_POSITIVE),
+    ("devices", *_POSITIVE),
     ("training.fold", *_COUNT),
     ("validation.folds", *_POSITIVE),
     ("validation.scored", "whole numbers of at least 0", lambda value: all(fold >= 0 for fold in value)),

@@ -23,7 +23,7 @@ def refit(material: Material, job: Refit, emit: pace.Emit) -> Refitted:
     Raises TrialError where training fails, TooSlow where it cannot end within its limit.
     """
     before = time.monotonic()
-    deadline = None if job.limit_s is None else before + job.limit_s
+    deadline = before + job.limit_s if job.limit_s is not None and material.team.first else None
     rows = np.arange(len(material.labels)) if job.fold is None else material.folds()[job.fold][0]
     plan = material.plan(job.candidate, rows)
     classifier = fitting.classifier_for(material, job.candidate, plan, rows, job.seed)
@@ -31,15 +31,17 @@ def refit(material: Material, job: Refit, emit: pace.Emit) -> Refitted:
         loop = fitting.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
         pace.steps_until(loop, plan.steps, deadline, 1, 1, emit, what="refit")
         loop.finish(job.fitted)
-    written = fitting.write_model(
-        material,
-        job.candidate,
-        plan,
-        classifier,
-        Path(job.to),
-        rows=len(rows),
-        temperature=job.temperature,
-        status=job.status,
-        seconds=time.monotonic() - before,
+    written = material.team.agreed(
+        lambda: fitting.write_model(
+            material,
+            job.candidate,
+            plan,
+            classifier,
+            Path(job.to),
+            rows=len(rows),
+            temperature=job.temperature,
+            status=job.status,
+            seconds=time.monotonic() - before,
+        )
     )
     return replace(written, fold=job.fold)

@@ -51,6 +51,7 @@ class Rerun:
     mean: float
     std: float | None
     environment: Environment
+    same_devices: bool = True  # as many devices share the training as the recipe's did
 
     @property
     def identical(self) -> bool:
@@ -67,11 +68,13 @@ def rerun(
     weights_dir: str | None = None,
     offline: bool = False,
     device: str | None = None,
+    devices: int | None = None,
     listener: Listener | None = None,
 ) -> Rerun:
     """Train a recipe again and score it, `seeds` times with seeds counted up from the recipe's.
 
-    `data` names other data on purpose: epochs stay, splits and temperature are made anew.
+    `data` names other data on purpose: epochs stay, splits and temperature are made anew. `devices` trains on another
+    number of devices than the recipe did, which changes the last bits of the weights.
     Raises RecipeError where a plugin, the data or the weights are not the recipe's.
     """
     listener = listener or Listener()
@@ -89,6 +92,7 @@ def rerun(
         weights_dir=weights_dir,
         offline=offline,
         threads=told.compute.threads,
+        devices=devices or told.devices or 1,
         budget_s=None,
     )
     with ExitStack() as stack:
@@ -100,7 +104,8 @@ def rerun(
         opened = worker.open(job, listener.progress)
         again = _Again(told, candidate, worker, listener, place, used, same)
         runs = tuple(again.once(told.seed + i) for i in range(seeds))
-    return _compare(path, found, told, runs, same, opened.environment)
+    result = _compare(path, found, told, runs, same, opened.environment)
+    return replace(result, same_devices=settings.devices == (told.devices or 1))
 
 
 def verify(result: Rerun) -> str:
@@ -110,7 +115,7 @@ def verify(result: Rerun) -> str:
         raise CheckError("the recipe states no score to compare with.", hint="Use one that tl-advise exported.")
     if not result.same_data:
         raise CheckError("--verify needs the recipe's own data.", hint="Leave --data or --verify out.")
-    if result.same_machine:
+    if result.same_machine and result.same_devices:
         if not result.identical or first.accuracy != result.expected:
             raise CheckError(
                 f"the same kind of machine gave other weights ({first.weights_sha256[:12]} instead of "
@@ -123,12 +128,16 @@ def verify(result: Rerun) -> str:
     if difference > allowed + 1e-12:
         raise CheckError(
             f"{result.measured_on} accuracy {first.accuracy:.4f} differs from the recipe's {result.expected:.4f} by "
-            f"{difference:.4f}, more than {allowed:.4f}, which another kind of machine explains."
+            f"{difference:.4f}, more than {allowed:.4f}, which {_other(result)} explains."
         )
     return (
-        f"within tolerance (another kind of machine): {result.measured_on} accuracy {first.accuracy:.4f}, "
+        f"within tolerance ({_other(result)}): {result.measured_on} accuracy {first.accuracy:.4f}, "
         f"the recipe says {result.expected:.4f}, allowed are {allowed:.4f}"
     )
+
+
+def _other(result: Rerun) -> str:
+    return "another number of devices" if result.same_machine else "another kind of machine"
 
 
 class _Again:

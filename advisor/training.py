@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +22,7 @@ from advisor.errors import TrialError
 from advisor.feed import Fed, Feed, TrainData
 from advisor.model import Classifier
 from advisor.records.plan import Compute, Preprocess, TrainPlan
+from advisor.team import ALONE, Team, synchronise
 
 __all__ = ["Loop", "Step", "TrainData"]
 
@@ -41,7 +42,8 @@ class Step:
 class Loop:
     """A plan being executed. Build it with the classifier as it stands before the first step, also to resume.
 
-    `cache_bytes` bounds the memory for activations of a frozen prefix; 0 computes them anew at every step.
+    `cache_bytes` bounds the memory for activations of a frozen prefix; 0 computes them anew at every step. `team` is
+    this process's place among those that train the same plan together, each on a slice of every batch.
     Raises TrialError where there is nothing to train, or the plan wants a target domain that is not given.
     """
 
@@ -56,7 +58,10 @@ class Loop:
         compute: Compute,
         preprocess: Preprocess | None = None,
         cache_bytes: int = prefix.LIMIT_BYTES,
+        team: Team = ALONE,
     ) -> None:
+        synchronise(classifier, team, torch.device(compute.device))
+        self._team = team
         self.classifier = classifier
         self.plan = _runnable(plan, len(data.rows))
         self.seed = seed
@@ -85,7 +90,9 @@ class Loop:
             compute=compute,
             preprocess=preprocess or classifier.backbone.preprocess,
             cache_bytes=cache_bytes,
+            team=team,
         )
+        self._shared: Callable[[], torch.Tensor] | None = None  # the loss, with gradients averaged over a team
 
     @property
     def cached(self) -> bool:
@@ -114,7 +121,7 @@ class Loop:
             yield Step(step=self.step, steps=self.plan.steps, loss=self._loss, seconds=time.perf_counter() - began)
 
     def _look(self, loss: torch.Tensor) -> None:
-        self._loss = float(loss)
+        self._loss = float(self._team.mean(loss))
         if not math.isfinite(self._loss):
             raise TrialError(
                 f"the training loss is {self._loss} at step {self.step} of {self.plan.steps}:",
@@ -126,8 +133,8 @@ class Loop:
         plan = self.plan
         optimizers.set_rates(self._optimizer, schedules.rates_at(plan.schedule, plan.phases, self.step, plan.steps))
         self._optimizer.zero_grad(set_to_none=True)
-        with _seeded(randomness.key(self.seed, "network", self.step), self._device):
-            loss = self._loss_now()
+        with _seeded(randomness.key(self.seed, "network", self.step, *self._team.mark), self._device):
+            loss = (self._shared or self._loss_now)()
             loss.backward()  # type: ignore[no-untyped-call]
         if plan.optimizer.clip_norm > 0:
             torch.nn.utils.clip_grad_norm_(optimizers.live_parameters(self._slots), plan.optimizer.clip_norm)
@@ -145,6 +152,8 @@ class Loop:
             self._modes = optimizers.modes(
                 network.backbone, network.body, network.head, self._slots, phase, self.plan.norm
             )
+            if not self._team.alone:
+                self._shared = self._team.parallel(self._loss_now, network, self._companions)
         for module, training in self._modes:  # whoever looked at the network between two steps may have switched it
             if module.training is not training:
                 module.training = training
@@ -166,7 +175,7 @@ class Loop:
                     mine = str(position)
                     companion = self._companions[mine] if mine in self._companions else None  # noqa: SIM401 (no get)
                     loss = loss + function(replace(moment, companion=companion), **numbers)
-        return loss
+        return self._team.weigh(loss, len(fed.labels), self._feed.batch)
 
     def _moment(self, fed: Fed, logits: torch.Tensor) -> terms.Moment:
         target_features = self._feed.target_features(self.step)

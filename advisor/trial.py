@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from advisor.rundir import to_json, write_atomically
 RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored, and may stop or be resumed
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
 Emit = pace.Emit
+Attempt = Callable[[Material, RunTrial, Emit], Trial]
 Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
@@ -56,26 +57,30 @@ def probe(material: Material, job: Probe) -> Probed:
     return Probed(trials=tuple(trials), images_per_s=images_per_s)
 
 
-def run(material: Material, job: RunTrial, emit: Emit) -> Trial:
-    """Run one trial to its end; a failure is recorded with its reason, running out of memory retried at half the batch."""
+def run(material: Material, job: RunTrial, emit: Emit, *, once: Attempt | None = None) -> Trial:
+    """Run one trial to its end; a failure is recorded with its reason, running out of memory retried at half the batch.
+
+    `once` is how it is tried once; in this process by default.
+    """
     before = time.monotonic()
-    trial = _attempt(material, job, emit)
+    trial = (once or attempt)(material, job, emit)
     smaller = _with_half_the_batch(job) if "out of memory" in trial.error else None
     if smaller is not None:
-        trial = _attempt(material, smaller, emit)
+        trial = (once or attempt)(material, smaller, emit)
     return replace(trial, seconds=time.monotonic() - before)
 
 
-def _attempt(material: Material, job: RunTrial, emit: Emit) -> Trial:
+def attempt(material: Material, job: RunTrial, emit: Emit) -> Trial:
+    """Run one trial once; whatever goes wrong is its reason to have failed."""
     try:
         return _run(material, job, emit)
     except TooSlow as error:
-        return replace(_failed(material, job, str(error)), needs_s=error.needs_s)
+        return replace(failed(material, job, str(error)), needs_s=error.needs_s)
     except AdviseError as error:
-        return _failed(material, job, str(error))
+        return failed(material, job, str(error))
     except Exception as error:  # a stranger's strategy or network may raise anything; the search outlives it
         traceback.print_exc()
-        return _failed(material, job, f"{type(error).__name__}: {error}")
+        return failed(material, job, f"{type(error).__name__}: {error}")
 
 
 def _with_half_the_batch(job: RunTrial) -> RunTrial | None:
@@ -86,7 +91,8 @@ def _with_half_the_batch(job: RunTrial) -> RunTrial | None:
     return replace(job, candidate=replace(job.candidate, parameters=parameters))
 
 
-def _failed(material: Material, job: RunTrial, reason: str) -> Trial:
+def failed(material: Material, job: RunTrial, reason: str) -> Trial:
+    """Record a trial that failed, with its reason."""
     regime = material.registry.strategy(job.candidate.strategy).regime
     return Trial(
         number=job.number,
@@ -147,9 +153,10 @@ def _fold_score(material: Material, job: RunTrial, fold: int, outcome: FoldOutco
 def _keep_predictions(material: Material, job: RunTrial, rows: Rows, logits: Logits) -> str:
     name = f"trials/{trial_name(job.number, job.repeat)}.npz"
     path = Path(material.job.run_dir) / name
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, rows=rows, logits=logits, labels=material.labels[rows])
-    temporary.replace(path)
+    if material.team.first:
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez(temporary, rows=rows, logits=logits, labels=material.labels[rows])
+        temporary.replace(path)
     return name
 
 
@@ -176,8 +183,10 @@ def _fit_heads(material: Material, job: RunTrial, backbone: Backbone, plan: Trai
 
 
 def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[FoldOutcome]:
-    saved = Checkpoint(Path(material.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt")
-    deadline = None if job.limit_s is None else time.monotonic() + job.limit_s
+    path = Path(material.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt"
+    saved = Checkpoint(path, writes=material.team.first)
+    # In a team one clock counts: a rank alone that gave up would leave the others waiting.
+    deadline = time.monotonic() + job.limit_s if job.limit_s is not None and material.team.first else None
     for position, fold in enumerate(job.folds):
         done = saved.outcome(position)
         if done is None:
@@ -216,7 +225,7 @@ def _train_fold(
             if curve.log_loss[-1] > job.stop_above.get(rung, float("inf")):
                 return FoldOutcome(rows=val, logits=logits, curve=curve, stopped_at=rung)
             saved.write(position, RUNGS.index(rung) + 1, loop, curve)
-    if position == 0:
+    if position == 0 and material.team.first:
         _keep_model(material, job, plan, classifier, rows, evaluation.fit_temperature(logits, material.labels[val]))
     return FoldOutcome(rows=val, logits=logits, curve=curve, fitted=fitted)
 

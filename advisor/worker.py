@@ -101,6 +101,7 @@ class Desk:
         from advisor.material import Material
 
         compute = device.choose(job.device, None, job.workers)
+        device.check_together(job.device, job.devices)
         if job.threads is not None:
             compute = replace(compute, threads=job.threads)
         device.apply(compute)
@@ -125,14 +126,14 @@ class Desk:
         )
 
     def _train(self, job: Probe | RunTrial | Refit | Score) -> Probed | Trial | Refitted | Scored:
-        from advisor import refit, scoring, trial
+        from advisor import launch, scoring, trial
 
         if isinstance(job, Probe):
             return trial.probe(self.material, job)
         if isinstance(job, RunTrial):
-            return trial.run(self.material, job, self.progress)
+            return launch.run_trial(self.material, job, self.progress)
         if isinstance(job, Refit):
-            return refit.refit(self.material, job, self.progress)
+            return launch.run_refit(self.material, job, self.progress)
         return scoring.score(self.material, job, self.progress)
 
 

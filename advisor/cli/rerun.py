@@ -18,6 +18,7 @@ from advisor.cli import options
     "--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Repeat; mean, std."
 )
 @click.option("--out", type=click.Path(), metavar="DIR", help="Keep the model here.")
+@click.option("--devices", type=click.IntRange(min=1), metavar="K", help="Train on K devices. [as the recipe says]")
 @options.machine()
 def command(
     recipe: str, verify: bool, data: str | None, out: str | None, quiet: bool, as_json: bool, **call: Any
@@ -47,6 +48,7 @@ def command(
             weights_dir=call["weights_dir"],
             offline=call["offline"],
             device=device,
+            devices=call["devices"],
             listener=screen,
         )
     agreed = replay.verify(result) if verify else None

@@ -28,6 +28,7 @@ class Open:
     weights_dir: str | None = None
     offline: bool = False
     workers: int = 1
+    devices: int = 1  # on which one training runs at the same time
     plugins_blocked: tuple[str, ...] = ()
     has_groups: bool = False
     threads: int | None = None

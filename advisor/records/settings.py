@@ -16,6 +16,7 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     workers: int = 1
+    devices: int = 1
     size_px: int | None = None
     backbones: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
