@@ -269,7 +269,9 @@ def test_steps_follow_epochs_and_batch() -> None:
 
 
 def run(strategy: Strategy, here: Context = HERE, **changes: Any) -> training.Loop:
-    parameters = {**strategy.first_guesses(here)[0], "epochs": 2.0, "batch": here.batch, **changes}
+    first = strategy.first_guesses(here)[0]
+    batch = {"batch": here.batch} if "batch" in first else {}  # an episode is a batch of its own
+    parameters = {**first, "epochs": 2.0, **batch, **changes}
     plan = strategy.plan(parameters, here)
     return training.Loop(classifier(), plan, digits(target=True), size_px=12, seed=0, compute=COMPUTE)
 

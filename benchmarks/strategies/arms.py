@@ -1,8 +1,9 @@
 """Arms side by side at equal epochs: `python benchmarks/strategies/arms.py SUITE --to DATA --out ROWS [--limit-s 300]`.
 
-Resumable: every finished (arm, seed) is a line of ROWS; with `--limit-s` no arm is begun after so many seconds, and the
-exit code is 1 while something is missing. Training images train, a given or drawn validation set chooses WiSE's alpha,
-the test only scores. `tables.py` writes docs/strategies.md from the lines. Shapes: N rows, K classes.
+Resumable: every finished (arm, seed) is a line of ROWS; with `--limit-s` no arm is begun after so many seconds, one that
+is under way is put down and goes on from its checkpoint, and the exit code is 1 while something is missing. Training
+images train, a given or drawn validation set chooses WiSE's alpha, the test only scores. `tables.py` writes
+docs/strategies.md from the lines. Shapes: N rows, K classes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rows import Rows
 from suites import SUITES, Arm, Suite
 
-from advisor import dataset, device, evaluation, fitting, heads, registry
+from advisor import dataset, device, evaluation, fitting, heads, registry, training
 from advisor.hooks import Backbone
 from advisor.material import Material
 from advisor.model import Classifier
@@ -56,13 +58,41 @@ def main() -> int:
     for seed, name in todo:
         if time.monotonic() - began > asked.limit_s:
             return 1
-        before = time.monotonic()
-        for told, numbers in run(material, suite, name, seed).items():
+        saved = asked.out.with_name(f".{asked.suite}-{seed}-{list(suite.arms).index(name)}.ckpt")
+        done = run(material, suite, name, seed, Pause(saved, began + asked.limit_s))
+        if done is None:
+            return 1
+        for told, numbers in done.items():
             key = {"suite": asked.suite, "arm": told, "seed": seed}
             if not rows.has(key):
-                rows.add(key, **numbers, seconds=round(time.monotonic() - before, 1), threads=asked.threads)
+                rows.add(key, **numbers, threads=asked.threads)
                 print(key, {k: v for k, v in numbers.items() if k != "alphas"}, flush=True)
     return 0
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Where a training that does not end before `until` (time.monotonic()) is put down, to be taken up again."""
+
+    path: Path
+    until: float
+
+    def train(self, loop: training.Loop) -> float | None:
+        """Train to the end and give the seconds that all of it took; None where the time is over and it was put down."""
+        import torch
+
+        spent, began = 0.0, time.monotonic()
+        if self.path.exists():
+            saved = torch.load(self.path, weights_only=False)
+            loop.load_state_dict(saved["loop"])
+            spent = saved["spent"]
+        for step in loop.run():
+            if time.monotonic() > self.until and step.step < step.steps:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                torch.save({"loop": loop.state_dict(), "spent": spent + time.monotonic() - began}, self.path)
+                return None
+        self.path.unlink(missing_ok=True)
+        return spent + time.monotonic() - began
 
 
 def open_material(found: Dataset, threads: int) -> Material:
@@ -106,8 +136,11 @@ def _draw(rows: Ints, labels: Ints, count: int, seed: int) -> tuple[Ints, Ints]:
     return np.sort(taken), np.sort(rest)
 
 
-def run(material: Material, suite: Suite, name: str, seed: int) -> dict[str, dict[str, Any]]:
-    """Train an arm and score it: rows by arm name (two for `wise_ft`, whose last weights are those of `full`)."""
+def run(material: Material, suite: Suite, name: str, seed: int, pause: Pause) -> dict[str, dict[str, Any]] | None:
+    """Train an arm and score it: rows by arm name (two for `wise_ft`, whose last weights are those of `full`).
+
+    None where the time was over before.
+    """
     backbone = material.registry.backbone(suite.backbone)
     device.apply(material.compute(backbone))
     train, val, test = split(material, suite, seed)
@@ -120,10 +153,13 @@ def run(material: Material, suite: Suite, name: str, seed: int) -> dict[str, dic
     classifier = fitting.classifier_for(material, candidate, plan, train, seed)
     if not plan.phases:
         values, _ = fitting.head_features(material, backbone, candidate, plan)
+        numbers["seconds"] = 0.0
         return {name: {**numbers, **_scores(heads.predict(classifier.head, values[test]), material.labels[test])}}
     loop = fitting.train_loop(material, candidate, plan, classifier, train, seed)
-    for _ in loop.run():
-        pass
+    seconds = pause.train(loop)
+    if seconds is None:
+        return None
+    numbers["seconds"] = round(seconds, 1)  # of the steps alone
 
     def scored(rows: Ints, network: Classifier) -> dict[str, float]:
         return _scores(fitting.score_rows(material, candidate, plan, network, rows), material.labels[rows])
