@@ -60,16 +60,12 @@ class Loop:
         cache_bytes: int = prefix.LIMIT_BYTES,
         team: Team = ALONE,
     ) -> None:
-        synchronise(classifier, team, torch.device(compute.device))
-        self._team = team
-        self.classifier = classifier
-        self.plan = _runnable(plan, len(data.rows))
-        self.seed = seed
-        self.step, self._images = 0, len(data.rows)
+        self.seed, self._team = seed, team
         self._device = torch.device(compute.device)
+        self.classifier = _placed(classifier, self._device, compute.layout, team)
+        self.plan = _runnable(plan, len(data.rows))
+        self.step, self._images = 0, len(data.rows)
         self._origin = weight_state.digest(classifier)
-        classifier.to(self._device)
-        classifier.to(memory_format=augment.memory_format(compute.layout))
         self._start = weight_state.copy(classifier) if plan.terms or plan.finish else {}
         self._average = weight_state.copy(classifier) if plan.ema else {}
         self._tuned: dict[str, torch.Tensor] = {}
@@ -77,10 +73,10 @@ class Loop:
         self._companions = terms.companions([f for f, _ in self._terms], classifier.head, seed).to(self._device)
         self._slots = optimizers.slots(classifier.backbone, classifier.body, classifier.head, self._companions)
         self._optimizer = optimizers.build(plan.optimizer, self._slots)
-        self._phase = -1
+        self._phase, self._loss = -1, float("nan")
         self._modes: list[tuple[torch.nn.Module, bool]] = []
-        self._loss = float("nan")
         self._balance: losses.Balance | None = None
+        self._shared: Callable[[], torch.Tensor] | None = None  # the loss, with gradients averaged over a team
         self._feed = Feed(
             classifier,
             self.plan,
@@ -92,7 +88,6 @@ class Loop:
             cache_bytes=cache_bytes,
             team=team,
         )
-        self._shared: Callable[[], torch.Tensor] | None = None  # the loss, with gradients averaged over a team
 
     @property
     def cached(self) -> bool:
@@ -237,6 +232,13 @@ class Loop:
         weight_state.put(kept, self.classifier)
         self.classifier.eval()
         return self.classifier
+
+
+def _placed(classifier: Classifier, device: torch.device, layout: str, team: Team) -> Classifier:
+    synchronise(classifier, team, device)
+    classifier.to(device)
+    classifier.to(memory_format=augment.memory_format(layout))
+    return classifier
 
 
 def _runnable(plan: TrainPlan, images: int) -> TrainPlan:

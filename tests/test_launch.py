@@ -99,7 +99,7 @@ def test_two_processes_do_what_one_does_and_may_die(job: Open, tmp_path: Path) -
     first, second = (safetensors.numpy.load_file(tmp_path / n / "model.safetensors") for n in ("one", "two"))
     assert first.keys() == second.keys()
     for name in first:
-        np.testing.assert_allclose(second[name], first[name], atol=0.05, err_msg=name)
+        np.testing.assert_allclose(second[name], first[name], rtol=0.02, atol=0.05, err_msg=name)
 
 
 def test_a_gpu_that_was_named_is_not_several() -> None:
