@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pathlib
 
+    from advisor.averaged import Averaged
     from advisor.model import Predictor
     from advisor.records import Profile, Result
     from advisor.replay import Rerun
@@ -100,14 +101,17 @@ def rerun(recipe: Path, *, data: Path | None = None, seeds: int = 1, out: Path |
     return replay.rerun(Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
 
 
-def load(run_or_recipe: Path) -> Predictor:
+def load(run_or_recipe: Path) -> Predictor | Averaged:
     """Load a run's model for `predict(images)`: paths, PIL images or (H, W, 3) uint8 arrays."""
     from pathlib import Path as Place
 
-    from advisor import model, registry
+    from advisor import averaged, model, model_file, registry
 
     place = Place(run_or_recipe)
-    return model.load(place if place.is_dir() else place.parent, registry.load())
+    folder = place if place.is_dir() else place.parent
+    if (folder / model_file.ENSEMBLE).is_file():  # RUN/ensemble, or an export of it
+        return averaged.load(folder, registry.load())
+    return model.load(folder, registry.load())
 
 
 def _path(path: Path | None) -> pathlib.Path | None:

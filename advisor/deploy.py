@@ -9,12 +9,14 @@ the pixel in the description and done by a ten-line example. What it does not co
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from advisor import heads
+from advisor.averaged import Averaged
 from advisor.errors import AdviseError
 from advisor.model import Classifier, Predictor
 
@@ -71,17 +73,39 @@ class Neighbours(nn.Module):
         return logits_NK
 
 
-def graph(predictor: Predictor) -> torch.export.ExportedProgram:
-    """Trace the whole way from pixels to probabilities, for any batch size, on the CPU in float32.
+class Mean(nn.Module):
+    """uint8 RGB (N, S, S, 3) -> the mean of several models' calibrated probabilities (N, K)."""
 
-    Raises: AdviseError where torch.export cannot follow the backbone's code.
-    """
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
+        """Give the probabilities (N, K)."""
+        return torch.stack([member(images_NHWC) for member in self.members]).mean(dim=0)
+
+
+def members(predictor: Predictor | Averaged) -> tuple[Predictor, ...]:
+    """List the models that answer: one, or those of an ensemble."""
+    return predictor.members if isinstance(predictor, Averaged) else (predictor,)
+
+
+def _deployed(predictor: Predictor) -> nn.Module:
     trained = predictor.classifier.to(torch.device("cpu"), torch.float32)
     head = Neighbours(trained.head) if isinstance(trained.head, heads.KnnHead) else trained.head
     classifier = Classifier(trained.backbone, trained.body, head, trained.layers, mirror=trained.mirror)
     classifier = classifier.to(memory_format=torch.contiguous_format)
     pre = predictor.preprocess
-    module = Deployed(classifier.eval(), pre.mean, pre.std, predictor.temperature).eval()
+    return Deployed(classifier.eval(), pre.mean, pre.std, predictor.temperature).eval()
+
+
+def graph(predictor: Predictor | Averaged) -> torch.export.ExportedProgram:
+    """Trace the whole way from pixels to probabilities, for any batch size, on the CPU in float32.
+
+    Raises: AdviseError where torch.export cannot follow a backbone's code.
+    """
+    each = [_deployed(member) for member in members(predictor)]
+    module = Mean(each).eval() if isinstance(predictor, Averaged) else each[0]
     side = predictor.size_px
     example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=65536)
@@ -91,12 +115,12 @@ def graph(predictor: Predictor) -> torch.export.ExportedProgram:
     except Exception as error:  # a plugin's code may do anything, and the tracer answers with any kind of error
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise AdviseError(
-            f"{trained.backbone.name} cannot be traced by torch.export: {reason}",
+            f"{predictor.description['backbone']} cannot be traced by torch.export: {reason}",
             hint="(--format safetensors needs no tracing)",
         ) from error
 
 
-def description(predictor: Predictor, form: str, file: str) -> dict[str, Any]:
+def description(predictor: Predictor | Averaged, form: str, file: str) -> dict[str, Any]:
     """Say what the exported file takes and gives, and how a photo becomes its input: the side file `model.json`."""
     rule, side = predictor.rule, predictor.size_px
     told = predictor.description
@@ -120,19 +144,26 @@ def description(predictor: Predictor, form: str, file: str) -> dict[str, Any]:
             "antialias": True,
             "steps": _steps(predictor),
         },
-        "inside": {
-            "divide_by": 255,
-            "mean": list(predictor.preprocess.mean),
-            "std": list(predictor.preprocess.std),
-            "softmax_temperature": predictor.temperature,
-        },
+        "inside": _inside(predictor),
         "output": {"name": OUTPUT, "dtype": "float32", "shape": ["batch", len(predictor.classes)]},
         "backbone": told["backbone"],
         "weights_sha256": told["weights_sha256"],
     }
 
 
-def _steps(predictor: Predictor) -> list[str]:
+def _inside(predictor: Predictor | Averaged) -> dict[str, Any]:
+    """Say what the graph does to the pixels; an ensemble's members each do it, and their probabilities are averaged."""
+    if isinstance(predictor, Averaged):
+        return {"mean_of": [_inside(member) for member in predictor.members]}
+    return {
+        "divide_by": 255,
+        "mean": list(predictor.preprocess.mean),
+        "std": list(predictor.preprocess.std),
+        "softmax_temperature": predictor.temperature,
+    }
+
+
+def _steps(predictor: Predictor | Averaged) -> list[str]:
     rule, side = predictor.rule, predictor.size_px
     how = f"{rule.interpolation} with antialiasing, as Pillow does it"
     turned = "decode to 8-bit RGB, turned as EXIF says; transparency over white"
@@ -153,7 +184,7 @@ def _steps(predictor: Predictor) -> list[str]:
     ]
 
 
-def example(predictor: Predictor, form: str, file: str) -> str:
+def example(predictor: Predictor | Averaged, form: str, file: str) -> str:
     """Write a program of ten lines that classifies one photo with the exported file and nothing of this project."""
     if form == "safetensors":
         return _EXAMPLE_SAFETENSORS
@@ -182,7 +213,7 @@ def example(predictor: Predictor, form: str, file: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _square(predictor: Predictor) -> str:
+def _square(predictor: Predictor | Averaged) -> str:
     """The resize rule as Pillow code; `photo` is an RGB image, `pixels` becomes (1, S, S, 3) uint8."""
     rule, side = predictor.rule, predictor.size_px
     how = f"Image.Resampling.{rule.interpolation.upper()}"
@@ -205,7 +236,7 @@ def _square(predictor: Predictor) -> str:
 _EXAMPLE_SAFETENSORS = """\
 import sys
 import advisor
-predictor = advisor.load(".")  # the folder with model.safetensors and model.json
+predictor = advisor.load(".")  # the folder with the files of this export
 found = predictor.predict(sys.argv[1:])
 for path, row in zip(found.paths, found.probabilities):
     print(max(zip(row.tolist(), found.classes)), path)

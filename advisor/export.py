@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advisor import card, deploy, metrics, model, parity
+from advisor import averaged, card, deploy, model, model_file, parity
+from advisor.averaged import Averaged
 from advisor.errors import CheckError, InputError, OutputError
 from advisor.model import Predictor
 from advisor.parity import Answer, Images, Parity, Probabilities, Progress
@@ -52,29 +53,30 @@ def export(
     registry: Registry,
     to: Path | None = None,
     data: Path | None = None,
+    ensemble: bool = False,
     tolerance: float = parity.TOLERANCE,
     progress: Progress | None = None,
 ) -> Exported:
     """Export a run's model and keep it only if it agrees with `predict`.
 
-    `to` is the new folder (default: RUN/export-FORMAT); `data` says where the run's images are now. Raises InputError
-    for an unknown format, a missing extra or missing images, OutputError where the place exists or cannot be written,
-    CheckError where the comparison does not hold.
+    `to` is the new folder (default: RUN/export-FORMAT); `data` says where the run's images are now; `ensemble` takes
+    the run's ensemble instead of its single model. Raises InputError for an unknown format, a missing extra or missing
+    images, OutputError where the place exists or cannot be written, CheckError where the comparison does not hold.
     """
     check_format(form)
     run = run.parent if run.is_file() else run
-    target = to or run / f"export-{form}"
+    target = to or run / (f"export-ensemble-{form}" if ensemble else f"export-{form}")
     if os.path.lexists(target):
         raise OutputError(f"{target} exists already.", hint="Choose another --to, or move it away.")
     report = progress or (lambda what, done, total: None)
-    predictor = model.load(run, registry)
+    predictor = averaged.load(run / model_file.ENSEMBLE_FOLDER, registry) if ensemble else model.load(run, registry)
     photos = parity.run_images(run, data)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as staged:
             place = Path(staged) / "export"
             place.mkdir()
-            report(f"writing {FILES[form]}", 0, 1)
+            report(f"writing the {form} export", 0, 1)
             _write(predictor, form, place, run)
             answer = runner(form, place, registry)
             compared = parity.compare(predictor, answer, photos, tolerance=tolerance, progress=report)
@@ -109,8 +111,9 @@ def runner(form: str, place: Path, registry: Registry) -> Answer:
     """Load what was exported, as its user would, and give a function from uint8 (N, S, S, 3) to probabilities."""
     file = place / FILES[form]
     if form == "safetensors":
-        again = model.load(place, registry)
-        return lambda squares: metrics.probabilities(again.logits(squares))
+        whole = (place / model_file.ENSEMBLE).is_file()
+        again = averaged.load(place, registry) if whole else model.load(place, registry)
+        return again.probabilities
     if form == "onnx":
         import onnxruntime
 
@@ -127,26 +130,12 @@ def runner(form: str, place: Path, registry: Registry) -> Answer:
     return run_module
 
 
-def _write(predictor: Predictor, form: str, place: Path, run: Path) -> None:
+def _write(predictor: Predictor | Averaged, form: str, place: Path, run: Path) -> None:
     """Write model, description, example and card."""
     file = FILES[form]
     told = deploy.description(predictor, form, file)
     if form == "safetensors":
-        # The same two files as in a run, so that `predict` reads them; the resize rule in words beside the numbers.
-        extra = {
-            key: predictor.description[key] for key in ("status", "strategy", "plugin") if key in predictor.description
-        }
-        model.save(
-            predictor.classifier,
-            place / file,
-            place / "model.json",
-            classes=predictor.classes,
-            preprocess=predictor.preprocess,
-            size_px=predictor.size_px,
-            fit=predictor.fit,
-            temperature=predictor.temperature,
-            extra={**extra, "format": form, "file": file, "resize": told["resize"], "input": told["input"]},
-        )
+        _write_safetensors(predictor, place, run, {"format": form, "resize": told["resize"], "input": told["input"]})
     else:
         text = _readable(told)
         (place / "model.json").write_text(text + "\n", encoding="utf-8")
@@ -154,6 +143,25 @@ def _write(predictor: Predictor, form: str, place: Path, run: Path) -> None:
         (_write_torch if form == "torch" else _write_onnx)(program, place / file, text)
     (place / "example.py").write_text(deploy.example(predictor, form, file), encoding="utf-8")
     _write_card(run, place)
+
+
+def _write_safetensors(predictor: Predictor | Averaged, place: Path, run: Path, told: dict[str, Any]) -> None:
+    """Write the same files as in a run, so that `predict` reads them; the resize rule in words beside the numbers."""
+    if isinstance(predictor, Averaged):
+        model_file.copy_ensemble(run / model_file.ENSEMBLE_FOLDER, place, told)
+        return
+    kept = {key: predictor.description[key] for key in ("status", "strategy", "plugin") if key in predictor.description}
+    model.save(
+        predictor.classifier,
+        place / FILES["safetensors"],
+        place / "model.json",
+        classes=predictor.classes,
+        preprocess=predictor.preprocess,
+        size_px=predictor.size_px,
+        fit=predictor.fit,
+        temperature=predictor.temperature,
+        extra={**kept, "file": FILES["safetensors"], **told},
+    )
 
 
 def _readable(told: dict[str, Any]) -> str:

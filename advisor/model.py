@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +20,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from advisor import backbone as stages
-from advisor import device, evaluation, heads, metrics, model_file, pictures, pixels
+from advisor import device, evaluation, heads, metrics, model_file, pixels
 from advisor.errors import InputError, PluginError, WeightsError
 from advisor.hooks import Backbone
-from advisor.records import Compute, Preprocess, Unreadable
+from advisor.predictions import Predictions, classify
+from advisor.records import Compute, Preprocess
 
 if TYPE_CHECKING:
     from advisor.registry import Registry
@@ -34,7 +34,6 @@ _HEADS: Mapping[str, type[nn.Module]] = {
     "cosine": heads.CosineHead,
     "knn": heads.KnnHead,
 }
-_DECODED_TOGETHER = 256
 
 
 class Classifier(nn.Module):
@@ -73,21 +72,6 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What a model says: one row of `probabilities` (N, K) for each of `paths`; files that could not be read apart."""
-
-    paths: tuple[str, ...]
-    classes: tuple[str, ...]
-    probabilities: NDArray[np.float64]
-    unreadable: tuple[Unreadable, ...]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The likeliest class of each image."""
-        return tuple(self.classes[i] for i in self.probabilities.argmax(axis=1)) if len(self.paths) else ()
-
-
-@dataclass(frozen=True)
 class Predictor:
     """A saved model, ready for images. `preprocess.size` and `.resize` are those that it was trained with."""
 
@@ -117,6 +101,10 @@ class Predictor:
         )
         return raw / np.float32(self.temperature)
 
+    def probabilities(self, canvas: NDArray[np.uint8], *, compute: Compute | None = None) -> NDArray[np.float64]:
+        """Give the calibrated probabilities (N, K) of decoded squares."""
+        return metrics.probabilities(self.logits(canvas, compute=compute))
+
     def predict(
         self,
         images: Iterable[Any],
@@ -129,33 +117,13 @@ class Predictor:
         An image that is no path is called by its position, "#0". Memory is bounded by a batch, not by the number of
         images.
         """
-        given = list(images) if not isinstance(images, str | Path) else [images]
-        names: list[str] = []
-        broken: list[Unreadable] = []
-        parts: list[NDArray[np.float64]] = []
-        with ThreadPoolExecutor(max_workers=device.cores()) as pool:
-            for start in range(0, len(given), _DECODED_TOGETHER):
-                chunk = given[start : start + _DECODED_TOGETHER]
-                squares = []
-                for at, square in enumerate(pool.map(self._square, chunk), start):
-                    name = pictures.name(given[at], at)
-                    if isinstance(square, str):
-                        broken.append(Unreadable(path=name, reason=square))
-                    else:
-                        names.append(name)
-                        squares.append(square)
-                if squares:
-                    parts.append(metrics.probabilities(self.logits(np.stack(squares), compute=compute)))
-                if progress is not None:
-                    progress(min(start + _DECODED_TOGETHER, len(given)), len(given))
-        table = np.concatenate(parts) if parts else np.zeros((0, len(self.classes)))
-        return Predictions(tuple(names), self.classes, table, tuple(broken))
-
-    def _square(self, image: Any) -> NDArray[np.uint8] | str:
-        try:
-            return pictures.square(image, self.rule)
-        except ValueError as error:
-            return str(error)
+        return classify(
+            images,
+            self.rule,
+            self.classes,
+            lambda squares: self.probabilities(squares, compute=compute),
+            progress=progress,
+        )
 
 
 def weights_hash(classifier: nn.Module) -> str:
@@ -213,17 +181,17 @@ def save(
     model_file.write_description(path_json, description)
 
 
-def load(directory: str | Path, registry: Registry) -> Predictor:
-    """Read a model that `save` wrote, on the CPU, in eval mode.
+def load(directory: str | Path, registry: Registry, name: str = "model") -> Predictor:
+    """Read a model that `save` wrote, on the CPU, in eval mode; `name` is what its two files are called.
 
     Raises InputError where there is none or it cannot be understood, PluginError where its backbone is not installed,
     WeightsError where the tensors are damaged or belong to another description.
     """
     folder = Path(directory)
-    description = model_file.read_description(folder / model_file.DESCRIPTION)
+    description = model_file.read_description(folder / f"{name}.json")
     backbone = _backbone(description, registry)
     pre = description["preprocess"]
-    tensors = model_file.read_tensors(folder / model_file.TENSORS)
+    tensors = model_file.read_tensors(folder / f"{name}.safetensors")
     body = stages.build(backbone)
     head = _head(description["head"], tensors)
     classifier = Classifier(backbone, body, head, description["layers"], mirror=bool(description.get("mirror")))

@@ -1,4 +1,4 @@
-"""The two files of a saved model, read strictly and written whole: `model.safetensors` and `model.json`.
+"""The two files of a saved model, read strictly and written whole: `model.safetensors` and `model.json`; an ensemble's.
 
 Does not cover what they mean (`model`).
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     import torch
 
 SCHEMA = 1
-TENSORS = "model.safetensors"
-DESCRIPTION = "model.json"
+ENSEMBLE = "ensemble.json"
+ENSEMBLE_FOLDER = "ensemble"  # in a run directory
 _FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "classes": list,
     "backbone": str,
@@ -104,3 +105,40 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"{path} is damaged: {error}.", hint="Copy it from the run again.") from error
     return found
+
+
+def write_ensemble(folder: Path, models: Sequence[Path], told: Mapping[str, Any]) -> None:
+    """Copy the members' files out of their folders, as model-0 and so on; `told` is put beside the list of them.
+
+    The description comes last: where it is, everything is. Raises OutputError where it cannot be written.
+    """
+    for number, place in enumerate(models):
+        for suffix in ("safetensors", "json"):
+            source = place / f"model.{suffix}"
+            write(folder / f"model-{number}.{suffix}", lambda to, source=source: shutil.copyfile(source, to))  # type: ignore[misc]
+    members = [f"model-{number}" for number in range(len(models))]
+    write_description(folder / ENSEMBLE, {"schema": SCHEMA, "members": members, **told})
+
+
+def copy_ensemble(folder: Path, to: Path, told: Mapping[str, Any]) -> None:
+    """Copy an ensemble's files, `told` added to its description."""
+    for name in read_ensemble(folder):
+        for suffix in ("safetensors", "json"):
+            shutil.copyfile(folder / f"{name}.{suffix}", to / f"{name}.{suffix}")
+    description = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8"))
+    write_description(to / ENSEMBLE, {**description, **told})
+
+
+def read_ensemble(folder: Path) -> tuple[str, ...]:
+    """List the names of an ensemble's members. Raises InputError where there is none, or it cannot be read."""
+    path = folder / ENSEMBLE
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(str(name) for name in told["members"])
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder.parent} holds no ensemble.",
+            hint="One is offered below 500 images where several leaders do better together; use the single model.",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be read: {error}.") from error

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor import pixels
+from advisor.averaged import Averaged
 from advisor.errors import InputError
 from advisor.model import Predictor
 
@@ -93,7 +94,7 @@ def _spread(paths: Sequence[Path], most: int) -> list[Path]:
 
 
 def compare(
-    predictor: Predictor,
+    predictor: Predictor | Averaged,
     answer: Answer,
     photos: Sequence[Path],
     *,
@@ -120,7 +121,7 @@ def compare(
     return Parity(n=n, agreement=same / n, worst=worst, tolerance=tolerance)
 
 
-def _squares(predictor: Predictor, photos: Sequence[Path]) -> tuple[Images, list[Path]]:
+def _squares(predictor: Predictor | Averaged, photos: Sequence[Path]) -> tuple[Images, list[Path]]:
     """The uint8 squares that a user of the export would feed, and the photos that could be read."""
     squares, readable = [], []
     for photo in photos:

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 @click.option("--format", "form", default="torch", show_default=True, metavar="NAME", help="torch, onnx, safetensors.")
 @click.option("--to", type=click.Path(), metavar="DIR", help="A new folder. [RUN/export-NAME]")
 @click.option("--data", type=click.Path(), metavar="DIR", help="Where the run's images are now, if they moved.")
+@click.option("--ensemble", is_flag=True, help="The run's ensemble instead of its single model.")
 @click.option("--quiet", is_flag=True, help="No progress, only warnings and the answer.")
 @click.option("--json", "as_json", is_flag=True, help="The answer as JSON on standard output.")
-def command(run: str, form: str, to: str | None, data: str | None, quiet: bool, as_json: bool) -> int:
+def command(run: str, form: str, to: str | None, data: str | None, ensemble: bool, quiet: bool, as_json: bool) -> int:
     """Write a run's model for other programs, checked against predict.
 
     The exported graph takes uint8 RGB images (N, S, S, 3) and gives calibrated probabilities; normalisation and class
@@ -31,6 +32,7 @@ def command(run: str, form: str, to: str | None, data: str | None, quiet: bool, 
       tl-advise export runs/ants
       tl-advise export runs/ants --format onnx --to ants-onnx
       tl-advise export runs/ants --format safetensors --json
+      tl-advise export runs/ants --ensemble --format onnx
     """
     from advisor import export, registry
 
@@ -48,6 +50,7 @@ def command(run: str, form: str, to: str | None, data: str | None, quiet: bool, 
         registry=registry.load(),
         to=Path(to) if to else None,
         data=Path(data) if data else None,
+        ensemble=ensemble,
         progress=progress,
     )
     _answer(done, as_json)

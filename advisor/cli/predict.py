@@ -30,9 +30,17 @@ Row = tuple[str, list[tuple[str, float]]]  # path, the most probable classes wit
 @click.option("--format", "form", default="table", show_default=True, metavar="NAME", help="table, json or csv.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--block", "blocked", multiple=True, metavar="PLUGIN", help="Leave a plugin out (repeatable).")
+@click.option("--ensemble", is_flag=True, help="Ask the run's ensemble instead of its single model.")
 @click.option("--quiet", is_flag=True, help="No progress, only warnings and the answer.")
 def command(
-    run: str, images: Sequence[str], top: int, form: str, as_json: bool, blocked: Sequence[str], quiet: bool
+    run: str,
+    images: Sequence[str],
+    top: int,
+    form: str,
+    as_json: bool,
+    blocked: Sequence[str],
+    ensemble: bool,
+    quiet: bool,
 ) -> int:
     """Classify images with a run's model.
 
@@ -52,7 +60,7 @@ def command(
     if form not in FORMATS:
         raise InputError(f"--format {form}: there is no such format.", hint=f"Choose one of {', '.join(FORMATS)}.")
     chosen = selection.images(images)
-    predictor = _predictor(run, blocked)
+    predictor = _predictor(run, blocked, ensemble)
     unreadable: list[Unreadable] = []
     rows = _rows(predictor, chosen.paths, top, unreadable, quiet)
     known = len(predictor.classes)
@@ -67,11 +75,12 @@ def command(
     return 0
 
 
-def _predictor(run: str, blocked: Sequence[str]) -> Any:
-    from advisor import model, registry
+def _predictor(run: str, blocked: Sequence[str], ensemble: bool) -> Any:
+    from advisor import averaged, model, model_file, registry
 
-    place = Path(run)
-    return model.load(place.parent if place.is_file() else place, registry.load(block=tuple(blocked)))
+    place = Path(run).parent if Path(run).is_file() else Path(run)
+    plugins = registry.load(block=tuple(blocked))
+    return averaged.load(place / model_file.ENSEMBLE_FOLDER, plugins) if ensemble else model.load(place, plugins)
 
 
 def _rows(predictor: Any, paths: Sequence[str], top: int, unreadable: list[Unreadable], quiet: bool) -> Iterator[Row]:
