@@ -31,6 +31,7 @@ from advisor import (
     splits,
 )
 from advisor.contest import FOLDS, Contest
+from advisor.crew import Crew
 from advisor.errors import InputError, Interrupted
 from advisor.finish import finish
 from advisor.hooks import Backbone, Strategy
@@ -107,13 +108,13 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
             f"a budget of {budget.words(settings.budget_s)} lies below the floor of about {budget.words(budget.FLOOR_S)} "
             "(imports, one probe on a sample, the test): that much is done all the same"
         )
-    worker = Worker(log=str(rundir.path / "worker.log"))
-    worker.start()  # torch loads while the folder is read
+    crew = Crew(_workers(settings, rundir, listener))
+    crew.first.start()  # torch loads while the folder is read
     try:
         look = _look(settings, rundir, listener)
         sizes = {b.name: candidates.sizes(look.profile, b, settings.size_px) for b in reachable}
         used = sampling.for_budget(look.dataset, settings.budget_s, device.likely(settings.device), reachable, sizes)
-        opened = worker.open(open_job(settings, rundir.path, look.dataset, used.pool), listener.progress)
+        opened = crew.open(open_job(settings, rundir.path, look.dataset, used.pool), listener.progress)
         frame = compose.Frame(
             settings=settings,
             dataset=look.dataset,
@@ -125,8 +126,8 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
             warnings=(*look.profile.warnings, *used.warnings, *_left_out_warning(reachable, left_out)),
             left_out=tuple(left_out),
         )
-        kept = Keeper(frame=frame, rundir=rundir, worker=worker)
-        contest = _contest(kept, clock, strategies, sizes, listener)
+        kept = Keeper(frame=frame, rundir=rundir)
+        contest = _contest(kept, crew, clock, strategies, sizes, listener)
         if not rundir.candidates.exists():
             search.explore(contest, reachable)
         return finish(contest, kept, look.profile)
@@ -135,7 +136,15 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
         state = f"The best so far is in {rundir.path}." if rundir.recipe.exists() else "Nothing was found yet."
         raise Interrupted(f"stopped. {state}", hint=f"Go on with `tl-advise resume {rundir.path}`.") from None
     finally:
-        worker.stop()
+        crew.stop()
+
+
+def _workers(settings: Settings, rundir: RunDir, listener: Listener) -> list[Worker]:
+    """Make the workers, none started: each on a GPU of its own as far as there are some."""
+    if settings.workers > 1 and settings.workers * (settings.threads or 1) > device.cores():
+        listener.note(f"{settings.workers} workers share {device.cores()} processor cores: they slow each other down")
+    places = device.places(settings.device, settings.workers)
+    return [Worker(log=str(rundir.path / "worker.log"), environment=place) for place in places]
 
 
 def _strategies(plugins: registry.Registry, settings: Settings) -> dict[str, Strategy]:
@@ -183,6 +192,7 @@ def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item
         weights_dir=settings.weights_dir,
         offline=settings.offline,
         workers=settings.workers,
+        devices=settings.devices,
         plugins_blocked=settings.plugins_blocked,
         has_groups=found.has_groups,
         threads=settings.threads,
@@ -191,6 +201,7 @@ def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item
 
 def _contest(
     kept: Keeper,
+    crew: Crew,
     clock: budget.Clock,
     strategies: Mapping[str, Strategy],
     sizes: Mapping[str, tuple[int, ...]],
@@ -203,7 +214,7 @@ def _contest(
         settings=kept.frame.settings,
         rundir=kept.rundir,
         clock=clock,
-        worker=kept.worker,
+        crew=crew,
         registry=kept.frame.registry,
         strategies=strategies,
         regime=kept.frame.regime,
@@ -219,7 +230,7 @@ def _contest(
 
 
 def _keep(contest: Contest, kept: Keeper, trial: Trial) -> None:
-    kept.keep(trial, contest.study.trials(), contest.clock.used_s)
+    kept.keep(contest.worker, trial, contest.study.trials(), contest.clock.used_s)
     contest.listener.kept(trial)
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from advisor import budget, candidates
+from advisor import budget, candidates, paused, sampler
+from advisor.crew import Crew
 from advisor.hooks import Context, Strategy
 from advisor.listener import Listener
 from advisor.records import Candidate, Regime, Settings, Trial
 from advisor.records.jobs import Describe, Description
 from advisor.registry import Registry
 from advisor.rundir import RunDir
-from advisor.study import Study
+from advisor.study import Study, key
 from advisor.workers import Worker
 
 FOLDS = 5
@@ -25,6 +26,8 @@ VALIDATION_AIM = 120  # images on which a trained candidate should be scored, by
 FINISH_MARGIN = 1.25  # what is kept back for the end, over what it is predicted to take
 HEAD_S, HEAD_S_EACH = 1.0, 2e-6  # fitting a head on cached features: at least, and for each image and class
 TRAINING_OVER_FROZEN = 1.5  # how much slower a multiply-add of training is, before one was measured
+WATCHED = 200  # images on which it is seen how much of its source a winner has kept
+RETENTION_SHARE = 0.03  # of the budget, which that may take
 FOLDS_SHARE = 0.35  # of the time that is left, which all folds of one trained candidate may take
 
 
@@ -35,7 +38,7 @@ class Contest:
     settings: Settings
     rundir: RunDir
     clock: budget.Clock
-    worker: Worker
+    crew: Crew
     registry: Registry
     strategies: Mapping[str, Strategy]
     regime: Regime
@@ -54,6 +57,11 @@ class Contest:
     # ---- facts ---------------------------------------------------------------------------------------------------
 
     @property
+    def worker(self) -> Worker:
+        """The worker that does what is not a trial: the first one, or while that is busy any that is not."""
+        return self.crew.idle or self.crew.first
+
+    @property
     def images(self) -> int:
         """Images in the pool."""
         return sum(self.counts)
@@ -64,7 +72,7 @@ class Contest:
         return self.clock.asked_s is not None
 
     def describe(self, name: str) -> Description:
-        """Ask the worker for a backbone's shape, once."""
+        """Ask the worker for a backbone's shape, once: before the first trial, while it is free."""
         if name not in self.descriptions:
             self.descriptions[name] = self.worker.ask(Describe(backbone=name), Description, self.listener.progress)
         return self.descriptions[name]
@@ -95,6 +103,19 @@ class Contest:
         """Give the contender with the lowest validation log-loss."""
         return min(self.contenders(), key=lambda t: (t.log_loss, t.number), default=None)
 
+    @property
+    def default(self) -> Trial | None:
+        """Give the untuned default's trial: the first one, where it is complete."""
+        first = self.study.first()
+        return first if first is not None and first.state == "complete" else None
+
+    def begin(self, candidate: Candidate) -> int:
+        """Write a trial down as begun and give its number."""
+        self.describe(candidate.backbone)
+        names = {"backbone": tuple(self.registry.backbones), "strategy": tuple(self.registry.strategies)}
+        context = self.context(candidate.backbone, candidate.size_px)
+        return self.study.begin(candidate, sampler.shown(candidate, names, self.strategies_of(candidate), context))
+
     def probed(self, trials: Sequence[Trial]) -> None:
         """Write the probes of one place down, all together, so that a kill leaves a place probed or not probed."""
         before = self.best()
@@ -109,6 +130,7 @@ class Contest:
         """Write a trial's end down, tell it, and keep it where it is the best so far."""
         before = self.best()
         self.study.finish(trial)
+        paused.tidy(self.rundir, self.study.trials(), self.study.candidates())
         self._told(trial, before, "trial")
 
     def _told(self, trial: Trial, before: Trial | None, what: str) -> None:
@@ -153,16 +175,28 @@ class Contest:
         """Predict the seconds of scoring the locked test."""
         return (2 if _mirrored(candidate) else 1) * self._frozen_s(candidate, self.test_images)
 
+    def look_s(self, candidate: Candidate) -> float:
+        """Predict the seconds of one image's frozen pass."""
+        return self._frozen_s(candidate, 1)
+
+    def retention_s(self, winner: Candidate) -> float:
+        """Predict the seconds of seeing how much of its source a trained winner has kept, bounded where there is a clock."""
+        if not self.is_deep(winner):
+            return 0.0
+        passes = 12 if self.settings.source else 6
+        whole = HEAD_S + HEAD_S_EACH * self.images * len(self.counts) + passes * WATCHED * self.look_s(winner)
+        return min(whole, RETENTION_SHARE * (self.clock.asked_s or 0.0)) if self.clocked else whole
+
     def finish_s(self, winner: Candidate) -> float:
-        """Predict the seconds that the end takes if `winner` wins: both refits, both scores, the writing."""
+        """Predict the seconds that the end takes if `winner` wins: both refits, both scores, a look back, the writing."""
         both = [winner]
-        finished = self.study.trials()
-        if finished and finished[0].state == "complete" and key(finished[0].candidate) != key(winner):
-            both.append(finished[0].candidate)
+        default = self.default
+        if default is not None and key(default.candidate) != key(winner):
+            both.append(default.candidate)
         refits = sum(self.train_s(c, self.images) for c in both)
         # Frozen networks share one pass over the test images; a trained one needs a pass of its own.
         passes = {(c.backbone, c.size_px, key(c) if self.is_deep(c) else _mirrored(c)): self.test_s(c) for c in both}
-        return budget.FINISH_S + FINISH_MARGIN * (refits + sum(passes.values()))
+        return budget.FINISH_S + self.retention_s(winner) + FINISH_MARGIN * (refits + sum(passes.values()))
 
     def folds_for(self, candidate: Candidate) -> tuple[int, ...]:
         """Choose the folds that a candidate is scored on: all for heads, enough for the aim for what is trained."""
@@ -189,12 +223,6 @@ class Contest:
         backbone = self.registry.backbone(candidate.backbone)
         context = self.context(candidate.backbone, candidate.size_px)
         return candidates.cost_s(candidate, self.strategies_of(candidate), backbone, context, images)
-
-
-def key(candidate: Candidate) -> str:
-    """Name what a candidate trains, whoever proposed it."""
-    parameters = sorted((k, repr(v)) for k, v in candidate.parameters.items())
-    return f"{candidate.backbone} {candidate.size_px} {candidate.strategy} {parameters}"
 
 
 def _mirrored(candidate: Candidate) -> bool:

@@ -64,6 +64,31 @@ def likely(device: str) -> str:
     return "cuda" if os.path.exists("/dev/nvidia0") else "cpu"
 
 
+def visible_gpus() -> tuple[str, ...]:
+    """Name the CUDA devices that this process may use, without importing torch: as CUDA_VISIBLE_DEVICES would."""
+    there = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None or not there:
+        return tuple(there and [str(number) for number in range(len(there))])
+    return tuple(name.strip() for name in chosen.split(",") if name.strip())
+
+
+def workers(device: str) -> int:
+    """Say how many workers to start where nobody says: one per visible GPU, one on a CPU or on a GPU that was named."""
+    return max(1, len(visible_gpus())) if device == "auto" else 1
+
+
+def places(device: str, workers: int) -> list[dict[str, str]]:
+    """Give each worker's environment: on several GPUs each sees one of them alone, in turn; else nothing is set.
+
+    So the same network's features have the same name in the cache, whichever GPU computes them.
+    """
+    gpus = visible_gpus() if device == "auto" and workers > 1 else ()
+    if len(gpus) < 2:
+        return [{} for _ in range(workers)]
+    return [{"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} for number in range(workers)]
+
+
 def apply(compute: Compute) -> None:
     """Set threads and ask torch for deterministic arithmetic, in this process. Call before the first operation."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS wants before it promises equal bits
@@ -73,6 +98,28 @@ def apply(compute: Compute) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+
+
+def check_together(device: str, devices: int) -> None:
+    """Refuse a number of devices for one training that are not there. On a CPU they are processes that share its cores.
+
+    Raises InputError.
+    """
+    if devices < 2 or not (first := _resolve(device)).startswith("cuda"):
+        return
+    if ":" in device:
+        raise InputError(
+            f"--device {device} names one GPU, --devices {devices} takes the first {devices}.",
+            hint="Use --device cuda; CUDA_VISIBLE_DEVICES says which GPUs there are.",
+        )
+    import torch
+
+    count = torch.cuda.device_count()
+    if count < devices:
+        raise InputError(
+            f"--devices {devices}: this machine has {count} CUDA device(s) ({first} is the first).",
+            hint=f"Use --devices {count}, or --device cpu.",
+        )
 
 
 def _resolve(device: str) -> str:

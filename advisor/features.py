@@ -66,10 +66,34 @@ def extract(
         item_key=item_key,
         flip=flip,
     )
-    if store is not None:
+
+    def compute_now() -> Pooled:
+        return _extract(backbone, module, canvas, preprocess, size_px, compute, flip=flip, progress=progress)
+
+    if store is None:
+        return compute_now()
+    with store.lock(fields):  # another worker may be at the same features: then they are only read
         found = store.array(fields)
         if found is not None and len(found) == len(canvas):
             return Pooled(found, tuple(store.notes(fields)))
+        pooled = compute_now()
+        if len(pooled.values):
+            with contextlib.suppress(cache.CacheFull):
+                return Pooled(store.keep(fields, pooled.values, notes=list(pooled.dims)), pooled.dims)
+        return pooled
+
+
+def _extract(
+    backbone: Backbone,
+    module: nn.Module,
+    canvas: NDArray[np.uint8],
+    preprocess: Preprocess,
+    size_px: int,
+    compute: Compute,
+    *,
+    flip: bool,
+    progress: Progress | None,
+) -> Pooled:
     parts: list[list[Tensor]] = []
     inference.place(module, compute)
     with inference.evaluating(module), torch.inference_mode(), inference.autocast(compute):
@@ -85,9 +109,6 @@ def extract(
             parts.append([f[:n].float().cpu() for f in stages.pooled(backbone, module, images)])
     dims = tuple(f.shape[1] for f in parts[0]) if parts else stages.stage_dims(backbone, module, size_px)
     values = torch.cat([torch.cat(p, dim=1) for p in parts]).numpy() if parts else np.zeros((0, sum(dims)), np.float32)
-    if store is not None and len(values):
-        with contextlib.suppress(cache.CacheFull):
-            values = store.keep(fields, values, notes=list(dims))
     return Pooled(values, dims)
 
 

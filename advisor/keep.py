@@ -25,12 +25,11 @@ class Keeper:
 
     frame: compose.Frame
     rundir: RunDir
-    worker: Worker
 
-    def keep(self, trial: Trial, trials: Sequence[Trial], used_s: float) -> None:
-        """Put a trial's recipe, model and provisional result in place of what was there."""
+    def keep(self, worker: Worker, trial: Trial, trials: Sequence[Trial], used_s: float) -> None:
+        """Put a trial's recipe, model and provisional result in place of what was there; `worker` refits a head."""
         staged = self.rundir.staging("best")
-        refitted = self._model(trial, staged)
+        refitted = self._model(worker, trial, staged)
         if refitted is None:
             return
         made = compose.make_recipe(self.frame, "provisional", trial, refitted, None)
@@ -47,7 +46,7 @@ class Keeper:
         self.rundir.adopt(staged)
         shutil.rmtree(staged, ignore_errors=True)
 
-    def _model(self, trial: Trial, staged: Path) -> Refitted | None:
+    def _model(self, worker: Worker, trial: Trial, staged: Path) -> Refitted | None:
         if trial.steps:
             return self._left_behind(trial, staged)
         job = Refit(
@@ -58,7 +57,7 @@ class Keeper:
             status="provisional",
         )
         try:
-            return self.worker.ask(job, Refitted)
+            return worker.ask(job, Refitted)
         except AdviseError as error:
             self.rundir.log("not kept", at_s=0.0, number=trial.number, error=str(error))
             return None

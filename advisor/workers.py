@@ -10,12 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from advisor.errors import AdviseError
-from advisor.records.jobs import Job, Open, Opened, Progress
+from advisor.records.jobs import Answer, Job, Open, Opened, Progress
 
 A = TypeVar("A")
 # How long OpenMP's threads wait for each other awake. Their default is made for a machine of one's own: where others use
@@ -35,11 +35,15 @@ class OutOfTime(AdviseError):
 class Worker:
     """One long-lived worker process. What was opened is opened again whenever the process has to be started anew."""
 
-    def __init__(self, *, log: str | None = None) -> None:
+    def __init__(
+        self, *, log: str | None = None, opened: Open | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.log = log
-        self.opened: Open | None = None
+        self.opened = opened  # opened at the next start, without being waited for
+        self.environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.connection: Connection[Any, Any] | None = None
+        self._opening = False  # an answer to an `Open` that a start needed is still to come
 
     def start(self) -> None:
         """Start the process without waiting for it; it imports torch meanwhile."""
@@ -51,7 +55,7 @@ class Worker:
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
-            env={"GOMP_SPINCOUNT": SPIN, **os.environ},
+            env={"GOMP_SPINCOUNT": SPIN, **os.environ, **self.environment},
         )
         theirs.close()
         if self.log:
@@ -73,16 +77,49 @@ class Worker:
         `deadline` is a time.monotonic() after which the worker is killed. Raises what the job raised, WorkerLost,
         OutOfTime. A KeyboardInterrupt on the way leaves the worker at its job.
         """
+        self.post(job)
+        while True:
+            left = 0.2 if deadline is None else min(0.2, max(0.0, deadline - time.monotonic()))
+            message = self.hear(left)
+            if message is None:
+                if deadline is not None and time.monotonic() >= deadline:
+                    self.stop()
+                    raise OutOfTime("the time for this job is over")
+            elif isinstance(message, Progress):
+                if on_progress is not None:
+                    on_progress(message)
+            elif isinstance(message, kind):
+                return message
+            else:
+                raise AdviseError(f"the worker answered {type(message).__name__}, expected {kind.__name__}")
+
+    def post(self, job: Job) -> None:
+        """Send a job without waiting for its answer; starts the process where there is none. Raises WorkerLost."""
         if self.connection is None:
             self.start()
             if self.opened is not None:
+                self._opening = True
                 self._send(self.opened)
-                self._answer(on_progress, deadline)
         self._send(job)
-        answer = self._answer(on_progress, deadline)
-        if not isinstance(answer, kind):
-            raise AdviseError(f"the worker answered {type(answer).__name__}, expected {kind.__name__}")
-        return answer
+
+    def hear(self, wait_s: float) -> Progress | Answer | None:
+        """Give the next message; None where none came within `wait_s`. Raises what the job raised, WorkerLost."""
+        assert self.connection is not None
+        try:
+            if not self.connection.poll(wait_s):
+                return None
+            message = self.connection.recv()
+        except (EOFError, ConnectionResetError, BrokenPipeError) as error:
+            raise self._lost() from error
+        if self._opening and not isinstance(message, Progress):
+            self._opening = False
+            if isinstance(message, BaseException):
+                self.stop()  # what was sent behind it would find nothing open
+                raise message
+            return None
+        if isinstance(message, BaseException):
+            raise message
+        return message  # type: ignore[no-any-return]
 
     def _send(self, job: Job) -> None:
         assert self.connection is not None
@@ -90,28 +127,6 @@ class Worker:
             self.connection.send(job)
         except (BrokenPipeError, ConnectionResetError, OSError) as error:
             raise self._lost() from error
-
-    def _answer(self, on_progress: OnProgress | None, deadline: float | None) -> Any:
-        connection = self.connection
-        assert connection is not None
-        while True:
-            wait = 0.2 if deadline is None else min(0.2, max(0.0, deadline - time.monotonic()))
-            try:
-                if not connection.poll(wait):
-                    if deadline is not None and time.monotonic() >= deadline:
-                        self.stop()
-                        raise OutOfTime("the time for this job is over")
-                    continue
-                message = connection.recv()
-            except (EOFError, ConnectionResetError, BrokenPipeError) as error:
-                raise self._lost() from error
-            if isinstance(message, Progress):
-                if on_progress is not None:
-                    on_progress(message)
-            elif isinstance(message, BaseException):
-                raise message
-            else:
-                return message
 
     def _lost(self) -> WorkerLost:
         code = None
@@ -127,7 +142,8 @@ class Worker:
         return WorkerLost(f"the worker process ended ({why}).", hint=hint)
 
     def stop(self) -> None:
-        """End the process at once. A later `ask` starts a new one."""
+        """End the process at once. A later job starts a new one."""
+        self._opening = False
         if self.connection is not None:
             self.connection.close()
             self.connection = None

@@ -9,6 +9,7 @@ import pytest
 from advisor import regime, registry
 from advisor.budget import Clock
 from advisor.contest import Contest
+from advisor.crew import Crew
 from advisor.listener import Listener
 from advisor.records import Candidate, FoldScore, Settings, Trial
 from advisor.rundir import RunDir
@@ -41,7 +42,7 @@ def contest(tmp_path: Path) -> Contest:
         settings=settings,
         rundir=rundir,
         clock=Clock(None),
-        worker=Worker(),
+        crew=Crew([Worker()]),
         registry=registry.load(),
         strategies={},
         regime=regime.by_size(48, 3),

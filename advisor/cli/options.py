@@ -19,7 +19,13 @@ def training(default_budget: str | None = "15m") -> Callable[[F], F]:
         click.option("--trials", type=click.IntRange(min=1), metavar="N", help="A reproducible amount of work."),
         click.option("--out", type=click.Path(), metavar="DIR", help="Run directory. [./tl-advise-runs/NAME-TIME]"),
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N"),
-        click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, metavar="N"),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Trials at the same time; with more than one, the same seed need not give the same trials. "
+            "[1, or one per visible GPU]",
+        ),
         click.option("--size", "size_px", type=click.IntRange(min=16, max=2048), metavar="PX", help="Input size."),
         click.option("--backbone", "backbones", multiple=True, metavar="NAME", help="Only this backbone (repeatable)."),
         click.option(

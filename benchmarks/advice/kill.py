@@ -143,7 +143,7 @@ def finished(run: Path) -> dict[int, str]:
             shutil.copy(file, folder)
         study = Study(Path(folder) / "study.db", 0)
         found = {t.number: repr(t) for t in study.trials()}
-        return {**found, -1: "0" if study.interrupted() is None else "1"}
+        return {**found, -1: str(len(study.interrupted()))}
 
 
 def events(run: Path) -> list[str]:
