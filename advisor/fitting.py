@@ -6,6 +6,7 @@ which is why they agree. Does NOT cover: folds (trial.py), the whole pool and th
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
+START_HEADS = 32  # kept by a worker: folds times places that a search comes back to
 
 
 def head_features(
@@ -70,12 +72,25 @@ def _start_seed(seed: int) -> int:
 
 
 def _fitted_head(material: Material, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> nn.Module:
+    if not plan.phases:
+        return _fit(plan.head, material, candidate, plan, rows, seed)
+    # Every trained candidate on the same fold and features begins with the very same head: it is fitted once.
+    kind = Head(kind="linear", layers=plan.head.layers)
+    known = (candidate.backbone, candidate.size_px, plan.fit, plan.from_scratch, plan.head.mirror, kind.layers)
+    key = (*known, plan.class_weights, seed, rows.tobytes())
+    if key not in material.start_heads:
+        if len(material.start_heads) >= START_HEADS:
+            material.start_heads.pop(next(iter(material.start_heads)))
+        material.start_heads[key] = _fit(kind, material, candidate, plan, rows, seed)
+    return copy.deepcopy(material.start_heads[key])
+
+
+def _fit(head: Head, material: Material, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> nn.Module:
     backbone = material.registry.backbone(candidate.backbone)
     pooled = _start_features(material, candidate, plan, seed)
     values = features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
-    kind = plan.head if not plan.phases else Head(kind="linear", layers=plan.head.layers)
     return heads.fit(
-        kind,
+        head,
         values[rows],
         material.labels[rows],
         material.classes,

@@ -46,6 +46,7 @@ class Material:
         self._sizes: dict[str, tuple[StageSize, ...]] = {}
         self._canvas: dict[pixels.PixelRule, npt.NDArray[np.uint8]] = {}
         self._pooled: dict[tuple[Any, ...], features.Pooled] = {}
+        self.start_heads: dict[tuple[Any, ...], nn.Module] = {}  # what training starts from (`fitting`)
 
     @property
     def has_target(self) -> bool:

@@ -250,8 +250,10 @@ def _runnable(plan: TrainPlan, images: int) -> TrainPlan:
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed what the network draws itself (dropout, stochastic depth), and leave the generators as they were."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        # Not torch.manual_seed on a CPU: it would queue a seed, with a traceback, for every device that is not there.
+        (torch.manual_seed if on_gpu else torch.default_generator.manual_seed)(seed)
         yield
 
 

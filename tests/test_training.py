@@ -368,3 +368,12 @@ def test_half_precision_trains_close_to_single() -> None:
     again = training.Loop(classifier(), plan, digits(), size_px=12, seed=0, compute=half)
     assert [step.loss for step in again.run()] == losses
     assert all(v.dtype == torch.float32 for v in one.classifier.parameters())
+
+
+def test_a_step_on_a_cpu_queues_nothing_for_devices_that_are_not_there() -> None:
+    """torch remembers a seed, with a traceback, for every GPU it may find later: thousands of steps would fill memory."""
+    one = loop(FULL)
+    before = len(torch.cuda._queued_calls)
+    for _ in one.run():
+        pass
+    assert len(torch.cuda._queued_calls) == before
