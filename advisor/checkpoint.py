@@ -34,7 +34,10 @@ class FoldOutcome:
 class Checkpoint:
     """A trial's state on disk at its last rung: written whole or not at all, read as plain tensors and numbers."""
 
-    def __init__(self, path: Path, *, writes: bool = True) -> None:
+    def __init__(self, path: Path, *, writes: bool = True, of: Path | None = None) -> None:
+        """Read what is there; where nothing is, what the paused trial `of` left: its promotion goes on from that."""
+        if of is not None and not path.exists() and of.is_file():
+            of.replace(path)  # from now on a kill finds it under the promotion's own name
         self.path = path
         self.writes = writes  # of several processes that train together, one does
         self.state: dict[str, Any] = {}

@@ -99,6 +99,7 @@ def _probe(contest: Contest, place: tuple[str, int], predicted_s: float) -> None
         candidates=tuple(replace(g, origin="probe") for g in guesses),
         first_number=-len(contest.probes) - 1,
         seed=contest.settings.seed,
+        timed=contest.clocked,
     )
     answer = contest.worker.ask(job, Probed, contest.listener.progress)
     if answer.images_per_s:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor import evaluation, fitting, heads, pace, training
+from advisor import evaluation, fitting, heads, inference, pace, training
 from advisor.checkpoint import Checkpoint, FoldOutcome
 from advisor.errors import AdviseError, TooSlow, TrialError
 from advisor.hooks import Backbone
@@ -28,6 +28,7 @@ from advisor.rundir import to_json, write_atomically
 
 RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored, and may stop or be resumed
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
+READ_S = 0.5  # within which features are taken to have come from the cache
 Emit = pace.Emit
 Attempt = Callable[[Material, RunTrial, Emit], Trial]
 Rows = npt.NDArray[np.int64]
@@ -53,8 +54,21 @@ def probe(material: Material, job: Probe) -> Probed:
             started_s=0.0,
         )
         trials.append(run(material, order, lambda progress: None))
-    images_per_s = len(pooled.values) / taken if taken > 0.5 else 0.0
+    images_per_s = len(pooled.values) / taken if taken > READ_S else _timed(material, backbone, size_px, job)
     return Probed(trials=tuple(trials), images_per_s=images_per_s)
+
+
+def _timed(material: Material, backbone: Backbone, size_px: int, job: Probe) -> float:
+    """Time a batch where the features were only read, since what is predicted from their speed must hold all the same."""
+    if not job.timed:
+        return 0.0
+    return inference.images_per_s(
+        material.network(backbone),
+        material.canvas(material.rule(backbone, size_px)),
+        preprocess=backbone.preprocess,
+        size_px=size_px,
+        compute=material.compute(backbone),
+    )
 
 
 def run(material: Material, job: RunTrial, emit: Emit, *, once: Attempt | None = None) -> Trial:
@@ -133,6 +147,7 @@ def _run(material: Material, job: RunTrial, emit: Emit) -> Trial:
         temperature=temperature,
         curve=outcomes[0].curve,
         predictions=_keep_predictions(material, job, rows, logits),
+        continues=job.candidate.continues,
         fitted=outcomes[0].fitted,
     )
 
@@ -184,7 +199,7 @@ def _fit_heads(material: Material, job: RunTrial, backbone: Backbone, plan: Trai
 
 def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[FoldOutcome]:
     path = Path(material.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt"
-    saved = Checkpoint(path, writes=material.team.first)
+    saved = Checkpoint(path, writes=material.team.first, of=_paused(path, job))
     # In a team one clock counts: a rank alone that gave up would leave the others waiting.
     deadline = time.monotonic() + job.limit_s if job.limit_s is not None and material.team.first else None
     for position, fold in enumerate(job.folds):
@@ -194,8 +209,14 @@ def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[Fold
             saved.finish_fold(position, done)
         yield done
         if done.stopped_at:
-            break
+            return  # its checkpoint stays: should it be promoted, it goes on from there
     saved.remove()
+
+
+def _paused(path: Path, job: RunTrial) -> Path | None:
+    """Name the checkpoint of the paused trial that this one goes on with."""
+    continues = job.candidate.continues
+    return None if continues is None or job.repeat else path.with_name(f"{trial_name(continues, 0)}.ckpt")
 
 
 def _train_fold(
@@ -222,9 +243,9 @@ def _train_fold(
         curve = _extended(curve, loop.step, loss, logits, material.labels[val])
         emit(Progress(what="trial", done=loop.step, total=plan.steps, loss=loss, accuracy=curve.accuracy[-1]))
         if rung < 100:
+            saved.write(position, RUNGS.index(rung) + 1, loop, curve)
             if curve.log_loss[-1] > job.stop_above.get(rung, float("inf")):
                 return FoldOutcome(rows=val, logits=logits, curve=curve, stopped_at=rung)
-            saved.write(position, RUNGS.index(rung) + 1, loop, curve)
     if position == 0 and material.team.first:
         _keep_model(material, job, plan, classifier, rows, evaluation.fit_temperature(logits, material.labels[val]))
     return FoldOutcome(rows=val, logits=logits, curve=curve, fitted=fitted)

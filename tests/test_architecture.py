@@ -22,10 +22,11 @@ LAYERS: dict[str, str] = {
     "engines": "reserve cache images layouts manifests splits dataset selection target pixels pictures thumbnails "
     "duplicates profile download tensors weights environment requirements registry backbone device "
     "trivial crops augment inference spectrum lbfgs logistic ridge prototypes heads features episode_heads "
-    "evaluation model_file model losses terms weight_state forgetting landscape optimizers stream "
+    "evaluation predictions model_file model averaged losses terms weight_state forgetting landscape optimizers stream "
     "pixel_source prefix team feed training parity deploy export rundir sampling",
-    "orchestration": "testing doctor study workers reach contest probing search compose keep judging shipped finish advice "
-    "material checkpoint fitting pace trial refit scoring worker replay workbench rate_finder base_classes fewshot "
+    "orchestration": "testing doctor paused sampler study workers crew reach contest source probing length portfolio proposals search compose keep "
+    "judging rescoring shipped ensemble finish advice "
+    "material checkpoint fitting pace trial refit retention rank launch scoring worker replay workbench rate_finder base_classes fewshot "
     "adaptation comparison",
     "edge": "cli __main__",
 }

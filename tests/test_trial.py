@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -60,8 +61,17 @@ def test_what_a_refit_answers_can_be_sent(material: Material, tmp_path: Path) ->
     assert pickle.loads(pickle.dumps(answer)) == answer
 
 
-def test_a_stopped_trial_leaves_no_checkpoint_behind(material: Material) -> None:
-    """What was stopped at a rung is over; its state on disk would only fill it."""
-    done = trial.run(material, order(material, 6, stop_above={66: -1.0}), lambda progress: None)
-    assert done.state == "pruned"
-    assert not list((Path(material.job.run_dir) / "trials").glob("*.ckpt"))
+def test_a_paused_trial_that_is_promoted_ends_like_one_that_was_never_paused(material: Material) -> None:
+    """Promotion goes on from the checkpoint; where that is missing it trains again, to the same result."""
+    trials = Path(material.job.run_dir) / "trials"
+    whole = trial.run(material, order(material, 6), lambda progress: None)
+    stopped = trial.run(material, replace(order(material, 6, stop_above={66: -1.0}), number=1), lambda progress: None)
+    assert stopped.state == "pruned"
+    assert (trials / "00001.ckpt").is_file()
+    for number in (2, 3):  # the second time the checkpoint is gone
+        job = order(material, 6)
+        job = replace(job, number=number, candidate=replace(job.candidate, continues=1))
+        promoted = trial.run(material, job, lambda progress: None)
+        assert (promoted.scores, promoted.curve) == (whole.scores, whole.curve)
+        assert promoted.continues == 1
+        assert not list(trials.glob("*.ckpt"))

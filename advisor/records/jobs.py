@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from advisor.records.data import Item, Unreadable
 from advisor.records.plan import Compute, Preprocess, StageSize, TrainPlan
-from advisor.records.result import Environment, Mistake, TestScore
+from advisor.records.result import Environment, Forgetting, Mistake, TestScore
 from advisor.records.trials import Candidate, Trial
 
 
@@ -66,17 +66,21 @@ class Description:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """Fit several heads on one backbone's frozen features, out of fold, in one pass over the images."""
+    """Fit several heads on one backbone's frozen features, out of fold, in one pass over the images.
+
+    `timed` asks for the speed of the pass even where the features were read from the cache.
+    """
 
     backbone: str
     candidates: tuple[Candidate, ...]
     first_number: int
     seed: int
+    timed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:
-    """The probes' trials; `images_per_s` is the speed of the pass, 0 where the features were cached."""
+    """The probes' trials; `images_per_s` is the speed of the pass, 0 where nobody timed it."""
 
     trials: tuple[Trial, ...]
     images_per_s: float
@@ -134,9 +138,13 @@ class Refitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Open the locked test: score the models in these folders on these items, in float32."""
+    """Open the locked test: score the models in these folders on these items, in float32.
+
+    `ensemble` names the folders of models whose probabilities are averaged, and scored as one more.
+    """
 
     folders: tuple[str, ...]
+    ensemble: tuple[str, ...] = ()
     items: tuple[Item, ...]
     predictions: str  # where the logits of all models go (npz)
 
@@ -148,7 +156,35 @@ class Scored:
     scores: tuple[TestScore, ...]
     ece: tuple[float, ...]
     mistakes: tuple[Mistake, ...]
+    ensemble: TestScore | None = None
+    ensemble_ece: float | None = None
     unreadable: tuple[Unreadable, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retain:
+    """Ask how much of its source a tuned model has kept: the one in `folder`, trained on `fold`'s part or on the pool.
+
+    `images` of the new task are looked at, at weights of each of `shares` (0 the start, 1 the model). Source items have
+    the source head's class numbers as labels.
+    """
+
+    candidate: Candidate
+    folder: str
+    fold: int | None
+    seed: int
+    images: int
+    shares: tuple[float, ...]
+    source_root: str = ""
+    source_items: tuple[Item, ...] = ()
+    source_classes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retained:
+    """What was kept."""
+
+    forgetting: Forgetting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,5 +198,5 @@ class Progress:
     accuracy: float | None = None
 
 
-Job = Open | Describe | Probe | RunTrial | Refit | Score
-Answer = Opened | Description | Probed | Trial | Refitted | Scored
+Job = Open | Describe | Probe | RunTrial | Refit | Score | Retain
+Answer = Opened | Description | Probed | Trial | Refitted | Scored | Retained

@@ -31,13 +31,17 @@ class Regime:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A backbone, a strategy and all of its parameters: what a trial trains. `origin` says who proposed it."""
+    """A backbone, a strategy and all of its parameters: what a trial trains. `origin` says who proposed it.
+
+    `continues` is the number of the paused trial that this one goes on with.
+    """
 
     backbone: str
     strategy: str
     parameters: dict[str, Any]
     origin: str = "sampled"  # "default", "guess: NAME", "sampled", "pilot"
     size_px: int = 0
+    continues: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,56 @@
+"""How long a candidate may train in the time that is left: whole, shortened, or not at all.
+
+In: a contest and a candidate. Out: the candidate as it fits, with its refit, the test and the end kept back.
+Does NOT cover: what things cost (contest.py), in which order they are tried (portfolio.py, proposals.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from advisor.contest import Contest
+from advisor.records import Candidate
+
+SLACK = 0.85  # of the time left: what is shortened to fit must not fail for a prediction that was a little off
+FEWEST_EPOCHS, FEWEST_STEPS = 2.0, 300.0  # below both of them a training is too short to learn anything
+LEAST_EPOCHS = 0.5  # however many steps that is: less than half of the images is another data set
+HALVINGS = 6  # of the range in which the length is looked for
+
+
+def in_reach(contest: Contest, candidate: Candidate) -> Candidate | None:
+    """Give the candidate as it can be finished in time: whole, else with fewer epochs, else None."""
+    return candidate if contest.affordable(candidate) else shortened(contest, candidate)
+
+
+def shortened(contest: Contest, candidate: Candidate) -> Candidate | None:
+    """Give a trained candidate the epochs that the time affords; None where that is too few to learn anything."""
+    asked = candidate.parameters.get("epochs")
+    if not contest.clocked or not isinstance(asked, int | float):
+        return None
+    low, high = fewest_epochs(contest, candidate), float(asked)
+    if asked <= low or not contest.affordable(of_epochs(candidate, low), share=SLACK):
+        return None
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        fits = contest.affordable(of_epochs(candidate, middle), share=SLACK)
+        low, high = (middle, high) if fits else (low, middle)
+    return of_epochs(candidate, round(low, 1) if low >= 2 else round(low, 2))
+
+
+def fewest_epochs(contest: Contest, candidate: Candidate) -> float:
+    """Give the fewest passes over the images that are worth a trial: fewer where one pass is many steps."""
+    steps = contest.context(candidate.backbone, candidate.size_px).steps_per_epoch
+    return max(LEAST_EPOCHS, min(FEWEST_EPOCHS, FEWEST_STEPS / steps))
+
+
+def of_epochs(candidate: Candidate, epochs: float) -> Candidate:
+    """Give the same candidate with another length."""
+    return replace(candidate, parameters={**candidate.parameters, "epochs": epochs})
+
+
+def share(whole: Candidate, chosen: Candidate) -> float:
+    """Give what part of its whole length a candidate keeps, in (0, 1]."""
+    asked, kept = whole.parameters.get("epochs"), chosen.parameters.get("epochs")
+    if not isinstance(asked, int | float) or not isinstance(kept, int | float) or not asked:
+        return 1.0
+    return float(kept) / float(asked)

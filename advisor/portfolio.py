@@ -1,0 +1,109 @@
+"""Known-good guesses, one after another: in a fixed order without a clock, else by what they promise in the time left.
+
+In: a contest whose probes are done. Out: the next guess on the places where it may be tried. With a clock, what costs
+next to nothing comes first; then whatever is expected to reach the lowest log-loss in the time that is left, shortened
+where it must be. What is expected to stay behind the best that is there is left to the samples.
+Does NOT cover: samples and second tries (proposals.py), the expectation (promise.py).
+"""
+
+from __future__ import annotations
+
+import math
+
+from advisor import candidates, length, promise
+from advisor.contest import Contest
+from advisor.records import Candidate
+
+CHEAP = 0.03  # of the time left: what costs less is tried before anything is weighed
+HOPE = 1.1  # over the best log-loss so far: what is expected above it is not worth a trial of its own
+HEADS_EACH, DEEP_EACH = 3, 1  # guesses of one strategy
+
+Entry = list[Candidate]  # one guess on one place after another, the first that is in reach is tried
+
+
+class Portfolio:
+    """The guesses that were not tried yet."""
+
+    def __init__(self, contest: Contest, first: Candidate, places: list[tuple[str, int]]) -> None:
+        self.contest = contest
+        self.waiting: list[Entry] = [[first], *_entries(contest, places)]
+        self.begun = False
+
+    def next(self) -> tuple[Entry, Candidate] | None:
+        """Take the next guess: its entry, and the candidate of it that is in reach; None where none is left."""
+        while self.waiting:
+            position = 0 if not self.begun or not self.contest.clocked else self._best()
+            self.begun = True
+            if position is None:
+                self.waiting.clear()
+                return None
+            entry = self.waiting.pop(position)
+            chosen = first_in_reach(self.contest, entry)
+            if chosen is not None:
+                return entry, chosen
+        return None
+
+    def _best(self) -> int | None:
+        """Say which guess comes next; None where all are expected to stay behind."""
+        options = []
+        for position, entry in enumerate(self.waiting):
+            chosen = first_in_reach(self.contest, entry)
+            if chosen is None:
+                continue
+            if self._costs_nothing(chosen):
+                return position
+            options.append((self._expected(entry, chosen), position))
+        if not options:
+            return None
+        expected, position = min(options)
+        best = self.contest.best()
+        hopeless = best is not None and self._has_trained() and expected > HOPE * best.log_loss
+        return None if hopeless else position
+
+    def _costs_nothing(self, candidate: Candidate) -> bool:
+        frozen = not self.contest.is_deep(candidate)
+        return frozen and self.contest.train_s(candidate, self.contest.images) <= CHEAP * self.contest.clock.left_s
+
+    def _expected(self, entry: Entry, chosen: Candidate) -> float:
+        whole = next(c for c in entry if (c.backbone, c.size_px) == (chosen.backbone, chosen.size_px))
+        strategy = self.contest.strategies_of(chosen)
+        known = self.contest.study.trials()
+        part = length.share(whole, chosen)
+        return promise.expected(chosen, strategy.regime, part, self.contest.probes, known)
+
+    def _has_trained(self) -> bool:
+        return any(t.steps and t.state == "complete" for t in self.contest.study.trials())
+
+
+def first_in_reach(contest: Contest, entry: Entry) -> Candidate | None:
+    """Take the first candidate that was not tried and can be finished in time; else the first that can if shortened."""
+    fresh = [c for c in entry if not contest.study.tried(c)]
+    whole = next((c for c in fresh if contest.affordable(c)), None)
+    return whole or next((s for c in fresh if (s := length.shortened(contest, c)) is not None), None)
+
+
+def _entries(contest: Contest, places: list[tuple[str, int]]) -> list[Entry]:
+    """List the guesses in portfolio order.
+
+    Heads go where the probe was best. What is trained goes to the best published network first, since what a network
+    learned matters more there than how linearly it shows (Kornblith et al. 2019, 1805.08974); with a clock every place
+    is a guess of its own, and its promise decides.
+    """
+    published = {n: contest.registry.backbone(n).published_accuracy or -math.inf for n, _ in places}
+    entries: list[Entry] = []
+    for name in candidates.ordered(contest.strategies, few_shot=contest.regime.few_shot):
+        strategy = contest.strategies[name]
+        frozen = strategy.regime == "feature_extraction"
+        each = HEADS_EACH if frozen else DEEP_EACH
+        order = places if frozen else sorted(places, key=lambda p: -published[p[0]])
+        spread = [
+            candidates.guesses({name: strategy}, contest.context(*p), backbone=p[0], size_px=p[1], each=each)
+            for p in order
+        ]
+        for number in range(each):
+            entry = [guesses[number] for guesses in spread if len(guesses) > number]
+            if contest.clocked and not frozen:
+                entries += [[guess] for guess in entry]
+            elif entry:
+                entries.append(entry if contest.clocked else entry[:1])
+    return entries
