@@ -17,6 +17,7 @@ from advisor.records import (
     Dataset,
     DatasetSummary,
     Environment,
+    Forgetting,
     Gain,
     LeftOut,
     Regime,
@@ -196,6 +197,7 @@ class Ending:
     gain: Gain | None = None
     ties: Sequence[Trial] = ()
     warnings: Sequence[str] = ()
+    forgetting: Forgetting | None = None
 
 
 def make_result(frame: Frame, status: str, ending: Ending, files: dict[str, str | None]) -> Result:
@@ -227,7 +229,7 @@ def make_result(frame: Frame, status: str, ending: Ending, files: dict[str, str 
         left_out=frame.left_out,
         ensemble=None,
         target=None,
-        forgetting=None,
+        forgetting=ending.forgetting,
         warnings=(*frame.warnings, *ending.warnings),
         files=files,
         environment=frame.environment,

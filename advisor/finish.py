@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor import budget, card, compose, judging, keep, recipe, regime, report, shipped, thumbnails, weights
+from advisor import budget, card, compose, judging, keep, recipe, regime, report, shipped, source, thumbnails, weights
 from advisor.contest import FOLDS, Contest
 from advisor.errors import AdviseError
 from advisor.records import Gain, Item, Profile, Regime, Result, Trial, Verdict
@@ -218,6 +218,7 @@ def _result(
         gain=_gain(contest, frozen, scored),
         ties=frozen.ties,
         warnings=[m.warning for _, m in models[:1] if m.warning],
+        forgetting=source.kept(contest, frozen.winner, refitted, folder),
     )
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
     result = compose.make_result(frame, "final", ending, files)

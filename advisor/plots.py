@@ -168,6 +168,24 @@ def curves(lines: Sequence[Line], *, width: int = 370, height: int = 210) -> str
     return _svg(width, height, ", ".join(line.name for line in lines), body)
 
 
+def blends(lines: Sequence[Line]) -> str:
+    """Draw accuracies against the share 0..1 of the tuned weights in the network."""
+    values = [y for line in lines for y in line.ys]
+    if not values:
+        return ""
+    frame = _Frame(0.0, 1.0, *_room(min(values), max(values)), height=240)
+    body = frame.axes(lambda v: words.percent(v, 0)) + frame.below((0.0, 0.25, 0.5, 0.75, 1.0), lambda v: f"{v:g}")
+    for line in lines:
+        points = [(frame.x(x), frame.y(y)) for x, y in zip(line.xs, line.ys, strict=True)]
+        body.append(f'<path class="curve {line.kind}" d="M{"L".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>')
+        for (x, y), value in zip(points, line.ys, strict=True):
+            title = escape(f"{line.name}: {words.percent(value)}")
+            body.append(
+                f'<circle class="curve {line.kind}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{title}</title></circle>'
+            )
+    return _svg(WIDTH, 240, ", ".join(line.name for line in lines), body)
+
+
 def confusion(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     """Draw true classes down, predicted classes across; numbers while they can be read, shades always.
 

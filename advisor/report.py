@@ -55,6 +55,7 @@ def render(
         mistakes=_mistakes(result, thumbnails or {}),
         data=_data(profile),
         extras=_extras(result),
+        kept=_kept(result),
     )
     html = re.sub(r"(\d) %", "\\1\u00a0%", html)  # a number stays beside its sign
     # A name with bytes that are no UTF-8 has no place in an HTML file: it is shown with a question mark.
@@ -205,5 +206,20 @@ def _data(profile: Profile) -> dict[str, Any]:
 
 def _extras(result: Result) -> list[tuple[str, Mapping[str, Any]]]:
     """Parts that only some runs have."""
-    parts = (("Ensemble", result.ensemble), ("Target domain", result.target), ("Forgetting", result.forgetting))
+    parts = (("Ensemble", result.ensemble), ("Target domain", result.target))
     return [(name, part) for name, part in parts if part]
+
+
+def _kept(result: Result) -> dict[str, Any] | None:
+    """What is left of the source: the measures, and accuracies at weights between start and tuned."""
+    told = result.forgetting
+    if told is None:
+        return None
+    new = [(b.share, b.accuracy) for b in told.blends if b.accuracy is not None]
+    old = [(b.share, b.source) for b in told.blends if b.source is not None]
+    lines = [
+        Line(name=name, kind=kind, xs=[x for x, _ in points], ys=[y for _, y in points])
+        for name, kind, points in (("this task, images held out", "valid", new), ("source, its own head", "train", old))
+        if len(points) > 1
+    ]
+    return {"told": told, "lines": lines, "plot": _safe(plots.blends(lines))}

@@ -28,11 +28,11 @@ class Target:
     hidden_labels: tuple[int, ...]
 
 
-def read(path: str, classes: Sequence[str]) -> Target:
+def read(path: str, classes: Sequence[str], *, option: str = "--target") -> Target:
     """List a folder's images. Raises DatasetError where it is no folder, or fewer than two images can be read."""
     root = Path(path)
     if not root.is_dir():
-        raise DatasetError(f"--target {path}: no such folder.", hint="Name a folder with images of the target domain.")
+        raise DatasetError(f"{option} {path}: no such folder.", hint="Name a folder with images of that domain.")
     number = {name: index for index, name in enumerate(classes)}
     items: list[Item] = []
     labels: list[int] = []
@@ -48,8 +48,20 @@ def read(path: str, classes: Sequence[str]) -> Target:
             named = [number[n] for n in map(layouts.label_name, relative.parts[:-1]) if n in number]
             labels.append(named[-1] if named else UNKNOWN)
     if len(items) < 2:
-        raise DatasetError(f"--target {path}: fewer than two images can be read there.", hint="Name another folder.")
+        raise DatasetError(f"{option} {path}: fewer than two images can be read there.", hint="Name another folder.")
     return Target(root=str(root), items=tuple(items), unreadable=tuple(unreadable), hidden_labels=tuple(labels))
+
+
+def class_folders(path: str, *, option: str) -> tuple[str, ...]:
+    """List the class folders of a folder, sorted by name. Raises DatasetError where there are fewer than two."""
+    root = Path(path)
+    names = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root.is_dir() else []
+    if len(names) < 2:
+        raise DatasetError(
+            f"{option} {path}: fewer than two class folders are there.",
+            hint="Name a folder with one folder for each class.",
+        )
+    return tuple(names)
 
 
 def without(target: Target, paths: Sequence[str]) -> Target:

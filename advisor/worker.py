@@ -32,6 +32,8 @@ from advisor.records.jobs import (
     Progress,
     Refit,
     Refitted,
+    Retain,
+    Retained,
     RunTrial,
     Score,
     Scored,
@@ -125,9 +127,13 @@ class Desk:
             warning=warning,
         )
 
-    def _train(self, job: Probe | RunTrial | Refit | Score) -> Probed | Trial | Refitted | Scored:
+    def _train(self, job: Probe | RunTrial | Refit | Score | Retain) -> Probed | Trial | Refitted | Scored | Retained:
         from advisor import launch, scoring, trial
 
+        if isinstance(job, Retain):
+            from advisor import retention
+
+            return retention.measure(self.material, job)
         if isinstance(job, Probe):
             return trial.probe(self.material, job)
         if isinstance(job, RunTrial):

@@ -152,11 +152,37 @@ def test_the_default_that_is_kept_is_said() -> None:
 
 
 def test_parts_that_few_runs_have_appear() -> None:
-    """Forgetting, a target domain or an ensemble get their own section."""
-    more = dataclasses.replace(results.final(), forgetting={"cka_last": 0.912345, "neighbours": None})
+    """A target domain or an ensemble get their own section."""
+    more = dataclasses.replace(results.final(), target={"accuracy": 0.912345, "labelled": None})
     html = report.render(more, results.profile(), ())
-    assert "Forgetting" in html
+    assert "Target domain" in html
     assert "0.9123" in html
+
+
+def test_what_is_left_of_the_source_is_drawn() -> None:
+    """Measures, source accuracy before and after, and both curves; what was not measured is told, not drawn."""
+    told = records.Forgetting(
+        images=200,
+        held_out=True,
+        cka=0.8125,
+        neighbours=0.61,
+        chance=0.05,
+        stages={
+            "stem": records.StageKept(distance=0.0123, cka=0.99),
+            "pool": records.StageKept(distance=None, cka=None),
+        },
+        source=records.SourceKept(images=500, size_px=224, before=0.54, after=0.31),
+        source_reason=None,
+        blends=tuple(records.Blend(share=s, accuracy=0.7 + 0.2 * s, source=0.54 - 0.23 * s) for s in (0.0, 0.5, 1.0)),
+    )
+    html = report.render(dataclasses.replace(results.final(), forgetting=told), results.profile(), ())
+    for told_words in ("What is left of the source", "0.812", "before 54.0", "23.0 points", "0.012"):
+        assert told_words in html.replace("\u00a0", " "), told_words
+    assert html.count('<circle class="curve') == 6
+    bare = dataclasses.replace(told, source=None, source_reason="no head", blends=told.blends[:0])
+    html = report.render(dataclasses.replace(results.final(), forgetting=bare), results.profile(), ())
+    assert "not measured: no head" in html
+    assert '<circle class="curve' not in html
 
 
 def test_the_page_is_as_agreed(rendered: dict[str, str]) -> None:

@@ -22,6 +22,9 @@ from advisor.cli import options
 @click.option("--remove-leaks", is_flag=True, help="Take images out of training that are also in the test.")
 @click.option("--block", "blocked", multiple=True, metavar="PLUGIN", help="Leave a plugin out (repeatable).")
 @click.option("--target", metavar="DIR", help="Unlabelled images to adapt to: see docs/adaptation.md.")
+@click.option(
+    "--source", metavar="DIR", help="Images of the source's classes, to see what is forgotten: docs/compare.md."
+)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. [all cores]")
 def command(dataset: str, as_json: bool, quiet: bool, out: str | None, target: str | None, **call: Any) -> int:
     """From a folder of images to advice, a model, a recipe and an honest score.
@@ -74,7 +77,17 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         remove_leaks=call["remove_leaks"],
         plugins_blocked=tuple(call["blocked"]),
         threads=call["threads"],
+        source=_source(call["source"]),
     )
+
+
+def _source(path: str | None) -> str | None:
+    """Check at the start that the folder can be used at the end. Raises DatasetError."""
+    if path is not None:
+        from advisor import target
+
+        target.class_folders(path, option="--source")
+    return path
 
 
 def command_line() -> str:

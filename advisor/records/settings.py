@@ -27,4 +27,5 @@ class Settings:
     remove_leaks: bool = False
     plugins_blocked: tuple[str, ...] = ()
     threads: int | None = None
+    source: str | None = None  # labelled images of the classes that the networks were pretrained on
     created_by: str = ""
