@@ -90,6 +90,8 @@ def _scores(result: Result) -> str:
         ]
     if result.baseline and result.baseline.test:
         rows.append(("untuned default on the same test", words.percent(result.baseline.test.accuracy)))
+    if result.ensemble:
+        rows.append(("beside the single model", words.ensemble(result, "RUN")))
     if result.calibration.ece is not None:
         rows.append(("expected calibration error", words.percent(result.calibration.ece)))
     rows.append(("softmax temperature, fitted out of fold", f"{result.calibration.temperature:.2f}"))

@@ -16,6 +16,7 @@ from advisor.records import (
     Calibration,
     Dataset,
     DatasetSummary,
+    Ensemble,
     Environment,
     Forgetting,
     Gain,
@@ -52,6 +53,12 @@ def best(trial: Trial) -> Best:
     """Name what was tried; a probe (which is no trial of the study) has its number below zero."""
     c = trial.candidate
     return Best(backbone=c.backbone, strategy=c.strategy, parameters=dict(c.parameters), trial=trial.number)
+
+
+def tie(trial: Trial) -> Tie:
+    """Name a trial that stands beside the winner."""
+    c = trial.candidate
+    return Tie(trial=trial.number, backbone=c.backbone, strategy=c.strategy, accuracy=trial.accuracy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +203,7 @@ class Ending:
     test_reason: str | None = None
     gain: Gain | None = None
     ties: Sequence[Trial] = ()
+    ensemble: Ensemble | None = None
     warnings: Sequence[str] = ()
     forgetting: Forgetting | None = None
 
@@ -216,10 +224,7 @@ def make_result(frame: Frame, status: str, ending: Ending, files: dict[str, str 
         test_reason=ending.test_reason,
         baseline=_baseline(ending),
         gain=ending.gain,
-        ties=tuple(
-            Tie(trial=t.number, backbone=t.candidate.backbone, strategy=t.candidate.strategy, accuracy=t.accuracy)
-            for t in ending.ties
-        ),
+        ties=tuple(tie(t) for t in ending.ties),
         optimism=max(t.accuracy for t in [winner, *ending.trials] if t.scores) - test.accuracy if test else None,
         calibration=Calibration(ece=scored.ece[0] if scored else None, temperature=winner.temperature),
         budget=BudgetUse(asked_s=frame.settings.budget_s, used_s=round(ending.used_s, 2)),
@@ -227,7 +232,7 @@ def make_result(frame: Frame, status: str, ending: Ending, files: dict[str, str 
             complete=states.count("complete"), pruned=states.count("pruned"), failed=states.count("failed")
         ),
         left_out=frame.left_out,
-        ensemble=None,
+        ensemble=ending.ensemble,
         target=None,
         forgetting=ending.forgetting,
         warnings=(*frame.warnings, *ending.warnings),

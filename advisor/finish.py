@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,16 +16,27 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor import budget, card, compose, judging, keep, recipe, regime, report, shipped, source, thumbnails, weights
-from advisor.contest import FOLDS, Contest
+from advisor import (
+    budget,
+    card,
+    compose,
+    ensemble,
+    judging,
+    keep,
+    recipe,
+    regime,
+    report,
+    rescoring,
+    shipped,
+    source,
+    thumbnails,
+    weights,
+)
+from advisor.contest import Contest
 from advisor.errors import AdviseError
-from advisor.records import Gain, Item, Profile, Regime, Result, Trial, Verdict
-from advisor.records.jobs import Refitted, RunTrial, Score, Scored
+from advisor.records import Ensemble, Gain, Item, Profile, Regime, Result, Trial, Verdict
+from advisor.records.jobs import Refitted, Score, Scored
 from advisor.rundir import to_json, write_atomically
-from advisor.search import RESCORE_SHARE
-
-LEADERS = 3  # contenders scored again on fresh folds and seeds
-FRESH = (1, 2)  # the repeats of a head's fresh folds; a trained candidate gets the first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +48,7 @@ class Frozen:
     winner: Trial
     default: Trial | None
     ties: tuple[Trial, ...]
+    ensemble: ensemble.Chosen | None = None
     digest: str = ""
 
 
@@ -49,8 +60,10 @@ def finish(contest: Contest, kept: keep.Keeper, profile: Profile) -> Result:
     if frozen is None:
         frozen = _freeze(contest, kept.frame.regime)
     models = _refit(contest, frozen)
-    scored, reason = _score(contest, models, kept.frame.used.test)
-    result = _result(contest, kept, frozen, models, scored, reason, profile)
+    together = ensemble.train(contest, frozen.ensemble, models[0][0])
+    scored, reason = _score(contest, models, together, kept.frame.used.test)
+    offered = ensemble.outcome(frozen.ensemble, scored, contest.rundir.path) if frozen.ensemble and together else None
+    result = _result(contest, kept, frozen, models, scored, reason, offered, profile)
     contest.rundir.log("final", at_s=contest.clock.used_s)
     return result
 
@@ -65,10 +78,10 @@ def _freeze(contest: Contest, prior: Regime) -> Frozen:
         why = failed[-1].error if failed else "the time was over before the first probe ended"
         raise AdviseError(f"no trial ended well: {why}.", hint="Give a larger --budget, or a smaller --size.")
     contest.listener.stage("scoring the leaders again")
-    rescored = _rescore(contest, contenders)
+    rescored = rescoring.rescore(contest, contenders)
     everyone = [rescored.get(t.number, t) for t in contenders]
-    finished = contest.study.trials()
-    default = next((t for t in everyone if finished and t.number == finished[0].number), None)
+    first = contest.default
+    default = next((t for t in everyone if first is not None and t.number == first.number), None)
     # Among ties the shallowest regime is the cheapest, to train and to explain; within it the lowest log-loss wins.
     costs = {t.number: float(regime.NAMES.index(t.regime)) for t in everyone}
     verdict = judging.judge(contest.rundir.path, everyone, default, contest.images, costs)
@@ -81,63 +94,12 @@ def _freeze(contest: Contest, prior: Regime) -> Frozen:
         winner=winner,
         default=default,
         ties=tuple(by_number[n] for n in verdict.ties if n != verdict.winner),
+        ensemble=ensemble.choose(contest, winner, everyone),
     )
     frozen = replace(frozen, digest=hashlib.sha256(to_json(frozen).encode()).hexdigest())
     contest.rundir.write("candidates.json", frozen)
     contest.rundir.log("frozen", at_s=contest.clock.used_s, digest=frozen.digest)
     return frozen
-
-
-def _rescore(contest: Contest, contenders: Sequence[Trial]) -> dict[int, Trial]:
-    """Score the leaders on folds and seeds that did not choose them, as far as the time allows."""
-    done = {t.number: t for t in contest.rundir.read("rescored.json", list[Trial]) or []}
-    unique: list[Trial] = []
-    for trial in sorted(contenders, key=lambda t: (t.log_loss, t.number)):
-        same = [u for u in unique if u.candidate == trial.candidate]
-        if not same and len(unique) < LEADERS:
-            unique.append(trial)
-    for trial in unique:
-        if trial.number in done:
-            continue
-        deep = contest.is_deep(trial.candidate)
-        for repeat in FRESH[:1] if deep else FRESH:
-            again = _once_more(contest, trial, repeat, deep)
-            if again is not None:
-                done[trial.number] = _merged(done.get(trial.number, trial), again)
-        contest.rundir.write("rescored.json", list(done.values()))
-    return done
-
-
-def _once_more(contest: Contest, trial: Trial, repeat: int, deep: bool) -> Trial | None:
-    folds = tuple(s.fold for s in trial.scores if s.repeat == 0) if deep else tuple(range(FOLDS))
-    cost = contest.train_s(trial.candidate, contest.images - contest.images // FOLDS) * (len(folds) if deep else 1)
-    left = contest.clock.left_s - contest.finish_s(trial.candidate)
-    if contest.clocked and cost > min(left, RESCORE_SHARE * (contest.clock.asked_s or 0.0)):
-        return None
-    job = RunTrial(
-        number=trial.number,
-        candidate=trial.candidate,
-        folds=folds,
-        repeat=repeat,
-        seed=contest.settings.seed + repeat,
-        started_s=contest.clock.used_s,
-        limit_s=left if contest.clocked else None,
-    )
-    try:
-        again = contest.worker.ask(
-            job,
-            Trial,
-            contest.listener.progress,
-            deadline=time.monotonic() + left + 2.0 if contest.clocked else None,
-        )
-    except AdviseError as error:
-        contest.rundir.log("rescore failed", at_s=contest.clock.used_s, number=trial.number, error=str(error))
-        return None
-    return again if again.state == "complete" else None
-
-
-def _merged(trial: Trial, again: Trial) -> Trial:
-    return replace(trial, scores=(*trial.scores, *again.scores))
 
 
 # ---- the end -----------------------------------------------------------------------------------------------------
@@ -166,7 +128,7 @@ def _refit(contest: Contest, frozen: Frozen) -> list[tuple[Path, Refitted]]:
 
 
 def _score(
-    contest: Contest, models: Sequence[tuple[Path, Refitted]], test: Sequence[Item]
+    contest: Contest, models: Sequence[tuple[Path, Refitted]], together: Sequence[Path], test: Sequence[Item]
 ) -> tuple[Scored | None, str | None]:
     """Open the locked test once: what was scored before is only read."""
     if not test:
@@ -176,6 +138,7 @@ def _score(
         contest.listener.stage(f"scoring the locked test: {len(test):,} images, once")
         job = Score(
             folders=tuple(str(folder) for folder, _ in models),
+            ensemble=tuple(str(folder) for folder in together),
             items=tuple(test),
             predictions=str(contest.rundir.trials / "test.npz"),
         )
@@ -197,6 +160,7 @@ def _result(
     models: Sequence[tuple[Path, Refitted]],
     scored: Scored | None,
     reason: str | None,
+    offered: Ensemble | None,
     profile: Profile,
 ) -> Result:
     """Write recipe, report, card and result beside the model, and put them all in place together."""
@@ -217,6 +181,7 @@ def _result(
         test_reason=reason,
         gain=_gain(contest, frozen, scored),
         ties=frozen.ties,
+        ensemble=offered,
         warnings=[m.warning for _, m in models[:1] if m.warning],
         forgetting=source.kept(contest, frozen.winner, refitted, folder),
     )

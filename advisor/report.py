@@ -206,7 +206,7 @@ def _data(profile: Profile) -> dict[str, Any]:
 
 def _extras(result: Result) -> list[tuple[str, Mapping[str, Any]]]:
     """Parts that only some runs have."""
-    parts = (("Ensemble", result.ensemble), ("Target domain", result.target))
+    parts = (("Ensemble", words.ensemble_facts(result.ensemble)), ("Target domain", result.target))
     return [(name, part) for name, part in parts if part]
 
 

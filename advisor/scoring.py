@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor import evaluation, features, heads, intervals, model, pixels
+from advisor import evaluation, features, heads, intervals, metrics, model, pixels
 from advisor.errors import TrialError
 from advisor.material import Material
 from advisor.model import Predictor
@@ -78,11 +78,14 @@ def score(material: Material, job: Score, emit: Emit) -> Scored:
     """Open the locked test and score each model on the same images. Raises TrialError where none can be read."""
     labels = np.array([i.label for i in job.items], dtype=np.int64)
     images = TestImages(material, job.items, emit)
-    outputs = [images.logits(model.load(folder, material.registry)) for folder in job.folders]
+    each = {f: images.logits(model.load(f, material.registry)) for f in dict.fromkeys((*job.folders, *job.ensemble))}
+    outputs = [each[folder] for folder in job.folders]
     kept = np.array([i.path not in images.unreadable for i in job.items])
     if not kept.any():
         raise TrialError("no image of the test set can be read")
-    np.savez(job.predictions, logits=np.stack(outputs)[:, kept], labels=labels[kept])
+    together = _averaged([each[folder][kept] for folder in job.ensemble])
+    saved = {"logits": np.stack(outputs)[:, kept], "labels": labels[kept]}
+    np.savez(job.predictions, **(saved if together is None else {**saved, "ensemble": together}))
     classes = material.job.classes
     items = [i for i, good in zip(job.items, kept, strict=True) if good]
     groups = [i.group for i in items] if material.job.has_groups else None
@@ -90,8 +93,19 @@ def score(material: Material, job: Score, emit: Emit) -> Scored:
         scores=tuple(_test_score(o[kept], labels[kept], classes, groups) for o in outputs),
         ece=tuple(evaluation.ece(o[kept], labels[kept]) for o in outputs),
         mistakes=_mistakes(outputs[0][kept], labels[kept], [i.path for i in items], classes),
+        ensemble=None if together is None else _test_score(together, labels[kept], classes, groups),
+        ensemble_ece=None if together is None else evaluation.ece(together, labels[kept]),
         unreadable=tuple(images.unreadable.values()),
     )
+
+
+def _averaged(each: Sequence[Logits]) -> Logits | None:
+    """Give the logarithm of the mean of calibrated probabilities, which every score takes as logits."""
+    if not each:
+        return None
+    mean = np.mean([metrics.probabilities(logits) for logits in each], axis=0)
+    logits: Logits = np.log(np.maximum(mean, np.finfo(np.float64).tiny)).astype(np.float32)
+    return logits
 
 
 def _test_score(

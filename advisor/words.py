@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.records import Best, Result, TestScore
+from advisor.records import Best, Ensemble, Result, TestScore
 
 NONE = "–"
 MINUS = "−"
@@ -138,6 +138,40 @@ def optimism(result: Result) -> str:
     if result.optimism is None:
         return ""
     return f"Validation {percent(result.validation.accuracy)}, test {points(-result.optimism)} from it."
+
+
+def ensemble(result: Result, run: str) -> str:
+    """Say in a line what the ensemble reached beside the single model, and how to use it; "" where there is none."""
+    told = result.ensemble
+    if told is None:
+        return ""
+    use = f"tl-advise predict {run} --ensemble PHOTOS, tl-advise export {run} --ensemble"
+    return f"an ensemble of {len(told.members)} reaches {_reached(told)} ({use})"
+
+
+def _reached(told: Ensemble) -> str:
+    if told.test is None:
+        score = told.validation
+        return f"{percent(score.accuracy)} on validation, the single model {percent(score.single_accuracy)}"
+    noise = "more than noise" if told.beats_single or (told.ci95 is not None and told.ci95[1] < 0) else "within noise"
+    return (
+        f"{percent(told.test.accuracy)} on the locked test (95 % interval {span(told.test.ci95)}), "
+        f"{points(told.over_single)} against the single model: {noise}"
+    )
+
+
+def ensemble_facts(told: Ensemble | None) -> dict[str, str] | None:
+    """List what a page says of the ensemble, label by label."""
+    if told is None:
+        return None
+    score = told.validation
+    return {
+        "members": ", ".join(f"{trial(m.trial)} ({m.strategy} on {m.backbone})" for m in told.members),
+        "validation log-loss": f"{score.log_loss:.3f}, the single model {score.single_log_loss:.3f} ({score.n} images)",
+        "reaches": _reached(told),
+        "calibration error": percent(told.ece),
+        "use it": "tl-advise predict RUN --ensemble, tl-advise export RUN --ensemble --format onnx",
+    }
 
 
 def commands(result: Result, run: str) -> tuple[tuple[str, str], ...]:

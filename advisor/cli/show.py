@@ -41,7 +41,7 @@ def parts(answer: Result, run: Path) -> list[RenderableType]:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for block in (_reasons(answer), _warnings(answer), _left_out(answer), _next(answer, run)):
+    for block in (_reasons(answer, _place(run)), _warnings(answer), _left_out(answer), _next(answer, _place(run))):
         for label, line in block:
             table.add_row(label, text(line))
         if block:
@@ -85,7 +85,7 @@ def _validation(score: ValidationScore) -> str:
     return f"{words.percent(score.accuracy).removesuffix(' %')}{spread} % (n = {score.n})"
 
 
-def _reasons(answer: Result) -> list[tuple[str, str]]:
+def _reasons(answer: Result, place: str) -> list[tuple[str, str]]:
     """Why it is this, what the search brought, how sure one can be."""
     rows = [("why", words.reason(answer)), ("gain", words.gain(answer))]
     if answer.test is None:
@@ -98,6 +98,8 @@ def _reasons(answer: Result) -> list[tuple[str, str]]:
         named = [f"{words.trial(t.trial)} ({t.strategy} on {t.backbone})" for t in answer.ties[:SHOWN_LEFT_OUT]]
         more = f" and {len(answer.ties) - SHOWN_LEFT_OUT} more" if len(answer.ties) > SHOWN_LEFT_OUT else ""
         rows.append(("ties", f"the data cannot tell it from {', '.join(named)}{more}"))
+    if answer.ensemble:
+        rows.append(("ensemble", words.ensemble(answer, shlex.quote(place))))
     asked = f" of {words.duration(answer.budget.asked_s)}" if answer.budget.asked_s is not None else ""
     counts = answer.trials
     tried = f"{counts.complete} trials complete, {counts.pruned} stopped early, {counts.failed} failed"
@@ -126,9 +128,12 @@ def _under(label: str, lines: Sequence[str]) -> list[tuple[str, str]]:
     return [(label if index == 0 else "", line) for index, line in enumerate(lines)]
 
 
-def _next(answer: Result, run: Path) -> list[tuple[str, str]]:
+def _place(run: Path) -> str:
+    return os.path.relpath(run) if run.absolute().is_relative_to(Path.cwd()) else str(run)
+
+
+def _next(answer: Result, place: str) -> list[tuple[str, str]]:
     """Where the files are, and the commands that use them."""
-    place = os.path.relpath(run) if run.absolute().is_relative_to(Path.cwd()) else str(run)
     files = [(name, os.path.join(place, file)) for name in ("report", "recipe") if (file := answer.files.get(name))]
     steps = [(command.split()[1], command) for _, command in words.commands(answer, shlex.quote(place))]
     return [*files, *steps]

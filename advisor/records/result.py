@@ -139,6 +139,35 @@ class LeftOut:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnsembleValidation:
+    """The ensemble on validation, beside the single model on the same `n` images; this is what chose it."""
+
+    accuracy: float
+    single_accuracy: float
+    log_loss: float
+    single_log_loss: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """The mean of several leaders' probabilities, offered beside the single model on few images.
+
+    `over_single` is its accuracy minus the single model's on the same test images, with a paired 95 % interval;
+    `beats_single` holds where that interval lies above zero. All of the test is None where there was none.
+    """
+
+    members: tuple[Tie, ...]
+    validation: EnsembleValidation
+    test: TestScore | None
+    ece: float | None
+    over_single: float | None
+    ci95: tuple[float, float] | None
+    beats_single: bool | None
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mistake:
     """A test image that was misjudged, for the report: confidence in 0..1."""
 
@@ -214,7 +243,7 @@ class Result:
     budget: BudgetUse
     trials: TrialCounts
     left_out: tuple[LeftOut, ...]
-    ensemble: dict[str, Any] | None
+    ensemble: Ensemble | None
     target: dict[str, Any] | None
     forgetting: Forgetting | None
     warnings: tuple[str, ...]

@@ -1,0 +1,74 @@
+"""advisor.ensemble: the members are chosen on validation alone, and only where the mean is better than the winner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss
+
+from advisor import ensemble
+from advisor.records import Candidate, FoldScore, Trial
+
+POOL, CLASSES = 120, 3
+LABELS = np.arange(POOL) % CLASSES
+
+
+def tried(run: Path, number: int, logits: np.ndarray, *, strategy: str = "", rows: np.ndarray | None = None) -> Trial:
+    """Write a trial's validation logits as `trial` does, and give its record."""
+    rows = np.arange(POOL) if rows is None else rows
+    name = f"trials/{number:05d}.npz"
+    np.savez(run / name, rows=rows, logits=logits[rows].astype(np.float32), labels=LABELS[rows])
+    right = float((logits[rows].argmax(1) == LABELS[rows]).mean())
+    score = FoldScore(fold=0, repeat=0, seed=0, n=len(rows), accuracy=right, log_loss=0.5 + number)
+    candidate = Candidate(backbone="b", strategy=strategy or f"s{number}", parameters={}, size_px=64)
+    return Trial(
+        number=number, candidate=candidate, regime="partial", state="complete", scores=(score,), predictions=name
+    )
+
+
+@pytest.fixture(name="run")
+def _run(tmp_path: Path) -> Path:
+    (tmp_path / "trials").mkdir()
+    return tmp_path
+
+
+def noisy(seed: int, strength: float = 1.5) -> np.ndarray:
+    """Give logits that know the label, each image's noise its own."""
+    return np.eye(CLASSES)[LABELS] * 2.0 + np.random.default_rng(seed).normal(0, strength, (POOL, CLASSES))
+
+
+def test_members_whose_mistakes_differ_are_averaged(run: Path) -> None:
+    """The mean of three independent models is better than each; its log-loss is that of the mean of probabilities."""
+    trials = [tried(run, n, noisy(n)) for n in range(5)]
+    chosen = ensemble.choose_on(run, trials[0], trials[1:], POOL)
+    assert chosen is not None
+    assert chosen.members[0] is trials[0]
+    assert len(chosen.members) == ensemble.MEMBERS
+    each = [np.exp(noisy(t.number)) for t in chosen.members]
+    mean = np.mean([e / e.sum(1, keepdims=True) for e in each], axis=0)
+    assert chosen.validation.log_loss == pytest.approx(log_loss(LABELS, mean), abs=1e-5)
+    assert chosen.validation.single_log_loss == pytest.approx(
+        log_loss(LABELS, each[0] / each[0].sum(1, keepdims=True)), abs=1e-5
+    )
+    assert chosen.validation.log_loss < chosen.validation.single_log_loss
+    assert chosen.validation.n == POOL
+
+
+def test_a_rival_that_adds_nothing_stays_out(run: Path) -> None:
+    """The same answers again, or a guess, make no ensemble."""
+    winner = tried(run, 0, noisy(0))
+    same, guess = tried(run, 1, noisy(0)), tried(run, 2, np.random.default_rng(9).normal(0, 3, (POOL, CLASSES)))
+    assert ensemble.choose_on(run, winner, [same, guess], POOL) is None
+    assert ensemble.choose_on(run, winner, [], POOL) is None
+
+
+def test_only_images_that_all_were_scored_on_count(run: Path) -> None:
+    """A trained candidate is scored on one fold; the comparison is on that fold, or there is none."""
+    winner, part = tried(run, 0, noisy(0)), tried(run, 1, noisy(1), rows=np.arange(40))
+    chosen = ensemble.choose_on(run, winner, [part], POOL)
+    assert chosen is not None
+    assert chosen.validation.n == 40
+    other = tried(run, 2, noisy(2), rows=np.arange(60, 90))
+    assert ensemble.choose_on(run, part, [other], POOL) is None
