@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from advisor import advice, cache, dataset, environment, profile, recipe, registry, sampling, weights
+from advisor import advice, cache, dataset, environment, profile, recipe, registry, sampling, source, weights
 from advisor.errors import CheckError, RecipeError
 from advisor.listener import Listener
 from advisor.recipe import Recipe
-from advisor.records import Candidate, Dataset, Environment, Settings, TestScore, Trial
+from advisor.records import Candidate, Dataset, Environment, Forgetting, Settings, TestScore, Trial
 from advisor.records.jobs import Refit, Refitted, RunTrial, Score, Scored
 from advisor.workers import Worker
 
@@ -51,6 +51,7 @@ class Rerun:
     mean: float
     std: float | None
     environment: Environment
+    forgetting: Forgetting | None = None
     same_devices: bool = True  # as many devices share the training as the recipe's did
 
     @property
@@ -69,12 +70,13 @@ def rerun(
     offline: bool = False,
     device: str | None = None,
     devices: int | None = None,
+    given: source.Source | None = None,
     listener: Listener | None = None,
 ) -> Rerun:
     """Train a recipe again and score it, `seeds` times with seeds counted up from the recipe's.
 
     `data` names other data on purpose: epochs stay, splits and temperature are made anew. `devices` trains on another
-    number of devices than the recipe did, which changes the last bits of the weights.
+    number of devices than the recipe did, which changes the last bits. `given`: images on which forgetting is measured.
     Raises RecipeError where a plugin, the data or the weights are not the recipe's.
     """
     listener = listener or Listener()
@@ -104,8 +106,9 @@ def rerun(
         opened = worker.open(job, listener.progress)
         again = _Again(told, candidate, worker, listener, place, used, same)
         runs = tuple(again.once(told.seed + i) for i in range(seeds))
+        kept = source.kept_by(worker, candidate, told.seed, place, given, listener) if given else None
     result = _compare(path, found, told, runs, same, opened.environment)
-    return replace(result, same_devices=settings.devices == (told.devices or 1))
+    return replace(result, forgetting=kept, same_devices=settings.devices == (told.devices or 1))
 
 
 def verify(result: Rerun) -> str:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from advisor import budget, target
 from advisor import contest as contests
-from advisor.errors import AdviseError
-from advisor.records import Forgetting, Item, Trial
+from advisor.errors import AdviseError, TrialError
+from advisor.listener import Listener
+from advisor.records import Candidate, Forgetting, Item, Trial
 from advisor.records.jobs import Refitted, Retain, Retained
+from advisor.workers import Worker
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 ENDS = (0.0, 1.0)
@@ -99,3 +101,27 @@ def question(contest: contests.Contest, winner: Trial, folder: Path) -> Retain |
                 source_classes=given.classes if given else 0,
             )
     return None
+
+
+def kept_by(
+    worker: Worker, candidate: Candidate, seed: int, place: Path, given: Source, listener: Listener
+) -> Forgetting | None:
+    """Ask the same of a model that was trained again and lies in `place`, on images that it may have been trained on."""
+    listener.stage("looking at what is kept of the source")
+    folder = place if (place / "model.safetensors").is_file() else place / "trials" / f"seed-{seed}"
+    job = Retain(
+        candidate=candidate,
+        folder=str(folder),
+        fold=None,
+        seed=seed,
+        images=IMAGES,
+        shares=SHARES,
+        source_root=given.root,
+        source_items=some(given.items, SOURCE_IMAGES),
+        source_classes=given.classes,
+    )
+    try:
+        return worker.ask(job, Retained, listener.progress).forgetting
+    except TrialError as error:
+        listener.note(f"{error}")
+        return None

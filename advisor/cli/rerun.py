@@ -19,9 +19,17 @@ from advisor.cli import options
 )
 @click.option("--out", type=click.Path(), metavar="DIR", help="Keep the model here.")
 @click.option("--devices", type=click.IntRange(min=1), metavar="K", help="Train on K devices. [as the recipe says]")
+@click.option("--source", metavar="DIR", help="Images of the source's classes: how much of them is forgotten?")
 @options.machine()
 def command(
-    recipe: str, verify: bool, data: str | None, out: str | None, quiet: bool, as_json: bool, **call: Any
+    recipe: str,
+    verify: bool,
+    data: str | None,
+    out: str | None,
+    source: str | None,
+    quiet: bool,
+    as_json: bool,
+    **call: Any,
 ) -> int:
     """Train a recipe again, score it, and compare: the refit and the test, nothing else.
 
@@ -32,12 +40,15 @@ def command(
       tl-advise rerun run1 --verify
       tl-advise rerun run1/recipe.yaml --data ./other-photos --out run2
       tl-advise rerun run1 --seeds 5
+      tl-advise rerun run1 --source ./imagenet-sample
     """
     from advisor import replay
+    from advisor import source as sources
     from advisor.cli.screen import Screen
     from advisor.rundir import RunDir, to_json
 
     place = RunDir.create(Path(out), data=Path(data or ".")).path if out else None
+    given = sources.read(source) if source else None
     device = None if call["device"] == "auto" else call["device"]
     with Screen(quiet=quiet) as screen:
         result = replay.rerun(
@@ -49,6 +60,7 @@ def command(
             offline=call["offline"],
             device=device,
             devices=call["devices"],
+            given=given,
             listener=screen,
         )
     agreed = replay.verify(result) if verify else None
@@ -71,5 +83,23 @@ def _tell(result: Any, agreed: str | None) -> None:
     if result.expected is not None:
         same = "identical weights" if result.identical else "other weights"
         click.echo(f"the recipe says {result.expected:.4f}: {same}")
+    if result.forgetting is not None:
+        _tell_kept(result.forgetting)
     if agreed:
         click.echo(f"verified: {agreed}")
+
+
+def _tell_kept(told: Any) -> None:
+    click.echo(
+        f"features: CKA {told.cka:.3f} to the start" if told.cka is not None else "features never vary", nl=False
+    )
+    click.echo(f", {100 * told.neighbours:.0f} % of neighbours kept, on {told.images} images")
+    if told.source is None:
+        click.echo(f"source accuracy: not measured, {told.source_reason}")
+        return
+    click.echo(
+        f"source accuracy: {100 * told.source.after:.1f} %, before {100 * told.source.before:.1f} % "
+        f"({told.source.images} images at {told.source.size_px} px)"
+    )
+    for blend in told.blends:
+        click.echo(f"  {blend.share:4.2f} of the way from start to tuned: {100 * blend.source:.1f} %")
