@@ -13,10 +13,17 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from advisor.features import Pooled
+    from advisor.hooks import Backbone
+    from advisor.records import Item
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("TL_ADVISE_SHARED", ROOT.parent / "shared" / "data"))
@@ -45,33 +52,14 @@ def split(labels: npt.NDArray[np.int64], train: int, seed: int) -> tuple[npt.NDA
 
 def scores(name: str, inside: str, size_px: int, train: int | None, backbone_name: str, seeds: int, to: Path) -> dict:
     """Score every variant on one data set with one backbone: variant -> list of test accuracies."""
-    from advisor import backbone as backbones
-    from advisor import cache, dataset, device, features, pixels, registry, sampling, weights
+    from advisor import dataset, features, registry, sampling
     from advisor import heads as fitted
     from advisor.records import Head
 
     found = dataset.read(to / name / inside)
     items = sampling.stratified(found.items, 6000) if train else found.items
     backbone = registry.load().backbone(backbone_name)
-    tensors, digest, _ = weights.read(backbone, weights.locate(backbone, offline=True))
-    canvas, _ = pixels.canvas(
-        found.root, items, pixels.rule_for(backbone.preprocess, size_px, "crop"), store=cache.Store()
-    )
-    key = "".join(sorted(i.sha256 for i in items))[:4096]
-    pooled = {}
-    for flip in (False, True):
-        pooled[flip] = features.extract(
-            backbone,
-            backbones.build(backbone, tensors),
-            canvas,
-            preprocess=backbone.preprocess,
-            size_px=size_px,
-            compute=device.choose("cpu", backbone),
-            weights_key=digest,
-            item_key=key,
-            store=cache.Store(),
-            flip=flip,
-        )
+    pooled = {flip: extracted(backbone, found.root, items, size_px, flip) for flip in (False, True)}
     labels = np.array([i.label for i in items])
     given = np.array([i.split == "test" for i in items])
     names = [s.name for s in backbone.stages]
@@ -92,6 +80,27 @@ def scores(name: str, inside: str, size_px: int, train: int | None, backbone_nam
                     variant = f"{kind}, {layers}{', mirror' if mirror else ''}"
                     out.setdefault(variant, []).append(float(right.mean()))
     return {"n": len(b), "train": len(a), "scores": out}
+
+
+def extracted(backbone: Backbone, root: str, items: Sequence[Item], size_px: int, flip: bool) -> Pooled:
+    """Give every stage's pooled features of the items, or of their mirror images; cached as usual."""
+    from advisor import backbone as backbones
+    from advisor import cache, device, features, pixels, weights
+
+    tensors, digest, _ = weights.read(backbone, weights.locate(backbone, offline=True))
+    canvas, _ = pixels.canvas(root, items, pixels.rule_for(backbone.preprocess, size_px, "crop"), store=cache.Store())
+    return features.extract(
+        backbone,
+        backbones.build(backbone, tensors),
+        canvas,
+        preprocess=backbone.preprocess,
+        size_px=size_px,
+        compute=device.choose("cpu", backbone),
+        weights_key=digest,
+        item_key="".join(sorted(i.sha256 for i in items))[:4096],
+        store=cache.Store(),
+        flip=flip,
+    )
 
 
 def main() -> None:
