@@ -131,3 +131,25 @@ class Speed:
         weight = 1.0 if self.readings == 0 else 0.5
         self.ratio += weight * (fresh - self.ratio)
         self.readings += 1
+
+
+@dataclass
+class Speeds:
+    """Readings by name (of a backbone): the same multiply-adds take one network ten times as long as another."""
+
+    by_name: dict[str, Speed] = field(default_factory=dict)
+
+    def known(self, name: str) -> bool:
+        """Whether there is a reading of this name."""
+        return name in self.by_name
+
+    def ratio(self, name: str) -> float:
+        """Give a name's ratio; one that was not measured is taken for the mean of those that were, or 1.0."""
+        if name in self.by_name:
+            return self.by_name[name].ratio
+        return statistics.fmean(s.ratio for s in self.by_name.values()) if self.by_name else 1.0
+
+    def learn(self, name: str, predicted_s: float, taken_s: float) -> None:
+        """Take a reading in."""
+        if predicted_s > 0 and taken_s > 0:
+            self.by_name.setdefault(name, Speed()).learn(predicted_s, taken_s)

@@ -7,11 +7,13 @@ be finished. Does NOT cover: any decision.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from advisor import budget, candidates, paused, sampler
 from advisor.crew import Crew
+from advisor.fleet import Fleet
 from advisor.hooks import Context, Strategy
 from advisor.listener import Listener
 from advisor.records import Candidate, Regime, Settings, Trial
@@ -52,9 +54,10 @@ class Contest:
     on_better: Callable[[Trial], None]
     sizes: Mapping[str, tuple[int, ...]]
     probes: list[Trial] = field(default_factory=list)
+    fleet: Fleet | None = None
     descriptions: dict[str, Description] = field(default_factory=dict)
-    frozen: budget.Speed = field(default_factory=budget.Speed)
-    training: dict[str, budget.Speed] = field(default_factory=dict)  # by regime: a cached prefix costs unlike the rest
+    frozen: budget.Speeds = field(default_factory=budget.Speeds)  # by backbone
+    training: dict[str, budget.Speeds] = field(default_factory=dict)  # by regime: a cached prefix costs unlike the rest
 
     # ---- facts ---------------------------------------------------------------------------------------------------
 
@@ -111,12 +114,19 @@ class Contest:
         first = self.study.first()
         return first if first is not None and first.state == "complete" else None
 
-    def begin(self, candidate: Candidate) -> int:
-        """Write a trial down as begun and give its number."""
+    @property
+    def seats(self) -> Crew | Fleet:
+        """Where trials run: here, and elsewhere where the study is shared."""
+        return self.fleet or self.crew
+
+    def begin(self, candidate: Candidate, *, again: int | None = None) -> int:
+        """Write a trial down as begun and give its number; `again` is the lost trial in whose place it stands."""
         self.describe(candidate.backbone)
         names = {"backbone": tuple(self.registry.backbones), "strategy": tuple(self.registry.strategies)}
         context = self.context(candidate.backbone, candidate.size_px)
-        return self.study.begin(candidate, sampler.shown(candidate, names, self.strategies_of(candidate), context))
+        return self.study.begin(
+            candidate, sampler.shown(candidate, names, self.strategies_of(candidate), context), again=again
+        )
 
     def probed(self, trials: Sequence[Trial]) -> None:
         """Write the probes of one place down, all together, so that a kill leaves a place probed or not probed."""
@@ -154,12 +164,27 @@ class Contest:
     def train_s(self, candidate: Candidate, images: int) -> float:
         """Predict the seconds of training a candidate on `images` images, corrected by what was measured."""
         if self.is_deep(candidate):
-            speed = self.training.get(self.strategies_of(candidate).regime)
-            ratio = speed.ratio if speed else TRAINING_OVER_FROZEN * self.frozen.ratio
-            return self.card_s(candidate, images) * ratio
+            return self.card_s(candidate, images) * self._training_ratio(candidate)
         same = [t.seconds for t in self.contenders() if t.candidate.strategy == candidate.strategy]
         fitting = max([HEAD_S + HEAD_S_EACH * images * len(self.counts), *same])
         return self._pass_s(candidate) + fitting
+
+    def _training_ratio(self, candidate: Candidate) -> float:
+        """Say how much longer than on its card a training takes: as measured, or by what it is over a frozen pass."""
+        name = candidate.backbone
+        measured = self.training.get(self.strategies_of(candidate).regime)
+        if measured is None:
+            return TRAINING_OVER_FROZEN * self.frozen.ratio(name)
+        if measured.known(name):
+            return measured.ratio(name)
+        over = [speed.ratio / self.frozen.ratio(other) for other, speed in measured.by_name.items()]
+        return statistics.fmean(over) * self.frozen.ratio(name)
+
+    def trained(self, trial: Trial, folds: int, taken_s: float) -> None:
+        """Learn from the seconds that training on so many folds took."""
+        card_s = self.card_s(trial.candidate, self.images - self.images // FOLDS)
+        speeds = self.training.setdefault(trial.regime, budget.Speeds())
+        speeds.learn(trial.candidate.backbone, card_s * folds, taken_s)
 
     def _pass_s(self, candidate: Candidate) -> float:
         """Predict the frozen passes over the pool: none where a probe, or a mirrored trial, has left its features."""
@@ -171,7 +196,7 @@ class Contest:
     def _frozen_s(self, candidate: Candidate, images: int) -> float:
         backbone = self.registry.backbone(candidate.backbone)
         macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
-        return self.frozen.ratio * budget.extraction_s(images, macs, self.device)
+        return self.frozen.ratio(candidate.backbone) * budget.extraction_s(images, macs, self.device)
 
     def test_s(self, candidate: Candidate) -> float:
         """Predict the seconds of scoring the locked test."""

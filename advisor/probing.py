@@ -73,7 +73,7 @@ def probe_all(contest: Contest, reachable: list[Backbone]) -> None:
     allowed = PROBE_SHARE * (contest.clock.asked_s or UNCLOCKED_S)
     spent = 0.0
     for place, cost in sorted(costs.items(), key=lambda kv: (kv[1], kv[0])):
-        ratio = contest.frozen.ratio if contest.clocked else 1.0
+        ratio = contest.frozen.ratio(place[0]) if contest.clocked else 1.0
         if spent and spent + cost * ratio > allowed:
             contest.listener.note(
                 f"{place[0]} at {place[1]} px is not probed: it would take {budget.words(cost * ratio)}"
@@ -103,7 +103,9 @@ def _probe(contest: Contest, place: tuple[str, int], predicted_s: float) -> None
     )
     answer = contest.worker.ask(job, Probed, contest.listener.progress)
     if answer.images_per_s:
-        contest.frozen.learn(predicted_s, contest.images / answer.images_per_s)  # the pass alone, no start of a process
+        contest.frozen.learn(
+            name, predicted_s, contest.images / answer.images_per_s
+        )  # the pass alone, no start of a process
     contest.probed(answer.trials)
 
 

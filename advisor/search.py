@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from advisor import budget, paused, probing
-from advisor.contest import FOLDS, Contest
+from advisor import paused, probing
+from advisor.contest import Contest
 from advisor.crew import Ended
 from advisor.errors import AdviseError
 from advisor.hooks import Backbone
@@ -28,21 +28,32 @@ def explore(contest: Contest, reachable: list[Backbone]) -> None:
     probing.probe_all(contest, reachable)
     places = probing.places(contest) or [(first.backbone, first.size_px)]
     proposer = Proposer(contest, first, places)
+    seats = contest.seats
     cut_off = deque(contest.study.interrupted())
+    if contest.fleet is not None:
+        names = dict.fromkeys([first.backbone, *(name for name, _ in places)])
+        contest.fleet.invite({name: contest.describe(name).weights_sha256 for name in names})
+        adopted = contest.fleet.adopt([number for number, _ in cut_off])
+        cut_off = deque(pair for pair in cut_off if pair[0] not in adopted)
+    more = True
     while True:
-        while contest.crew.idle is not None and _begin_next(contest, proposer, cut_off):
+        while seats.free and (more := _begin_next(contest, proposer, cut_off)):
             pass
-        if not contest.crew.busy:
+        if not seats.busy and (not more or not seats.waiting or contest.clock.left_s <= 0):
             return
-        ended = contest.crew.poll(_progress(contest))
+        ended = seats.poll(_progress(contest))
         if ended is not None:
             proposer.ended(_end(contest, ended))
 
 
 def _begin_next(contest: Contest, proposer: Proposer, cut_off: deque[tuple[int, Candidate]]) -> bool:
-    """Begin what an earlier process left unfinished, else what is proposed; False where there is neither."""
+    """Begin what an earlier process or a lost worker left, else what is proposed; False where there is neither."""
+    lost = contest.study.lost()
     if cut_off:
         number, candidate = cut_off.popleft()
+    elif lost:
+        candidate = contest.study.candidate(lost[0])
+        number = contest.begin(candidate, again=lost[0])
     else:
         proposed = proposer.next()
         if proposed is None:
@@ -50,7 +61,7 @@ def _begin_next(contest: Contest, proposer: Proposer, cut_off: deque[tuple[int, 
         number, candidate = contest.begin(proposed), proposed
         proposer.begun(number)
     contest.listener.stage(f"trial {number}: {candidate.strategy} on {candidate.backbone} at {candidate.size_px} px")
-    contest.crew.submit(_order(contest, number, candidate))
+    contest.seats.submit(_order(contest, number, candidate))
     return True
 
 
@@ -70,7 +81,7 @@ def _order(contest: Contest, number: int, candidate: Candidate) -> RunTrial:
 
 def _progress(contest: Contest) -> Callable[[Progress], None]:
     """Show how far the trial is; where several run, a bar that jumps between them would tell nothing."""
-    return contest.listener.progress if len(contest.crew.running) == 1 else lambda progress: None
+    return contest.listener.progress if len(contest.seats.running) == 1 else lambda progress: None
 
 
 def _end(contest: Contest, ended: Ended) -> Trial:
@@ -78,9 +89,8 @@ def _end(contest: Contest, ended: Ended) -> Trial:
     order, answer = ended.order, ended.answer
     trial = _failed(contest, order, answer) if isinstance(answer, AdviseError) else answer
     taken = trial.seconds if trial.state == "complete" else trial.needs_s
-    if contest.is_deep(order.candidate) and taken and order.candidate.continues is None:  # else not the whole of it
-        card = contest.card_s(order.candidate, contest.images - contest.images // FOLDS)
-        contest.training.setdefault(trial.regime, budget.Speed()).learn(card * len(order.folds), taken)
+    if contest.is_deep(order.candidate) and taken and order.candidate.continues is None:  # else it was not the whole
+        contest.trained(trial, len(order.folds), taken)
     contest.ended(trial)
     return trial
 

@@ -63,3 +63,15 @@ def test_steps_that_fill_a_cache_do_not_count_for_the_others() -> None:
     assert budget.steps_s([0.5, 0.5, 0.6], 10) == pytest.approx(5.0)
     with pytest.raises(ValueError, match="no step"):
         budget.steps_s([], 10)
+
+
+def test_a_network_s_own_speed_counts_and_a_stranger_s_is_their_mean() -> None:
+    """The same multiply-adds take one network ten times as long as another."""
+    speeds = budget.Speeds()
+    assert speeds.ratio("any") == 1.0
+    speeds.learn("slow", 1.0, 2.0)
+    speeds.learn("fast", 1.0, 0.2)
+    assert speeds.ratio("slow") == 2.0
+    assert speeds.ratio("fast") == pytest.approx(0.2)
+    assert speeds.ratio("unknown") == pytest.approx(1.1)
+    assert not speeds.known("unknown")

@@ -11,6 +11,7 @@ from photos import write_crops
 
 from advisor import advice, budget, dataset, regime, registry, shipped
 from advisor.contest import Contest
+from advisor.crew import Crew
 from advisor.listener import Listener
 from advisor.records import Candidate, Settings, Trial
 from advisor.records.jobs import Refit, Refitted, RunTrial
@@ -34,7 +35,7 @@ def contest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contest]:
         settings=settings,
         rundir=rundir,
         clock=budget.Clock(600.0),
-        worker=worker,
+        crew=Crew([worker]),
         registry=registry.load(),
         strategies={},
         regime=regime.by_size(48, 3),
@@ -87,8 +88,8 @@ def test_a_refit_that_is_seen_to_take_too_long_is_given_up_and_the_worker_lives(
     """A prediction may be wrong by a factor: the steps themselves decide, and nothing has to be started again."""
     slow = replace(trained, candidate=replace(TRAINED, parameters={"epochs": 900.0}))
     tight = replace(contest, clock=budget.Clock(600.0, used_before_s=590.0))
-    tight.training["partial"] = budget.Speed(
-        ratio=1e-6, readings=1
+    tight.training["partial"] = budget.Speeds(
+        {"pocket": budget.Speed(ratio=1e-6, readings=1)}
     )  # as if the machine had been a thousand times as fast
     process = contest.worker.process
     refitted = shipped.train(tight, slow, contest.rundir.trials / "slow", reserve_s=1.0)
