@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photos import write_crops
 from sklearn.metrics import log_loss
 
-from advisor import ensemble
-from advisor.records import Candidate, FoldScore, Trial
+from advisor import dataset, ensemble, model, refit, registry, scoring
+from advisor.material import Material
+from advisor.records import Candidate, EnsembleValidation, FoldScore, Trial
+from advisor.records.jobs import Open, Refit, Score
 
 POOL, CLASSES = 120, 3
+VALIDATION = EnsembleValidation(accuracy=0.9, single_accuracy=0.9, log_loss=0.30, single_log_loss=0.31, n=10)
 LABELS = np.arange(POOL) % CLASSES
 
 
@@ -72,3 +76,51 @@ def test_only_images_that_all_were_scored_on_count(run: Path) -> None:
     assert chosen.validation.n == 40
     other = tried(run, 2, noisy(2), rows=np.arange(60, 90))
     assert ensemble.choose_on(run, part, [other], POOL) is None
+
+
+@pytest.fixture(name="material")
+def _material(tmp_path: Path) -> Material:
+    """Twenty crops in two classes, opened as a worker does; half of them are kept as the test."""
+    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=10, side_px=32), test_split="none")
+    job = Open(
+        root=found.root,
+        classes=found.classes,
+        items=found.items[::2],
+        folds=2,
+        seed=0,
+        device="cpu",
+        run_dir=str(tmp_path),
+        offline=True,
+        threads=1,
+    )
+    return Material(job, registry.load(), lambda what, done, total: None)
+
+
+def test_the_ensemble_is_scored_in_the_same_opening(material: Material, run: Path) -> None:
+    """One job scores the single models and the mean of their probabilities, on the same images of the test."""
+    folders = []
+    for strategy in ("ridge", "prototypes"):
+        context = material.context(material.registry.backbone("pocket"), np.arange(10), 32)
+        parameters = dict(material.registry.strategy(strategy).first_guesses(context)[0])
+        candidate = Candidate(backbone="pocket", strategy=strategy, parameters=parameters, size_px=32)
+        folders.append(str(run / strategy))
+        refit.refit(material, Refit(candidate=candidate, seed=0, to=folders[-1], temperature=1.0), lambda told: None)
+    items = dataset.read(material.root, test_split="none").items[1::2]
+    job = Score(
+        folders=(folders[0],), ensemble=tuple(folders), items=items, predictions=str(run / "trials" / "test.npz")
+    )
+    scored = scoring.score(material, job, lambda told: None)
+    labels = np.array([i.label for i in items])
+    paths = [str(material.root / i.path) for i in items]
+    each = [model.load(f, material.registry).predict(paths).probabilities for f in folders]
+    assert scored.ensemble is not None
+    assert len(scored.scores) == 1
+    assert scored.ensemble.accuracy == pytest.approx((np.mean(each, axis=0).argmax(1) == labels).mean())
+    assert scored.ensemble.log_loss == pytest.approx(log_loss(labels, np.mean(each, axis=0)), abs=1e-3)
+    chosen = ensemble.Chosen(members=(tried(run, 0, noisy(0)), tried(run, 1, noisy(1))), validation=VALIDATION)
+    told = ensemble.outcome(chosen, scored, run)
+    assert told.test == scored.ensemble
+    assert told.over_single == pytest.approx(scored.ensemble.accuracy - scored.scores[0].accuracy)
+    assert told.beats_single is False
+    assert [m.trial for m in told.members] == [0, 1]
+    assert ensemble.outcome(chosen, None, run).test is None

@@ -10,8 +10,9 @@ import pytest
 import results
 from goldens import golden
 from rich.console import Console
+from test_recipe import example
 
-from advisor import records
+from advisor import card, records, report
 from advisor.cli import show
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -28,6 +29,32 @@ def test_the_answer_is_as_agreed() -> None:
     """What a person sees changes only on purpose."""
     golden(GOLDEN / "show.txt", printed(results.final(), Path("tl-advise-runs/insects-1")))
     golden(GOLDEN / "show-provisional.txt", printed(results.provisional(), Path("/somewhere/a b")))
+
+
+def test_an_ensemble_is_told_in_a_line() -> None:
+    """What it reached beside the single model, whether that is noise, and how to use it: here, in report and card."""
+    answer = results.final()
+    assert answer.test is not None
+    told = records.Ensemble(
+        members=answer.ties[:1] * 3,
+        validation=records.EnsembleValidation(
+            accuracy=0.91, single_accuracy=0.9, log_loss=0.25, single_log_loss=0.27, n=200
+        ),
+        test=dataclasses.replace(answer.test, accuracy=0.917),
+        ece=0.03,
+        over_single=0.017,
+        ci95=(-0.01, 0.04),
+        beats_single=False,
+        files={"description": "ensemble/ensemble.json"},
+    )
+    answer = dataclasses.replace(answer, ensemble=told)
+    text = " ".join(printed(answer, Path("runs/1"), 200).split())
+    assert "an ensemble of 3 reaches 91.7 % on the locked test" in text
+    assert "+1.7 points against the single model: within noise" in text
+    assert "tl-advise predict runs/1 --ensemble" in text
+    page = report.render(answer, results.profile(), ())
+    assert "0.250, the single model 0.270 (200 images)" in page
+    assert "an ensemble of 3 reaches" in card.render(answer, example())
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
