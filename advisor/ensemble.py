@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from advisor import budget, compose, model_file, pixels, shipped
 from advisor.contest import Contest
+from advisor.errors import AdviseError
 from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
 from advisor.records.jobs import Scored
 
@@ -109,14 +110,25 @@ def train(contest: Contest, chosen: Chosen | None, winner: Path) -> tuple[Path, 
     if not (place / model_file.ENSEMBLE).is_file():
         reserve_s = budget.FINISH_S + sum(contest.test_s(t.candidate) for t in chosen.members)
         for trial, folder in zip(chosen.members[1:], folders[1:], strict=True):
-            if shipped.train(contest, trial, folder, reserve_s=reserve_s, or_a_fold=False) is None:
-                contest.listener.note("no time is left to train the ensemble's members: the single model alone is kept")
+            if not _trained(contest, trial, folder, reserve_s):
                 return ()
         staged = contest.rundir.staging("ensemble")
         model_file.write_ensemble(staged, folders, {"trials": [t.number for t in chosen.members]})
         shutil.rmtree(place, ignore_errors=True)
         os.replace(staged, place)
     return tuple(folders)
+
+
+def _trained(contest: Contest, trial: Trial, folder: Path, reserve_s: float) -> bool:
+    """Train a member; what keeps it from that costs the ensemble, never the run."""
+    try:
+        done = shipped.train(contest, trial, folder, reserve_s=reserve_s, or_a_fold=False) is not None
+        why = "no time is left to train its members"
+    except AdviseError as error:
+        done, why = False, str(error)
+    if not done:
+        contest.listener.note(f"no ensemble: {why}")
+    return done
 
 
 def outcome(chosen: Chosen, scored: Scored | None, run_dir: Path) -> Ensemble:
