@@ -32,7 +32,7 @@ def expected(
     floor = floors.get((candidate.backbone, candidate.size_px))
     if floor is None:
         return math.inf
-    gained = math.log(prior_lift(candidate.strategy, regime)) + surprise(candidate.strategy, floors, trials)
+    gained = math.log(prior_lift(candidate.strategy, regime)) + surprise(candidate, floors, trials)
     return floor * math.exp(gained * min(1.0, share) ** LENGTH_POWER)
 
 
@@ -50,19 +50,19 @@ def floor_by_place(probes: Sequence[Trial]) -> Mapping[tuple[str, int], float]:
     return floors
 
 
-def surprise(strategy: str, floors: Mapping[tuple[str, int], float], trials: Sequence[Trial]) -> float:
+def surprise(candidate: Candidate, floors: Mapping[tuple[str, int], float], trials: Sequence[Trial]) -> float:
     """Say by how much training paid better (below 0) or worse here than the table says, in log-loss ratios.
 
-    The strategy's own trials count twice; the table counts as one reading of no surprise.
+    Trials of the same strategy count twice, those on another network half; the table is one reading of no surprise.
     """
     total, weight = 0.0, WEIGHT
     for trial in trials:
         floor = floors.get((trial.candidate.backbone, trial.candidate.size_px))
         if trial.state != "complete" or not trial.steps or floor is None or trial.log_loss <= 0 or floor <= 0:
             continue
-        counts = 2.0 if trial.candidate.strategy == strategy else 1.0
-        total += counts * (
-            math.log(trial.log_loss / floor) - math.log(prior_lift(trial.candidate.strategy, trial.regime))
-        )
+        counts = 2.0 if trial.candidate.strategy == candidate.strategy else 1.0
+        counts *= 1.0 if trial.candidate.backbone == candidate.backbone else 0.5
+        usual = math.log(prior_lift(trial.candidate.strategy, trial.regime))
+        total += counts * (math.log(trial.log_loss / floor) - usual)
         weight += counts
     return total / weight

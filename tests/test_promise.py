@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -58,7 +59,7 @@ def test_what_paid_at_one_size_is_expected_to_pay_at_another() -> None:
 
 def test_heads_say_nothing_about_training() -> None:
     """Only what was trained is a reading of what training does here."""
-    assert promise.surprise("full", promise.floor_by_place(PROBES), [ended(0, "logistic", 96, 0.1)]) == 0.0
+    assert promise.surprise(full(96), promise.floor_by_place(PROBES), [ended(0, "logistic", 96, 0.1)]) == 0.0
 
 
 @given(share=st.floats(0.05, 0.95))
@@ -66,3 +67,11 @@ def test_less_time_promises_less(share: float) -> None:
     """Between the probe and the whole training, and monotone."""
     whole, part = (promise.expected(full(96), "full", s, PROBES, []) for s in (1.0, share))
     assert whole < part < 0.9
+
+
+def test_another_network_tells_half_as_much() -> None:
+    """A disappointment on one network lowers the hopes for another less than for itself."""
+    elsewhere = replace(ended(0, "full", 96, 1.5, steps=10), candidate=replace(full(96), backbone="other"))
+    probes = [*PROBES, replace(PROBES[1], candidate=replace(PROBES[1].candidate, backbone="other"))]
+    own = promise.expected(full(160), "full", 1.0, probes, [ended(0, "full", 96, 1.5, steps=10)])
+    assert promise.expected(full(160), "full", 1.0, probes, [elsewhere]) < own
