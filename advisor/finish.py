@@ -29,6 +29,7 @@ from advisor import (
     rescoring,
     shipped,
     source,
+    splits,
     thumbnails,
     weights,
 )
@@ -58,7 +59,7 @@ def finish(contest: Contest, kept: keep.Keeper, profile: Profile) -> Result:
     if not contest.probes:  # a resume behind the search; the report shows them
         contest.probes = list(contest.rundir.read("probes.json", list[Trial]) or [])
     if frozen is None:
-        frozen = _freeze(contest, kept.frame.regime)
+        frozen = _freeze(contest, kept.frame)
     models = _refit(contest, frozen)
     together = ensemble.train(contest, frozen.ensemble, models[0][0])
     scored, reason = _score(contest, models, together, kept.frame.used.test)
@@ -71,7 +72,7 @@ def finish(contest: Contest, kept: keep.Keeper, profile: Profile) -> Result:
 # ---- deciding ----------------------------------------------------------------------------------------------------
 
 
-def _freeze(contest: Contest, prior: Regime) -> Frozen:
+def _freeze(contest: Contest, frame: compose.Frame) -> Frozen:
     contenders = contest.contenders()
     if not contenders:
         failed = [t for t in contest.study.trials() if t.error]
@@ -84,10 +85,12 @@ def _freeze(contest: Contest, prior: Regime) -> Frozen:
     default = next((t for t in everyone if first is not None and t.number == first.number), None)
     # Among ties the shallowest regime is the cheapest, to train and to explain; within it the lowest log-loss wins.
     costs = {t.number: float(regime.NAMES.index(t.regime)) for t in everyone}
-    verdict = judging.judge(contest.rundir.path, everyone, default, contest.images, costs)
+    # Images of one group (a patient, a burst) are no independent witnesses: they are drawn together.
+    groups = splits.groups_of(frame.used.pool) if frame.dataset.has_groups else None
+    verdict = judging.judge(contest.rundir.path, everyone, default, contest.images, costs, groups)
     by_number = {t.number: t for t in everyone}
     winner = by_number[verdict.winner]
-    settled = judging.settle(prior, contest.rundir.path, everyone, winner, contest.images)
+    settled = judging.settle(frame.regime, contest.rundir.path, everyone, winner, contest.images, groups)
     frozen = Frozen(
         verdict=verdict,
         regime=settled,

@@ -48,14 +48,27 @@ def outcome(run_dir: Path, trial: Trial, pool: int) -> Outcome:
 
 
 def judge(
-    run_dir: Path, contenders: Sequence[Trial], default: Trial | None, pool: int, costs: dict[int, float]
+    run_dir: Path,
+    contenders: Sequence[Trial],
+    default: Trial | None,
+    pool: int,
+    costs: dict[int, float],
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> Verdict:
-    """Decide on validation who wins, who ties, and whether the untuned default is kept."""
+    """Decide on validation who wins, who ties, and whether the untuned default is kept; `groups` stay together."""
     outcomes = {t.number: outcome(run_dir, t, pool).log_loss for t in contenders}
-    return verdict.judge(contenders, outcomes, default.number if default else contenders[0].number, costs)
+    first = default.number if default else contenders[0].number
+    return verdict.judge(contenders, outcomes, first, costs, groups=groups)
 
 
-def settle(prior: Regime, run_dir: Path, contenders: Sequence[Trial], winner: Trial, pool: int) -> Regime:
+def settle(
+    prior: Regime,
+    run_dir: Path,
+    contenders: Sequence[Trial],
+    winner: Trial,
+    pool: int,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> Regime:
     """Give the regime of the winner, with what the best of every other regime reached on the same images."""
     evidence, told = [], []
     ours = outcome(run_dir, winner, pool)
@@ -69,7 +82,8 @@ def settle(prior: Regime, run_dir: Path, contenders: Sequence[Trial], winner: Tr
         if not both.any():
             continue
         value, reference = float(ours.correct[both].mean()), float(theirs.correct[both].mean())
-        p = verdict.paired_p(ours.log_loss[both], theirs.log_loss[both])
+        members = None if groups is None else groups[both]
+        p = verdict.paired_p(ours.log_loss[both], theirs.log_loss[both], groups=members)
         evidence.append(
             Evidence(signal=f"{winner.regime} over {name}", value=value, reference=reference, n=int(both.sum()), p=p)
         )
