@@ -11,7 +11,7 @@ al. 2018 (1712.09913).
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,8 +54,9 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """An arm at its end. `gap` is training minus held-out accuracy; `sharpness` the mean rise of the training log-loss
-    under random changes of a tenth of every filter; `cka` and `neighbours` say what is left of the starting features."""
+    """An arm at its end: `steps` of those `planned`, fewer where its time was over. `gap` is training minus held-out
+    accuracy; `sharpness` the mean rise of the training log-loss under random changes of a tenth of every filter; `cka`
+    and `neighbours` say what is left of the starting features."""
 
     name: str
     strategy: str
@@ -70,6 +71,7 @@ class Arm:
     neighbours: float
     path: tuple[tuple[float, float], ...]
     path_explained: float
+    planned: int
     surface: landscape.Surface | None = None
 
 
@@ -95,19 +97,24 @@ def compare(
     batch: int = 32,
     seed: int = 0,
     surface: int = 0,
+    deadline: float | None = None,
     report: Report = silent,
 ) -> Comparison:
     """Train the arms one after another at equal steps. Arms are "pretrained", "scratch" or names of strategies.
 
-    `surface` is the number of points a side of the loss surface around each path; 0 draws none.
-
+    `surface` is the number of points a side of the loss surface around each path; 0 draws none. `deadline` is a
+    time.monotonic(): the arms share the time until then evenly, and one that does not end in its part stops early.
     Raises InputError where an arm is unknown, named twice, or trains nothing.
     """
     if len(set(names)) < len(names) or not names:
         raise InputError("--arms: name each arm once, for example pretrained,scratch.")
     rows, held_out = bench.material.folds()[0]
-    planned = [(name, *_plan(bench, name, rows, epochs, batch)) for name in names]
-    arms = tuple(_train(bench, name, c, plan, seed, surface, report) for name, c, plan in planned)
+    every = [(name, *planned(bench, name, rows, epochs, batch)) for name in names]
+    arms = []
+    for i, (name, c, plan) in enumerate(every):
+        now = time.monotonic()
+        end = None if deadline is None else now + (deadline - now) / (len(every) - i)
+        arms.append(_train(bench, name, c, plan, seed, surface, end, report))
     return Comparison(
         backbone=bench.backbone.name,
         size_px=bench.size_px,
@@ -116,11 +123,12 @@ def compare(
         classes=bench.material.classes,
         train_images=len(rows),
         held_out=len(held_out),
-        arms=arms,
+        arms=tuple(arms),
     )
 
 
-def _plan(bench: Bench, name: str, rows: Rows, epochs: float, batch: int) -> tuple[Candidate, TrainPlan]:
+def planned(bench: Bench, name: str, rows: Rows, epochs: float, batch: int) -> tuple[Candidate, TrainPlan]:
+    """Give an arm's candidate and plan. Raises InputError where it trains nothing."""
     strategy = ALIASES.get(name, name)
     card = bench.material.registry.strategy(strategy).card
     known = {p.name for p in getattr(card, "parameters", ())}
@@ -132,7 +140,16 @@ def _plan(bench: Bench, name: str, rows: Rows, epochs: float, batch: int) -> tup
     return chosen, plan
 
 
-def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: int, surface: int, report: Report) -> Arm:
+def _train(
+    bench: Bench,
+    name: str,
+    chosen: Candidate,
+    plan: TrainPlan,
+    seed: int,
+    surface: int,
+    end: float | None,
+    report: Report,
+) -> Arm:
     rows, held_out = bench.material.folds()[0]
     began = time.monotonic()
     network = fitting.classifier_for(bench.material, chosen, plan, rows, seed)
@@ -142,13 +159,7 @@ def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: in
     seen = np.union1d(watched, held_out)
     before = _features(bench, plan, network, seen)
     look = _Look(bench, chosen, plan, network, start, np.sort(watched), held_out)
-    points, places = [look.point(0, float("nan"))], [landscape.flat(network.body)]
-    for until in stops(plan.steps):
-        loss = _until(loop, until, lambda step: report(name, step, plan.steps))
-        if until == plan.steps:
-            loop.finish()
-        points.append(look.point(until, loss))
-        places.append(landscape.flat(network.body))
+    points, places = _followed(loop, look, end, lambda step: report(name, step, plan.steps))
     after = _features(bench, plan, network, seen)
     directions, path, explained = forgetting.components(places)
     places_2 = tuple((float(x), float(y)) for x, y in path)
@@ -156,7 +167,8 @@ def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: in
         name=name,
         strategy=chosen.strategy,
         parameters=chosen.parameters,
-        steps=plan.steps,
+        steps=loop.step,
+        planned=plan.steps,
         seconds=time.monotonic() - began,
         points=tuple(points),
         accuracy=points[-1].accuracy,
@@ -170,16 +182,35 @@ def _train(bench: Bench, name: str, chosen: Candidate, plan: TrainPlan, seed: in
     )
 
 
+def _followed(
+    loop: training.Loop, look: _Look, end: float | None, tell: Callable[[int], None]
+) -> tuple[list[Point], list[Vector]]:
+    """Train, and measure at every stop; the weights passed through stand beside the measures."""
+    points, places = [look.point(0, float("nan"))], [landscape.flat(look.network.body)]
+    for until in stops(loop.plan.steps):
+        loss = _until(loop, until, end, tell)
+        late = loop.step < until
+        if late or until == loop.plan.steps:
+            loop.finish()
+        points.append(look.point(loop.step, loss))
+        places.append(landscape.flat(look.network.body))
+        if late:
+            break
+    return points, places
+
+
 def stops(steps: int, points: int = POINTS) -> list[int]:
     """Give the steps after which an arm is looked at: about `points` of them, evenly spaced, the last one the end."""
     return sorted({max(1, round(steps * i / points)) for i in range(1, points + 1)})
 
 
-def _until(loop: training.Loop, until: int, tell: Any) -> float:
+def _until(loop: training.Loop, until: int, end: float | None, tell: Callable[[int], None]) -> float:
     losses = []
     for step in loop.run(until=until):
         losses.append(step.loss)
         tell(step.step)
+        if end is not None and time.monotonic() > end:
+            break
     return float(np.mean(losses)) if losses else float("nan")
 
 
@@ -248,23 +279,10 @@ class _Look:
         level = self.scores(self.watched)[1]
         rises = []
         for draw in range(DRAWS):
-            nudge(self.network.body, RADIUS, randomness.key(seed, "sharpness", draw))
+            landscape.nudge(self.network.body, RADIUS, randomness.key(seed, "sharpness", draw))
             rises.append(self.scores(self.watched)[1] - level)
             weight_state.put(here, self.network.body)
         return float(np.mean(rises))
-
-
-def nudge(body: torch.nn.Module, radius: float, seed: int) -> None:
-    """Move every filter in place, in a random direction, by `radius` times its own length; vectors stay as they are."""
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in body.parameters():
-            if parameter.ndim < 2:
-                continue
-            noise = torch.randn(parameter.shape, generator=draw).flatten(1)
-            length = parameter.detach().cpu().float().flatten(1).norm(dim=1, keepdim=True)
-            moved = radius * length * torch.nn.functional.normalize(noise)
-            parameter.add_(moved.reshape(parameter.shape).to(parameter))
 
 
 def plain(told: Comparison) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def render(told: Plain) -> str:
     return pages.page(
         title,
         [
-            (f"{size}; {told['epochs']:g} epochs, seed {told['seed']}, equal steps.", _summary(arms)),
+            (f"{size}; {told['epochs']:.3g} epochs, seed {told['seed']}, equal steps.", _summary(arms)),
             (
                 "Accuracy on training images as they are (solid) and on held-out images (dashed): the space between is "
                 "what was learned by heart.",

@@ -80,3 +80,16 @@ def surface(
     finally:
         put(here, module)
     return Surface(xs=tuple(map(float, xs)), ys=tuple(map(float, ys)), losses=tuple(rows))
+
+
+def nudge(body: torch.nn.Module, radius: float, seed: int) -> None:
+    """Move every filter in place, in a random direction, by `radius` times its own length; vectors stay as they are."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in body.parameters():
+            if parameter.ndim < 2:
+                continue
+            noise = torch.randn(parameter.shape, generator=draw).flatten(1)
+            length = parameter.detach().cpu().float().flatten(1).norm(dim=1, keepdim=True)
+            moved = radius * length * torch.nn.functional.normalize(noise)
+            parameter.add_(moved.reshape(parameter.shape).to(parameter))

@@ -27,7 +27,7 @@ LAYERS: dict[str, str] = {
     "orchestration": "testing doctor paused sampler study workers crew reach contest source probing length portfolio proposals search compose keep "
     "judging rescoring shipped ensemble finish advice "
     "material checkpoint fitting pace trial refit retention rank launch scoring worker replay workbench rate_finder base_classes fewshot "
-    "adaptation comparison",
+    "adaptation comparison arm_budget",
     "edge": "cli __main__",
 }
 NO_TORCH = ("vocabulary", "contract", "decisions")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from photos import write_crops
-from small_network import classifier
 
 from advisor import comparison, comparison_page, workbench
 from advisor.cli import run
@@ -91,21 +88,14 @@ def test_stops_end_at_the_end(steps: int, expected: int) -> None:
     assert found[0] >= 1
 
 
-def test_a_nudge_has_its_length() -> None:
-    """Each filter moves by the given share of its own length; biases and norms stay; the seed alone says where to."""
-    body = classifier().body
-    moved, again = copy.deepcopy(body), copy.deepcopy(body)
-    comparison.nudge(moved, 0.1, 7)
-    comparison.nudge(again, 0.1, 7)
-    for (name, before), after, same in zip(
-        body.named_parameters(), moved.parameters(), again.parameters(), strict=True
-    ):
-        assert torch.equal(after, same)
-        if before.ndim < 2:
-            assert torch.equal(before, after), name
-            continue
-        share = (after - before).flatten(1).norm(dim=1) / before.flatten(1).norm(dim=1)
-        assert torch.allclose(share, torch.full_like(share, 0.1), atol=1e-4)
+def test_an_arm_whose_time_is_over_stops_early(crops: Path) -> None:
+    """Past the deadline each arm takes one step a stop at most, is finished and measured, and says how far it came."""
+    settings = Settings(data=str(crops), backbones=("pocket",), size_px=32, offline=True, threads=1)
+    told = comparison.compare(workbench.settle(settings), ["full"], epochs=4.0, batch=8, deadline=0.0)
+    arm = told.arms[0]
+    assert 1 <= arm.steps < arm.planned
+    assert arm.points[-1].step == arm.steps
+    assert np.isfinite(arm.sharpness)
 
 
 def test_the_page_holds_every_arm(told: comparison.Comparison) -> None:

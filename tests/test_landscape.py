@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_network import classifier
 
 from advisor import charts, landscape
 
@@ -60,3 +62,20 @@ def test_shades_follow_losses() -> None:
     shades = [float(c.attrib["fill-opacity"]) for c in cells]
     assert shades[0] < shades[1] < shades[2] == shades[3]
     assert charts.heat([0.0], [0.0], [[float("nan")]], [(0.0, 0.0)], title="t") == ""
+
+
+def test_a_nudge_has_its_length() -> None:
+    """Each filter moves by the given share of its own length; biases and norms stay; the seed alone says where to."""
+    body = classifier().body
+    moved, again = copy.deepcopy(body), copy.deepcopy(body)
+    landscape.nudge(moved, 0.1, 7)
+    landscape.nudge(again, 0.1, 7)
+    for (name, before), after, same in zip(
+        body.named_parameters(), moved.parameters(), again.parameters(), strict=True
+    ):
+        assert torch.equal(after, same)
+        if before.ndim < 2:
+            assert torch.equal(before, after), name
+            continue
+        share = (after - before).flatten(1).norm(dim=1) / before.flatten(1).norm(dim=1)
+        assert torch.allclose(share, torch.full_like(share, 0.1), atol=1e-4)

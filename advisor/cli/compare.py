@@ -17,6 +17,7 @@ from advisor.cli import options
 @click.option(
     "--epochs", type=click.FloatRange(min=0.1), default=8.0, show_default=True, metavar="N", help="Of every arm."
 )
+@click.option("--budget", metavar="TIME", help="Of all arms together, in equal parts: 90s, 10m; fewer epochs then.")
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, metavar="N", help="Images a step.")
 @click.option(
     "--surface", type=click.IntRange(0, 51), default=0, metavar="N", help="Loss surface of N x N points. [none]"
@@ -27,6 +28,7 @@ def command(
     dataset: str,
     arms: str,
     epochs: float,
+    budget: str | None,
     batch: int,
     surface: int,
     out: str | None,
@@ -43,25 +45,39 @@ def command(
     Examples:
       tl-advise compare ./photos --arms pretrained,scratch
       tl-advise compare ./photos --arms full,l2_sp,lp_ft --epochs 5 --size 128
+      tl-advise compare ./photos --budget 10m
       tl-advise compare ./photos --backbone mobilenet_v2 --surface 9 --json
     """
     import datetime
+    import time
 
-    from advisor import comparison, comparison_page, workbench
+    from advisor import arm_budget, comparison, comparison_page, workbench
+    from advisor import budget as budgets
     from advisor.cli.lone import answering, settings
     from advisor.rundir import RunDir, default_place, write_atomically
 
     asked = settings(dataset, call)
+    clock = budgets.Clock(budgets.parse(budget) if budget else None, started=budgets.process_start())
     names = [name.strip() for name in arms.split(",") if name.strip()]
     with answering(quiet) as report:
         bench = workbench.settle(asked, report=report)
         place = Path(out) if out else default_place(Path(dataset), datetime.datetime.now())
         rundir = RunDir.create(place, data=Path(dataset))
-        told = comparison.plain(
-            comparison.compare(
-                bench, names, epochs=epochs, batch=batch, seed=call["seed"], surface=surface, report=report
-            )
+        deadline = None
+        if budget:
+            epochs = arm_budget.epochs_within(bench, names, epochs=epochs, batch=batch, seconds=clock.left_s)
+            deadline = time.monotonic() + clock.left_s
+        answer = comparison.compare(
+            bench,
+            names,
+            epochs=epochs,
+            batch=batch,
+            seed=call["seed"],
+            surface=surface,
+            deadline=deadline,
+            report=report,
         )
+        told = comparison.plain(answer)
     write_atomically(rundir.path / "comparison.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
     write_atomically(rundir.path / "comparison.html", comparison_page.render(told))
     for warning in bench.warnings:
@@ -79,13 +95,13 @@ def _print(told: dict[str, Any], place: Path) -> None:
     out = tables.console()
     out.print(
         f"{show.text(told['backbone'])} at {told['size_px']} px: {told['train_images']:,} training and "
-        f"{told['held_out']:,} held-out images, {told['epochs']:g} epochs"
+        f"{told['held_out']:,} held-out images, {told['epochs']:.3g} epochs"
     )
     table = tables.listing("arm", "steps", "held out", "gap", "distance", "sharpness", "CKA to start", "seconds", "")
     for arm in told["arms"]:
         table.add_row(
             show.text(arm["name"]),
-            f"{arm['steps']:,}",
+            f"{arm['steps']:,}" + (f" of {arm['planned']:,}" if arm["steps"] < arm["planned"] else ""),
             f"{100 * arm['accuracy']:.1f} %",
             f"{100 * arm['gap']:.1f} points",
             f"{arm['points'][-1]['distance']:.2f}",
