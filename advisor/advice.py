@@ -28,6 +28,7 @@ from advisor import (
     registry,
     sampling,
     search,
+    sharing,
     splits,
 )
 from advisor.contest import FOLDS, Contest
@@ -74,12 +75,13 @@ def advise(
         raise InputError(f"{settings.data}: no such folder or file.", hint="Name a folder of class folders, or a CSV.")
     place = out or default_place(data, datetime.datetime.now())
     rundir = RunDir.create(place, data=data)
+    settings = sharing.named(settings, rundir)
     rundir.write("run.json", settings)
     try:
         with rundir.locked():
             return _work(settings, rundir, clock, listener), rundir
     except InputError:
-        if not rundir.study.exists():
+        if not rundir.study.exists() and not (rundir.path / "probes.json").exists():
             rundir.forget()  # a call at fault leaves no run behind
         raise
 
@@ -110,11 +112,14 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
         )
     crew = Crew(_workers(settings, rundir, listener))
     crew.first.start()  # torch loads while the folder is read
+    study: Study | None = None
     try:
+        study = sharing.open_study(settings, rundir, listener) if settings.storage else None
         look = _look(settings, rundir, listener)
         sizes = {b.name: candidates.sizes(look.profile, b, settings.size_px) for b in reachable}
         used = sampling.for_budget(look.dataset, settings.budget_s, device.likely(settings.device), reachable, sizes)
-        opened = crew.open(open_job(settings, rundir.path, look.dataset, used.pool), listener.progress)
+        job = open_job(settings, rundir.path, look.dataset, used.pool)
+        opened = crew.open(job, listener.progress)
         frame = compose.Frame(
             settings=settings,
             dataset=look.dataset,
@@ -127,9 +132,12 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
             left_out=tuple(left_out),
         )
         kept = Keeper(frame=frame, rundir=rundir)
-        contest = _contest(kept, crew, clock, strategies, sizes, listener)
+        study = study or sharing.open_study(settings, rundir, listener)
+        contest = _contest(kept, crew, study, clock, strategies, sizes, listener)
+        contest.fleet = sharing.fleet(study, crew, settings, rundir, job, look.dataset.fingerprint, listener)
         if not rundir.candidates.exists():
             search.explore(contest, reachable)
+        study.close()
         return finish(contest, kept, look.profile)
     except KeyboardInterrupt:
         rundir.log("interrupted", at_s=clock.used_s)
@@ -137,13 +145,15 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
         raise Interrupted(f"stopped. {state}", hint=f"Go on with `tl-advise resume {rundir.path}`.") from None
     finally:
         crew.stop()
+        if study is not None:
+            study.leave()
 
 
 def _workers(settings: Settings, rundir: RunDir, listener: Listener) -> list[Worker]:
     """Make the workers, none started: each on a GPU of its own as far as there are some."""
     if settings.workers > 1 and settings.workers * (settings.threads or 1) > device.cores():
         listener.note(f"{settings.workers} workers share {device.cores()} processor cores: they slow each other down")
-    places = device.places(settings.device, settings.workers)
+    places = device.places(settings.device, max(1, settings.workers))  # one probes and refits even where none trains
     return [Worker(log=str(rundir.path / "worker.log"), environment=place) for place in places]
 
 
@@ -191,7 +201,7 @@ def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item
         run_dir=str(run_dir),
         weights_dir=settings.weights_dir,
         offline=settings.offline,
-        workers=settings.workers,
+        workers=max(1, settings.workers),
         devices=settings.devices,
         plugins_blocked=settings.plugins_blocked,
         has_groups=found.has_groups,
@@ -202,6 +212,7 @@ def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item
 def _contest(
     kept: Keeper,
     crew: Crew,
+    study: Study,
     clock: budget.Clock,
     strategies: Mapping[str, Strategy],
     sizes: Mapping[str, tuple[int, ...]],
@@ -221,7 +232,7 @@ def _contest(
         counts=tuple(counts),
         test_images=len(kept.frame.used.test),
         device=kept.frame.environment.device,
-        study=Study(kept.rundir.study, kept.frame.settings.seed),
+        study=study,
         listener=listener,
         on_better=lambda trial: _keep(contest, kept, trial),
         sizes=sizes,

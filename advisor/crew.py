@@ -55,6 +55,16 @@ class Crew:
         return next((seat.worker for seat in self.seats if seat.order is None), None)
 
     @property
+    def free(self) -> bool:
+        """Whether another order would be taken at once."""
+        return self.idle is not None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether workers may still come: never here."""
+        return False
+
+    @property
     def busy(self) -> bool:
         """Whether an order is under way."""
         return any(seat.order is not None for seat in self.seats)

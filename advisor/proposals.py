@@ -52,7 +52,7 @@ class Proposer:
 
     def _trials_left(self) -> float:
         asked = self.contest.settings.trials
-        return float("inf") if asked is None else asked - len(self.contest.study.candidates())
+        return float("inf") if asked is None else asked - self.contest.study.counted
 
     def _shorter(self) -> Candidate | None:
         while self.again:

@@ -9,10 +9,10 @@ Does NOT cover: drawing (sampler.py), which candidates to try, when to stop (sea
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import optuna
@@ -23,6 +23,7 @@ from advisor.hooks import Strategy
 from advisor.records import Candidate, Trial
 
 NAME = "tl-advise"
+T = TypeVar("T")
 
 
 @contextmanager
@@ -44,24 +45,30 @@ class Study:
     """The trials of one run. One process writes; a dashboard may read the file meanwhile."""
 
     def __init__(self, path: Path, seed: int) -> None:
+        self.path = path
+        # A reader may hold the file's lock for a moment; wait for it rather than fail.
+        patient = {"connect_args": {"timeout": 60}}
+        storage = self._write(lambda: optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=patient))
+        self._load(storage, NAME, seed)
+
+    def _load(self, storage: Any, name: str, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         self.seed = seed
-        self.path = path
-        # A reader may hold the file's lock for a moment; wait for it rather than fail.
-        with _on_disk(path):
-            storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
         self.storage = storage
-        with _on_disk(path):
-            self.study = optuna.create_study(
-                storage=storage, study_name=NAME, load_if_exists=True, direction="minimize"
-            )
+        self.study = self._write(
+            lambda: optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="minimize")
+        )
         self._begun: dict[int, Candidate] = {}
         self._ended: dict[int, Trial] = {}
         self._keys: set[str] = set()
+        self._lost: dict[int, int | None] = {}  # trials whose worker went away: the number of the one in their place
         self._memory: tuple[Any, sampler.Memory] | None = None
-        with _on_disk(path):
-            self._read()
+        self._read()
+
+    def _write(self, operation: Callable[[], T]) -> T:
+        with _on_disk(self.path):
+            return operation()
 
     def trials(self) -> list[Trial]:
         """Give the finished trials, in order of their numbers."""
@@ -71,22 +78,40 @@ class Study:
         """Give what every trial was begun with, finished or not."""
         return list(self._begun.values())
 
+    def candidate(self, number: int) -> Candidate:
+        """Give what a trial was begun with."""
+        return self._begun[number]
+
     def tried(self, candidate: Candidate) -> bool:
         """Whether the same was begun before, whoever proposed it."""
         return key(candidate) in self._keys
 
     def first(self) -> Trial | None:
-        """Give the trial with number 0, the untuned default's, once it has ended."""
-        return self._ended.get(0)
+        """Give the untuned default's trial once it has ended: number 0, or the one that was begun in its place."""
+        return self._ended.get(self._lost.get(0) or 0)
+
+    def lost(self) -> list[int]:
+        """Give the trials whose worker went away and that were not begun again; each is begun again once."""
+        replacements = set(self._lost.values())
+        return sorted(n for n, again in self._lost.items() if again is None and n not in replacements)
+
+    @property
+    def counted(self) -> int:
+        """How many trials were begun; one that was lost and the one in its place count once."""
+        return len(self._begun) - sum(again is not None for again in self._lost.values())
 
     def _read(self) -> None:
         """Take in what is in the database and not known yet; every record is decoded once."""
-        trials = self.study.get_trials(deepcopy=False)
-        for trial in trials[len(self._begun) :]:
-            self._take(trial.number, msgspec.json.decode(trial.user_attrs["candidate"], type=Candidate))
+        trials = self._write(lambda: self.study.get_trials(deepcopy=False))
         for trial in trials:
+            if trial.number not in self._begun:
+                self._take(trial.number, msgspec.json.decode(trial.user_attrs["candidate"], type=Candidate))
             if trial.number not in self._ended and trial.state.is_finished():
-                self._note(msgspec.json.decode(trial.user_attrs["record"], type=Trial))
+                self._note(record(trial))
+                if "lost" in trial.user_attrs and trial.state == optuna.trial.TrialState.FAIL:
+                    self._lost.setdefault(trial.number, None)
+            if "again" in trial.user_attrs:
+                self._lost[int(trial.user_attrs["again"])] = trial.number
 
     def _take(self, number: int, candidate: Candidate) -> None:
         self._begun[number] = candidate
@@ -102,18 +127,22 @@ class Study:
         """Give the trials that were begun and did not end, in order of their numbers."""
         return [(number, candidate) for number, candidate in self._begun.items() if number not in self._ended]
 
-    def begin(self, candidate: Candidate, shown: sampler.Shown | None = None) -> int:
+    def begin(self, candidate: Candidate, shown: sampler.Shown | None = None, *, again: int | None = None) -> int:
         """Write a trial down as running, all its parameters fixed, and give its number.
 
-        `shown` are its parameters as Optuna's, for whoever looks at the study; nothing is read back from them.
+        `shown` are its parameters as Optuna's, for whoever looks at the study; nothing is read back from them. `again`
+        is the lost trial in whose place it stands.
         """
-        attributes = {"candidate": msgspec.json.encode(candidate).decode()}
-        with _on_disk(self.path):
-            try:
-                number = self._create(shown or ({}, {}), attributes)
-            except ValueError:  # options that differ between backbones: Optuna takes one list for a name
-                number = self._create(({}, {}), attributes)
+        attributes: dict[str, Any] = {"candidate": msgspec.json.encode(candidate).decode()}
+        if again is not None:
+            attributes["again"] = again
+        try:
+            number = self._create(shown or ({}, {}), attributes)
+        except ValueError:  # options that differ between backbones: Optuna takes one list for a name
+            number = self._create(({}, {}), attributes)
         self._take(number, candidate)
+        if again is not None:
+            self._lost[again] = number
         return number
 
     def _create(self, shown: sampler.Shown, attributes: dict[str, Any]) -> int:
@@ -124,22 +153,23 @@ class Study:
             distributions=distributions,
             user_attrs=attributes,
         )
-        identity = self.storage.create_new_trial(self.study._study_id, template)
-        return int(self.storage.get_trial(identity).number)
+
+        def create() -> int:
+            identity = self.storage.create_new_trial(self.study._study_id, template)
+            return int(self.storage.get_trial(identity).number)
+
+        return self._write(create)
 
     def finish(self, trial: Trial) -> None:
         """Write a trial's end down: its record first, then its state, so that no finished trial lacks its record."""
-        state = {
-            "complete": optuna.trial.TrialState.COMPLETE,
-            "pruned": optuna.trial.TrialState.PRUNED,
-            "failed": optuna.trial.TrialState.FAIL,
-        }[trial.state]
-        values = [trial.log_loss] if trial.state == "complete" else None
-        with _on_disk(self.path):
-            identity = self.storage.get_trial_id_from_study_id_trial_number(self.study._study_id, trial.number)
-            self.storage.set_trial_user_attr(identity, "record", msgspec.json.encode(trial).decode())
-            self.storage.set_trial_state_values(identity, state=state, values=values)
+        self._write(lambda: write_end(self.storage, self.study._study_id, trial, "record"))
         self._note(trial)
+
+    def close(self) -> None:
+        """Note that no trial will follow; nobody waits for one in a file of one's own."""
+
+    def leave(self) -> None:
+        """Let go of the study; a file of one's own goes with the process."""
 
     def sample(
         self,
@@ -160,3 +190,23 @@ def key(candidate: Candidate) -> str:
     """Name what a candidate trains, whoever proposed it."""
     parameters = sorted((k, repr(v)) for k, v in candidate.parameters.items())
     return f"{candidate.backbone} {candidate.size_px} {candidate.strategy} {parameters}"
+
+
+def record(trial: optuna.trial.FrozenTrial) -> Trial:
+    """Read the record of a finished trial. Its worker and its coordinator write apart, so that the state decides."""
+    lost = trial.state == optuna.trial.TrialState.FAIL and "lost" in trial.user_attrs
+    return msgspec.json.decode(trial.user_attrs["lost" if lost else "record"], type=Trial)
+
+
+def write_end(storage: Any, study: int, trial: Trial, attribute: str) -> None:
+    """Write a trial's record, then its state. Raises Optuna's UpdateFinishedTrialError where it has ended already."""
+    state = {
+        "complete": optuna.trial.TrialState.COMPLETE,
+        "pruned": optuna.trial.TrialState.PRUNED,
+        "failed": optuna.trial.TrialState.FAIL,
+    }[trial.state]
+    identity = storage.get_trial_id_from_study_id_trial_number(study, trial.number)
+    storage.set_trial_user_attr(identity, attribute, msgspec.json.encode(trial).decode())
+    storage.set_trial_state_values(
+        identity, state=state, values=[trial.log_loss] if trial.state == "complete" else None
+    )

@@ -55,7 +55,7 @@ class Worker:
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
-            env={"GOMP_SPINCOUNT": SPIN, **os.environ, **self.environment},
+            env={"GOMP_SPINCOUNT": SPIN, **_without_secrets(), **self.environment},
         )
         theirs.close()
         if self.log:
@@ -151,3 +151,8 @@ class Worker:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+def _without_secrets() -> dict[str, str]:
+    """Give this process's environment without what opens a database: what trains has no use for it."""
+    return {k: v for k, v in os.environ.items() if k not in ("TL_ADVISE_STORAGE", "PGPASSWORD", "PGPASSFILE")}
