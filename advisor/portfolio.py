@@ -16,7 +16,7 @@ from advisor.records import Candidate
 
 CHEAP = 0.03  # of the time left: what costs less is tried before anything is weighed
 HOPE = 1.1  # over the best log-loss so far: what is expected above it is not worth a trial of its own
-HEADS_EACH, DEEP_EACH = 3, 1  # guesses of one strategy
+HEADS_EACH, DEEP_EACH = 3, 2  # guesses of one strategy; without a clock one of each that is trained
 
 Entry = list[Candidate]  # one guess on one place after another, the first that is in reach is tried
 
@@ -94,7 +94,7 @@ def _entries(contest: Contest, places: list[tuple[str, int]]) -> list[Entry]:
     for name in candidates.ordered(contest.strategies, few_shot=contest.regime.few_shot):
         strategy = contest.strategies[name]
         frozen = strategy.regime == "feature_extraction"
-        each = HEADS_EACH if frozen else DEEP_EACH
+        each = HEADS_EACH if frozen else DEEP_EACH if contest.clocked else 1
         order = places if frozen else sorted(places, key=lambda p: -published[p[0]])
         spread = [
             candidates.guesses({name: strategy}, contest.context(*p), backbone=p[0], size_px=p[1], each=each)
