@@ -126,6 +126,9 @@ class Feed:
         if self._bank is not None:
             return Fed(self._behind(self._bank.rows(positions, rounds)), labels, labels)
         images, targets = self._source.views(positions, rounds), labels
+        if self._source.ahead:
+            coming, _ = self._stream.at(step + 1)
+            self._source.expect(coming if mixed else coming[own])
         if mixed:
             probabilities = losses.one_hot(labels, next(self._classifier.head.parameters()).shape[0])
             counters = self._source.counters(rounds)
@@ -156,7 +159,7 @@ class Feed:
         rounds = -(-self._plan.steps * self._stream.batch // len(self._labels))
         views = 1 if self._plan.augmentation.level == "none" else min(self._plan.views, rounds)
         bank = prefix.Bank(len(self._labels), views, self._before)
-        if bank.fits(cache_bytes):
+        if bank.open(cache_bytes):
             self._bank = bank
 
     def _before(self, positions: Ints, rounds: Ints) -> torch.Tensor:

@@ -1,11 +1,13 @@
 """Training images on their device: rows of the canvas, augmented, normalised, with their labels.
 
 In: `TrainData`-like arrays, a plan, positions and rounds. Out: images_NCHW and labels_N on the device of the trial.
-Pixels move to a GPU whole where they fit; otherwise every batch goes through pinned memory.
+Pixels move to a GPU whole where they fit; otherwise every batch goes through pinned memory, read one step ahead.
 Does NOT cover: the order of images (`stream`), decoding (`pixels`).
 """
 
 from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,10 @@ Ints = npt.NDArray[np.int64]
 
 
 class PixelSource:
-    """Images of some rows of a canvas, as a plan wants them seen."""
+    """Images of some rows of a canvas, as a plan wants them seen.
+
+    `ahead` says whether the next step's images are read while this one runs; by default where they stream to a GPU.
+    """
 
     def __init__(
         self,
@@ -32,6 +37,7 @@ class PixelSource:
         seed: int,
         compute: Compute,
         preprocess: Preprocess,
+        ahead: bool | None = None,
     ) -> None:
         self.ids = np.asarray(ids, dtype=np.uint64)[rows]
         self._canvas = canvas
@@ -45,6 +51,14 @@ class PixelSource:
         self._resident: torch.Tensor | None = None
         if self._device.type == "cuda" and len(rows) * canvas[0].nbytes <= RESIDENT_BYTES:
             self._resident = torch.from_numpy(canvas[rows]).to(self._device)
+        streams = self._device.type == "cuda" and self._resident is None
+        self._reader = ThreadPoolExecutor(1, "pixels") if (streams if ahead is None else ahead) else None
+        self._coming: tuple[Ints, Future[torch.Tensor]] | None = None
+
+    @property
+    def ahead(self) -> bool:
+        """Whether it pays to say what is expected next."""
+        return self._reader is not None
 
     def views(self, positions: Ints, rounds: Ints) -> torch.Tensor:
         """Return one augmented view of each image, (B, 3, H, W) float32, normalised.
@@ -69,7 +83,18 @@ class PixelSource:
     def _pixels(self, positions: Ints) -> torch.Tensor:
         if self._resident is not None:
             return self._resident[torch.from_numpy(positions).to(self._device)]
+        coming, self._coming = self._coming, None
+        if coming is not None and np.array_equal(coming[0], positions):
+            batch = coming[1].result()
+        else:
+            batch = self._gathered(positions)
+        return batch.to(self._device, non_blocking=True) if self._device.type == "cuda" else batch
+
+    def expect(self, positions: Ints) -> None:
+        """Begin to read the images of the next step while this one runs, where pixels are streamed to a GPU."""
+        if self._reader is not None:
+            self._coming = (positions, self._reader.submit(self._gathered, positions))
+
+    def _gathered(self, positions: Ints) -> torch.Tensor:
         batch = torch.from_numpy(self._canvas[self._rows[positions]])
-        if self._device.type == "cuda":
-            return batch.pin_memory().to(self._device, non_blocking=True)
-        return batch
+        return batch.pin_memory() if self._device.type == "cuda" else batch

@@ -7,6 +7,7 @@ augmentation and normalisation (on the device), labels.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import logging
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from advisor import images
+from advisor import donors, images
 from advisor.cache import CacheFull, Store
 from advisor.errors import AdviseError
 from advisor.records import Item, Preprocess, Unreadable
@@ -127,15 +128,19 @@ def canvas(
                 found = _stored(store, fields, shape, items)  # another process may have made it while we waited
                 if found is not None:
                     return found
+                donor = donors.find(store, fields, items)
                 rows = store.keep_rows(
                     fields,
-                    _decoded(root, items, rule, refused, progress, threads),
+                    _decoded(root, items, rule, refused, progress, threads, donor),
                     shape,
                     np.uint8,
                     notes=lambda: [[r.row, r.reason] for r in refused],
                     # A file that moved, changed or could not be opened says nothing about its content.
                     lasting=lambda: not any(r.passing for r in refused),
                 )
+                if not any(r.passing for r in refused):
+                    with contextlib.suppress(CacheFull):  # then the next data set decodes its own
+                        donors.remember(store, fields, items)
                 return rows, _listed(refused, items)
     except CacheFull as error:
         _log.warning("%s Going on without: images are decoded into memory.", error)
@@ -194,6 +199,7 @@ def _decoded(
     refused: list[_Refused],
     progress: Progress | None,
     threads: int | None,
+    donor: donors.Donor | None = None,
 ) -> Iterator[Array]:
     """Yield blocks of squares in order and note in `refused` what could not be decoded."""
     starts = range(0, len(items), _BATCH)
@@ -204,7 +210,7 @@ def _decoded(
         waiting: deque[Future[tuple[Array, list[_Refused]]]] = deque()
         for start in itertools.chain(starts, itertools.repeat(None)):
             if start is not None:
-                waiting.append(pool.submit(_block, str(root), items, rule, start))
+                waiting.append(pool.submit(_block, str(root), items, rule, start, donor))
             if start is None or len(waiting) > 2 * count:  # bounded: blocks must not pile up in memory
                 if not waiting:
                     return
@@ -216,11 +222,16 @@ def _decoded(
                 yield block
 
 
-def _block(root: str, items: Sequence[Item], rule: PixelRule, start: int) -> tuple[Array, list[_Refused]]:
+def _block(
+    root: str, items: Sequence[Item], rule: PixelRule, start: int, donor: donors.Donor | None
+) -> tuple[Array, list[_Refused]]:
     chosen = items[start : start + _BATCH]
     squares = np.zeros((len(chosen), rule.side_px, rule.side_px, 3), np.uint8)
     refused = []
     for i, item in enumerate(chosen):
+        if donor is not None and donor.rows[start + i] >= 0:
+            squares[i] = donor.squares[donor.rows[start + i]]
+            continue
         try:
             with open(os.path.join(root, item.path), "rb") as stream:
                 content = stream.read()

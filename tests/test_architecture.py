@@ -19,7 +19,7 @@ LAYERS: dict[str, str] = {
     "decisions": "randomness metrics intervals schedules budget regime candidates promise verdict words strict_yaml "
     "recipe_check rate_range episodes recipe plots charts pages comparison_page report card listener "
     "likeness",
-    "engines": "reserve cache images layouts manifests splits dataset selection target pixels pictures thumbnails "
+    "engines": "reserve cache images layouts manifests splits dataset selection target donors pixels pictures thumbnails "
     "duplicates profile download tensors weights environment requirements registry backbone device "
     "trivial crops augment inference spectrum lbfgs logistic ridge prototypes heads features episode_heads "
     "evaluation predictions model_file model averaged losses terms weight_state forgetting landscape optimizers stream "

@@ -44,3 +44,27 @@ def test_counters_repeat_with_views() -> None:
     rounds = np.arange(7)
     np.testing.assert_array_equal(source(TrainPlan(views=3), [0]).counters(rounds), rounds % 3)
     np.testing.assert_array_equal(source(TrainPlan(), [0]).counters(rounds), rounds)
+
+
+def test_reading_ahead_changes_nothing() -> None:
+    """Images that were read one step ahead are those that were asked for, also where something else was expected."""
+    plan = TrainPlan(augmentation=Augmentation(level="light"))
+    data = digits()
+    one, other = (
+        PixelSource(
+            data.canvas,
+            data.ids,
+            np.arange(60),
+            plan,
+            size_px=12,
+            seed=0,
+            compute=COMPUTE,
+            preprocess=backbone().preprocess,
+            ahead=ahead,
+        )
+        for ahead in (True, False)
+    )
+    for expected, asked in (([3, 4], [3, 4]), ([5, 6], [7]), ([8], [8])):
+        one.expect(np.array(expected))
+        positions, rounds = np.array(asked), np.zeros(len(asked), dtype=np.int64)
+        assert torch.equal(one.views(positions, rounds), other.views(positions, rounds))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import logging
 import os
@@ -32,6 +33,14 @@ def jpeg(size: tuple[int, int], number: int = 3) -> bytes:
     stream = io.BytesIO()
     photo(number, size).save(stream, "JPEG")
     return stream.getvalue()
+
+
+def kept(store: cache.Store) -> list[cache.Entry]:
+    return [entry for entry in store.entries() if entry.kind == "pixels"]
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture
@@ -166,14 +175,41 @@ def test_files_that_changed_are_set_aside_and_not_kept(data: Dataset, fault: str
     assert not broken
 
 
+def test_one_photo_more_costs_one_photo(data: Dataset) -> None:
+    """Contents that another list's cache holds under the same rule are copied; a new file alone is read."""
+    store = cache.Store()
+    pixels.canvas(data.root, data.items, RULE, store=store)
+    added = Path(data.root) / "cat" / "new.jpg"
+    added.write_bytes(jpeg((48, 40), 77))
+    for item in data.items[:10]:
+        (Path(data.root) / item.path).unlink()  # so that reading them again would be noticed
+    more = [*data.items[5:], dataclasses.replace(data.items[0], path="cat/new.jpg", sha256=digest(added))]
+    array, broken = pixels.canvas(data.root, more, RULE, store=store)
+    assert not broken
+    assert np.array_equal(array[:-1], store.array(pixels.key_fields(data.items, RULE))[5:])
+    assert np.array_equal(array[-1], pixels.decode(added, RULE))
+    _, broken = pixels.canvas(data.root, more, dataclasses.replace(RULE, resize_px=30), store=store)
+    assert len(broken) == 5  # another rule has nothing to copy from
+
+
+def test_rows_that_could_not_be_decoded_are_not_copied(data: Dataset) -> None:
+    """A broken file is looked at again in another list, and listed there as well."""
+    path = Path(data.root) / data.items[5].path
+    path.write_bytes(path.read_bytes()[:-300])
+    found = dataset.read(data.root, test_split="none")
+    for items in (found.items, found.items[3:]):
+        _, broken = pixels.canvas(found.root, items, RULE, store=cache.Store())
+        assert [u.path for u in broken] == [found.items[5].path]
+
+
 def test_a_cache_file_that_was_cut_is_made_anew(data: Dataset) -> None:
     """A stored file of another size than it was written with is not mapped."""
     store = cache.Store()
     expected = np.array(pixels.canvas(data.root, data.items, RULE, store=store)[0])
-    os.truncate(store.entries()[0].path, 5000)
+    os.truncate(kept(store)[0].path, 5000)
     again, _ = pixels.canvas(data.root, data.items, RULE, store=store)
     assert np.array_equal(again, expected)
-    assert store.entries()[0].bytes > 5000
+    assert kept(store)[0].bytes > 5000
 
 
 def test_a_cache_that_cannot_take_it_is_done_without(data: Dataset, caplog: pytest.LogCaptureFixture) -> None:
@@ -226,7 +262,7 @@ def test_two_processes_decode_once(data: Dataset, tmp_path: Path) -> None:
     words = [process.communicate(timeout=60)[0].split()[-2:] for process in both]
     assert sorted(word for word, _ in words) == ["decoded", "mapped"]
     assert len({digest for _, digest in words}) == 1
-    assert len(cache.Store(tmp_path / "store").entries()) == 1
+    assert len(kept(cache.Store(tmp_path / "store"))) == 1
 
 
 def test_a_kill_half_way_leaves_nothing_that_hurts(tmp_path: Path) -> None:

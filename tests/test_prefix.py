@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -77,10 +82,63 @@ def test_a_view_is_computed_once_and_only_when_asked_for() -> None:
     assert counting.images == 140
 
 
-def test_the_limit_counts_all_views() -> None:
-    """A bank fits where images x views x bytes of an activation stay within the limit."""
+def test_the_limits_count_all_views(tmp_path: Path) -> None:
+    """A bank is kept where images x views x bytes of an activation stay within the limits."""
     bank = prefix.Bank(100, 2, Counting())
     bytes_of_all = 100 * 2 * 3 * 2 * 2 * 4
-    assert bank.fits(bytes_of_all)
-    assert not bank.fits(bytes_of_all - 1)
-    assert not prefix.Bank(10, 1, lambda p, r: (torch.zeros(1), torch.zeros(1))).fits()  # type: ignore[arg-type,return-value]
+    assert bank.open(bytes_of_all, spill_bytes=0)
+    assert bank.open(0, spill_bytes=bytes_of_all, folder=tmp_path)
+    assert not bank.open(bytes_of_all - 1, spill_bytes=bytes_of_all - 1, folder=tmp_path)
+    assert not prefix.Bank(10, 1, lambda p, r: (torch.zeros(1), torch.zeros(1))).open()  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_file_gives_the_bits_of_memory(tmp_path: Path, dtype: torch.dtype, flat: bool) -> None:
+    """Rows from a spilled bank equal those from memory to the bit, in the same layout, and the file has no name."""
+
+    def compute(positions: npt.NDArray[np.int64], rounds: npt.NDArray[np.int64]) -> torch.Tensor:
+        kept = Counting()(positions, rounds).to(dtype) * 1.1
+        return kept.flatten(1) if flat else kept
+
+    inside, outside = prefix.Bank(130, 3, compute), prefix.Bank(130, 3, compute)
+    assert inside.open()
+    assert outside.open(0, folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+    for positions, rounds in (([7, 129, 64], [1, 1, 1]), ([3, 0, 128, 5], [4, 4, 5, 5])):
+        one, other = (b.rows(np.array(positions), np.array(rounds)) for b in (inside, outside))
+        assert torch.equal(one, other)
+        assert one.stride() == other.stride()
+        assert one.dtype == other.dtype == dtype
+
+
+FULL = """
+import resource, signal, sys
+import numpy as np, torch
+from pathlib import Path
+from advisor import prefix
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write fails instead, as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+bank = prefix.Bank(100, 2, lambda p, r: torch.from_numpy(p * 1000 + r).float().view(-1, 1))
+print(bank.open(0, folder=Path(sys.argv[1])), list(Path(sys.argv[1]).iterdir()))
+"""
+
+
+def test_a_full_disk_is_done_without(tmp_path: Path) -> None:
+    """Where the space cannot be reserved nothing is kept, and the caller hears so at once."""
+    child = [sys.executable, "-c", FULL, str(tmp_path)]
+    run = subprocess.run(child, check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == "False []"
+    assert "computed anew" in run.stderr
+
+
+def test_a_disk_that_fills_up_later_is_survived(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A write that fails in the middle costs the memory, not the run: rows are computed as without a bank."""
+    bank = prefix.Bank(100, 2, Counting())
+    assert bank.open(0, folder=tmp_path)
+    assert bank._spill is not None
+    bank._spill._file.close()  # every write fails from now on
+    bank._spill._file = open(os.devnull, "rb")  # noqa: SIM115
+    rows = bank.rows(np.array([7, 99]), np.array([1, 1]))
+    np.testing.assert_allclose(rows[:, 0, 0, 0], [7001, 99001])
+    assert "computed anew" in caplog.text
