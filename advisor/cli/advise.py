@@ -21,6 +21,9 @@ from advisor.cli import options
 )
 @click.option("--remove-leaks", is_flag=True, help="Take images out of training that are also in the test.")
 @click.option("--block", "blocked", multiple=True, metavar="PLUGIN", help="Leave a plugin out (repeatable).")
+@click.option(
+    "--devices", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="GPUs of one training."
+)
 @click.option("--target", metavar="DIR", help="Unlabelled images to adapt to: see docs/adaptation.md.")
 @click.option(
     "--source", metavar="DIR", help="Images of the source's classes, to see what is forgotten: docs/compare.md."
@@ -42,6 +45,10 @@ def command(dataset: str, as_json: bool, quiet: bool, out: str | None, target: s
     settings = _settings(dataset, call)
     if target is not None:
         from advisor.cli import target as adapting
+        from advisor.errors import InputError
+
+        if call["devices"] > 1:
+            raise InputError("--target adapts on one device.", hint="Leave --devices out.")
 
         return adapting.run(settings, target, out, as_json=as_json, quiet=quiet)
     from advisor import advice
@@ -54,9 +61,15 @@ def command(dataset: str, as_json: bool, quiet: bool, out: str | None, target: s
 
 
 def _settings(dataset: str, call: dict[str, Any]) -> Any:
-    from advisor import budget
+    from advisor import budget, device
+    from advisor.errors import InputError
     from advisor.records import Settings
 
+    if call["devices"] > 1 and (call["workers"] or 1) > 1:
+        raise InputError(
+            f"--workers {call['workers']} and --devices {call['devices']} cannot go together.",
+            hint="Use --devices for one training on several devices, --workers for several trials at a time.",
+        )
     asked = call["budget"]
     seconds = budget.parse(asked) if asked else (None if call["trials"] else 900.0)
     return Settings(
@@ -66,7 +79,10 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         trials=call["trials"],
         seed=call["seed"],
         device=call["device"],
-        workers=call["workers"],
+        workers=call["workers"]
+        if call["workers"] is not None
+        else (1 if call["devices"] > 1 else device.workers(call["device"])),
+        devices=call["devices"],
         size_px=call["size_px"],
         backbones=tuple(call["backbones"]),
         strategies=tuple(call["strategies"]),
@@ -78,7 +94,28 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         plugins_blocked=tuple(call["blocked"]),
         threads=call["threads"],
         source=_source(call["source"]),
+        **_shared(call),
     )
+
+
+def _shared(call: dict[str, Any]) -> dict[str, Any]:
+    """Read where the search is shared, if it is. Raises InputError."""
+    import os
+
+    from advisor import budget
+    from advisor.errors import InputError
+
+    if call["storage"] is None and not os.environ.get("TL_ADVISE_STORAGE"):
+        if call["workers"] == 0 or call["study"] or call["lease"]:
+            raise InputError("--workers 0, --study and --lease need a --storage.", hint="Name one, or leave them out.")
+        return {}
+    from advisor import database
+
+    return {
+        "storage": database.public(database.address(call["storage"]) or ""),
+        "study": call["study"] or "",
+        "lease_s": budget.parse(call["lease"]) if call["lease"] else 90.0,
+    }
 
 
 def _source(path: str | None) -> str | None:
