@@ -13,6 +13,7 @@ import torch
 from photos import write_crops
 
 from advisor import evaluation, fitting, model, refit, retention, source, weight_state, workbench
+from advisor.cli import run
 from advisor.errors import DatasetError, TrialError
 from advisor.records import Candidate, Settings
 from advisor.records.jobs import Refit, Retain
@@ -144,3 +145,12 @@ def test_squeezenet_knows_its_source(shared: Path, tmp_path: Path, monkeypatch: 
     assert told.source.after < 0.1
     odd = retention.measure(bench.material, replace(job, source_classes=999)).forgetting
     assert "1000 classes" in (odd.source_reason or "")
+
+
+@pytest.mark.parametrize("command", ["advise", "rerun"])
+def test_a_source_that_is_not_there_is_told_at_the_start(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is read or trained, a --source without class folders ends the call with one line and code 2."""
+    assert run([command, str(tmp_path), "--source", str(tmp_path / "nowhere")]) == 2
+    assert "--source" in capsys.readouterr().err

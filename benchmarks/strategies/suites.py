@@ -84,6 +84,19 @@ SUITES = {
     "classic-10000": Suite(
         data="cifar10", size_px=32, epochs=5, batch=100, seeds=5, train=10_000, test=None, arms=CLASSIC
     ),
+    # As many images times pixels as five epochs at 32 px, spent on larger images with the advisor's gentle guesses.
+    "advised-10000": Suite(
+        data="cifar10",
+        size_px=64,
+        epochs=1.25,
+        seeds=3,
+        train=10_000,
+        arms={
+            "extraction, all stages, 64 px": Arm(strategy="ridge", parameters={"layers": "all", "mirror": False}),
+            "full, 64 px": Arm(strategy="full"),
+            "partial, 2 stages, 64 px": Arm(strategy="partial", parameters={"depth": 2}),
+        },
+    ),
     "classic-50000": Suite(data="cifar10", size_px=32, epochs=5, batch=100, seeds=1, arms=CLASSIC),
     "flowers": Suite(data="flowers102", size_px=64, epochs=10, seeds=5, test=3000, arms=FLOWERS),
     "each-flowers": Suite(
