@@ -86,9 +86,9 @@ def question(contest: contests.Contest, winner: Trial, folder: Path) -> Retain |
     has_fold = (own / "model.safetensors").is_file() and (own / "model.json").is_file()
     for shares in (SHARES, ENDS):
         part = seconds / len(shares) / (2 if given else 1)
-        images = min(IMAGES, int(part / each)) if each > 0 else IMAGES
+        images = int(min(IMAGES, part / each)) if each > 0 else IMAGES
         if images >= min(LEAST, contest.images // contests.FOLDS):
-            count = min(SOURCE_IMAGES, int(part / each_source)) if each_source > 0 else SOURCE_IMAGES
+            count = int(min(SOURCE_IMAGES, part / each_source)) if each_source > 0 else SOURCE_IMAGES
             return Retain(
                 candidate=winner.candidate,
                 folder=str(own if has_fold else folder),
