@@ -108,7 +108,7 @@ class Database:
         reach = {"connect_timeout": CONNECT_S, "tcp_user_timeout": 20000} if postgres else {"timeout": 60}
         options = {"pool_pre_ping": True, "connect_args": reach}
         try:
-            return optuna.storages.RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=options)
+            return self._made(url.render_as_string(hide_password=False), options)
         except ImportError:
             raise InputError(
                 f"{self.place}: its driver is not installed.", hint="pip install 'tl-advise[distributed]'"
@@ -123,6 +123,20 @@ class Database:
                 f"{self.place}: cannot be opened ({self._plain(error)}).",
                 hint=f"Is it running, and are user and password ({VARIABLE}, PGPASSWORD, PGPASSFILE) right?",
             ) from None
+
+    def _made(self, text: str, options: dict[str, Any]) -> Any:
+        """Open Optuna's storage; where another process makes its tables at the same instant, look again."""
+        import optuna
+
+        for last in (False, False, True):
+            try:
+                return optuna.storages.RDBStorage(text, engine_kwargs=options)
+            except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+                told = f"{error} {error.__cause__}"
+                if last or not any(words in told for words in ("already exists", "duplicate key", "UNIQUE")):
+                    raise
+                time.sleep(1.0)
+        return None
 
     def run(self, operation: Callable[[], T], *, patience_s: float = PATIENCE_S) -> T:
         """Do something in the database; where it is away, again and again with growing pauses. Raises DatabaseError."""

@@ -8,6 +8,7 @@ Does NOT cover: what stands in the database (shared_study.py), the workers' side
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class Fleet:
         self.note = note
         self.invite = invite  # to be called with the weights' hashes by backbone, once they are known
         self.elsewhere: dict[int, RunTrial] = {}
+        self._ready: deque[Ended] = deque()  # what has ended and was not given yet
         self._deadlines: dict[int, float] = {}
         self._unheld: dict[int, float] = {}  # when a running trial was first seen without a lease
         self._live = 0
@@ -58,7 +60,7 @@ class Fleet:
     @property
     def busy(self) -> bool:
         """Whether an order is under way or waiting."""
-        return self.crew.busy or bool(self.elsewhere)
+        return self.crew.busy or bool(self.elsewhere) or bool(self._ready)
 
     @property
     def waiting(self) -> bool:
@@ -103,26 +105,22 @@ class Fleet:
         if not self.crew.busy:
             time.sleep(min(wait_s, 0.05))
         ended = self.crew.poll(on_progress, wait_s=wait_s) if self.crew.busy else None
-        if ended is not None or time.monotonic() - self._looked < LOOK_S:
-            return ended
-        ended = self._ended_elsewhere()
-        if ended is None:
+        if ended is None and not self._ready and time.monotonic() - self._looked >= LOOK_S:
+            self._look()
             self._looked = time.monotonic()
-        return ended
+        return ended or (self._ready.popleft() if self._ready else None)
 
-    def _ended_elsewhere(self) -> Ended | None:
+    def _look(self) -> None:
+        """See what has ended elsewhere, what is lost, and what nobody has taken while a seat is free here."""
         states = self.study.look(self.elsewhere)
         held, over = self.study.database.held(self.study.id) if self.elsewhere else ({}, {})
         for number, state in states.items():
             if isinstance(state, Trial):
-                return self._arrived(number, state)
-            if self.local and state == "waiting" and self.crew.idle is not None and self.study.take_back(number):
+                self._ready.append(self._arrived(number, state))
+            elif self.local and state == "waiting" and self.crew.idle is not None and self.study.take_back(number):
                 self.crew.submit(self._forget(number))
-                continue
-            error = self._why_lost(number, state, held, over)
-            if error is not None:
-                return Ended(order=self._forget(number), answer=error)
-        return None
+            elif (error := self._why_lost(number, state, held, over)) is not None:
+                self._ready.append(Ended(order=self._forget(number), answer=error))
 
     def _forget(self, number: int) -> RunTrial:
         self._deadlines.pop(number, None)
@@ -148,7 +146,7 @@ class Fleet:
         if state == "waiting" or name in held:
             self._unheld.pop(number, None)
             return None
-        # A worker takes a trial first and its lease next: without one it has the time of a lease to appear.
+        # A lease is let go only behind the trial's end; one that is missing has the time of a lease to be explained.
         since = self._unheld.setdefault(number, time.monotonic())
         if name in over or time.monotonic() - since > self.study.lease_s:
             self.study.give_up(number)

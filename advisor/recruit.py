@@ -61,14 +61,14 @@ class Recruit:
 
     def serve(self) -> int:
         """Work until the study ends or its coordinator stays away; give the number of trials that were run."""
-        storage = self.database.storage
-        try:
-            self.study = self.database.run(lambda: storage.get_study_id_from_name(self.name))
-        except KeyError:
-            raise InputError(
-                f"no study {self.name} in {self.database.place}.",
-                hint="`tl-advise advise --storage …` prints its name.",
-            ) from None
+        until = time.monotonic() + self.wait_s
+        while not self._is_there():
+            if time.monotonic() >= until:
+                raise InputError(
+                    f"no study {self.name} in {self.database.place}.",
+                    hint="`tl-advise advise --storage …` prints its name; --wait 10m waits for it.",
+                )
+            time.sleep(1.0)
         self.me = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
         offer = self._offer()
         if offer is None:
@@ -84,8 +84,7 @@ class Recruit:
                 worker.stop()
                 self.database.run(lambda: self.database.release(self.study, self.me), patience_s=5.0)
 
-    def study_is_there(self) -> bool:
-        """Find the study by its name."""
+    def _is_there(self) -> bool:
         try:
             self.study = self.database.run(lambda: self.database.storage.get_study_id_from_name(self.name))
         except KeyError:

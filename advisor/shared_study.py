@@ -118,8 +118,11 @@ class SharedStudy(Study):
         self.database.run(operation)
 
     def take_back(self, number: int) -> bool:
-        """Take a waiting trial; False where a worker was faster."""
-        return claim(self.database, self.id, number, self.me, self.lease_s)
+        """Take a waiting trial; False where a worker was faster. What runs here needs no lease."""
+        taken = claim(self.database, self.id, number, self.me, self.lease_s)
+        if taken:
+            self.database.release(self.id, self.me, f"trial:{number}")
+        return taken
 
     def handed_out(self) -> dict[int, RunTrial]:
         """Give the orders of an earlier coordinator that did not end."""
