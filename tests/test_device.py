@@ -71,3 +71,15 @@ def test_apply_sets_threads_and_determinism() -> None:
         "assert torch.get_num_threads() == 1 and torch.are_deterministic_algorithms_enabled()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})
+
+
+def test_each_worker_sees_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several GPUs are shared out in turn; one GPU, a named one or a CPU change nothing."""
+    monkeypatch.setattr(device, "visible_gpus", lambda: ("2", "5"))
+    assert device.workers("auto") == 2
+    assert device.workers("cuda:1") == 1
+    assert device.places("auto", 3) == [{"CUDA_VISIBLE_DEVICES": g} for g in ("2", "5", "2")]
+    assert device.places("cpu", 2) == [{}, {}]
+    monkeypatch.setattr(device, "visible_gpus", lambda: ())
+    assert device.workers("auto") == 1
+    assert device.places("auto", 2) == [{}, {}]
