@@ -80,9 +80,16 @@ class SharedStudy(Study):
         token, known = uuid.uuid4().hex, len(self._begun)
         create = super()._create
 
+        tries = 0
+
         def once() -> int:
-            made = [t for t in self.study.get_trials(deepcopy=False)[known:] if t.user_attrs.get("token") == token]
-            return made[0].number if made else create(shown, {**attributes, "token": token})
+            nonlocal tries
+            tries += 1
+            if tries > 1:  # the answer to an earlier try may have been lost on the way back
+                made = [t for t in self.study.get_trials(deepcopy=False)[known:] if t.user_attrs.get("token") == token]
+                if made:
+                    return int(made[0].number)
+            return create(shown, {**attributes, "token": token})
 
         return self.database.run(once)
 

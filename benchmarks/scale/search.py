@@ -3,6 +3,7 @@
     python benchmarks/scale/search.py here        # trials a minute with 1, 2 and 4 workers on this machine
     python benchmarks/scale/search.py database    # the same through PostgreSQL, workers in processes of their own
     python benchmarks/scale/search.py simulated --trials 10000 --workers 100
+    python benchmarks/scale/search.py sampler     # seconds of CPU for one draw, with all trials and with those remembered
     python benchmarks/scale/search.py faults      # 40 trials, 4 workers, one killed every few seconds, one restart
 
 Each writes benchmarks/results/scale_<name>.json. A trial sleeps and ends with a made-up score: the machinery is
@@ -32,11 +33,12 @@ import postgres  # noqa: E402
 import sleepers  # noqa: E402
 from photos import write_crops  # noqa: E402
 
-from advisor import dataset  # noqa: E402
+from advisor import dataset, sampler  # noqa: E402
 from advisor.crew import Crew  # noqa: E402
 from advisor.database import Database  # noqa: E402
 from advisor.fleet import Fleet  # noqa: E402
-from advisor.records.jobs import Open  # noqa: E402
+from advisor.records import Candidate  # noqa: E402
+from advisor.records.jobs import Open, RunTrial  # noqa: E402
 from advisor.recruit import Recruit  # noqa: E402
 from advisor.shared_study import SharedStudy, offer_of  # noqa: E402
 from advisor.study import Study  # noqa: E402
@@ -221,6 +223,8 @@ def simulated(trials: int, workers: int, each_s: float) -> None:
             if done % max(1, trials // 20) == 0:
                 marks.append((done, time.monotonic() - began, time.process_time() - used))
                 print(marks[-1], flush=True)
+                if len(marks) > 3:  # what a run that is cut off has found
+                    write("simulated", summary(trials, workers, each_s, marks, database_bytes(database)))
 
         sleepers.search(study, fleet_of(study, Path(folder)), trials, on_end=ended)
         study.close()
@@ -230,6 +234,42 @@ def simulated(trials: int, workers: int, each_s: float) -> None:
         for hand in hands:
             hand.join(60)
     server.remove()
+
+
+def draws() -> None:
+    """Measure one draw behind so many trials: the first of a process, and each later one."""
+    rows = []
+    remembered = sampler.REMEMBERED
+    for cap in (remembered, 10**9):
+        sampler.REMEMBERED = cap
+        for count in (100, 1000, 1900, 3000, 10000):
+            memory = sampler.Memory(0, [("pocket", 64)], {"full": sleepers.Rates()}, sleepers.context)
+            begun = {number: drawn_by_hand(number) for number in range(count)}
+            ended = {
+                n: sleepers.scored(RunTrial(number=n, candidate=c, folds=(0,), repeat=0, seed=0, started_s=0.0))
+                for n, c in begun.items()
+            }
+            before = time.process_time()
+            memory.sample(begun, ended)
+            first = time.process_time() - before
+            before = time.process_time()
+            for attempt in range(5):
+                memory.sample(begun, ended, attempt=attempt + 1)
+            each = (time.process_time() - before) / 5
+            kept = "newest 1,000 to 2,000 and best 100" if cap == remembered else "all"
+            rows.append({"remembered": kept, "trials": count, "first_s": round(first, 3), "each_s": round(each, 4)})
+    write("sampler", {"cpu_seconds_of_a_draw": rows})
+
+
+def drawn_by_hand(number: int) -> Candidate:
+    """Give one random candidate."""
+    draw = random.Random(number)
+    parameters = {
+        "rate": draw.uniform(0.01, 1.0),
+        "depth": draw.randint(1, 8),
+        "schedule": draw.choice(["cosine", "step"]),
+    }
+    return Candidate(backbone="pocket", strategy="full", parameters=parameters, size_px=64)
 
 
 def crowd(url: str, data: str, each_s: float, count: int) -> None:
@@ -260,7 +300,8 @@ def summary(
     exponent = float(np.polyfit(np.log(counts[1:]), np.log(cpu[1:]), 1)[0]) if len(marks) > 3 else float("nan")
     steps = np.diff(np.concatenate([[0.0], cpu])) / np.diff(np.concatenate([[0.0], counts]))
     return {
-        "trials": trials,
+        "trials_asked": trials,
+        "trials": marks[-1][0],
         "workers": workers,
         "trial_s": each_s,
         "seconds": round(marks[-1][1], 1),
@@ -269,7 +310,7 @@ def summary(
         "median_step": round(statistics.median(steps.tolist()), 4),
         "exponent_of_total_cpu": round(exponent, 2),
         "database_bytes": size,
-        "database_bytes_per_trial": round(size / trials),
+        "database_bytes_per_trial": round(size / marks[-1][0]),
         "marks": [[m[0], round(m[1], 1), round(m[2], 1)] for m in marks],
     }
 
@@ -277,7 +318,7 @@ def summary(
 def main() -> None:
     """Read the call."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", choices=["here", "database", "simulated", "faults"])
+    parser.add_argument("what", choices=["here", "database", "simulated", "sampler", "faults"])
     parser.add_argument("--trials", type=int, default=10000)
     parser.add_argument("--workers", type=int, default=100)
     parser.add_argument("--trial-s", type=float, default=2.0, help="how long a trial sleeps")
@@ -287,6 +328,8 @@ def main() -> None:
         here(asked.trial_s, asked.per_worker)
     elif asked.what == "database":
         through_database(asked.trial_s, asked.per_worker)
+    elif asked.what == "sampler":
+        draws()
     elif asked.what == "faults":
         faults(asked.trial_s)
     else:
