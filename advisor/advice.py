@@ -105,11 +105,7 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
     strategies = _strategies(plugins, settings)
     reachable, left_out = reach.find(plugins, settings, strategies)
     rundir.log("start", at_s=clock.used_s, command=settings.command)
-    if settings.budget_s is not None and settings.budget_s < budget.FLOOR_S:
-        listener.note(
-            f"a budget of {budget.words(settings.budget_s)} lies below the floor of about {budget.words(budget.FLOOR_S)} "
-            "(imports, one probe on a sample, the test): that much is done all the same"
-        )
+    _note_a_short_budget(settings, listener)
     crew = Crew(_workers(settings, rundir, listener))
     crew.first.start()  # torch loads while the folder is read
     study: Study | None = None
@@ -119,14 +115,13 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
         sizes = {b.name: candidates.sizes(look.profile, b, settings.size_px) for b in reachable}
         used = sampling.for_budget(look.dataset, settings.budget_s, device.likely(settings.device), reachable, sizes)
         job = open_job(settings, rundir.path, look.dataset, used.pool)
-        opened = crew.open(job, listener.progress)
         frame = compose.Frame(
             settings=settings,
             dataset=look.dataset,
             used=used,
             regime=look.regime,
             registry=plugins,
-            environment=opened.environment,
+            environment=crew.open(job, listener.progress).environment,
             folds=FOLDS,
             warnings=(*look.profile.warnings, *used.warnings, *_left_out_warning(reachable, left_out)),
             left_out=tuple(left_out),
@@ -141,12 +136,24 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
         return finish(contest, kept, look.profile)
     except KeyboardInterrupt:
         rundir.log("interrupted", at_s=clock.used_s)
-        state = f"The best so far is in {rundir.path}." if rundir.recipe.exists() else "Nothing was found yet."
-        raise Interrupted(f"stopped. {state}", hint=f"Go on with `tl-advise resume {rundir.path}`.") from None
+        raise _interrupted(rundir) from None
     finally:
         crew.stop()
         if study is not None:
             study.leave()
+
+
+def _note_a_short_budget(settings: Settings, listener: Listener) -> None:
+    if settings.budget_s is not None and settings.budget_s < budget.FLOOR_S:
+        listener.note(
+            f"a budget of {budget.words(settings.budget_s)} lies below the floor of about {budget.words(budget.FLOOR_S)} "
+            "(imports, one probe on a sample, the test): that much is done all the same"
+        )
+
+
+def _interrupted(rundir: RunDir) -> Interrupted:
+    state = f"The best so far is in {rundir.path}." if rundir.recipe.exists() else "Nothing was found yet."
+    return Interrupted(f"stopped. {state}", hint=f"Go on with `tl-advise resume {rundir.path}`.")
 
 
 def _workers(settings: Settings, rundir: RunDir, listener: Listener) -> list[Worker]:

@@ -8,6 +8,8 @@ Does NOT cover: the workers' side (recruit.py), who gets which trial (fleet.py).
 from __future__ import annotations
 
 import base64
+import os
+import socket
 import threading
 import uuid
 import zlib
@@ -48,6 +50,9 @@ class SharedStudy(Study):
                 f"study {name} in {database.place}: holds the trials of another run.",
                 hint="Give another --study, or resume that run.",
             )
+        before = database.held(self.id)[0].get(COORDINATOR, "")
+        if _died_here(before):
+            database.release(self.id, before)
         if not database.take(self.id, COORDINATOR, me, lease_s):
             raise InputError(
                 f"study {name} in {database.place}: another coordinator works on it.",
@@ -174,6 +179,20 @@ class SharedStudy(Study):
         if lost:
             self._lost.setdefault(trial.number, None)
         self._note(trial)
+
+
+def _died_here(holder: str) -> bool:
+    """Whether a holder ("host:pid:mark") was a process of this machine that is gone: nobody need wait for its lease."""
+    host, _, rest = holder.partition(":")
+    if host != socket.gethostname() or not rest.partition(":")[0].isdigit():
+        return False
+    try:
+        os.kill(int(rest.partition(":")[0]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def claim(database: Database, study: int, number: int, me: str, lease_s: float) -> bool:
