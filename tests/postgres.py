@@ -5,6 +5,7 @@ The server refuses to run as root, so that a root user starts it as another acco
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 import shutil
@@ -78,6 +79,7 @@ class Server:
         """Start it and wait until it answers."""
         options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -c fsync=off -c max_connections=300"
         control = self.programs / "pg_ctl"
+        atexit.register(self.remove)  # also where whoever started it forgets
         self._do(control, "-D", self.data, "-w", "-t", "60", "-l", self.folder / "log", "-o", options, "start")
         return self
 
@@ -86,7 +88,9 @@ class Server:
         self._do(self.programs / "pg_ctl", "-D", self.data, "-w", "-m", "immediate", "stop")
 
     def remove(self) -> None:
-        """Stop it and delete everything."""
+        """Stop it and delete everything; a second time does nothing."""
+        if not self.folder.exists():
+            return
         try:
             self.stop()
         except subprocess.SubprocessError:

@@ -324,6 +324,7 @@ def main() -> None:
     parser.add_argument("--trial-s", type=float, default=2.0, help="how long a trial sleeps")
     parser.add_argument("--per-worker", type=int, default=15, help="trials for each worker")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that the server goes as well
     if asked.what == "here":
         here(asked.trial_s, asked.per_worker)
     elif asked.what == "database":
