@@ -41,6 +41,7 @@ def main() -> None:
     text = PAGE.read_text(encoding="utf-8")
     tables: dict[str, Callable[[], str]] = {
         "classic": classic,
+        "advised": advised,
         "flowers": flowers,
         "each": each,
         "novel": novel,
@@ -96,6 +97,13 @@ def classic() -> str:
         cells += [spread([all_[0]["accuracy"]]), f"{all_[0]['seconds']:.0f} s"] if all_ else ["-", "-"]
         rows.append([name, *cells])
     return table(("arm", "10,000 images, % (seeds)", "steps took", "50,000 images, % (1 seed)", "steps took"), rows)
+
+
+def advised() -> str:
+    """What the advisor's guesses reach with about as many multiply-adds."""
+    found = by_arm("advised-10000")
+    rows = [[n, f"{spread([r['accuracy'] for r in own.values()])} ({len(own)})"] for n, own in found.items()]
+    return table(("10,000 images", "test accuracy, % (seeds)"), rows)
 
 
 def flowers() -> str:
