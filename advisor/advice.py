@@ -44,6 +44,8 @@ from advisor.rundir import RunDir, default_place
 from advisor.study import Study
 from advisor.workers import Worker
 
+KEEP_SHARE = 0.05  # of the time left, which a better recipe on the way may cost
+
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
@@ -248,6 +250,10 @@ def _contest(
 
 
 def _keep(contest: Contest, kept: Keeper, trial: Trial) -> None:
+    """Put the best so far on disk, unless training it anew for that took a good part of the time that is left."""
+    anew_s = 0.0 if contest.is_deep(trial.candidate) else contest.train_s(trial.candidate, contest.images)
+    if contest.clocked and contest.rundir.recipe.exists() and anew_s > KEEP_SHARE * contest.clock.left_s:
+        return
     kept.keep(contest.worker, trial, contest.study.trials(), contest.clock.used_s)
     contest.listener.kept(trial)
 

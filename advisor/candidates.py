@@ -14,19 +14,20 @@ from advisor.records import Candidate, Profile, Regime
 
 # The strategy that stands for a regime before anything is measured. Full fine-tuning is the gentle one.
 DEFAULT_STRATEGY = {"feature_extraction": "logistic", "partial": "partial", "full": "full"}
+CLOSED_FORM, MANY = "ridge", 20_000
 REGIME_ORDER = ("feature_extraction", "partial", "full")
-# The portfolio in the order of what each guess brought on the shared data (docs/advice.md): heads cost nothing, then the
-# gentle full fine-tune, which won on five of six sets, then the cheaper and the more special ones.
+# The portfolio in the order of what each guess brought on the shared data (docs/advice.md, docs/strategies.md): heads cost
+# nothing, then the gentle full fine-tune and its moving average, which nothing beat, then the cheap ways, then the rest.
 PORTFOLIO = (
     "logistic",
     "full",
-    "partial",
-    "discriminative",
-    "lp_ft",
+    "ema",
     "norm_only",
-    "gradual",
+    "partial",
     "l2_sp",
+    "gradual",
     "wise_ft",
+    "lp_ft",
     "prototypes",
     "knn",
     "ridge",  # every probe is one
@@ -69,9 +70,14 @@ def default_backbone(reachable: Sequence[Backbone], afford: Mapping[str, float],
     return fits[0] if fits else min(ranked, key=lambda b: (afford[b.name], b.name))
 
 
-def default_strategy(regime: Regime, strategies: Mapping[str, Strategy]) -> str:
-    """Name the strategy of the untuned default: the regime's own, or where it was left out the first of that regime."""
+def default_strategy(regime: Regime, strategies: Mapping[str, Strategy], images: int = 0) -> str:
+    """Name the strategy of the untuned default: the regime's own, or where it was left out the first of that regime.
+
+    From `MANY` images on a closed-form head stands for frozen features: fitting the other one takes minutes there.
+    """
     name = DEFAULT_STRATEGY[regime.name]
+    if regime.name == "feature_extraction" and images >= MANY and CLOSED_FORM in strategies:
+        name = CLOSED_FORM
     if name in strategies:
         return name
     same = sorted(n for n, s in strategies.items() if s.regime == regime.name)

@@ -26,7 +26,7 @@ from advisor.workers import Worker
 FOLDS = 5
 VALIDATION_AIM = 120  # images on which a trained candidate should be scored, by adding folds on small data
 FINISH_MARGIN = 1.25  # what is kept back for the end, over what it is predicted to take
-HEAD_S, HEAD_S_EACH = 1.0, 2e-6  # fitting a head on cached features: at least, and for each image and class
+HEAD_S, HEAD_S_EACH = 1.0, 1e-4  # fitting a head that was not fitted yet: at least, and for each image and class
 # How much slower a multiply-add of training is, before one was measured. Hopeful: the first steps of a trial tell the
 # truth at little cost, and what is then seen not to fit is tried again, shortened.
 TRAINING_OVER_FROZEN = 1.0
@@ -166,7 +166,7 @@ class Contest:
         if self.is_deep(candidate):
             return self.card_s(candidate, images) * self._training_ratio(candidate)
         same = [t.seconds for t in self.contenders() if t.candidate.strategy == candidate.strategy]
-        fitting = max([HEAD_S + HEAD_S_EACH * images * len(self.counts), *same])
+        fitting = max(same, default=HEAD_S + HEAD_S_EACH * images * len(self.counts))
         return self._pass_s(candidate) + fitting
 
     def _training_ratio(self, candidate: Candidate) -> float:

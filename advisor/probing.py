@@ -30,7 +30,9 @@ def default(contest: Contest, reachable: list[Backbone]) -> Candidate:
     """
     budget_s = contest.settings.budget_s
     for regime_name in (contest.regime.name, "feature_extraction"):
-        choice = candidates.default_strategy(replace(contest.regime, name=regime_name), contest.strategies)
+        choice = candidates.default_strategy(
+            replace(contest.regime, name=regime_name), contest.strategies, contest.images
+        )
         guesses = {b.name: _first(contest, b, choice) for b in reachable}
         found = {name: guess for name, guess in guesses.items() if guess is not None}
         if not found:

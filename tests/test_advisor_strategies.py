@@ -172,7 +172,7 @@ def test_scratch_and_adaptation_must_be_asked_for() -> None:
     """Random weights are never a surprise: scratch says that it runs only by name, and it alone asks for them."""
     for name, strategy in STRATEGIES.items():
         assert isinstance(strategy.card, Card)
-        assert strategy.card.only_when_named == (name in ("scratch", "dann", "mcc", "episodic"))
+        assert strategy.card.only_when_named == (name in ("scratch", "dann", "mcc", "episodic", "discriminative"))
         assert strategy.plan(strategy.first_guesses(HERE)[0], HERE).from_scratch == (name == "scratch")
 
 
