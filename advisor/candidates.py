@@ -14,6 +14,7 @@ from advisor.records import Candidate, Profile, Regime
 
 # The strategy that stands for a regime before anything is measured. Full fine-tuning is the gentle one.
 DEFAULT_STRATEGY = {"feature_extraction": "logistic", "partial": "partial", "full": "full"}
+SCORING = 0.3  # of a frozen pass, for the scores of a training on the way
 CLOSED_FORM, MANY = "ridge", 20_000
 REGIME_ORDER = ("feature_extraction", "partial", "full")
 # The portfolio in the order of what each guess brought on the shared data (docs/advice.md, docs/strategies.md): heads cost
@@ -120,8 +121,19 @@ def guesses(
     return found
 
 
-def cost_s(candidate: Candidate, strategy: Strategy, backbone: Backbone, context: Context, images: int) -> float:
-    """Predict the seconds of training a candidate on `images` images, from cards alone; heads cost one frozen pass."""
+def cost_s(
+    candidate: Candidate,
+    strategy: Strategy,
+    backbone: Backbone,
+    context: Context,
+    images: int,
+    *,
+    has_features: bool = False,
+) -> float:
+    """Predict the seconds of training a candidate on `images` images, from cards alone; heads cost one frozen pass.
+
+    `has_features` says that a probe has left those that a training's head starts from.
+    """
     macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px or backbone.preprocess.size)
     plan = strategy.plan(candidate.parameters, context)
     frozen = budget.extraction_s(images, macs, context.device)
@@ -133,4 +145,5 @@ def cost_s(candidate: Candidate, strategy: Strategy, backbone: Backbone, context
     share = 1.0 - first / max(1, len(context.stages))
     # What lies before the first trained stage runs once for each view and is kept; the rest is trained every epoch.
     passes = min(plan.views, epochs) if plan.views and first else epochs
-    return frozen * (1.0 + passes * (1.0 - share) + epochs * budget.TRAIN_FACTOR * share)
+    start = SCORING if has_features else 1.0
+    return frozen * (start + passes * (1.0 - share) + epochs * budget.TRAIN_FACTOR * share)

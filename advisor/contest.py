@@ -249,7 +249,11 @@ class Contest:
         """Predict the seconds of training on `images` images from cards alone, as if nothing had been measured."""
         backbone = self.registry.backbone(candidate.backbone)
         context = self.context(candidate.backbone, candidate.size_px)
-        return candidates.cost_s(candidate, self.strategies_of(candidate), backbone, context, images)
+        there = any(
+            (p.candidate.backbone, p.candidate.size_px) == (backbone.name, candidate.size_px) for p in self.probes
+        )
+        strategy = self.strategies_of(candidate)
+        return candidates.cost_s(candidate, strategy, backbone, context, images, has_features=there)
 
 
 def _mirrored(candidate: Candidate) -> bool:

@@ -46,11 +46,3 @@ def fewest_epochs(contest: Contest, candidate: Candidate) -> float:
 def of_epochs(candidate: Candidate, epochs: float) -> Candidate:
     """Give the same candidate with another length."""
     return replace(candidate, parameters={**candidate.parameters, "epochs": epochs})
-
-
-def share(whole: Candidate, chosen: Candidate) -> float:
-    """Give what part of its whole length a candidate keeps, in (0, 1]."""
-    asked, kept = whole.parameters.get("epochs"), chosen.parameters.get("epochs")
-    if not isinstance(asked, int | float) or not isinstance(kept, int | float) or not asked:
-        return 1.0
-    return float(kept) / float(asked)

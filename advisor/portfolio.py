@@ -52,24 +52,24 @@ class Portfolio:
                 continue
             if self._costs_nothing(chosen):
                 return position
-            options.append((self._expected(entry, chosen), position))
+            options.append((self._expected(chosen), position))
         if not options:
             return None
         expected, position = min(options)
         best = self.contest.best()
-        hopeless = best is not None and self._has_trained() and expected > HOPE * best.log_loss
-        return None if hopeless else position
+        if best is None or expected <= HOPE * best.log_loss:
+            return position
+        return None if self._has_trained() or not self.contest.is_deep(self.waiting[position][0]) else position
 
     def _costs_nothing(self, candidate: Candidate) -> bool:
         frozen = not self.contest.is_deep(candidate)
         return frozen and self.contest.train_s(candidate, self.contest.images) <= CHEAP * self.contest.clock.left_s
 
-    def _expected(self, entry: Entry, chosen: Candidate) -> float:
-        whole = next(c for c in entry if (c.backbone, c.size_px) == (chosen.backbone, chosen.size_px))
+    def _expected(self, chosen: Candidate) -> float:
         strategy = self.contest.strategies_of(chosen)
-        known = self.contest.study.trials()
-        part = length.share(whole, chosen)
-        return promise.expected(chosen, strategy.regime, part, self.contest.probes, known)
+        context = self.contest.context(chosen.backbone, chosen.size_px)
+        steps = strategy.plan(chosen.parameters, context).steps if self.contest.is_deep(chosen) else 0
+        return promise.expected(chosen, strategy.regime, steps, self.contest.probes, self.contest.study.trials())
 
     def _has_trained(self) -> bool:
         return any(t.steps and t.state == "complete" for t in self.contest.study.trials())

@@ -36,24 +36,24 @@ def full(px: int) -> Candidate:
 
 def test_before_anything_was_trained_the_table_speaks() -> None:
     """The best probe of the place, times the table's lift."""
-    assert promise.expected(full(96), "full", 1.0, PROBES, []) == pytest.approx(0.9 * promise.LIFT["full"])
+    assert promise.expected(full(96), "full", 250, PROBES, []) == pytest.approx(0.9 * promise.LIFT["full"])
 
 
 def test_a_better_probe_promises_more() -> None:
     """Where frozen features tell more, tuned ones are expected to."""
-    assert promise.expected(full(160), "full", 1.0, PROBES, []) < promise.expected(full(96), "full", 1.0, PROBES, [])
+    assert promise.expected(full(160), "full", 250, PROBES, []) < promise.expected(full(96), "full", 250, PROBES, [])
 
 
 def test_a_place_that_was_never_probed_promises_nothing() -> None:
     """Nothing is known of it."""
-    assert promise.expected(full(224), "full", 1.0, PROBES, []) == math.inf
+    assert promise.expected(full(224), "full", 250, PROBES, []) == math.inf
 
 
 def test_what_paid_at_one_size_is_expected_to_pay_at_another() -> None:
     """A full fine-tune that halved the loss at 96 px raises the hopes for 160 px, one that hurt lowers them."""
-    plain = promise.expected(full(160), "full", 1.0, PROBES, [])
-    good = promise.expected(full(160), "full", 1.0, PROBES, [ended(0, "full", 96, 0.4, steps=10)])
-    bad = promise.expected(full(160), "full", 1.0, PROBES, [ended(0, "full", 96, 1.5, steps=10)])
+    plain = promise.expected(full(160), "full", 250, PROBES, [])
+    good = promise.expected(full(160), "full", 250, PROBES, [ended(0, "full", 96, 0.4, steps=250)])
+    bad = promise.expected(full(160), "full", 250, PROBES, [ended(0, "full", 96, 1.5, steps=250)])
     assert good < plain < bad
 
 
@@ -62,16 +62,23 @@ def test_heads_say_nothing_about_training() -> None:
     assert promise.surprise(full(96), promise.floor_by_place(PROBES), [ended(0, "logistic", 96, 0.1)]) == 0.0
 
 
-@given(share=st.floats(0.05, 0.95))
-def test_less_time_promises_less(share: float) -> None:
+@given(steps=st.integers(1, 249))
+def test_less_time_promises_less(steps: int) -> None:
     """Between the probe and the whole training, and monotone."""
-    whole, part = (promise.expected(full(96), "full", s, PROBES, []) for s in (1.0, share))
+    whole, part = (promise.expected(full(96), "full", n, PROBES, []) for n in (250, steps))
     assert whole < part < 0.9
+
+
+def test_a_reading_is_taken_for_its_length() -> None:
+    """What a short training reached is no disappointment where a short one was expected to reach no more."""
+    floor, lift = 0.9, math.log(promise.LIFT["full"])
+    short = ended(0, "full", 96, floor * math.exp(lift * promise.length(50)), steps=50)
+    assert promise.surprise(full(96), promise.floor_by_place(PROBES), [short]) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_another_network_tells_half_as_much() -> None:
     """A disappointment on one network lowers the hopes for another less than for itself."""
-    elsewhere = replace(ended(0, "full", 96, 1.5, steps=10), candidate=replace(full(96), backbone="other"))
+    elsewhere = replace(ended(0, "full", 96, 1.5, steps=250), candidate=replace(full(96), backbone="other"))
     probes = [*PROBES, replace(PROBES[1], candidate=replace(PROBES[1].candidate, backbone="other"))]
-    own = promise.expected(full(160), "full", 1.0, probes, [ended(0, "full", 96, 1.5, steps=10)])
-    assert promise.expected(full(160), "full", 1.0, probes, [elsewhere]) < own
+    own = promise.expected(full(160), "full", 250, probes, [ended(0, "full", 96, 1.5, steps=250)])
+    assert promise.expected(full(160), "full", 250, probes, [elsewhere]) < own
