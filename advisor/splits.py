@@ -173,7 +173,10 @@ def _deal_groups(labels_N: Array, whole: Array, k: int, draws: np.random.Generat
         if np.any(sizes[kinds] <= have):
             continue  # the only group of some class: it must stay in train
         # Sum of squares after minus before: the fold with the least of these classes wins; then the emptiest fold.
-        cost = ((2 * held[:, kinds] + have) * have / sizes[kinds]).sum(axis=1)
+        spares = np.all(held[:, kinds] + have < sizes[kinds], axis=1)  # no fold may hold all groups of a class
+        if not spares.any():
+            continue
+        cost = np.where(spares, ((2 * held[:, kinds] + have) * have / sizes[kinds]).sum(axis=1), np.inf)
         best = np.lexsort((held.sum(axis=1), cost))[0]
         held[best, kinds] += have
         fold_N[rows] = best

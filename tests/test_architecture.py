@@ -14,20 +14,22 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS: dict[str, str] = {
-    "vocabulary": "errors records.data records.plan records.settings records.trials records.result records.jobs records.offers records",
+    "vocabulary": "errors records.data records.plan records.settings records.trials records.result records.jobs "
+    "records.offers records",
     "contract": "hooks contract",
     "decisions": "randomness metrics intervals schedules budget regime candidates promise verdict words strict_yaml "
     "recipe_check rate_range episodes recipe plots charts pages comparison_page report card listener "
     "likeness",
-    "engines": "reserve cache images layouts manifests splits dataset selection target donors pixels pictures thumbnails "
-    "duplicates profile download tensors weights environment requirements registry backbone device "
-    "trivial crops augment inference spectrum lbfgs logistic ridge prototypes heads features episode_heads "
-    "evaluation predictions model_file model averaged losses terms weight_state forgetting landscape optimizers stream "
-    "pixel_source prefix team feed training parity deploy export rundir sampling",
-    "orchestration": "testing doctor paused sampler study workers crew database shared_study fleet sharing recruit reach contest source probing length portfolio proposals search compose keep "
-    "judging rescoring shipped ensemble finish advice "
-    "material checkpoint fitting pace trial refit retention rank launch scoring worker replay workbench rate_finder base_classes fewshot "
-    "adaptation comparison arm_budget",
+    "engines": "reserve cache images layouts manifests splits dataset selection target donors pixels pictures "
+    "thumbnails duplicates profile download tensors weights environment requirements registry backbone "
+    "device trivial crops augment inference spectrum lbfgs logistic ridge prototypes heads features "
+    "episode_heads evaluation predictions model_file model averaged losses terms weight_state forgetting "
+    "landscape optimizers stream pixel_source prefix team feed training parity deploy export rundir "
+    "sampling",
+    "orchestration": "testing doctor paused sampler study workers crew database shared_study fleet sharing recruit reach "
+    "contest source probing length portfolio proposals search compose keep judging rescoring shipped "
+    "ensemble finish advice material checkpoint fitting pace trial refit retention rank launch scoring "
+    "worker replay workbench rate_finder base_classes fewshot adaptation comparison arm_budget",
     "edge": "cli __main__",
 }
 NO_TORCH = ("vocabulary", "contract", "decisions")

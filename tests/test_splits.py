@@ -164,3 +164,11 @@ def test_the_written_split_is_a_manifest_of_the_same_split(tmp_path: Path) -> No
     assert {i.path for i in again.test} == {i.path for i in found.test}
     assert again.classes == found.classes
     assert not list(tmp_path.glob(".splits*"))
+
+
+def test_no_fold_holds_all_groups_of_a_class() -> None:
+    """Two groups of a class never stand together in one fold: training on the others would know nothing of it."""
+    labels, groups = np.array([0, 0, 1, 0, 2, 1, 2]), np.array([0, 0, 0, 1, 1, 2, 2])
+    for seed in range(20):
+        for train, _ in splits.folds(labels, groups, k=2, seed=seed):
+            assert set(labels[train]) == {0, 1, 2}
