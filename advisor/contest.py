@@ -7,7 +7,6 @@ be finished. Does NOT cover: any decision.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -173,12 +172,11 @@ class Contest:
         """Say how much longer than on its card a training takes: as measured, or by what it is over a frozen pass."""
         name = candidate.backbone
         measured = self.training.get(self.strategies_of(candidate).regime)
-        if measured is None:
-            return TRAINING_OVER_FROZEN * self.frozen.ratio(name)
-        if measured.known(name):
+        if measured is not None and measured.known(name):
             return measured.ratio(name)
-        over = [speed.ratio / self.frozen.ratio(other) for other, speed in measured.by_name.items()]
-        return statistics.fmean(over) * self.frozen.ratio(name)
+        # What training is over a frozen pass differs fourfold between networks (one runs in half precision, another not),
+        # so a reading of another one would only keep this one from being tried.
+        return TRAINING_OVER_FROZEN * self.frozen.ratio(name)
 
     def trained(self, trial: Trial, folds: int, taken_s: float) -> None:
         """Learn from the seconds that training on so many folds took."""

@@ -68,7 +68,9 @@ class Ledger:
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a Markdown table."""
+    """Write a Markdown table, or that there is nothing to write yet."""
+    if not rows:
+        return "Not measured yet.\n"
     lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
