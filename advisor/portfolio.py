@@ -14,7 +14,7 @@ from advisor import candidates, length, promise
 from advisor.contest import Contest
 from advisor.records import Candidate
 
-CHEAP = 0.03  # of the time left: what costs less is tried before anything is weighed
+CHEAP = 0.06  # of the time left: what costs less is tried before anything is weighed
 HOPE = 1.1  # over the best log-loss so far: what is expected above it is not worth a trial of its own
 HEADS_EACH, DEEP_EACH = 3, 2  # guesses of one strategy; without a clock one of each that is trained
 
