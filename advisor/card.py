@@ -148,13 +148,13 @@ def _use(recipe: Recipe, run: str) -> str:
 def _made(result: Result, recipe: Recipe, licence: str) -> str:
     weights = recipe.backbone.weights
     start = f"`{weights.file}` (SHA-256 `{weights.sha256}`)" if weights else "random weights (from scratch)"
-    place = result.environment
+    place, deep = result.environment, words.regime(result.regime.name)
     rows = [
         ("network", f"{recipe.backbone.name} ({recipe.backbone.plugin.distribution} {recipe.backbone.plugin.version})"),
         ("started from", start),
         ("licence of the pretrained weights", licence if weights else words.NONE),
         ("strategy", f"{recipe.strategy.name}: {words.settings(recipe.strategy.parameters)}"),
-        ("how deep", f"{words.regime(result.regime.name)}. {words.reason(result)}"),
+        ("how deep", f"{deep}. {words.reason(result).removeprefix(f'{deep}: ')}"),
         ("seed", str(recipe.seed)),
         ("machine", f"{place.model}, {place.device}, {place.threads} threads"),
         ("versions", ", ".join(f"{name} {version}" for name, version in place.versions.items())),

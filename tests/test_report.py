@@ -257,3 +257,11 @@ def test_every_record_field_is_used_by_someone() -> None:
     silent = {"schema", "files"}
     for field in dataclasses.fields(records.Result):
         assert field.name in silent or f".{field.name}" in template + code
+
+
+def test_the_regime_is_named_once() -> None:
+    """A reason that begins with the regime's name is not shown behind that name again."""
+    told = results.final()
+    regime = dataclasses.replace(told.regime, name="partial", reason="partial fine-tuning: +4.1 points")
+    named = dataclasses.replace(told, regime=regime)
+    assert "partial fine-tuning</b>: +4.1 points" in report.render(named, results.profile(), results.trials())
