@@ -76,18 +76,8 @@ def arm(name: str, size: str, which: str, data: Path, args: argparse.Namespace) 
     environment.setdefault("TORCH_HOME", str(ledger.shared() / "torch_home"))
     with tempfile.TemporaryDirectory(dir=args.work) as outer:
         run = Path(outer) / "run"
-        call = [
-            sys.executable,
-            "-m",
-            "advisor",
-            "advise",
-            str(data),
-            "--out",
-            str(run),
-            "--quiet",
-            "--json",
-            "--offline",
-        ]
+        call = [sys.executable, "-m", "advisor", "advise", str(data), "--out", str(run)]
+        call += ["--quiet", "--json", "--offline"]
         call += ["--budget", f"{args.budget}s", "--seed", str(args.seed)]
         call += ["--threads", str(args.threads)] if args.threads else []
         call += [] if which == "advice" else ["--regime", which]
