@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor import allocator
 from advisor.errors import InputError
 from advisor.records.plan import Compute
 
@@ -90,8 +91,9 @@ def places(device: str, workers: int) -> list[dict[str, str]]:
 
 
 def apply(compute: Compute) -> None:
-    """Set threads and ask torch for deterministic arithmetic, in this process. Call before the first operation."""
+    """Set threads, ask torch for deterministic arithmetic, keep freed memory: in this process, before all operations."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS wants before it promises equal bits
+    allocator.keep()
     import torch
 
     torch.set_num_threads(compute.threads)

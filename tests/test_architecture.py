@@ -22,7 +22,7 @@ LAYERS: dict[str, str] = {
     "likeness",
     "engines": "reserve cache images layouts manifests splits dataset selection target donors pixels pictures "
     "thumbnails duplicates profile download tensors weights environment requirements registry backbone "
-    "device trivial crops augment inference spectrum lbfgs logistic ridge prototypes heads features "
+    "allocator device trivial crops augment inference spectrum lbfgs logistic ridge prototypes heads features "
     "episode_heads evaluation predictions model_file model averaged losses terms weight_state forgetting "
     "landscape optimizers stream pixel_source prefix team feed training parity deploy export rundir "
     "sampling",

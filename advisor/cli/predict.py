@@ -76,8 +76,9 @@ def command(
 
 
 def _predictor(run: str, blocked: Sequence[str], ensemble: bool) -> Any:
-    from advisor import averaged, model, model_file, registry
+    from advisor import allocator, averaged, model, model_file, registry
 
+    allocator.keep()
     place = Path(run).parent if Path(run).is_file() else Path(run)
     plugins = registry.load(block=tuple(blocked))
     return averaged.load(place / model_file.ENSEMBLE_FOLDER, plugins) if ensemble else model.load(place, plugins)
