@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from advisor.hooks import Backbone
 
 # Which networks run faster in bfloat16 on a processor that multiplies it (AMD Zen 5, avx512_bf16). Images per second of
-# training and of inference, float32 -> bfloat16, channels_last, one thread's CPU time, 128 px (Swin 224, pocket 96),
-# 4 to 16 images a step, best of 3 to 5, torch 2.15:
-#   pocket              120 -> 196   458 -> 814      resnet18             34 -> 60    127 -> 204
-#   squeezenet1_1       146 -> 216   594 -> 779      resnet50             10 -> 20     36 -> 77
-#   densenet121          13 -> 25     44 -> 89       regnet_y_400mf       47 -> 65    174 -> 277
-#   convnext_tiny         7 -> 14     26 -> 69       vgg16                 3 -> 4      18 -> 23
-#   swin_t                3 -> 6       8 -> 20
+# training and of inference, float32 -> bfloat16, channels_last, one thread, 128 px (Swin 224, pocket 96), 16 images a
+# step, best of 3 and more, torch 2.15, memory kept (`allocator`):
+#   pocket              161 -> 258   596 -> 1,011    resnet18             46 -> 68    148 -> 248
+#   squeezenet1_1       151 -> 330   550 -> 1,058    resnet50             18 -> 30     62 -> 78
+#   densenet121          23 -> 37     79 -> 129      regnet_y_400mf       86 -> 119   340 -> 480
+#   convnext_tiny         8 -> 19     29 -> 93       swin_t                3 -> 8       8 -> 24
 # and which do not, since the backward pass of depthwise convolutions is slower there:
-#   mobilenet_v2         73 -> 57    339 -> 446      mobilenet_v3_small  132 -> 70    596 -> 542
-#   efficientnet_b0      34 -> 22    147 -> 209      shufflenet_v2_x1_0   90 -> 78    321 -> 517
+#   mobilenet_v2        107 -> 48    314 -> 385      mobilenet_v3_small  282 -> 115   1,257 -> 1,406
+#   efficientnet_b0      55 -> 30    278 -> 328      shufflenet_v2_x1_0  194 -> 124   668 -> 864
+# vgg16, with memory handed back after every operation: 3 -> 4, 18 -> 23.
 # A probe on SqueezeNet's bfloat16 features scores as on float32 ones (PACS sketches, 1,500 test images: 0.773 both).
 # Networks that were not measured, strangers' among them, stay in float32.
 _BFLOAT16_FAMILIES = ("convnext", "densenet", "pocket", "regnet", "resnet", "squeezenet", "swin", "vgg")

@@ -18,9 +18,11 @@ from advisor.errors import AdviseError
 from advisor.records.jobs import Answer, Job, Open, Opened, Progress
 
 A = TypeVar("A")
-# How long OpenMP's threads wait for each other awake. Their default is made for a machine of one's own: where others use
-# the cores too, two threads took 45 times as long for a training step as with this (MobileNetV2 at 64 px, load 10).
-SPIN = "1000"
+# How long OpenMP's threads wait for each other awake. Their default (300,000) is made for a machine of one's own: where
+# others use the cores too, two threads took up to 45 times as long for a training step as with 1,000. Images a second of
+# MobileNetV2's training at 96 px on two cores, alone and beside two other programs: 1,000: 220, 107; 3,000: 250, 92;
+# 10,000: 238, 47 (medians of 3).
+SPIN = "3000"
 OnProgress = Callable[[Progress], None]
 
 

@@ -12,7 +12,7 @@ import pytest
 # One thread: on a machine that others use as well, two threads that wait for each other cost ten times as much.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 SHARED = Path(os.environ.get("TL_ADVISE_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 
