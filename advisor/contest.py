@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from advisor import budget, candidates, paused, sampler
 from advisor.crew import Crew
@@ -16,12 +17,13 @@ from advisor.fleet import Fleet
 from advisor.hooks import Context, Strategy
 from advisor.listener import Listener
 from advisor.records import Candidate, Regime, Settings, Trial
-from advisor.records.jobs import Describe, Description
+from advisor.records.jobs import Answer, Describe, Description, Job
 from advisor.registry import Registry
 from advisor.rundir import RunDir
 from advisor.study import Study, key
-from advisor.workers import Worker
+from advisor.workers import Worker, WorkerLost
 
+A = TypeVar("A", bound=Answer)
 FOLDS = 5
 VALIDATION_AIM = 120  # images on which a trained candidate should be scored, by adding folds on small data
 FINISH_MARGIN = 1.25  # what is kept back for the end, over what it is predicted to take
@@ -78,8 +80,19 @@ class Contest:
     def describe(self, name: str) -> Description:
         """Ask the worker for a backbone's shape, once: before the first trial, while it is free."""
         if name not in self.descriptions:
-            self.descriptions[name] = self.worker.ask(Describe(backbone=name), Description, self.listener.progress)
+            self.descriptions[name] = self.ask(Describe(backbone=name), Description)
         return self.descriptions[name]
+
+    def ask(self, job: Job, kind: type[A], *, deadline: float | None = None) -> A:
+        """Have a job done that is no trial, and once more where the process died with it: memory may have run short,
+        somebody may have cut a cache file. Raises what the job raised, OutOfTime, WorkerLost the second time.
+        """
+        worker = self.worker
+        try:
+            return worker.ask(job, kind, self.listener.progress, deadline=deadline)
+        except WorkerLost as error:
+            self.listener.note(f"{error} It is started again, once.")
+            return worker.ask(job, kind, self.listener.progress, deadline=deadline)
 
     def context(self, name: str, size_px: int) -> Context:
         """Give what strategies may know of this data set with this backbone, after one fold was put aside."""

@@ -124,7 +124,7 @@ def _refit(contest: Contest, frozen: Frozen) -> list[tuple[Path, Refitted]]:
             or_a_fold=name == "winner",
         )
         if refitted is None:
-            contest.listener.note("no time is left to train the untuned default on all images: no test score of it")
+            contest.listener.note("the untuned default is not trained on all images: no test score of it")
             break
         models.append((contest.rundir.trials / f"final-{name}", refitted))
     return models
@@ -145,7 +145,7 @@ def _score(
             items=tuple(test),
             predictions=str(contest.rundir.trials / "test.npz"),
         )
-        scored = contest.worker.ask(job, Scored, contest.listener.progress)
+        scored = contest.ask(job, Scored)
         contest.rundir.write("test.json", scored)
     return scored, None
 

@@ -14,7 +14,6 @@ from advisor.errors import InputError
 from advisor.hooks import Backbone, Strategy
 from advisor.records import Candidate, Trial
 from advisor.records.jobs import Probe, Probed
-from advisor.workers import WorkerLost
 
 PROBE_SHARE = 0.2  # of the budget, for all probes together
 SHORTLIST = 2  # backbones by probe; the best by published accuracy comes on top
@@ -104,11 +103,7 @@ def _probe(contest: Contest, place: tuple[str, int], predicted_s: float) -> None
         seed=contest.settings.seed,
         timed=contest.clocked,
     )
-    try:
-        answer = contest.worker.ask(job, Probed, contest.listener.progress)
-    except WorkerLost as error:  # memory ran short, or somebody cut a cache file: what is left decides anew
-        contest.listener.note(f"{error} It is started again, once.")
-        answer = contest.worker.ask(job, Probed, contest.listener.progress)
+    answer = contest.ask(job, Probed)
     if answer.images_per_s:
         contest.frozen.learn(
             name, predicted_s, contest.images / answer.images_per_s

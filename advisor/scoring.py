@@ -56,8 +56,17 @@ class TestImages:
 
     def _through_features(self, predictor: Predictor, compute: Compute) -> Logits:
         network = predictor.classifier
+        pooled = self._pooled(predictor, compute)
+        if network.mirror:
+            pooled = features.averaged(pooled, self._pooled(predictor, compute, flip=True))
+        values = features.select(pooled, network.layers, [s.name for s in network.backbone.stages])
+        scaled: Logits = heads.predict(network.head, values) / np.float32(predictor.temperature)
+        return scaled
+
+    def _pooled(self, predictor: Predictor, compute: Compute, *, flip: bool = False) -> features.Pooled:
+        network = predictor.classifier
         key = hashlib.sha256("".join(i.sha256 for i in self.items).encode() + predictor.fit.encode()).hexdigest()
-        pooled = features.extract(
+        return features.extract(
             network.backbone,
             network.body,
             self.canvas(predictor.rule),
@@ -67,11 +76,9 @@ class TestImages:
             weights_key=model.weights_hash(network.body),
             item_key=key,
             store=self.material.store,
+            flip=flip,
             progress=lambda done, total: self.emit(Progress(what="score the test", done=done, total=total)),
         )
-        values = features.select(pooled, network.layers, [s.name for s in network.backbone.stages])
-        scaled: Logits = heads.predict(network.head, values) / np.float32(predictor.temperature)
-        return scaled
 
 
 def score(material: Material, job: Score, emit: Emit) -> Scored:

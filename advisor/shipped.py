@@ -1,8 +1,9 @@
 """Frozen candidates -> the models that ship: trained on the whole pool, or, where no time is left, a fold's own model.
 
 In: a contest, a candidate that was frozen. Out: a model in a folder of the run, with what was carried out. A trained
-candidate's refit is given up as soon as it is seen to end behind the budget: then the model of its first fold ships,
-which saw all but a fifth of the pool, and recipe and result say so. What an earlier process wrote is taken as it is.
+candidate's refit is given up as soon as it is seen to end behind the budget, or where it fails twice: then the model of
+its first fold ships, which saw all but a fifth of the pool, and recipe and result say so. What an earlier process wrote
+is taken as it is.
 Does NOT cover: who won (verdict.py), the score (scoring.py).
 """
 
@@ -17,37 +18,42 @@ from pathlib import Path
 import msgspec
 
 from advisor.contest import FOLDS, Contest
-from advisor.errors import TooSlow
+from advisor.errors import TooSlow, TrialError
 from advisor.records import Trial
 from advisor.records.jobs import Refit, Refitted
 from advisor.rundir import to_json, write_atomically
-from advisor.workers import OutOfTime
+from advisor.workers import OutOfTime, WorkerLost
 
 HOPELESS = 2.0  # predicted to take so many times what is left: not even worth the first steps
+LATE = "no time was left to train"
 GRACE_S = 10.0  # after its limit, before a worker that hears nothing is stopped
 
 
 def train(contest: Contest, trial: Trial, folder: Path, *, reserve_s: float, or_a_fold: bool = True) -> Refitted | None:
     """Train a frozen candidate on all images, `reserve_s` kept back for what comes after it.
 
-    None where that does not fit and the model of a fold is not there, or is not wanted.
+    None where that does not fit, or twice failed, and the model of a fold is not wanted. Raises TrialError where it is
+    wanted and not there.
     """
     written = folder / "refitted.json"
     if not written.is_file():
         left = left_behind(contest.rundir.path, trial) if or_a_fold else None
         may_fail = contest.clocked and contest.is_deep(trial.candidate) and (left is not None or not or_a_fold)
-        refitted = _refit(contest, trial, folder, contest.clock.left_s - reserve_s if may_fail else None)
+        refitted, why = _refit(contest, trial, folder, contest.clock.left_s - reserve_s if may_fail else None)
         if refitted is None and left is not None:
-            refitted = _of_a_fold(contest, trial, left, folder)
+            refitted = _of_a_fold(contest, trial, left, folder, why)
         if refitted is None:
+            if or_a_fold:
+                raise TrialError(f"{why} {trial.candidate.strategy} on all images, and the search left no model of it")
             return None
         write_atomically(written, to_json(refitted))
     return msgspec.json.decode(written.read_bytes(), type=Refitted)
 
 
-def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) -> Refitted | None:
+def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) -> tuple[Refitted | None, str]:
+    """Train on all images, or say why that did not come to its end."""
     if limit_s is not None and contest.train_s(trial.candidate, contest.images) > HOPELESS * limit_s:
-        return None
+        return None, LATE
     contest.listener.stage(f"training {trial.candidate.strategy} on all {contest.images:,} images")
     job = Refit(
         candidate=trial.candidate,
@@ -59,9 +65,11 @@ def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) 
     )
     deadline = None if limit_s is None else time.monotonic() + limit_s + GRACE_S
     try:
-        return contest.worker.ask(job, Refitted, contest.listener.progress, deadline=deadline)
+        return contest.ask(job, Refitted, deadline=deadline), ""
     except (TooSlow, OutOfTime):
-        return None
+        return None, LATE
+    except (TrialError, WorkerLost) as error:  # memory that was there during the search may be gone
+        return None, f"{str(error).rstrip('.:')}, so it was not possible to train"
 
 
 def left_behind(run_dir: Path, trial: Trial) -> Path | None:
@@ -71,10 +79,10 @@ def left_behind(run_dir: Path, trial: Trial) -> Path | None:
     return folder if trial.steps and all((folder / name).is_file() for name in names) else None
 
 
-def _of_a_fold(contest: Contest, trial: Trial, found: Path, folder: Path) -> Refitted:
+def _of_a_fold(contest: Contest, trial: Trial, found: Path, folder: Path, why: str) -> Refitted:
     told = (
-        f"no time was left to train {trial.candidate.strategy} on all images: its model from the search is taken, "
-        f"trained on {100 - 100 // FOLDS} % of them (a larger --budget trains on all)"
+        f"{why} {trial.candidate.strategy} on all images: its model from the search is taken, "
+        f"trained on {100 - 100 // FOLDS} % of them{' (a larger --budget trains on all)' if why == LATE else ''}"
     )
     contest.listener.note(told)
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from advisor.contest import Contest
 from advisor.crew import Crew
 from advisor.listener import Listener
 from advisor.records import Candidate, Settings, Trial
-from advisor.records.jobs import Refit, Refitted, RunTrial
+from advisor.records.jobs import Job, Refit, Refitted, RunTrial
 from advisor.rundir import RunDir
 from advisor.study import Study
 from advisor.workers import Worker
@@ -113,3 +113,41 @@ def test_what_an_earlier_process_wrote_is_taken_as_it_is(contest: Contest, train
     before = (folder / "model.safetensors").stat().st_mtime_ns
     assert shipped.train(contest, trained, folder, reserve_s=1.0) == first
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_worker_that_dies_with_the_refit_is_started_again(
+    contest: Contest, trained: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL in the middle of the refit, once: the whole refit is done all the same."""
+    deaths = dying(monkeypatch, times=1)
+    refitted = shipped.train(contest, trained, contest.rundir.trials / "again-whole", reserve_s=1.0)
+    assert refitted is not None
+    assert (deaths, refitted.fold) == ([0], None)
+
+
+def test_a_worker_that_dies_with_every_refit_leaves_the_fold_s_model(
+    contest: Contest, trained: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory for all images is not there: what the search left ships, and the reason is said."""
+    deaths = dying(monkeypatch, times=2)
+    refitted = shipped.train(contest, trained, contest.rundir.trials / "died", reserve_s=1.0)
+    assert refitted is not None
+    assert (deaths, refitted.fold) == ([1, 0], 1)
+    assert "killed by signal 9" in refitted.warning
+    dying(monkeypatch, times=2)
+    assert shipped.train(contest, trained, contest.rundir.trials / "gone", reserve_s=1.0, or_a_fold=False) is None
+
+
+def dying(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    """Kill the worker that is handed a refit, so many times; gives how many deaths were left at each."""
+    post, deaths = Worker.post, list[int]()
+
+    def deadly(worker: Worker, job: Job) -> None:
+        post(worker, job)
+        if isinstance(job, Refit) and len(deaths) < times:
+            deaths.append(times - len(deaths) - 1)
+            assert worker.process is not None
+            worker.process.kill()
+
+    monkeypatch.setattr(Worker, "post", deadly)
+    return deaths
