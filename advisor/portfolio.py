@@ -2,7 +2,7 @@
 
 In: a contest whose probes are done. Out: the next guess on the places where it may be tried. With a clock, what costs
 next to nothing comes first; then whatever is expected to reach the lowest log-loss in the time that is left, shortened
-where it must be. What is expected to stay behind the best that is there is left to the samples.
+where it must be, the first training on the network of the highest published accuracy. What is expected to stay behind the best that is there is left to the samples.
 Does NOT cover: samples and second tries (proposals.py), the expectation (promise.py).
 """
 
@@ -16,6 +16,7 @@ from advisor.records import Candidate
 
 CHEAP = 0.06  # of the time left: what costs less is tried before anything is weighed
 HOPE = 1.1  # over the best log-loss so far: what is expected above it is not worth a trial of its own
+NEAR = 1.25  # over the lowest expectation: up to there the first training goes to the most accurate network
 HEADS_EACH, DEEP_EACH = 3, 2  # guesses of one strategy; without a clock one of each that is trained
 
 Entry = list[Candidate]  # one guess on one place after another, the first that is in reach is tried
@@ -56,10 +57,24 @@ class Portfolio:
         if not options:
             return None
         expected, position = min(options)
+        if self.contest.is_deep(self.waiting[position][0]) and not self._has_trained():
+            expected, position = self._on_the_most_accurate([o for o in options if o[0] <= NEAR * expected])
         best = self.contest.best()
         if best is None or expected <= HOPE * best.log_loss:
             return position
         return None if self._has_trained() or not self.contest.is_deep(self.waiting[position][0]) else position
+
+    def _on_the_most_accurate(self, options: list[tuple[float, int]]) -> tuple[float, int]:
+        """Take the training of the network of the highest published accuracy: where a search begins to train.
+
+        How linearly a network shows the classes says less about what training makes of it than its published accuracy
+        (Kornblith et al. 2019): on 1,000 sketches SqueezeNet had the better probe by 0.06, and MobileNetV2 won by 0.04.
+        """
+        deep = [o for o in options if self.contest.is_deep(self.waiting[o[1]][0])]
+        return min(deep, key=lambda o: (-self._published(self.waiting[o[1]][0]), o))
+
+    def _published(self, candidate: Candidate) -> float:
+        return self.contest.registry.backbone(candidate.backbone).published_accuracy or -math.inf
 
     def _costs_nothing(self, candidate: Candidate) -> bool:
         frozen = not self.contest.is_deep(candidate)

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from advisor.contest import FOLDS, Contest
 from advisor.errors import AdviseError
-from advisor.proposals import RESCORE_SHARE
 from advisor.records import Trial
 from advisor.records.jobs import RunTrial
 
@@ -57,11 +56,9 @@ def _repeats(contest: Contest, trial: Trial) -> tuple[int, ...]:
 
 def _order(contest: Contest, trial: Trial, repeat: int) -> RunTrial | None:
     """Say what to run; None where the time is too short for it."""
-    deep = contest.is_deep(trial.candidate)
-    folds = tuple(s.fold for s in trial.scores if s.repeat == 0) if deep else tuple(range(FOLDS))
-    cost = contest.train_s(trial.candidate, contest.images - contest.images // FOLDS) * (len(folds) if deep else 1)
     left = contest.clock.left_s - contest.finish_s(trial.candidate)
-    if contest.clocked and cost > min(left, RESCORE_SHARE * (contest.clock.asked_s or 0.0)):
+    folds = _folds(contest, trial, left)
+    if not folds:
         return None
     return RunTrial(
         number=trial.number,
@@ -72,6 +69,21 @@ def _order(contest: Contest, trial: Trial, repeat: int) -> RunTrial | None:
         started_s=contest.clock.used_s,
         limit_s=left if contest.clocked else None,
     )
+
+
+def _folds(contest: Contest, trial: Trial, left_s: float) -> tuple[int, ...]:
+    """Choose the folds: all for a head, as many as chose a trained candidate, more where the search left time for them.
+
+    What is trained is scored on few images, and the verdict must tell it from heads that were scored on all.
+    """
+    first = tuple(s.fold for s in trial.scores if s.repeat == 0)
+    each_s = contest.train_s(trial.candidate, contest.images - contest.images // FOLDS)
+    if not contest.is_deep(trial.candidate):
+        return tuple(range(FOLDS)) if not contest.clocked or each_s <= left_s else ()
+    if not contest.clocked:
+        return first
+    fit = min(FOLDS, int(left_s / max(each_s, 1e-9)))
+    return (*first, *(f for f in range(FOLDS) if f not in first))[:fit] if fit >= len(first) else ()
 
 
 def _note(

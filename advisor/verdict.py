@@ -1,7 +1,7 @@
 """Trials -> Verdict: who won on validation, who cannot be told apart from the winner, and whether the default is kept.
 
 Contenders are compared in pairs, on the log-loss of the images that both were scored on. A contender ties with the
-leader where the interval of the mean difference holds zero. If the untuned default ties, it is kept: what does not
+leader where the interval of the mean difference, one standard error to either side, holds zero. If the untuned default ties, it is kept: what does not
 beat it beyond noise is no gain (in about a tenth of published searches the tuned choice is worse on test than the
 default, arXiv:2506.19540). Otherwise the cheapest of the ties wins. Pure; predictions are read by `judging`.
 """
@@ -20,7 +20,9 @@ from advisor.records import Trial, Verdict
 
 __all__ = ["LEVEL", "judge", "paired_p"]
 
-LEVEL = 0.80  # of the interval: one in ten equal contenders is taken for worse than the leader
+# Of the interval, one standard error to either side: the one-standard-error rule of Breiman et al. 1984, which keeps the
+# simplest of those that are within one of the best.
+LEVEL = 0.68
 _SHOWN = 6  # ties that the reason names
 
 Losses = NDArray[np.floating]
