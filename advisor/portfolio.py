@@ -2,7 +2,8 @@
 
 In: a contest whose probes are done. Out: the next guess on the places where it may be tried. With a clock, what costs
 next to nothing comes first; then whatever is expected to reach the lowest log-loss in the time that is left, shortened
-where it must be, the first training on the network of the highest published accuracy. What is expected to stay behind the best that is there is left to the samples.
+where it must be, the first training on the network of the highest published accuracy. What is expected to stay behind
+the best that is there is left to the samples.
 Does NOT cover: samples and second tries (proposals.py), the expectation (promise.py).
 """
 

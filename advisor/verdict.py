@@ -1,9 +1,10 @@
 """Trials -> Verdict: who won on validation, who cannot be told apart from the winner, and whether the default is kept.
 
 Contenders are compared in pairs, on the log-loss of the images that both were scored on. A contender ties with the
-leader where the interval of the mean difference, one standard error to either side, holds zero. If the untuned default ties, it is kept: what does not
-beat it beyond noise is no gain (in about a tenth of published searches the tuned choice is worse on test than the
-default, arXiv:2506.19540). Otherwise the cheapest of the ties wins. Pure; predictions are read by `judging`.
+leader where the interval of the mean difference, one standard error to either side, holds zero. If the untuned default
+ties, it is kept: what does not beat it beyond noise is no gain (in about a tenth of published searches the tuned choice
+is worse on test than the default, arXiv:2506.19540). Otherwise the cheapest of the ties wins. Pure; predictions are read
+by `judging`.
 """
 
 from __future__ import annotations
