@@ -127,6 +127,11 @@ class Contest:
         return first if first is not None and first.state == "complete" else None
 
     @property
+    def has_trained(self) -> bool:
+        """Whether a training came to its end."""
+        return any(t.steps and t.state == "complete" for t in self.study.trials())
+
+    @property
     def seats(self) -> Crew | Fleet:
         """Where trials run: here, and elsewhere where the study is shared."""
         return self.fleet or self.crew
@@ -225,13 +230,16 @@ class Contest:
         whole = HEAD_S + HEAD_S_EACH * self.images * len(self.counts) + passes * WATCHED * self.look_s(winner)
         return min(whole, RETENTION_SHARE * (self.clock.asked_s or 0.0)) if self.clocked else whole
 
-    def finish_s(self, winner: Candidate) -> float:
-        """Predict the seconds that the end takes if `winner` wins: both refits, both scores, a look back, the writing."""
+    def finish_s(self, winner: Candidate, *, refit: bool = True) -> float:
+        """Predict the seconds that the end takes if `winner` wins: both refits, both scores, a look back, the writing.
+
+        Without `refit` the winner ships as its first fold left it.
+        """
         both = [winner]
         default = self.default
         if default is not None and key(default.candidate) != key(winner):
             both.append(default.candidate)
-        refits = sum(self.train_s(c, self.images) for c in both)
+        refits = sum(self.train_s(c, self.images) for c in (both if refit else both[1:]))
         # Frozen networks share one pass over the test images; a trained one needs a pass of its own.
         passes = {(c.backbone, c.size_px, key(c) if self.is_deep(c) else _mirrored(c)): self.test_s(c) for c in both}
         return budget.FINISH_S + self.retention_s(winner) + FINISH_MARGIN * (refits + sum(passes.values()))
@@ -248,13 +256,15 @@ class Contest:
                 wanted -= 1
         return tuple(range(wanted))
 
-    def affordable(self, candidate: Candidate, *, share: float = 1.0) -> bool:
-        """Whether a candidate can be scored, refitted and tested in this share of the time that is left."""
+    def affordable(self, candidate: Candidate, *, share: float = 1.0, refit: bool = True) -> bool:
+        """Whether a candidate can be scored, refitted (or not) and tested in this share of the time that is left."""
         if not self.clocked:
             return True
         each = self.images - self.images // FOLDS
         folds = len(self.folds_for(candidate)) if self.is_deep(candidate) else 1
-        return self.train_s(candidate, each) * folds + self.finish_s(candidate) <= share * self.clock.left_s
+        return (
+            self.train_s(candidate, each) * folds + self.finish_s(candidate, refit=refit) <= share * self.clock.left_s
+        )
 
     def card_s(self, candidate: Candidate, images: int) -> float:
         """Predict the seconds of training on `images` images from cards alone, as if nothing had been measured."""

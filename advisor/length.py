@@ -23,18 +23,36 @@ def in_reach(contest: Contest, candidate: Candidate) -> Candidate | None:
 
 
 def shortened(contest: Contest, candidate: Candidate) -> Candidate | None:
-    """Give a trained candidate the epochs that the time affords; None where that is too few to learn anything."""
+    """Give a trained candidate the epochs that the time affords; None where that is too few to learn anything.
+
+    The first training of a search gives up its refit before more than half of its epochs: the model of its fold ships
+    then, and five fourths of the images are worth less than twice the epochs.
+    """
     asked = candidate.parameters.get("epochs")
     if not contest.clocked or not isinstance(asked, int | float):
         return None
-    low, high = fewest_epochs(contest, candidate), float(asked)
-    if asked <= low or not contest.affordable(of_epochs(candidate, low), share=SLACK):
+    epochs = _longest(contest, candidate, float(asked), refit=True)
+    first = (
+        not contest.has_trained and contest.study.first() is not None
+    )  # the untuned default is compared on all images
+    if first and (epochs is None or epochs < asked / 2):
+        epochs = _longest(contest, candidate, float(asked), refit=False)
+    if epochs is None:
+        return None
+    return of_epochs(candidate, round(epochs, 1) if epochs >= 2 else round(epochs, 2))
+
+
+def _longest(contest: Contest, candidate: Candidate, asked: float, *, refit: bool) -> float | None:
+    def fits(epochs: float) -> bool:
+        return contest.affordable(of_epochs(candidate, epochs), share=SLACK, refit=refit)
+
+    low, high = fewest_epochs(contest, candidate), asked
+    if asked <= low or not fits(low):
         return None
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        fits = contest.affordable(of_epochs(candidate, middle), share=SLACK)
-        low, high = (middle, high) if fits else (low, middle)
-    return of_epochs(candidate, round(low, 1) if low >= 2 else round(low, 2))
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def fewest_epochs(contest: Contest, candidate: Candidate) -> float:

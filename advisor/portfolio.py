@@ -58,12 +58,12 @@ class Portfolio:
         if not options:
             return None
         expected, position = min(options)
-        if self.contest.is_deep(self.waiting[position][0]) and not self._has_trained():
+        if self.contest.is_deep(self.waiting[position][0]) and not self.contest.has_trained:
             expected, position = self._on_the_most_accurate([o for o in options if o[0] <= NEAR * expected])
         best = self.contest.best()
         if best is None or expected <= HOPE * best.log_loss:
             return position
-        return None if self._has_trained() or not self.contest.is_deep(self.waiting[position][0]) else position
+        return None if self.contest.has_trained or not self.contest.is_deep(self.waiting[position][0]) else position
 
     def _on_the_most_accurate(self, options: list[tuple[float, int]]) -> tuple[float, int]:
         """Take the training of the network of the highest published accuracy: where a search begins to train.
@@ -86,9 +86,6 @@ class Portfolio:
         context = self.contest.context(chosen.backbone, chosen.size_px)
         steps = strategy.plan(chosen.parameters, context).steps if self.contest.is_deep(chosen) else 0
         return promise.expected(chosen, strategy.regime, steps, self.contest.probes, self.contest.study.trials())
-
-    def _has_trained(self) -> bool:
-        return any(t.steps and t.state == "complete" for t in self.contest.study.trials())
 
 
 def first_in_reach(contest: Contest, entry: Entry) -> Candidate | None:

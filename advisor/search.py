@@ -66,7 +66,7 @@ def _begin_next(contest: Contest, proposer: Proposer, cut_off: deque[tuple[int, 
 
 
 def _order(contest: Contest, number: int, candidate: Candidate) -> RunTrial:
-    left = contest.clock.left_s - contest.finish_s(candidate)
+    left = contest.clock.left_s - contest.finish_s(candidate, refit=contest.affordable(candidate))
     return RunTrial(
         number=number,
         candidate=candidate,

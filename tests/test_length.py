@@ -1,0 +1,118 @@
+"""How long a candidate may train: whole, without its refit, with fewer epochs, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from photos import write_crops
+
+from advisor import advice, budget, dataset, length, regime, registry
+from advisor.contest import Contest
+from advisor.crew import Crew
+from advisor.listener import Listener
+from advisor.records import Candidate, FoldScore, Settings, Trial
+from advisor.rundir import RunDir
+from advisor.study import Study
+from advisor.workers import Worker
+
+FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}, size_px=64)
+HEAD = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=64)
+
+
+@pytest.fixture
+def contest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contest]:
+    """A contest whose default, a head, is done: 48 images, of which training takes as long as the test says."""
+    place = tmp_path_factory.mktemp("length")
+    found = dataset.read(str(write_crops(place / "crops")))
+    rundir = RunDir.create(place / "run", data=place / "crops")
+    settings = Settings(data=found.root, budget_s=600.0, threads=1, offline=True)
+    worker = Worker()
+    worker.open(advice.open_job(settings, rundir.path, found, found.pool))
+    contest = Contest(
+        settings=settings,
+        rundir=rundir,
+        clock=budget.Clock(600.0),
+        crew=Crew([worker]),
+        registry=registry.load(),
+        strategies={},
+        regime=regime.by_size(48, 3),
+        counts=tuple(sum(i.label == k for i in found.pool) for k in range(len(found.classes))),
+        test_images=len(found.test),
+        study=Study(rundir.study, 0),
+        listener=Listener(),
+        device="cpu",
+        on_better=lambda trial: None,
+        sizes={},
+    )
+    ended(contest, HEAD, steps=0)
+    yield contest
+    worker.stop()
+
+
+def ended(contest: Contest, candidate: Candidate, *, steps: int) -> None:
+    """Write down that a candidate was tried and ended well."""
+    number = contest.begin(candidate)
+    score = FoldScore(fold=0, repeat=0, seed=0, n=10, accuracy=0.5, log_loss=1.0)
+    strategy = contest.registry.strategy(candidate.strategy)
+    contest.study.finish(
+        Trial(
+            number=number,
+            candidate=candidate,
+            regime=strategy.regime,
+            state="complete",
+            scores=(score,),
+            steps=steps,
+            seconds=0.1,
+        )
+    )
+
+
+def taking(contest: Contest, fold_s: float) -> Contest:
+    """Let the whole training of FULL on all of its folds' images take so many seconds on this machine."""
+    images = contest.images - contest.images // 5
+    contest.training["full"] = budget.Speeds()
+    contest.training["full"].learn("pocket", contest.card_s(FULL, images), fold_s)
+    contest.frozen.learn("pocket", 1.0, 1e-6)
+    return contest
+
+
+def epochs(candidate: Candidate | None) -> float:
+    """How long a candidate trains."""
+    assert candidate is not None
+    found = candidate.parameters["epochs"]
+    assert isinstance(found, float)
+    return found
+
+
+def test_what_fits_with_its_refit_is_left_whole(contest: Contest) -> None:
+    """Ten minutes for a minute's work."""
+    assert length.in_reach(taking(contest, 20.0), FULL) == FULL
+
+
+def test_the_first_training_gives_up_its_refit_before_half_of_its_epochs(contest: Contest) -> None:
+    """With the refit three epochs would fit, without it all but the slack: the fold's own model ships."""
+    asked = epochs(length.in_reach(taking(contest, 450.0), FULL))
+    assert asked > 8
+    assert not contest.affordable(length.of_epochs(FULL, asked))
+    assert contest.affordable(length.of_epochs(FULL, asked), refit=False)
+
+
+def test_after_that_every_training_keeps_its_refit_back(contest: Contest) -> None:
+    """What leads can then be trained on all images, if its own refit fits."""
+    ended(contest, replace(FULL, parameters={"epochs": 9.0}), steps=10)
+    asked = epochs(length.in_reach(taking(contest, 450.0), FULL))
+    assert asked < 5
+    assert contest.affordable(length.of_epochs(FULL, asked))
+
+
+def test_what_cannot_learn_anything_in_time_is_left_out(contest: Contest) -> None:
+    """Less than two epochs of 48 images."""
+    assert length.in_reach(taking(contest, 6000.0), FULL) is None
+
+
+def test_without_a_clock_nothing_is_shortened(contest: Contest) -> None:
+    """Under --trials no decision depends on a speed."""
+    slow = replace(taking(contest, 1e6), clock=budget.Clock(None), settings=replace(contest.settings, budget_s=None))
+    assert length.in_reach(slow, FULL) == FULL
