@@ -1,6 +1,6 @@
-"""The pace of a trial: its steps, one after another, and whether all of them can end in the time that is left for it.
+"""The pace of a trial: its steps, one after another, when it is scored, and whether it can end in the time left for it.
 
-In: a training loop and a deadline. Out: the mean loss, or TooSlow with what the trial was seen to need.
+In: a training loop and a deadline. Out: the rungs; the mean loss, or TooSlow with what the trial was seen to need.
 """
 
 from __future__ import annotations
@@ -16,7 +16,22 @@ from advisor.errors import TooSlow
 from advisor.records.jobs import Progress
 
 Emit = Callable[[Progress], None]
+RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored, and may stop or be resumed
+SCORING_SHARE = 0.1  # of the training: more than that no scoring on the way may cost
+# What an image costs in a training step, in forward passes: three where it goes through the whole network and back, about
+# one where only the last stages are run, from activations in memory (MobileNetV2, `benchmarks/speed/run.py steps`).
+STEP_COSTS, CACHED_STEP_COSTS = 3.0, 1.0
 LOOKED_AT = 5  # steps, before it is predicted whether all of them fit into the time
+
+
+def rungs(loop: training.Loop, scored: int) -> tuple[int, ...]:
+    """Give the percents of the steps after which a training is scored on `scored` images: all, or the end alone.
+
+    Counted, never timed, so that a run that is resumed or done again has the same ones.
+    """
+    each = CACHED_STEP_COSTS if loop.cached else STEP_COSTS
+    on_the_way = scored * (len(RUNGS) - 1)
+    return RUNGS if on_the_way <= SCORING_SHARE * each * loop.plan.steps * loop.plan.batch else RUNGS[-1:]
 
 
 def steps_until(

@@ -26,7 +26,6 @@ from advisor.records import Curve, FoldScore, TrainPlan, Trial
 from advisor.records.jobs import Probe, Probed, Progress, RunTrial
 from advisor.rundir import to_json, write_atomically
 
-RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored, and may stop or be resumed
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
 READ_S = 0.5  # within which features are taken to have come from the cache
 Emit = pace.Emit
@@ -235,7 +234,8 @@ def _train_fold(
     curve, first_rung = saved.restore(position, loop)
     logits, fitted = np.zeros((len(val), material.classes), dtype=np.float32), {}
     folds_left = len(job.folds) - position
-    for rung in RUNGS[first_rung:]:
+    rungs = pace.rungs(loop, len(val))
+    for rung in rungs[first_rung:]:
         loss = pace.steps_until(loop, max(1, plan.steps * rung // 100), deadline, folds_left, len(job.folds), emit)
         if rung == 100:
             fitted = _finish(material, job, plan, classifier, loop, val)
@@ -243,7 +243,7 @@ def _train_fold(
         curve = _extended(curve, loop.step, loss, logits, material.labels[val])
         emit(Progress(what="trial", done=loop.step, total=plan.steps, loss=loss, accuracy=curve.accuracy[-1]))
         if rung < 100:
-            saved.write(position, RUNGS.index(rung) + 1, loop, curve)
+            saved.write(position, rungs.index(rung) + 1, loop, curve)
             if curve.log_loss[-1] > job.stop_above.get(rung, float("inf")):
                 return FoldOutcome(rows=val, logits=logits, curve=curve, stopped_at=rung)
     if position == 0 and material.team.first:

@@ -75,3 +75,15 @@ def test_a_paused_trial_that_is_promoted_ends_like_one_that_was_never_paused(mat
         assert (promoted.scores, promoted.curve) == (whole.scores, whole.curve)
         assert promoted.continues == 1
         assert not list(trials.glob("*.ckpt"))
+
+
+def test_short_trainings_are_scored_at_their_end_alone(material: Material) -> None:
+    """Looks on the way cost less than a tenth of the training, counted in passes: none where it is short."""
+    for epochs, looks in ((1.0, 1), (40.0, 3)):
+        candidate = Candidate(backbone="pocket", strategy="full", parameters={"epochs": epochs, "batch": 8}, size_px=32)
+        job = RunTrial(number=90 + looks, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0)
+        done = trial.attempt(material, job, lambda progress: None)
+        assert done.state == "complete", done.error
+        assert len(done.curve.log_loss) == looks
+        spent = sum(s.n for s in done.scores) * (looks - 1)
+        assert spent <= 0.1 * 3 * done.steps * 8
