@@ -1,9 +1,9 @@
 """Known-good guesses, one after another: in a fixed order without a clock, else by what they promise in the time left.
 
 In: a contest whose probes are done. Out: the next guess on the places where it may be tried. With a clock, what costs
-next to nothing comes first; then whatever is expected to reach the lowest log-loss in the time that is left, shortened
-where it must be, the first training on the network of the highest published accuracy. What is expected to stay behind
-the best that is there is left to the samples.
+next to nothing comes first; then whatever has the highest expected improvement of the log-loss in the time that is left,
+shortened where it must be, the first training on the network of the highest published accuracy. What promises nothing
+over the best that is there is left to the samples.
 Does NOT cover: samples and second tries (proposals.py), the expectation (promise.py).
 """
 
@@ -16,8 +16,8 @@ from advisor.contest import Contest
 from advisor.records import Candidate
 
 CHEAP = 0.06  # of the time left: what costs less is tried before anything is weighed
-HOPE = 1.1  # over the best log-loss so far: what is expected above it is not worth a trial of its own
-NEAR = 1.25  # over the lowest expectation: up to there the first training goes to the most accurate network
+HOPE = 0.01  # expected improvement of the log-loss: what promises less is not worth a trial of its own
+NEAR = 0.4  # of the highest expected improvement: from there on the first training goes to the most accurate network
 HEADS_EACH, DEEP_EACH = 3, 2  # guesses of one strategy; without a clock one of each that is trained
 
 Entry = list[Candidate]  # one guess on one place after another, the first that is in reach is tried
@@ -54,25 +54,22 @@ class Portfolio:
                 continue
             if self._costs_nothing(chosen):
                 return position
-            options.append((self._expected(chosen), position))
+            options.append((self._improvement(chosen), -position))
         if not options:
             return None
-        expected, position = min(options)
-        if self.contest.is_deep(self.waiting[position][0]) and not self.contest.has_trained:
-            expected, position = self._on_the_most_accurate([o for o in options if o[0] <= NEAR * expected])
-        best = self.contest.best()
-        if best is None or expected <= HOPE * best.log_loss:
-            return position
-        return None if self.contest.has_trained or not self.contest.is_deep(self.waiting[position][0]) else position
+        hope, position = max(options)
+        if self.contest.is_deep(self.waiting[-position][0]) and not self.contest.has_trained:
+            return self._on_the_most_accurate([-p for h, p in options if h >= NEAR * hope])
+        return -position if hope >= HOPE else None
 
-    def _on_the_most_accurate(self, options: list[tuple[float, int]]) -> tuple[float, int]:
+    def _on_the_most_accurate(self, positions: list[int]) -> int:
         """Take the training of the network of the highest published accuracy: where a search begins to train.
 
         How linearly a network shows the classes says less about what training makes of it than its published accuracy
         (Kornblith et al. 2019): on 1,000 sketches SqueezeNet had the better probe by 0.06, and MobileNetV2 won by 0.04.
         """
-        deep = [o for o in options if self.contest.is_deep(self.waiting[o[1]][0])]
-        return min(deep, key=lambda o: (-self._published(self.waiting[o[1]][0]), o))
+        deep = [p for p in positions if self.contest.is_deep(self.waiting[p][0])]
+        return min(deep, key=lambda p: (-self._published(self.waiting[p][0]), positions.index(p)))
 
     def _published(self, candidate: Candidate) -> float:
         return self.contest.registry.backbone(candidate.backbone).published_accuracy or -math.inf
@@ -81,11 +78,18 @@ class Portfolio:
         frozen = not self.contest.is_deep(candidate)
         return frozen and self.contest.train_s(candidate, self.contest.images) <= CHEAP * self.contest.clock.left_s
 
-    def _expected(self, chosen: Candidate) -> float:
-        strategy = self.contest.strategies_of(chosen)
-        context = self.contest.context(chosen.backbone, chosen.size_px)
-        steps = strategy.plan(chosen.parameters, context).steps if self.contest.is_deep(chosen) else 0
-        return promise.expected(chosen, strategy.regime, steps, self.contest.probes, self.contest.study.trials())
+    def _improvement(self, chosen: Candidate) -> float:
+        contest = self.contest
+        strategy = contest.strategies_of(chosen)
+        context = contest.context(chosen.backbone, chosen.size_px)
+        steps = strategy.plan(chosen.parameters, context).steps if contest.is_deep(chosen) else 0
+        published = {n: b.published_accuracy for n, b in contest.registry.backbones.items()}
+        trials = contest.study.trials()
+        reached = promise.expected(chosen, strategy.regime, steps, contest.probes, trials, published)
+        best = contest.best()
+        return promise.improvement(
+            reached, promise.spread(steps, trials), best.log_loss if best is not None else math.inf
+        )
 
 
 def first_in_reach(contest: Contest, entry: Entry) -> Candidate | None:

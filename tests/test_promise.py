@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,3 +83,30 @@ def test_another_network_tells_half_as_much() -> None:
     probes = [*PROBES, replace(PROBES[1], candidate=replace(PROBES[1].candidate, backbone="other"))]
     own = promise.expected(full(160), "full", 250, probes, [ended(0, "full", 96, 1.5, steps=250)])
     assert promise.expected(full(160), "full", 250, probes, [elsewhere]) < own
+
+
+def test_a_network_that_learned_less_before_is_expected_to_gain_less() -> None:
+    """The same probe on a more accurate network promises more; one without a published accuracy is none of the best."""
+    by_accuracy = [promise.expected(full(96), "full", 250, PROBES, [], {"net": a}) for a in (0.8, 0.72, 0.6, None)]
+    assert by_accuracy == sorted(by_accuracy)
+    assert by_accuracy[1] == pytest.approx(0.9 * promise.LIFT["full"])
+
+
+@given(
+    log_loss=st.floats(0.05, 3.0), spread=st.floats(0.01, 0.5), best=st.floats(0.05, 3.0), seed=st.integers(0, 2**16)
+)
+def test_the_expected_improvement_is_the_mean_of_what_draws_improve(
+    log_loss: float, spread: float, best: float, seed: int
+) -> None:
+    """Against sampling: the log-loss is lognormal around its expectation, and what is worse than the best counts nothing."""
+    draws = np.random.default_rng(seed).normal(math.log(log_loss), spread, 20_000)
+    gains = np.maximum(0.0, math.log(best) - draws)
+    found = promise.improvement(log_loss, spread, best)
+    assert found == pytest.approx(gains.mean(), abs=6 * gains.std() / math.sqrt(len(draws)) + 1e-3)
+
+
+def test_of_two_equal_hopes_the_wilder_one_promises_more() -> None:
+    """A longer training may reach more than it is expected to; a hope that was never probed is none."""
+    assert promise.improvement(0.5, 0.3, 0.4) > promise.improvement(0.5, 0.1, 0.4)
+    assert promise.spread(250, []) > promise.spread(50, []) > promise.spread(50, [ended(0, "full", 96, 0.8, steps=9)])
+    assert promise.improvement(math.inf, 0.3, 0.4) == 0.0

@@ -72,9 +72,9 @@ def folder(name: str, size: str, args: argparse.Namespace) -> Path | None:
 
 def arm(name: str, size: str, which: str, data: Path, args: argparse.Namespace) -> ledger.Row:
     """Run one arm to its end and give its row. Raises RuntimeError with its last words where it fails."""
-    environment = {**os.environ, "TL_ADVISE_CACHE": str(args.work / "cache")}
-    environment.setdefault("TORCH_HOME", str(ledger.shared() / "torch_home"))
+    environment = {"TORCH_HOME": str(ledger.shared() / "torch_home"), **os.environ}
     with tempfile.TemporaryDirectory(dir=args.work) as outer:
+        environment["TL_ADVISE_CACHE"] = f"{outer}/cache"  # every arm decodes and computes for itself
         run = Path(outer) / "run"
         call = [sys.executable, "-m", "advisor", "advise", str(data), "--out", str(run)]
         call += ["--quiet", "--json", "--offline"]
