@@ -1,4 +1,4 @@
-"""How fast it is, and against what: `python benchmarks/speed/run.py steps|notebook|fastai|scaling [options]`.
+"""How fast it is, and against what: `python benchmarks/speed/run.py steps|notebook|fastai|scaling|allocator`.
 
 Each part adds rows to benchmarks/results/speed.json as they come, goes on where it was stopped, and writes its table
 into docs/speed.md. `report` writes all tables again. Options after the name of a part: `PART --help`.
@@ -19,6 +19,7 @@ PARTS = {
     "notebook": "against_notebook",
     "fastai": "against_fastai",
     "scaling": "scaling",
+    "allocator": "allocation",
 }
 
 
