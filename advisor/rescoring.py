@@ -58,6 +58,10 @@ def _order(contest: Contest, trial: Trial, repeat: int) -> RunTrial | None:
     """Say what to run; None where the time is too short for it."""
     left = contest.clock.left_s - contest.finish_s(trial.candidate)
     folds = _folds(contest, trial, left)
+    if not folds and trial == contest.best() and contest.is_deep(trial.candidate):
+        # It loses where it cannot be told from a head: its refit, which has no room beside this, is worth less.
+        left = contest.clock.left_s - contest.finish_s(trial.candidate, refit=False)
+        folds = _folds(contest, trial, left)[: len(trial.scores)]
     if not folds:
         return None
     return RunTrial(
