@@ -16,6 +16,9 @@ import pytest
 import yaml
 from photos import write_crops
 
+from advisor.records import Trial
+from advisor.study import Study
+
 CALL = [sys.executable, "-m", "advisor"]
 WORK = ["--trials", "3", "--seed", "3", "--backbone", "pocket", "--size", "64", "--offline", "--threads", "1"]
 FILES = (
@@ -191,6 +194,38 @@ def test_a_killed_run_resumed_equals_one_that_was_not(finished: Path, crops: Pat
     assert done.returncode == 0
     assert facts(out) == facts(finished)
     assert result(out)["trials"] == result(finished)["trials"]
+
+
+def test_a_killed_run_of_two_workers_loses_no_trial(crops: Path, tmp_path: Path) -> None:
+    """Which trials run may depend on the workers; that what ended stays, and that none is left open, may not."""
+    out = tmp_path / "two"
+    work = [*WORK[2:], "--trials", "6", "--workers", "2"]
+    with subprocess.Popen(
+        [*CALL, "advise", str(crops), *work, *STRATEGIES, "--out", str(out)], stderr=subprocess.DEVNULL
+    ) as process:
+        waited = time.monotonic()
+        while not (ended := finished_trials(out)) and time.monotonic() - waited < 120:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    done = json.loads(run("resume", str(out), "--quiet", "--json").stdout)
+    assert done["status"] == "final"
+    assert sum(done["trials"].values()) == 6
+    study = Study(out / "study.db", 0)
+    assert study.interrupted() == []
+    assert {t.number for t in ended} <= {t.number for t in study.trials()}
+    assert [t for t in study.trials() if t.number in {e.number for e in ended}] == ended
+    assert "verified" in run("rerun", str(out), "--verify", "--offline").stdout
+
+
+def finished_trials(out: Path) -> list[Trial]:
+    """Read the finished trials of a run that is under way."""
+    return Study(out / "study.db", 0).trials() if (out / "log.jsonl").exists() and "trial" in events(out) else []
+
+
+def events(out: Path) -> list[str]:
+    """List the events of a run's log."""
+    lines = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["event"] for line in lines if line.endswith("}")]
 
 
 def test_ctrl_c_keeps_the_best_so_far(crops: Path, tmp_path: Path) -> None:
