@@ -1,10 +1,10 @@
 """Trials -> Verdict: who won on validation, who cannot be told apart from the winner, and whether the default is kept.
 
 Contenders are compared in pairs, on the log-loss of the images that both were scored on. A contender ties with the
-leader where the interval of the mean difference, one standard error to either side, holds zero. If the untuned default
-ties, it is kept: what does not beat it beyond noise is no gain (in about a tenth of published searches the tuned choice
-is worse on test than the default, arXiv:2506.19540). Otherwise the cheapest of the ties wins. Pure; predictions are read
-by `judging`.
+leader where the interval of the mean difference holds zero: one standard error to either side, and for the untuned
+default the 80 % interval. If the default ties, it is kept: what does not beat it beyond noise is no gain (in about a
+tenth of published searches the tuned choice is worse on test than the default, arXiv:2506.19540). Otherwise the cheapest
+of the ties wins. Pure; predictions are read by `judging`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from advisor.records import Trial, Verdict
 
 __all__ = ["LEVEL", "judge", "paired_p"]
 
-# Of the interval, one standard error to either side: the one-standard-error rule of Breiman et al. 1984, which keeps the
-# simplest of those that are within one of the best.
-LEVEL = 0.68
+# Of the interval of the difference. The untuned default was fixed before anything was measured, the leader is the best of
+# many: only one in ten equal leaders may be taken for better. Among those that were chosen alike, one standard error to
+# either side decides, as Breiman et al. 1984 keep the simplest of what is within one of the best.
+LEVEL, TIES_LEVEL = 0.80, 0.68
 _SHOWN = 6  # ties that the reason names
 
 Losses = NDArray[np.floating]
@@ -43,7 +44,7 @@ def judge(
 
     `predictions[number]` is the log-loss of each validation image, nan where the trial was not scored on it; all have
     the same length and order. `costs` is anything to be kept small (seconds); a missing one counts as infinite.
-    `groups` names images that belong together. Raises ValueError where there is nothing to judge.
+    `groups` names images that belong together, `level` is the default's. Raises ValueError where there is nothing to judge.
     """
     scored = {
         t.number: np.asarray(predictions[t.number], dtype=np.float64)
@@ -58,7 +59,8 @@ def judge(
     leader = min(scored, key=lambda number: (means[number], number))
     tied = [leader]
     for number in sorted(scored, key=lambda n: (means[n], n)):
-        if number != leader and _tie(scored[number], scored[leader], level=level, groups=groups, seed=seed):
+        wanted = level if number == default else min(level, TIES_LEVEL)
+        if number != leader and _tie(scored[number], scored[leader], level=wanted, groups=groups, seed=seed):
             tied.append(number)
     cheapest = min(tied, key=lambda n: (costs.get(n, float("inf")), means[n], n))
     kept = default in tied
@@ -68,7 +70,7 @@ def judge(
         default=default,
         ties=tuple(n for n in tied if n != winner),
         kept_default=kept,
-        reason=_reason(winner, leader, default, tied, scored, means, level=level),
+        reason=_reason(winner, leader, default, tied, scored, means),
     )
 
 
@@ -97,8 +99,6 @@ def _reason(
     tied: Sequence[int],
     scored: Mapping[int, Losses],
     means: Mapping[int, float],
-    *,
-    level: float,
 ) -> str:
     n = int((~np.isnan(scored[leader])).sum())
     best = f"trial {leader} has the lowest validation log-loss ({means[leader]:.3f} on {n} images)"
@@ -113,5 +113,5 @@ def _reason(
     more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
     named = ", ".join(str(t) for t in others[:_SHOWN]) + more
     plural = "trials" if len(others) > 1 else "trial"
-    tie = f"{best}; {plural} {named} cannot be told from it ({100 * level:.0f} % interval of the paired difference)"
+    tie = f"{best}; {plural} {named} cannot be told from it (interval of the paired difference)"
     return f"{tie}; of these trial {winner} is the cheapest"
