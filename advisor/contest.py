@@ -128,8 +128,8 @@ class Contest:
 
     @property
     def has_trained(self) -> bool:
-        """Whether a training came to its end."""
-        return any(t.steps and t.state == "complete" for t in self.study.trials())
+        """Whether a training came to its end, the untuned default aside."""
+        return any(t.steps and t.state == "complete" and t != self.default for t in self.study.trials())
 
     @property
     def seats(self) -> Crew | Fleet:
