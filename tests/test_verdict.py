@@ -127,3 +127,14 @@ def test_the_verdict_does_not_depend_on_the_order() -> None:
     predictions = {n: _losses(0.01 * n, seed=n) for n in range(6)}
     trials = [_trial(n) for n in range(6)]
     assert verdict.judge(trials, predictions, 0, {}) == verdict.judge(trials[::-1], predictions, 0, {})
+
+
+def test_a_contender_that_was_scored_on_hard_images_alone_is_not_taken_for_worse() -> None:
+    """Its mean is higher than anybody's, but it is better on the very images that both were scored on."""
+    hard = np.argsort(-HARD)[: N // 5]
+    few = np.full(N, np.nan)
+    few[hard] = _losses(0.4, noise=0.1, seed=2)[hard]
+    rest = _losses(0.1, noise=0.1, seed=3)
+    told = verdict.judge([_trial(0), _trial(1), _trial(2)], {0: _losses(0.0, seed=1), 1: few, 2: rest}, 0, {1: 9.0})
+    assert np.nanmean(few) > rest.mean()
+    assert (told.winner, told.ties) == (1, ())
