@@ -92,10 +92,10 @@ def trial(number: int) -> str:
 
 
 def reason(result: Result) -> str:
-    """Say why this regime, as whole sentences, and whether measurements overruled the size of the data."""
+    """Say why this regime, as whole sentences; the reason holds what the size of the data alone had said."""
     why = result.regime.reason.strip()
     ended = why if why.endswith((".", "!", "?")) or not why else f"{why}."
-    return f"{ended} {overruled(result)}".strip()
+    return ended
 
 
 def choice(best: Best) -> str:
@@ -124,13 +124,6 @@ def gain(result: Result) -> str:
     brought = f"{points(result.gain.over_baseline)} over the untuned default on the same test images"
     verdict = "within noise" if result.gain.within_noise else "more than noise"
     return f"{brought} (95 % interval {point_span(result.gain.ci95)}): {verdict}."
-
-
-def overruled(result: Result) -> str:
-    """Say whether measurements changed what the size of the data alone had suggested; "" where they did not."""
-    if result.regime.prior == result.regime.name:
-        return ""
-    return f"The size of the data alone would have said {regime(result.regime.prior)}; the measurements overruled it."
 
 
 def optimism(result: Result) -> str:

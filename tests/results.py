@@ -148,7 +148,8 @@ def final(classes: int = 4, per_class: int = 15) -> r.Result:
         ),
         regime=r.Regime(
             name="partial",
-            reason="The last-block pilot gained 4.1 points over the probe on the same 204 images (p = 0.003).",
+            reason="The last-block pilot gained 4.1 points over the probe on the same 204 images "
+            "(p = 0.003; the size rule had said feature extraction: overruled).",
             prior="feature_extraction",
             evidence=(
                 r.Evidence(signal="last-block pilot against the probe", value=0.912, reference=0.871, n=204, p=0.003),

@@ -102,7 +102,7 @@ def test_the_answer_comes_first(rendered: dict[str, str]) -> None:
     first = text[: text.index("Mind this")]
     assert "90.0 % of 60 locked test images (95 % interval 82.4 to 97.6 %)" in first
     assert "partial fine-tuning: The last-block pilot gained 4.1 points" in first
-    assert "the measurements overruled it" in first
+    assert "the size rule had said feature extraction: overruled" in first
     assert "+3.0 points over the untuned default" in first
     assert "within noise" in first
     assert text.index("The class ants has 3 test images") < text.index("What to do next")
