@@ -94,7 +94,9 @@ def override(regime: Regime, name: str) -> Regime:
 def settle(prior: Regime, winner: str, evidence: Sequence[Evidence], reason: str) -> Regime:
     """Give the regime that the measurements support: the winner's, with its evidence, and what the prior had said."""
     agrees = (
-        "as the size rule had it" if winner == prior.prior else f"the size rule had said {WORDS[prior.prior]}: overruled"
+        "as the size rule had it"
+        if winner == prior.prior
+        else f"the size rule had said {WORDS[prior.prior]}: overruled"
     )
     return Regime(
         name=winner,
