@@ -209,10 +209,11 @@ def publish() -> None:
                 f"{r['product']:.0f}",
                 f"{r['ceiling']:.0f}",
                 f"{r['ratio']:.3f} ({min(r['ratios']):.3f}-{max(r['ratios']):.3f})",
-                f"{old['ratio']:.3f}" if old and old["ratio"] else "",
+                *([f"{old['ratio']:.3f}" if old and old["ratio"] else ""] if before else []),
             ]
         )
-    titles = ["network, input", "work", "threads", "images/s", "ceiling", "ratio (range)", "ratio before"]
+    titles = ["network, input", "work", "threads", "images/s", "ceiling", "ratio (range)"]
+    titles += ["ratio before"] if before else []
     ledger.publish("steps", ledger.table(titles, lines) + f"\n{ledger.machine()}.\n", PAGE)
 
 
