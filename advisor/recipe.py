@@ -252,7 +252,8 @@ def header(recipe: Recipe, *, command: str = "") -> str:
         lines.append(f"expected: {score}; no test score yet")
     if out:
         place = out.environment
-        lines.append(f"machine:  {place.model}, {place.device}, {place.threads} threads; {out.seconds:.0f} s to redo")
+        threads = f"{place.threads} thread{'s' if place.threads > 1 else ''}"
+        lines.append(f"machine:  {place.model}, {place.device}, {threads}; {out.seconds:.0f} s to redo")
     return "".join(f"# {_comment(line)}\n" for line in lines)
 
 

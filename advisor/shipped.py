@@ -92,4 +92,5 @@ def _of_a_fold(contest: Contest, trial: Trial, found: Path, folder: Path, why: s
     write_atomically(folder / "model.json", text + "\n")
     carried_out = msgspec.json.decode((found / "refitted.json").read_bytes(), type=Refitted)
     warning = "; ".join(w for w in (carried_out.warning, told) if w)
-    return replace(carried_out, fold=trial.scores[0].fold, warning=warning)
+    each_s = round(trial.seconds / max(1, len(trial.scores)), 2)
+    return replace(carried_out, fold=trial.scores[0].fold, warning=warning, seconds=each_s)

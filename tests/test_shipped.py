@@ -75,6 +75,7 @@ def test_without_time_the_fold_s_own_model_ships_and_can_be_trained_again_to_the
     refitted = shipped.train(late, trained, folder, reserve_s=1.0)
     assert refitted is not None
     assert refitted.fold == 1
+    assert refitted.seconds == pytest.approx(trained.seconds, abs=0.01)
     assert json.loads((folder / "model.json").read_text(encoding="utf-8"))["status"] == "final"
     again = contest.worker.ask(
         Refit(candidate=TRAINED, seed=0, to=str(contest.rundir.trials / "again"), temperature=1.0, fold=1), Refitted
