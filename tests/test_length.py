@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import contests
 import pytest
-from photos import write_crops
 
-from advisor import advice, budget, dataset, length, regime, registry
+from advisor import budget, length
 from advisor.contest import Contest
-from advisor.crew import Crew
-from advisor.listener import Listener
-from advisor.records import Candidate, FoldScore, Settings, Trial
-from advisor.rundir import RunDir
-from advisor.study import Study
-from advisor.workers import Worker
+from advisor.records import Candidate, FoldScore, Trial
 
 FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}, size_px=64)
 HEAD = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=64)
@@ -24,31 +19,9 @@ HEAD = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=64)
 @pytest.fixture
 def contest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contest]:
     """A contest whose default, a head, is done: 48 images, of which training takes as long as the test says."""
-    place = tmp_path_factory.mktemp("length")
-    found = dataset.read(str(write_crops(place / "crops")))
-    rundir = RunDir.create(place / "run", data=place / "crops")
-    settings = Settings(data=found.root, budget_s=600.0, threads=1, offline=True)
-    worker = Worker()
-    worker.open(advice.open_job(settings, rundir.path, found, found.pool))
-    contest = Contest(
-        settings=settings,
-        rundir=rundir,
-        clock=budget.Clock(600.0),
-        crew=Crew([worker]),
-        registry=registry.load(),
-        strategies={},
-        regime=regime.by_size(48, 3),
-        counts=tuple(sum(i.label == k for i in found.pool) for k in range(len(found.classes))),
-        test_images=len(found.test),
-        study=Study(rundir.study, 0),
-        listener=Listener(),
-        device="cpu",
-        on_better=lambda trial: None,
-        sizes={},
-    )
-    ended(contest, HEAD, steps=0)
-    yield contest
-    worker.stop()
+    with contests.on_crops(tmp_path_factory.mktemp("length")) as contest:
+        ended(contest, HEAD, steps=0)
+        yield contest
 
 
 def ended(contest: Contest, candidate: Candidate, *, steps: int) -> None:

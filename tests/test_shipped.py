@@ -6,17 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
+import contests
 import pytest
-from photos import write_crops
 
-from advisor import advice, budget, dataset, regime, registry, shipped
+from advisor import budget, shipped
 from advisor.contest import Contest
-from advisor.crew import Crew
-from advisor.listener import Listener
-from advisor.records import Candidate, Settings, Trial
+from advisor.records import Candidate, Trial
 from advisor.records.jobs import Job, Refit, Refitted, RunTrial
-from advisor.rundir import RunDir
-from advisor.study import Study
 from advisor.workers import Worker
 
 TRAINED = Candidate(backbone="pocket", strategy="partial", parameters={"epochs": 1.0}, size_px=64)
@@ -25,29 +21,8 @@ TRAINED = Candidate(backbone="pocket", strategy="partial", parameters={"epochs":
 @pytest.fixture(scope="module")
 def contest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contest]:
     """A contest on real crops with one worker."""
-    place = tmp_path_factory.mktemp("shipped")
-    found = dataset.read(str(write_crops(place / "crops")))
-    settings = Settings(data=found.root, budget_s=600.0, threads=1, offline=True)
-    rundir = RunDir.create(place / "run", data=place / "crops")
-    worker = Worker()
-    worker.open(advice.open_job(settings, rundir.path, found, found.pool))
-    yield Contest(
-        settings=settings,
-        rundir=rundir,
-        clock=budget.Clock(600.0),
-        crew=Crew([worker]),
-        registry=registry.load(),
-        strategies={},
-        regime=regime.by_size(48, 3),
-        counts=tuple(sum(i.label == k for i in found.pool) for k in range(len(found.classes))),
-        test_images=len(found.test),
-        study=Study(rundir.study, 0),
-        listener=Listener(),
-        device="cpu",
-        on_better=lambda trial: None,
-        sizes={},
-    )
-    worker.stop()
+    with contests.on_crops(tmp_path_factory.mktemp("shipped")) as contest:
+        yield contest
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +95,10 @@ def test_a_worker_that_dies_with_the_refit_is_started_again(
     contest: Contest, trained: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGKILL in the middle of the refit, once: the whole refit is done all the same."""
-    deaths = dying(monkeypatch, times=1)
-    refitted = shipped.train(contest, trained, contest.rundir.trials / "again-whole", reserve_s=1.0)
-    assert refitted is not None
-    assert (deaths, refitted.fold) == ([0], None)
+    deaths, folder = dying(monkeypatch, times=1), contest.rundir.trials / "again-whole"
+    refitted = shipped.train(contest, trained, folder, reserve_s=1.0)
+    assert (deaths, refitted and refitted.fold) == ([0], None)
+    assert (folder / "model.safetensors").is_file()
 
 
 def test_a_worker_that_dies_with_every_refit_leaves_the_fold_s_model(
