@@ -2,9 +2,9 @@
 
 The C library hands every block above 32 MiB, and what lies free at the top of its heap, back to the kernel. A
 network's activations are such blocks: each operation's result is mapped, filled with zeros page by page and unmapped
-again, and on several cores every unmapping interrupts the others. Two cores spent more than half of their time on
-that (345,000 page faults a second), and with `keep` MobileNetV2 went from 60 to 146-210 images a second in extraction,
-from 85 to 120-158 in training at 128 px (two threads, 32 images, best of 8; `benchmarks/speed/run.py allocator`).
+again, and on several cores every unmapping interrupts the others. One core took 370,000 page faults a second on that, and
+with `keep` MobileNetV2 went from 42 to 136 images a second in extraction at 224 px, from 66 to 97 in training at 128 px
+(docs/speed.md, `benchmarks/speed/run.py allocator --threads 1`).
 Source: mallopt(3). Does NOT cover: memory of a GPU, which torch keeps by itself.
 """
 

@@ -32,9 +32,8 @@ def shortened(contest: Contest, candidate: Candidate) -> Candidate | None:
     if not contest.clocked or not isinstance(asked, int | float):
         return None
     epochs = _longest(contest, candidate, float(asked), refit=True)
-    first = (
-        not contest.has_trained and contest.study.first() is not None
-    )  # the untuned default is compared on all images
+    # Not the untuned default, which is compared on all images.
+    first = contest.study.first() is not None and not contest.has_trained
     if first and (epochs is None or epochs < asked / 2):
         epochs = _longest(contest, candidate, float(asked), refit=False)
     if epochs is None:

@@ -67,7 +67,6 @@ def _checkpoint(rundir: RunDir, trial: Trial) -> Path:
 def _losses(trials: Sequence[Trial], position: int) -> list[float]:
     gone_on = {t.candidate.continues for t in trials}
     counted = (t for t in trials if t.number not in gone_on)  # a promotion's curve begins with its paused trial's
-    on_the_way = (
-        t for t in counted if t.state != "complete" or len(t.curve.log_loss) > 1
-    )  # else its end alone is known
+    # Of a short training the end alone is known (pace.rungs).
+    on_the_way = (t for t in counted if t.state != "complete" or len(t.curve.log_loss) > 1)
     return [t.curve.log_loss[position] for t in on_the_way if len(t.curve.log_loss) > position]

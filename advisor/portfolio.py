@@ -66,7 +66,7 @@ class Portfolio:
         """Take the training of the network of the highest published accuracy: where a search begins to train.
 
         How linearly a network shows the classes says less about what training makes of it than its published accuracy
-        (Kornblith et al. 2019): on 1,000 sketches SqueezeNet had the better probe by 0.06, and MobileNetV2 won by 0.04.
+        (Kornblith et al. 2019); the first training here then tells how much that is (`promise.surprise`).
         """
         deep = [p for p in positions if self.contest.is_deep(self.waiting[p][0])]
         return min(deep, key=lambda p: (-self._published(self.waiting[p][0]), positions.index(p)))

@@ -94,8 +94,7 @@ def trial(number: int) -> str:
 def reason(result: Result) -> str:
     """Say why this regime, as whole sentences; the reason holds what the size of the data alone had said."""
     why = result.regime.reason.strip()
-    ended = why if why.endswith((".", "!", "?")) or not why else f"{why}."
-    return ended
+    return why if why.endswith((".", "!", "?")) or not why else f"{why}."
 
 
 def choice(best: Best) -> str:

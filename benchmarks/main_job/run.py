@@ -52,7 +52,7 @@ def once(data: Path, out: Path, budget: str, seed: int, more: list[str]) -> dict
     }
 
 
-def keep_recipe(out: Path, data: Path, budget: str, seed: int) -> None:
+def keep_recipe(out: Path, data: Path, budget: str, seed: int, more: list[str]) -> None:
     """Copy a run's recipe into recipes/, with the command as a stranger would type it."""
     from dataclasses import replace
 
@@ -60,7 +60,9 @@ def keep_recipe(out: Path, data: Path, budget: str, seed: int) -> None:
 
     told = recipe.read(out)
     told = replace(told, data=replace(told.data, path_hint=data.name))
-    text = recipe.write(told, command=f"tl-advise {data.name} --budget {budget} --seed {seed}")
+    text = recipe.write(
+        told, command=" ".join(["tl-advise", data.name, "--budget", budget, "--seed", str(seed), *more])
+    )
     if told.backbone.weights is not None and told.backbone.name != "pocket":
         note = (
             "# The weights file is a reconstruction, not torchvision's official one (its SHA-256 is below): with the\n"
@@ -114,7 +116,7 @@ def main() -> None:
         RESULTS.write_text(json.dumps([*known, row], indent=1), encoding="utf-8")
     if arguments.keep_recipe:
         first = arguments.seeds[0]
-        keep_recipe(arguments.to / f"{data.name}-{arguments.budget}-{first}", data, arguments.budget, first)
+        keep_recipe(arguments.to / f"{data.name}-{arguments.budget}-{first}", data, arguments.budget, first, more)
     print(table(json.loads(RESULTS.read_text(encoding="utf-8"))))
 
 
