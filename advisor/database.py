@@ -22,6 +22,7 @@ VARIABLE = "TL_ADVISE_STORAGE"
 PATIENCE_S = 120.0  # how long a database may be away before the search gives up
 LONGEST_PAUSE_S = 5.0
 CONNECT_S = 10
+NOBODY = ""  # holds what waits to be taken
 _SECRETS = ("password", "passwd", "sslpassword", "passfile")
 _TABLES = sa.MetaData()
 LEASES = sa.Table(
@@ -173,32 +174,38 @@ class Database:
 
     def now(self) -> float:
         """Give the database's own clock, in seconds since 1970: the only one that all machines agree on."""
-        return self.run(self._now)
 
-    def _now(self) -> float:
+        def operation() -> float:
+            with self.engine.connect() as connection:
+                return float(connection.execute(sa.select(self._now())).scalar_one())
+
+        return self.run(operation)
+
+    def _now(self) -> Any:
+        """Give the clock as an expression, so that a comparison with it needs no question of its own."""
         if self.engine.dialect.name != "postgresql":
-            return time.time()
-        with self.engine.connect() as connection:
-            return float(connection.execute(sa.text("SELECT EXTRACT(EPOCH FROM clock_timestamp())")).scalar_one())
+            return sa.literal(time.time(), sa.Float(53))  # a file: all its users are on this machine
+        return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Float(53))
 
     def take(self, study: int, name: str, holder: str, lease_s: float) -> bool:
         """Take a lease that nobody holds, or whose time is over; False where it is held. Only one of many succeeds."""
+        return self._take(study, name, holder, self._now() + lease_s)
 
+    def queue(self, study: int, name: str) -> None:
+        """Leave a lease for anybody to take, unless somebody holds it: how a waiting trial is seen by `glance`."""
+        self._take(study, name, NOBODY, sa.literal(0.0, sa.Float(53)))
+
+    def _take(self, study: int, name: str, holder: str, until: Any) -> bool:
         def operation() -> bool:
-            now = self._now()
-            free = LEASES.c.until < now
             with self.engine.begin() as connection:
                 row = sa.and_(LEASES.c.study == study, LEASES.c.name == name)
-                taken = connection.execute(
-                    sa.update(LEASES).where(row, free).values(holder=holder, until=now + lease_s)
-                ).rowcount
-                if taken or connection.execute(sa.select(LEASES.c.holder).where(row)).first() is not None:
-                    return bool(taken)
+                mine = {"holder": holder, "until": until}
+                taken = connection.execute(sa.update(LEASES).where(row, LEASES.c.until < self._now()).values(mine))
+                if taken.rowcount or connection.execute(sa.select(LEASES.c.holder).where(row)).first() is not None:
+                    return bool(taken.rowcount)
                 try:
                     with connection.begin_nested():
-                        connection.execute(
-                            sa.insert(LEASES).values(study=study, name=name, holder=holder, until=now + lease_s)
-                        )
+                        connection.execute(sa.insert(LEASES).values(study=study, name=name, **mine))
                 except sa.exc.IntegrityError:
                     return False
                 return True
@@ -209,10 +216,9 @@ class Database:
         """Prolong everything that a holder holds; give the number of leases."""
 
         def operation() -> int:
-            until = self._now() + lease_s
             with self.engine.begin() as connection:
                 mine = sa.and_(LEASES.c.study == study, LEASES.c.holder == holder)
-                return connection.execute(sa.update(LEASES).where(mine).values(until=until)).rowcount
+                return connection.execute(sa.update(LEASES).where(mine).values(until=self._now() + lease_s)).rowcount
 
         return self.run(operation)
 
@@ -230,15 +236,25 @@ class Database:
         """Give the holders of all leases by name: those that are in force, and those whose time is over."""
 
         def operation() -> list[Any]:
+            over = LEASES.c.until < self._now()
             with self.engine.connect() as connection:
-                now = self._now()
-                rows = connection.execute(
-                    sa.select(LEASES.c.name, LEASES.c.holder, LEASES.c.until < now).where(LEASES.c.study == study)
-                )
-                return list(rows)
+                mine = sa.and_(LEASES.c.study == study, LEASES.c.holder != NOBODY)
+                return list(connection.execute(sa.select(LEASES.c.name, LEASES.c.holder, over).where(mine)))
 
         rows = self.run(operation)
         return {n: h for n, h, over in rows if not over}, {n: h for n, h, over in rows if over}
+
+    def glance(self, study: int, keeper: str) -> tuple[list[str], bool]:
+        """Name the leases left for anybody, and say whether the keeper's is in force: one question, since many ask it."""
+
+        def operation() -> list[str]:
+            there = sa.and_(LEASES.c.name == keeper, LEASES.c.until >= self._now())
+            with self.engine.connect() as connection:
+                mine = sa.and_(LEASES.c.study == study, sa.or_(LEASES.c.holder == NOBODY, there))
+                return list(connection.scalars(sa.select(LEASES.c.name).where(mine)))
+
+        names = self.run(operation)
+        return [name for name in names if name != keeper], keeper in names
 
     # ---- logits ----------------------------------------------------------------------------------------------------
 

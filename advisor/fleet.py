@@ -84,6 +84,8 @@ class Fleet:
         for number, state in states.items():
             if state == "waiting" or isinstance(state, Trial) or f"trial:{number}" in held:
                 self._expect(orders[number])
+            if state == "waiting":
+                self.study.wait_for_anybody(number)
         return set(self.elsewhere)
 
     def submit(self, order: RunTrial) -> None:
@@ -115,6 +117,8 @@ class Fleet:
         states = self.study.look(self.elsewhere)
         held, over = self.study.database.held(self.study.id) if self.elsewhere else ({}, {})
         for number, state in states.items():
+            if state == "waiting" and f"trial:{number}" in over:  # its worker died with one foot in the door
+                self.study.wait_for_anybody(number)
             if isinstance(state, Trial):
                 self._ready.append(self._arrived(number, state))
             elif self.local and state == "waiting" and self.crew.idle is not None and self.study.take_back(number):

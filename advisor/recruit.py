@@ -17,6 +17,7 @@ import uuid
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ from advisor.shared_study import COORDINATOR, claim, plugins_of
 from advisor.study import write_end
 from advisor.workers import Worker
 
-PAUSE_S = 0.25  # between two looks for a waiting trial
+PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0  # between two looks for a waiting trial: longer the longer there was none
 ALONE_S = 900.0  # how long a worker waits for a coordinator that is away, and for an offer
-WAITING, RUNNING = optuna.trial.TrialState.WAITING, optuna.trial.TrialState.RUNNING
+RUNNING = optuna.trial.TrialState.RUNNING
 
 
 @dataclass(kw_only=True)
@@ -157,31 +158,32 @@ class Recruit:
     # ---- working -----------------------------------------------------------------------------------------------------
 
     def _work(self, worker: Any, folder: Path) -> int:
-        done, seen = 0, time.monotonic()
+        done, seen, pause = 0, time.monotonic(), PAUSE_S
         while True:
-            order = self._next()
+            waiting, led = self.database.glance(self.study, COORDINATOR)
+            order = self._taken(waiting)
             if order is not None:
                 done += self._run(worker, order, folder)
-                seen = time.monotonic()
+                seen, pause = time.monotonic(), PAUSE_S
                 continue
             if self._attributes().get("ended"):
                 return done
-            held, _ = self.database.held(self.study)
-            seen = time.monotonic() if COORDINATOR in held else seen
+            seen = time.monotonic() if led else seen
             if time.monotonic() - seen > ALONE_S:
                 self.listener.note(f"no coordinator for {ALONE_S / 60:.0f} minutes: this worker leaves")
                 return done
             self._renew()
-            time.sleep(PAUSE_S * random.uniform(0.8, 1.2))
+            time.sleep(pause * random.uniform(0.8, 1.2))
+            pause = min(1.5 * pause, LONGEST_PAUSE_S)
 
-    def _next(self) -> RunTrial | None:
-        """Take a waiting trial; any of them, so that many workers do not all reach for the first."""
+    def _taken(self, waiting: list[str]) -> RunTrial | None:
+        """Take a waiting trial ("trial:7"); any of them, so that many workers do not all reach for the first."""
         storage = self.database.storage
-        waiting = self.database.run(lambda: storage.get_all_trials(self.study, deepcopy=False, states=(WAITING,)))
-        for trial in random.sample(waiting, len(waiting)):
-            if claim(self.database, self.study, trial.number, self.me, self.lease_s):
-                order = msgspec.json.decode(trial.user_attrs["order"], type=RunTrial)
-                ends = trial.user_attrs.get("ends_at")
+        for number in random.sample([int(name.partition(":")[2]) for name in waiting], len(waiting)):
+            if claim(self.database, self.study, number, self.me, self.lease_s):
+                identity = storage.get_trial_id_from_study_id_trial_number(self.study, number)
+                told = self.database.run(partial(storage.get_trial_user_attrs, identity))
+                order, ends = msgspec.json.decode(told["order"], type=RunTrial), told.get("ends_at")
                 return order if ends is None else replace(order, limit_s=max(1.0, ends - self.database.now()))
         return None
 

@@ -121,13 +121,18 @@ class SharedStudy(Study):
         """Let a worker elsewhere take a trial that was begun here."""
         ends = None if order.limit_s is None else self.database.now() + order.limit_s
 
-        def operation() -> None:
+        def written() -> None:
             identity = self._identity(order.number)
             self.storage.set_trial_user_attr(identity, "order", msgspec.json.encode(order).decode())
             self.storage.set_trial_user_attr(identity, "ends_at", ends)
             self.storage.set_trial_state_values(identity, state=WAITING)
 
-        self.database.run(operation)
+        self.database.run(written)
+        self.wait_for_anybody(order.number)  # last, and apart: what a worker has seen is never set back to waiting
+
+    def wait_for_anybody(self, number: int) -> None:
+        """Let workers see a waiting trial."""
+        self.database.queue(self.id, f"trial:{number}")
 
     def take_back(self, number: int) -> bool:
         """Take a waiting trial; False where a worker was faster. What runs here needs no lease."""
@@ -200,8 +205,8 @@ def claim(database: Database, study: int, number: int, me: str, lease_s: float) 
     if not database.take(study, f"trial:{number}", me, lease_s):
         return False
     storage = database.storage
-    identity = storage.get_trial_id_from_study_id_trial_number(study, number)
     try:
+        identity = database.run(lambda: storage.get_trial_id_from_study_id_trial_number(study, number))
         if database.run(lambda: storage.set_trial_state_values(identity, RUNNING)):
             return True
     except optuna.exceptions.UpdateFinishedTrialError:

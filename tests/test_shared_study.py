@@ -29,7 +29,7 @@ from advisor.fleet import Fleet
 from advisor.records import Candidate, Trial
 from advisor.records.jobs import Open, RunTrial
 from advisor.recruit import Recruit
-from advisor.shared_study import SharedStudy, claim, offer_of
+from advisor.shared_study import COORDINATOR, SharedStudy, claim, offer_of
 
 LEASE_S = 60.0  # no test waits for it: a lease that runs out is taken with a shorter one
 
@@ -216,6 +216,30 @@ def test_a_resumed_coordinator_takes_over_what_is_still_elsewhere(
     second.leave()
     assert done == [3]
     assert [t.state for t in second.trials()] == ["complete"] * 3
+
+
+def test_a_trial_that_waits_is_seen_again_after_a_death_on_either_side(url: str, name: str, tmp_path: Path) -> None:
+    """Workers look at leases alone: one that a worker took and left, and one never written, come back."""
+    study = held(url, name)
+    fleet = Fleet(Crew([]), study, tmp_path, local=False, note=lambda t: None, invite=lambda w: None)
+    fleet._live = 1
+    fleet.submit(order(study.begin(order(0).candidate)))
+    assert study.database.glance(study.id, COORDINATOR) == (["trial:0"], True)
+    assert study.database.take(study.id, "trial:0", "gone", 0.1)  # and dies before the trial is marked as running
+    assert study.database.glance(study.id, COORDINATOR) == ([], True)
+    until = time.monotonic() + 20
+    while not study.database.glance(study.id, COORDINATOR)[0] and time.monotonic() < until:
+        fleet.poll(lambda p: None)
+    assert claim(study.database, study.id, 0, "next", 30.0)
+    study.begin(order(1).candidate)
+    study.hand_out(order(1))
+    study.database.release(study.id, "", "trial:1")  # as if the coordinator had died before it let it be seen
+    study.leave()
+    second = held(url, name, me="second")
+    heir = Fleet(Crew([]), second, tmp_path, local=False, note=lambda t: None, invite=lambda w: None)
+    assert heir.adopt([0, 1]) == {0, 1}
+    assert second.database.glance(second.id, COORDINATOR) == (["trial:1"], True)
+    second.leave()
 
 
 def test_what_nobody_takes_runs_here(url: str, name: str, tmp_path: Path) -> None:
