@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pathlib
 
+    from advisor.agreement import Rerun
     from advisor.averaged import Averaged
     from advisor.model import Predictor
     from advisor.records import Profile, Result
-    from advisor.replay import Rerun
 
 __version__ = "0.1.0"
 __all__ = ["advise", "inspect", "load", "rerun"]
@@ -96,8 +96,12 @@ def rerun(recipe: Path, *, data: Path | None = None, seeds: int = 1, out: Path |
     """Train a recipe again and score it; `data` applies it to other data on purpose."""
     from pathlib import Path as Place
 
-    from advisor import replay
+    from advisor import readapt, replay
+    from advisor import recipe as recipes
 
+    told = recipes.read(recipe)
+    if told.target is not None:
+        return readapt.rerun(told, Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
     return replay.rerun(Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
 
 

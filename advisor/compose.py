@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advisor import intervals, recipe
 from advisor.hooks import Backbone
@@ -33,6 +34,10 @@ from advisor.records import (
 from advisor.records.jobs import Refitted, Scored
 from advisor.registry import Registry
 from advisor.sampling import Used
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def validation(trial: Trial) -> ValidationScore:
@@ -181,12 +186,13 @@ def _input(backbone: Backbone, trial: Trial, refitted: Refitted) -> recipe.Input
     )
 
 
-def gain(winner: Sequence[bool], default: Sequence[bool], groups: Sequence[str] | None = None) -> Gain:
-    """Compare two models on the same test images; `within_noise` where the 95 % interval of the difference holds zero."""
-    import numpy as np
+def gain(winner: npt.NDArray[np.bool_], default: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]) -> Gain:
+    """Compare two models on the same test images, of which those of one group stay together.
 
-    a, b = np.asarray(winner, dtype=float), np.asarray(default, dtype=float)
-    low, high = intervals.paired_bootstrap(a, b)
+    `within_noise` where the 95 % interval of the difference holds zero.
+    """
+    a, b = winner.astype(float), default.astype(float)
+    low, high = intervals.paired_bootstrap(a, b, groups=groups)
     return Gain(over_baseline=float(a.mean() - b.mean()), ci95=(low, high), within_noise=bool(low <= 0.0 <= high))
 
 

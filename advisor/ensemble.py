@@ -138,7 +138,7 @@ def outcome(chosen: Chosen, scored: Scored | None, run_dir: Path) -> Ensemble:
     if own is not None:
         with np.load(run_dir / "trials" / "test.npz") as saved:
             right = saved["ensemble"].argmax(1) == saved["labels"]
-            over = compose.gain(right, saved["logits"][0].argmax(1) == saved["labels"])
+            over = compose.gain(right, saved["logits"][0].argmax(1) == saved["labels"], saved["groups"])
     place = model_file.ENSEMBLE_FOLDER
     files = {f"model_{n}": f"{place}/model-{n}.safetensors" for n in range(len(chosen.members))}
     return Ensemble(

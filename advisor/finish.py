@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from advisor import (
     budget,
@@ -150,12 +149,6 @@ def _score(
     return scored, None
 
 
-def _correct(contest: Contest) -> npt.NDArray[np.bool_]:
-    with np.load(contest.rundir.trials / "test.npz") as saved:
-        correct: npt.NDArray[np.bool_] = saved["logits"].argmax(2) == saved["labels"]
-    return correct
-
-
 def _result(
     contest: Contest,
     kept: keep.Keeper,
@@ -215,5 +208,6 @@ def _gain(contest: Contest, frozen: Frozen, scored: Scored | None) -> Gain | Non
     if len(scored.scores) < 2:
         same = frozen.default is not None and frozen.default.candidate == frozen.winner.candidate
         return Gain(over_baseline=0.0, ci95=(0.0, 0.0), within_noise=True) if same else None
-    correct = _correct(contest)
-    return compose.gain(correct[0], correct[1])
+    with np.load(contest.rundir.trials / "test.npz") as saved:
+        right = saved["logits"].argmax(2) == saved["labels"]
+        return compose.gain(right[0], right[1], saved["groups"])

@@ -23,14 +23,41 @@ def wilson(right: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
     """
     if not 0 <= right <= n:
         raise ValueError(f"right must lie in 0..n, got {right} of {n}")
-    if n == 0:
-        return 0.0, 1.0
+    return _score_interval(right / n, n, level) if n else (0.0, 1.0)
+
+
+def grouped_wilson(right_n: NDArray[np.bool_], groups: NDArray[Any], *, level: float = 0.95) -> tuple[float, float]:
+    """Give the interval of a share where items of one group are no independent evidence; Wilson's where no two share one.
+
+    Wilson's interval at the number of independent items that n grouped ones are worth: n over the design effect (how much
+    the variance between groups exceeds a binomial one), corrected by Student's quantile for few groups. Where all or no
+    items are right there is no variance to see, and every group counts as one item.
+    Source: Korn and Graubard 1998; Dean and Pagano 2015, doi:10.1093/jssam/smv024.
+    """
+    from scipy.stats import t
+
+    right, n = np.asarray(right_n, dtype=np.float64), len(right_n)
+    _, member = np.unique(np.asarray(groups), return_inverse=True)
+    sizes = np.bincount(member)
+    count = len(sizes)
+    if count == n:
+        return wilson(int(right.sum()), n, level=level)
+    p = float(right.mean())
+    if count == 1 or p in (0.0, 1.0):
+        return _score_interval(p, count, level)
+    surplus = np.bincount(member, weights=right) - p * sizes
+    variance = count / (count - 1) * float(surplus @ surplus) / n**2
+    effect = max(1.0, variance / (p * (1 - p) / n))
+    few = (_quantile(level) / float(t.ppf(0.5 + level / 2, count - 1))) ** 2
+    return _score_interval(p, few * n / effect, level)
+
+
+def _score_interval(p: float, n: float, level: float) -> tuple[float, float]:
     z = _quantile(level)
-    p = right / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
     # At the ends one bound is exact; rounding must not move it inside.
-    return (0.0 if right == 0 else max(0.0, middle - half)), (1.0 if right == n else min(1.0, middle + half))
+    return (0.0 if p == 0.0 else max(0.0, middle - half)), (1.0 if p == 1.0 else min(1.0, middle + half))
 
 
 def _quantile(level: float) -> float:
@@ -58,13 +85,6 @@ def bootstrap(
     means = _resampled_means(np.asarray(scores, dtype=np.float64), resamples, seed, groups)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def group_bootstrap(
-    scores: Floats, groups: NDArray[Any], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """Give the interval of the mean of per-item scores when whole groups are drawn."""
-    return bootstrap(scores, level=level, resamples=resamples, seed=seed, groups=groups)
 
 
 def paired_bootstrap(

@@ -136,8 +136,22 @@ class Fitted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TargetUse:
+    """The unlabelled images that an adaptation learned from: known by their bytes; `seed` is the chosen training's.
+
+    `statistics`: the network saw the source alone, and BatchNorm's running statistics are the target's.
+    """
+
+    path_hint: str
+    fingerprint: str
+    images: int
+    statistics: bool
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TestOutcome:
-    """The score on the locked test, with its 95 % interval."""
+    """The score on the locked test, with its 95 % interval; of an adaptation, on the labelled part of the target."""
 
     accuracy: float
     ci95: tuple[float, float]
@@ -178,6 +192,7 @@ class Recipe:
     plan: TrainPlan | None = None
     outcome: Outcome | None = None
     ensemble: dict[str, Any] | None = None
+    target: TargetUse | None = None
     devices: int | None = None  # on which the training ran at the same time, where that was more than one
 
 

@@ -152,6 +152,8 @@ _RANGES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("data.split.pool", *_COUNT),
     ("data.split.test", *_COUNT),
     ("data.split.list_sha256", *_SHA),
+    ("target.fingerprint", *_SHA),
+    ("target.images", *_POSITIVE),
     ("backbone.name", *_TEXT),
     ("backbone.weights.sha256", *_SHA),
     ("input.size_px", *_PX),

@@ -1,63 +1,25 @@
 """Recipe -> the same model and score again, or the same recipe on other data. The refit and the test, nothing else.
 
-In: a recipe and its data. Out: what came out beside what the recipe says. On the same kind of machine the weights must
-be equal to the bit; elsewhere the score must agree within max(0.5 points, 2 images) (DESIGN 3.4). A provisional recipe
-has no test: its validation is done again instead. Does NOT cover: searching.
+In: a recipe and its data. Out: what came out beside what the recipe says. A provisional recipe has no test: its
+validation is done again instead. Does NOT cover: what counts as agreement (agreement.py), recipes of an adaptation
+(readapt.py), searching.
 """
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from advisor import advice, cache, dataset, environment, profile, recipe, registry, sampling, source, weights
+from advisor import advice, agreement, cache, dataset, profile, recipe, registry, sampling, source, weights
+from advisor.agreement import Once, Rerun
 from advisor.errors import CheckError, RecipeError
 from advisor.listener import Listener
 from advisor.recipe import Recipe
-from advisor.records import Candidate, Dataset, Environment, Forgetting, Settings, TestScore, Trial
+from advisor.records import Candidate, Dataset, Settings, Trial
 from advisor.records.jobs import Refit, Refitted, RunTrial, Score, Scored
 from advisor.workers import Worker
-
-POINTS = 0.005  # of accuracy, by which a rerun on another kind of machine may differ
-IMAGES = 2  # or by so many images, whichever is more
-
-
-@dataclass(frozen=True, kw_only=True)
-class Once:
-    """One rerun: its seed, the score it reached, and the hash of its weights."""
-
-    seed: int
-    accuracy: float
-    n: int
-    weights_sha256: str
-    test: TestScore | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rerun:
-    """What came out of a rerun, beside what the recipe says. `measured_on` is "test" or "validation"."""
-
-    recipe: str
-    data: str
-    same_data: bool
-    same_machine: bool
-    measured_on: str
-    expected: float | None
-    expected_sha256: str | None
-    runs: tuple[Once, ...]
-    mean: float
-    std: float | None
-    environment: Environment
-    forgetting: Forgetting | None = None
-    same_devices: bool = True  # as many devices share the training as the recipe's did
-
-    @property
-    def identical(self) -> bool:
-        """Whether the first run's weights equal the recipe's, bit for bit."""
-        return self.runs[0].weights_sha256 == self.expected_sha256
 
 
 def rerun(
@@ -82,21 +44,13 @@ def rerun(
     listener = listener or Listener()
     told = recipe.read(path)
     plugins = registry.load()
-    candidate = _candidate(told, plugins)
-    _check_weights(told, plugins, weights_dir, offline)
+    candidate = candidate_of(told, plugins)
+    check_weights(told, plugins, weights_dir, offline)
     listener.stage("looking at the data")
     found, same = _dataset(told, path, data)
     used = sampling.used(found, told.data.pool_sample if same else None, told.data.test_sample if same else None)
-    settings = Settings(
-        data=found.root,
-        seed=told.seed,
-        device=device or told.compute.device.partition(":")[0],
-        weights_dir=weights_dir,
-        offline=offline,
-        threads=told.compute.threads,
-        devices=devices or told.devices or 1,
-        budget_s=None,
-    )
+    settings = settings_of(told, found.root, device=device, weights_dir=weights_dir, offline=offline)
+    settings = replace(settings, devices=devices or told.devices or 1)
     with ExitStack() as stack:
         place = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-advise-rerun-")))
         (place / "trials").mkdir(parents=True, exist_ok=True)
@@ -107,40 +61,8 @@ def rerun(
         again = _Again(told, candidate, worker, listener, place, used, same)
         runs = tuple(again.once(told.seed + i) for i in range(seeds))
         kept = source.kept_by(worker, candidate, told.seed, place, given, listener) if given else None
-    result = _compare(path, found, told, runs, same, opened.environment)
+    result = agreement.compared(path, found, told, runs, same, opened.environment)
     return replace(result, forgetting=kept, same_devices=settings.devices == (told.devices or 1))
-
-
-def verify(result: Rerun) -> str:
-    """Say in one sentence that the rerun agrees. Raises CheckError where it does not."""
-    first = result.runs[0]
-    if result.expected is None:
-        raise CheckError("the recipe states no score to compare with.", hint="Use one that tl-advise exported.")
-    if not result.same_data:
-        raise CheckError("--verify needs the recipe's own data.", hint="Leave --data or --verify out.")
-    if result.same_machine and result.same_devices:
-        if not result.identical or first.accuracy != result.expected:
-            raise CheckError(
-                f"the same kind of machine gave other weights ({first.weights_sha256[:12]} instead of "
-                f"{(result.expected_sha256 or 'none')[:12]}), accuracy {first.accuracy:.4f} instead of {result.expected:.4f}.",
-                hint="Something outside the recipe decides: please report this.",
-            )
-        return f"identical: weights {first.weights_sha256[:12]}, {result.measured_on} accuracy {first.accuracy:.4f}"
-    allowed = max(POINTS, IMAGES / max(1, first.n))
-    difference = abs(first.accuracy - result.expected)
-    if difference > allowed + 1e-12:
-        raise CheckError(
-            f"{result.measured_on} accuracy {first.accuracy:.4f} differs from the recipe's {result.expected:.4f} by "
-            f"{difference:.4f}, more than {allowed:.4f}, which {_other(result)} explains."
-        )
-    return (
-        f"within tolerance ({_other(result)}): {result.measured_on} accuracy {first.accuracy:.4f}, "
-        f"the recipe says {result.expected:.4f}, allowed are {allowed:.4f}"
-    )
-
-
-def _other(result: Rerun) -> str:
-    return "another number of devices" if result.same_machine else "another kind of machine"
 
 
 class _Again:
@@ -213,7 +135,26 @@ class _Again:
         return refitted
 
 
-def _candidate(told: Recipe, plugins: registry.Registry) -> Candidate:
+def settings_of(told: Recipe, data: str, *, device: str | None, weights_dir: str | None, offline: bool) -> Settings:
+    """Give the call that does a recipe again: its seed, device and threads, on these data."""
+    return Settings(
+        data=data,
+        seed=told.seed,
+        device=device or told.compute.device.partition(":")[0],
+        weights_dir=weights_dir,
+        offline=offline,
+        threads=told.compute.threads,
+        budget_s=None,
+        test_split=_test_split(told),
+    )
+
+
+def _test_split(told: Recipe) -> str:
+    return "none" if told.data.split.rule == "none" else "auto"
+
+
+def candidate_of(told: Recipe, plugins: registry.Registry) -> Candidate:
+    """Name what a recipe trains. Raises RecipeError where a plugin is missing or a parameter is not legal."""
     for use, known in ((told.backbone, plugins.backbones), (told.strategy, plugins.strategies)):
         if use.name not in known:
             wanted = f"{use.plugin.distribution} {use.plugin.version}"
@@ -231,7 +172,8 @@ def _candidate(told: Recipe, plugins: registry.Registry) -> Candidate:
     )
 
 
-def _check_weights(told: Recipe, plugins: registry.Registry, weights_dir: str | None, offline: bool) -> None:
+def check_weights(told: Recipe, plugins: registry.Registry, weights_dir: str | None, offline: bool) -> None:
+    """Raise RecipeError where the pretrained file at hand is another one than the recipe's."""
     if told.backbone.weights is None:
         return
     backbone = plugins.backbone(told.backbone.name)
@@ -248,8 +190,8 @@ def _check_weights(told: Recipe, plugins: registry.Registry, weights_dir: str | 
 
 
 def _dataset(told: Recipe, path: Path, data: Path | None) -> tuple[Dataset, bool]:
-    place = data or _by_hint(told, path)
-    found = dataset.read(place, test_split="none" if told.data.split.rule == "none" else "auto")
+    place = data or by_hint(told.data.path_hint, path, "data.path_hint", "--data")
+    found = dataset.read(place, test_split=_test_split(told))
     profile.check_learnable(found)
     measured = profile.measure(found, deep=True, store=cache.Store())
     found = profile.set_aside(found, measured.unreadable)
@@ -266,34 +208,11 @@ def _dataset(told: Recipe, path: Path, data: Path | None) -> tuple[Dataset, bool
     return found, same
 
 
-def _by_hint(told: Recipe, path: Path) -> Path:
-    hint = Path(told.data.path_hint)
+def by_hint(stated: str, path: Path, field: str, option: str) -> Path:
+    """Find a place that a recipe at `path` names: as it stands there, or beside the recipe. Raises RecipeError."""
+    hint = Path(stated)
     beside = (path if path.is_dir() else path.parent) / hint
     for place in (hint, beside):
         if place.exists():
             return place
-    raise RecipeError(f"data.path_hint: {hint} is not here.", hint="Say where the data lie: --data PATH.")
-
-
-def _compare(path: Path, found: Dataset, told: Recipe, runs: tuple[Once, ...], same: bool, here: Environment) -> Rerun:
-    outcome = told.outcome
-    on_test = runs[0].test is not None
-    expected = None
-    if outcome is not None and on_test and outcome.test is not None:
-        expected = outcome.test.accuracy
-    elif outcome is not None and not on_test and outcome.validation is not None:
-        expected = outcome.validation.accuracy
-    scores = [r.accuracy for r in runs]
-    return Rerun(
-        recipe=str(path),
-        data=found.root,
-        same_data=same,
-        same_machine=outcome is not None and environment.same_kind(outcome.environment, here),
-        measured_on="test" if on_test else "validation",
-        expected=expected if same else None,
-        expected_sha256=outcome.weights_sha256 if outcome is not None else None,
-        runs=runs,
-        mean=statistics.fmean(scores),
-        std=statistics.stdev(scores) if len(scores) > 1 else None,
-        environment=here,
-    )
+    raise RecipeError(f"{field}: {hint} is not here.", hint=f"Say where it lies: {option} PATH.")

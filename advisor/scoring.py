@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from advisor import evaluation, features, heads, intervals, metrics, model, pixels
+from advisor import evaluation, features, heads, intervals, metrics, model, pixels, splits
 from advisor.errors import TrialError
 from advisor.material import Material
 from advisor.model import Predictor
@@ -91,16 +91,16 @@ def score(material: Material, job: Score, emit: Emit) -> Scored:
     if not kept.any():
         raise TrialError("no image of the test set can be read")
     together = _averaged([each[folder][kept] for folder in job.ensemble])
-    saved = {"logits": np.stack(outputs)[:, kept], "labels": labels[kept]}
+    items = [i for i, good in zip(job.items, kept, strict=True) if good]
+    groups = splits.groups_of(items)
+    saved = {"logits": np.stack(outputs)[:, kept], "labels": labels[kept], "groups": groups}
     np.savez(job.predictions, **(saved if together is None else {**saved, "ensemble": together}))
     classes = material.job.classes
-    items = [i for i, good in zip(job.items, kept, strict=True) if good]
-    groups = [i.group for i in items] if material.job.has_groups else None
     return Scored(
-        scores=tuple(_test_score(o[kept], labels[kept], classes, groups) for o in outputs),
+        scores=tuple(test_score(o[kept], labels[kept], classes, groups) for o in outputs),
         ece=tuple(evaluation.ece(o[kept], labels[kept]) for o in outputs),
         mistakes=_mistakes(outputs[0][kept], labels[kept], [i.path for i in items], classes),
-        ensemble=None if together is None else _test_score(together, labels[kept], classes, groups),
+        ensemble=None if together is None else test_score(together, labels[kept], classes, groups),
         ensemble_ece=None if together is None else evaluation.ece(together, labels[kept]),
         unreadable=tuple(images.unreadable.values()),
     )
@@ -115,11 +115,11 @@ def _averaged(each: Sequence[Logits]) -> Logits | None:
     return logits
 
 
-def _test_score(
-    logits: Logits, labels: npt.NDArray[np.int64], classes: tuple[str, ...], groups: Sequence[str] | None
+def test_score(
+    logits: Logits, labels: npt.NDArray[np.int64], classes: tuple[str, ...], groups: npt.NDArray[np.int64]
 ) -> TestScore:
+    """Score logits on images that no decision saw; items of one of the `groups` are one piece of evidence."""
     accuracy = evaluation.accuracy(logits, labels)
-    hits = int((logits.argmax(1) == labels).sum())
     confusion = evaluation.confusion(logits, labels, len(classes))
     per_class = {}
     for index, name in enumerate(classes):
@@ -127,7 +127,7 @@ def _test_score(
         per_class[name] = ClassScore(recall=right / n if n else None, precision=right / taken if taken else None, n=n)
     return TestScore(
         accuracy=accuracy,
-        ci95=intervals.wilson(hits, len(labels)),
+        ci95=intervals.grouped_wilson(logits.argmax(1) == labels, groups),
         n=len(labels),
         balanced_accuracy=evaluation.balanced_accuracy(logits, labels, len(classes)),
         log_loss=evaluation.log_loss(logits, labels),

@@ -13,7 +13,7 @@ import torch
 from photos import write_crops
 from PIL import Image, ImageOps
 
-from advisor import adaptation, model, registry, target, workbench
+from advisor import adaptation, adapted, domain_statistics, model, recipe, registry, target, workbench
 from advisor.adaptation import Run
 from advisor.cli import run
 from advisor.errors import DatasetError, InputError, TrialError
@@ -93,11 +93,11 @@ def test_arms_are_trained_chosen_and_scored(folders: tuple[Path, Path], tmp_path
 def test_target_statistics_are_those_of_the_target(folders: tuple[Path, Path]) -> None:
     """Only BatchNorm's running statistics change, to what the target's images give; momenta and modes are put back."""
     here = bench(*folders)
-    candidate = workbench.candidate(here, "full", {"epochs": 1.0})
-    plan, trained = adaptation._train(here, candidate, np.arange(len(here.material.labels)), 0, None, workbench.silent)
+    arm = adapted.train(here, workbench.candidate(here, "full", {"epochs": 1.0}), 0)[0]
+    plan, trained = arm.plan, arm.network
     before = {k: v.clone() for k, v in trained.state_dict().items()}
     momenta = [m.momentum for m in trained.modules() if hasattr(m, "momentum")]
-    adaptation.use_target_statistics(here, plan, trained)
+    domain_statistics.use_target(here, plan, trained)
     differ = {k for k, v in trained.state_dict().items() if not torch.equal(v, before[k])}
     assert differ
     assert all(k.endswith(("running_mean", "running_var", "num_batches_tracked")) for k in differ)
@@ -143,3 +143,53 @@ def test_the_main_job_says_what_adaptation_needs(
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("error:")
     assert "--target DIR" in last
+
+
+@pytest.mark.parametrize("arms", [("full",), ("dann",)])
+def test_the_recipe_of_an_adaptation_gives_the_same_model_again(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], arms: tuple[str, ...]
+) -> None:
+    """Same weights to the bit and the same score on the target; moved or other images are told."""
+    source, aim = tmp_path / "source", tmp_path / "aim"
+    shutil.copytree(folders[0], source)
+    shutil.copytree(folders[1], aim)
+    work = ["--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--trials", "2", "--quiet"]
+    out = str(tmp_path / "run")
+    named = [word for arm in arms for word in ("--strategy", arm)]
+    assert run([str(source), "--target", str(aim), *work, "--seed", "5", "--out", out, *named]) == 0
+    told = recipe.read(out)
+    assert told.target is not None
+    assert told.outcome is not None
+    assert told.outcome.test is not None
+    assert told.outcome.test.n == 24
+    capsys.readouterr()
+    assert run(["rerun", out, "--verify", "--offline", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["verified"].startswith("identical")
+    assert again["result"]["measured_on"] == "target"
+    aim.rename(tmp_path / "moved")
+    assert run(["rerun", out, "--offline", "--quiet"]) == 2
+    assert "target.path_hint" in capsys.readouterr().err
+    assert run(["rerun", out, "--offline", "--quiet", "--target", str(tmp_path / "moved"), "--verify"]) == 0
+    (tmp_path / "moved").rename(aim)
+    next(p for p in sorted(aim.rglob("*.jpg")) if p.name != "broken.jpg").unlink()
+    assert run(["rerun", out, "--offline", "--quiet"]) == 2
+    assert "target.fingerprint" in capsys.readouterr().err
+    assert run(["rerun", out, "--offline", "--devices", "2"]) == 2
+    assert "--devices" in capsys.readouterr().err
+
+
+def test_a_target_without_labels_is_verified_on_the_source(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recipe then states the held-out source's score, and a rerun compares that."""
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, path in enumerate(sorted(folders[1].rglob("0*.jpg"))):
+        shutil.copy(path, flat / f"{number}.jpg")
+    work = ["--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--trials", "1", "--quiet"]
+    out = str(tmp_path / "run")
+    assert run([str(folders[0]), "--target", str(flat), *work, "--out", out, "--strategy", "full"]) == 0
+    capsys.readouterr()
+    assert run(["rerun", out, "--verify", "--offline", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["result"]["measured_on"] == "validation"

@@ -29,7 +29,8 @@ LAYERS: dict[str, str] = {
     "orchestration": "testing doctor paused sampler study workers crew database shared_study fleet sharing recruit reach "
     "contest source probing length portfolio proposals search compose keep judging rescoring shipped "
     "ensemble finish advice material checkpoint fitting pace trial refit retention rank launch scoring "
-    "worker replay workbench rate_finder base_classes fewshot adaptation comparison arm_budget",
+    "worker agreement replay workbench rate_finder base_classes fewshot domain_statistics adapted adaptation readapt "
+    "comparison arm_budget",
     "edge": "cli __main__",
 }
 NO_TORCH = ("vocabulary", "contract", "decisions")

@@ -79,16 +79,46 @@ def test_groups_widen_the_interval() -> None:
     single = np.random.default_rng(2).normal(size=60)
     copies = np.repeat(single, 10)
     groups = np.repeat(np.arange(60), 10)
-    low, high = intervals.group_bootstrap(copies, groups)
+    low, high = intervals.bootstrap(copies, groups=groups)
     assert (low, high) == pytest.approx(intervals.bootstrap(single), abs=1e-9)
     naive_low, naive_high = intervals.bootstrap(copies)
     assert high - low > 2.5 * (naive_high - naive_low)
 
 
+def test_the_interval_of_grouped_items_holds_what_it_promises() -> None:
+    """On patients whose images are right or wrong together it covers the truth; Wilson's on images does not."""
+    draw = np.random.default_rng(7)
+    truth, images, groups = 0.8, 12, np.repeat(np.arange(40), 12)
+    held = {"grouped": 0, "plain": 0}
+    for _ in range(400):
+        shares = draw.beta(truth * 2, (1 - truth) * 2, 40)
+        right = draw.random((40, images)) < shares[:, None]
+        low, high = intervals.grouped_wilson(right.ravel(), groups)
+        held["grouped"] += low <= truth <= high
+        low, high = intervals.wilson(int(right.sum()), right.size)
+        held["plain"] += low <= truth <= high
+    assert 0.92 <= held["grouped"] / 400 <= 0.98
+    assert held["plain"] / 400 < 0.75
+
+
+@given(st.integers(1, 40), st.data())
+@settings(max_examples=50, deadline=None)
+def test_groups_of_one_are_wilson_and_larger_ones_are_never_surer(n: int, data: st.DataObject) -> None:
+    """Without groups it is the plain interval; with them it holds the share and is no narrower."""
+    right = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    plain = intervals.wilson(int(right.sum()), n)
+    assert intervals.grouped_wilson(right, np.arange(n)) == plain
+    groups = np.array(data.draw(st.lists(st.integers(0, 5), min_size=n, max_size=n)))
+    low, high = intervals.grouped_wilson(right, groups)
+    assert 0.0 <= low <= right.mean() + 1e-12
+    assert right.mean() - 1e-12 <= high <= 1.0
+    assert high - low >= plain[1] - plain[0] - 1e-12
+
+
 def test_uneven_groups_count_by_their_items() -> None:
     """The mean of a resample weighs items, not groups."""
     scores, groups = np.array([1.0, 1.0, 1.0, 0.0]), np.array(["a", "a", "a", "b"])
-    low, high = intervals.group_bootstrap(scores, groups, level=0.4)
+    low, high = intervals.bootstrap(scores, groups=groups, level=0.4)
     assert low == pytest.approx(0.75)
     assert high == pytest.approx(0.75)
 

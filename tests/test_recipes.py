@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor import recipe, registry, replay
+from advisor import agreement, recipe, registry, replay
 from advisor.cli.demo import write_digits
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
@@ -37,4 +37,4 @@ def test_the_demo_recipe_reruns_anywhere(tmp_path: Path) -> None:
     write_digits(tmp_path / "digits")
     result = replay.rerun(path, data=tmp_path / "digits", offline=True)
     assert result.same_data
-    assert replay.verify(result)
+    assert agreement.verify(result)

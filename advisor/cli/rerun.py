@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from advisor.cli import options
+
+if TYPE_CHECKING:
+    from advisor.agreement import Rerun
 
 
 @click.command(name="rerun")
@@ -19,6 +22,7 @@ from advisor.cli import options
 )
 @click.option("--out", type=click.Path(), metavar="DIR", help="Keep the model here.")
 @click.option("--devices", type=click.IntRange(min=1), metavar="K", help="Train on K devices. [as the recipe says]")
+@click.option("--target", metavar="DIR", help="Of an adaptation: where its unlabelled images lie now, or other ones.")
 @click.option("--source", metavar="DIR", help="Images of the source's classes: how much of them is forgotten?")
 @options.machine()
 def command(
@@ -26,6 +30,7 @@ def command(
     verify: bool,
     data: str | None,
     out: str | None,
+    target: str | None,
     source: str | None,
     quiet: bool,
     as_json: bool,
@@ -41,34 +46,44 @@ def command(
       tl-advise rerun run1/recipe.yaml --data ./other-photos --out run2
       tl-advise rerun run1 --seeds 5
       tl-advise rerun run1 --source ./imagenet-sample
+      tl-advise rerun adapted1 --verify --target ./sketches
     """
-    from advisor import replay
-    from advisor import source as sources
-    from advisor.cli.screen import Screen
+    from advisor import agreement
     from advisor.rundir import RunDir, to_json
 
     place = RunDir.create(Path(out), data=Path(data or ".")).path if out else None
-    given = sources.read(source) if source else None
-    device = None if call["device"] == "auto" else call["device"]
-    with Screen(quiet=quiet) as screen:
-        result = replay.rerun(
-            Path(recipe),
-            data=Path(data) if data else None,
-            seeds=call["seeds"],
-            out=place,
-            weights_dir=call["weights_dir"],
-            offline=call["offline"],
-            device=device,
-            devices=call["devices"],
-            given=given,
-            listener=screen,
-        )
-    agreed = replay.verify(result) if verify else None
+    call = {**call, "data": Path(data) if data else None, "out": place}
+    result = _rerun(Path(recipe), target, source, call, quiet=quiet)
+    agreed = agreement.verify(result) if verify else None
     if as_json:
         click.echo(to_json({"result": result, "verified": agreed}), nl=False)
         return 0
     _tell(result, agreed)
     return 0
+
+
+def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, Any], *, quiet: bool) -> Rerun:
+    """Do the recipe again as what it is: a training on labelled images, or an adaptation to a target."""
+    from advisor import readapt, replay
+    from advisor import recipe as recipes
+    from advisor import source as sources
+    from advisor.cli.lone import answering
+    from advisor.cli.screen import Screen
+    from advisor.errors import InputError
+
+    told = recipes.read(path)
+    where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline")}
+    where["device"] = None if call["device"] == "auto" else call["device"]
+    if told.target is not None:
+        if source or call["devices"]:
+            raise InputError("--source and --devices do not apply to the recipe of an adaptation.")
+        with answering(quiet) as report:
+            return readapt.rerun(told, path, **where, target=Path(target) if target else None, report=report)
+    if target:
+        raise InputError(f"--target: {path} is no recipe of an adaptation.", hint="Leave --target out.")
+    given = sources.read(source) if source else None
+    with Screen(quiet=quiet) as screen:
+        return replay.rerun(path, **where, devices=call["devices"], given=given, listener=screen)
 
 
 def _tell(result: Any, agreed: str | None) -> None:

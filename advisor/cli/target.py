@@ -44,6 +44,7 @@ def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quie
             seeds=range(settings.seed, settings.seed + (settings.trials or SEEDS)),
             epochs=min(LONGEST, max(1.0, adaptation.epochs_within(bench, len(arms), SHARE * left))),
             deadline=None if left == float("inf") else _now() + left - 2.0,
+            settings=settings,
             to=place,
             report=report,
         )
@@ -92,4 +93,6 @@ def _print(answer: Adaptation, place: Path) -> None:
         )
     else:
         out.print("the target has no labels, so that nothing is known about how right the model is there")
-    out.print(f"classify with `tl-advise predict {show.text(str(place))} IMAGES`", soft_wrap=True)
+    shown = show.text(str(place))
+    out.print(f"classify: tl-advise predict {shown} IMAGES", soft_wrap=True)
+    out.print(f"again:    tl-advise rerun {shown} --verify", soft_wrap=True)
