@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from photos import write_crops
 
 import advisor
-from advisor import advice, dataset
+from advisor import advice, dataset, intervals
 from advisor.records import Candidate, Settings
 from advisor.records.jobs import Refit, Refitted, Score, Scored
 from advisor.rundir import RunDir
@@ -41,6 +42,8 @@ def test_the_locked_test_is_scored_as_predict_would(tmp_path: Path) -> None:
             worker.ask(Refit(candidate=candidate, seed=0, to=folders[-1], temperature=1.3), Refitted)
         score = Score(folders=tuple(folders), items=found.test, predictions=str(tmp_path / "test.npz"))
         scored = worker.ask(score, Scored)
+        by_patient = tuple(replace(item, group=f"patient {n // 4}") for n, item in enumerate(found.test))
+        grouped = worker.ask(replace(score, items=by_patient, predictions=str(tmp_path / "grouped.npz")), Scored)
     finally:
         worker.stop()
     with np.load(tmp_path / "test.npz") as saved:
@@ -52,3 +55,10 @@ def test_the_locked_test_is_scored_as_predict_would(tmp_path: Path) -> None:
         np.testing.assert_allclose(shares, answer.probabilities, atol=1e-4, err_msg=name)
         right = [item.label for item in found.test]
         assert told.accuracy == pytest.approx(np.mean(answer.probabilities.argmax(1) == right)), name
+    with np.load(tmp_path / "grouped.npz") as saved:
+        for logits, told in zip(saved["logits"], grouped.scores, strict=True):
+            right_n = logits.argmax(1) == saved["labels"]
+            assert told.ci95 == intervals.grouped_wilson(right_n, saved["groups"])
+        assert len(set(saved["groups"].tolist())) == -(-len(found.test) // 4)
+    widths = [[score.ci95[1] - score.ci95[0] for score in each.scores] for each in (grouped, scored)]
+    assert all(wide > narrow for wide, narrow in zip(*widths, strict=True))

@@ -61,6 +61,8 @@ def guesses() -> Iterator[tuple[str, dict[str, Any]]]:
     ):
         yield "full", {**GENTLE, **change, "epochs": 10.0}
     yield "partial", {**GENTLE, "adam_rate": 3e-4, "depth": 2, "epochs": 10.0}
+    for rate, epochs in ((1e-3, 3.0), (3e-3, 3.0), (1e-2, 3.0), (1e-3, 6.0)):
+        yield "norm_only", {**GENTLE, "adam_rate": rate, "epochs": epochs}
 
 
 def once(place: Place, strategy: str, parameters: dict[str, Any], data: Path) -> ledger.Row:
@@ -112,7 +114,8 @@ def main() -> None:
             ledger.unpacked(place.folder.split("/")[0], args.data)
             book.add({**facts, **once(place, strategy, parameters, args.data)})
     titles = ["guess", *(f"{p.name}, {p.images:,}, {p.size_px} px" for p in PLACES)]
-    ledger.publish("guesses", ledger.table(titles, [line(s, p, book.rows) for s, p in guesses()]))
+    lines = [line(s, p, book.rows) for s, p in guesses()]
+    ledger.publish("guesses", ledger.table(titles, [cells for cells in lines if set(cells[1:]) != {"-"}]))
 
 
 if __name__ == "__main__":
