@@ -1,4 +1,4 @@
-"""Which frozen features and which head: `python benchmarks/heads/run.py` writes the table of docs/heads.md.
+"""Which frozen features and which head: `python benchmarks/heads/run.py` writes its table into docs/strategies.md.
 
 For each data set and backbone with shared weights: ridge and logistic regression on the last stage's or all stages'
 pooled features, with and without the mirror image's features averaged in; strengths are chosen on the training part
@@ -8,6 +8,7 @@ alone. Splits: the given one where there is one, else `--seeds` stratified draws
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
@@ -19,6 +20,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "advice"))
+
+import ledger
 
 if TYPE_CHECKING:
     from advisor.features import Pooled
@@ -97,7 +102,7 @@ def extracted(backbone: Backbone, root: str, items: Sequence[Item], size_px: int
         size_px=size_px,
         compute=device.choose("cpu", backbone),
         weights_key=digest,
-        item_key="".join(sorted(i.sha256 for i in items))[:4096],
+        item_key=hashlib.sha256("".join(sorted(i.sha256 for i in items)).encode()).hexdigest(),
         store=cache.Store(),
         flip=flip,
     )
@@ -121,15 +126,18 @@ def main() -> None:
             known[entry] = scores(name, inside, size_px, train, backbone, arguments.seeds, arguments.to)
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             RESULTS.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    ledger.publish("heads", table(known), ROOT / "docs" / "strategies.md")
+
+
+def table(known: dict[str, dict]) -> str:
+    """Give test accuracies in percent: a row a backbone, data set and input size, a column a head and its features."""
     variants = list(next(iter(known.values()))["scores"])
-    print("| backbone, data, input | train / test | " + " | ".join(variants) + " |")
-    print("|---" * (len(variants) + 2) + "|")
+    lines = []
     for entry, row in known.items():
-        cells = [
-            f"{statistics.fmean(v):.3f}" + (f" ± {statistics.stdev(v):.3f}" if len(v) > 1 else "")
-            for v in row["scores"].values()
-        ]
-        print(f"| {entry} | {row['train']} / {row['n']} | " + " | ".join(cells) + " |")
+        cells = [f"{100 * statistics.fmean(row['scores'][variant]):.1f}" for variant in variants]
+        draws = len(row["scores"][variants[0]])
+        lines.append([entry, f"{row['train']:,} / {row['n']:,}", str(draws) if draws > 1 else "given", *cells])
+    return ledger.table(["backbone, data, input", "train / test", "splits", *variants], lines)
 
 
 if __name__ == "__main__":
