@@ -88,8 +88,8 @@ def settle(
             Evidence(signal=f"{winner.regime} over {name}", value=value, reference=reference, n=int(both.sum()), p=p)
         )
         told.append(
-            f"{100 * (value - reference):+.1f} points over {regime.WORDS[name]} on the same {int(both.sum())} images "
-            f"(p = {p:.3g})"
+            f"{100 * (value - reference):+.1f} points over {regime.WORDS[name]} on the same {int(both.sum())} images, "
+            f"p = {p:.3g}"
         )
     reason = f"{regime.WORDS[winner.regime]}: " + ("; ".join(told) if told else "nothing deeper could be tried")
     return regime.settle(prior, winner.regime, evidence, reason)

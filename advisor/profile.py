@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from advisor import dataset as datasets
-from advisor import duplicates
+from advisor import duplicates, splits
 from advisor.errors import DatasetError
 from advisor.images import printable
 from advisor.layouts import shortened
@@ -143,9 +143,11 @@ def _warnings(dataset: Dataset, profile: Profile) -> list[str]:
             notes.append(
                 f"no test image, so no test score, for {_count(len(untested), 'class')}: {shortened(untested)}."
             )
-        if profile.split.test < FEW_TESTED:
+        groups = len(set(splits.groups_of(dataset.test).tolist())) if dataset.has_groups else profile.split.test
+        if groups < FEW_TESTED:
+            within = f" in {_count(groups, 'group')}" if dataset.has_groups else ""
             notes.append(
-                f"the test has only {_count(profile.split.test, 'image')}: its score will have a wide interval."
+                f"the test has only {_count(profile.split.test, 'image')}{within}: its score will have a wide interval."
             )
     few = [name for name, n in pool.items() if n < FEW_IMAGES]
     if few:
