@@ -8,7 +8,7 @@ be finished. Does NOT cover: any decision.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from advisor import budget, candidates, paused, sampler
@@ -148,7 +148,8 @@ class Contest:
 
     def probed(self, trials: Sequence[Trial]) -> None:
         """Write the probes of one place down, all together, so that a kill leaves a place probed or not probed."""
-        before = self.best()
+        before, now_s = self.best(), self.clock.used_s
+        trials = [replace(t, started_s=max(0.0, now_s - t.seconds)) for t in trials]
         self.probes.extend(t for t in trials if t.state == "complete")
         self.rundir.write("probes.json", self.probes)
         for trial in trials:
