@@ -1,10 +1,10 @@
 """What the model on disk is worth while the search goes on: locked-test accuracy against time.
 
-    python benchmarks/advice/anytime.py [--budget 150] [--seed 0] [--only SET:SIZE ...] [--data DIR] [--to DIR]
+    python benchmarks/advice/anytime.py [--budget 150] [--seed 0] [--only SET:SIZE ...] [--way WAY ...] [--data DIR]
 
 While a run searches, every recipe that it writes is copied aside with its model; after the run has ended, each copy is
 scored on the test images by the product's own `predict`. So the run never sees these scores. Cells are those of
-regret.py. Does NOT cover: random search and other samplers.
+regret.py; beside the advice, random search and the untuned default get the same time (ways.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from pathlib import Path
 
 import ledger
 import regret
+import ways
 
+INSTANTS = (15, 30, 60, 100)  # seconds from the start
 KEPT = ("recipe.yaml", "model.json", "model.safetensors", "result.json")
 
 
@@ -54,8 +56,8 @@ def score(place: Path, test: Path) -> tuple[float, int]:
     return sum(right) / len(right), len(right)
 
 
-def measure(name: str, size: str, args: argparse.Namespace, book: ledger.Ledger) -> None:
-    """Run one cell and add a row for each recipe that it wrote."""
+def measure(name: str, size: str, way: str, args: argparse.Namespace, book: ledger.Ledger) -> None:
+    """Run one cell in one way and add a row for each recipe that it wrote."""
     import json
 
     data = regret.folder(name, size, args)
@@ -66,7 +68,17 @@ def measure(name: str, size: str, args: argparse.Namespace, book: ledger.Ledger)
     environment.setdefault("TORCH_HOME", str(ledger.shared() / "torch_home"))
     with tempfile.TemporaryDirectory(dir=args.work) as outer:
         run = Path(outer) / "run"
-        call = [sys.executable, "-m", "advisor", "advise", str(data), "--out", str(run), "--quiet", "--offline"]
+        call = [
+            sys.executable,
+            str(Path(ways.__file__)),
+            way,
+            "advise",
+            str(data),
+            "--out",
+            str(run),
+            "--quiet",
+            "--offline",
+        ]
         call += ["--budget", f"{args.budget}s", "--seed", str(args.seed)]
         call += ["--threads", str(args.threads)] if args.threads else []
         with subprocess.Popen(call, stdout=subprocess.DEVNULL, env=environment) as process:
@@ -76,23 +88,29 @@ def measure(name: str, size: str, args: argparse.Namespace, book: ledger.Ledger)
             accuracy, n = score(place, data / "test")
             facts = {"at_s": round(at_s, 1), "accuracy": accuracy, "n": n, "status": told["status"]}
             facts |= {"backbone": told["best"]["backbone"], "strategy": told["best"]["strategy"]}
-            book.add({"data": name, "size": size, "budget_s": args.budget, "seed": args.seed, **facts})
+            told_of = {"data": name, "size": size, "budget_s": args.budget, "seed": args.seed, "way": way}
+            book.add({**told_of, "threads": args.threads, **facts})
 
 
 def report(rows: list[ledger.Row]) -> str:
-    """Write the table: every recipe that was on disk, when, and what it was worth."""
-    lines = [
-        [
-            f"{r['data']}, {r['size']}" if (i == 0 or rows[i - 1]["data"] != r["data"]) else "",
-            f"{r['at_s']:.0f}",
-            f"{r['accuracy']:.3f}",
-            str(r["n"]),
-            f"{r['strategy']} on {r['backbone']}",
-            r["status"],
-        ]
-        for i, r in enumerate(rows)
-    ]
-    titles = ["data", "seconds", "test accuracy", "n", "what was on disk", "status"]
+    """Write the table: for each cell and way, what the model on disk was worth at some instants and at the end."""
+    lines = []
+    runs = dict.fromkeys((r["data"], r["size"], r["seed"], r["way"]) for r in rows)
+    for run in runs:
+        own = [r for r in rows if (r["data"], r["size"], r["seed"], r["way"]) == run]
+        at = [[r["accuracy"] for r in own if r["at_s"] <= instant] for instant in INSTANTS]
+        last = own[-1]
+        lines.append(
+            [
+                f"{run[0]}, {run[1]}",
+                run[3],
+                f"{own[0]['at_s']:.0f} s",
+                *(f"{seen[-1]:.3f}" if seen else "-" for seen in at),
+                f"**{last['accuracy']:.3f}** after {last['at_s']:.0f} s ({last['strategy']} on {last['backbone']})",
+                str(last["n"]),
+            ]
+        )
+    titles = ["data", "way", "first recipe", *(f"at {instant} s" for instant in INSTANTS), "end", "test n"]
     return ledger.table(titles, lines) + f"\n{ledger.machine()}.\n"
 
 
@@ -103,6 +121,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--only", action="append", help="SET:SIZE, such as sketch:1000 (repeatable)")
+    parser.add_argument("--way", action="append", choices=ways.WAYS, help="(repeatable) [all]")
+    parser.add_argument("--table", action="store_true", help="only write the table of what is there")
     parser.add_argument(
         "--data", type=Path, default=ledger.ROOT / ".scratch" / "data", help="where the sets are unpacked"
     )
@@ -111,9 +131,10 @@ def main() -> int:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     book = ledger.Ledger(args.to, "anytime")
-    for name, size in regret.cells(args.only or ["hymenoptera:all", "sketch:1000"]):
-        if not book.has(data=name, size=size, budget_s=args.budget, seed=args.seed):
-            measure(name, size, args, book)
+    for name, size in [] if args.table else regret.cells(args.only or ["hymenoptera:all", "sketch:1000"]):
+        for way in args.way or ways.WAYS:
+            if not book.has(data=name, size=size, budget_s=args.budget, seed=args.seed, way=way):
+                measure(name, size, way, args, book)
     ledger.publish("anytime", report(book.rows))
     return 0
 

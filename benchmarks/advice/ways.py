@@ -1,0 +1,29 @@
+"""Run `tl-advise` with another way of searching, for comparison: `python benchmarks/advice/ways.py WAY ARGUMENTS...`
+
+`advice`: as it is. `random`: the untuned default, then random draws from the same spaces, without portfolio, estimator or
+order of promise. `default`: the untuned default alone. Probes, verdict, refit, score and budget are the same in all.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from advisor import cli, portfolio, sampler
+
+WAYS = ("advice", "random", "default")
+
+
+def main(way: str, arguments: list[str]) -> int:
+    """Change what `way` says, and run the command."""
+    if way not in WAYS:
+        raise SystemExit(f"expected one of {', '.join(WAYS)}, got {way}")
+    if way == "random":
+        portfolio._entries = lambda contest, places: []
+        sampler.STARTUP_TRIALS = sys.maxsize
+    if way == "default":
+        arguments = [*arguments, "--trials", "1"]
+    return cli.run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
