@@ -94,6 +94,11 @@ def resume(path: Path, *, listener: Listener | None = None) -> tuple[Result, Run
     settings = rundir.read("run.json", Settings)
     if settings is None:
         raise InputError(f"{path}: no run.json.")
+    if settings.target is not None:
+        raise InputError(
+            f"{path}: an adaptation (--target {settings.target}), which has no search to go on with.",
+            hint=f"Where it did not end, begin it again under another --out: {settings.command}",
+        )
     with rundir.locked():
         done = rundir.read("result.json", Result)
         if done is not None and done.status == "final":

@@ -36,7 +36,7 @@ def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quie
     with answering(quiet) as report:
         bench = workbench.settle(replace(settings, budget_s=None), target=target, report=report)
         rundir = RunDir.create(place, data=Path(settings.data))
-        rundir.write("run.json", settings)
+        rundir.write("run.json", replace(settings, target=target))
         left = clock.left_s
         answer = adaptation.adapt(
             bench,

@@ -28,6 +28,7 @@ class Settings:
     plugins_blocked: tuple[str, ...] = ()
     threads: int | None = None
     source: str | None = None  # labelled images of the classes that the networks were pretrained on
+    target: str | None = None  # an adaptation's unlabelled images; None for the main job
     created_by: str = ""
     storage: str = ""  # the shared database's URL, never with a password; "" for a file in the run directory
     study: str = ""  # its name there
