@@ -56,9 +56,11 @@ def judge(
     groups: npt.NDArray[np.int64] | None = None,
 ) -> Verdict:
     """Decide on validation who wins, who ties, and whether the untuned default is kept; `groups` stay together."""
-    outcomes = {t.number: outcome(run_dir, t, pool).log_loss for t in contenders}
+    outcomes = {t.number: outcome(run_dir, t, pool) for t in contenders}
+    losses = {n: o.log_loss for n, o in outcomes.items()}
+    errors = {n: 1.0 - o.correct for n, o in outcomes.items()}
     first = default.number if default else contenders[0].number
-    return verdict.judge(contenders, outcomes, first, costs, groups=groups)
+    return verdict.judge(contenders, losses, first, costs, errors=errors, groups=groups)
 
 
 def settle(

@@ -1,10 +1,11 @@
 """Trials -> Verdict: who won on validation, who cannot be told apart from the winner, and whether the default is kept.
 
-Contenders are compared in pairs, on the log-loss of the images that both were scored on. A contender ties with the
-leader where the interval of the mean difference holds zero: one standard error to either side, and for the untuned
-default the 80 % interval. If the default ties, it is kept: what does not beat it beyond noise is no gain (in about a
-tenth of published searches the tuned choice is worse on test than the default, arXiv:2506.19540). Otherwise the cheapest
-of the ties wins. Pure; predictions are read by `judging`.
+Contenders are compared in pairs, on the images that both were scored on. A contender ties with the one of the lowest
+log-loss where the interval of the mean difference holds zero: one standard error to either side, and for the untuned
+default the 80 % interval. Of the ties the cheapest would win, and among equally cheap ones the one that is most often
+right. The default is kept if it ties, unless that one is right more often beyond noise: what does not beat it is no gain
+(in about a tenth of published searches the tuned choice is worse on test than the default, arXiv:2506.19540). Pure;
+predictions are read by `judging`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ __all__ = ["LEVEL", "judge", "paired_p"]
 # many: only one in ten equal leaders may be taken for better. Among those that were chosen alike, one standard error to
 # either side decides, as Breiman et al. 1984 keep the simplest of what is within one of the best.
 LEVEL, TIES_LEVEL = 0.80, 0.68
+# The log-loss sees small gains where images are few, the accuracy where they are many and a head is sure of its mistakes.
+# On heads (docs/advice.md, "What does keeping the default cost?") asking both found more of what was there at no loss.
+ACCURACY_LEVEL = 0.95
 _SHOWN = 6  # ties that the reason names
 
 Losses = NDArray[np.floating]
@@ -36,6 +40,7 @@ def judge(
     default: int,
     costs: Mapping[int, float],
     *,
+    errors: Mapping[int, Losses] | None = None,
     level: float = LEVEL,
     groups: NDArray[Any] | None = None,
     seed: int = 0,
@@ -43,8 +48,9 @@ def judge(
     """Decide among the complete trials that have predictions.
 
     `predictions[number]` is the log-loss of each validation image, nan where the trial was not scored on it; all have
-    the same length and order. `costs` is anything to be kept small (seconds); a missing one counts as infinite.
-    `groups` names images that belong together, `level` is the default's. Raises ValueError where there is nothing to judge.
+    the same length and order. `errors` likewise says how often it was wrong (0 to 1); without them the log-loss alone
+    decides. `costs` is anything to be kept small (seconds); a missing one counts as infinite. `groups` names images that
+    belong together, `level` is the default's. Raises ValueError where there is nothing to judge.
     """
     scored = {
         t.number: np.asarray(predictions[t.number], dtype=np.float64)
@@ -56,19 +62,27 @@ def judge(
     if len({len(s) for s in scored.values()}) > 1:
         raise ValueError("predictions of different lengths cannot be compared: they are not of the same images")
     means = _comparable_means(scored)
+    wrong = {n: np.asarray(errors[n], dtype=np.float64) for n in scored} if errors else scored
+    rates = _comparable_means(wrong)
     leader = min(scored, key=lambda number: (means[number], number))
     tied = [leader]
     for number in sorted(scored, key=lambda n: (means[n], n)):
         wanted = level if number == default else min(level, TIES_LEVEL)
-        if number != leader and _tie(scored[number], scored[leader], level=wanted, groups=groups, seed=seed):
+        low, high = _difference(scored[number], scored[leader], level=wanted, groups=groups, seed=seed)
+        if number != leader and low <= 0.0 <= high:
             tied.append(number)
-    cheapest = min(tied, key=lambda n: (costs.get(n, float("inf")), means[n], n))
+    cheapest = min(
+        (n for n in tied if n != default or len(tied) == 1),
+        key=lambda n: (costs.get(n, float("inf")), rates[n], means[n], n),
+    )
     kept = default in tied
+    if kept and errors and cheapest != default:
+        kept = _difference(wrong[default], wrong[cheapest], level=ACCURACY_LEVEL, groups=groups, seed=seed)[0] <= 0.0
     winner = default if kept else cheapest
     return Verdict(
         winner=winner,
         default=default,
-        ties=tuple(n for n in tied if n != winner),
+        ties=tuple(n for n in tied if n != winner and (kept or n != default)),
         kept_default=kept,
         reason=_reason(winner, leader, default, tied, scored, means),
     )
@@ -93,13 +107,13 @@ def _comparable_means(scored: Mapping[int, Losses]) -> dict[int, float]:
     return means
 
 
-def _tie(a: Losses, leader: Losses, *, level: float, groups: NDArray[Any] | None, seed: int) -> bool:
-    both = ~np.isnan(a) & ~np.isnan(leader)
+def _difference(a: Losses, b: Losses, *, level: float, groups: NDArray[Any] | None, seed: int) -> tuple[float, float]:
+    """Give the interval of mean(a) - mean(b) on the images that both have; all numbers where too few show anything."""
+    both = ~np.isnan(a) & ~np.isnan(b)
     if both.sum() < 2:
-        return True  # nothing shows a difference
+        return float("-inf"), float("inf")
     members = None if groups is None else np.asarray(groups)[both]
-    low, high = intervals.paired_bootstrap(a[both], leader[both], level=level, groups=members, seed=seed)
-    return low <= 0.0 <= high
+    return intervals.paired_bootstrap(a[both], b[both], level=level, groups=members, seed=seed)
 
 
 def _reason(
@@ -117,11 +131,12 @@ def _reason(
     if winner == default:
         against = f"the untuned default (trial {default}, {means[default]:.3f})"
         return f"{best}, but does not beat {against} beyond noise: the default is kept"
-    others = [t for t in tied if t != leader]
+    others = [t for t in tied if t not in (leader, default)]
+    over = f"is right more often than the untuned default (trial {default}) beyond noise" if default in tied else ""
     if not others:
-        return f"{best}, beyond noise"
+        return f"{best}, and {over}" if over else f"{best}, beyond noise"
     more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
     named = ", ".join(str(t) for t in others[:_SHOWN]) + more
     plural = "trials" if len(others) > 1 else "trial"
     tie = f"{best}; {plural} {named} cannot be told from it (interval of the paired difference)"
-    return f"{tie}; of these trial {winner} is the cheapest"
+    return f"{tie}; of these trial {winner} is the cheapest{', and ' + over if over else ''}"

@@ -101,7 +101,9 @@ def test_a_run_leaves_everything_that_was_promised(finished: Path) -> None:
     logged = [json.loads(line) for line in (finished / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     first = next(line["at_s"] for line in logged if line["event"] == "probe")
     probes = json.loads((finished / "probes.json").read_text(encoding="utf-8"))
-    assert 0.5 < min(p["started_s"] + p["seconds"] for p in probes) <= first  # the chart's axis; imports alone take more
+    assert (
+        0.5 < min(p["started_s"] + p["seconds"] for p in probes) <= first
+    )  # the chart's axis; imports alone take more
     assert told["baseline"]["best"]["trial"] == 0
     assert told["regime"]["prior"] == "feature_extraction"
     assert told["test"]["accuracy"] > 0.5  # three classes that any network tells apart

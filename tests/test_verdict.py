@@ -138,3 +138,28 @@ def test_a_contender_that_was_scored_on_hard_images_alone_is_not_taken_for_worse
     told = verdict.judge([_trial(0), _trial(1), _trial(2)], {0: _losses(0.0, seed=1), 1: few, 2: rest}, 0, {1: 9.0})
     assert np.nanmean(few) > rest.mean()
     assert (told.winner, told.ties) == (1, ())
+
+
+def test_a_default_that_is_wrong_more_often_beyond_noise_is_not_kept() -> None:
+    """A few sure mistakes can hide in the log-loss what the share of right answers shows."""
+    draw = np.random.default_rng(5)
+    losses = {0: _losses(0.0, noise=2.0, seed=1), 1: _losses(0.05, noise=2.0, seed=2)}
+    hard = draw.random(N) < 0.15
+    errors = {0: (hard | (draw.random(N) < 0.06)).astype(float), 1: hard.astype(float)}
+    trials = [_trial(0), _trial(1)]
+    assert verdict.judge(trials, losses, 0, {}).kept_default
+    told = verdict.judge(trials, losses, 0, {}, errors=errors)
+    assert (told.winner, told.ties, told.kept_default) == (1, (), False)
+    assert told.reason.endswith("is right more often than the untuned default (trial 0) beyond noise")
+    even = {0: errors[1], 1: errors[1]}
+    assert verdict.judge(trials, losses, 0, {}, errors=even).kept_default
+
+
+def test_among_equally_cheap_ties_the_one_that_is_most_often_right_wins() -> None:
+    """Cost comes first; only what costs the same is told apart by its accuracy."""
+    losses = {0: _losses(0.0, seed=1), 1: _losses(0.5, seed=2), 2: _losses(0.49, seed=3), 3: _losses(0.49, seed=4)}
+    errors = {n: np.repeat([1.0, 0.0], [wrong, N - wrong]) for n, wrong in enumerate((90, 60, 50, 20))}
+    trials = [_trial(n) for n in range(4)]
+    assert verdict.judge(trials, losses, 0, {1: 1.0, 2: 1.0, 3: 2.0}, errors=errors).winner == 2
+    assert verdict.judge(trials, losses, 0, {1: 1.0, 2: 1.0, 3: 1.0}, errors=errors).winner == 3
+    assert verdict.judge(trials, losses, 0, {1: 1.0, 2: 1.0, 3: 1.0}).winner == 1

@@ -71,8 +71,8 @@ class Views:
     labels: np.ndarray
 
 
-def views(case: Case, data: Path) -> Views:
-    """Compute MobileNetV2's features of a set through the product's own path, or read them from its cache."""
+def views(case: Case, data: Path, network: str = "mobilenet_v2") -> Views:
+    """Compute a network's features of a set through the product's own path, or read them from its cache."""
     found = dataset.read(data / case.folder, test_split="none")
     items = sampling.stratified(found.items, case.images)
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def views(case: Case, data: Path) -> Views:
             threads=1,
         )
         material = Material(job, registry.load(), lambda what, done, total: None)
-        backbone = material.registry.backbone("mobilenet_v2")
+        backbone = material.registry.backbone(network)
         pooled = material.pooled(backbone, case.size_px)
     names = [s.name for s in backbone.stages]
     return Views(
