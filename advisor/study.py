@@ -23,6 +23,7 @@ from advisor.hooks import Strategy
 from advisor.records import Candidate, Trial
 
 NAME = "tl-advise"
+AGAIN_AT_MOST = 3  # times that one trial is begun again after its worker went away
 T = TypeVar("T")
 
 
@@ -87,17 +88,26 @@ class Study:
         return key(candidate) in self._keys
 
     def first(self) -> Trial | None:
-        """Give the untuned default's trial once it has ended: number 0, or the one that was begun in its place."""
-        return self._ended.get(self._lost.get(0) or 0)
+        """Give the untuned default's trial once it has ended: number 0, or the last that was begun in its place."""
+        number = 0
+        while (again := self._lost.get(number)) is not None:
+            number = again
+        return self._ended.get(number)
 
     def lost(self) -> list[int]:
-        """Give the trials whose worker went away and that were not begun again; each is begun again once."""
-        replacements = set(self._lost.values())
-        return sorted(n for n, again in self._lost.items() if again is None and n not in replacements)
+        """Give the trials whose worker went away and that are to be begun again: a few times, in case it is their fault."""
+        return sorted(n for n, again in self._lost.items() if again is None and self._losses(n) <= AGAIN_AT_MOST)
+
+    def _losses(self, number: int) -> int:
+        before = {again: lost for lost, again in self._lost.items() if again is not None}
+        losses = 1
+        while number in before:
+            number, losses = before[number], losses + 1
+        return losses
 
     @property
     def counted(self) -> int:
-        """How many trials were begun; one that was lost and the one in its place count once."""
+        """How many trials were begun; one that was lost and those in its place count once."""
         return len(self._begun) - sum(again is not None for again in self._lost.values())
 
     def _read(self) -> None:

@@ -30,6 +30,7 @@ from advisor.records import Candidate, Trial
 from advisor.records.jobs import Open, RunTrial
 from advisor.recruit import Recruit
 from advisor.shared_study import COORDINATOR, SharedStudy, claim, offer_of
+from advisor.study import AGAIN_AT_MOST
 
 LEASE_S = 60.0  # no test waits for it: a lease that runs out is taken with a shorter one
 
@@ -125,12 +126,12 @@ def test_workers_elsewhere_run_every_trial_once_and_send_their_logits(
         assert np.array_equal(arrived["logits"], expected)
 
 
-def test_a_trial_whose_worker_goes_silent_is_begun_again_once(url: str, name: str, tmp_path: Path) -> None:
-    """The first loss gives another trial with the same parameters, the second one counts as failed."""
+def test_a_trial_whose_worker_goes_silent_is_begun_again(url: str, name: str, tmp_path: Path) -> None:
+    """A loss gives another trial with the same parameters; one that is lost too often counts as failed."""
     study = held(url, name)
     fleet = Fleet(Crew([]), study, tmp_path, local=False, note=lambda t: None, invite=lambda w: None)
     number = study.begin(order(0).candidate)
-    for again in (True, False):
+    for again in (*[True] * AGAIN_AT_MOST, False):
         fleet._live = 1
         fleet.submit(order(number))
         assert claim(study.database, study.id, number, "gone", 0.2)  # by a worker that is never heard of again
