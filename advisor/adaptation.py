@@ -24,6 +24,7 @@ from advisor import adapted, budget, evaluation, metrics, recipe
 from advisor.adapted import Arm
 from advisor.errors import InputError
 from advisor.records import Settings
+from advisor.rundir import write_atomically
 from advisor.target import UNKNOWN
 from advisor.workbench import Bench, Report, candidate, silent
 
@@ -113,7 +114,7 @@ def adapt(
     best = choose(list(trained))
     if to is not None:
         written = adapted.make_recipe(bench, settings or Settings(data=bench.dataset.root), trained[best], to)
-        (to / recipe.FILE).write_text(recipe.write(written), encoding="utf-8")
+        write_atomically(to / recipe.FILE, recipe.write(written))
     return _answer(bench, trained, best)
 
 
