@@ -113,8 +113,9 @@ def adapt(
         longest = max(longest, time.monotonic() - began)
     best = choose(list(trained))
     if to is not None:
-        written = adapted.make_recipe(bench, settings or Settings(data=bench.dataset.root), trained[best], to)
-        write_atomically(to / recipe.FILE, recipe.write(written))
+        asked = settings or Settings(data=bench.dataset.root)
+        written = recipe.write(adapted.make_recipe(bench, asked, trained[best], to), command=asked.command)
+        write_atomically(to / recipe.FILE, written)
     return _answer(bench, trained, best)
 
 
