@@ -71,6 +71,7 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
     from advisor.cli.screen import Screen
     from advisor.errors import InputError
 
+    given = sources.read(source) if source else None  # before any work: a slip is told at once
     told = recipes.read(path)
     where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline")}
     where["device"] = None if call["device"] == "auto" else call["device"]
@@ -81,7 +82,6 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
             return readapt.rerun(told, path, **where, target=Path(target) if target else None, report=report)
     if target:
         raise InputError(f"--target: {path} is no recipe of an adaptation.", hint="Leave --target out.")
-    given = sources.read(source) if source else None
     with Screen(quiet=quiet) as screen:
         return replay.rerun(path, **where, devices=call["devices"], given=given, listener=screen)
 
