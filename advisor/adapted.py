@@ -140,15 +140,19 @@ def held_out_score(bench: Bench, arm: Arm) -> FoldScore:
     )
 
 
-def target_score(bench: Bench, arm: Arm) -> TestScore | None:
-    """Open the target's labels, where its folders are named like classes; None where none is."""
+def target_score(bench: Bench, arm: Arm, *, temperature: float = 1.0) -> TestScore | None:
+    """Open the target's labels, where its folders are named like classes; None where none is.
+
+    `temperature` is the kept model's, for its log-loss.
+    """
     assert bench.target is not None
     labels = np.array(bench.target.hidden_labels)
     known = labels != UNKNOWN
     if not known.any():
         return None
     groups = splits.groups_of([item for item, named in zip(bench.target.items, known, strict=True) if named])
-    return scoring.test_score(arm.target_logits[known], labels[known], bench.dataset.classes, groups)
+    logits = arm.target_logits[known] / np.float32(temperature)
+    return scoring.test_score(logits, labels[known], bench.dataset.classes, groups)
 
 
 def keep(bench: Bench, arm: Arm, to: Path) -> tuple[Refitted, float]:
@@ -200,7 +204,7 @@ def make_recipe(bench: Bench, settings: Settings, arm: Arm, to: Path) -> recipe.
         scores=(held_out_score(bench, arm),),
         temperature=temperature,
     )
-    told = compose.make_recipe(frame, "final", trial, refitted, target_score(bench, arm))
+    told = compose.make_recipe(frame, "final", trial, refitted, target_score(bench, arm, temperature=temperature))
     aim = recipe.TargetUse(
         path_hint=bench.target.root,
         fingerprint=fingerprint(bench.target),

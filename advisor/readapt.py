@@ -59,8 +59,8 @@ def rerun(
 
 
 def _once(bench: Bench, arm: adapted.Arm, folder: Path) -> Once:
-    refitted, _ = adapted.keep(bench, arm, folder)
-    held_out, test = adapted.held_out_score(bench, arm), adapted.target_score(bench, arm)
+    refitted, temperature = adapted.keep(bench, arm, folder)
+    held_out, test = adapted.held_out_score(bench, arm), adapted.target_score(bench, arm, temperature=temperature)
     accuracy, n = (test.accuracy, test.n) if test else (held_out.accuracy, held_out.n)
     return Once(seed=arm.seed, accuracy=accuracy, n=n, weights_sha256=refitted.weights_sha256, test=test)
 
