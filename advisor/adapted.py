@@ -171,7 +171,7 @@ def keep(bench: Bench, arm: Arm, to: Path) -> tuple[Refitted, float]:
         status="final",
         seconds=arm.seconds,
     )
-    return replace(refitted, fold=0), temperature
+    return replace(refitted, folds=(0,)), temperature
 
 
 def fingerprint(target: Target) -> str:

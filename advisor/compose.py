@@ -97,7 +97,11 @@ def make_recipe(frame: Frame, status: str, trial: Trial, refitted: Refitted, tes
             parameters=dict(trial.candidate.parameters),
         ),
         training=recipe.Training(
-            steps=refitted.steps, epochs=round(refitted.epochs, 6), batch=refitted.plan.batch, fold=refitted.fold
+            steps=refitted.steps,
+            epochs=round(refitted.epochs, 6),
+            batch=refitted.plan.batch,
+            fold=refitted.folds[0] if len(refitted.folds) == 1 else None,
+            mean_of_folds=refitted.folds if len(refitted.folds) > 1 else None,
         ),
         seed=frame.settings.seed,
         compute=refitted.compute,

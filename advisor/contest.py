@@ -25,7 +25,9 @@ from advisor.workers import Worker, WorkerLost
 
 A = TypeVar("A", bound=Answer)
 FOLDS = 5
-VALIDATION_AIM = 120  # images on which a trained candidate should be scored, by adding folds on small data
+# Images on which a trained candidate should be scored, by adding folds on small data: as many as a fixed amount of work can
+# bear, and as many as tell a usual gain from noise, where there is a clock and the time allows it.
+VALIDATION_AIM, SURE_AIM = 120, 400
 FINISH_MARGIN = 1.25  # what is kept back for the end, over what it is predicted to take
 HEAD_S, HEAD_S_EACH = 1.0, 1e-4  # fitting a head that was not fitted yet: at least, and for each image and class
 # How much slower a multiply-add of training is than one of a frozen pass, before it was measured: 0.8 to 1.3 with three small
@@ -191,18 +193,22 @@ class Contest:
     def _training_ratio(self, candidate: Candidate) -> float:
         """Say how much longer than on its card a training takes: as measured, or by what it is over a frozen pass."""
         name = candidate.backbone
-        measured = self.training.get(self.strategies_of(candidate).regime)
-        if measured is not None and measured.known(name):
-            return measured.ratio(name)
+        if self.has_pace(candidate):
+            return self.training[self.strategies_of(candidate).regime].ratio(name)
         # What training is over a frozen pass differs fourfold between networks (one runs in half precision, another not),
         # so a reading of another one would only keep this one from being tried.
         return TRAINING_OVER_FROZEN * self.frozen.ratio(name)
 
-    def trained(self, trial: Trial, folds: int, taken_s: float) -> None:
+    def has_pace(self, candidate: Candidate) -> bool:
+        """Whether a training of this regime on this network was seen."""
+        measured = self.training.get(self.strategies_of(candidate).regime)
+        return measured is not None and measured.known(candidate.backbone)
+
+    def trained(self, candidate: Candidate, folds: int, taken_s: float) -> None:
         """Learn from the seconds that training on so many folds took."""
-        card_s = self.card_s(trial.candidate, self.images - self.images // FOLDS)
-        speeds = self.training.setdefault(trial.regime, budget.Speeds())
-        speeds.learn(trial.candidate.backbone, card_s * folds, taken_s)
+        card_s = self.card_s(candidate, self.images - self.images // FOLDS)
+        speeds = self.training.setdefault(self.strategies_of(candidate).regime, budget.Speeds())
+        speeds.learn(candidate.backbone, card_s * folds, taken_s)
 
     def _pass_s(self, candidate: Candidate) -> float:
         """Predict the frozen passes over the pool: none where a probe, or a mirrored trial, has left its features."""
@@ -251,22 +257,33 @@ class Contest:
         if not self.is_deep(candidate):
             return tuple(range(FOLDS))
         each = max(1, self.images // FOLDS)
-        wanted = min(FOLDS, -(-VALIDATION_AIM // each))
+        wanted = min(FOLDS, -(-(SURE_AIM if self.clocked else VALIDATION_AIM) // each))
         if self.clocked:
-            one = self.train_s(candidate, self.images - each)
-            while wanted > 1 and wanted * one > FOLDS_SHARE * max(0.0, self.clock.left_s):
+            one, room = self.train_s(candidate, self.images - each), FOLDS_SHARE * self.clock.left_s
+            if self.least_folds(candidate) > 1:  # their mean ships, so that the time of a refit is theirs
+                room = max(room, self.clock.left_s - self.finish_s(candidate, refit=False))
+            while wanted > 1 and wanted * one > room:
                 wanted -= 1
         return tuple(range(wanted))
 
-    def affordable(self, candidate: Candidate, *, share: float = 1.0, refit: bool = True) -> bool:
-        """Whether a candidate can be scored, refitted (or not) and tested in this share of the time that is left."""
+    def least_folds(self, candidate: Candidate) -> int:
+        """Say on how many folds a candidate should be scored at least: the first training on two, where one is few images.
+
+        One fold of 200 images cannot tell a usual gain from noise, and the mean of two folds' models is worth a refit
+        (docs/advice.md, "Two folds or a refit?").
+        """
+        begins = self.clocked and self.is_deep(candidate) and not self.has_trained
+        return 2 if begins and self.study.first() is not None and self.images // FOLDS < SURE_AIM else 1
+
+    def affordable(
+        self, candidate: Candidate, *, share: float = 1.0, refit: bool = True, folds: int | None = None
+    ) -> bool:
+        """Whether a candidate can be scored (on so many folds), refitted (or not) and tested in this share of what is left."""
         if not self.clocked:
             return True
-        each = self.images - self.images // FOLDS
-        folds = len(self.folds_for(candidate)) if self.is_deep(candidate) else 1
-        return (
-            self.train_s(candidate, each) * folds + self.finish_s(candidate, refit=refit) <= share * self.clock.left_s
-        )
+        folds = (folds or len(self.folds_for(candidate))) if self.is_deep(candidate) else 1
+        search_s = folds * self.train_s(candidate, self.images - self.images // FOLDS)
+        return search_s + self.finish_s(candidate, refit=refit) <= share * self.clock.left_s
 
     def card_s(self, candidate: Candidate, images: int) -> float:
         """Predict the seconds of training on `images` images from cards alone, as if nothing had been measured."""

@@ -1,7 +1,7 @@
 """The best so far, on disk: a provisional recipe with its model and result, replaced whenever something better is found.
 
 In: a trial that beat all before it. Out: recipe.yaml (`status: provisional`, no test), model, result.json. A closed-form
-head is refitted on the whole pool at once; a trained candidate leaves the model of its first fold.
+head is refitted on the whole pool at once; a trained candidate leaves the mean of its folds' models, or the first one's.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from advisor import compose, recipe
 from advisor.errors import AdviseError
 from advisor.records import Trial
 from advisor.records.jobs import Refit, Refitted
-from advisor.rundir import RunDir, to_json, write_atomically
+from advisor.rundir import MIXED, RunDir, to_json, write_atomically
 from advisor.workers import Worker
+
+MODEL = ("model.safetensors", "model.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +67,23 @@ class Keeper:
             return None
 
     def _left_behind(self, trial: Trial, staged: Path) -> Refitted | None:
-        import msgspec
-
-        left = self.rundir.path / trial.predictions.removesuffix(".npz")
-        if not all((left / name).is_file() for name in ("refitted.json", "model.safetensors", "model.json")):
+        left = left_behind(self.rundir.path, trial)
+        if left is None:
             return None  # the model went away with a process that was killed here; the next better one is kept
-        refitted = msgspec.json.decode((left / "refitted.json").read_bytes(), type=Refitted)
-        for name in ("model.safetensors", "model.json"):
+        for name in MODEL:
             shutil.copyfile(left / name, staged / name)
-        return refitted
+        return carried_out(left)
+
+
+def left_behind(run_dir: Path, trial: Trial) -> Path | None:
+    """Give the folder with the model that a trial's folds left, where it is complete: the mean of all, else the first's."""
+    if not trial.steps:
+        return None
+    first = run_dir / trial.predictions.removesuffix(".npz")
+    names = ("refitted.json", *MODEL)
+    return next((f for f in (first / MIXED, first) if all((f / name).is_file() for name in names)), None)
+
+
+def carried_out(folder: Path) -> Refitted:
+    """Read what was carried out for the model in a folder."""
+    return msgspec.json.decode((folder / "refitted.json").read_bytes(), type=Refitted)

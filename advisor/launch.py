@@ -23,8 +23,6 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from advisor import fitting, refit, trial
 from advisor.errors import TrialError
 from advisor.material import Material
@@ -43,7 +41,7 @@ def run_trial(material: Material, job: RunTrial, emit: Emit) -> Trial:
 
 def run_refit(material: Material, job: Refit, emit: Emit) -> Refitted:
     """Train a candidate on the pool, on all devices where it trains. Raises TrialError where training fails."""
-    rows = np.arange(len(material.labels)) if job.fold is None else material.folds()[job.fold][0]
+    rows = refit.training_rows(material, job)[0]
     if material.job.devices < 2 or not _warm(material, job.candidate, rows, job.seed):
         return refit.refit(material, job, emit)
     answer = _launch(material, job, emit)

@@ -25,39 +25,52 @@ def in_reach(contest: Contest, candidate: Candidate) -> Candidate | None:
 def shortened(contest: Contest, candidate: Candidate) -> Candidate | None:
     """Give a trained candidate the epochs that the time affords; None where that is too few to learn anything.
 
-    The first training of a search gives up its refit before more than half of its epochs: the model of its fold ships
-    then, and five fourths of the images are worth less than twice the epochs.
+    The first training of a search gives up its refit rather than epochs where it runs on two folds, whose mean is worth
+    one, and on one fold before it gives up more than half of them: five fourths of the images are worth less than that.
     """
     asked = candidate.parameters.get("epochs")
     if not contest.clocked or not isinstance(asked, int | float):
         return None
-    epochs = _longest(contest, candidate, float(asked), refit=True)
+    folds, whole = contest.least_folds(candidate), float(asked)
+    epochs = _longest(contest, candidate, whole, refit=True)
     # Not the untuned default, which is compared on all images.
     first = contest.study.first() is not None and not contest.has_trained
-    if first and (epochs is None or epochs < asked / 2):
-        epochs = _longest(contest, candidate, float(asked), refit=False)
+    if first and (epochs is None or epochs < (whole if folds > 1 else whole / 2)):
+        without = _longest(contest, candidate, whole, refit=False, folds=folds)
+        epochs = without or epochs or _longest(contest, candidate, whole, refit=False, folds=1)
     if epochs is None:
         return None
     return of_epochs(candidate, round(epochs, 1) if epochs >= 2 else round(epochs, 2))
 
 
-def _longest(contest: Contest, candidate: Candidate, asked: float, *, refit: bool) -> float | None:
+def _longest(
+    contest: Contest, candidate: Candidate, asked: float, *, refit: bool, folds: int | None = None
+) -> float | None:
     def fits(epochs: float) -> bool:
-        return contest.affordable(of_epochs(candidate, epochs), share=SLACK, refit=refit)
+        return contest.affordable(of_epochs(candidate, epochs), share=SLACK, refit=refit, folds=folds)
 
     low, high = fewest_epochs(contest, candidate), asked
     if asked <= low or not fits(low):
         return None
+    if fits(high):
+        return high
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
 
 
+def steps(contest: Contest, candidate: Candidate) -> int:
+    """Count the optimizer steps of training a candidate on one fold; 0 for a head that is fitted at once."""
+    context = contest.context(candidate.backbone, candidate.size_px)
+    plan = contest.strategies_of(candidate).plan(candidate.parameters, context)
+    return plan.steps if contest.is_deep(candidate) else 0
+
+
 def fewest_epochs(contest: Contest, candidate: Candidate) -> float:
     """Give the fewest passes over the images that are worth a trial: fewer where one pass is many steps."""
-    steps = contest.context(candidate.backbone, candidate.size_px).steps_per_epoch
-    return max(LEAST_EPOCHS, min(FEWEST_EPOCHS, FEWEST_STEPS / steps))
+    each = contest.context(candidate.backbone, candidate.size_px).steps_per_epoch
+    return max(LEAST_EPOCHS, min(FEWEST_EPOCHS, FEWEST_STEPS / each))
 
 
 def of_epochs(candidate: Candidate, epochs: float) -> Candidate:

@@ -129,13 +129,13 @@ class Predictor:
 def weights_hash(classifier: nn.Module) -> str:
     """Give the SHA-256 over every tensor's name, type, shape and bytes, in the order of names."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(_tensors(classifier).items()):
+    for name, tensor in sorted(tensors(classifier).items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def _tensors(classifier: nn.Module) -> dict[str, torch.Tensor]:
+def tensors(classifier: nn.Module) -> dict[str, torch.Tensor]:
     """Copy the state to contiguous tensors on the CPU that share no memory."""
     return {n: t.detach().cpu().contiguous().clone() for n, t in classifier.state_dict().items()}
 
@@ -177,7 +177,7 @@ def save(
         "weights_sha256": weights_hash(classifier),
         **(extra or {}),
     }
-    model_file.write_tensors(path_safetensors, _tensors(classifier))
+    model_file.write_tensors(path_safetensors, tensors(classifier))
     model_file.write_description(path_json, description)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from advisor import candidates, length, promise
+from advisor import candidates, first_steps, length, promise
 from advisor.contest import Contest
 from advisor.records import Candidate
 
@@ -40,6 +40,7 @@ class Portfolio:
                 self.waiting.clear()
                 return None
             entry = self.waiting.pop(position)
+            first_steps.look(self.contest, entry[0])
             chosen = first_in_reach(self.contest, entry)
             if chosen is not None:
                 return entry, chosen
@@ -81,8 +82,7 @@ class Portfolio:
     def _improvement(self, chosen: Candidate) -> float:
         contest = self.contest
         strategy = contest.strategies_of(chosen)
-        context = contest.context(chosen.backbone, chosen.size_px)
-        steps = strategy.plan(chosen.parameters, context).steps if contest.is_deep(chosen) else 0
+        steps = length.steps(contest, chosen)
         published = {n: b.published_accuracy for n, b in contest.registry.backbones.items()}
         trials = contest.study.trials()
         reached = promise.expected(chosen, strategy.regime, steps, contest.probes, trials, published)

@@ -110,13 +110,15 @@ class StrategyUse:
 class Training:
     """How long the refit trains: `steps` on this data set, `epochs` where the recipe is applied to another one.
 
-    `fold` says that no time was left to train on all images: the model is that of this fold's training part.
+    Where no time was left to train on all images, the model is that of this `fold`'s training part, or the mean of the
+    weights of trainings on several folds' parts.
     """
 
     steps: int
     epochs: float
     batch: int
     fold: int | None = None
+    mean_of_folds: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,6 +137,7 @@ def _one_of(*values: str) -> tuple[str, Callable[[Any], bool]]:
 _SHA = ("64 hexadecimal digits", lambda value: bool(re.fullmatch("[0-9a-f]{64}", value)))
 _POSITIVE = ("a number above 0", lambda value: value > 0)
 _COUNT = ("a number of at least 0", lambda value: value >= 0)
+_COUNTS = ("whole numbers of at least 0", lambda value: all(number >= 0 for number in value))
 _SHARE = ("a number from 0 to 1", lambda value: 0 <= value <= 1)
 _TEXT = ("a name", lambda value: bool(value.strip()))
 _PX = ("a size from 8 to 4096 pixels", lambda value: 8 <= value <= 4096)
@@ -172,8 +173,9 @@ _RANGES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("compute.threads", *_POSITIVE),
     ("devices", *_POSITIVE),
     ("training.fold", *_COUNT),
+    ("training.mean_of_folds", *_COUNTS),
     ("validation.folds", *_POSITIVE),
-    ("validation.scored", "whole numbers of at least 0", lambda value: all(fold >= 0 for fold in value)),
+    ("validation.scored", *_COUNTS),
     ("fitted.temperature", *_POSITIVE),
     ("outcome.validation.accuracy", *_SHARE),
     ("outcome.test.accuracy", *_SHARE),

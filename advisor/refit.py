@@ -11,26 +11,35 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from advisor import fitting, pace
+from advisor import fitting, fold_models, model, pace
 from advisor.material import Material
 from advisor.records.jobs import Refit, Refitted
 
+Rows = npt.NDArray[np.int64]
+
 
 def refit(material: Material, job: Refit, emit: pace.Emit) -> Refitted:
-    """Train a candidate on the pool (or on one fold's training part) and write the model.
+    """Train a candidate on the pool (or on the training parts of folds) and write the model.
 
     Raises TrialError where training fails, TooSlow where it cannot end within its limit.
     """
     before = time.monotonic()
     deadline = before + job.limit_s if job.limit_s is not None and material.team.first else None
-    rows = np.arange(len(material.labels)) if job.fold is None else material.folds()[job.fold][0]
-    plan = material.plan(job.candidate, rows)
-    classifier = fitting.classifier_for(material, job.candidate, plan, rows, job.seed)
-    if plan.phases:
-        loop = fitting.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
-        pace.steps_until(loop, plan.steps, deadline, 1, 1, emit, what="refit")
-        loop.finish(job.fitted)
+    parts = training_rows(material, job)
+    plan = material.plan(job.candidate, parts[0])
+    states = []
+    for number, rows in enumerate(parts):
+        classifier = fitting.classifier_for(material, job.candidate, plan, rows, job.seed)
+        if plan.phases:
+            loop = fitting.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
+            pace.steps_until(loop, plan.steps, deadline, len(parts) - number, len(parts), emit, what="refit")
+            loop.finish(job.fitted)
+        if len(parts) > 1:
+            states.append(model.tensors(classifier))
+    if states:
+        classifier.load_state_dict(fold_models.mean(states))
     written = material.team.agreed(
         lambda: fitting.write_model(
             material,
@@ -38,10 +47,16 @@ def refit(material: Material, job: Refit, emit: pace.Emit) -> Refitted:
             plan,
             classifier,
             Path(job.to),
-            rows=len(rows),
+            rows=len(parts[0]),
             temperature=job.temperature,
             status=job.status,
             seconds=time.monotonic() - before,
         )
     )
-    return replace(written, fold=job.fold)
+    return replace(written, folds=job.folds)
+
+
+def training_rows(material: Material, job: Refit) -> list[Rows]:
+    """List the rows of each training: all of the pool, or those of each of the folds."""
+    folds = material.folds()
+    return [folds[fold][0] for fold in job.folds] or [np.arange(len(material.labels))]

@@ -88,7 +88,7 @@ class _Again:
             return self._validate(seed)
         temperature = self.told.fitted.temperature if self.same else self._trial(seed).temperature
         folder = self.place if seed == self.told.seed else self.place / "trials" / f"seed-{seed}"
-        refitted = self._refit(seed, folder, temperature, self.told.training.fold if self.same else None)
+        refitted = self._refit(seed, folder, temperature, self._folds() if self.same else ())
         score = Score(folders=(str(folder),), items=self.used.test, predictions=str(self.place / "trials" / "test.npz"))
         test = self.worker.ask(score, Scored, self.listener.progress).scores[0]
         return Once(seed=seed, accuracy=test.accuracy, n=test.n, weights_sha256=refitted.weights_sha256, test=test)
@@ -96,10 +96,15 @@ class _Again:
     def _validate(self, seed: int) -> Once:
         trial = self._trial(seed)
         deep = bool(trial.steps)
-        fold = self.told.validation.scored[0] if deep else None
-        refitted = self._refit(seed, self.place / "trials" / f"seed-{seed}", trial.temperature, fold)
+        folds = (self._folds() or self.told.validation.scored[:1]) if deep else ()
+        refitted = self._refit(seed, self.place / "trials" / f"seed-{seed}", trial.temperature, folds)
         n = sum(s.n for s in trial.scores)
         return Once(seed=seed, accuracy=trial.accuracy, n=n, weights_sha256=refitted.weights_sha256, test=None)
+
+    def _folds(self) -> tuple[int, ...]:
+        """Give the folds on whose parts the recipe's model was trained; () for all images."""
+        training = self.told.training
+        return training.mean_of_folds or (() if training.fold is None else (training.fold,))
 
     def _trial(self, seed: int) -> Trial:
         job = RunTrial(
@@ -115,7 +120,7 @@ class _Again:
             raise CheckError(f"the recipe's training failed: {trial.error}.")
         return trial
 
-    def _refit(self, seed: int, folder: Path, temperature: float, fold: int | None) -> Refitted:
+    def _refit(self, seed: int, folder: Path, temperature: float, folds: tuple[int, ...]) -> Refitted:
         job = Refit(
             candidate=self.candidate,
             seed=seed,
@@ -123,10 +128,10 @@ class _Again:
             temperature=temperature,
             fitted=dict(self.told.fitted.numbers),
             status=self.told.status,
-            fold=fold,
+            folds=folds,
         )
         refitted = self.worker.ask(job, Refitted, self.listener.progress)
-        if self.same and self.told.plan is not None and refitted.plan != self.told.plan and fold is None:
+        if self.same and self.told.plan is not None and refitted.plan != self.told.plan and not folds:
             raise RecipeError(
                 f"plan: {self.told.strategy.name} plans differently here than the recipe says.",
                 hint=f"Install {self.told.strategy.plugin.distribution} {self.told.strategy.plugin.version}, "

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from advisor.errors import InputError, OutputError
 
 T = TypeVar("T")
+MIXED = "mixed"  # beside the first fold's model in a trial's folder: the mean of all folds' weights
 KEPT = ("recipe.yaml", "model.safetensors", "model.json", "result.json", "report.html", "README.md")
 
 

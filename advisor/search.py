@@ -90,7 +90,7 @@ def _end(contest: Contest, ended: Ended) -> Trial:
     trial = _failed(contest, order, answer) if isinstance(answer, AdviseError) else answer
     taken = trial.seconds if trial.state == "complete" else trial.needs_s
     if contest.is_deep(order.candidate) and taken and order.candidate.continues is None:  # else it was not the whole
-        contest.trained(trial, len(order.folds), taken)
+        contest.trained(order.candidate, len(order.folds), taken)
     contest.ended(trial)
     return trial
 

@@ -1,9 +1,9 @@
-"""Frozen candidates -> the models that ship: trained on the whole pool, or, where no time is left, a fold's own model.
+"""Frozen candidates -> the models that ship: trained on the whole pool, or, where no time is left, what the folds left.
 
 In: a contest, a candidate that was frozen. Out: a model in a folder of the run, with what was carried out. A trained
-candidate's refit is given up as soon as it is seen to end behind the budget, or where it fails twice: then the model of
-its first fold ships, which saw all but a fifth of the pool, and recipe and result say so. What an earlier process wrote
-is taken as it is.
+candidate's refit is given up as soon as it is seen to end behind the budget, or where it fails twice: then the mean of its
+folds' models ships, or the model of its one fold, which saw all but a fifth of the pool, and recipe and result say so.
+What an earlier process wrote is taken as it is.
 Does NOT cover: who won (verdict.py), the score (scoring.py).
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import msgspec
 
 from advisor.contest import FOLDS, Contest
 from advisor.errors import TooSlow, TrialError
+from advisor.keep import carried_out, left_behind
 from advisor.records import Trial
 from advisor.records.jobs import Refit, Refitted
 from advisor.rundir import to_json, write_atomically
@@ -41,7 +43,7 @@ def train(contest: Contest, trial: Trial, folder: Path, *, reserve_s: float, or_
         may_fail = contest.clocked and contest.is_deep(trial.candidate) and (left is not None or not or_a_fold)
         refitted, why = _refit(contest, trial, folder, contest.clock.left_s - reserve_s if may_fail else None)
         if refitted is None and left is not None:
-            refitted = _of_a_fold(contest, trial, left, folder, why)
+            refitted = _of_the_folds(contest, trial, left, folder, why)
         if refitted is None:
             if or_a_fold:
                 raise TrialError(f"{why} {trial.candidate.strategy} on all images, and the search left no model of it")
@@ -72,25 +74,23 @@ def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) 
         return None, f"{str(error).rstrip('.:')}, so it was not possible to train"
 
 
-def left_behind(run_dir: Path, trial: Trial) -> Path | None:
-    """Give the folder with the model that a trial's first fold left, where it is complete."""
-    folder = run_dir / trial.predictions.removesuffix(".npz")
-    names = ("refitted.json", "model.safetensors", "model.json")
-    return folder if trial.steps and all((folder / name).is_file() for name in names) else None
-
-
-def _of_a_fold(contest: Contest, trial: Trial, found: Path, folder: Path, why: str) -> Refitted:
-    told = (
-        f"{why} {trial.candidate.strategy} on all images: its model from the search is taken, "
-        f"trained on {100 - 100 // FOLDS} % of them{' (a larger --budget trains on all)' if why == LATE else ''}"
-    )
+def _of_the_folds(contest: Contest, trial: Trial, found: Path, folder: Path, why: str) -> Refitted:
+    known = carried_out(found)
+    told = f"{why} {trial.candidate.strategy} on all images: {_words(known.folds)}"
+    told += " (a larger --budget trains on all)" if why == LATE else ""
     contest.listener.note(told)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(found / "model.safetensors", folder / "model.safetensors")
     description = json.loads((found / "model.json").read_text(encoding="utf-8"))
     text = json.dumps({**description, "status": "final"}, indent=1, ensure_ascii=False)
     write_atomically(folder / "model.json", text + "\n")
-    carried_out = msgspec.json.decode((found / "refitted.json").read_bytes(), type=Refitted)
-    warning = "; ".join(w for w in (carried_out.warning, told) if w)
-    each_s = round(trial.seconds / max(1, len(trial.scores)), 2)
-    return replace(carried_out, fold=trial.scores[0].fold, warning=warning, seconds=each_s)
+    warning = "; ".join(w for w in (known.warning, told) if w)
+    each_s = trial.seconds / max(1, len(trial.scores))
+    folds = known.folds or (trial.scores[0].fold,)
+    return replace(known, folds=folds, warning=warning, seconds=round(each_s * len(folds), 2))
+
+
+def _words(folds: Sequence[int]) -> str:
+    if len(folds) > 1:
+        return f"the mean of the weights of its {len(folds)} models from the search is taken, which together saw all of them"
+    return f"its model from the search is taken, trained on {100 - 100 // FOLDS} % of them"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor import evaluation, fitting, heads, inference, pace, training
+from advisor import evaluation, fitting, fold_models, heads, inference, pace, training
 from advisor.checkpoint import Checkpoint, FoldOutcome
 from advisor.errors import AdviseError, TooSlow, TrialError
 from advisor.hooks import Backbone
@@ -24,7 +24,6 @@ from advisor.material import Material
 from advisor.model import Classifier
 from advisor.records import Curve, FoldScore, TrainPlan, Trial
 from advisor.records.jobs import Probe, Probed, Progress, RunTrial
-from advisor.rundir import to_json, write_atomically
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
 READ_S = 0.5  # within which features are taken to have come from the cache
@@ -131,6 +130,8 @@ def _run(material: Material, job: RunTrial, emit: Emit) -> Trial:
         raise TrialError("the network's outputs are not finite: the learning rate is too high for this network")
     temperature = evaluation.fit_temperature(logits, labels)
     stopped = next((o.stopped_at for o in outcomes if o.stopped_at), None)
+    if stopped is None and len(outcomes) > 1:
+        fold_models.mix(material, job, plan, temperature)
     return Trial(
         number=job.number,
         candidate=job.candidate,
@@ -165,19 +166,13 @@ def _fold_score(material: Material, job: RunTrial, fold: int, outcome: FoldOutco
 
 
 def _keep_predictions(material: Material, job: RunTrial, rows: Rows, logits: Logits) -> str:
-    name = f"trials/{trial_name(job.number, job.repeat)}.npz"
+    name = f"trials/{fold_models.trial_name(job.number, job.repeat)}.npz"
     path = Path(material.job.run_dir) / name
     if material.team.first:
         temporary = path.with_suffix(".tmp.npz")
         np.savez(temporary, rows=rows, logits=logits, labels=material.labels[rows])
         temporary.replace(path)
     return name
-
-
-def trial_name(number: int, repeat: int) -> str:
-    """Name a trial's files: its number (probes count below zero), and the repeat where it was scored again."""
-    stem = f"probe-{-number:05d}" if number < 0 else f"{number:05d}"
-    return f"{stem}-r{repeat}" if repeat else stem
 
 
 def _fit_heads(material: Material, job: RunTrial, backbone: Backbone, plan: TrainPlan) -> list[FoldOutcome]:
@@ -197,7 +192,7 @@ def _fit_heads(material: Material, job: RunTrial, backbone: Backbone, plan: Trai
 
 
 def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[FoldOutcome]:
-    path = Path(material.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt"
+    path = Path(material.job.run_dir) / "trials" / f"{fold_models.trial_name(job.number, job.repeat)}.ckpt"
     saved = Checkpoint(path, writes=material.team.first, of=_paused(path, job))
     # In a team one clock counts: a rank alone that gave up would leave the others waiting.
     deadline = time.monotonic() + job.limit_s if job.limit_s is not None and material.team.first else None
@@ -215,7 +210,7 @@ def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[Fold
 def _paused(path: Path, job: RunTrial) -> Path | None:
     """Name the checkpoint of the paused trial that this one goes on with."""
     continues = job.candidate.continues
-    return None if continues is None or job.repeat else path.with_name(f"{trial_name(continues, 0)}.ckpt")
+    return None if continues is None or job.repeat else path.with_name(f"{fold_models.trial_name(continues, 0)}.ckpt")
 
 
 def _train_fold(
@@ -246,8 +241,7 @@ def _train_fold(
             saved.write(position, rungs.index(rung) + 1, loop, curve)
             if curve.log_loss[-1] > job.stop_above.get(rung, float("inf")):
                 return FoldOutcome(rows=val, logits=logits, curve=curve, stopped_at=rung)
-    if position == 0 and material.team.first:
-        _keep_model(material, job, plan, classifier, rows, evaluation.fit_temperature(logits, material.labels[val]))
+    fold_models.leave(material, job, plan, classifier, position, rows=rows, logits=logits, val=val)
     return FoldOutcome(rows=val, logits=logits, curve=curve, fitted=fitted)
 
 
@@ -265,25 +259,6 @@ def _finish(
     chosen = dict.fromkeys(names, min(losses, key=lambda v: losses[v])) if losses else {}
     loop.finish(chosen)
     return chosen
-
-
-def _keep_model(
-    material: Material, job: RunTrial, plan: TrainPlan, classifier: Classifier, rows: Rows, temperature: float
-) -> None:
-    """Leave the first fold's model beside the trial: a first usable model, should nothing better come."""
-    folder = Path(material.job.run_dir) / "trials" / trial_name(job.number, job.repeat)
-    written = fitting.write_model(
-        material,
-        job.candidate,
-        plan,
-        classifier,
-        folder,
-        rows=len(rows),
-        temperature=temperature,
-        status="provisional",
-        seconds=0.0,
-    )
-    write_atomically(folder / "refitted.json", to_json(written))
 
 
 def _extended(curve: Curve, step: int, loss: float, logits: Logits, labels: Rows) -> Curve:

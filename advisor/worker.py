@@ -37,6 +37,8 @@ from advisor.records.jobs import (
     RunTrial,
     Score,
     Scored,
+    Timed,
+    TimeSteps,
 )
 
 
@@ -127,8 +129,10 @@ class Desk:
             warning=warning,
         )
 
-    def _train(self, job: Probe | RunTrial | Refit | Score | Retain) -> Probed | Trial | Refitted | Scored | Retained:
-        from advisor import launch, scoring, trial
+    def _train(
+        self, job: Probe | RunTrial | TimeSteps | Refit | Score | Retain
+    ) -> Probed | Trial | Timed | Refitted | Scored | Retained:
+        from advisor import launch, scoring, stopwatch, trial
 
         if isinstance(job, Retain):
             from advisor import retention
@@ -138,6 +142,8 @@ class Desk:
             return trial.probe(self.material, job)
         if isinstance(job, RunTrial):
             return launch.run_trial(self.material, job, self.progress)
+        if isinstance(job, TimeSteps):
+            return stopwatch.time_steps(self.material, job)
         if isinstance(job, Refit):
             return launch.run_refit(self.material, job, self.progress)
         return scoring.score(self.material, job, self.progress)

@@ -64,8 +64,31 @@ def test_what_fits_with_its_refit_is_left_whole(contest: Contest) -> None:
     assert length.in_reach(taking(contest, 20.0), FULL) == FULL
 
 
-def test_the_first_training_gives_up_its_refit_before_half_of_its_epochs(contest: Contest) -> None:
-    """With the refit three epochs would fit, without it all but the slack: the fold's own model ships."""
+def test_the_first_training_runs_on_two_small_folds_instead_of_a_refit(contest: Contest) -> None:
+    """The mean of both folds' models ships: with a refit beside one fold fewer epochs would fit."""
+    slow = taking(contest, 450.0)
+    shorter = length.in_reach(slow, FULL)
+    assert shorter is not None
+    assert 5 < epochs(shorter) < 6
+    assert len(slow.folds_for(shorter)) == 2
+    assert slow.affordable(shorter, refit=False, folds=2)
+    assert not slow.affordable(shorter, folds=2)
+
+
+def test_where_two_folds_do_not_fit_one_does(contest: Contest) -> None:
+    """Two epochs on two folds would take too long, on one fold they fit."""
+    slow = taking(contest, 1500.0)
+    shorter = length.in_reach(slow, FULL)
+    assert epochs(shorter) >= 2
+    assert shorter is not None
+    assert slow.folds_for(shorter) == (0,)
+
+
+def test_on_large_folds_the_first_training_gives_up_its_refit_before_half_of_its_epochs(
+    contest: Contest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One fold of many images says enough: with the refit three epochs would fit, without it all but the slack."""
+    monkeypatch.setattr("advisor.contest.SURE_AIM", contest.images // 5)
     asked = epochs(length.in_reach(taking(contest, 450.0), FULL))
     assert asked > 8
     assert not contest.affordable(length.of_epochs(FULL, asked))

@@ -29,7 +29,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[workbench.Bench, Ca
     settings = Settings(data=str(crops), backbones=("pocket",), size_px=32, offline=True, threads=1, test_split="none")
     bench = workbench.settle(settings)
     candidate = workbench.candidate(bench, "full", {"epochs": 1.0})
-    job = Refit(candidate=candidate, seed=0, to=str(folder / "model"), temperature=1.0, fold=0)
+    job = Refit(candidate=candidate, seed=0, to=str(folder / "model"), temperature=1.0, folds=(0,))
     refit.refit(bench.material, job, lambda progress: None)
     return bench, candidate, folder / "model"
 

@@ -38,7 +38,7 @@ def test_with_time_the_model_is_trained_on_all_images(contest: Contest, trained:
     """The refit is the rule."""
     refitted = shipped.train(contest, trained, contest.rundir.trials / "whole", reserve_s=1.0)
     assert refitted is not None
-    assert refitted.fold is None
+    assert refitted.folds == ()
 
 
 def test_without_time_the_fold_s_own_model_ships_and_can_be_trained_again_to_the_bit(
@@ -49,11 +49,11 @@ def test_without_time_the_fold_s_own_model_ships_and_can_be_trained_again_to_the
     folder = contest.rundir.trials / "late"
     refitted = shipped.train(late, trained, folder, reserve_s=1.0)
     assert refitted is not None
-    assert refitted.fold == 1
+    assert refitted.folds == (1,)
     assert refitted.seconds == pytest.approx(trained.seconds, abs=0.01)
     assert json.loads((folder / "model.json").read_text(encoding="utf-8"))["status"] == "final"
     again = contest.worker.ask(
-        Refit(candidate=TRAINED, seed=0, to=str(contest.rundir.trials / "again"), temperature=1.0, fold=1), Refitted
+        Refit(candidate=TRAINED, seed=0, to=str(contest.rundir.trials / "again"), temperature=1.0, folds=(1,)), Refitted
     )
     assert again.weights_sha256 == refitted.weights_sha256
 
@@ -70,7 +70,7 @@ def test_a_refit_that_is_seen_to_take_too_long_is_given_up_and_the_worker_lives(
     process = contest.worker.process
     refitted = shipped.train(tight, slow, contest.rundir.trials / "slow", reserve_s=1.0)
     assert refitted is not None
-    assert refitted.fold == 1
+    assert refitted.folds == (1,)
     assert contest.worker.process is process
     assert process is not None
     assert process.poll() is None
@@ -97,7 +97,7 @@ def test_a_worker_that_dies_with_the_refit_is_started_again(
     """SIGKILL in the middle of the refit, once: the whole refit is done all the same."""
     deaths, folder = dying(monkeypatch, times=1), contest.rundir.trials / "again-whole"
     refitted = shipped.train(contest, trained, folder, reserve_s=1.0)
-    assert (deaths, refitted and refitted.fold) == ([0], None)
+    assert (deaths, refitted and refitted.folds) == ([0], ())
     assert (folder / "model.safetensors").is_file()
 
 
@@ -108,7 +108,7 @@ def test_a_worker_that_dies_with_every_refit_leaves_the_fold_s_model(
     deaths = dying(monkeypatch, times=2)
     refitted = shipped.train(contest, trained, contest.rundir.trials / "died", reserve_s=1.0)
     assert refitted is not None
-    assert (deaths, refitted.fold) == ([1, 0], 1)
+    assert (deaths, refitted.folds) == ([1, 0], (1,))
     assert "killed by signal 9" in refitted.warning
     dying(monkeypatch, times=2)
     assert shipped.train(contest, trained, contest.rundir.trials / "gone", reserve_s=1.0, or_a_fold=False) is None

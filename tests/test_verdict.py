@@ -58,14 +58,30 @@ def test_the_cheapest_of_the_ties_wins() -> None:
     predictions = {
         0: _losses(0.0, seed=1),
         1: _losses(0.30, seed=2),
-        2: _losses(0.305, seed=3),
-        3: _losses(0.295, seed=4),
+        2: _losses(0.302, seed=3),
+        3: _losses(0.298, seed=4),
     }
     told = verdict.judge([_trial(n) for n in range(4)], predictions, 0, {0: 1.0, 1: 30.0, 2: 60.0, 3: 20.0})
     assert told.winner == 3
     assert set(told.ties) == {1, 2}
     assert not told.kept_default
     assert "trial 3 is the cheapest" in told.reason
+
+
+def test_a_dearer_tie_that_is_twice_as_likely_better_is_taken() -> None:
+    """Two thirds of one standard error ahead: no difference shown, and yet the better bet; the reason says which it beat."""
+    predictions = {0: _losses(0.0, seed=1), 1: _losses(0.30, seed=2), 2: _losses(0.316, seed=3)}
+    told = verdict.judge([_trial(n) for n in range(3)], predictions, 0, {0: 1.0, 1: 1.0, 2: 2.0})
+    assert (told.winner, told.ties) == (2, (1,))
+    assert told.reason.endswith("of these trial 2 is twice as likely better than the cheapest (trial 1) as not")
+    equally_cheap = verdict.judge(
+        [_trial(n) for n in range(3)],
+        predictions,
+        0,
+        {0: 1.0, 1: 1.0, 2: 1.0},
+        errors={n: (p > 1.0).astype(float) for n, p in predictions.items()},
+    )
+    assert equally_cheap.winner == min((1, 2), key=lambda n: (predictions[n] > 1.0).mean())
 
 
 def test_a_missing_cost_is_dear() -> None:

@@ -104,8 +104,28 @@ class RunTrial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimeSteps:
+    """Ask how long a step of a candidate's training takes: `steps` are counted, behind `warm` that are not."""
+
+    candidate: Candidate
+    seed: int
+    warm: int
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """The seconds of one step; 0 where it says nothing about the others."""
+
+    step_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Refit:
     """Train a candidate on the whole pool and write the model to the folder `to`, with these numbers fitted before.
+
+    `folds`: train on the training part of this fold instead, or on those of several, each by itself from the same start,
+    and write the mean of their weights.
 
     `limit_s`: seconds it may take, None for no limit; it is given up as soon as it is seen to take longer.
     """
@@ -116,7 +136,7 @@ class Refit:
     temperature: float
     fitted: dict[str, float] = field(default_factory=dict)
     status: str = "final"
-    fold: int | None = None  # train on this fold's training part only (a provisional model), None for the whole pool
+    folds: tuple[int, ...] = ()
     limit_s: float | None = None
 
 
@@ -133,7 +153,7 @@ class Refitted:
     compute: Compute
     resize_px: int
     warning: str = ""
-    fold: int | None = None  # the fold on whose training part it was trained, None for the whole pool
+    folds: tuple[int, ...] = ()  # on whose training parts it was trained (of several: the mean), () for the whole pool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,5 +218,5 @@ class Progress:
     accuracy: float | None = None
 
 
-Job = Open | Describe | Probe | RunTrial | Refit | Score | Retain
-Answer = Opened | Description | Probed | Trial | Refitted | Scored | Retained
+Job = Open | Describe | Probe | RunTrial | TimeSteps | Refit | Score | Retain
+Answer = Opened | Description | Probed | Trial | Timed | Refitted | Scored | Retained

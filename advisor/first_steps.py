@@ -1,0 +1,38 @@
+"""What a training costs on this machine, seen from its first steps, before the search decides how long it may be.
+
+In: a contest and a candidate whose like was not trained yet. Out: a reading in the contest's speeds. Guessed from a frozen
+pass alone, the first training of a search was up to twice too short (docs/advice.md). Only where there is a clock.
+Does NOT cover: doing the steps (`stopwatch`), how long it may then be (`length`).
+"""
+
+from __future__ import annotations
+
+from advisor import length
+from advisor.contest import FOLDS, Contest
+from advisor.errors import AdviseError
+from advisor.records import Candidate
+from advisor.records.jobs import Timed, TimeSteps
+
+WARM, STEPS = 2, 6  # steps that are not counted, and those that are
+SHARE = 0.05  # of the time left, which the look may take
+
+
+def look(contest: Contest, candidate: Candidate) -> None:
+    """Learn the pace of a candidate's training where nothing of its kind was seen on this network."""
+    if not contest.clocked or contest.settings.devices > 1 or contest.fleet is not None or contest.crew.idle is None:
+        return
+    if not contest.is_deep(candidate) or contest.has_pace(candidate):
+        return
+    images = contest.images - contest.images // FOLDS
+    steps = length.steps(contest, candidate)
+    each_s = contest.train_s(candidate, images) / max(1, steps)
+    if not steps or (WARM + STEPS) * each_s > SHARE * contest.clock.left_s:
+        return
+    try:
+        timed = contest.ask(TimeSteps(candidate=candidate, seed=contest.settings.seed, warm=WARM, steps=STEPS), Timed)
+    except AdviseError as error:  # the trial itself will meet it, and say so
+        contest.rundir.log("not timed", at_s=contest.clock.used_s, error=str(error))
+        return
+    if timed.step_s:
+        scoring_s = contest.look_s(candidate) * (contest.images - images)
+        contest.trained(candidate, 1, timed.step_s * steps + scoring_s)
