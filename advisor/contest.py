@@ -25,8 +25,8 @@ from advisor.workers import Worker, WorkerLost
 
 A = TypeVar("A", bound=Answer)
 FOLDS = 5
-# Images on which a trained candidate should be scored, by adding folds on small data: as many as a fixed amount of work can
-# bear, and as many as tell a usual gain from noise, where there is a clock and the time allows it.
+# Images on which a trained candidate should be scored, by adding folds on small data: what a fixed amount of work can bear,
+# and where there is a clock and time, what tells a usual gain from noise.
 VALIDATION_AIM, SURE_AIM = 120, 400
 FINISH_MARGIN = 1.25  # what is kept back for the end, over what it is predicted to take
 HEAD_S, HEAD_S_EACH = 1.0, 1e-4  # fitting a head that was not fitted yet: at least, and for each image and class
@@ -195,8 +195,7 @@ class Contest:
         name = candidate.backbone
         if self.has_pace(candidate):
             return self.training[self.strategies_of(candidate).regime].ratio(name)
-        # What training is over a frozen pass differs fourfold between networks (one runs in half precision, another not),
-        # so a reading of another one would only keep this one from being tried.
+        # What training is over a frozen pass differs fourfold between networks: another one's reading would mislead.
         return TRAINING_OVER_FROZEN * self.frozen.ratio(name)
 
     def has_pace(self, candidate: Candidate) -> bool:
@@ -206,9 +205,9 @@ class Contest:
 
     def trained(self, candidate: Candidate, folds: int, taken_s: float) -> None:
         """Learn from the seconds that training on so many folds took."""
-        card_s = self.card_s(candidate, self.images - self.images // FOLDS)
+        card_s = folds * self.card_s(candidate, self.images - self.images // FOLDS)
         speeds = self.training.setdefault(self.strategies_of(candidate).regime, budget.Speeds())
-        speeds.learn(candidate.backbone, card_s * folds, taken_s)
+        speeds.learn(candidate.backbone, card_s, taken_s)
 
     def _pass_s(self, candidate: Candidate) -> float:
         """Predict the frozen passes over the pool: none where a probe, or a mirrored trial, has left its features."""
@@ -241,13 +240,13 @@ class Contest:
     def finish_s(self, winner: Candidate, *, refit: bool = True) -> float:
         """Predict the seconds that the end takes if `winner` wins: both refits, both scores, a look back, the writing.
 
-        Without `refit` the winner ships as its first fold left it.
+        Without `refit` winner and default are scored as their folds left them; a head is fitted anew all the same.
         """
         both = [winner]
         default = self.default
         if default is not None and key(default.candidate) != key(winner):
             both.append(default.candidate)
-        refits = sum(self.train_s(c, self.images) for c in (both if refit else both[1:]))
+        refits = sum(self.train_s(c, self.images) for c in both if refit or not self.is_deep(c))
         # Frozen networks share one pass over the test images; a trained one needs a pass of its own.
         passes = {(c.backbone, c.size_px, key(c) if self.is_deep(c) else _mirrored(c)): self.test_s(c) for c in both}
         return budget.FINISH_S + self.retention_s(winner) + FINISH_MARGIN * (refits + sum(passes.values()))
@@ -257,7 +256,8 @@ class Contest:
         if not self.is_deep(candidate):
             return tuple(range(FOLDS))
         each = max(1, self.images // FOLDS)
-        wanted = min(FOLDS, -(-(SURE_AIM if self.clocked else VALIDATION_AIM) // each))
+        sure = self.clocked and self.study.first() is not None  # the untuned default takes what it always takes
+        wanted = min(FOLDS, -(-(SURE_AIM if sure else VALIDATION_AIM) // each))
         if self.clocked:
             one, room = self.train_s(candidate, self.images - each), FOLDS_SHARE * self.clock.left_s
             if self.least_folds(candidate) > 1:  # their mean ships, so that the time of a refit is theirs

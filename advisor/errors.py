@@ -80,7 +80,7 @@ class TrialError(AdviseError):
 
 
 class TooSlow(TrialError):
-    """A trial cannot end in the time that is left for it; `needs_s` is what it was seen to need in all."""
+    """A trial cannot end in the time that is left for it; `needs_s` is what one training was seen to need."""
 
     def __init__(self, what: str, *, hint: str = "", needs_s: float = 0.0) -> None:
         super().__init__(what, hint=hint)

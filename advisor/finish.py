@@ -22,6 +22,8 @@ from advisor import (
     ensemble,
     judging,
     keep,
+    length,
+    promise,
     recipe,
     regime,
     report,
@@ -86,10 +88,12 @@ def _freeze(contest: Contest, frame: compose.Frame) -> Frozen:
     costs = {t.number: float(regime.NAMES.index(t.regime)) for t in everyone}
     # Images of one group (a patient, a burst) are no independent witnesses: they are drawn together.
     groups = splits.groups_of(frame.used.pool) if frame.dataset.has_groups else None
-    verdict = judging.judge(contest.rundir.path, everyone, default, contest.images, costs, groups)
+    expected = {t.number: _expected(contest, t) for t in everyone if t.steps}
+    verdict = judging.judge(contest.rundir.path, everyone, default, contest.images, costs, groups, expected)
     by_number = {t.number: t for t in everyone}
     winner = by_number[verdict.winner]
-    settled = judging.settle(frame.regime, contest.rundir.path, everyone, winner, contest.images, groups)
+    untried = length.untried(contest, everyone)
+    settled = judging.settle(frame.regime, contest.rundir.path, everyone, winner, contest.images, groups, untried)
     frozen = Frozen(
         verdict=verdict,
         regime=settled,
@@ -104,15 +108,24 @@ def _freeze(contest: Contest, frame: compose.Frame) -> Frozen:
     return frozen
 
 
+def _expected(contest: Contest, trial: Trial) -> float:
+    """Give the log-loss that a training promised before any was seen on these data."""
+    published = {name: backbone.published_accuracy for name, backbone in contest.registry.backbones.items()}
+    return promise.expected(trial.candidate, trial.regime, trial.steps, contest.probes, (), published)
+
+
 # ---- the end -----------------------------------------------------------------------------------------------------
 
 
 def _refit(contest: Contest, frozen: Frozen) -> list[tuple[Path, Refitted]]:
-    """Refit winner and default on the whole pool; what an earlier process refitted is taken as it is."""
+    """Refit winner and default alike: on the whole pool, or where no time is left for the winner's, neither of them.
+
+    What an earlier process refitted is taken as it is.
+    """
     both = [frozen.winner]
     if frozen.default is not None and frozen.default.candidate != frozen.winner.candidate:
         both.append(frozen.default)
-    models = []
+    models: list[tuple[Path, Refitted]] = []
     reserve_s = budget.FINISH_S / 2 + sum(contest.test_s(t.candidate) for t in both)
     for name, trial in zip(("winner", "default"), both, strict=False):
         refitted = shipped.train(
@@ -120,10 +133,11 @@ def _refit(contest: Contest, frozen: Frozen) -> list[tuple[Path, Refitted]]:
             trial,
             contest.rundir.trials / f"final-{name}",
             reserve_s=reserve_s,
-            or_a_fold=name == "winner",
+            or_a_fold=name == "winner" or keep.left_behind(contest.rundir.path, trial) is not None,
+            alike=bool(models and models[0][1].folds),
         )
         if refitted is None:
-            contest.listener.note("the untuned default is not trained on all images: no test score of it")
+            contest.listener.note("the untuned default was not trained in time: no test score of it")
             break
         models.append((contest.rundir.trials / f"final-{name}", refitted))
     return models
@@ -178,7 +192,7 @@ def _result(
         gain=_gain(contest, frozen, scored),
         ties=frozen.ties,
         ensemble=offered,
-        warnings=[m.warning for _, m in models[:1] if m.warning],
+        warnings=_warnings(models),
         forgetting=source.kept(contest, frozen.winner, refitted, folder),
     )
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
@@ -195,6 +209,14 @@ def _result(
     contest.rundir.adopt(staged)
     shutil.rmtree(staged, ignore_errors=True)
     return result
+
+
+def _warnings(models: Sequence[tuple[Path, Refitted]]) -> list[str]:
+    """Tell what is unusual about the model that ships, and about what it is compared with."""
+    told = [models[0][1].warning] if models[0][1].warning else []
+    if len(models) > 1 and models[1][1].folds:
+        told.append("the untuned default is scored as the search left it: no time was left to train it on all images")
+    return told
 
 
 def _licence(kept: keep.Keeper, winner: Trial) -> str:

@@ -78,17 +78,17 @@ def leave(
             model_file.write_tensors(member, model.tensors(classifier))
 
 
-def mix(material: Material, job: RunTrial, plan: TrainPlan, temperature: float) -> None:
-    """Leave the mean of what the folds left, unless one of them is gone or the disk is full: the first one's stays."""
+def mix(material: Material, job: RunTrial, plan: TrainPlan, temperature: float, folds: tuple[int, ...]) -> None:
+    """Leave the mean of what these folds of the job left; where one is gone or the disk is full, the first one's stays."""
     folder = _folder(material, job)
-    members = [folder / _member(position) for position in range(len(job.folds))]
+    members = [folder / _member(position) for position in range(len(folds))]
     if job.repeat or not material.team.first or not mixable(plan) or not all(m.is_file() for m in members):
         return
-    rows = material.folds()[job.folds[0]][0]
+    rows = material.folds()[folds[0]][0]
     classifier = fitting.classifier_for(material, job.candidate, plan, rows, job.seed)
     classifier.load_state_dict(mean([model_file.read_tensors(member) for member in members]))
     with _full_disk_told():
-        _write(material, job, plan, classifier, folder / MIXED, rows, temperature, job.folds)
+        _write(material, job, plan, classifier, folder / MIXED, rows, temperature, folds)
     shutil.rmtree(members[1].parent, ignore_errors=True)
 
 

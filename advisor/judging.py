@@ -54,13 +54,18 @@ def judge(
     pool: int,
     costs: dict[int, float],
     groups: npt.NDArray[np.int64] | None = None,
+    expected: dict[int, float] | None = None,
 ) -> Verdict:
-    """Decide on validation who wins, who ties, and whether the untuned default is kept; `groups` stay together."""
+    """Decide on validation who wins, who ties, and whether the untuned default is kept; `groups` stay together.
+
+    `expected` is the log-loss that was expected of trained contenders before they were tried.
+    """
     outcomes = {t.number: outcome(run_dir, t, pool) for t in contenders}
     losses = {n: o.log_loss for n, o in outcomes.items()}
     errors = {n: 1.0 - o.correct for n, o in outcomes.items()}
     first = default.number if default else contenders[0].number
-    return verdict.judge(contenders, losses, first, costs, errors=errors, groups=groups)
+    promised = {t.number: (expected[t.number], len(t.scores)) for t in contenders if expected and t.number in expected}
+    return verdict.judge(contenders, losses, first, costs, errors=errors, promised=promised, groups=groups)
 
 
 def settle(
@@ -70,8 +75,12 @@ def settle(
     winner: Trial,
     pool: int,
     groups: npt.NDArray[np.int64] | None = None,
+    untried: Sequence[str] = (),
 ) -> Regime:
-    """Give the regime of the winner, with what the best of every other regime reached on the same images."""
+    """Give the regime of the winner, with what the best of every other regime reached on the same images.
+
+    `untried` says in words why a regime was not tried.
+    """
     evidence, told = [], []
     ours = outcome(run_dir, winner, pool)
     for name in regime.NAMES:
@@ -84,14 +93,15 @@ def settle(
         if not both.any():
             continue
         value, reference = float(ours.correct[both].mean()), float(theirs.correct[both].mean())
+        losses = f"log-loss {ours.log_loss[both].mean():.3f} against {theirs.log_loss[both].mean():.3f}"
         members = None if groups is None else groups[both]
         p = verdict.paired_p(ours.log_loss[both], theirs.log_loss[both], groups=members)
         evidence.append(
             Evidence(signal=f"{winner.regime} over {name}", value=value, reference=reference, n=int(both.sum()), p=p)
         )
         told.append(
-            f"{100 * (value - reference):+.1f} points over {regime.WORDS[name]} on the same {int(both.sum())} images, "
-            f"p = {p:.3g}"
+            f"{100 * (value - reference):+.1f} points over {regime.WORDS[name]} on the same {int(both.sum())} images "
+            f"({losses}), p = {p:.3g}"
         )
-    reason = f"{regime.WORDS[winner.regime]}: " + ("; ".join(told) if told else "nothing deeper could be tried")
+    reason = f"{regime.WORDS[winner.regime]}: " + ("; ".join([*told, *untried]) or "nothing deeper could be tried")
     return regime.settle(prior, winner.regime, evidence, reason)

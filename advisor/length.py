@@ -6,12 +6,16 @@ Does NOT cover: what things cost (contest.py), in which order they are tried (po
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from advisor.contest import Contest
-from advisor.records import Candidate
+from advisor import budget, candidates, regime
+from advisor.contest import FOLDS, Contest
+from advisor.records import Candidate, Trial
 
-SLACK = 0.85  # of the time left: what is shortened to fit must not fail for a prediction that was a little off
+# Of the time left, with a pace that was guessed, and one that was seen here: what is shortened to fit must not fail for a
+# prediction that was a little off.
+SLACK, SEEN_SLACK = 0.85, 0.95
 FEWEST_EPOCHS, FEWEST_STEPS = 2.0, 300.0  # below both of them a training is too short to learn anything
 LEAST_EPOCHS = 0.5  # however many steps that is: less than half of the images is another data set
 HALVINGS = 6  # of the range in which the length is looked for
@@ -46,8 +50,10 @@ def shortened(contest: Contest, candidate: Candidate) -> Candidate | None:
 def _longest(
     contest: Contest, candidate: Candidate, asked: float, *, refit: bool, folds: int | None = None
 ) -> float | None:
+    share = SEEN_SLACK if contest.has_pace(candidate) else SLACK
+
     def fits(epochs: float) -> bool:
-        return contest.affordable(of_epochs(candidate, epochs), share=SLACK, refit=refit, folds=folds)
+        return contest.affordable(of_epochs(candidate, epochs), share=share, refit=refit, folds=folds)
 
     low, high = fewest_epochs(contest, candidate), asked
     if asked <= low or not fits(low):
@@ -76,3 +82,23 @@ def fewest_epochs(contest: Contest, candidate: Candidate) -> float:
 def of_epochs(candidate: Candidate, epochs: float) -> Candidate:
     """Give the same candidate with another length."""
     return replace(candidate, parameters={**candidate.parameters, "epochs": epochs})
+
+
+def untried(contest: Contest, contenders: Sequence[Trial]) -> list[str]:
+    """Say of each regime of which nothing was tried how long its first guess would have taken, where that was too long."""
+    best = min(contenders, key=lambda t: (t.log_loss, t.number)).candidate
+    told = []
+    for name in regime.NAMES:
+        own = {n: s for n, s in contest.strategies.items() if s.regime == name}
+        if not own or not contest.clocked or any(t.regime == name for t in contenders):
+            continue
+        guesses = candidates.guesses(
+            own, contest.context(best.backbone, best.size_px), backbone=best.backbone, size_px=best.size_px
+        )
+        needed_s = min((contest.train_s(g, 2 * contest.images - contest.images // FOLDS) for g in guesses), default=0.0)
+        if needed_s > 0:
+            asked = budget.words(contest.clock.asked_s or 0.0)
+            told.append(
+                f"{regime.WORDS[name]} was not tried: it would need about {budget.words(needed_s)} of the {asked}"
+            )
+    return told

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,12 +17,32 @@ from advisor.errors import TooSlow
 from advisor.records.jobs import Progress
 
 Emit = Callable[[Progress], None]
+# Of a limit, by which it may be overrun: a training that is all but done is worth more than seconds of the reserve that is
+# kept for the end, and giving it up late would waste all of it.
+LENIENT = 0.08
 RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored, and may stop or be resumed
 SCORING_SHARE = 0.1  # of the training: more than that no scoring on the way may cost
 # What an image costs in a training step, in forward passes: three where it goes through the whole network and back, about
 # one where only the last stages are run, from activations in memory (MobileNetV2, `benchmarks/speed/run.py steps`).
 STEP_COSTS, CACHED_STEP_COSTS = 3.0, 1.0
 LOOKED_AT = 5  # steps, before it is predicted whether all of them fit into the time
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When a job must be over; `until` is a time.monotonic()."""
+
+    until: float
+
+    @staticmethod
+    def of(limit_s: float | None, before: float) -> Deadline | None:
+        """Give the end of a job that began at `before` and may take so many seconds; None for no limit."""
+        return None if limit_s is None else Deadline(before + (1 + LENIENT) * limit_s)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until then, below 0 behind it."""
+        return self.until - time.monotonic()
 
 
 def rungs(loop: training.Loop, scored: int) -> tuple[int, ...]:
@@ -35,18 +56,11 @@ def rungs(loop: training.Loop, scored: int) -> tuple[int, ...]:
 
 
 def steps_until(
-    loop: training.Loop,
-    until: int,
-    deadline: float | None,
-    folds_left: int,
-    folds: int,
-    emit: Emit,
-    *,
-    what: str = "trial",
+    loop: training.Loop, until: int, deadline: Deadline | None, emit: Emit, *, what: str = "trial", trainings: int = 1
 ) -> float:
     """Train up to step `until`, telling how far it is; give the mean training loss of these steps.
 
-    `deadline` is a time.monotonic() for this fold and the `folds_left` - 1 after it. Raises TooSlow where they cannot end.
+    `trainings` of this length, this one counted, must end by the deadline. Raises TooSlow where they cannot.
     """
     losses: list[float] = []
     durations: list[float] = []
@@ -59,21 +73,18 @@ def steps_until(
             told = now
             emit(Progress(what=what, done=step.step, total=step.steps, loss=step.loss))
         if deadline is not None and len(durations) >= LOOKED_AT:
-            _give_up_if_late(loop, durations, deadline, folds_left, folds)
+            _give_up_if_late(loop, durations, deadline, trainings)
     return float(np.mean(losses)) if losses else float("nan")
 
 
-def _give_up_if_late(loop: training.Loop, durations: list[float], deadline: float, folds_left: int, folds: int) -> None:
+def _give_up_if_late(loop: training.Loop, durations: list[float], deadline: Deadline, trainings: int) -> None:
     """Raise TooSlow where the steps to come cannot end by the deadline, judged by those that were done."""
     plan = loop.plan
     views = min(plan.views, math.ceil(loop.rounds(plan.steps))) if loop.cached else 1
     seen = min(views, math.ceil(loop.rounds(loop.step))) if loop.cached else 1
     left = budget.steps_s(durations, plan.steps - loop.step, fills_seen=seen, fills=views)
     whole = budget.steps_s(durations, plan.steps, fills_seen=seen, fills=seen + views)
-    now = time.monotonic()
-    needed = left + whole * (folds_left - 1)
-    if now + needed > deadline:
-        remaining = max(0.0, deadline - now)
-        raise TooSlow(
-            f"would need {needed:.0f} s more of the {remaining:.0f} s that are left for it", needs_s=whole * folds
-        )
+    needed = left + whole * (trainings - 1)
+    if needed > deadline.left_s:
+        remaining = max(0.0, deadline.left_s)
+        raise TooSlow(f"would need {needed:.0f} s more of the {remaining:.0f} s that are left for it", needs_s=whole)

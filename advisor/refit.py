@@ -26,7 +26,7 @@ def refit(material: Material, job: Refit, emit: pace.Emit) -> Refitted:
     Raises TrialError where training fails, TooSlow where it cannot end within its limit.
     """
     before = time.monotonic()
-    deadline = before + job.limit_s if job.limit_s is not None and material.team.first else None
+    deadline = pace.Deadline.of(job.limit_s, before) if material.team.first else None
     parts = training_rows(material, job)
     plan = material.plan(job.candidate, parts[0])
     states = []
@@ -34,7 +34,7 @@ def refit(material: Material, job: Refit, emit: pace.Emit) -> Refitted:
         classifier = fitting.classifier_for(material, job.candidate, plan, rows, job.seed)
         if plan.phases:
             loop = fitting.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
-            pace.steps_until(loop, plan.steps, deadline, len(parts) - number, len(parts), emit, what="refit")
+            pace.steps_until(loop, plan.steps, deadline, emit, what="refit", trainings=len(parts) - number)
             loop.finish(job.fitted)
         if len(parts) > 1:
             states.append(model.tensors(classifier))

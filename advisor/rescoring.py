@@ -76,7 +76,7 @@ def _order(contest: Contest, trial: Trial, repeat: int) -> RunTrial | None:
 
 
 def _folds(contest: Contest, trial: Trial, left_s: float) -> tuple[int, ...]:
-    """Choose the folds: all for a head, as many as chose a trained candidate, more where the search left time for them.
+    """Choose the folds: all for a head, as many as the time allows for a trained candidate.
 
     What is trained is scored on few images, and the verdict must tell it from heads that were scored on all.
     """
@@ -87,7 +87,7 @@ def _folds(contest: Contest, trial: Trial, left_s: float) -> tuple[int, ...]:
     if not contest.clocked:
         return first
     fit = min(FOLDS, int(left_s / max(each_s, 1e-9)))
-    return (*first, *(f for f in range(FOLDS) if f not in first))[:fit] if fit >= len(first) else ()
+    return (*first, *(f for f in range(FOLDS) if f not in first))[:fit]
 
 
 def _note(

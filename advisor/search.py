@@ -88,9 +88,9 @@ def _end(contest: Contest, ended: Ended) -> Trial:
     """Learn from a trial that ended and write it down; a worker that died with it costs this trial only."""
     order, answer = ended.order, ended.answer
     trial = _failed(contest, order, answer) if isinstance(answer, AdviseError) else answer
-    taken = trial.seconds if trial.state == "complete" else trial.needs_s
+    taken, folds = (trial.seconds, len(trial.scores)) if trial.state == "complete" else (trial.needs_s, 1)
     if contest.is_deep(order.candidate) and taken and order.candidate.continues is None:  # else it was not the whole
-        contest.trained(order.candidate, len(order.folds), taken)
+        contest.trained(order.candidate, folds, taken)
     contest.ended(trial)
     return trial
 

@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from advisor.contest import FOLDS, Contest
 from advisor.errors import TooSlow, TrialError
 from advisor.keep import carried_out, left_behind
@@ -28,18 +26,30 @@ from advisor.workers import OutOfTime, WorkerLost
 
 HOPELESS = 2.0  # predicted to take so many times what is left: not even worth the first steps
 LATE = "no time was left to train"
+ALIKE = "as with the recommended model, no time was left to train"
 GRACE_S = 10.0  # after its limit, before a worker that hears nothing is stopped
 
 
-def train(contest: Contest, trial: Trial, folder: Path, *, reserve_s: float, or_a_fold: bool = True) -> Refitted | None:
+def train(
+    contest: Contest,
+    trial: Trial,
+    folder: Path,
+    *,
+    reserve_s: float,
+    or_a_fold: bool = True,
+    alike: bool = False,
+) -> Refitted | None:
     """Train a frozen candidate on all images, `reserve_s` kept back for what comes after it.
 
-    None where that does not fit, or twice failed, and the model of a fold is not wanted. Raises TrialError where it is
-    wanted and not there.
+    None where that does not fit, or twice failed, and the model of a fold is not wanted. With `alike` what it is compared
+    with is as its folds left it, and so is this one. Raises TrialError where a fold's model is wanted and not there.
     """
     written = folder / "refitted.json"
     if not written.is_file():
         left = left_behind(contest.rundir.path, trial) if or_a_fold else None
+        if alike and left is not None:
+            write_atomically(written, to_json(_of_the_folds(contest, trial, left, folder, ALIKE)))
+            return carried_out(folder)
         may_fail = contest.clocked and contest.is_deep(trial.candidate) and (left is not None or not or_a_fold)
         refitted, why = _refit(contest, trial, folder, contest.clock.left_s - reserve_s if may_fail else None)
         if refitted is None and left is not None:
@@ -49,7 +59,7 @@ def train(contest: Contest, trial: Trial, folder: Path, *, reserve_s: float, or_
                 raise TrialError(f"{why} {trial.candidate.strategy} on all images, and the search left no model of it")
             return None
         write_atomically(written, to_json(refitted))
-    return msgspec.json.decode(written.read_bytes(), type=Refitted)
+    return carried_out(folder)
 
 
 def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) -> tuple[Refitted | None, str]:
@@ -77,7 +87,7 @@ def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) 
 def _of_the_folds(contest: Contest, trial: Trial, found: Path, folder: Path, why: str) -> Refitted:
     known = carried_out(found)
     told = f"{why} {trial.candidate.strategy} on all images: {_words(known.folds)}"
-    told += " (a larger --budget trains on all)" if why == LATE else ""
+    told += " (a larger --budget trains on all)" if why in (LATE, ALIKE) else ""
     contest.listener.note(told)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(found / "model.safetensors", folder / "model.safetensors")

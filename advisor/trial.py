@@ -131,7 +131,7 @@ def _run(material: Material, job: RunTrial, emit: Emit) -> Trial:
     temperature = evaluation.fit_temperature(logits, labels)
     stopped = next((o.stopped_at for o in outcomes if o.stopped_at), None)
     if stopped is None and len(outcomes) > 1:
-        fold_models.mix(material, job, plan, temperature)
+        fold_models.mix(material, job, plan, temperature, job.folds[: len(outcomes)])
     return Trial(
         number=job.number,
         candidate=job.candidate,
@@ -195,12 +195,22 @@ def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[Fold
     path = Path(material.job.run_dir) / "trials" / f"{fold_models.trial_name(job.number, job.repeat)}.ckpt"
     saved = Checkpoint(path, writes=material.team.first, of=_paused(path, job))
     # In a team one clock counts: a rank alone that gave up would leave the others waiting.
-    deadline = time.monotonic() + job.limit_s if job.limit_s is not None and material.team.first else None
+    deadline = pace.Deadline.of(job.limit_s, time.monotonic()) if material.team.first else None
+    longest = 0.0
     for position, fold in enumerate(job.folds):
-        done = saved.outcome(position)
+        done, before = saved.outcome(position), time.monotonic()
+        may_stop = position > 0 and material.team.alone  # what was scored so far then stands
+        if done is None and may_stop and deadline is not None and longest > deadline.left_s:
+            break
         if done is None:
-            done = _train_fold(material, job, fold, position, saved, deadline, emit)
+            try:
+                done = _train_fold(material, job, fold, position, saved, deadline, emit)
+            except TooSlow:
+                if not may_stop:
+                    raise
+                break
             saved.finish_fold(position, done)
+            longest = max(longest, time.monotonic() - before)
         yield done
         if done.stopped_at:
             return  # its checkpoint stays: should it be promoted, it goes on from there
@@ -219,7 +229,7 @@ def _train_fold(
     fold: int,
     position: int,
     saved: Checkpoint,
-    deadline: float | None,
+    deadline: pace.Deadline | None,
     emit: Emit,
 ) -> FoldOutcome:
     rows, val = material.folds(job.repeat)[fold]
@@ -228,10 +238,9 @@ def _train_fold(
     loop = fitting.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
     curve, first_rung = saved.restore(position, loop)
     logits, fitted = np.zeros((len(val), material.classes), dtype=np.float32), {}
-    folds_left = len(job.folds) - position
     rungs = pace.rungs(loop, len(val))
     for rung in rungs[first_rung:]:
-        loss = pace.steps_until(loop, max(1, plan.steps * rung // 100), deadline, folds_left, len(job.folds), emit)
+        loss = pace.steps_until(loop, max(1, plan.steps * rung // 100), deadline, emit)
         if rung == 100:
             fitted = _finish(material, job, plan, classifier, loop, val)
         logits = fitting.score_rows(material, job.candidate, plan, classifier, val)

@@ -2,10 +2,11 @@
 
 Contenders are compared in pairs, on the images that both were scored on. A contender ties with the one of the lowest
 log-loss where the interval of the mean difference holds zero: one standard error to either side, and for the untuned
-default the 80 % interval. Of the ties the cheapest would win, unless a dearer one is twice as likely better as not, and
-among equally cheap ones the one that is most often right. The default is kept if it ties, unless that one is right more often beyond noise: what does not beat it is no gain
-(in about a tenth of published searches the tuned choice is worse on test than the default, arXiv:2506.19540). Pure;
-predictions are read by `judging`.
+default the 80 % interval. Of the ties the cheapest would win, unless a dearer one has the lower log-loss once what such a
+training brought on other data counts as one more fold; among equally cheap ones the one that is most often right. The
+default is kept if it ties, unless that one is right more often beyond noise: what does not beat it is no gain (in about a
+tenth of published searches the tuned choice is worse on test than the default, arXiv:2506.19540). Pure; predictions are
+read by `judging`.
 """
 
 from __future__ import annotations
@@ -29,10 +30,8 @@ LEVEL, TIES_LEVEL = 0.80, 0.68
 # The log-loss sees small gains where images are few, the accuracy where they are many and a head is sure of its mistakes.
 # On heads (docs/advice.md, "What does keeping the default cost?") asking both found more of what was there at no loss.
 ACCURACY_LEVEL = 0.95
-# Among ties what is dearer is taken where it is at least twice as likely better as not (two thirds, one-sided). A gain of
-# seven hundredths of the log-loss, two points of accuracy, lies within one standard error of two folds of 200 images in one
-# case of two (docs/advice.md, "Two folds or a refit?").
-DEARER_LEVEL = 1 / 3
+# Of the log-loss, by which a dearer tie must be ahead of all cheaper ones: less is not worth its training.
+WORTH = 0.01
 _SHOWN = 6  # ties that the reason names
 
 Losses = NDArray[np.floating]
@@ -45,6 +44,7 @@ def judge(
     costs: Mapping[int, float],
     *,
     errors: Mapping[int, Losses] | None = None,
+    promised: Mapping[int, tuple[float, int]] | None = None,
     level: float = LEVEL,
     groups: NDArray[Any] | None = None,
     seed: int = 0,
@@ -53,8 +53,9 @@ def judge(
 
     `predictions[number]` is the log-loss of each validation image, nan where the trial was not scored on it; all have
     the same length and order. `errors` likewise says how often it was wrong (0 to 1); without them the log-loss alone
-    decides. `costs` is anything to be kept small (seconds); a missing one counts as infinite. `groups` names images that
-    belong together, `level` is the default's. Raises ValueError where there is nothing to judge.
+    decides. `costs` is anything to be kept small; a missing one counts as infinite. `promised` gives what was expected of a
+    trained contender before it was tried, as a log-loss, and on how many folds it was scored since. `groups` names images
+    that belong together, `level` is the default's. Raises ValueError where there is nothing to judge.
     """
     scored = {
         t.number: np.asarray(predictions[t.number], dtype=np.float64)
@@ -75,15 +76,8 @@ def judge(
         low, high = _difference(scored[number], scored[leader], level=wanted, groups=groups, seed=seed)
         if number != leader and low <= 0.0 <= high:
             tied.append(number)
-    cheapest_first = sorted(
-        (n for n in tied if n != default or len(tied) == 1),
-        key=lambda n: (costs.get(n, float("inf")), rates[n], means[n], n),
-    )
-    chosen = cheapest = cheapest_first[0]
-    for dearer in cheapest_first[1:]:
-        low, _ = _difference(scored[chosen], scored[dearer], level=DEARER_LEVEL, groups=groups, seed=seed)
-        if costs.get(dearer, float("inf")) > costs.get(chosen, float("inf")) and low > 0.0:
-            chosen = dearer
+    hoped = {n: _with_promise(means[n], promised.get(n) if promised else None) for n in tied}
+    chosen, cheapest = _among_ties([n for n in tied if n != default] or tied, hoped, rates, costs)
     kept = default in tied
     if kept and errors and chosen != default:
         kept = _difference(wrong[default], wrong[chosen], level=ACCURACY_LEVEL, groups=groups, seed=seed)[0] <= 0.0
@@ -95,6 +89,33 @@ def judge(
         kept_default=kept,
         reason=_reason(winner, leader, default, cheapest, tied, scored, means),
     )
+
+
+def _with_promise(mean: float, promised: tuple[float, int] | None) -> float:
+    """Give a mean log-loss with what was promised as the reading of one more fold."""
+    if promised is None or not np.isfinite(promised[0]):
+        return mean
+    expected, folds = promised
+    return (folds * mean + expected) / (folds + 1)
+
+
+def _among_ties(
+    tied: Sequence[int], hoped: Mapping[int, float], rates: Mapping[int, float], costs: Mapping[int, float]
+) -> tuple[int, int]:
+    """Choose among ties: of the cheapest kind what is most often right, or of a dearer kind that is the better bet.
+
+    Give the choice, and the cheapest.
+    """
+    kinds: dict[float, list[int]] = {}
+    for number in tied:
+        kinds.setdefault(costs.get(number, float("inf")), []).append(number)
+    best = [min(kind, key=lambda n: (rates[n], hoped[n], n)) for _, kind in sorted(kinds.items())]
+    lowest = [min(hoped[n] for n in kind) for _, kind in sorted(kinds.items())]
+    chosen = 0
+    for position in range(1, len(best)):
+        if lowest[position] < (1 - WORTH) * min(lowest[:position]):
+            chosen = position
+    return best[chosen], best[0]
 
 
 def _comparable_means(scored: Mapping[int, Losses]) -> dict[int, float]:
@@ -152,6 +173,6 @@ def _reason(
     why = (
         "is the cheapest"
         if winner == cheapest
-        else f"is twice as likely better than the cheapest (trial {cheapest}) as not"
+        else "is the better bet: what such a training brought elsewhere counts as one more fold"
     )
     return f"{tie}; of these trial {winner} {why}{', and ' + over if over else ''}"

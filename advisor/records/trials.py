@@ -88,7 +88,7 @@ class Trial:
     curve: Curve = field(default_factory=Curve)
     predictions: str = ""
     continues: int | None = None
-    needs_s: float = 0.0  # what it was seen to need, where it was given up for lack of time
+    needs_s: float = 0.0  # what a fold was seen to need, where it was given up for lack of time
     fitted: dict[str, float] = field(default_factory=dict)  # numbers fitted out of fold ("alpha" …)
 
     @property
