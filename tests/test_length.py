@@ -112,3 +112,14 @@ def test_without_a_clock_nothing_is_shortened(contest: Contest) -> None:
     """Under --trials no decision depends on a speed."""
     slow = replace(taking(contest, 1e6), clock=budget.Clock(None), settings=replace(contest.settings, budget_s=None))
     assert length.in_reach(slow, FULL) == FULL
+
+
+def test_a_regime_that_was_not_tried_for_lack_of_time_is_said_with_what_it_needs(contest: Contest) -> None:
+    """ "full would need 38 min of the 7": what its first guess takes in the search and as a refit, of the whole budget."""
+    slow = taking(contest, 6000.0)
+    slow.strategies = {n: s for n, s in slow.registry.strategies.items() if n in ("ridge", "full")}
+    (told,) = length.untried(slow, slow.study.trials())
+    assert told.startswith("full fine-tuning was not tried: it would need about ")
+    assert told.endswith(" min of the 10 min")
+    ended(slow, FULL, steps=10)
+    assert length.untried(slow, slow.study.trials()) == []

@@ -76,6 +76,14 @@ def test_a_refit_that_is_seen_to_take_too_long_is_given_up_and_the_worker_lives(
     assert process.poll() is None
 
 
+def test_what_is_compared_with_a_fold_s_model_is_one_too(contest: Contest, trained: Trial) -> None:
+    """There would be time to train the default on all images, but the winner was left as its folds left it."""
+    refitted = shipped.train(contest, trained, contest.rundir.trials / "alike", reserve_s=1.0, alike=True)
+    assert refitted is not None
+    assert refitted.folds == (1,)
+    assert "as with the recommended model" in refitted.warning
+
+
 def test_where_no_fold_s_model_is_wanted_nothing_ships(contest: Contest, trained: Trial) -> None:
     """The untuned default is compared on all images or not at all."""
     late = replace(contest, clock=budget.Clock(600.0, used_before_s=599.0))

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from photos import write_crops
 
-from advisor import dataset, refit, registry, trial
+from advisor import dataset, pace, refit, registry, trial
+from advisor.errors import TooSlow
 from advisor.material import Material
 from advisor.records import Candidate, Trial
 from advisor.records.jobs import Open, Refit, RunTrial
@@ -87,3 +88,47 @@ def test_short_trainings_are_scored_at_their_end_alone(material: Material) -> No
         assert len(done.curve.log_loss) == looks
         spent = sum(s.n for s in done.scores) * (looks - 1)
         assert spent <= 0.1 * 3 * done.steps * 8
+
+
+def test_a_trial_that_cannot_end_on_all_folds_stands_on_those_that_ended(
+    material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is over after the first fold: its score and its model are kept, and nothing waits for the others."""
+    done = trial.run(material, replace(order(material, 2), folds=(0, 1, 2), number=5), lambda progress: None)
+    assert [s.fold for s in done.scores] == [0, 1, 2]
+    monkeypatch.setattr(pace, "LOOKED_AT", 10**9)  # the first fold's own steps do not look at the clock
+    job = replace(order(material, 2, limit_s=1.0), folds=(0, 1, 2), number=6)
+    monkeypatch.setattr(pace.Deadline, "left_s", property(lambda self: -1.0))
+    late = trial.run(material, job, lambda progress: None)
+    assert (late.state, [s.fold for s in late.scores]) == ("complete", [0])
+    assert late.scores[0].accuracy == done.scores[0].accuracy
+    trials = Path(material.job.run_dir) / "trials"
+    assert not list(trials.glob("*.ckpt"))
+    assert (trials / "00006" / "model.safetensors").is_file()
+    assert not (trials / "00006" / "mixed").exists()
+
+
+def test_a_fold_that_is_seen_to_be_late_costs_that_fold_alone(
+    material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second fold's own steps turn out slow: the first fold's score stands; in the first fold it is a failure."""
+    done = {0: 0}
+
+    def late_in(fold: int) -> None:
+        def steps(*anything: object, **more: object) -> float:
+            done[0] += 1
+            if done[0] > fold:
+                raise TooSlow("too slow", needs_s=1.0)
+            return through(*anything, **more)  # type: ignore[arg-type]
+
+        done[0] = 0
+        monkeypatch.setattr(pace, "steps_until", steps)
+
+    through = pace.steps_until
+    job = replace(order(material, 2, limit_s=1e6), folds=(0, 1), number=7)
+    late_in(1)
+    told = trial.run(material, job, lambda progress: None)
+    assert (told.state, [s.fold for s in told.scores]) == ("complete", [0])
+    late_in(0)
+    told = trial.run(material, replace(job, number=8), lambda progress: None)
+    assert (told.state, told.needs_s) == ("failed", 1.0)
