@@ -40,6 +40,8 @@ from advisor.records import Ensemble, Gain, Item, Profile, Regime, Result, Trial
 from advisor.records.jobs import Refitted, Score, Scored
 from advisor.rundir import to_json, write_atomically
 
+BY_PROMISE = "the images alone do not settle it, what such a training brought on other data counted as one more fold"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Frozen:
@@ -92,8 +94,8 @@ def _freeze(contest: Contest, frame: compose.Frame) -> Frozen:
     verdict = judging.judge(contest.rundir.path, everyone, default, contest.images, costs, groups, expected)
     by_number = {t.number: t for t in everyone}
     winner = by_number[verdict.winner]
-    untried = length.untried(contest, everyone)
-    settled = judging.settle(frame.regime, contest.rundir.path, everyone, winner, contest.images, groups, untried)
+    more = [*([BY_PROMISE] if verdict.by_promise else []), *length.untried(contest, everyone)]
+    settled = judging.settle(frame.regime, contest.rundir.path, everyone, winner, contest.images, groups, more)
     frozen = Frozen(
         verdict=verdict,
         regime=settled,

@@ -75,11 +75,11 @@ def settle(
     winner: Trial,
     pool: int,
     groups: npt.NDArray[np.int64] | None = None,
-    untried: Sequence[str] = (),
+    more: Sequence[str] = (),
 ) -> Regime:
     """Give the regime of the winner, with what the best of every other regime reached on the same images.
 
-    `untried` says in words why a regime was not tried.
+    `more` is what else there is to say, in words: why a regime was not tried, what settled a tie.
     """
     evidence, told = [], []
     ours = outcome(run_dir, winner, pool)
@@ -103,5 +103,5 @@ def settle(
             f"{100 * (value - reference):+.1f} points over {regime.WORDS[name]} on the same {int(both.sum())} images "
             f"({losses}), p = {p:.3g}"
         )
-    reason = f"{regime.WORDS[winner.regime]}: " + ("; ".join([*told, *untried]) or "nothing deeper could be tried")
+    reason = f"{regime.WORDS[winner.regime]}: " + ("; ".join([*told, *more]) or "nothing deeper could be tried")
     return regime.settle(prior, winner.regime, evidence, reason)

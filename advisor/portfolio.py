@@ -30,6 +30,7 @@ class Portfolio:
         self.contest = contest
         self.waiting: list[Entry] = [[first], *_entries(contest, places)]
         self.begun = False
+        self.looked: set[tuple[str, str]] = set()  # regimes and networks whose pace was looked at
 
     def next(self) -> tuple[Entry, Candidate] | None:
         """Take the next guess: its entry, and the candidate of it that is in reach; None where none is left."""
@@ -40,7 +41,7 @@ class Portfolio:
                 self.waiting.clear()
                 return None
             entry = self.waiting.pop(position)
-            first_steps.look(self.contest, entry[0])
+            self._look(entry[0])
             chosen = first_in_reach(self.contest, entry)
             if chosen is not None:
                 return entry, chosen
@@ -48,23 +49,41 @@ class Portfolio:
 
     def _best(self) -> int | None:
         """Say which guess comes next; None where all are expected to stay behind."""
-        options = []
         for position, entry in enumerate(self.waiting):
             chosen = first_in_reach(self.contest, entry)
-            if chosen is None:
-                continue
-            if self._costs_nothing(chosen):
+            if chosen is not None and self._costs_nothing(chosen):
                 return position
-            options.append((self._improvement(chosen), -position))
-        if not options:
+        self._look_at_the_pace()
+        reachable = [(p, c) for p, e in enumerate(self.waiting) if (c := first_in_reach(self.contest, e)) is not None]
+        if not reachable:
             return None
+        sure = [(p, c) for p, c in reachable if len(self.contest.folds_for(c)) >= self.contest.least_folds(c)]
+        options = [(self._improvement(chosen), -position) for position, chosen in sure or reachable]
         hope, position = max(options)
         if self.contest.is_deep(self.waiting[-position][0]) and not self.contest.has_trained:
-            return self._on_the_most_accurate([-p for h, p in options if h >= NEAR * hope])
+            return self._on_the_most_accurate([-p for h, p in sorted(options, reverse=True) if h >= NEAR * hope])
         return -position if hope >= HOPE else None
 
+    def _look_at_the_pace(self) -> None:
+        """Before the first training is chosen, see how fast the most accurate network trains, on small images.
+
+        Guessed too slow, it would seem out of reach, and a weaker one would be trained in its place.
+        """
+        deep = [c for entry in self.waiting for c in entry[:1] if self.contest.is_deep(c)]
+        if deep and not self.contest.has_trained:
+            whole = [c for c in deep if self.contest.strategies_of(c).regime == "full"] or deep
+            self._look(min(whole, key=lambda c: (-self._published(c), c.size_px or 0)))
+
+    def _look(self, candidate: Candidate) -> None:
+        kind = (self.contest.strategies_of(candidate).regime, candidate.backbone)
+        if self.contest.is_deep(candidate) and kind not in self.looked:
+            self.looked.add(kind)
+            first_steps.look(self.contest, candidate)
+
     def _on_the_most_accurate(self, positions: list[int]) -> int:
-        """Take the training of the network of the highest published accuracy: where a search begins to train.
+        """Take the most promising training of the network of the highest published accuracy: where a search begins to train.
+
+        `positions` are in the order of what they promise.
 
         How linearly a network shows the classes says less about what training makes of it than its published accuracy
         (Kornblith et al. 2019); the first training here then tells how much that is (`promise.surprise`).

@@ -3,15 +3,15 @@
 Contenders are compared in pairs, on the images that both were scored on. A contender ties with the one of the lowest
 log-loss where the interval of the mean difference holds zero: one standard error to either side, and for the untuned
 default the 80 % interval. Of the ties the cheapest would win, unless a dearer one has the lower log-loss once what such a
-training brought on other data counts as one more fold; among equally cheap ones the one that is most often right. The
-default is kept if it ties, unless that one is right more often beyond noise: what does not beat it is no gain (in about a
-tenth of published searches the tuned choice is worse on test than the default, arXiv:2506.19540). Pure; predictions are
-read by `judging`.
+training brought on other data counts as one more fold, and is not wrong more often beyond noise (80 %); among equally
+cheap ones the one that is most often right. The default is kept if it ties, unless that one is right more often beyond
+noise: what does not beat it is no gain (in about a tenth of published searches the tuned choice is worse on test than the
+default, arXiv:2506.19540). Pure; predictions are read by `judging`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,11 @@ def judge(
         if number != leader and low <= 0.0 <= high:
             tied.append(number)
     hoped = {n: _with_promise(means[n], promised.get(n) if promised else None) for n in tied}
-    chosen, cheapest = _among_ties([n for n in tied if n != default] or tied, hoped, rates, costs)
+
+    def worse(dearer: int, cheaper: int) -> bool:
+        return _difference(wrong[dearer], wrong[cheaper], level=level, groups=groups, seed=seed)[0] > 0.0
+
+    chosen, cheapest = _among_ties([n for n in tied if n != default] or tied, hoped, rates, costs, worse)
     kept = default in tied
     if kept and errors and chosen != default:
         kept = _difference(wrong[default], wrong[chosen], level=ACCURACY_LEVEL, groups=groups, seed=seed)[0] <= 0.0
@@ -87,6 +91,7 @@ def judge(
         default=default,
         ties=tuple(n for n in tied if n != winner and (kept or n != default)),
         kept_default=kept,
+        by_promise=not kept and chosen != cheapest and len(tied) > 1,
         reason=_reason(winner, leader, default, cheapest, tied, scored, means),
     )
 
@@ -100,11 +105,16 @@ def _with_promise(mean: float, promised: tuple[float, int] | None) -> float:
 
 
 def _among_ties(
-    tied: Sequence[int], hoped: Mapping[int, float], rates: Mapping[int, float], costs: Mapping[int, float]
+    tied: Sequence[int],
+    hoped: Mapping[int, float],
+    rates: Mapping[int, float],
+    costs: Mapping[int, float],
+    worse: Callable[[int, int], bool],
 ) -> tuple[int, int]:
     """Choose among ties: of the cheapest kind what is most often right, or of a dearer kind that is the better bet.
 
-    Give the choice, and the cheapest.
+    A dearer one that is `worse` than the choice so far, wrong more often beyond noise, is none. Give the choice, and the
+    cheapest.
     """
     kinds: dict[float, list[int]] = {}
     for number in tied:
@@ -113,7 +123,8 @@ def _among_ties(
     lowest = [min(hoped[n] for n in kind) for _, kind in sorted(kinds.items())]
     chosen = 0
     for position in range(1, len(best)):
-        if lowest[position] < (1 - WORTH) * min(lowest[:position]):
+        ahead = lowest[position] < (1 - WORTH) * min(lowest[:position])
+        if ahead and not worse(best[position], best[chosen]):
             chosen = position
     return best[chosen], best[0]
 

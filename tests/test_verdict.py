@@ -74,7 +74,7 @@ def test_what_was_promised_settles_a_tie_as_one_more_fold() -> None:
     trials, costs, level = [_trial(n) for n in range(3)], {0: 1.0, 1: 1.0, 2: 2.0}, float(HARD.mean() - 0.30)
     assert verdict.judge(trials, predictions, 0, costs).winner == 1
     told = verdict.judge(trials, predictions, 0, costs, promised={2: (level - 0.1, 2)})
-    assert (told.winner, told.ties) == (2, (1,))
+    assert (told.winner, told.ties, told.by_promise) == (2, (1,), True)
     assert "of these trial 2 is the better bet" in told.reason
     assert verdict.judge(trials, predictions, 0, costs, promised={2: (level - 0.1, 20)}).winner == 1
     assert verdict.judge(trials, predictions, 0, costs, promised={2: (level + 0.1, 2)}).winner == 1
@@ -90,10 +90,19 @@ def test_a_promise_does_not_overrule_what_the_images_show() -> None:
     assert (told.winner, told.ties) == (1, ())
 
 
+def test_a_promise_does_not_make_up_for_more_errors() -> None:
+    """As low a log-loss and more mistakes than chance explains: the cheap one stays."""
+    predictions = {0: _losses(0.0, seed=1), 1: _losses(0.30, seed=2), 2: _losses(0.30, seed=3)}
+    trials, costs, promised = [_trial(n) for n in range(3)], {0: 1.0, 1: 1.0, 2: 2.0}, {2: (0.1, 1)}
+    errors = {0: np.ones(N), 1: (np.arange(N) % 10 == 0).astype(float), 2: (np.arange(N) % 9 < 2).astype(float)}
+    assert verdict.judge(trials, predictions, 0, costs, promised=promised).winner == 2
+    assert verdict.judge(trials, predictions, 0, costs, promised=promised, errors=errors).winner == 1
+
+
 def test_a_dearer_tie_must_be_ahead_of_every_cheaper_one() -> None:
     """Being ahead of the cheap one that is most often right is not enough where another cheap one has as low a log-loss."""
     predictions = {n: _losses(b, seed=n + 1) for n, b in {0: 0.0, 1: 0.30, 2: 0.315, 3: 0.316}.items()}
-    errors = {n: np.full(N, e) for n, e in {0: 0.5, 1: 0.1, 2: 0.2, 3: 0.2}.items()}
+    errors = {n: np.full(N, e) for n, e in {0: 0.5, 1: 0.1, 2: 0.2, 3: 0.1}.items()}
     costs = {0: 1.0, 1: 1.0, 2: 1.0, 3: 2.0}
     assert verdict.judge([_trial(n) for n in range(4)], predictions, 0, costs, errors=errors).winner == 1
     del predictions[2], errors[2], costs[2]

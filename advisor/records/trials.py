@@ -106,10 +106,14 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Who won on validation: the winner's trial number, those that the data cannot tell apart, and why in words."""
+    """Who won on validation: the winner's trial number, those that the data cannot tell apart, and why in words.
+
+    `by_promise`: among the ties it is not of the cheapest regime, since such trainings paid on other data.
+    """
 
     winner: int
     default: int
     ties: tuple[int, ...]
     kept_default: bool
     reason: str
+    by_promise: bool = False
