@@ -85,7 +85,7 @@ def of_epochs(candidate: Candidate, epochs: float) -> Candidate:
 
 
 def untried(contest: Contest, contenders: Sequence[Trial]) -> list[str]:
-    """Say of each regime of which nothing was tried how long its first guess would have taken, where that was too long."""
+    """Say of each regime of which nothing was tried why: its first guess would have taken too long, or others came first."""
     best = min(contenders, key=lambda t: (t.log_loss, t.number)).candidate
     told = []
     for name in regime.NAMES:
@@ -96,9 +96,8 @@ def untried(contest: Contest, contenders: Sequence[Trial]) -> list[str]:
             own, contest.context(best.backbone, best.size_px), backbone=best.backbone, size_px=best.size_px
         )
         needed_s = min((contest.train_s(g, 2 * contest.images - contest.images // FOLDS) for g in guesses), default=0.0)
-        if needed_s > 0:
-            asked = budget.words(contest.clock.asked_s or 0.0)
-            told.append(
-                f"{regime.WORDS[name]} was not tried: it would need about {budget.words(needed_s)} of the {asked}"
-            )
+        asked_s = contest.clock.asked_s or 0.0
+        why = f"it would need about {budget.words(needed_s)} of the {budget.words(asked_s)}"
+        why = why if needed_s > asked_s else "something else promised more for its time"
+        told.append(f"{regime.WORDS[name]} was not tried: {why}")
     return told

@@ -121,5 +121,7 @@ def test_a_regime_that_was_not_tried_for_lack_of_time_is_said_with_what_it_needs
     (told,) = length.untried(slow, slow.study.trials())
     assert told.startswith("full fine-tuning was not tried: it would need about ")
     assert told.endswith(" min of the 10 min")
+    (other,) = length.untried(taking(slow, 60.0), slow.study.trials())
+    assert other == "full fine-tuning was not tried: something else promised more for its time"
     ended(slow, FULL, steps=10)
     assert length.untried(slow, slow.study.trials()) == []
