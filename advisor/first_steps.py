@@ -14,7 +14,9 @@ from advisor.records import Candidate
 from advisor.records.jobs import Timed, TimeSteps
 
 WARM, STEPS = 2, 6  # steps that are not counted, and those that are
-SHARE = 0.05  # of the time left, which the look may take
+SHARE = (
+    0.15  # of the time left, which the fewest steps that say anything may take at a pace that may be guessed too slow
+)
 
 
 def look(contest: Contest, candidate: Candidate) -> None:
@@ -26,7 +28,7 @@ def look(contest: Contest, candidate: Candidate) -> None:
     images = contest.images - contest.images // FOLDS
     steps = length.steps(contest, candidate)
     each_s = contest.train_s(candidate, images) / max(1, steps)
-    if not steps or (WARM + STEPS) * each_s > SHARE * contest.clock.left_s:
+    if not steps or (WARM + 1) * each_s > SHARE * contest.clock.left_s:
         return
     try:
         timed = contest.ask(TimeSteps(candidate=candidate, seed=contest.settings.seed, warm=WARM, steps=STEPS), Timed)
