@@ -1,4 +1,4 @@
-"""Trials that were paused at a rung: which of them is worth going on with, and whose checkpoints are kept.
+"""Trials that were paused at a rung: which of them is worth going on with, and whose checkpoints and models are kept.
 
 A trial pauses where its loss lies above the median of the others at that rung. Where later trials turn out worse, it is
 promoted: a new trial with the same parameters goes on from the checkpoint, or, where that is missing, trains again from
@@ -8,6 +8,7 @@ Golovin et al. 2017 (Vizier) as the rule. Does NOT cover: what fits into the tim
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from advisor.rundir import RunDir
 
 STOPPED_AFTER = 4  # earlier trials at a rung, before the median of them may stop another
 KEPT = 4  # checkpoints of paused trials, best first
+MODELS = 6  # of trained trials, best first; the untuned default's comes on top
 
 
 def limits(trials: Sequence[Trial], rungs: Sequence[int]) -> dict[int, float]:
@@ -54,10 +56,18 @@ def paused(trials: Sequence[Trial], begun: Sequence[Candidate]) -> list[Trial]:
 
 
 def tidy(rundir: RunDir, trials: Sequence[Trial], begun: Sequence[Candidate]) -> None:
-    """Keep the checkpoints of the few best paused trials; without its own a promotion trains again from step 0."""
+    """Keep the checkpoints of the few best paused trials; without its own a promotion trains again from step 0.
+
+    And the models of the few best trained ones, and of the first trial: the others are too far behind to ship.
+    """
     waiting = sorted(paused(trials, begun), key=lambda t: (-len(t.curve.log_loss), t.curve.log_loss[-1]))
     for trial in waiting[KEPT:]:
         _checkpoint(rundir, trial).unlink(missing_ok=True)
+    trained = sorted((t for t in trials if t.steps and t.state == "complete"), key=lambda t: (t.log_loss, t.number))
+    first = min((t.number for t in trials), default=None)
+    for trial in trained[MODELS:]:
+        if trial.number != first:
+            shutil.rmtree(_checkpoint(rundir, trial).with_suffix(""), ignore_errors=True)
 
 
 def _checkpoint(rundir: RunDir, trial: Trial) -> Path:

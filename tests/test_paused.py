@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor import paused
-from advisor.records import Candidate, Curve, Trial
+from advisor.records import Candidate, Curve, FoldScore, Trial
 from advisor.rundir import RunDir
 
 
@@ -75,6 +75,21 @@ def test_only_the_best_paused_trials_keep_their_checkpoints(tmp_path: Path) -> N
     paused.tidy(rundir, trials, begun(trials))
     left = sorted(p.stem for p in rundir.trials.glob("*.ckpt"))
     assert left == ["00004", "00005", "00006", "00007"]
+
+
+def test_only_the_best_trained_trials_and_the_first_one_keep_their_models(tmp_path: Path) -> None:
+    """A search of a night must not fill the disk with networks that cannot win any more."""
+    (tmp_path / "data").mkdir()
+    rundir = RunDir.create(tmp_path / "run", data=tmp_path / "data")
+    trials = []
+    for number in range(paused.MODELS + 3):
+        score = FoldScore(fold=0, repeat=0, seed=0, n=10, accuracy=0.5, log_loss=9.0 - number)
+        trials.append(replace(ended(number, 9.0 - number), steps=10, scores=(score,)))
+        (rundir.trials / f"{number:05d}").mkdir(parents=True)
+        (rundir.trials / f"{number:05d}" / "model.safetensors").touch()
+    paused.tidy(rundir, trials, begun(trials))
+    left = sorted(int(p.name) for p in rundir.trials.iterdir())
+    assert left == [0, *range(3, paused.MODELS + 3)]
 
 
 def test_a_candidate_is_the_same_whoever_continues_it() -> None:

@@ -100,9 +100,9 @@ SUITES = {
     "classic-50000": Suite(data="cifar10", size_px=32, epochs=5, batch=100, seeds=1, arms=CLASSIC),
     "flowers": Suite(data="flowers102", size_px=64, epochs=10, seeds=5, test=3000, arms=FLOWERS),
     "each-flowers": Suite(
-        data="five_flowers", size_px=64, epochs=8, seeds=3, train=1000, val=200, test=1500, arms=EACH
+        data="five_flowers", size_px=64, epochs=8, seeds=5, train=1000, val=200, test=1500, arms=EACH
     ),
     "each-sketches": Suite(
-        data="pacs", inside="sketch", size_px=64, epochs=8, seeds=3, train=680, val=200, test=1500, arms=EACH
+        data="pacs", inside="sketch", size_px=64, epochs=8, seeds=5, train=680, val=200, test=1500, arms=EACH
     ),
 }
