@@ -20,6 +20,7 @@ from advisor import (
     cache,
     candidates,
     compose,
+    costs,
     dataset,
     device,
     profile,
@@ -256,7 +257,7 @@ def _contest(
 
 def _keep(contest: Contest, kept: Keeper, trial: Trial) -> None:
     """Put the best so far on disk, unless training it anew for that took a good part of the time that is left."""
-    anew_s = 0.0 if contest.is_deep(trial.candidate) else contest.train_s(trial.candidate, contest.images)
+    anew_s = 0.0 if contest.is_deep(trial.candidate) else costs.train_s(contest, trial.candidate, contest.images)
     if contest.clocked and contest.rundir.recipe.exists() and anew_s > KEEP_SHARE * contest.clock.left_s:
         return
     kept.keep(contest.worker, trial, contest.study.trials(), contest.clock.used_s)

@@ -1,8 +1,7 @@
-"""What one run knows while it searches: who may compete, what was measured so far, what the next thing will cost.
+"""What one run knows while it searches: who may compete, and what was measured so far.
 
-In: settings, a clock, an opened worker, a study. Out: facts and predictions for probing.py, search.py and finish.py. The
-time for refitting and scoring the winner is part of every prediction, so whatever is best when time runs out can still
-be finished. Does NOT cover: any decision.
+In: settings, a clock, an opened worker, a study. Out: facts for probing.py, search.py and finish.py. Does NOT cover: what the
+next thing will cost (costs.py), any decision.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from advisor import budget, candidates, paused, sampler
+from advisor import budget, paused, sampler
 from advisor.crew import Crew
 from advisor.fleet import Fleet
 from advisor.hooks import Context, Strategy
@@ -25,18 +24,7 @@ from advisor.workers import Worker, WorkerLost
 
 A = TypeVar("A", bound=Answer)
 FOLDS = 5
-# Images on which a trained candidate should be scored, by adding folds on small data: what a fixed amount of work can bear,
-# and where there is a clock and time, what tells a usual gain from noise.
-VALIDATION_AIM, SURE_AIM = 120, 400
-FINISH_MARGIN = 1.25  # what is kept back for the end, over what it is predicted to take
-HEAD_S, HEAD_S_EACH = 1.0, 1e-4  # fitting a head that was not fitted yet: at least, and for each image and class
-# How much slower a multiply-add of training is than one of a frozen pass, before it was measured: 0.8 to 1.3 with three small
-# networks at 96 to 224 px, and twice where memory is the limit. The first steps of a trial tell the truth at little cost,
-# and what is then seen not to fit is tried again, shortened.
-TRAINING_OVER_FROZEN = 1.15
-WATCHED = 200  # images on which it is seen how much of its source a winner has kept
-RETENTION_SHARE = 0.03  # of the budget, which that may take
-FOLDS_SHARE = 0.35  # of the time that is left, which all folds of one trained candidate may take
+DEFAULT = "default"  # the origin of the untuned default
 
 
 @dataclass
@@ -172,8 +160,6 @@ class Contest:
         if trial.state == "complete" and (before is None or trial.log_loss < before.log_loss):
             self.on_better(trial)
 
-    # ---- what things cost ----------------------------------------------------------------------------------------
-
     def is_deep(self, candidate: Candidate) -> bool:
         """Whether training goes beyond a head on frozen features."""
         return self.strategies_of(candidate).regime != "feature_extraction"
@@ -181,120 +167,3 @@ class Contest:
     def strategies_of(self, candidate: Candidate) -> Strategy:
         """Give the candidate's strategy."""
         return self.registry.strategy(candidate.strategy)
-
-    def train_s(self, candidate: Candidate, images: int) -> float:
-        """Predict the seconds of training a candidate on `images` images, corrected by what was measured."""
-        if self.is_deep(candidate):
-            return self.card_s(candidate, images) * self._training_ratio(candidate)
-        same = [t.seconds for t in self.contenders() if t.candidate.strategy == candidate.strategy]
-        fitting = max(same, default=HEAD_S + HEAD_S_EACH * images * len(self.counts))
-        return self._pass_s(candidate) + fitting
-
-    def _training_ratio(self, candidate: Candidate) -> float:
-        """Say how much longer than on its card a training takes: as measured, or by what it is over a frozen pass."""
-        name = candidate.backbone
-        if self.has_pace(candidate):
-            return self.training[self.strategies_of(candidate).regime].ratio(name)
-        # What training is over a frozen pass differs fourfold between networks: another one's reading would mislead.
-        return TRAINING_OVER_FROZEN * self.frozen.ratio(name)
-
-    def has_pace(self, candidate: Candidate) -> bool:
-        """Whether a training of this regime on this network was seen."""
-        measured = self.training.get(self.strategies_of(candidate).regime)
-        return measured is not None and measured.known(candidate.backbone)
-
-    def trained(self, candidate: Candidate, folds: int, taken_s: float) -> None:
-        """Learn from the seconds that training on so many folds took."""
-        card_s = folds * self.card_s(candidate, self.images - self.images // FOLDS)
-        speeds = self.training.setdefault(self.strategies_of(candidate).regime, budget.Speeds())
-        speeds.learn(candidate.backbone, card_s, taken_s)
-
-    def _pass_s(self, candidate: Candidate) -> float:
-        """Predict the frozen passes over the pool: none where a probe, or a mirrored trial, has left its features."""
-        place = (candidate.backbone, candidate.size_px)
-        there = [c.candidate for c in self.contenders() if (c.candidate.backbone, c.candidate.size_px) == place]
-        passes = int(not there) + int(_mirrored(candidate) and not any(_mirrored(c) for c in there))
-        return passes * self._frozen_s(candidate, self.images)
-
-    def _frozen_s(self, candidate: Candidate, images: int) -> float:
-        backbone = self.registry.backbone(candidate.backbone)
-        macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
-        return self.frozen.ratio(candidate.backbone) * budget.extraction_s(images, macs, self.device)
-
-    def test_s(self, candidate: Candidate) -> float:
-        """Predict the seconds of scoring the locked test."""
-        return (2 if _mirrored(candidate) else 1) * self._frozen_s(candidate, self.test_images)
-
-    def look_s(self, candidate: Candidate) -> float:
-        """Predict the seconds of one image's frozen pass."""
-        return self._frozen_s(candidate, 1)
-
-    def retention_s(self, winner: Candidate) -> float:
-        """Predict the seconds of seeing how much of its source a trained winner has kept, bounded where there is a clock."""
-        if not self.is_deep(winner):
-            return 0.0
-        passes = 12 if self.settings.source else 6
-        whole = HEAD_S + HEAD_S_EACH * self.images * len(self.counts) + passes * WATCHED * self.look_s(winner)
-        return min(whole, RETENTION_SHARE * (self.clock.asked_s or 0.0)) if self.clocked else whole
-
-    def finish_s(self, winner: Candidate, *, refit: bool = True) -> float:
-        """Predict the seconds that the end takes if `winner` wins: both refits, both scores, a look back, the writing.
-
-        Without `refit` winner and default are scored as their folds left them; a head is fitted anew all the same.
-        """
-        both = [winner]
-        default = self.default
-        if default is not None and key(default.candidate) != key(winner):
-            both.append(default.candidate)
-        refits = sum(self.train_s(c, self.images) for c in both if refit or not self.is_deep(c))
-        # Frozen networks share one pass over the test images; a trained one needs a pass of its own.
-        passes = {(c.backbone, c.size_px, key(c) if self.is_deep(c) else _mirrored(c)): self.test_s(c) for c in both}
-        return budget.FINISH_S + self.retention_s(winner) + FINISH_MARGIN * (refits + sum(passes.values()))
-
-    def folds_for(self, candidate: Candidate) -> tuple[int, ...]:
-        """Choose the folds that a candidate is scored on: all for heads, enough for the aim for what is trained."""
-        if not self.is_deep(candidate):
-            return tuple(range(FOLDS))
-        each = max(1, self.images // FOLDS)
-        sure = self.clocked and self.study.first() is not None  # the untuned default takes what it always takes
-        wanted = min(FOLDS, -(-(SURE_AIM if sure else VALIDATION_AIM) // each))
-        if self.clocked:
-            one, room = self.train_s(candidate, self.images - each), FOLDS_SHARE * self.clock.left_s
-            if self.least_folds(candidate) > 1:  # their mean ships, so that the time of a refit is theirs
-                room = max(room, self.clock.left_s - self.finish_s(candidate, refit=False))
-            while wanted > 1 and wanted * one > room:
-                wanted -= 1
-        return tuple(range(wanted))
-
-    def least_folds(self, candidate: Candidate) -> int:
-        """Say on how many folds a candidate should be scored at least: the first training on two, where one is few images.
-
-        One fold of 200 images cannot tell a usual gain from noise, and the mean of two folds' models is worth a refit
-        (docs/advice.md, "Two folds or a refit?").
-        """
-        begins = self.clocked and self.is_deep(candidate) and not self.has_trained
-        return 2 if begins and self.study.first() is not None and self.images // FOLDS < SURE_AIM else 1
-
-    def affordable(
-        self, candidate: Candidate, *, share: float = 1.0, refit: bool = True, folds: int | None = None
-    ) -> bool:
-        """Whether a candidate can be scored (on so many folds), refitted (or not) and tested in this share of what is left."""
-        if not self.clocked:
-            return True
-        folds = (folds or len(self.folds_for(candidate))) if self.is_deep(candidate) else 1
-        search_s = folds * self.train_s(candidate, self.images - self.images // FOLDS)
-        return search_s + self.finish_s(candidate, refit=refit) <= share * self.clock.left_s
-
-    def card_s(self, candidate: Candidate, images: int) -> float:
-        """Predict the seconds of training on `images` images from cards alone, as if nothing had been measured."""
-        backbone = self.registry.backbone(candidate.backbone)
-        context = self.context(candidate.backbone, candidate.size_px)
-        there = any(
-            (p.candidate.backbone, p.candidate.size_px) == (backbone.name, candidate.size_px) for p in self.probes
-        )
-        strategy = self.strategies_of(candidate)
-        return candidates.cost_s(candidate, strategy, backbone, context, images, has_features=there)
-
-
-def _mirrored(candidate: Candidate) -> bool:
-    return bool(candidate.parameters.get("mirror"))

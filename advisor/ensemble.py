@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor import budget, compose, model_file, pixels, shipped
+from advisor import budget, compose, costs, model_file, pixels, shipped
 from advisor.contest import Contest
 from advisor.errors import AdviseError
 from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
@@ -108,7 +108,7 @@ def train(contest: Contest, chosen: Chosen | None, winner: Path) -> tuple[Path, 
         return ()
     folders = [winner, *(contest.rundir.trials / f"final-member-{n}" for n in range(1, len(chosen.members)))]
     if not (place / model_file.ENSEMBLE).is_file():
-        reserve_s = budget.FINISH_S + sum(contest.test_s(t.candidate) for t in chosen.members)
+        reserve_s = budget.FINISH_S + sum(costs.test_s(contest, t.candidate) for t in chosen.members)
         for trial, folder in zip(chosen.members[1:], folders[1:], strict=True):
             if not _trained(contest, trial, folder, reserve_s):
                 return ()
@@ -154,8 +154,11 @@ def outcome(chosen: Chosen, scored: Scored | None, run_dir: Path) -> Ensemble:
 
 
 def _affordable(contest: Contest, chosen: Chosen) -> bool:
-    more = sum(contest.train_s(t.candidate, contest.images) + contest.test_s(t.candidate) for t in chosen.members[1:])
-    return contest.finish_s(chosen.members[0].candidate) + more <= contest.clock.left_s
+    more = sum(
+        costs.train_s(contest, t.candidate, contest.images) + costs.test_s(contest, t.candidate)
+        for t in chosen.members[1:]
+    )
+    return costs.finish_s(contest, chosen.members[0].candidate) + more <= contest.clock.left_s
 
 
 def _pixels(contest: Contest, candidate: Candidate) -> pixels.PixelRule:

@@ -19,6 +19,7 @@ from advisor import (
     budget,
     card,
     compose,
+    costs,
     ensemble,
     judging,
     keep,
@@ -128,7 +129,7 @@ def _refit(contest: Contest, frozen: Frozen) -> list[tuple[Path, Refitted]]:
     if frozen.default is not None and frozen.default.candidate != frozen.winner.candidate:
         both.append(frozen.default)
     models: list[tuple[Path, Refitted]] = []
-    reserve_s = budget.FINISH_S / 2 + sum(contest.test_s(t.candidate) for t in both)
+    reserve_s = budget.FINISH_S / 2 + sum(costs.test_s(contest, t.candidate) for t in both)
     for name, trial in zip(("winner", "default"), both, strict=False):
         refitted = shipped.train(
             contest,

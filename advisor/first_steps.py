@@ -7,7 +7,7 @@ Does NOT cover: doing the steps (`stopwatch`), how long it may then be (`length`
 
 from __future__ import annotations
 
-from advisor import length
+from advisor import costs, length
 from advisor.contest import FOLDS, Contest
 from advisor.errors import AdviseError
 from advisor.records import Candidate
@@ -23,11 +23,11 @@ def look(contest: Contest, candidate: Candidate) -> None:
     """Learn the pace of a candidate's training where nothing of its kind was seen on this network."""
     if not contest.clocked or contest.settings.devices > 1 or contest.fleet is not None or contest.crew.idle is None:
         return
-    if not contest.is_deep(candidate) or contest.has_pace(candidate):
+    if not contest.is_deep(candidate) or costs.has_pace(contest, candidate):
         return
     images = contest.images - contest.images // FOLDS
     steps = length.steps(contest, candidate)
-    each_s = contest.train_s(candidate, images) / max(1, steps)
+    each_s = costs.train_s(contest, candidate, images) / max(1, steps)
     if not steps or (WARM + 1) * each_s > SHARE * contest.clock.left_s:
         return
     try:
@@ -36,5 +36,5 @@ def look(contest: Contest, candidate: Candidate) -> None:
         contest.rundir.log("not timed", at_s=contest.clock.used_s, error=str(error))
         return
     if timed.step_s:
-        scoring_s = contest.look_s(candidate) * (contest.images - images)
-        contest.trained(candidate, 1, timed.step_s * steps + scoring_s)
+        scoring_s = costs.look_s(contest, candidate) * (contest.images - images)
+        costs.trained(contest, candidate, 1, timed.step_s * steps + scoring_s)

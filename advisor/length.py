@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from advisor import budget, candidates, regime
-from advisor.contest import FOLDS, Contest
+from advisor import budget, candidates, costs, regime
+from advisor.contest import DEFAULT, FOLDS, Contest
 from advisor.records import Candidate, Trial
 
 # Of the time left, with a pace that was guessed, and one that was seen here: what is shortened to fit must not fail for a
@@ -25,7 +25,7 @@ HALVINGS = 6  # of the range in which the length is looked for
 
 def in_reach(contest: Contest, candidate: Candidate) -> Candidate | None:
     """Give the candidate as it can be finished in time: whole, else with fewer epochs, else None."""
-    return candidate if contest.affordable(candidate) else shortened(contest, candidate)
+    return candidate if costs.affordable(contest, candidate) else shortened(contest, candidate)
 
 
 def shortened(contest: Contest, candidate: Candidate) -> Candidate | None:
@@ -37,10 +37,10 @@ def shortened(contest: Contest, candidate: Candidate) -> Candidate | None:
     asked = candidate.parameters.get("epochs")
     if not contest.clocked or not isinstance(asked, int | float):
         return None
-    folds, whole = contest.least_folds(candidate), float(asked)
+    folds, whole = costs.least_folds(contest, candidate), float(asked)
     epochs = _longest(contest, candidate, whole, refit=True)
     # Not the untuned default, which is compared on all images.
-    first = contest.study.first() is not None and not contest.has_trained
+    first = candidate.origin != DEFAULT and not contest.has_trained
     if first and (epochs is None or epochs < (whole if folds > 1 else whole / 2)):
         without = _longest(contest, candidate, whole, refit=False, folds=folds)
         epochs = without or epochs or _longest(contest, candidate, whole, refit=False, folds=1)
@@ -52,10 +52,10 @@ def shortened(contest: Contest, candidate: Candidate) -> Candidate | None:
 def _longest(
     contest: Contest, candidate: Candidate, asked: float, *, refit: bool, folds: int | None = None
 ) -> float | None:
-    share = SEEN_SLACK if contest.has_pace(candidate) else SLACK
+    share = SEEN_SLACK if costs.has_pace(contest, candidate) else SLACK
 
     def fits(epochs: float) -> bool:
-        return contest.affordable(of_epochs(candidate, epochs), share=share, refit=refit, folds=folds)
+        return costs.affordable(contest, of_epochs(candidate, epochs), share=share, refit=refit, folds=folds)
 
     low, high = fewest_epochs(contest, candidate), asked
     if asked <= low or not fits(low):
@@ -97,7 +97,9 @@ def untried(contest: Contest, contenders: Sequence[Trial]) -> list[str]:
         guesses = candidates.guesses(
             own, contest.context(best.backbone, best.size_px), backbone=best.backbone, size_px=best.size_px
         )
-        needed_s = min((contest.train_s(g, 2 * contest.images - contest.images // FOLDS) for g in guesses), default=0.0)
+        needed_s = min(
+            (costs.train_s(contest, g, 2 * contest.images - contest.images // FOLDS) for g in guesses), default=0.0
+        )
         asked_s = contest.clock.asked_s or 0.0
         why = f"it would need about {budget.words(needed_s)} of the {budget.words(asked_s)}"
         why = why if needed_s > asked_s else "something else promised more for its time"

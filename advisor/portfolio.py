@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from advisor import candidates, first_steps, length, promise
+from advisor import candidates, costs, first_steps, length, promise
 from advisor.contest import Contest
 from advisor.records import Candidate
 
@@ -57,7 +57,9 @@ class Portfolio:
         reachable = [(p, c) for p, e in enumerate(self.waiting) if (c := first_in_reach(self.contest, e)) is not None]
         if not reachable:
             return None
-        sure = [(p, c) for p, c in reachable if len(self.contest.folds_for(c)) >= self.contest.least_folds(c)]
+        sure = [
+            (p, c) for p, c in reachable if len(costs.folds_for(self.contest, c)) >= costs.least_folds(self.contest, c)
+        ]
         options = [(self._improvement(chosen), -position) for position, chosen in sure or reachable]
         hope, position = max(options)
         if self.contest.is_deep(self.waiting[-position][0]) and not self.contest.has_trained:
@@ -96,7 +98,9 @@ class Portfolio:
 
     def _costs_nothing(self, candidate: Candidate) -> bool:
         frozen = not self.contest.is_deep(candidate)
-        return frozen and self.contest.train_s(candidate, self.contest.images) <= CHEAP * self.contest.clock.left_s
+        return (
+            frozen and costs.train_s(self.contest, candidate, self.contest.images) <= CHEAP * self.contest.clock.left_s
+        )
 
     def _improvement(self, chosen: Candidate) -> float:
         contest = self.contest
@@ -114,7 +118,7 @@ class Portfolio:
 def first_in_reach(contest: Contest, entry: Entry) -> Candidate | None:
     """Take the first candidate that was not tried and can be finished in time; else the first that can if shortened."""
     fresh = [c for c in entry if not contest.study.tried(c)]
-    whole = next((c for c in fresh if contest.affordable(c)), None)
+    whole = next((c for c in fresh if costs.affordable(contest, c)), None)
     return whole or next((s for c in fresh if (s := length.shortened(contest, c)) is not None), None)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from advisor import budget, candidates
-from advisor.contest import Contest
+from advisor import budget, candidates, costs
+from advisor.contest import DEFAULT, Contest
 from advisor.errors import InputError
 from advisor.hooks import Backbone, Strategy
 from advisor.records import Candidate, Trial
@@ -37,7 +37,7 @@ def default(contest: Contest, reachable: list[Backbone]) -> Candidate:
         if not found:
             continue
         # Searching and refitting cost about two trainings.
-        cost = {name: 2.0 * contest.card_s(guess, contest.images) for name, guess in found.items()}
+        cost = {name: 2.0 * costs.card_s(contest, guess, contest.images) for name, guess in found.items()}
         chosen = candidates.default_backbone([b for b in reachable if b.name in found], cost, budget_s)
         if budget_s is None or cost[chosen.name] <= budget_s / 3 or regime_name == "feature_extraction":
             return found[chosen.name]
@@ -58,7 +58,7 @@ def _first(contest: Contest, backbone: Backbone, strategy: str) -> Candidate | N
         backbone=backbone.name,
         size_px=size_px,
     )
-    return replace(found[0], origin="default") if found else None
+    return replace(found[0], origin=DEFAULT) if found else None
 
 
 def probe_all(contest: Contest, reachable: list[Backbone]) -> None:

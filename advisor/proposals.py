@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from advisor import length, paused
+from advisor import costs, length, paused
 from advisor.contest import Contest
 from advisor.portfolio import Entry, Portfolio, first_in_reach
 from advisor.records import Candidate, Trial
@@ -73,7 +73,7 @@ class Proposer:
         """Go on with a paused trial that stands better among the others by now."""
         contest = self.contest
         found = paused.promotion(contest.study.trials(), contest.study.candidates())
-        return found if found is not None and contest.affordable(found) else None
+        return found if found is not None and costs.affordable(contest, found) else None
 
     def _sampled(self) -> Candidate | None:
         """Sample a candidate that is new and fits into the time; None where a few draws give none."""
@@ -104,4 +104,4 @@ def _late(contest: Contest) -> bool:
     if not contest.clocked or best is None:
         return False
     spare = RESCORE_SHARE * (contest.clock.asked_s or 0.0)
-    return contest.clock.left_s - spare < contest.finish_s(best.candidate)
+    return contest.clock.left_s - spare < costs.finish_s(contest, best.candidate)

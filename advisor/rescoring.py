@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
+from advisor import costs
 from advisor.contest import FOLDS, Contest
 from advisor.errors import AdviseError
 from advisor.records import Trial
@@ -56,11 +57,11 @@ def _repeats(contest: Contest, trial: Trial) -> tuple[int, ...]:
 
 def _order(contest: Contest, trial: Trial, repeat: int) -> RunTrial | None:
     """Say what to run; None where the time is too short for it."""
-    left = contest.clock.left_s - contest.finish_s(trial.candidate)
+    left = contest.clock.left_s - costs.finish_s(contest, trial.candidate)
     folds = _folds(contest, trial, left)
     if not folds and trial == contest.best() and contest.is_deep(trial.candidate):
         # It loses where it cannot be told from a head: its refit, which has no room beside this, is worth less.
-        left = contest.clock.left_s - contest.finish_s(trial.candidate, refit=False)
+        left = contest.clock.left_s - costs.finish_s(contest, trial.candidate, refit=False)
         folds = _folds(contest, trial, left)[: len(trial.scores)]
     if not folds:
         return None
@@ -81,7 +82,7 @@ def _folds(contest: Contest, trial: Trial, left_s: float) -> tuple[int, ...]:
     What is trained is scored on few images, and the verdict must tell it from heads that were scored on all.
     """
     first = tuple(s.fold for s in trial.scores if s.repeat == 0)
-    each_s = contest.train_s(trial.candidate, contest.images - contest.images // FOLDS)
+    each_s = costs.train_s(contest, trial.candidate, contest.images - contest.images // FOLDS)
     if not contest.is_deep(trial.candidate):
         return tuple(range(FOLDS)) if not contest.clocked or each_s <= left_s else ()
     if not contest.clocked:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from advisor import paused, probing
+from advisor import costs, paused, probing
 from advisor.contest import Contest
 from advisor.crew import Ended
 from advisor.errors import AdviseError
@@ -66,11 +66,11 @@ def _begin_next(contest: Contest, proposer: Proposer, cut_off: deque[tuple[int, 
 
 
 def _order(contest: Contest, number: int, candidate: Candidate) -> RunTrial:
-    left = contest.clock.left_s - contest.finish_s(candidate, refit=contest.affordable(candidate))
+    left = contest.clock.left_s - costs.finish_s(contest, candidate, refit=costs.affordable(contest, candidate))
     return RunTrial(
         number=number,
         candidate=candidate,
-        folds=contest.folds_for(candidate),
+        folds=costs.folds_for(contest, candidate),
         repeat=0,
         seed=contest.settings.seed,
         started_s=contest.clock.used_s,
@@ -90,7 +90,7 @@ def _end(contest: Contest, ended: Ended) -> Trial:
     trial = _failed(contest, order, answer) if isinstance(answer, AdviseError) else answer
     taken, folds = (trial.seconds, len(trial.scores)) if trial.state == "complete" else (trial.needs_s, 1)
     if contest.is_deep(order.candidate) and taken and order.candidate.continues is None:  # else it was not the whole
-        contest.trained(order.candidate, folds, taken)
+        costs.trained(contest, order.candidate, folds, taken)
     contest.ended(trial)
     return trial
 

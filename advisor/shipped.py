@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from advisor import costs
 from advisor.contest import FOLDS, Contest
 from advisor.errors import TooSlow, TrialError
 from advisor.keep import carried_out, left_behind
@@ -64,7 +65,7 @@ def train(
 
 def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) -> tuple[Refitted | None, str]:
     """Train on all images, or say why that did not come to its end."""
-    if limit_s is not None and contest.train_s(trial.candidate, contest.images) > HOPELESS * limit_s:
+    if limit_s is not None and costs.train_s(contest, trial.candidate, contest.images) > HOPELESS * limit_s:
         return None, LATE
     contest.listener.stage(f"training {trial.candidate.strategy} on all {contest.images:,} images")
     job = Refit(

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from advisor import budget, target
-from advisor import contest as contests
+from advisor import budget, costs, target
+from advisor.contest import FOLDS, Contest
 from advisor.errors import AdviseError, TrialError
 from advisor.listener import Listener
 from advisor.records import Candidate, Forgetting, Item, Trial
@@ -21,7 +21,7 @@ from advisor.workers import Worker
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 ENDS = (0.0, 1.0)
-IMAGES = contests.WATCHED  # of the new task
+IMAGES = costs.WATCHED  # of the new task
 LEAST = 40  # images under which the measures say nothing
 SOURCE_IMAGES = 500
 
@@ -53,7 +53,7 @@ def some(items: Sequence[Item], count: int) -> tuple[Item, ...]:
     return tuple(i for i in items if i.path in taken)
 
 
-def kept(contest: contests.Contest, winner: Trial, refitted: Refitted, folder: Path) -> Forgetting | None:
+def kept(contest: Contest, winner: Trial, refitted: Refitted, folder: Path) -> Forgetting | None:
     """Ask how much of its source the winner has kept; None where it left the network as it was, or no time is left."""
     if not contest.is_deep(winner.candidate) or refitted.plan.from_scratch:
         return None
@@ -70,7 +70,7 @@ def kept(contest: contests.Contest, winner: Trial, refitted: Refitted, folder: P
         return None
 
 
-def question(contest: contests.Contest, winner: Trial, folder: Path) -> Retain | None:
+def question(contest: Contest, winner: Trial, folder: Path) -> Retain | None:
     """Put the question as large as the time allows: fewer images first, then the two ends of the curve alone.
 
     Without a clock its size is fixed. The first fold's model is asked about, on images that it has not seen, or where
@@ -78,16 +78,16 @@ def question(contest: contests.Contest, winner: Trial, folder: Path) -> Retain |
     """
     given = read(contest.settings.source) if contest.settings.source else None
     left = contest.clock.left_s - budget.FINISH_S / 2
-    seconds = min(left, contest.retention_s(winner.candidate)) if contest.clocked else float("inf")
-    each = contest.look_s(winner.candidate)
+    seconds = min(left, costs.retention_s(contest, winner.candidate)) if contest.clocked else float("inf")
+    each = costs.look_s(contest, winner.candidate)
     native_px = contest.registry.backbone(winner.candidate.backbone).preprocess.size
-    each_source = contest.look_s(replace(winner.candidate, size_px=native_px)) if given else 0.0
+    each_source = costs.look_s(contest, replace(winner.candidate, size_px=native_px)) if given else 0.0
     own = Path(contest.rundir.path / winner.predictions.removesuffix(".npz"))
     has_fold = (own / "model.safetensors").is_file() and (own / "model.json").is_file()
     for shares in (SHARES, ENDS):
         part = seconds / len(shares) / (2 if given else 1)
         images = int(min(IMAGES, part / each)) if each > 0 else IMAGES
-        if images >= min(LEAST, contest.images // contests.FOLDS):
+        if images >= min(LEAST, contest.images // FOLDS):
             count = int(min(SOURCE_IMAGES, part / each_source)) if each_source > 0 else SOURCE_IMAGES
             return Retain(
                 candidate=winner.candidate,

@@ -27,7 +27,7 @@ LAYERS: dict[str, str] = {
     "landscape optimizers stream pixel_source prefix team feed training parity deploy export rundir "
     "sampling",
     "orchestration": "testing doctor paused sampler study workers crew database shared_study fleet sharing recruit reach "
-    "contest source probing length first_steps portfolio proposals search compose keep judging rescoring shipped "
+    "contest costs source probing length first_steps portfolio proposals search compose keep judging rescoring shipped "
     "ensemble finish advice material checkpoint fitting fold_models pace stopwatch trial refit retention rank launch scoring "
     "worker agreement replay workbench rate_finder base_classes fewshot domain_statistics adapted adaptation readapt "
     "comparison arm_budget",

@@ -8,7 +8,7 @@ from dataclasses import replace
 import contests
 import pytest
 
-from advisor import budget, first_steps
+from advisor import budget, costs, first_steps
 from advisor.contest import Contest
 from advisor.records import Candidate
 from advisor.records.jobs import Timed, TimeSteps
@@ -27,10 +27,10 @@ def test_the_first_training_of_a_kind_is_timed_and_no_second_one(
     contest: Contest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few real steps tell the pace; what is known is not asked again."""
-    assert not contest.has_pace(FULL)
+    assert not costs.has_pace(contest, FULL)
     first_steps.look(contest, FULL)
-    assert contest.has_pace(FULL)
-    assert contest.train_s(FULL, contest.images) > 0
+    assert costs.has_pace(contest, FULL)
+    assert costs.train_s(contest, FULL, contest.images) > 0
     monkeypatch.setattr(contest, "ask", lambda *anything: pytest.fail("asked twice"))
     first_steps.look(contest, replace(FULL, parameters={"epochs": 3.0}))
 
@@ -39,21 +39,21 @@ def test_without_a_clock_nothing_is_timed(contest: Contest) -> None:
     """Under --trials no decision depends on a speed."""
     unclocked = replace(contest, clock=budget.Clock(None), settings=replace(contest.settings, budget_s=None))
     first_steps.look(unclocked, FULL)
-    assert not unclocked.has_pace(FULL)
+    assert not costs.has_pace(unclocked, FULL)
 
 
 def test_a_look_that_would_take_a_good_part_of_the_time_is_not_taken(contest: Contest) -> None:
     """Eight steps of a large network may be all that the budget has."""
     contest.frozen.learn("pocket", 1.0, 1e6)
     first_steps.look(contest, FULL)
-    assert not contest.has_pace(FULL)
+    assert not costs.has_pace(contest, FULL)
 
 
 def test_a_training_that_fails_in_its_first_steps_leaves_that_to_its_trial(contest: Contest) -> None:
     """The reason belongs into a trial's record; the search goes on."""
     wrong = replace(FULL, parameters={"epochs": 40.0, "optimizer": "sgd", "sgd_rate": 1e30, "clip_norm": 0.0})
     first_steps.look(contest, wrong)
-    assert not contest.has_pace(wrong)
+    assert not costs.has_pace(contest, wrong)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from dataclasses import replace
 import contests
 import pytest
 
-from advisor import budget, length
+from advisor import budget, costs, length
 from advisor.contest import Contest
 from advisor.records import Candidate, FoldScore, Trial
+from advisor.study import Study
 
 FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}, size_px=64)
 HEAD = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=64)
@@ -46,7 +47,7 @@ def taking(contest: Contest, fold_s: float) -> Contest:
     """Let the whole training of FULL on all of its folds' images take so many seconds on this machine."""
     images = contest.images - contest.images // 5
     contest.training["full"] = budget.Speeds()
-    contest.training["full"].learn("pocket", contest.card_s(FULL, images), fold_s)
+    contest.training["full"].learn("pocket", costs.card_s(contest, FULL, images), fold_s)
     contest.frozen.learn("pocket", 1.0, 1e-6)
     return contest
 
@@ -70,9 +71,20 @@ def test_the_first_training_runs_on_two_small_folds_instead_of_a_refit(contest: 
     shorter = length.in_reach(slow, FULL)
     assert shorter is not None
     assert 5 < epochs(shorter) < 7
-    assert len(slow.folds_for(shorter)) == 2
-    assert slow.affordable(shorter, refit=False, folds=2)
-    assert not slow.affordable(shorter, folds=2)
+    assert len(costs.folds_for(slow, shorter)) == 2
+    assert costs.affordable(slow, shorter, refit=False, folds=2)
+    assert not costs.affordable(slow, shorter, folds=2)
+
+
+def test_the_untuned_default_keeps_its_refit_and_where_it_was_out_of_reach_others_do_not_wait_for_it(
+    contest: Contest,
+) -> None:
+    """`--regime full` in a short budget: nothing was tried before, and the first training still gives up its refit."""
+    slow = taking(contest, 1500.0)
+    assert length.in_reach(slow, replace(FULL, origin="default")) is None
+    slow = replace(slow, study=Study(slow.rundir.path / "empty.db", 0))
+    assert slow.default is None
+    assert epochs(length.in_reach(slow, FULL)) >= 2
 
 
 def test_where_two_folds_do_not_fit_one_does(contest: Contest) -> None:
@@ -81,18 +93,18 @@ def test_where_two_folds_do_not_fit_one_does(contest: Contest) -> None:
     shorter = length.in_reach(slow, FULL)
     assert epochs(shorter) >= 2
     assert shorter is not None
-    assert slow.folds_for(shorter) == (0,)
+    assert costs.folds_for(slow, shorter) == (0,)
 
 
 def test_on_large_folds_the_first_training_gives_up_its_refit_before_half_of_its_epochs(
     contest: Contest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One fold of many images says enough: with the refit three epochs would fit, without it all but the slack."""
-    monkeypatch.setattr("advisor.contest.SURE_AIM", contest.images // 5)
+    monkeypatch.setattr("advisor.costs.SURE_AIM", contest.images // 5)
     asked = epochs(length.in_reach(taking(contest, 450.0), FULL))
     assert asked > 8
-    assert not contest.affordable(length.of_epochs(FULL, asked))
-    assert contest.affordable(length.of_epochs(FULL, asked), refit=False)
+    assert not costs.affordable(contest, length.of_epochs(FULL, asked))
+    assert costs.affordable(contest, length.of_epochs(FULL, asked), refit=False)
 
 
 def test_after_that_every_training_keeps_its_refit_back(contest: Contest) -> None:
@@ -100,7 +112,7 @@ def test_after_that_every_training_keeps_its_refit_back(contest: Contest) -> Non
     ended(contest, replace(FULL, parameters={"epochs": 9.0}), steps=10)
     asked = epochs(length.in_reach(taking(contest, 450.0), FULL))
     assert asked < 5
-    assert contest.affordable(length.of_epochs(FULL, asked))
+    assert costs.affordable(contest, length.of_epochs(FULL, asked))
 
 
 def test_what_cannot_learn_anything_in_time_is_left_out(contest: Contest) -> None:
