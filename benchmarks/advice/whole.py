@@ -1,9 +1,9 @@
 """Whole runs as a check of honesty.py: does the interval of the locked test hold what the model does on new images?
 
-    python benchmarks/advice/whole.py [--runs 30] [--trials 6] [--data DIR] [--to DIR]
+    python benchmarks/advice/whole.py [--runs 30] [--first 0] [--budget 30] [--data DIR] [--to DIR]
 
 A run draws train, test and a remainder of at least ten times the test's size from a set, lays the first two out as a
-folder, runs `tl-advise FOLDER --trials N` (fine-tuning included), and lets `tl-advise predict` judge the remainder.
+folder, runs `tl-advise FOLDER --budget 30s` (fine-tuning included), and lets `tl-advise predict` judge the remainder.
 Resumable: a run that is written down is not run again. Does NOT cover: the 500 cheap searches (honesty.py).
 """
 
@@ -54,6 +54,7 @@ def once(number: int, args: argparse.Namespace) -> ledger.Row:
         "data": name,
         "seed": number,
         "best": f"{result['best']['strategy']} on {result['best']['backbone']}",
+        "trained": result["regime"]["name"] != "feature_extraction",
         "validation": result["validation"]["accuracy"],
         "test": result["test"]["accuracy"],
         "ci95": result["test"]["ci95"],
@@ -65,7 +66,7 @@ def once(number: int, args: argparse.Namespace) -> ledger.Row:
 
 def told(place: Path, seed: int, args: argparse.Namespace) -> ledger.Row:
     """Run the main job and give its result."""
-    call = [*TOOL, "advise", str(place / "data"), "--out", str(place / "run"), "--trials", str(args.trials)]
+    call = [*TOOL, "advise", str(place / "data"), "--out", str(place / "run"), "--budget", f"{args.budget}s"]
     call += ["--seed", str(seed), "--size", str(SIZE_PX), "--offline", "--quiet", "--json", "--threads", "1"]
     done = subprocess.run(call, capture_output=True, text=True, check=True, env=environment(args))
     result: ledger.Row = json.loads(done.stdout)
@@ -77,7 +78,7 @@ def remainder(place: Path, args: argparse.Namespace) -> float:
     call = [*TOOL, "predict", str(place / "run"), str(place / "new"), "--json", "--quiet"]
     done = subprocess.run(call, capture_output=True, text=True, check=True, env=environment(args))
     rows = json.loads(done.stdout)["predictions"]
-    return float(np.mean([Path(row["path"]).parent.name == row["label"] for row in rows]))
+    return float(np.mean([Path(row["path"]).parent.name == row["class"] for row in rows]))
 
 
 def environment(args: argparse.Namespace) -> dict[str, str]:
@@ -112,12 +113,15 @@ def main() -> None:
     """Do the runs that are missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument(
+        "--first", type=int, default=0, help="the number to begin with, so that several can share the work"
+    )
+    parser.add_argument("--budget", type=float, default=30.0, help="seconds for each run")
     parser.add_argument("--data", type=Path, default=ledger.ROOT / ".scratch" / "data")
     parser.add_argument("--to", type=Path, default=ledger.RESULTS)
     args = parser.parse_args()
     book = ledger.Ledger(args.to, "whole")
-    for number in range(args.runs):
+    for number in range(args.first, args.runs):
         if not book.has(seed=number):
             book.add(once(number, args))
             print(book.rows[-1], flush=True)
