@@ -88,11 +88,11 @@ def _freeze(contest: Contest, frame: compose.Frame) -> Frozen:
     first = contest.default
     default = next((t for t in everyone if first is not None and t.number == first.number), None)
     # Among ties the shallowest regime is the cheapest, to train and to explain; within it the lowest log-loss wins.
-    costs = {t.number: float(regime.NAMES.index(t.regime)) for t in everyone}
+    depths = {t.number: float(regime.NAMES.index(t.regime)) for t in everyone}
     # Images of one group (a patient, a burst) are no independent witnesses: they are drawn together.
     groups = splits.groups_of(frame.used.pool) if frame.dataset.has_groups else None
     expected = {t.number: _expected(contest, t) for t in everyone if t.steps}
-    verdict = judging.judge(contest.rundir.path, everyone, default, contest.images, costs, groups, expected)
+    verdict = judging.judge(contest.rundir.path, everyone, default, contest.images, depths, groups, expected)
     by_number = {t.number: t for t in everyone}
     winner = by_number[verdict.winner]
     more = [*([BY_PROMISE] if verdict.by_promise else []), *length.untried(contest, everyone)]

@@ -1,7 +1,7 @@
 """What a training costs on this machine, seen from its first steps, before the search decides how long it may be.
 
 In: a contest and a candidate whose like was not trained yet. Out: a reading in the contest's speeds. Guessed from a frozen
-pass alone, the first training of a search was up to twice too short (docs/advice.md). Only where there is a clock.
+pass alone, its pace was off by up to 1.5 (docs/decisions.md). Only where there is a clock.
 Does NOT cover: doing the steps (`stopwatch`), how long it may then be (`length`).
 """
 
@@ -14,9 +14,8 @@ from advisor.records import Candidate
 from advisor.records.jobs import Timed, TimeSteps
 
 WARM, STEPS = 2, 6  # steps that are not counted, and those that are
-SHARE = (
-    0.15  # of the time left, which the fewest steps that say anything may take at a pace that may be guessed too slow
-)
+# Of the time left, which the fewest steps that say anything may take, at a pace that may be guessed too slow.
+SHARE = 0.15
 
 
 def look(contest: Contest, candidate: Candidate) -> None:

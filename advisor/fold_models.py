@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 
 from advisor import evaluation, fitting, model, model_file
-from advisor.errors import OutputError
+from advisor.errors import AdviseError
 from advisor.material import Material
 from advisor.model import Classifier
 from advisor.records import TrainPlan
@@ -73,21 +73,21 @@ def leave(
         _write(material, job, plan, classifier, folder, rows, evaluation.fit_temperature(logits, material.labels[val]))
     elif mixable(plan):
         member = folder / _member(position)
-        with _full_disk_told():
+        with _costs_the_mean_alone():
             member.parent.mkdir(parents=True, exist_ok=True)
             model_file.write_tensors(member, model.tensors(classifier))
 
 
 def mix(material: Material, job: RunTrial, plan: TrainPlan, temperature: float, folds: tuple[int, ...]) -> None:
-    """Leave the mean of what these folds of the job left; where one is gone or the disk is full, the first one's stays."""
+    """Leave the mean of what these folds of the job left; where one is lost or the disk is full, the first one's stays."""
     folder = _folder(material, job)
     members = [folder / _member(position) for position in range(len(folds))]
     if job.repeat or not material.team.first or not mixable(plan) or not all(m.is_file() for m in members):
         return
     rows = material.folds()[folds[0]][0]
     classifier = fitting.classifier_for(material, job.candidate, plan, rows, job.seed)
-    classifier.load_state_dict(mean([model_file.read_tensors(member) for member in members]))
-    with _full_disk_told():
+    with _costs_the_mean_alone():
+        classifier.load_state_dict(mean([model_file.read_tensors(member) for member in members]))
         _write(material, job, plan, classifier, folder / MIXED, rows, temperature, folds)
     shutil.rmtree(members[1].parent, ignore_errors=True)
 
@@ -117,11 +117,11 @@ def _write(
 
 
 @contextmanager
-def _full_disk_told() -> Iterator[None]:
-    """Let a disk that is full cost the mean, never the trial."""
+def _costs_the_mean_alone() -> Iterator[None]:
+    """Let a disk that is full, or a member that was damaged, cost the mean, never the trial."""
     try:
         yield
-    except OutputError as error:
+    except (AdviseError, OSError) as error:
         print(f"not kept: {error}", file=sys.stderr)
 
 

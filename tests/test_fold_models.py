@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import contests
 import numpy as np
@@ -112,3 +113,19 @@ def test_folds_on_which_a_leader_is_scored_again_leave_nothing(contest: Contest)
     job = RunTrial(number=8, candidate=TRAINED, folds=(0, 1), repeat=1, seed=1, started_s=0.0)
     assert contest.worker.ask(job, Trial).state == "complete"
     assert not (contest.rundir.trials / "00008-r1").exists()
+
+
+def test_a_member_that_cannot_be_read_costs_the_mean_and_not_the_trial(
+    tmp_path: Path,
+) -> None:
+    """A disk that was full for a moment: the first fold's model ships, as it would have without a second one."""
+    with contests.on_crops(tmp_path) as other:
+        folder = other.rundir.trials / "00009" / "members"
+        folder.mkdir(parents=True)
+        (folder / "1.safetensors").mkdir()  # nothing can be written over it, or read from it
+        job = RunTrial(number=9, candidate=TRAINED, folds=(0, 1), repeat=0, seed=0, started_s=0.0)
+        trial = other.worker.ask(job, Trial)
+        assert trial.state == "complete", trial.error
+        left = keep.left_behind(other.rundir.path, trial)
+    assert left is not None
+    assert left.name == "00009"
