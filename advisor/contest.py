@@ -144,8 +144,14 @@ class Contest:
         self.rundir.write("probes.json", self.probes)
         for trial in trials:
             self._told(trial, before, "probe")
-            if trial.state == "complete" and (before is None or trial.log_loss < before.log_loss):
-                before = trial
+        found = [t for t in trials if t.state == "complete"]
+        best = min(found, key=lambda t: (t.log_loss, t.number), default=None)
+        if best is not None and (before is None or best.log_loss < before.log_loss):
+            self.on_better(best)
+
+    def probe_of(self, candidate: Candidate) -> Trial | None:
+        """Give the probe that scored the very same head, if there is one."""
+        return next((p for p in self.probes if key(p.candidate) == key(candidate)), None)
 
     def ended(self, trial: Trial) -> None:
         """Write a trial's end down, tell it, and keep it where it is the best so far."""
@@ -153,12 +159,12 @@ class Contest:
         self.study.finish(trial)
         paused.tidy(self.rundir, self.study.trials(), self.study.candidates())
         self._told(trial, before, "trial")
+        if trial.state == "complete" and (before is None or trial.log_loss < before.log_loss):
+            self.on_better(trial)
 
     def _told(self, trial: Trial, before: Trial | None, what: str) -> None:
         self.rundir.log(what, at_s=self.clock.used_s, number=trial.number, state=trial.state)
         self.listener.trial(trial, before, self.clock.left_s)
-        if trial.state == "complete" and (before is None or trial.log_loss < before.log_loss):
-            self.on_better(trial)
 
     def is_deep(self, candidate: Candidate) -> bool:
         """Whether training goes beyond a head on frozen features."""

@@ -83,14 +83,14 @@ def _freeze(contest: Contest, frame: compose.Frame) -> Frozen:
         why = failed[-1].error if failed else "the time was over before the first probe ended"
         raise AdviseError(f"no trial ended well: {why}.", hint="Give a larger --budget, or a smaller --size.")
     contest.listener.stage("scoring the leaders again")
-    rescored = rescoring.rescore(contest, contenders)
+    # Images of one group (a patient, a burst) are no independent witnesses: they are drawn together.
+    groups = splits.groups_of(frame.used.pool) if frame.dataset.has_groups else None
+    rescored = rescoring.rescore(contest, contenders, groups)
     everyone = [rescored.get(t.number, t) for t in contenders]
     first = contest.default
     default = next((t for t in everyone if first is not None and t.number == first.number), None)
     # Among ties the shallowest regime is the cheapest, to train and to explain; within it the lowest log-loss wins.
     depths = {t.number: float(regime.NAMES.index(t.regime)) for t in everyone}
-    # Images of one group (a patient, a burst) are no independent witnesses: they are drawn together.
-    groups = splits.groups_of(frame.used.pool) if frame.dataset.has_groups else None
     expected = {t.number: _expected(contest, t) for t in everyone if t.steps}
     verdict = judging.judge(contest.rundir.path, everyone, default, contest.images, depths, groups, expected)
     by_number = {t.number: t for t in everyone}

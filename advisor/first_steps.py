@@ -36,4 +36,5 @@ def look(contest: Contest, candidate: Candidate) -> None:
         return
     if timed.step_s:
         scoring_s = costs.look_s(contest, candidate) * (contest.images - images)
+        contest.rundir.log("timed", at_s=contest.clock.used_s, step_s=timed.step_s, steps=steps, scoring_s=scoring_s)
         costs.trained(contest, candidate, 1, timed.step_s * steps + scoring_s)

@@ -26,7 +26,7 @@ from advisor.material import Material
 from advisor.model import Classifier
 from advisor.records import TrainPlan
 from advisor.records.jobs import RunTrial
-from advisor.rundir import MIXED, to_json, write_atomically
+from advisor.rundir import MIXED, to_json, trial_name, write_atomically
 
 Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
@@ -127,12 +127,6 @@ def _costs_the_mean_alone() -> Iterator[None]:
 
 def _folder(material: Material, job: RunTrial) -> Path:
     return Path(material.job.run_dir) / "trials" / trial_name(job.number, job.repeat)
-
-
-def trial_name(number: int, repeat: int) -> str:
-    """Name a trial's files: its number (probes count below zero), and the repeat where it was scored again."""
-    stem = f"probe-{-number:05d}" if number < 0 else f"{number:05d}"
-    return f"{stem}-r{repeat}" if repeat else stem
 
 
 def _member(position: int) -> str:

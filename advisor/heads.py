@@ -29,7 +29,9 @@ SHARPNESS = 0.1
 _ROWS = 8192
 _WIDE = 50_000  # logits from which on three folds have to do
 _HUGE = 1e10  # features times outputs from which on a head to start from is a ridge head: each step would cost seconds
-_MANY = 20_000  # images from which on one fold of five has to do
+# Images from which on one fold of five has to do, and a head to start from is a ridge head: fitting the other one took a
+# minute with 40,000, which are as well spent training.
+_MANY = 20_000
 
 
 class LinearHead(nn.Module):
@@ -120,18 +122,19 @@ def fit(
     """Fit a head on all rows and calibrate it. Numbers that `head` leaves out are chosen here, on these rows alone.
 
     Ridge `strength` by exact leave-one-out, logistic `c` by stratified folds drawn from `seed` (whole `groups`).
-    "linear", the head that training starts from, is a logistic one, or ridge where that would take minutes.
+    "linear", the head that training starts from, is a logistic one, or ridge where that would take a minute.
     `blocks` are the widths of the stages side by side in `features`. `class_weights` as in `TrainPlan`.
     Raises InputError for an unknown kind or rows that do not fit together.
     """
     _check(head, features, labels, classes)
-    if head.kind == "ridge":
+    closed_form = head.kind == "linear" and (
+        len(labels) >= _MANY or len(labels) * min(features.shape) * classes > _HUGE
+    )
+    if head.kind == "ridge" or closed_form:
         found = ridge.path(features, labels, classes, _strengths(head), class_weights=class_weights, blocks=blocks)
         module: nn.Module = LinearHead(torch.from_numpy(found.weight), torch.from_numpy(found.bias))
     elif head.kind in ("logistic", "linear"):
         spec = spectrum.factor(features, blocks=blocks)
-        if head.kind == "linear" and spec.scores.numel() * classes > _HUGE:
-            return fit(Head(kind="ridge"), features, labels, classes, class_weights=class_weights, blocks=blocks)
         c = head.numbers.get("c") or _choose_c(spec, features, labels, classes, seed, class_weights, groups)
         weight, bias = logistic.fit(features, labels, classes, c, class_weights=class_weights, factored=spec)
         module = LinearHead(torch.from_numpy(weight), torch.from_numpy(bias))

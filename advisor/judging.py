@@ -14,10 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor import regime, verdict
+from advisor import intervals, regime, verdict
 from advisor.records import Evidence, Regime, Trial, Verdict
 
 Array = npt.NDArray[np.float64]
+# Of the paired difference in log-loss to the best, in standard errors: a contender farther behind cannot come back with
+# fresh folds. Only said on so many common images, since the error itself is uncertain on few.
+BEYOND_DOUBT, WELL_KNOWN = 5.0, 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,23 @@ def outcome(run_dir: Path, trial: Trial, pool: int) -> Outcome:
         return Outcome(
             log_loss=np.where(count > 0, total / count, np.nan), correct=np.where(count > 0, right / count, np.nan)
         )
+
+
+def in_doubt(
+    run_dir: Path, leaders: Sequence[Trial], pool: int, groups: npt.NDArray[np.int64] | None = None
+) -> list[Trial]:
+    """Keep those leaders, best first, that fresh scores could still bring ahead; none where the first one is alone."""
+    outcomes = [outcome(run_dir, t, pool).log_loss for t in leaders]
+    kept = [t for t, own in zip(leaders[1:], outcomes[1:], strict=True) if not _behind(own, outcomes[0], groups)]
+    return [leaders[0], *kept] if kept else []
+
+
+def _behind(own: Array, best: Array, groups: npt.NDArray[np.int64] | None) -> bool:
+    both = ~np.isnan(own) & ~np.isnan(best)
+    if both.sum() < WELL_KNOWN or own[both].mean() <= best[both].mean():
+        return False
+    members = None if groups is None else groups[both]
+    return intervals.errors_apart(own[both], best[both], groups=members) > BEYOND_DOUBT
 
 
 def judge(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from advisor import candidates, costs, first_steps, length, promise
-from advisor.contest import Contest
+from advisor.contest import DEFAULT, Contest
 from advisor.records import Candidate
 
 CHEAP = 0.06  # of the time left: what costs less is tried before anything is weighed
@@ -116,8 +116,11 @@ class Portfolio:
 
 
 def first_in_reach(contest: Contest, entry: Entry) -> Candidate | None:
-    """Take the first candidate that was not tried and can be finished in time; else the first that can if shortened."""
-    fresh = [c for c in entry if not contest.study.tried(c)]
+    """Take the first candidate that was not tried and can be finished in time; else the first that can if shortened.
+
+    A probe is tried already; the untuned default is a trial all the same.
+    """
+    fresh = [c for c in entry if not contest.study.tried(c) and (c.origin == DEFAULT or contest.probe_of(c) is None)]
     whole = next((c for c in fresh if costs.affordable(contest, c)), None)
     return whole or next((s for c in fresh if (s := length.shortened(contest, c)) is not None), None)
 

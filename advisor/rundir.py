@@ -24,6 +24,12 @@ MIXED = "mixed"  # beside the first fold's model in a trial's folder: the mean o
 KEPT = ("recipe.yaml", "model.safetensors", "model.json", "result.json", "report.html", "README.md")
 
 
+def trial_name(number: int, repeat: int) -> str:
+    """Name a trial's files: its number (probes count below zero), and the repeat where it was scored again."""
+    stem = f"probe-{-number:05d}" if number < 0 else f"{number:05d}"
+    return f"{stem}-r{repeat}" if repeat else stem
+
+
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Replace `path` by `data` so that a reader sees the old or the new whole file.
 

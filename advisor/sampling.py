@@ -13,7 +13,7 @@ from advisor import budget
 from advisor.hooks import Backbone
 from advisor.records import Dataset, Item
 
-POOL_SHARE = 0.35  # of the budget, for the first probe of the pool: beyond it, a sample of the pool stands for it
+POOL_SHARE = 0.2  # of the budget, for the first probe of the pool: beyond it, a sample of the pool stands for it
 TEST_SHARE = 0.15  # of the budget, for scoring the locked test once
 
 

@@ -7,8 +7,10 @@ who won (finish.py).
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from advisor import costs, paused, probing
 from advisor.contest import Contest
@@ -18,6 +20,7 @@ from advisor.hooks import Backbone
 from advisor.proposals import Proposer
 from advisor.records import Candidate, Trial
 from advisor.records.jobs import Progress, RunTrial
+from advisor.rundir import trial_name
 
 RUNGS = (33, 66)  # percent of the steps, at which a trial may pause
 
@@ -60,9 +63,24 @@ def _begin_next(contest: Contest, proposer: Proposer, cut_off: deque[tuple[int, 
             return False
         number, candidate = contest.begin(proposed), proposed
         proposer.begun(number)
+    known = contest.probe_of(candidate)
+    if known is not None:
+        proposer.ended(_adopt(contest, number, candidate, known))
+        return True
     contest.listener.stage(f"trial {number}: {candidate.strategy} on {candidate.backbone} at {candidate.size_px} px")
     contest.seats.submit(_order(contest, number, candidate))
     return True
+
+
+def _adopt(contest: Contest, number: int, candidate: Candidate, probe: Trial) -> Trial:
+    """Let a probe of the very same head be the trial: nothing is computed again."""
+    predictions = f"trials/{trial_name(number, 0)}.npz"
+    copy = contest.rundir.path / f"{predictions}.new"
+    shutil.copyfile(contest.rundir.path / probe.predictions, copy)
+    copy.replace(contest.rundir.path / predictions)
+    trial = replace(probe, number=number, candidate=candidate, predictions=predictions)
+    contest.ended(trial)
+    return trial
 
 
 def _order(contest: Contest, number: int, candidate: Candidate) -> RunTrial:

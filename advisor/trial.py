@@ -24,6 +24,7 @@ from advisor.material import Material
 from advisor.model import Classifier
 from advisor.records import Curve, FoldScore, TrainPlan, Trial
 from advisor.records.jobs import Probe, Probed, Progress, RunTrial
+from advisor.rundir import trial_name
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
 READ_S = 0.5  # within which features are taken to have come from the cache
@@ -166,7 +167,7 @@ def _fold_score(material: Material, job: RunTrial, fold: int, outcome: FoldOutco
 
 
 def _keep_predictions(material: Material, job: RunTrial, rows: Rows, logits: Logits) -> str:
-    name = f"trials/{fold_models.trial_name(job.number, job.repeat)}.npz"
+    name = f"trials/{trial_name(job.number, job.repeat)}.npz"
     path = Path(material.job.run_dir) / name
     if material.team.first:
         temporary = path.with_suffix(".tmp.npz")
@@ -192,7 +193,7 @@ def _fit_heads(material: Material, job: RunTrial, backbone: Backbone, plan: Trai
 
 
 def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[FoldOutcome]:
-    path = Path(material.job.run_dir) / "trials" / f"{fold_models.trial_name(job.number, job.repeat)}.ckpt"
+    path = Path(material.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt"
     saved = Checkpoint(path, writes=material.team.first, of=_paused(path, job))
     # In a team one clock counts: a rank alone that gave up would leave the others waiting.
     deadline = pace.Deadline.of(job.limit_s, time.monotonic()) if material.team.first else None
@@ -220,7 +221,7 @@ def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[Fold
 def _paused(path: Path, job: RunTrial) -> Path | None:
     """Name the checkpoint of the paused trial that this one goes on with."""
     continues = job.candidate.continues
-    return None if continues is None or job.repeat else path.with_name(f"{fold_models.trial_name(continues, 0)}.ckpt")
+    return None if continues is None or job.repeat else path.with_name(f"{trial_name(continues, 0)}.ckpt")
 
 
 def _train_fold(

@@ -64,13 +64,14 @@ def test_a_kill_while_the_first_probe_is_kept_loses_no_probe(contest: Contest) -
     assert [t.number for t in written or []] == [-1, -2]
 
 
-def test_every_probe_that_beats_those_before_it_is_kept(contest: Contest) -> None:
-    """Also within one place; one that is worse is not."""
+def test_the_best_probe_of_a_place_is_kept_where_it_beats_those_before_it(contest: Contest) -> None:
+    """Once a place, since keeping a head is fitting it anew; a place that is worse keeps nothing."""
     kept: list[int] = []
     contest.on_better = lambda trial: kept.append(trial.number)
     contest.probed([probe(-1, 0.9), probe(-2, 0.7)])
     contest.probed([probe(-3, 0.8), probe(-4, 0.6)])
-    assert kept == [-1, -2, -4]
+    contest.probed([probe(-5, 0.65), probe(-6, 0.9)])
+    assert kept == [-2, -4]
 
 
 def test_a_failed_probe_is_told_but_not_a_contender(contest: Contest) -> None:

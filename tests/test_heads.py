@@ -177,3 +177,14 @@ def test_faults_are_one_line() -> None:
         heads.fit(Head(kind="ridge"), x, y, 2)
     with pytest.raises(InputError, match='"warm"'):
         heads.initial("warm", 3, 2)
+
+
+def test_many_images_start_a_training_from_a_ridge_head() -> None:
+    """From 20,000 images on the head that training starts from is the closed-form one, to the same bits."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 20_000)
+    x = (rng.normal(size=(20_000, 6)) + y[:, None]).astype(np.float32)
+    found = [heads.fit(Head(kind=kind), x, y, 3).state_dict() for kind in ("linear", "ridge")]
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[1])
+    fewer = [heads.fit(Head(kind=kind), x[:500], y[:500], 3).state_dict() for kind in ("linear", "logistic")]
+    assert all(torch.equal(fewer[0][name], fewer[1][name]) for name in fewer[1])

@@ -161,3 +161,26 @@ def test_everything_repeats() -> None:
     scores = np.random.default_rng(5).normal(size=100)
     assert intervals.bootstrap(scores, seed=7) == intervals.bootstrap(scores, seed=7)
     assert intervals.bootstrap(scores, seed=8) == pytest.approx(intervals.bootstrap(scores, seed=7), abs=0.03)
+
+
+def test_errors_apart_is_the_paired_t_statistic_of_scipy() -> None:
+    """On items of their own it is scipy's t; whole groups of equal size are as one item each."""
+    from scipy.stats import ttest_rel
+
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(0.3, 1.0, 80), rng.normal(0.0, 1.0, 80)
+    assert intervals.errors_apart(a, b) == pytest.approx(abs(ttest_rel(a, b).statistic), rel=1e-9)
+    groups = np.repeat(np.arange(20), 4)
+    means = [values.reshape(20, 4).mean(1) for values in (a, b)]
+    assert intervals.errors_apart(a, b, groups=groups) == pytest.approx(abs(ttest_rel(*means).statistic), rel=1e-9)
+
+
+def test_errors_apart_says_nothing_of_one_item_and_everything_without_spread() -> None:
+    """One item or group is no evidence; a constant difference is certain, and none is none."""
+    ones = np.ones(5)
+    assert intervals.errors_apart(ones[:1], 2 * ones[:1]) == 0.0
+    assert intervals.errors_apart(ones, np.arange(5.0), groups=np.zeros(5)) == 0.0
+    assert intervals.errors_apart(ones, 2 * ones) == np.inf
+    assert intervals.errors_apart(ones, ones) == 0.0
+    with pytest.raises(ValueError, match="same items"):
+        intervals.errors_apart(ones, ones[:3])

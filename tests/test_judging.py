@@ -60,3 +60,25 @@ def test_the_regime_s_evidence_is_paired_on_the_images_that_both_have(tmp_path: 
     assert (evidence.n, evidence.value, evidence.reference) == (len(half), 1.0, 0.0)
     assert evidence.p is not None
     assert evidence.p < 0.01
+
+
+def test_who_is_behind_beyond_any_doubt_is_not_scored_again(tmp_path: Path) -> None:
+    """A tie keeps both leaders in doubt; far behind on many images is far behind; on few images nothing is sure."""
+    many, few = np.arange(1000), np.arange(100)
+    noise = np.random.default_rng(0).normal(0.0, 0.3, 1000)
+    best = left(tmp_path, 0, many, 1.0 + noise)
+    tie = left(tmp_path, 1, many, 1.0 + np.roll(noise, 1))
+    behind = left(tmp_path, 2, many, 0.5 + np.roll(noise, 2))
+    on_few = left(tmp_path, 3, few, 0.5 + np.roll(noise, 2)[:100])
+    assert judging.in_doubt(tmp_path, [best, tie, behind], 1000) == [best, tie]
+    assert judging.in_doubt(tmp_path, [best, behind], 1000) == []
+    assert judging.in_doubt(tmp_path, [best, on_few], 1000) == [best, on_few]
+
+
+def test_many_images_of_one_patient_leave_doubt(tmp_path: Path) -> None:
+    """A thousand images of four patients are four witnesses, not a thousand."""
+    rows = np.arange(1000)
+    by_patient = np.repeat([1.5, 1.4, 1.3, 0.4], 250)
+    best, other = left(tmp_path, 0, rows, by_patient), left(tmp_path, 1, rows, np.full(1000, 0.9))
+    assert judging.in_doubt(tmp_path, [best, other], 1000) == []
+    assert judging.in_doubt(tmp_path, [best, other], 1000, np.repeat(np.arange(4), 250)) == [best, other]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import contests
+import numpy as np
 import pytest
 
-from advisor import first_steps, portfolio, probing
-from advisor.contest import Contest
+from advisor import first_steps, portfolio, probing, search, study
+from advisor.contest import DEFAULT, Contest
 from advisor.records import Candidate
 
 PLACES = [("pocket", 96), ("pocket", 64)]
@@ -46,3 +48,27 @@ def test_the_pace_of_the_most_accurate_network_is_seen_before_a_training_is_chos
     assert [(c.strategy, c.size_px) for c in looked] == [("full", 64)]
     assert {c.strategy for c in taken[:-1]} == {"ridge", "logistic"}
     assert taken[-1].strategy == "full"
+
+
+def test_a_probe_is_no_trial_again_and_the_default_that_is_one_costs_nothing(contest: Contest) -> None:
+    """The untuned default takes the scores and predictions of its probe; no guess repeats another probe."""
+    contest.settings = replace(contest.settings, trials=3)
+    probed = {study.key(p.candidate): p for p in contest.probes}
+    ran: list[int] = []
+    submit = contest.crew.submit
+    contest.crew.submit = lambda order: (ran.append(order.number), submit(order))[1]  # type: ignore[method-assign]
+    contest.regime = replace(contest.regime, name="feature_extraction")
+    contest.strategies = {"ridge": contest.registry.strategies["ridge"]}
+    search.explore(contest, [contest.registry.backbone("pocket")])
+    trials = contest.study.trials()
+    first = trials[0]
+    same = probed[study.key(first.candidate)]
+    assert first.candidate.origin == DEFAULT
+    assert 0 not in ran
+    assert first.scores == same.scores
+    with (
+        np.load(contest.rundir.path / first.predictions) as own,
+        np.load(contest.rundir.path / same.predictions) as its,
+    ):
+        assert np.array_equal(own["logits"], its["logits"])
+    assert not [t for t in trials[1:] if study.key(t.candidate) in probed]
