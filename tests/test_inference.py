@@ -30,6 +30,17 @@ def test_batches_are_all_of_one_size() -> None:
     assert got[0][0].is_contiguous(memory_format=torch.channels_last)
 
 
+def test_what_is_computed_is_what_the_batches_hold() -> None:
+    """Seventy images are two full batches: a speed that was read off them counts 128."""
+    data = small.digits()
+    rows = np.arange(70) % len(data.canvas)
+    got = inference.batches(
+        data.canvas, rows, preprocess=small.backbone().preprocess, size_px=12, compute=small.COMPUTE
+    )
+    assert sum(len(images) for images, _ in got) == inference.computed(70) == 128
+    assert inference.computed(64) == 64
+
+
 def test_a_mirrored_batch_is_the_batch_mirrored() -> None:
     """With `flip` every image is turned left to right, in the layout asked for."""
     data = small.digits()
