@@ -123,5 +123,6 @@ def settle(
             f"{100 * (value - reference):+.1f} points over {regime.WORDS[name]} on the same {int(both.sum())} images "
             f"({losses}), p = {p:.3g}"
         )
-    reason = f"{regime.WORDS[winner.regime]}: " + ("; ".join([*told, *more]) or "nothing deeper could be tried")
-    return regime.settle(prior, winner.regime, evidence, reason)
+    if not (told or more):
+        told.append("nothing deeper could be tried")
+    return regime.settle(prior, winner.regime, evidence, told, more)

@@ -87,7 +87,7 @@ def of_epochs(candidate: Candidate, epochs: float) -> Candidate:
 
 
 def untried(contest: Contest, contenders: Sequence[Trial]) -> list[str]:
-    """Say of each regime of which nothing was tried why: its first guess would have taken too long, or others came first."""
+    """Say of each regime of which nothing was tried why: its shortest training would take too long, or others came first."""
     best = min(contenders, key=lambda t: (t.log_loss, t.number)).candidate
     told = []
     for name in regime.NAMES:
@@ -98,10 +98,19 @@ def untried(contest: Contest, contenders: Sequence[Trial]) -> list[str]:
             own, contest.context(best.backbone, best.size_px), backbone=best.backbone, size_px=best.size_px
         )
         needed_s = min(
-            (costs.train_s(contest, g, 2 * contest.images - contest.images // FOLDS) for g in guesses), default=0.0
+            (
+                costs.train_s(contest, _briefest(contest, g), 2 * contest.images - contest.images // FOLDS)
+                for g in guesses
+            ),
+            default=0.0,
         )
         asked_s = contest.clock.asked_s or 0.0
-        why = f"it would need about {budget.words(needed_s)} of the {budget.words(asked_s)}"
+        why = f"even a short training would need about {budget.words(needed_s)} of the {budget.words(asked_s)}"
         why = why if needed_s > asked_s else "something else promised more for its time"
         told.append(f"{regime.WORDS[name]} was not tried: {why}")
     return told
+
+
+def _briefest(contest: Contest, candidate: Candidate) -> Candidate:
+    asked, least = candidate.parameters.get("epochs"), fewest_epochs(contest, candidate)
+    return of_epochs(candidate, least) if isinstance(asked, int | float) and asked > least else candidate

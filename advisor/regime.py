@@ -91,16 +91,21 @@ def override(regime: Regime, name: str) -> Regime:
     )
 
 
-def settle(prior: Regime, winner: str, evidence: Sequence[Evidence], reason: str) -> Regime:
-    """Give the regime that the measurements support: the winner's, with its evidence, and what the prior had said."""
-    agrees = (
-        "as the size rule had it"
+def settle(
+    prior: Regime, winner: str, evidence: Sequence[Evidence], told: Sequence[str], more: Sequence[str] = ()
+) -> Regime:
+    """Give the regime that the measurements support: the winner's, with its evidence, and what the prior had said.
+
+    `told` is the evidence in words, `more` what else there is to say.
+    """
+    rule = (
+        "the size rule says the same"
         if winner == prior.prior
         else f"the size rule had said {WORDS[prior.prior]}: overruled"
     )
     return Regime(
         name=winner,
-        reason=f"{reason} ({agrees})",
+        reason=f"{WORDS[winner]}: {'; '.join([*told, rule, *more])}",
         prior=prior.prior,
         evidence=tuple(evidence),
         few_shot=prior.few_shot,

@@ -61,8 +61,11 @@ def test_measurements_overrule_the_prior_and_say_so() -> None:
     """The settled regime names what the rule had said, and carries its evidence."""
     prior = regime.by_size(5_000, 10)
     evidence = Evidence(signal="full pilot", value=0.9, reference=0.8, n=200, p=0.01)
-    settled = regime.settle(prior, "full", [evidence], "full: +10.0 points")
+    settled = regime.settle(prior, "full", [evidence], ["+10.0 points"], ["partial was not tried"])
     assert settled.name == "full"
     assert settled.prior == "partial"
-    assert "size rule had said partial fine-tuning" in settled.reason
+    rule = "the size rule had said partial fine-tuning: overruled"
+    assert settled.reason == f"full fine-tuning: +10.0 points; {rule}; partial was not tried"
     assert settled.evidence == (evidence,)
+    agreed = regime.settle(prior, "partial", [], ["+1.0 points"])
+    assert agreed.reason == "partial fine-tuning: +1.0 points; the size rule says the same"
