@@ -16,8 +16,8 @@ from advisor.study import key
 # and where there is a clock and time, what tells a usual gain from noise.
 VALIDATION_AIM, SURE_AIM = 120, 400
 FINISH_MARGIN = 1.25  # what is kept back for the end, over what it is predicted to take
-HEAD_REFIT = 0.4  # of the time that scoring a head on five folds took: one fit on all images, features at hand
-HEAD_S, HEAD_S_EACH = 1.0, 1e-4  # fitting a head that was not fitted yet: at least, and for each image and class
+HEAD_REFIT = 0.5  # of the time that scoring a head on five folds took: one fit on all images, features at hand
+HEAD_S, HEAD_S_EACH = 1.0, 1.3e-4  # fitting a head that was not fitted yet: at least, and for each image and class
 # How much slower a multiply-add of training is than one of a frozen pass, before it was measured: 0.8 to 1.3 with three small
 # networks at 96 to 224 px, and twice where memory is the limit. The first steps of a trial tell the truth at little cost,
 # and what is then seen not to fit is tried again, shortened.
@@ -31,8 +31,10 @@ def train_s(contest: Contest, candidate: Candidate, images: int) -> float:
     """Predict the seconds of training a candidate on `images` images, corrected by what was measured."""
     if contest.is_deep(candidate):
         return card_s(contest, candidate, images) * _training_ratio(contest, candidate)
-    same = [t.seconds for t in contest.contenders() if t.candidate.strategy == candidate.strategy]
-    fitting = max(same, default=HEAD_S + HEAD_S_EACH * images * len(contest.counts))
+    same = [t for t in contest.contenders() if t.candidate.strategy == candidate.strategy]
+    # A mirrored one may have made a pass of its own, which is counted apart.
+    alone = [t.seconds - _mirrored(t.candidate) * _frozen_s(contest, t.candidate, contest.images) for t in same]
+    fitting = max(0.0, *alone) if alone else HEAD_S + HEAD_S_EACH * images * len(contest.counts)
     return _pass_s(contest, candidate) + fitting
 
 
@@ -113,6 +115,16 @@ def finish_s(contest: Contest, winner: Candidate, *, refit: bool = True) -> floa
     return budget.FINISH_S + retention_s(contest, winner) + FINISH_MARGIN * (refits + sum(passes.values()))
 
 
+def end_s(contest: Contest, candidate: Candidate, *, refit: bool = True) -> float:
+    """Predict what to keep back while a candidate is tried: the end if it wins, or if the best so far stays ahead of it.
+
+    Where that one was trained, the models of its folds stand ready and no refit of it is kept back.
+    """
+    best = contest.best()
+    own = finish_s(contest, candidate, refit=refit)
+    return own if best is None else max(own, finish_s(contest, best.candidate, refit=False))
+
+
 def folds_for(contest: Contest, candidate: Candidate) -> tuple[int, ...]:
     """Choose the folds that a candidate is scored on: all for heads, enough for the aim for what is trained."""
     if not contest.is_deep(candidate):
@@ -123,7 +135,7 @@ def folds_for(contest: Contest, candidate: Candidate) -> tuple[int, ...]:
     if contest.clocked:
         one, room = train_s(contest, candidate, contest.images - each), FOLDS_SHARE * contest.clock.left_s
         if least_folds(contest, candidate) > 1:  # their mean ships, so that the time of a refit is theirs
-            room = max(room, contest.clock.left_s - finish_s(contest, candidate, refit=False))
+            room = max(room, contest.clock.left_s - end_s(contest, candidate, refit=False))
         while wanted > 1 and wanted * one > room:
             wanted -= 1
     return tuple(range(wanted))
@@ -147,7 +159,7 @@ def affordable(
         return True
     folds = (folds or len(folds_for(contest, candidate))) if contest.is_deep(candidate) else 1
     search_s = folds * train_s(contest, candidate, contest.images - contest.images // FOLDS)
-    return search_s + finish_s(contest, candidate, refit=refit) <= share * contest.clock.left_s
+    return search_s + end_s(contest, candidate, refit=refit) <= share * contest.clock.left_s
 
 
 def card_s(contest: Contest, candidate: Candidate, images: int) -> float:

@@ -8,7 +8,7 @@ Legend: N items, D features, K classes, M bank items. Does not cover where featu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -29,9 +29,9 @@ SHARPNESS = 0.1
 _ROWS = 8192
 _WIDE = 50_000  # logits from which on three folds have to do
 _HUGE = 1e10  # features times outputs from which on a head to start from is a ridge head: each step would cost seconds
-# Images from which on one fold of five has to do, and a head to start from is a ridge head: fitting the other one took a
-# minute with 40,000, which are as well spent training.
-_MANY = 20_000
+# Images from which on a strength is chosen on one fold, and a head to start from is a ridge head: the other one takes half
+# a minute with 40,000, better spent training. With many logits (102 classes) one fold has to do from fewer images on.
+_MANY, _SURE = 20_000, 2_000
 
 
 class LinearHead(nn.Module):
@@ -153,11 +153,12 @@ def oof(
     seed: int = 0,
     class_weights: str = "none",
     blocks: Sequence[int] = (),
+    watch: Callable[[], None] | None = None,
 ) -> NDArray[np.float32]:
     """Give each validation row's logits from the head fitted without its fold, (N, K); nan in rows of no fold.
 
     Features are standardised once for all folds. A strength that `head` leaves out is one number chosen on the same
-    folds (logistic) or by leave-one-out on all rows (ridge).
+    folds (logistic) or by leave-one-out on all rows (ridge). `watch` is called on the way and may raise to end it.
     """
     _check(head, features, labels, classes)
     if head.kind == "ridge":
@@ -170,9 +171,16 @@ def oof(
     elif head.kind in ("logistic", "linear"):
         cs = (head.numbers["c"],) if head.numbers.get("c") else logistic.GRID
         spec = spectrum.factor(features, blocks=blocks)
-        logits = logistic.path(
-            features, labels, classes, folds, cs, class_weights=class_weights, factored=spec
-        ).oof_logits
+
+        def path(some: Folds, cs: Sequence[float]) -> logistic.LogisticPath:
+            return logistic.path(
+                features, labels, classes, some, cs, class_weights=class_weights, factored=spec, watch=watch
+            )
+
+        if len(cs) > 1 and _one_fold_will_do(len(labels), classes):
+            first = path(folds[:1], cs)
+            cs = (first.cs[first.best],)
+        logits = path(folds, cs).oof_logits
     else:
         logits = np.full((len(labels), classes), np.nan, dtype=np.float32)
         for train, val in folds:
@@ -206,6 +214,11 @@ def _strengths(head: Head) -> Sequence[float]:
     return (stated,) if stated else ridge.GRID
 
 
+def _one_fold_will_do(images: int, classes: int) -> bool:
+    """Whether a strength is chosen on one fold: where all would take long, and one holds enough images."""
+    return images >= _MANY or (images >= _SURE and images * classes >= _WIDE)
+
+
 def _choose_c(
     spec: spectrum.Spectrum,
     features: Features,
@@ -219,7 +232,7 @@ def _choose_c(
     folds = splits.folds(np.asarray(labels), groups, k=k, seed=seed)
     if not folds:
         return 1e-3  # one image a class: nothing can be held out
-    chosen = folds if len(labels) < _MANY else folds[:1]
+    chosen = folds[:1] if _one_fold_will_do(len(labels), classes) else folds
     found = logistic.path(features, labels, classes, chosen, class_weights=class_weights, factored=spec)
     return found.cs[found.best]
 

@@ -88,3 +88,15 @@ def _give_up_if_late(loop: training.Loop, durations: list[float], deadline: Dead
     if needed > deadline.left_s:
         remaining = max(0.0, deadline.left_s)
         raise TooSlow(f"would need {needed:.0f} s more of the {remaining:.0f} s that are left for it", needs_s=whole)
+
+
+def watch(deadline: Deadline | None) -> Callable[[], None] | None:
+    """Give what ends a computation without steps, a head's, once the deadline is behind it: raises TooSlow."""
+    if deadline is None:
+        return None
+
+    def look() -> None:
+        if deadline.left_s < 0:
+            raise TooSlow("takes longer than the time that is left for it", needs_s=0.0)
+
+    return look

@@ -53,18 +53,23 @@ class Portfolio:
             chosen = first_in_reach(self.contest, entry)
             if chosen is not None and self._costs_nothing(chosen):
                 return position
+        hope, position = max(self._options(), default=(0.0, 0))
+        if hope >= HOPE and not self.contest.is_deep(self.waiting[-position][0]):
+            return -position  # a look at a training's pace may cost what this head needs
         self._look_at_the_pace()
+        options = self._options()
+        hope, position = max(options, default=(0.0, 0))
+        if options and self.contest.is_deep(self.waiting[-position][0]) and not self.contest.has_trained:
+            return self._on_the_most_accurate([-p for h, p in sorted(options, reverse=True) if h >= NEAR * hope])
+        return -position if hope >= HOPE else None
+
+    def _options(self) -> list[tuple[float, int]]:
+        """Give what each guess in reach promises, with its position below 0: of equal ones the first is the largest."""
         reachable = [(p, c) for p, e in enumerate(self.waiting) if (c := first_in_reach(self.contest, e)) is not None]
-        if not reachable:
-            return None
         sure = [
             (p, c) for p, c in reachable if len(costs.folds_for(self.contest, c)) >= costs.least_folds(self.contest, c)
         ]
-        options = [(self._improvement(chosen), -position) for position, chosen in sure or reachable]
-        hope, position = max(options)
-        if self.contest.is_deep(self.waiting[-position][0]) and not self.contest.has_trained:
-            return self._on_the_most_accurate([-p for h, p in sorted(options, reverse=True) if h >= NEAR * hope])
-        return -position if hope >= HOPE else None
+        return [(self._improvement(chosen), -position) for position, chosen in sure or reachable]
 
     def _look_at_the_pace(self) -> None:
         """Before the first training is chosen, see how fast the most accurate network trains, on small images.

@@ -57,9 +57,12 @@ def expected(
     `published` are the networks' accuracies on ImageNet, as fractions. Infinite where the place was never probed.
     """
     floors = floor_by_place(probes)
-    floor = floors.get((candidate.backbone, candidate.size_px))
-    if floor is None:
+    place = (candidate.backbone, candidate.size_px)
+    if place not in floors:
         return math.inf
+    # A head is compared with the probe of the same layers: what the last stage shows may be far from what all of them do.
+    alike = [p for p in probes if p.candidate.parameters.get("layers") == candidate.parameters.get("layers")]
+    floor = floors[place] if steps else floor_by_place(alike).get(place, floors[place])
     usual = _usual(candidate, regime, steps, published)
     return floor * math.exp((usual + surprise(candidate, floors, trials, published)) * length(steps))
 

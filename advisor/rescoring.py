@@ -64,11 +64,11 @@ def _repeats(contest: Contest, trial: Trial) -> tuple[int, ...]:
 
 def _order(contest: Contest, trial: Trial, repeat: int) -> RunTrial | None:
     """Say what to run; None where the time is too short for it."""
-    left = contest.clock.left_s - costs.finish_s(contest, trial.candidate)
+    left = contest.clock.left_s - costs.end_s(contest, trial.candidate)
     folds = _folds(contest, trial, left)
     if not folds and trial == contest.best() and contest.is_deep(trial.candidate):
         # It loses where it cannot be told from a head: its refit, which has no room beside this, is worth less.
-        left = contest.clock.left_s - costs.finish_s(contest, trial.candidate, refit=False)
+        left = contest.clock.left_s - costs.end_s(contest, trial.candidate, refit=False)
         folds = _folds(contest, trial, left)[: len(trial.scores)]
     if not folds:
         return None

@@ -84,7 +84,7 @@ def _adopt(contest: Contest, number: int, candidate: Candidate, probe: Trial) ->
 
 
 def _order(contest: Contest, number: int, candidate: Candidate) -> RunTrial:
-    left = contest.clock.left_s - costs.finish_s(contest, candidate, refit=costs.affordable(contest, candidate))
+    left = contest.clock.left_s - costs.end_s(contest, candidate, refit=costs.affordable(contest, candidate))
     return RunTrial(
         number=number,
         candidate=candidate,

@@ -182,6 +182,7 @@ def _keep_predictions(material: Material, job: RunTrial, rows: Rows, logits: Log
 def _fit_heads(material: Material, job: RunTrial, backbone: Backbone, plan: TrainPlan) -> list[FoldOutcome]:
     values, blocks = fitting.head_features(material, backbone, job.candidate, plan)
     folds = [material.folds(job.repeat)[f] for f in job.folds]
+    deadline = pace.Deadline.of(job.limit_s, time.monotonic())
     logits = heads.oof(
         plan.head,
         values,
@@ -191,6 +192,7 @@ def _fit_heads(material: Material, job: RunTrial, backbone: Backbone, plan: Trai
         seed=job.seed,
         class_weights=plan.class_weights,
         blocks=blocks,
+        watch=pace.watch(deadline) if material.team.alone else None,
     )
     return [FoldOutcome(rows=val, logits=logits[val], curve=Curve()) for _, val in folds]
 

@@ -137,3 +137,19 @@ def test_a_regime_that_was_not_tried_for_lack_of_time_is_said_with_what_it_needs
     assert other == "full fine-tuning was not tried: something else promised more for its time"
     ended(slow, FULL, steps=10)
     assert length.untried(slow, slow.study.trials()) == []
+
+
+def test_what_the_end_of_the_best_takes_is_kept_back_while_others_are_tried(contest: Contest) -> None:
+    """A cheap candidate may not use up the time that refitting and scoring a dear leader takes."""
+    dear = replace(HEAD, strategy="logistic")
+    before = costs.end_s(contest, HEAD)
+    number = contest.begin(dear)
+    score = FoldScore(fold=0, repeat=0, seed=0, n=10, accuracy=0.9, log_loss=0.1)
+    best = Trial(
+        number=number, candidate=dear, regime="feature_extraction", state="complete", scores=(score,), seconds=90.0
+    )
+    contest.study.finish(best)
+    assert contest.best() == best
+    assert costs.finish_s(contest, HEAD) == pytest.approx(before)
+    assert costs.end_s(contest, HEAD) == pytest.approx(costs.finish_s(contest, dear))
+    assert costs.end_s(contest, HEAD) > before + 40

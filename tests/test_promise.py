@@ -45,6 +45,20 @@ def test_a_better_probe_promises_more() -> None:
     assert promise.expected(full(160), "full", 250, PROBES, []) < promise.expected(full(96), "full", 250, PROBES, [])
 
 
+def test_a_head_is_compared_with_the_probe_of_the_same_layers() -> None:
+    """All stages may show what the last one hides: a head on the last one does not share in it; a training does."""
+
+    def of(strategy: str, layers: str) -> Candidate:
+        return Candidate(backbone="net", strategy=strategy, parameters={"layers": layers}, size_px=96)
+
+    probes = [replace(p, candidate=of("ridge", x)) for p, x in zip(PROBES, ("last", "all"), strict=False)]
+    lift = promise.LIFT["logistic"]
+    for layers, floor in (("last", 1.0), ("all", 0.9), ("body", 0.9)):
+        found = promise.expected(of("logistic", layers), "feature_extraction", 0, probes, [])
+        assert found == pytest.approx(floor * lift)
+    assert promise.expected(of("full", "last"), "full", 250, probes, []) == pytest.approx(0.9 * promise.LIFT["full"])
+
+
 def test_a_place_that_was_never_probed_promises_nothing() -> None:
     """Nothing is known of it."""
     assert promise.expected(full(224), "full", 250, PROBES, []) == math.inf
