@@ -1,7 +1,7 @@
 """How long a candidate may train in the time that is left: whole, shortened, or not at all.
 
 In: a contest and a candidate. Out: the candidate as it fits, with its refit, the test and the end kept back.
-Does NOT cover: what things cost (contest.py), in which order they are tried (portfolio.py, proposals.py).
+Does NOT cover: what things cost (costs.py), in which order they are tried (portfolio.py, proposals.py).
 """
 
 from __future__ import annotations

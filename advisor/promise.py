@@ -3,7 +3,7 @@
 In: probes, finished trials, a candidate that was not tried. Out: an expected validation log-loss. The estimate is the
 probe's log-loss at the candidate's place times a lift: what its strategy made of a probe elsewhere on these data, or,
 before anything deep was trained, the table below. A guess, good enough to say what comes first; nothing is left out or
-won by it. Pure. Does NOT cover: what fits into the time (contest.py).
+won by it. Pure. Does NOT cover: what fits into the time (length.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What to try next: known-good guesses, shortened second tries, paused trials that look better by now, then samples.
 
 In: a contest whose probes are done, and what came of earlier proposals. Out: one candidate after another; None where
-nothing more is worth a trial for now. Does NOT cover: running them (search.py), what things cost (contest.py).
+nothing more is worth a trial for now. Does NOT cover: running them (search.py), what things cost (costs.py).
 """
 
 from __future__ import annotations

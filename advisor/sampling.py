@@ -13,7 +13,9 @@ from advisor import budget
 from advisor.hooks import Backbone
 from advisor.records import Dataset, Item
 
-POOL_SHARE = 0.2  # of the budget, for the first probe of the pool: beyond it, a sample of the pool stands for it
+# Of the budget, for the first probe of the pool: beyond it, a sample of the pool stands for it. In a budget that is too short
+# to train anything heads are all there is, and gain from every image: there the larger share, up to so many seconds.
+POOL_SHARE, SHORT_SHARE, SHORT_S = 0.2, 0.35, 15.0
 TEST_SHARE = 0.15  # of the budget, for scoring the locked test once
 
 
@@ -83,6 +85,7 @@ def for_budget(
         return used(dataset, None, None)
     usable_s = max(1.0, budget_s - budget.START_S - budget.FINISH_S)
     macs = cheapest_macs(backbones, sizes)
-    pool = affordable(dataset.pool, macs, device, POOL_SHARE * usable_s)
+    pool_s = max(POOL_SHARE * usable_s, min(SHORT_SHARE * usable_s, SHORT_S))
+    pool = affordable(dataset.pool, macs, device, pool_s)
     test = affordable(dataset.test, macs, device, TEST_SHARE * usable_s) if dataset.test else None
     return used(dataset, pool, test)

@@ -132,3 +132,16 @@ def test_a_fold_that_is_seen_to_be_late_costs_that_fold_alone(
     late_in(0)
     told = trial.run(material, replace(job, number=8), lambda progress: None)
     assert (told.state, told.needs_s) == ("failed", 1.0)
+
+
+def test_a_head_that_outlasts_its_time_is_given_up(material: Material) -> None:
+    """Fitting has no steps that could be counted before: it is ended on the way, so that the end of a budget is kept."""
+    strategy = material.registry.strategy("logistic")
+    context = material.context(material.registry.backbone("pocket"), material.folds()[0][0], 32)
+    candidate = Candidate(
+        backbone="pocket", strategy="logistic", parameters=dict(strategy.first_guesses(context)[0]), size_px=32
+    )
+    job = RunTrial(number=0, candidate=candidate, folds=(0, 1, 2), repeat=0, seed=0, started_s=0.0, limit_s=1e-6)
+    late = trial.run(material, job, lambda progress: None)
+    assert (late.state, late.error) == ("failed", "takes longer than the time that is left for it")
+    assert trial.run(material, replace(job, limit_s=600.0), lambda progress: None).state == "complete"
