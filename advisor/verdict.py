@@ -4,9 +4,9 @@ Contenders are compared in pairs, on the images that both were scored on. A cont
 log-loss where the interval of the mean difference holds zero: one standard error to either side, and for the untuned
 default the 80 % interval. Of the ties the cheapest would win, unless a dearer one has the lower log-loss once what such a
 training brought on other data counts as one more fold, and is not wrong more often beyond noise (80 %); among equally
-cheap ones the one that is most often right. The default is kept if it ties, unless that one is right more often beyond
-noise: what does not beat it is no gain (in about a tenth of published searches the tuned choice is worse on test than the
-default, arXiv:2506.19540). Pure; predictions are read by `judging`.
+cheap ones the one that is most often right. The default is kept if it ties, unless one that was scored on all of its images
+beats it beyond noise, or the choice is right more often beyond noise: what does not beat it is no gain (in about a tenth of
+published searches the tuned choice is worse on test than the default, arXiv:2506.19540). Pure; `judging` reads predictions.
 """
 
 from __future__ import annotations
@@ -76,6 +76,12 @@ def judge(
         low, high = _difference(scored[number], scored[leader], level=wanted, groups=groups, seed=seed)
         if number != leader and low <= 0.0 <= high:
             tied.append(number)
+    if (
+        default != leader
+        and default in tied
+        and _is_beaten(default, scored, means, level=level, groups=groups, seed=seed)
+    ):
+        tied.remove(default)
     hoped = {n: _with_promise(means[n], promised.get(n) if promised else None) for n in tied}
 
     def worse(dearer: int, cheaper: int) -> bool:
@@ -94,6 +100,28 @@ def judge(
         by_promise=not kept and chosen != cheapest and len(tied) > 1,
         reason=_reason(winner, leader, default, cheapest, tied, scored, means),
     )
+
+
+def _is_beaten(
+    default: int,
+    scored: Mapping[int, Losses],
+    means: Mapping[int, float],
+    *,
+    level: float,
+    groups: NDArray[Any] | None,
+    seed: int,
+) -> bool:
+    """Whether the best of those that were scored on all of the default's images is ahead of it beyond noise.
+
+    A leader that was scored on a few images ties with nearly everything: it must not shield the default from a head that
+    was seen to be better on all of them.
+    """
+    needed = ~np.isnan(scored[default])
+    peers = [n for n, own in scored.items() if n != default and not np.isnan(own[needed]).any()]
+    if not peers:
+        return False
+    rival = min(peers, key=lambda n: (means[n], n))
+    return _difference(scored[default], scored[rival], level=level, groups=groups, seed=seed)[0] > 0.0
 
 
 def _with_promise(mean: float, promised: tuple[float, int] | None) -> float:

@@ -204,3 +204,17 @@ def test_among_equally_cheap_ties_the_one_that_is_most_often_right_wins() -> Non
     assert verdict.judge(trials, losses, 0, {1: 1.0, 2: 1.0, 3: 2.0}, errors=errors).winner == 2
     assert verdict.judge(trials, losses, 0, {1: 1.0, 2: 1.0, 3: 1.0}, errors=errors).winner == 3
     assert verdict.judge(trials, losses, 0, {1: 1.0, 2: 1.0, 3: 1.0}).winner == 1
+
+
+def test_a_leader_on_few_images_does_not_shield_the_default() -> None:
+    """It ties with the default for want of images; a head that beats the default on all of them is chosen all the same."""
+    few = np.full(N, np.nan)
+    few[:12] = (_losses(0.5, noise=3.0, seed=3))[:12]
+    head, default = _losses(0.1, seed=2), _losses(0.0, seed=1)
+    few[:12] += (head[:12] - few[:12]).mean() - 0.01  # ahead of the head by a little on twelve images
+    trials = [_trial(n) for n in (0, 1, 2)]
+    told = verdict.judge(trials, {0: default, 1: head, 2: few}, 0, {0: 0.0, 1: 0.0, 2: 2.0})
+    assert "trial 2 has the lowest validation log-loss" in told.reason
+    assert (told.winner, told.kept_default) == (1, False)
+    no_head = verdict.judge([_trial(0), _trial(2)], {0: default, 2: few}, 0, {0: 0.0, 2: 2.0})
+    assert no_head.kept_default
