@@ -70,18 +70,7 @@ def judge(
     wrong = {n: np.asarray(errors[n], dtype=np.float64) for n in scored} if errors else scored
     rates = _comparable_means(wrong)
     leader = min(scored, key=lambda number: (means[number], number))
-    tied = [leader]
-    for number in sorted(scored, key=lambda n: (means[n], n)):
-        wanted = level if number == default else min(level, TIES_LEVEL)
-        low, high = _difference(scored[number], scored[leader], level=wanted, groups=groups, seed=seed)
-        if number != leader and low <= 0.0 <= high:
-            tied.append(number)
-    if (
-        default != leader
-        and default in tied
-        and _is_beaten(default, scored, means, level=level, groups=groups, seed=seed)
-    ):
-        tied.remove(default)
+    tied = _tied(leader, default, scored, means, level=level, groups=groups, seed=seed)
     hoped = {n: _with_promise(means[n], promised.get(n) if promised else None) for n in tied}
 
     def worse(dearer: int, cheaper: int) -> bool:
@@ -100,6 +89,28 @@ def judge(
         by_promise=not kept and chosen != cheapest and len(tied) > 1,
         reason=_reason(winner, leader, default, cheapest, tied, scored, means),
     )
+
+
+def _tied(
+    leader: int,
+    default: int,
+    scored: Mapping[int, Losses],
+    means: Mapping[int, float],
+    *,
+    level: float,
+    groups: NDArray[Any] | None,
+    seed: int,
+) -> list[int]:
+    """List the leader and those that cannot be told from it, best first."""
+    tied = [leader]
+    for number in sorted(scored, key=lambda n: (means[n], n)):
+        wanted = level if number == default else min(level, TIES_LEVEL)
+        low, high = _difference(scored[number], scored[leader], level=wanted, groups=groups, seed=seed)
+        if number != leader and low <= 0.0 <= high:
+            tied.append(number)
+    if default in tied[1:] and _is_beaten(default, scored, means, level=level, groups=groups, seed=seed):
+        tied.remove(default)
+    return tied
 
 
 def _is_beaten(
