@@ -7,7 +7,6 @@ who won (finish.py).
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +19,7 @@ from advisor.hooks import Backbone
 from advisor.proposals import Proposer
 from advisor.records import Candidate, Trial
 from advisor.records.jobs import Progress, RunTrial
-from advisor.rundir import trial_name
+from advisor.rundir import trial_name, write_atomically
 
 RUNGS = (33, 66)  # percent of the steps, at which a trial may pause
 
@@ -75,9 +74,7 @@ def _begin_next(contest: Contest, proposer: Proposer, cut_off: deque[tuple[int, 
 def _adopt(contest: Contest, number: int, candidate: Candidate, probe: Trial) -> Trial:
     """Let a probe of the very same head be the trial: nothing is computed again."""
     predictions = f"trials/{trial_name(number, 0)}.npz"
-    copy = contest.rundir.path / f"{predictions}.new"
-    shutil.copyfile(contest.rundir.path / probe.predictions, copy)
-    copy.replace(contest.rundir.path / predictions)
+    write_atomically(contest.rundir.path / predictions, (contest.rundir.path / probe.predictions).read_bytes())
     trial = replace(probe, number=number, candidate=candidate, predictions=predictions)
     contest.ended(trial)
     return trial

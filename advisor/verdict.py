@@ -12,6 +12,7 @@ published searches the tuned choice is worse on test than the default, arXiv:250
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ WORTH = 0.01
 _SHOWN = 6  # ties that the reason names
 
 Losses = NDArray[np.floating]
+Apart = Callable[..., tuple[float, float]]  # `_difference` of two contenders, over this verdict's groups and seed
 
 
 def judge(
@@ -70,16 +72,17 @@ def judge(
     wrong = {n: np.asarray(errors[n], dtype=np.float64) for n in scored} if errors else scored
     rates = _comparable_means(wrong)
     leader = min(scored, key=lambda number: (means[number], number))
-    tied = _tied(leader, default, scored, means, level=level, groups=groups, seed=seed)
+    apart = partial(_difference, groups=groups, seed=seed)
+    tied = _tied(leader, default, scored, means, level, apart)
     hoped = {n: _with_promise(means[n], promised.get(n) if promised else None) for n in tied}
 
     def worse(dearer: int, cheaper: int) -> bool:
-        return _difference(wrong[dearer], wrong[cheaper], level=level, groups=groups, seed=seed)[0] > 0.0
+        return apart(wrong[dearer], wrong[cheaper], level=level)[0] > 0.0
 
     chosen, cheapest = _among_ties([n for n in tied if n != default] or tied, hoped, rates, costs, worse)
     kept = default in tied
     if kept and errors and chosen != default:
-        kept = _difference(wrong[default], wrong[chosen], level=ACCURACY_LEVEL, groups=groups, seed=seed)[0] <= 0.0
+        kept = apart(wrong[default], wrong[chosen], level=ACCURACY_LEVEL)[0] <= 0.0
     winner = default if kept else chosen
     return Verdict(
         winner=winner,
@@ -92,35 +95,22 @@ def judge(
 
 
 def _tied(
-    leader: int,
-    default: int,
-    scored: Mapping[int, Losses],
-    means: Mapping[int, float],
-    *,
-    level: float,
-    groups: NDArray[Any] | None,
-    seed: int,
+    leader: int, default: int, scored: Mapping[int, Losses], means: Mapping[int, float], level: float, apart: Apart
 ) -> list[int]:
     """List the leader and those that cannot be told from it, best first."""
     tied = [leader]
     for number in sorted(scored, key=lambda n: (means[n], n)):
         wanted = level if number == default else min(level, TIES_LEVEL)
-        low, high = _difference(scored[number], scored[leader], level=wanted, groups=groups, seed=seed)
+        low, high = apart(scored[number], scored[leader], level=wanted)
         if number != leader and low <= 0.0 <= high:
             tied.append(number)
-    if default in tied[1:] and _is_beaten(default, scored, means, level=level, groups=groups, seed=seed):
+    if default in tied[1:] and _is_beaten(default, scored, means, level, apart):
         tied.remove(default)
     return tied
 
 
 def _is_beaten(
-    default: int,
-    scored: Mapping[int, Losses],
-    means: Mapping[int, float],
-    *,
-    level: float,
-    groups: NDArray[Any] | None,
-    seed: int,
+    default: int, scored: Mapping[int, Losses], means: Mapping[int, float], level: float, apart: Apart
 ) -> bool:
     """Whether the best of those that were scored on all of the default's images is ahead of it beyond noise.
 
@@ -132,7 +122,7 @@ def _is_beaten(
     if not peers:
         return False
     rival = min(peers, key=lambda n: (means[n], n))
-    return _difference(scored[default], scored[rival], level=level, groups=groups, seed=seed)[0] > 0.0
+    return apart(scored[default], scored[rival], level=level)[0] > 0.0
 
 
 def _with_promise(mean: float, promised: tuple[float, int] | None) -> float:
