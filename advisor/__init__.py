@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pathlib
 
-    from advisor.agreement import Rerun
-    from advisor.averaged import Averaged
-    from advisor.model import Predictor
+    from advisor.models.classifier import Predictor
+    from advisor.models.ensemble_predictor import Averaged
     from advisor.records import Profile, Result
+    from advisor.workflows.rerun_verify import Rerun
 
-__version__ = "0.1.0"
+from advisor._version import __version__ as __version__
+
 __all__ = ["advise", "inspect", "load", "rerun"]
 
 Path = str | PathLike[str]
@@ -55,8 +56,8 @@ def advise(
     import os
 
     from advisor import advice
-    from advisor import budget as durations
     from advisor.records import Settings
+    from advisor.runtime import durations
 
     if budget is None:
         seconds = None if trials is not None else 900.0
@@ -85,7 +86,7 @@ def inspect(path: Path, *, deep: bool = False, test_split: str = "auto") -> Prof
     """Look at a data set without any network; `deep` decodes every image and looks for near-duplicates."""
     import os
 
-    from advisor import dataset, profile
+    from advisor.data import dataset, profile
 
     found = dataset.read(os.fspath(path), test_split=test_split)
     profile.check_learnable(found)
@@ -96,12 +97,13 @@ def rerun(recipe: Path, *, data: Path | None = None, seeds: int = 1, out: Path |
     """Train a recipe again and score it; `data` applies it to other data on purpose."""
     from pathlib import Path as Place
 
-    from advisor import readapt, replay
-    from advisor import recipe as recipes
+    from advisor.records import recipe_file
+    from advisor.workflows import rerun as replay
+    from advisor.workflows import rerun_adaptation
 
-    told = recipes.read(recipe)
+    told = recipe_file.read(recipe)
     if told.target is not None:
-        return readapt.rerun(told, Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
+        return rerun_adaptation.rerun(told, Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
     return replay.rerun(Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
 
 
@@ -109,13 +111,14 @@ def load(run_or_recipe: Path) -> Predictor | Averaged:
     """Load a run's model for `predict(images)`: paths, PIL images or (H, W, 3) uint8 arrays."""
     from pathlib import Path as Place
 
-    from advisor import averaged, model, model_file, registry
+    from advisor import registry
+    from advisor.models import classifier, ensemble_predictor, model_files
 
     place = Place(run_or_recipe)
     folder = place if place.is_dir() else place.parent
-    if (folder / model_file.ENSEMBLE).is_file():  # RUN/ensemble, or an export of it
-        return averaged.load(folder, registry.load())
-    return model.load(folder, registry.load())
+    if (folder / model_files.ENSEMBLE).is_file():  # RUN/ensemble, or an export of it
+        return ensemble_predictor.load(folder, registry.load())
+    return classifier.load(folder, registry.load())
 
 
 def _path(path: Path | None) -> pathlib.Path | None:

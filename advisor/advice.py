@@ -14,36 +14,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from advisor import (
-    __version__,
-    budget,
-    cache,
-    candidates,
-    compose,
-    costs,
-    dataset,
-    device,
-    profile,
-    reach,
-    regime,
-    registry,
-    sampling,
-    search,
-    sharing,
-    splits,
-)
-from advisor.contest import FOLDS, Contest
-from advisor.crew import Crew
+from advisor import registry
+from advisor._version import __version__
+from advisor.data import dataset, profile, splits
+from advisor.data.splits import FOLDS
 from advisor.errors import InputError, Interrupted
-from advisor.finish import finish
+from advisor.execution.worker import Worker, open_job
+from advisor.execution.worker_pool import Crew
 from advisor.hooks import Backbone, Strategy
-from advisor.keep import Keeper
-from advisor.listener import Listener
-from advisor.records import Dataset, Item, LeftOut, Profile, Regime, Result, Settings, Trial
-from advisor.records.jobs import Open, Progress
-from advisor.rundir import RunDir, default_place
-from advisor.study import Study
-from advisor.workers import Worker
+from advisor.records import Dataset, LeftOut, Profile, Regime, Result, Settings, Trial
+from advisor.records.messages import Progress
+from advisor.runtime import cache, device, durations
+from advisor.runtime.clock import Clock, process_start
+from advisor.runtime.progress import Listener
+from advisor.runtime.run_dir import RunDir, default_place
+from advisor.selection import result_builder
+from advisor.selection.finalize import finish
+from advisor.selection.incumbent import Keeper
+from advisor.tuning import availability, budget, candidates, cost_model, regime, search
+from advisor.tuning.distributed import open_study
+from advisor.tuning.search_state import Contest
+from advisor.tuning.study import Study
 
 KEEP_SHARE = 0.05  # of the time left, which a better recipe on the way may cost
 
@@ -70,15 +61,15 @@ def advise(
     best so far kept.
     """
     settings = replace(settings, created_by=__version__)
-    started = budget.process_start() if from_process_start else time.monotonic()
-    clock = budget.Clock(settings.budget_s, started=started)
+    started = process_start() if from_process_start else time.monotonic()
+    clock = Clock(settings.budget_s, started=started)
     listener = listener or Listener()
     data = Path(settings.data)
     if not data.exists():
         raise InputError(f"{settings.data}: no such folder or file.", hint="Name a folder of class folders, or a CSV.")
     place = out or default_place(data, datetime.datetime.now())
     rundir = RunDir.create(place, data=data)
-    settings = sharing.named(settings, rundir)
+    settings = open_study.named(settings, rundir)
     rundir.write("run.json", settings)
     try:
         with rundir.locked():
@@ -104,26 +95,26 @@ def resume(path: Path, *, listener: Listener | None = None) -> tuple[Result, Run
         done = rundir.read("result.json", Result)
         if done is not None and done.status == "final":
             return done, rundir
-        clock = budget.Clock(settings.budget_s, used_before_s=rundir.used_s(), started=budget.process_start())
+        clock = Clock(settings.budget_s, used_before_s=rundir.used_s(), started=process_start())
         return _work(settings, rundir, clock, listener or Listener()), rundir
 
 
-def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Listener) -> Result:
+def _work(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) -> Result:
     plugins = registry.load(block=settings.plugins_blocked)
     strategies = _strategies(plugins, settings)
-    reachable, left_out = reach.find(plugins, settings, strategies)
+    reachable, left_out = availability.find(plugins, settings, strategies)
     rundir.log("start", at_s=clock.used_s, command=settings.command)
     _note_a_short_budget(settings, listener)
     crew = Crew(_workers(settings, rundir, listener))
     crew.first.start()  # torch loads while the folder is read
     study: Study | None = None
     try:
-        study = sharing.open_study(settings, rundir, listener) if settings.storage else None
+        study = open_study.open_study(settings, rundir, listener) if settings.storage else None
         look = _look(settings, rundir, listener)
         sizes = {b.name: candidates.sizes(look.profile, b, settings.size_px) for b in reachable}
-        used = sampling.for_budget(look.dataset, settings.budget_s, device.likely(settings.device), reachable, sizes)
+        used = budget.for_budget(look.dataset, settings.budget_s, device.likely(settings.device), reachable, sizes)
         job = open_job(settings, rundir.path, look.dataset, used.pool)
-        frame = compose.Frame(
+        frame = result_builder.Frame(
             settings=settings,
             dataset=look.dataset,
             used=used,
@@ -135,9 +126,9 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
             left_out=tuple(left_out),
         )
         kept = Keeper(frame=frame, rundir=rundir)
-        study = study or sharing.open_study(settings, rundir, listener)
+        study = study or open_study.open_study(settings, rundir, listener)
         contest = _contest(kept, crew, study, clock, strategies, sizes, listener)
-        contest.fleet = sharing.fleet(study, crew, settings, rundir, job, look.dataset.fingerprint, listener)
+        contest.fleet = open_study.fleet(study, crew, settings, rundir, job, look.dataset.fingerprint, listener)
         if not rundir.candidates.exists():
             search.explore(contest, reachable)
         study.close()
@@ -154,8 +145,8 @@ def _work(settings: Settings, rundir: RunDir, clock: budget.Clock, listener: Lis
 def _note_a_short_budget(settings: Settings, listener: Listener) -> None:
     if settings.budget_s is not None and settings.budget_s < budget.FLOOR_S:
         listener.note(
-            f"a budget of {budget.words(settings.budget_s)} lies below the floor of about {budget.words(budget.FLOOR_S)} "
-            "(imports, one probe on a sample, the test): that much is done all the same"
+            f"a budget of {durations.words(settings.budget_s)} lies below the floor of about "
+            f"{durations.words(budget.FLOOR_S)} (imports, one probe on a sample, the test): that much is done all the same"
         )
 
 
@@ -204,31 +195,11 @@ def _told(listener: Listener, what: str) -> Callable[[int, int], None]:
     return lambda done, total: listener.progress(Progress(what=what, done=done, total=total))
 
 
-def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item, ...]) -> Open:
-    """Say what a worker opens: the pool's items and nothing of the test."""
-    return Open(
-        root=found.root,
-        classes=found.classes,
-        items=pool,
-        folds=FOLDS,
-        seed=settings.seed,
-        device=settings.device,
-        run_dir=str(run_dir),
-        weights_dir=settings.weights_dir,
-        offline=settings.offline,
-        workers=max(1, settings.workers),
-        devices=settings.devices,
-        plugins_blocked=settings.plugins_blocked,
-        has_groups=found.has_groups,
-        threads=settings.threads,
-    )
-
-
 def _contest(
     kept: Keeper,
     crew: Crew,
     study: Study,
-    clock: budget.Clock,
+    clock: Clock,
     strategies: Mapping[str, Strategy],
     sizes: Mapping[str, tuple[int, ...]],
     listener: Listener,
@@ -257,7 +228,7 @@ def _contest(
 
 def _keep(contest: Contest, kept: Keeper, trial: Trial) -> None:
     """Put the best so far on disk, unless training it anew for that took a good part of the time that is left."""
-    anew_s = 0.0 if contest.is_deep(trial.candidate) else costs.train_s(contest, trial.candidate, contest.images)
+    anew_s = 0.0 if contest.is_deep(trial.candidate) else cost_model.train_s(contest, trial.candidate, contest.images)
     if contest.clocked and contest.rundir.recipe.exists() and anew_s > KEEP_SHARE * contest.clock.left_s:
         return
     kept.keep(contest.worker, trial, contest.study.trials(), contest.clock.used_s)
@@ -266,7 +237,7 @@ def _keep(contest: Contest, kept: Keeper, trial: Trial) -> None:
 
 def _left_out_warning(reachable: list[Backbone], left_out: list[LeftOut]) -> list[str]:
     """Say it where the choice of backbones was narrow: only what is built in could be reached."""
-    from advisor.weights import as_weights
+    from advisor.models.pretrained_weights import as_weights
 
     built_in = [b for b in reachable if (w := as_weights(b)) is not None and w.path]
     if len(built_in) != len(reachable) or not left_out:

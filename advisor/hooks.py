@@ -24,9 +24,11 @@ import pluggy
 from advisor.records.plan import (
     Augmentation,
     Batches,
+    Card,
     Context,
     Head,
     OptimizerSpec,
+    Parameter,
     Phase,
     Preprocess,
     ScheduleSpec,
@@ -143,34 +145,6 @@ def _mean_over_positions(module: torch.nn.Module, index: int, x: Any) -> torch.T
     if x.ndim == 4:
         return x.mean(dim=(2, 3))  # type: ignore[no-any-return]
     return x.mean(dim=1) if x.ndim == 3 else x  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parameter:
-    """One hyper-parameter of a strategy: its range, its default, what it means. Recipes are checked against it.
-
-    `kind` is "float", "int" or "choice"; `low` and `high` are inclusive and say what is legal, not what is searched.
-    """
-
-    name: str
-    default: Any
-    meaning: str
-    kind: str = "float"
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """What a strategy is, when it pays, its hyper-parameters, the paper, and what we measured of it."""
-
-    what: str
-    when: str
-    parameters: tuple[Parameter, ...] = ()
-    paper: str = ""
-    measured: str = ""
-    only_when_named: bool = False  # runs only where a person asks for it (--strategy NAME): scratch, adaptation
 
 
 class Space(Protocol):

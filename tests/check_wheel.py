@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 TOP = {"advisor", "advisor_torchvision", "advisor_strategies", "advisor_pocket"}
-NEEDED = ("advisor/py.typed", "advisor/templates/report.html.j2", "advisor_pocket/pocket.safetensors")
+NEEDED = ("advisor/py.typed", "advisor/reporting/templates/report.html.j2", "advisor_pocket/pocket.safetensors")
 
 
 def faults(wheel: Path) -> list[str]:

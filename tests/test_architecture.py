@@ -1,6 +1,6 @@
-"""The architecture, as a test: every file has its place, imports go one way, and sizes stay readable.
+"""The architecture, as a test: packages in the order of their imports, sizes that stay readable, no torch where none belongs.
 
-A new file must be entered into LAYERS: below everything that it imports, in the layer that it belongs to.
+A file imports from its own package or from one that stands before it in `ORDER`; a new file needs no entry here.
 """
 
 from __future__ import annotations
@@ -13,27 +13,34 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYERS: dict[str, str] = {
-    "vocabulary": "errors records.data records.plan records.settings records.trials records.result records.jobs "
-    "records.offers records",
-    "contract": "hooks contract",
-    "decisions": "randomness metrics intervals schedules budget regime candidates promise verdict words strict_yaml "
-    "recipe_check rate_range episodes recipe plots charts pages comparison_page report card listener "
-    "likeness",
-    "engines": "reserve cache images layouts manifests splits dataset selection target donors pixels pictures "
-    "thumbnails duplicates profile download tensors weights environment requirements registry backbone "
-    "allocator device trivial crops augment inference spectrum lbfgs logistic ridge prototypes heads features "
-    "episode_heads evaluation predictions model_file model averaged losses terms weight_state forgetting "
-    "landscape optimizers stream pixel_source prefix team feed training parity deploy export rundir "
-    "sampling",
-    "orchestration": "testing doctor paused sampler study workers crew database shared_study fleet sharing recruit reach "
-    "contest costs source probing length first_steps portfolio proposals search compose keep judging rescoring shipped "
-    "ensemble finish advice material checkpoint fitting fold_models pace stopwatch trial refit retention rank launch scoring "
-    "worker agreement replay workbench rate_finder base_classes fewshot domain_statistics adapted adaptation readapt "
-    "comparison arm_budget",
-    "edge": "cli __main__",
-}
-NO_TORCH = ("vocabulary", "contract", "decisions")
+# From the bottom up. Names on one line may not import each other.
+ORDER = (
+    "errors _version",
+    "records",
+    "metrics",
+    "hooks schedules",
+    "runtime",
+    "plugin_validation",
+    "registry",
+    "data",
+    "heads reporting",
+    "models",
+    "features",
+    "training",
+    "testing",
+    "execution",
+    "tuning",
+    "selection",
+    "advice",
+    "workflows",
+    "__init__",
+    "cli",
+    "__main__",
+)
+RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
+NO_TORCH = ("records", "metrics", "data", "reporting")
+NO_TORCH_FILES = ("errors.py", "hooks.py", "schedules.py", "registry.py", "plugin_validation.py")
+MOST_MODULES = 16
 GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
@@ -43,79 +50,100 @@ def files(folder: str) -> list[Path]:
     return sorted(p for p in (ROOT / folder).rglob("*.py") if "__pycache__" not in p.parts)
 
 
-def unit(path: Path) -> str:
-    """Name a file as the table does: packages `testing` and `cli` are one entry each."""
-    parts = list(path.relative_to(ROOT / "advisor").with_suffix("").parts)
-    if parts[0] in ("testing", "cli"):
-        return parts[0]
-    return ".".join(p for p in parts if p != "__init__") or "__init__"
+def package(dotted: str) -> str:
+    """Return the entry of `ORDER` that a dotted name below `advisor` belongs to: its package, or the file itself."""
+    parts = dotted.split(".")[1:]
+    return parts[0] if parts and parts[0] in RANK else "__init__"
 
 
-def imported(path: Path) -> set[str]:
-    """List the units that a file imports when it runs, inside of functions too; type checking alone does not count."""
+def dotted(path: Path) -> str:
+    """Return a file's module name."""
+    return path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+
+
+def imported(path: Path, *, typing_only: bool = True) -> set[str]:
+    """List the dotted names below `advisor` that a file imports, inside functions too, and for type checking too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing_only = {
+    skipped = {
         inner
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not typing_only
         for inner in ast.walk(node)
     }
-    found = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
-        if node in typing_only:
-            continue
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "advisor":
-            for alias in node.names:
-                found.add(_resolve(f"{node.module}.{alias.name}"))
-    return found - {""}
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "advisor" and node not in skipped:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.Import) and node not in skipped:
+            names |= {alias.name for alias in node.names if alias.name.split(".")[0] == "advisor"}
+    return names
 
 
-def _resolve(dotted: str) -> str:
-    parts = dotted.split(".")[1:]
-    if parts[0] in ("testing", "cli"):
-        return parts[0]
-    while parts:
-        place = ROOT / "advisor" / Path(*parts)
-        if place.with_suffix(".py").exists() or (place / "__init__.py").exists():
-            return ".".join(parts)
-        parts = parts[:-1]
-    return ""
-
-
-ORDER = {name: i for i, name in enumerate(" ".join(LAYERS.values()).split())}
-LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}
-
-
-def test_every_file_has_its_place() -> None:
-    """The table lists every file of `advisor` once, and nothing that is not there."""
-    present = {unit(p) for p in files("advisor")} - {"__init__"}
-    assert present == set(ORDER)
+def test_every_package_has_its_place() -> None:
+    """`ORDER` lists every package and file at the top of `advisor`, and nothing that is not there."""
+    present = {p.stem for p in (ROOT / "advisor").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert present == set(RANK)
 
 
 @pytest.mark.parametrize("path", files("advisor"), ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_go_one_way(path: Path) -> None:
-    """A file imports only what stands before it in the table."""
-    here = unit(path)
+    """A file imports only from its own package and from those before it, type annotations included."""
+    here = package(dotted(path))
     if here == "__init__":
         return
-    upward = {name for name in imported(path) if name != here and ORDER[name] > ORDER[here]}
-    assert not upward, f"{here} imports {sorted(upward)}, which stand after it"
+    upward = {name for name in imported(path) if package(name) != here and RANK[package(name)] >= RANK[here]}
+    assert not upward, f"{dotted(path)} imports {sorted(upward)}, which stand after it"
 
 
-@pytest.mark.parametrize("name", [n for n in ORDER if LAYER_OF[n] in NO_TORCH])
-def test_decisions_know_nothing_of_torch(name: str) -> None:
-    """Vocabulary, contract and decisions import neither torch nor optuna nor Pillow, not even late."""
-    base = ROOT / "advisor" / Path(*name.split("."))
-    path = base.with_suffix(".py") if base.with_suffix(".py").exists() else base / "__init__.py"
+def test_no_import_goes_round() -> None:
+    """No cycle between files, imports for type checking aside."""
+    graph: dict[str, set[str]] = {}
+    for path in files("advisor"):
+        graph[dotted(path)] = {_module(name) for name in imported(path, typing_only=False)} - {dotted(path), "advisor"}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join([*trail[trail.index(name) :], name])
+        if name not in done:
+            for other in graph.get(name, set()):
+                visit(other, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def _module(name: str) -> str:
+    base = ROOT / Path(*name.split("."))
+    is_module = base.with_suffix(".py").exists() or (base / "__init__.py").exists()
+    return name if is_module else name.rpartition(".")[0]
+
+
+@pytest.mark.parametrize("path", [p for p in files("advisor") if p.parent.name in NO_TORCH or p.name in NO_TORCH_FILES])
+def test_what_decides_and_tells_knows_nothing_of_torch(path: Path) -> None:
+    """Records, metrics, data, reporting and the hooks import neither torch nor optuna, not even late."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = {
         (node.module or "").split(".")[0] if isinstance(node, ast.ImportFrom) else node.names[0].name.split(".")[0]
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    if name == "hooks":
+    if path.name == "hooks.py":
         names -= {"torch"}  # for type checking alone
-    assert not names & {"torch", "torchvision", "optuna", "PIL"}
+    assert not names & {"torch", "torchvision", "optuna"}
+
+
+def test_packages_stay_small() -> None:
+    """At most so many modules in a package; `cli` has one file for every command."""
+    for folder in {p.parent for p in files("advisor")}:
+        if folder.name != "cli":
+            assert len([p for p in folder.glob("*.py") if p.stem != "__init__"]) <= MOST_MODULES, folder
+
+
+@pytest.mark.parametrize("folder", sorted({p.parent for p in files("advisor")}), ids=lambda p: p.name)
+def test_packages_say_what_they_own(folder: Path) -> None:
+    """The docstring of a package is one sentence or more."""
+    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("path", [*files("advisor"), *files("plugins")], ids=lambda p: str(p.relative_to(ROOT)))
@@ -144,7 +172,7 @@ def test_plugins_use_only_the_public_page(plugin: str) -> None:
     for path in files(f"plugins/{plugin}"):
         if "training" in path.parts or path.stem == "pretrain":
             continue  # scripts that make the weights are no part of the plugin
-        assert {name.split(".")[0] for name in imported(path)} <= public, path
+        assert {package(name) for name in imported(path, typing_only=False)} <= public, path
 
 
 def test_the_core_never_names_a_plugin() -> None:
@@ -164,7 +192,7 @@ def test_the_core_never_names_a_plugin() -> None:
         "from advisor.cli import run; run(['--help'])",
         "from advisor.cli import run; run(['advise', '--help'])",
         "from advisor.cli import run; run(['plugins'])",
-        "import advisor.hooks, advisor.recipe, advisor.regime",
+        "import advisor.hooks, advisor.records.recipe, advisor.tuning.regime",
     ],
 )
 def test_what_needs_no_network_loads_no_torch(call: str) -> None:

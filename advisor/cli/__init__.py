@@ -13,7 +13,7 @@ import traceback
 
 import click
 
-from advisor import __version__
+from advisor._version import __version__
 from advisor.errors import AdviseError
 
 COMMANDS = {

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from advisor.cli import options
+from advisor.cli import _options
 
 
 @click.command(name="advise")
 @click.argument("dataset", type=click.Path())
-@options.training()
+@_options.training()
 @click.option(
     "--test-split", type=click.Choice(["auto", "none"]), default="auto", show_default=True, help="Cut a test?"
 )
@@ -44,15 +44,15 @@ def command(dataset: str, as_json: bool, quiet: bool, out: str | None, target: s
     """
     settings = _settings(dataset, call)
     if target is not None:
-        from advisor.cli import target as adapting
+        from advisor.cli import _adapt
         from advisor.errors import InputError
 
         if call["devices"] > 1:
             raise InputError("--target adapts on one device.", hint="Leave --devices out.")
 
-        return adapting.run(settings, target, out, as_json=as_json, quiet=quiet)
+        return _adapt.run(settings, target, out, as_json=as_json, quiet=quiet)
     from advisor import advice
-    from advisor.cli.screen import Screen
+    from advisor.cli._live_progress import Screen
 
     with Screen(quiet=quiet) as screen, stopped_by_signals():
         result, rundir = advice.advise(settings, out=Path(out) if out else None, listener=screen)
@@ -61,9 +61,9 @@ def command(dataset: str, as_json: bool, quiet: bool, out: str | None, target: s
 
 
 def _settings(dataset: str, call: dict[str, Any]) -> Any:
-    from advisor import budget, device
     from advisor.errors import InputError
     from advisor.records import Settings
+    from advisor.runtime import device, durations
 
     if call["devices"] > 1 and (call["workers"] or 1) > 1:
         raise InputError(
@@ -71,7 +71,7 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
             hint="Use --devices for one training on several devices, --workers for several trials at a time.",
         )
     asked = call["budget"]
-    seconds = budget.parse(asked) if asked else (None if call["trials"] else 900.0)
+    seconds = durations.parse(asked) if asked else (None if call["trials"] else 900.0)
     return Settings(
         data=dataset,
         command=command_line(),
@@ -102,28 +102,28 @@ def _shared(call: dict[str, Any]) -> dict[str, Any]:
     """Read where the search is shared, if it is. Raises InputError."""
     import os
 
-    from advisor import budget
     from advisor.errors import InputError
+    from advisor.runtime import durations
 
     if call["storage"] is None and not os.environ.get("TL_ADVISE_STORAGE"):
         if call["workers"] == 0 or call["study"] or call["lease"]:
             raise InputError("--workers 0, --study and --lease need a --storage.", hint="Name one, or leave them out.")
         return {}
-    from advisor import database
+    from advisor.tuning.distributed import database
 
     return {
         "storage": database.public(database.address(call["storage"]) or ""),
         "study": call["study"] or "",
-        "lease_s": budget.parse(call["lease"]) if call["lease"] else 90.0,
+        "lease_s": durations.parse(call["lease"]) if call["lease"] else 90.0,
     }
 
 
 def _source(path: str | None) -> str | None:
     """Check at the start that the folder can be used at the end. Raises DatasetError."""
     if path is not None:
-        from advisor import target
+        from advisor.data import domains
 
-        target.class_folders(path, option="--source")
+        domains.class_folders(path, option="--source")
     return path
 
 
@@ -151,11 +151,11 @@ class stopped_by_signals:  # noqa: N801 (a context manager that reads as a phras
 
 def answer(result: Any, path: Path, as_json: bool) -> None:
     """Print the answer on standard output: JSON, or the final table."""
-    from advisor.rundir import to_json
+    from advisor.runtime.run_dir import to_json
 
     if as_json:
         click.echo(to_json(result), nl=False)
         return
-    from advisor.cli import show
+    from advisor.cli import _result_table
 
-    show.result(result, path)
+    _result_table.result(result, path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from advisor.cache import Entry
+    from advisor.runtime.cache import Entry
 
 
 @click.group(name="cache", invoke_without_command=True)
@@ -33,7 +33,7 @@ def command(context: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The entries as JSON on standard output.")
 def listing(as_json: bool = False) -> None:
     """List what is kept: kind, size, last use, what it was made from."""
-    from advisor import cache
+    from advisor.runtime import cache
 
     store = cache.Store()
     entries = store.entries()
@@ -50,30 +50,32 @@ def listing(as_json: bool = False) -> None:
 @click.option("--kind", help="Only entries of this kind, as `cache list` names it.")
 def clear(kind: str | None) -> None:
     """Delete cached entries; runs that use them now keep what they have opened."""
-    from advisor import cache
-    from advisor.cli import tables
+    from advisor.cli import _console
     from advisor.errors import InputError
+    from advisor.runtime import cache
 
     store = cache.Store()
     kinds = sorted({entry.kind for entry in store.entries()})
     if kind is not None and kind not in kinds:
         known = ", ".join(kinds) or "nothing"
         raise InputError(f"nothing of kind {kind!r} is cached (there is: {known}).", hint="See `tl-advise cache list`.")
-    click.echo(f"freed {tables.size(store.clear(kind))} at {store.directory}")
+    click.echo(f"freed {_console.size(store.clear(kind))} at {store.directory}")
 
 
 def _print(entries: tuple[Entry, ...], place: str, used: int, cap: int) -> None:
     import datetime
 
-    from advisor.cli import show, tables
+    from advisor.cli import _console, _result_table
 
-    out = tables.console()
+    out = _console.console()
     if entries:
-        table = tables.listing("kind", "size", "last used", "made from")
+        table = _console.listing("kind", "size", "last used", "made from")
         for entry in entries:
             when = datetime.datetime.fromtimestamp(entry.used_s).strftime("%Y-%m-%d %H:%M")
             facts = ", ".join(f"{k} {v}" for k, v in entry.fields.items() if k not in ("kind", "items", "code"))
-            table.add_row(show.text(entry.kind), tables.size(entry.bytes), when, show.text(facts))
+            table.add_row(_result_table.text(entry.kind), _console.size(entry.bytes), when, _result_table.text(facts))
         out.print(table)
-    share = f"{tables.size(used)} of at most {tables.size(cap)}" if entries else f"empty, at most {tables.size(cap)}"
-    out.print(f"{share} at {show.text(place)}", soft_wrap=True)
+    share = (
+        f"{_console.size(used)} of at most {_console.size(cap)}" if entries else f"empty, at most {_console.size(cap)}"
+    )
+    out.print(f"{share} at {_result_table.text(place)}", soft_wrap=True)

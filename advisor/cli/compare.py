@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli import options
+from advisor.cli import _options
+
+if TYPE_CHECKING:
+    from advisor.runtime.run_dir import RunDir
 
 
 @click.command(name="compare")
@@ -23,7 +26,7 @@ from advisor.cli import options
     "--surface", type=click.IntRange(0, 51), default=0, metavar="N", help="Loss surface of N x N points. [none]"
 )
 @click.option("--out", type=click.Path(), metavar="DIR", help="Numbers and page go here. [./tl-advise-runs/NAME-TIME]")
-@options.single()
+@_options.single()
 def command(
     dataset: str,
     arms: str,
@@ -48,24 +51,24 @@ def command(
       tl-advise compare ./photos --budget 10m
       tl-advise compare ./photos --backbone mobilenet_v2 --surface 9 --json
     """
-    import datetime
     import time
 
-    from advisor import arm_budget, comparison, comparison_page, workbench
-    from advisor import budget as budgets
-    from advisor.cli.lone import answering, settings
-    from advisor.rundir import RunDir, default_place, write_atomically
+    from advisor.cli._standalone import answering, settings
+    from advisor.reporting import comparison_page
+    from advisor.runtime import durations
+    from advisor.runtime.clock import Clock, process_start
+    from advisor.runtime.run_dir import write_atomically
+    from advisor.workflows import comparison, comparison_budget, session
 
     asked = settings(dataset, call)
-    clock = budgets.Clock(budgets.parse(budget) if budget else None, started=budgets.process_start())
+    clock = Clock(durations.parse(budget) if budget else None, started=process_start())
     names = [name.strip() for name in arms.split(",") if name.strip()]
     with answering(quiet) as report:
-        bench = workbench.settle(asked, report=report)
-        place = Path(out) if out else default_place(Path(dataset), datetime.datetime.now())
-        rundir = RunDir.create(place, data=Path(dataset))
+        bench = session.settle(asked, report=report)
+        rundir = _run_dir(dataset, out)
         deadline = None
         if budget:
-            epochs = arm_budget.epochs_within(bench, names, epochs=epochs, batch=batch, seconds=clock.left_s)
+            epochs = comparison_budget.epochs_within(bench, names, epochs=epochs, batch=batch, seconds=clock.left_s)
             deadline = time.monotonic() + clock.left_s
         answer = comparison.compare(
             bench,
@@ -90,17 +93,17 @@ def command(
 
 
 def _print(told: dict[str, Any], place: Path) -> None:
-    from advisor.cli import show, tables
+    from advisor.cli import _console, _result_table
 
-    out = tables.console()
+    out = _console.console()
     out.print(
-        f"{show.text(told['backbone'])} at {told['size_px']} px: {told['train_images']:,} training and "
+        f"{_result_table.text(told['backbone'])} at {told['size_px']} px: {told['train_images']:,} training and "
         f"{told['held_out']:,} held-out images, {told['epochs']:.3g} epochs"
     )
-    table = tables.listing("arm", "steps", "held out", "gap", "distance", "sharpness", "CKA to start", "seconds", "")
+    table = _console.listing("arm", "steps", "held out", "gap", "distance", "sharpness", "CKA to start", "seconds", "")
     for arm in told["arms"]:
         table.add_row(
-            show.text(arm["name"]),
+            _result_table.text(arm["name"]),
             f"{arm['steps']:,}" + (f" of {arm['planned']:,}" if arm["steps"] < arm["planned"] else ""),
             f"{100 * arm['accuracy']:.1f} %",
             f"{100 * arm['gap']:.1f} points",
@@ -111,4 +114,13 @@ def _print(told: dict[str, Any], place: Path) -> None:
             "",
         )
     out.print(table)
-    out.print(f"curves, stages and paths: {show.text(str(place / 'comparison.html'))}", soft_wrap=True)
+    out.print(f"curves, stages and paths: {_result_table.text(str(place / 'comparison.html'))}", soft_wrap=True)
+
+
+def _run_dir(dataset: str, out: str | None) -> RunDir:
+    import datetime
+
+    from advisor.runtime.run_dir import RunDir, default_place
+
+    place = Path(out) if out else default_place(Path(dataset), datetime.datetime.now())
+    return RunDir.create(place, data=Path(dataset))

@@ -25,18 +25,18 @@ def command(out: str, budget: str, offline: bool, quiet: bool) -> int:
     import datetime
 
     from advisor import advice
-    from advisor import budget as time_budget
+    from advisor.cli._live_progress import Screen
     from advisor.cli.advise import answer, stopped_by_signals
-    from advisor.cli.screen import Screen
     from advisor.records import Settings
-    from advisor.rundir import default_place
+    from advisor.runtime import durations
+    from advisor.runtime.run_dir import default_place
 
     digits = Path(out) / "digits"
     write_digits(digits)
     settings = Settings(
         data=str(digits),
         command=f"tl-advise {digits} --budget {budget} --offline",
-        budget_s=time_budget.parse(budget),
+        budget_s=durations.parse(budget),
         offline=offline,
     )
     place = default_place(digits, datetime.datetime.now(), Path(out))

@@ -24,7 +24,7 @@ def command(weights_dir: str | None, offline: bool, as_json: bool) -> None:
       tl-advise doctor
       tl-advise doctor --offline --json
     """
-    from advisor import doctor
+    from advisor.workflows import doctor
 
     findings = doctor.examine(weights_dir=weights_dir, offline=offline)
     if as_json:
@@ -40,8 +40,8 @@ def _tell(findings: tuple[object, ...]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from advisor.cli import tables
-    from advisor.doctor import Finding
+    from advisor.cli import _console
+    from advisor.workflows.doctor import Finding
 
     colours = {"good": "green", "warning": "yellow", "problem": "bold red"}
     table = Table.grid(padding=(0, 2))
@@ -54,4 +54,4 @@ def _tell(findings: tuple[object, ...]) -> None:
         table.add_row(f"[{colour}]{finding.state}[/{colour}]", finding.check, escape(finding.found))
         if finding.advice:
             table.add_row("", "", f"[{colour}]->[/{colour}] {escape(finding.advice)}")
-    tables.console().print(table)
+    _console.console().print(table)

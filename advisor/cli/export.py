@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from advisor.export import Exported
+    from advisor.models.export import Exported
 
 
 @click.command(name="export")
@@ -34,7 +34,8 @@ def command(run: str, form: str, to: str | None, data: str | None, ensemble: boo
       tl-advise export runs/ants --format safetensors --json
       tl-advise export runs/ants --ensemble --format onnx
     """
-    from advisor import export, registry
+    from advisor import registry
+    from advisor.models import export
 
     export.check_format(form)
     told: set[str] = set()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli import options
+from advisor.cli import _options
 
 if TYPE_CHECKING:
-    from advisor.fewshot import Answer
+    from advisor.workflows.fewshot import Answer
 
 
 @click.command(name="fewshot")
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Features of every stage, or last.",
 )
-@options.single()
+@_options.single()
 def command(
     dataset: str,
     ways: int,
@@ -59,14 +59,14 @@ def command(
       tl-advise fewshot ./photos --strategy prototypes --strategy episodic --layers last
       tl-advise fewshot ./photos --backbone mobilenet_v2 --size 128 --json
     """
-    from advisor import fewshot, workbench
-    from advisor.cli.lone import answering, settings
+    from advisor.cli._standalone import answering, settings
+    from advisor.workflows import fewshot, session
 
     with answering(quiet) as report:
-        bench = workbench.settle(settings(dataset, call), report=report)
-        names = list(strategies) or fewshot.capable(bench.material.registry.strategies, workbench.context(bench))
+        bench = session.settle(settings(dataset, call), report=report)
+        names = list(strategies) or fewshot.capable(bench.material.registry.strategies, session.context(bench))
         known = bench.material.registry
-        tried = [workbench.candidate(bench, n, fewshot.shared(known.strategy(n), layers, epochs)) for n in names]
+        tried = [session.candidate(bench, n, fewshot.shared(known.strategy(n), layers, epochs)) for n in names]
         answer = fewshot.evaluate(
             bench,
             tried,
@@ -90,17 +90,17 @@ def command(
 
 
 def _print(answer: Answer) -> None:
-    from advisor.cli import show, tables
+    from advisor.cli import _console, _result_table
 
-    out = tables.console()
-    table = tables.listing("strategy", "accuracy", "95 % interval", "behind the best", "")
+    out = _console.console()
+    table = _console.listing("strategy", "accuracy", "95 % interval", "behind the best", "")
     for score in answer.scores:
         behind = "" if score.behind == 0 else f"{100 * score.behind:.1f} ± {50 * _width(score.behind_ci95):.1f} points"
         span = f"{100 * score.ci95[0]:.1f} - {100 * score.ci95[1]:.1f} %"
-        table.add_row(show.text(score.strategy), f"{100 * score.accuracy:.1f} %", span, behind, "")
+        table.add_row(_result_table.text(score.strategy), f"{100 * score.accuracy:.1f} %", span, behind, "")
     out.print(
         f"{answer.ways}-way {answer.shots}-shot, {answer.queries} queries a class, {answer.episodes} episodes: "
-        f"{show.text(answer.backbone)} at {answer.size_px} px"
+        f"{_result_table.text(answer.backbone)} at {answer.size_px} px"
     )
     if answer.base_classes:
         out.print(

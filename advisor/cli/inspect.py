@@ -40,8 +40,9 @@ def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: boo
       tl-advise inspect ./photos --deep
       tl-advise inspect labels.csv --json
     """
-    from advisor import cache, profile
-    from advisor import dataset as datasets
+    from advisor.data import dataset as datasets
+    from advisor.data import profile
+    from advisor.runtime import cache
 
     with _progress(quiet) as begin:
         found = datasets.read(dataset, test_split=test_split, progress=begin("reading files"))
@@ -81,17 +82,17 @@ def _progress(quiet: bool) -> Iterator[Callable[[str], Callable[[int, int], None
 
 
 def _print(dataset: Dataset, profile: Profile) -> None:
-    from advisor.cli import show, tables
+    from advisor.cli import _console, _result_table
 
-    out = tables.console()
-    out.print(f"[bold]{show.text(dataset.root)}[/bold]")
+    out = _console.console()
+    out.print(f"[bold]{_result_table.text(dataset.root)}[/bold]")
     out.print(_overview(dataset, profile))
     out.print(_classes(profile))
     out.print(_shapes(profile))
     _list_duplicates(out, profile)
     _list_unreadable(out, profile)
     for warning in profile.warnings:
-        out.print(f"[yellow]mind this:[/yellow] {show.text(warning)}", soft_wrap=True)
+        out.print(f"[yellow]mind this:[/yellow] {_result_table.text(warning)}", soft_wrap=True)
     if any(group.across for group in profile.duplicates):
         out.print("[dim]`advise --remove-leaks` takes the leaking images out of training.[/dim]")
     if not profile.near_checked:
@@ -123,28 +124,28 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
 
 def _classes(profile: Profile) -> Table:
     """Images of each class; of many classes the largest and the smallest."""
-    from advisor.cli import show, tables
+    from advisor.cli import _console, _result_table
 
     pool, test = profile.counts["pool"], profile.counts["test"]
     order = sorted(profile.classes, key=lambda name: (-pool[name], name))
     half = SHOWN_CLASSES // 2
-    table = tables.listing("class", "to learn from", "locked test", "")
+    table = _console.listing("class", "to learn from", "locked test", "")
     for column in table.columns[1:3]:
         column.justify = "right"
     few = len(order) <= SHOWN_CLASSES
     for name in order if few else order[:half]:
-        table.add_row(show.text(name), f"{pool[name]:,}", f"{test[name]:,}", "")
+        table.add_row(_result_table.text(name), f"{pool[name]:,}", f"{test[name]:,}", "")
     if not few:
         table.add_row(f"... {len(order) - 2 * half:,} more ...", "", "", "")
         for name in order[-half:]:
-            table.add_row(show.text(name), f"{pool[name]:,}", f"{test[name]:,}", "")
+            table.add_row(_result_table.text(name), f"{pool[name]:,}", f"{test[name]:,}", "")
     return table
 
 
 def _shapes(profile: Profile) -> Table:
-    from advisor.cli import tables
+    from advisor.cli import _console
 
-    table = tables.listing("pixels", "min", "5 %", "median", "95 %", "max", "")
+    table = _console.listing("pixels", "min", "5 %", "median", "95 %", "max", "")
 
     def row(name: str, q: Quantiles, form: str) -> None:
         table.add_row(name, *(format(v, form) for v in (q.low, q.q05, q.median, q.q95, q.high)), "")
@@ -159,19 +160,19 @@ def _shapes(profile: Profile) -> Table:
 
 
 def _list_duplicates(out: Console, profile: Profile) -> None:
-    from advisor.cli import show, tables
+    from advisor.cli import _console, _result_table
 
     groups = sorted(profile.duplicates, key=lambda g: (not g.across, not g.labels_differ, g.kind, g.paths))
     if not groups:
         looked = "equal bytes and near-duplicates" if profile.near_checked else "equal bytes"
         out.print(f"no duplicates ({looked})")
         return
-    table = tables.listing("duplicates", "", "files")
+    table = _console.listing("duplicates", "", "files")
     for group in groups[:SHOWN_PATHS]:
         marks = ["[red]leak: training and test[/red]"] * group.across + [
             "[red]labels differ[/red]"
         ] * group.labels_differ
-        names = ", ".join(show.text(path) for path in group.paths[:4])
+        names = ", ".join(_result_table.text(path) for path in group.paths[:4])
         more = f" and {len(group.paths) - 4} more" if len(group.paths) > 4 else ""
         table.add_row(group.kind, ", ".join(marks), names + more)
     if len(groups) > SHOWN_PATHS:
@@ -180,13 +181,13 @@ def _list_duplicates(out: Console, profile: Profile) -> None:
 
 
 def _list_unreadable(out: Console, profile: Profile) -> None:
-    from advisor.cli import show, tables
+    from advisor.cli import _console, _result_table
 
     if not profile.unreadable:
         return
-    table = tables.listing("set aside", "why")
+    table = _console.listing("set aside", "why")
     for file in profile.unreadable[:SHOWN_PATHS]:
-        table.add_row(show.text(file.path), show.text(file.reason))
+        table.add_row(_result_table.text(file.path), _result_table.text(file.reason))
     if len(profile.unreadable) > SHOWN_PATHS:
         table.add_row("...", f"{len(profile.unreadable) - SHOWN_PATHS:,} more (--json lists all)")
     out.print(table)

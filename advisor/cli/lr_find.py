@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli import options
+from advisor.cli import _options
 
 if TYPE_CHECKING:
-    from advisor.rate_finder import Sweep
+    from advisor.workflows.lr_finder import Sweep
 
 
 @click.command(name="lr-find")
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--high", type=float, default=1.0, show_default=True, metavar="RATE", help="Last rate.")
 @click.option("--steps", type=int, default=100, show_default=True, metavar="N", help="Steps, one a rate.")
 @click.option("--plot", type=click.Path(), metavar="FILE", help="Draw it into an .svg or .html file.")
-@options.single()
+@_options.single()
 def command(
     dataset: str,
     strategy: str,
@@ -46,16 +46,16 @@ def command(
       tl-advise lr-find ./photos --strategy partial --set optimizer=sgd --high 10
       tl-advise lr-find ./photos --backbone mobilenet_v2 --plot rates.html --json
     """
-    from advisor import rate_finder, rate_range, workbench
-    from advisor.cli.lone import answering, place_for, settings
+    from advisor.cli._standalone import answering, place_for, settings
+    from advisor.workflows import lr_finder, lr_range, session
 
-    rate_range.rates(low, high, steps)
+    lr_range.rates(low, high, steps)
     target = place_for(plot, (".svg", ".html"), "--plot")
     with answering(quiet) as report:
-        bench = workbench.settle(settings(dataset, call), report=report)
+        bench = session.settle(settings(dataset, call), report=report)
         chosen = bench.material.registry.strategy(strategy)
-        candidate = workbench.candidate(bench, strategy, workbench.parse(chosen, changes))
-        found = rate_finder.sweep(
+        candidate = session.candidate(bench, strategy, session.parse(chosen, changes))
+        found = lr_finder.sweep(
             bench.material, candidate, low=low, high=high, steps=steps, seed=call["seed"], report=report
         )
     if target is not None:
@@ -86,21 +86,21 @@ def facts(found: Sweep) -> dict[str, Any]:
 
 
 def _print(found: Sweep) -> None:
-    from advisor import charts
+    from advisor.reporting import standalone_charts
 
     told = found.suggestion
     c = found.candidate
     click.echo(f"{c.strategy} on {c.backbone} at {c.size_px} px: smoothed training loss over the rate")
-    click.echo(charts.in_characters(found.rates, found.smoothed, mark=told.rate))
+    click.echo(standalone_charts.in_characters(found.rates, found.smoothed, mark=told.rate))
     click.echo(f"suggested rate {told.rate:.1e}{f' ({found.parameter})' if found.parameter else ''}: {told.reason}")
     ending = f"training broke down at {told.diverged_at:.1e}" if told.diverged_at else "training held to the end"
     click.echo(f"steepest fall at {told.steepest:.1e}, lowest at {told.lowest:.1e}; {ending}")
 
 
 def _draw(found: Sweep, target: Path) -> None:
-    from advisor import charts, pages
-    from advisor.plots import Line
-    from advisor.rundir import write_atomically
+    from advisor.reporting import html_page, standalone_charts
+    from advisor.reporting.report_plots import Line
+    from advisor.runtime.run_dir import write_atomically
 
     c = found.candidate
     title = f"{c.strategy} on {c.backbone}: training loss over the learning rate"
@@ -108,9 +108,9 @@ def _draw(found: Sweep, target: Path) -> None:
         Line(name="smoothed", kind="smoothed", xs=found.rates, ys=found.smoothed),
         Line(name="each step", kind="raw", xs=found.rates, ys=found.losses),
     ]
-    drawn = charts.lines(series, title=title, x_title="rate", log_x=True, mark=found.suggestion.rate)
+    drawn = standalone_charts.lines(series, title=title, x_title="rate", log_x=True, mark=found.suggestion.rate)
     if target.suffix == ".svg":
         write_atomically(target, drawn)
         return
     told = f"Suggested: {found.suggestion.rate:.1e} - {found.suggestion.reason}."
-    write_atomically(target, pages.page(title, [(told, drawn)]))
+    write_atomically(target, html_page.page(title, [(told, drawn)]))

@@ -96,14 +96,14 @@ def _run(
 
 
 def _tell(checks: list[tuple[str, Check]]) -> None:
-    from advisor.cli import tables
-    from advisor.cli.show import text
+    from advisor.cli import _console
+    from advisor.cli._result_table import text
 
-    table = tables.listing("", "of", "rule", "found")
+    table = _console.listing("", "of", "rule", "found")
     for of, check in checks:
         mark = "[green]holds[/green]" if check.passed else "[bold red]does not hold[/bold red]"
         table.add_row(mark, text(of), text(check.name), text(check.detail))
-    tables.console().print(table)
+    _console.console().print(table)
 
 
 # ---- the list ----------------------------------------------------------------------------------------------------
@@ -118,13 +118,13 @@ def _list(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"plugins": rows, "broken": broken}, indent=2))
         return
-    from advisor.cli import tables
-    from advisor.cli.show import text
+    from advisor.cli import _console
+    from advisor.cli._result_table import text
 
-    table = tables.listing("name", "kind", "package", "version", "what it is")
+    table = _console.listing("name", "kind", "package", "version", "what it is")
     for row in rows:
         table.add_row(*(text(str(row[key])) for key in ("name", "kind", "distribution", "version", "what")))
-    out = tables.console()
+    out = _console.console()
     out.print(table)
     for plugin in broken:
         told = f"{plugin['name']} ({plugin['distribution']} {plugin['version']}): {plugin['broken']}"
@@ -132,7 +132,7 @@ def _list(as_json: bool) -> None:
 
 
 def _rows(found: Registry) -> list[dict[str, Any]]:
-    from advisor import contract
+    from advisor import plugin_validation
 
     rows: list[dict[str, Any]] = []
     for name, backbone in found.backbones.items():
@@ -144,7 +144,7 @@ def _rows(found: Registry) -> list[dict[str, Any]]:
         rows.append(_row(name, "backbone", distribution, version, ", ".join(what)))
     for name, strategy in found.strategies.items():
         distribution, version = found.origin(name)
-        what_ = f"{strategy.regime.replace('_', ' ')}: {contract.card(strategy).what}"
+        what_ = f"{strategy.regime.replace('_', ' ')}: {plugin_validation.card(strategy).what}"
         rows.append(_row(name, "strategy", distribution, version, what_))
     return rows
 

@@ -53,13 +53,13 @@ def command(
       tl-advise predict runs/ants new-photos/ --top 3
       tl-advise predict runs/ants "scans/**/*.png" --format csv > classes.csv
     """
-    from advisor import selection
+    from advisor.data import image_paths
     from advisor.errors import InputError
 
     form = "json" if as_json else form
     if form not in FORMATS:
         raise InputError(f"--format {form}: there is no such format.", hint=f"Choose one of {', '.join(FORMATS)}.")
-    chosen = selection.images(images)
+    chosen = image_paths.images(images)
     predictor = _predictor(run, blocked, ensemble)
     unreadable: list[Unreadable] = []
     rows = _rows(predictor, chosen.paths, top, unreadable, quiet)
@@ -76,12 +76,18 @@ def command(
 
 
 def _predictor(run: str, blocked: Sequence[str], ensemble: bool) -> Any:
-    from advisor import allocator, averaged, model, model_file, registry
+    from advisor import registry
+    from advisor.models import classifier, ensemble_predictor, model_files
+    from advisor.runtime import allocator
 
     allocator.keep()
     place = Path(run).parent if Path(run).is_file() else Path(run)
     plugins = registry.load(block=tuple(blocked))
-    return averaged.load(place / model_file.ENSEMBLE_FOLDER, plugins) if ensemble else model.load(place, plugins)
+    return (
+        ensemble_predictor.load(place / model_files.ENSEMBLE_FOLDER, plugins)
+        if ensemble
+        else classifier.load(place, plugins)
+    )
 
 
 def _rows(predictor: Any, paths: Sequence[str], top: int, unreadable: list[Unreadable], quiet: bool) -> Iterator[Row]:
@@ -154,7 +160,7 @@ def _print_table(rows: Sequence[Row], top: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from advisor.cli import show
+    from advisor.cli import _result_table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("image", overflow="fold")
@@ -164,8 +170,8 @@ def _print_table(rows: Sequence[Row], top: int) -> None:
         table.add_column("then", overflow="fold")
     for path, best in rows:
         then = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in best[1:])
-        first = [show.text(path), show.text(best[0][0]), f"{100 * best[0][1]:.1f} %"]
-        table.add_row(*first, *([show.text(then)] if top > 1 else []))
+        first = [_result_table.text(path), _result_table.text(best[0][0]), f"{100 * best[0][1]:.1f} %"]
+        table.add_row(*first, *([_result_table.text(then)] if top > 1 else []))
     Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
@@ -201,6 +207,6 @@ def _tell(line: str) -> None:
 
 
 def _shown(text: str) -> str:
-    from advisor.images import printable
+    from advisor.data.images import printable
 
     return " ".join(printable(text).split())

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advisor.cli import options
+from advisor.cli import _options
 
 if TYPE_CHECKING:
-    from advisor.agreement import Rerun
+    from advisor.workflows.rerun_verify import Rerun
 
 
 @click.command(name="rerun")
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--devices", type=click.IntRange(min=1), metavar="K", help="Train on K devices. [as the recipe says]")
 @click.option("--target", metavar="DIR", help="Of an adaptation: where its unlabelled images lie now, or other ones.")
 @click.option("--source", metavar="DIR", help="Images of the source's classes: how much of them is forgotten?")
-@options.machine()
+@_options.machine()
 def command(
     recipe: str,
     verify: bool,
@@ -48,13 +48,13 @@ def command(
       tl-advise rerun run1 --source ./imagenet-sample
       tl-advise rerun adapted1 --verify --target ./sketches
     """
-    from advisor import agreement
-    from advisor.rundir import RunDir, to_json
+    from advisor.runtime.run_dir import RunDir, to_json
+    from advisor.workflows import rerun_verify
 
     place = RunDir.create(Path(out), data=Path(data or ".")).path if out else None
     call = {**call, "data": Path(data) if data else None, "out": place}
     result = _rerun(Path(recipe), target, source, call, quiet=quiet)
-    agreed = agreement.verify(result) if verify else None
+    agreed = rerun_verify.verify(result) if verify else None
     if as_json:
         click.echo(to_json({"result": result, "verified": agreed}), nl=False)
         return 0
@@ -64,26 +64,26 @@ def command(
 
 def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, Any], *, quiet: bool) -> Rerun:
     """Do the recipe again as what it is: a training on labelled images, or an adaptation to a target."""
-    from advisor import readapt, replay
-    from advisor import recipe as recipes
-    from advisor import source as sources
-    from advisor.cli.lone import answering
-    from advisor.cli.screen import Screen
+    from advisor.cli._live_progress import Screen
+    from advisor.cli._standalone import answering
     from advisor.errors import InputError
+    from advisor.records import recipe_file
+    from advisor.selection import forgetting_budget
+    from advisor.workflows import rerun, rerun_adaptation
 
-    given = sources.read(source) if source else None  # before any work: a slip is told at once
-    told = recipes.read(path)
+    given = forgetting_budget.read(source) if source else None  # before any work: a slip is told at once
+    told = recipe_file.read(path)
     where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline")}
     where["device"] = None if call["device"] == "auto" else call["device"]
     if told.target is not None:
         if source or call["devices"]:
             raise InputError("--source and --devices do not apply to the recipe of an adaptation.")
         with answering(quiet) as report:
-            return readapt.rerun(told, path, **where, target=Path(target) if target else None, report=report)
+            return rerun_adaptation.rerun(told, path, **where, target=Path(target) if target else None, report=report)
     if target:
         raise InputError(f"--target: {path} is no recipe of an adaptation.", hint="Leave --target out.")
     with Screen(quiet=quiet) as screen:
-        return replay.rerun(path, **where, devices=call["devices"], given=given, listener=screen)
+        return rerun.rerun(path, **where, devices=call["devices"], given=given, listener=screen)
 
 
 def _tell(result: Any, agreed: str | None) -> None:

@@ -23,7 +23,7 @@ def command(run: str, quiet: bool, as_json: bool) -> int:
       tl-advise resume tl-advise-runs/photos-20260101-120000
     """
     from advisor import advice
-    from advisor.cli.screen import Screen
+    from advisor.cli._live_progress import Screen
 
     with Screen(quiet=quiet) as screen, stopped_by_signals():
         result, rundir = advice.resume(Path(run), listener=screen)

@@ -12,8 +12,8 @@ import click
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
-    from advisor.download import Progress
     from advisor.hooks import Backbone
+    from advisor.models.download import Progress
 
 _WORDS = {
     "built_in": "built in",
@@ -69,13 +69,14 @@ def fetch(names: tuple[str, ...], to: str | None, again: bool, offline: bool, qu
       tl-advise weights fetch resnet50.v2 convnext_tiny
       tl-advise weights fetch mobilenet_v2 --again
     """
-    from advisor import registry, weights
+    from advisor import registry
+    from advisor.models import pretrained_weights
 
     found = registry.load()
     backbones = [found.backbone(name) for name in names]
     for backbone in backbones:
         with _bar(backbone, quiet=quiet) as progress:
-            where = weights.fetch(backbone, to=to, offline=offline, again=again, progress=progress)
+            where = pretrained_weights.fetch(backbone, to=to, offline=offline, again=again, progress=progress)
         told = str(where.path) if where.path is not None else where.reason
         click.echo(f"{backbone.name}: {_WORDS[where.state]}, {told}")
 
@@ -113,27 +114,27 @@ def _list(weights_dir: str | None, offline: bool, verify: bool, as_json: bool) -
 
 
 def _tell(rows: list[dict[str, Any]]) -> None:
-    from advisor.cli import tables
-    from advisor.cli.show import text
+    from advisor.cli import _console
+    from advisor.cli._result_table import text
 
-    table = tables.listing("backbone", "weights", "size", "ImageNet", "licence", "where, or why not")
+    table = _console.listing("backbone", "weights", "size", "ImageNet", "licence", "where, or why not")
     for row in sorted(rows, key=lambda r: (list(_WORDS).index(r["state"]), r["backbone"])):
         accuracy = "-" if row["published_accuracy"] is None else f"{100 * row['published_accuracy']:.1f} %"
         told = "; ".join(part for part in (row["warning"], row["path"] or row["reason"]) if part)
-        cells = (row["backbone"], _WORDS[row["state"]], tables.size(row["bytes"]), accuracy, row["licence"], told)
+        cells = (row["backbone"], _WORDS[row["state"]], _console.size(row["bytes"]), accuracy, row["licence"], told)
         table.add_row(*(text(cell) for cell in cells))
-    out = tables.console()
+    out = _console.console()
     out.print(table)
     if any(row["command"] for row in rows):
         out.print("Fetch one with `tl-advise weights fetch NAME`, or copy its file into a folder for --weights-dir.")
 
 
 def _row(backbone: Backbone, weights_dir: str | None, *, offline: bool, verify: bool) -> dict[str, Any]:
-    from advisor import weights
+    from advisor.models import pretrained_weights
 
-    where = weights.locate(backbone, weights_dir=weights_dir, offline=offline)
-    published = weights.as_weights(backbone)
-    digest = weights.sha256(where.path) if verify and where.path is not None else ""
+    where = pretrained_weights.locate(backbone, weights_dir=weights_dir, offline=offline)
+    published = pretrained_weights.as_weights(backbone)
+    digest = pretrained_weights.sha256(where.path) if verify and where.path is not None else ""
     expected = published.sha256_prefix if published else ""
     differs = bool(digest and expected and not digest.startswith(expected))
     return {
@@ -153,9 +154,9 @@ def _row(backbone: Backbone, weights_dir: str | None, *, offline: bool, verify: 
 
 def _reached(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Say truly what can be had: where no network answers, nothing is downloadable now."""
-    from advisor import weights
+    from advisor.models import pretrained_weights
 
-    if not any(row["state"] == "downloadable" for row in rows) or weights.network_reachable():
+    if not any(row["state"] == "downloadable" for row in rows) or pretrained_weights.network_reachable():
         return rows
     lost = {"state": "unavailable", "reason": "not on this disk, and no network answers"}
     return [{**row, **lost} if row["state"] == "downloadable" else row for row in rows]

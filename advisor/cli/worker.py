@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from advisor.cli import options
+from advisor.cli import _options
 
 
 @click.command(name="worker")
@@ -16,7 +16,7 @@ from advisor.cli import options
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. [all cores]")
 @click.option("--log", type=click.Path(), metavar="FILE", help="Where the training process writes. [nowhere]")
 @click.option("--wait", metavar="TIME", help="Wait so long for a study that is not there yet. [not at all]")
-@options.machine()
+@_options.machine()
 def command(
     storage: str | None, study: str, data: str, wait: str | None, quiet: bool, as_json: bool, **call: Any
 ) -> int:
@@ -31,16 +31,17 @@ def command(
     """
     import json
 
-    from advisor import budget, database
+    from advisor.cli._live_progress import Screen
     from advisor.cli.advise import stopped_by_signals
-    from advisor.cli.screen import Screen
     from advisor.errors import InputError, Interrupted
-    from advisor.recruit import Recruit
+    from advisor.runtime import durations
+    from advisor.tuning.distributed import database
+    from advisor.tuning.distributed.remote_worker import Recruit
 
     place = database.address(storage)
     if place is None:
         raise InputError("no storage is named.", hint=f"Give --storage URL or set {database.VARIABLE}.")
-    wait_s = budget.parse(wait) if wait else 0.0
+    wait_s = durations.parse(wait) if wait else 0.0
     with Screen(quiet=quiet) as screen, stopped_by_signals():
         joined = Recruit(
             database=database.Database(place, screen.note),

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,3 +218,31 @@ class Compute:
     precision: str = "float32"
     layout: str = "channels_last"
     threads: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One hyper-parameter of a strategy: its range, its default, what it means. Recipes are checked against it.
+
+    `kind` is "float", "int" or "choice"; `low` and `high` are inclusive and say what is legal, not what is searched.
+    """
+
+    name: str
+    default: Any
+    meaning: str
+    kind: str = "float"
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a strategy is, when it pays, its hyper-parameters, the paper, and what we measured of it."""
+
+    what: str
+    when: str
+    parameters: tuple[Parameter, ...] = ()
+    paper: str = ""
+    measured: str = ""
+    only_when_named: bool = False  # runs only where a person asks for it (--strategy NAME): scratch, adaptation

@@ -117,3 +117,6 @@ class Verdict:
     kept_default: bool
     reason: str
     by_promise: bool = False
+
+
+DEFAULT = "default"  # the origin of the untuned default

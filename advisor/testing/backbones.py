@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from advisor import backbone as engine
-from advisor import contract, weights
+from advisor import plugin_validation
 from advisor.hooks import Backbone
+from advisor.models import backbone as engine
+from advisor.models import pretrained_weights
 from advisor.testing.checks import Check, FailedError, run
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def check(backbone: Backbone, *, offline: bool, size_px: int | None) -> list[Che
 
 def _declared(backbone: Backbone) -> None:
     try:
-        contract.backbone(backbone)
-    except contract.BrokenPluginError as reason:
+        plugin_validation.backbone(backbone)
+    except plugin_validation.BrokenPluginError as reason:
         raise FailedError(str(reason)) from None
 
 
@@ -233,19 +234,19 @@ def _other_sizes(backbone: Backbone, module: nn.Module, size: int) -> str:
 
 
 def _weights(backbone: Backbone, offline: bool) -> str:
-    located = weights.locate(backbone, offline=offline)
+    located = pretrained_weights.locate(backbone, offline=offline)
     if located.state == "downloadable":
-        located = weights.fetch(backbone)
+        located = pretrained_weights.fetch(backbone)
     if located.path is None:
         return f"not looked at: {located.reason}"
-    tensors, digest, warning = weights.read(backbone, located)
+    tensors, digest, warning = pretrained_weights.read(backbone, located)
     module = engine.build(backbone, tensors)
     _shape(backbone, module, backbone.preprocess.size)
     return warning or f"{located.path.name}, SHA-256 {digest[:8]}"
 
 
 def _preprocess(backbone: Backbone) -> str:
-    source = weights.as_weights(backbone)
+    source = pretrained_weights.as_weights(backbone)
     published = _torchvision_preprocess(source.url) if source is not None and source.url else None
     if published is None:
         return "not looked at: only torchvision's files state theirs"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from advisor import contract
+from advisor import plugin_validation
 from advisor.hooks import Backbone, Context, Parameter, Preprocess, Stage, Strategy, TrainPlan
 from advisor.testing import contexts, plans
 from advisor.testing.checks import Check, FailedError, run
@@ -42,10 +42,10 @@ def check(strategy: Strategy) -> list[Check]:
 
 def _declared(strategy: Strategy) -> str:
     try:
-        contract.strategy(strategy)
-    except contract.BrokenPluginError as reason:
+        plugin_validation.strategy(strategy)
+    except plugin_validation.BrokenPluginError as reason:
         raise FailedError(str(reason)) from None
-    parameters = contract.card(strategy).parameters
+    parameters = plugin_validation.card(strategy).parameters
     names = [p.name for p in parameters]
     for parameter in parameters:
         if names.count(parameter.name) > 1:
@@ -86,7 +86,7 @@ def _where_it_applies(strategy: Strategy) -> list[Context]:
 def _given(strategy: Strategy, parameters: object, where: str) -> Mapping[str, Any]:
     if not isinstance(parameters, Mapping):
         raise FailedError(f"{where} gives a {type(parameters).__name__}, expected parameters by name")
-    declared = {p.name: p for p in contract.card(strategy).parameters}
+    declared = {p.name: p for p in plugin_validation.card(strategy).parameters}
     for name, value in parameters.items():
         if declared and name not in declared:
             raise FailedError(f"{where} gives {name}, which the card does not declare")
@@ -141,11 +141,11 @@ def _plans(strategy: Strategy) -> str:
 
 
 def _importable(strategy: Strategy) -> str:
-    from advisor import terms
+    from advisor.training import loss_terms
 
     wanted = {t.function: t for p, _, _ in _all_plans(strategy) for t in [*p.terms, *([p.finish] if p.finish else [])]}
     for term in wanted.values():
-        if not callable(terms.load(term)):
+        if not callable(loss_terms.load(term)):
             raise FailedError(f"{term.function} is not a function")
     return ", ".join(sorted(wanted))
 
@@ -200,13 +200,13 @@ def _train(plan: TrainPlan) -> tuple[set[str], int]:
     import torch
     from torch import nn
 
-    from advisor import backbone as engine
-    from advisor.model import Classifier
+    from advisor.models import backbone
+    from advisor.models.classifier import Classifier
     from advisor.records import Compute
-    from advisor.training import Loop, TrainData
+    from advisor.training.loop import Loop, TrainData
 
     tiny = _tiny()
-    body = engine.build(tiny)
+    body = backbone.build(tiny)
     classifier = Classifier(tiny, body, nn.Linear(tiny.dim, 2), "last")
     before = {n: v.clone() for n, v in classifier.state_dict().items()}
     noise = np.random.default_rng(0).integers(0, 256, (16, 24, 24, 3), dtype=np.uint8)

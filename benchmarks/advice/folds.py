@@ -20,11 +20,16 @@ import numpy as np
 import numpy.typing as npt
 import regret
 
-from advisor import dataset, device, evaluation, fitting, fold_models, model, registry
-from advisor.material import Material
-from advisor.model import Classifier
+from advisor import registry
+from advisor.data import dataset
+from advisor.execution import fold_averaging, trainer
+from advisor.execution.resources import Material
+from advisor.metrics import classification
+from advisor.models import classifier as model
+from advisor.models.classifier import Classifier
 from advisor.records import Candidate, TrainPlan
-from advisor.records.jobs import Open
+from advisor.records.messages import Open
+from advisor.runtime import device
 
 PLACES = {"cifar10": 96, "sketch": 128, "five_flowers": 128}  # set, input size
 HEAD = Candidate(backbone="mobilenet_v2", strategy="logistic", parameters={"layers": "all", "mirror": True})
@@ -62,9 +67,9 @@ class Bench:
         context = self.material.context(self.backbone, rows, self.size_px, 32)
         strategy = self.material.registry.strategy(candidate.strategy)
         plan = strategy.plan({**strategy.first_guesses(context)[0], **candidate.parameters}, context)
-        classifier = fitting.classifier_for(self.material, candidate, plan, rows, self.seed)
+        classifier = trainer.classifier_for(self.material, candidate, plan, rows, self.seed)
         if plan.phases:
-            loop = fitting.train_loop(self.material, candidate, plan, classifier, rows, self.seed)
+            loop = trainer.train_loop(self.material, candidate, plan, classifier, rows, self.seed)
             for _ in loop.run():
                 pass
             loop.finish()
@@ -72,13 +77,16 @@ class Bench:
 
     def logits(self, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows) -> Logits:
         """Score rows."""
-        return fitting.score_rows(self.material, candidate, plan, classifier, rows)
+        return trainer.score_rows(self.material, candidate, plan, classifier, rows)
 
     def told(self, logits: Logits, rows: Rows) -> dict[str, float]:
         """Give accuracy, and log-loss at the temperature that suits these rows."""
         labels = self.material.labels[rows]
-        scaled = logits / np.float32(evaluation.fit_temperature(logits, labels))
-        return {"accuracy": evaluation.accuracy(logits, labels), "log_loss": evaluation.log_loss(scaled, labels)}
+        scaled = logits / np.float32(classification.fit_temperature(logits, labels))
+        return {
+            "accuracy": classification.accuracy(logits, labels),
+            "log_loss": classification.log_loss(scaled, labels),
+        }
 
 
 def once(name: str, seed: int, args: argparse.Namespace) -> ledger.Row:
@@ -101,7 +109,7 @@ def once(name: str, seed: int, args: argparse.Namespace) -> ledger.Row:
         ahead.append(bench.told(bench.logits(head, head_plan, probe, val), val)["log_loss"] - own)
         probed = bench.told(bench.logits(head, head_plan, probe, bench.test), bench.test)
         ahead_on_test.append(probed["log_loss"] - bench.told(answers[-1], bench.test)["log_loss"])
-    classifier.load_state_dict(fold_models.mean(states))
+    classifier.load_state_dict(fold_averaging.mean(states))
     mean = bench.told(bench.logits(full, plan, classifier, bench.test), bench.test)
     plan, classifier = bench.fitted(full, bench.pool)
     refit = bench.told(bench.logits(full, plan, classifier, bench.test), bench.test)

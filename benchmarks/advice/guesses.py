@@ -19,10 +19,12 @@ from typing import Any
 
 import ledger
 
-from advisor import advice, dataset, registry, sampling, trial
-from advisor.material import Material
+from advisor import registry
+from advisor.data import dataset, subsample
+from advisor.execution import trial, worker
+from advisor.execution.resources import Material
 from advisor.records import Candidate, Settings
-from advisor.records.jobs import RunTrial
+from advisor.records.messages import RunTrial
 
 GENTLE = {"optimizer": "adamw", "norm": "frozen"}
 
@@ -72,8 +74,8 @@ def once(place: Place, strategy: str, parameters: dict[str, Any], data: Path) ->
         run = Path(outer)
         (run / "trials").mkdir()
         settings = Settings(data=found.root, seed=0, threads=1, offline=True)
-        pool = sampling.stratified(found.pool, place.images)
-        job = advice.open_job(settings, run, found, pool)
+        pool = subsample.stratified(found.pool, place.images)
+        job = worker.open_job(settings, run, found, pool)
         material = Material(job, registry.load(), lambda what, done, total: None)
         candidate = Candidate(backbone="mobilenet_v2", strategy=strategy, parameters=parameters, size_px=place.size_px)
         order = RunTrial(number=0, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0)

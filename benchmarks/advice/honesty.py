@@ -21,10 +21,14 @@ from pathlib import Path
 import ledger
 import numpy as np
 
-from advisor import dataset, features, heads, intervals, metrics, registry, sampling, splits
-from advisor.material import Material
+from advisor import registry
+from advisor.data import dataset, splits, subsample
+from advisor.execution.resources import Material
+from advisor.heads import fitting
+from advisor.metrics import classification, intervals
+from advisor.models import features
 from advisor.records import Head
-from advisor.records.jobs import Open
+from advisor.records.messages import Open
 
 FOLDS = 5
 
@@ -74,7 +78,7 @@ class Views:
 def views(case: Case, data: Path, network: str = "mobilenet_v2") -> Views:
     """Compute a network's features of a set through the product's own path, or read them from its cache."""
     found = dataset.read(data / case.folder, test_split="none")
-    items = sampling.stratified(found.items, case.images)
+    items = subsample.stratified(found.items, case.images)
     with tempfile.TemporaryDirectory() as folder:
         job = Open(
             root=found.root,
@@ -107,15 +111,15 @@ def once(case: Case, seen: Views, seed: int) -> dict[str, float]:
     scored = []
     for head in candidates():
         own = {"blocks": seen.blocks[head.layers], "seed": seed}
-        logits = heads.oof(head, seen.values[head.layers][pool], labels[pool], classes, folds, **own)
+        logits = fitting.oof(head, seen.values[head.layers][pool], labels[pool], classes, folds, **own)
         rows = ~np.isnan(logits).any(axis=1)
-        loss = metrics.log_loss(logits[rows], labels[pool][rows])
-        scored.append((loss, metrics.accuracy(logits[rows], labels[pool][rows]), head))
+        loss = classification.log_loss(logits[rows], labels[pool][rows])
+        scored.append((loss, classification.accuracy(logits[rows], labels[pool][rows]), head))
     head = min(scored, key=lambda s: s[0])[2]
-    chosen = heads.fit(
+    chosen = fitting.fit(
         head, seen.values[head.layers][pool], labels[pool], classes, seed=seed, blocks=seen.blocks[head.layers]
     )
-    right = heads.predict(chosen, seen.values[head.layers]).argmax(1) == labels
+    right = fitting.predict(chosen, seen.values[head.layers]).argmax(1) == labels
     return {
         "test": float(right[test].mean()),
         "remainder": float(right[rest].mean()),

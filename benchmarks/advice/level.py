@@ -18,8 +18,12 @@ import honesty
 import ledger
 import numpy as np
 
-from advisor import evaluation, heads, metrics, splits, verdict
+from advisor.data import splits
+from advisor.heads import fitting
+from advisor.metrics import classification
+from advisor.metrics import classification as metrics
 from advisor.records import Candidate, FoldScore, Head, Trial
+from advisor.selection import verdict
 
 NETWORKS = ("mobilenet_v2", "squeezenet1_1")
 # The level of the log-loss's interval, and whether the share of right answers is asked as well; 0 keeps no default.
@@ -69,8 +73,8 @@ def judged(
     labels, classes = seen.labels[pool], int(seen.labels.max()) + 1
     folds = splits.folds(labels, None, k=honesty.FOLDS, seed=seed)
     values, blocks = seen.values[head.layers][pool], seen.blocks[head.layers]
-    logits = heads.oof(head, values, labels, classes, folds, seed=seed, blocks=blocks)
-    logits = logits / np.float32(evaluation.fit_temperature(logits, labels))
+    logits = fitting.oof(head, values, labels, classes, folds, seed=seed, blocks=blocks)
+    logits = logits / np.float32(classification.fit_temperature(logits, labels))
     losses = metrics.item_log_loss(logits, labels)
     score = FoldScore(
         fold=0,
@@ -107,8 +111,8 @@ def worth(head: Head, seen: honesty.Views, pool: np.ndarray, rest: np.ndarray, s
     """Fit a head on the whole pool and give its accuracy on the remainder."""
     values, blocks = seen.values[head.layers], seen.blocks[head.layers]
     classes = int(seen.labels.max()) + 1
-    fitted = heads.fit(head, values[pool], seen.labels[pool], classes, seed=seed, blocks=blocks)
-    return float((heads.predict(fitted, values[rest]).argmax(1) == seen.labels[rest]).mean())
+    fitted = fitting.fit(head, values[pool], seen.labels[pool], classes, seed=seed, blocks=blocks)
+    return float((fitting.predict(fitted, values[rest]).argmax(1) == seen.labels[rest]).mean())
 
 
 def lines(rows: list[ledger.Row]) -> list[list[str]]:

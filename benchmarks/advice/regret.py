@@ -42,18 +42,18 @@ def cells(only: list[str] | None) -> list[tuple[str, str]]:
 
 def folder(name: str, size: str, args: argparse.Namespace) -> Path | None:
     """Lay a cell out as train/ and test/ of links; None where the set has no such size."""
-    from advisor import dataset, sampling
+    from advisor.data import dataset, subsample
 
     place: Path = args.work / f"{name}-{size}"
     if place.exists():
         return place
     ledger.unpacked(SETS[name].split("/")[0], args.data)
     found = dataset.read(args.data / SETS[name])
-    pool, test = found.pool, sampling.stratified(found.test, TEST)
+    pool, test = found.pool, subsample.stratified(found.test, TEST)
     if size == "1000":
         if len(pool) < 1100:
             return None
-        pool = sampling.stratified(pool, 1000)
+        pool = subsample.stratified(pool, 1000)
     elif size == "10":
         each = defaultdict(list)
         for item in sorted(pool, key=lambda i: i.sha256):
@@ -114,7 +114,7 @@ def right_of(row: ledger.Row) -> np.ndarray:
 
 def paired(a: ledger.Row, b: ledger.Row) -> tuple[float, float, float]:
     """Give a minus b in points with its 95 % interval, on the same images."""
-    from advisor import intervals
+    from advisor.metrics import intervals
 
     low, high = intervals.paired_bootstrap(right_of(a), right_of(b))
     return 100 * (a["accuracy"] - b["accuracy"]), 100 * low, 100 * high

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from advisor import cli, portfolio, sampler
+from advisor import cli
+from advisor.tuning import portfolio, sampler
 
 WAYS = ("advice", "random", "default")
 

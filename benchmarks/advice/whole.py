@@ -20,7 +20,8 @@ from pathlib import Path
 import ledger
 import numpy as np
 
-from advisor import dataset, intervals
+from advisor.data import dataset
+from advisor.metrics import intervals
 from advisor.records import Dataset, Item
 
 CASES = (("five flowers", "five_flowers", 300, 150, 1600), ("CIFAR-10", "cifar10/test", 300, 200, 2000))

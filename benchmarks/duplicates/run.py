@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from advisor import dataset, duplicates, images, likeness, pixels
+from advisor.data import dataset, duplicates, images, near_duplicates, pixels
 
 Maker = Callable[[Image.Image, Image.Image, np.random.Generator], Image.Image | bytes]
 
@@ -60,8 +60,8 @@ def found(first: Sequence[bytes], second: Sequence[bytes], large: np.ndarray) ->
     """Judge pairs of files as the product does: small thumbnails, then larger ones where the images are large."""
     small = [np.stack([pixels.decode(c, duplicates.RULE) for c in side]) for side in (first, second)]
     fine = [np.stack([pixels.decode(c, duplicates.FINE_RULE) for c in side]) for side in (first, second)]
-    near = likeness.same(*small, duplicates.TOLERANCE)
-    return near & (~large | likeness.same(*fine, duplicates.FINE_TOLERANCE))
+    near = near_duplicates.same(*small, duplicates.TOLERANCE)
+    return near & (~large | near_duplicates.same(*fine, duplicates.FINE_TOLERANCE))
 
 
 def row(folder: Path, count: int, seed: int) -> str:

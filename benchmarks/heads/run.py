@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "advice"))
 import ledger
 
 if TYPE_CHECKING:
-    from advisor.features import Pooled
     from advisor.hooks import Backbone
+    from advisor.models.features import Pooled
     from advisor.records import Item
 
 ROOT = Path(__file__).parents[2]
@@ -57,12 +57,14 @@ def split(labels: npt.NDArray[np.int64], train: int, seed: int) -> tuple[npt.NDA
 
 def scores(name: str, inside: str, size_px: int, train: int | None, backbone_name: str, seeds: int, to: Path) -> dict:
     """Score every variant on one data set with one backbone: variant -> list of test accuracies."""
-    from advisor import dataset, features, registry, sampling
-    from advisor import heads as fitted
+    from advisor import registry
+    from advisor.data import dataset, subsample
+    from advisor.heads import fitting
+    from advisor.models import features
     from advisor.records import Head
 
     found = dataset.read(to / name / inside)
-    items = sampling.stratified(found.items, 6000) if train else found.items
+    items = subsample.stratified(found.items, 6000) if train else found.items
     backbone = registry.load().backbone(backbone_name)
     pooled = {flip: extracted(backbone, found.root, items, size_px, flip) for flip in (False, True)}
     labels = np.array([i.label for i in items])
@@ -78,10 +80,10 @@ def scores(name: str, inside: str, size_px: int, train: int | None, backbone_nam
                     x = (x + features.select(pooled[True], layers, names)) / 2
                 for kind in ("ridge", "logistic"):
                     blocks = features.blocks(pooled[False], layers)
-                    head = fitted.fit(
+                    head = fitting.fit(
                         Head(kind=kind, layers=layers), x[a], labels[a], len(found.classes), blocks=blocks
                     )
-                    right = fitted.predict(head, x[b]).argmax(1) == labels[b]
+                    right = fitting.predict(head, x[b]).argmax(1) == labels[b]
                     variant = f"{kind}, {layers}{', mirror' if mirror else ''}"
                     out.setdefault(variant, []).append(float(right.mean()))
     return {"n": len(b), "train": len(a), "scores": out}
@@ -89,10 +91,12 @@ def scores(name: str, inside: str, size_px: int, train: int | None, backbone_nam
 
 def extracted(backbone: Backbone, root: str, items: Sequence[Item], size_px: int, flip: bool) -> Pooled:
     """Give every stage's pooled features of the items, or of their mirror images; cached as usual."""
-    from advisor import backbone as backbones
-    from advisor import cache, device, features, pixels, weights
+    from advisor.data import pixels
+    from advisor.models import backbone as backbones
+    from advisor.models import features, pretrained_weights
+    from advisor.runtime import cache, device
 
-    tensors, digest, _ = weights.read(backbone, weights.locate(backbone, offline=True))
+    tensors, digest, _ = pretrained_weights.read(backbone, pretrained_weights.locate(backbone, offline=True))
     canvas, _ = pixels.canvas(root, items, pixels.rule_for(backbone.preprocess, size_px, "crop"), store=cache.Store())
     return features.extract(
         backbone,

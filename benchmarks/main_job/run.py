@@ -56,11 +56,11 @@ def keep_recipe(out: Path, data: Path, budget: str, seed: int, more: list[str]) 
     """Copy a run's recipe into recipes/, with the command as a stranger would type it."""
     from dataclasses import replace
 
-    from advisor import recipe
+    from advisor.records import recipe_file
 
-    told = recipe.read(out)
+    told = recipe_file.read(out)
     told = replace(told, data=replace(told.data, path_hint=data.name))
-    text = recipe.write(
+    text = recipe_file.write(
         told, command=" ".join(["tl-advise", data.name, "--budget", budget, "--seed", str(seed), *more])
     )
     if told.backbone.weights is not None and told.backbone.name != "pocket":

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import sleepers  # noqa: E402
 
-from advisor import dataset  # noqa: E402
-from advisor.crew import Crew  # noqa: E402
-from advisor.database import Database  # noqa: E402
-from advisor.fleet import Fleet  # noqa: E402
-from advisor.records.jobs import Open  # noqa: E402
-from advisor.recruit import Recruit  # noqa: E402
-from advisor.shared_study import SharedStudy, offer_of  # noqa: E402
+from advisor.data import dataset  # noqa: E402
+from advisor.execution.worker_pool import Crew  # noqa: E402
+from advisor.records.messages import Open  # noqa: E402
+from advisor.tuning.distributed.database import Database  # noqa: E402
+from advisor.tuning.distributed.remote_pool import Fleet  # noqa: E402
+from advisor.tuning.distributed.remote_worker import Recruit  # noqa: E402
+from advisor.tuning.distributed.shared_study import SharedStudy, offer_of  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 SPAWN = multiprocessing.get_context("spawn")

@@ -23,10 +23,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from advisor import backbone as backbones
-from advisor import export, heads, model, parity, pixels, registry, weights
+from advisor import registry
+from advisor.data import pixels
 from advisor.errors import AdviseError
+from advisor.heads import fitting
 from advisor.hooks import Backbone
+from advisor.models import backbone, classifier, export, export_parity, pretrained_weights
 
 RESULTS = Path(__file__).parents[1] / "results" / "parity.jsonl"
 DOCS = Path(__file__).parents[2] / "docs" / "export.md"
@@ -73,7 +75,7 @@ def everything(only: list[str]) -> list[tuple[Backbone, str]]:
     """List networks with where their weights come from, cheap ones first."""
     known = registry.load().backbones.values()
     chosen = sorted((b for b in known if not only or b.name in only), key=lambda b: b.macs or 0)
-    here = [b for b in chosen if weights.locate(b, offline=True).state in ("built_in", "cached")]
+    here = [b for b in chosen if pretrained_weights.locate(b, offline=True).state in ("built_in", "cached")]
     return [*((b, "pretrained") for b in here), *((b, "random") for b in chosen)]
 
 
@@ -100,17 +102,19 @@ def write_run(run: Path, chosen: Backbone, source: str, photos: list[Path], data
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (chosen.preprocess.mean, chosen.preprocess.std))
     images_NCHW = (torch.from_numpy(squares.copy()).permute(0, 3, 1, 2).float() / 255 - mean) / std
     if source == "random":
-        body = awake(backbones.build(chosen, seed=3), images_NCHW)
+        body = awake(backbone.build(chosen, seed=3), images_NCHW)
     else:
-        body = backbones.build(chosen, weights.read(chosen, weights.locate(chosen, offline=True))[0]).eval()
-    plain = model.Classifier(chosen, body, nn.Identity(), "last").eval()
+        body = backbone.build(
+            chosen, pretrained_weights.read(chosen, pretrained_weights.locate(chosen, offline=True))[0]
+        ).eval()
+    plain = classifier.Classifier(chosen, body, nn.Identity(), "last").eval()
     with torch.no_grad():
         values_ND = torch.cat([plain.features(part) for part in torch.split(images_NCHW, 8)])
     draw = torch.Generator().manual_seed(4)
     weight = torch.randn(len(CLASSES), values_ND.shape[1], generator=draw) / (values_ND.std(0).norm() + 1e-6)
-    head = heads.LinearHead(weight, -weight @ values_ND.mean(0))
-    model.save(
-        model.Classifier(chosen, body, head, "last"),
+    head = fitting.LinearHead(weight, -weight @ values_ND.mean(0))
+    classifier.save(
+        classifier.Classifier(chosen, body, head, "last"),
         run / "model.safetensors",
         run / "model.json",
         classes=CLASSES,
@@ -159,7 +163,7 @@ def table(found: list[dict[str, Any]]) -> str:
             f"| {name} | {source} | {any_row['size_px']} | {any_row.get('n', 0)} | {' | '.join(cells)} | {least} |"
         )
     worst = max((r["worst"] for r in found if "worst" in r), default=0.0)
-    held = sum(r.get("agreement") == 1.0 and r["worst"] <= parity.TOLERANCE for r in found)
+    held = sum(r.get("agreement") == 1.0 and r["worst"] <= export_parity.TOLERANCE for r in found)
     return "\n".join([*lines, "", f"{held} of {len(found)} hold; the worst difference is {worst:.1e}."])
 
 

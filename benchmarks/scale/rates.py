@@ -11,10 +11,10 @@ import sleepers
 from ground import SPAWN, fleet_of, offered, work, write
 from photos import write_crops
 
-from advisor.crew import Crew
-from advisor.database import Database
-from advisor.shared_study import SharedStudy
-from advisor.study import Study
+from advisor.execution.worker_pool import Crew
+from advisor.tuning.distributed.database import Database
+from advisor.tuning.distributed.shared_study import SharedStudy
+from advisor.tuning.study import Study
 
 WORKERS = (1, 2, 4)
 

@@ -15,11 +15,11 @@ import sleepers
 from ground import SPAWN, fleet_of, offered, work, write
 from photos import write_crops
 
-from advisor import sampler
-from advisor.database import Database
 from advisor.records import Candidate
-from advisor.records.jobs import RunTrial
-from advisor.shared_study import SharedStudy
+from advisor.records.messages import RunTrial
+from advisor.tuning import sampler
+from advisor.tuning.distributed.database import Database
+from advisor.tuning.distributed.shared_study import SharedStudy
 
 
 def simulated(trials: int, workers: int, each_s: float) -> None:

@@ -16,8 +16,8 @@ import sleepers
 from ground import SPAWN, fleet_of, offered, work, write
 from photos import write_crops
 
-from advisor.database import Database
-from advisor.shared_study import SharedStudy
+from advisor.tuning.distributed.database import Database
+from advisor.tuning.distributed.shared_study import SharedStudy
 
 LEASE_S = 5.0
 TRIALS, WORKERS = 40, 4

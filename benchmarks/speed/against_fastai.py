@@ -30,7 +30,7 @@ def folder(name: str, split: int, args: argparse.Namespace) -> Path:
     """Lay out train/ and test/ as links: the given split where there is one, else a stratified fifth drawn by `split`."""
     from sklearn.model_selection import train_test_split
 
-    from advisor import dataset
+    from advisor.data import dataset
 
     place: Path = args.work / f"fastai-{name}-{split}"
     if place.exists():

@@ -28,7 +28,8 @@ def turn(work: str, size_px: int, threads: int, kept: bool) -> dict[str, float]:
 
     import ceiling
 
-    from advisor import allocator, device, registry
+    from advisor import registry
+    from advisor.runtime import allocator, device
 
     backbone = registry.load().backbone("mobilenet_v2")
     module = backbone.build()

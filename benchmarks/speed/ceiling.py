@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from advisor import backbone as backbones
-from advisor import inference
 from advisor.hooks import Backbone
+from advisor.models import backbone as backbones
+from advisor.models import inference
 from advisor.records import Compute
 
 Step = Callable[[], None]

@@ -21,7 +21,9 @@ def peak_bytes() -> int:
 
 def decode(found: Any) -> Any:
     """Decode all files to the cache."""
-    from advisor import cache, pixels, registry
+    from advisor import registry
+    from advisor.data import pixels
+    from advisor.runtime import cache
 
     rule = pixels.rule_for(registry.load().backbone("pocket").preprocess, 64, "crop")
     return lambda: pixels.canvas(found.root, found.items, rule, store=cache.Store())
@@ -31,11 +33,15 @@ def extraction(found: Any, threads: int) -> Any:
     """Extract features of all images, pixels being cached."""
     from dataclasses import replace
 
-    from advisor import backbone as backbones
-    from advisor import device, features, registry, weights
+    from advisor import registry
+    from advisor.models import backbone as backbones
+    from advisor.models import features, pretrained_weights
+    from advisor.runtime import device
 
     backbone = registry.load().backbone("pocket")
-    module = backbones.build(backbone, weights.read(backbone, weights.locate(backbone, offline=True))[0])
+    module = backbones.build(
+        backbone, pretrained_weights.read(backbone, pretrained_weights.locate(backbone, offline=True))[0]
+    )
     compute = replace(device.choose("cpu", backbone), threads=threads)
     device.apply(compute)
     canvas = decode(found)()[0]
@@ -56,8 +62,8 @@ def heads(images: int, classes: int, threads: int) -> Any:
     import numpy as np
     import torch
 
-    from advisor import heads as fitted
-    from advisor import splits
+    from advisor.data import splits
+    from advisor.heads import fitting
     from advisor.records import Head
 
     torch.set_num_threads(threads)
@@ -69,7 +75,7 @@ def heads(images: int, classes: int, threads: int) -> Any:
 
     def work() -> None:
         for kind in ("ridge", "logistic"):
-            fitted.oof(Head(kind=kind), values, labels, classes, folds, seed=0)
+            fitting.oof(Head(kind=kind), values, labels, classes, folds, seed=0)
 
     return work
 
@@ -82,7 +88,7 @@ def main() -> None:
     if what == "heads":
         work = heads(images, classes, threads)
     else:
-        from advisor import dataset
+        from advisor.data import dataset
 
         found = dataset.read(place, test_split="none")
         work = decode(found) if what == "decode" else extraction(found, threads)

@@ -74,7 +74,8 @@ def extraction(backbone: Any, module: Any, compute: Any, size_px: int, rounds: i
     import ceiling
     import numpy as np
 
-    from advisor import features, inference, pixels
+    from advisor.data import pixels
+    from advisor.models import features, inference
 
     step = ceiling.extraction(backbone, copy.deepcopy(module), compute, size_px, inference.BATCH)
     times = steps_in_turn(step)
@@ -121,8 +122,8 @@ def _plan(backbone: Any, size_px: int, strategy_name: str) -> Any:
     from dataclasses import replace
 
     from advisor import registry
-    from advisor.backbone import stage_sizes
     from advisor.hooks import Context
+    from advisor.models.backbone import stage_sizes
 
     stages = stage_sizes(backbone)
     strategy = registry.load().strategy(strategy_name)
@@ -143,8 +144,10 @@ def _plan(backbone: Any, size_px: int, strategy_name: str) -> Any:
 def _loop(backbone: Any, module: Any, plan: Any, size_px: int, compute: Any, bank: bool) -> Any:
     import numpy as np
 
-    from advisor import heads, pixels, training
-    from advisor.model import Classifier
+    from advisor.data import pixels
+    from advisor.heads import fitting
+    from advisor.models.classifier import Classifier
+    from advisor.training import loop as training
 
     side = pixels.rule_for(backbone.preprocess, size_px, "crop").side_px
     canvas = np.random.default_rng(0).integers(0, 256, (128, side, side, 3), dtype=np.uint8)
@@ -154,7 +157,7 @@ def _loop(backbone: Any, module: Any, plan: Any, size_px: int, compute: Any, ban
         ids=np.arange(128).astype(np.uint64),
         rows=np.arange(128),
     )
-    head = heads.initial("zeros", backbone.dim, CLASSES, seed=0)
+    head = fitting.initial("zeros", backbone.dim, CLASSES, seed=0)
     limit = {} if bank else {"cache_bytes": 0}
     return training.Loop(
         Classifier(backbone, module, head), plan, data, size_px=size_px, seed=0, compute=compute, **limit
@@ -173,11 +176,15 @@ def measure(name: str, size_px: int, work: str, threads: int, rounds: int) -> di
     """Measure one cell."""
     from dataclasses import replace
 
-    from advisor import backbone as backbones
-    from advisor import device, registry, weights
+    from advisor import registry
+    from advisor.models import backbone as backbones
+    from advisor.models import pretrained_weights
+    from advisor.runtime import device
 
     backbone = registry.load().backbone(name)
-    module = backbones.build(backbone, weights.read(backbone, weights.locate(backbone, offline=True))[0])
+    module = backbones.build(
+        backbone, pretrained_weights.read(backbone, pretrained_weights.locate(backbone, offline=True))[0]
+    )
     compute = replace(device.choose("cpu", backbone), threads=threads)
     device.apply(compute)
     if work == "extraction":

@@ -17,8 +17,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from rows import Rows
 
-from advisor import adaptation, workbench
 from advisor.records import Settings
+from advisor.workflows import adaptation, session
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
     print_table(rows, asked)
 
 
-def open_bench(asked: argparse.Namespace) -> workbench.Bench:
+def open_bench(asked: argparse.Namespace) -> session.Bench:
     """Open photos as the source and sketches as the target."""
     settings = Settings(
         data=str(asked.data / "photo"),
@@ -58,7 +58,7 @@ def open_bench(asked: argparse.Namespace) -> workbench.Bench:
         offline=True,
         threads=asked.threads,
     )
-    return workbench.settle(settings, target=str(asked.data / "sketch"))
+    return session.settle(settings, target=str(asked.data / "sketch"))
 
 
 def print_table(rows: Rows, asked: argparse.Namespace) -> None:

@@ -22,13 +22,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rows import Rows
 from suites import SUITES, Arm, Suite
 
-from advisor import dataset, device, evaluation, fitting, heads, registry, training
+from advisor import registry
+from advisor.data import dataset
+from advisor.execution import trainer
+from advisor.execution.resources import Material
+from advisor.heads import fitting as heads
 from advisor.hooks import Backbone
-from advisor.material import Material
-from advisor.model import Classifier
+from advisor.metrics import classification
+from advisor.models.classifier import Classifier
 from advisor.records import Candidate, Dataset, Head, OptimizerSpec, Phase, ScheduleSpec, TrainPlan
-from advisor.records.jobs import Open
+from advisor.records.messages import Open
 from advisor.records.plan import Augmentation
+from advisor.runtime import device
+from advisor.training import loop as training
 
 Ints = npt.NDArray[np.int64]
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -150,19 +156,19 @@ def run(material: Material, suite: Suite, name: str, seed: int, pause: Pause) ->
     )
     plan = plan_for(material, backbone, suite, arm, train)
     numbers: dict[str, Any] = {"steps": plan.steps, "train": len(train), "n": len(test)}
-    classifier = fitting.classifier_for(material, candidate, plan, train, seed)
+    classifier = trainer.classifier_for(material, candidate, plan, train, seed)
     if not plan.phases:
-        values, _ = fitting.head_features(material, backbone, candidate, plan)
+        values, _ = trainer.head_features(material, backbone, candidate, plan)
         numbers["seconds"] = 0.0
         return {name: {**numbers, **_scores(heads.predict(classifier.head, values[test]), material.labels[test])}}
-    loop = fitting.train_loop(material, candidate, plan, classifier, train, seed)
+    loop = trainer.train_loop(material, candidate, plan, classifier, train, seed)
     seconds = pause.train(loop)
     if seconds is None:
         return None
     numbers["seconds"] = round(seconds, 1)  # of the steps alone
 
     def scored(rows: Ints, network: Classifier) -> dict[str, float]:
-        return _scores(fitting.score_rows(material, candidate, plan, network, rows), material.labels[rows])
+        return _scores(trainer.score_rows(material, candidate, plan, network, rows), material.labels[rows])
 
     if name != "wise_ft":
         return {name: {**numbers, **scored(test, loop.finish())}}
@@ -176,10 +182,12 @@ def run(material: Material, suite: Suite, name: str, seed: int, pause: Pause) ->
 
 
 def _scores(logits_NK: npt.NDArray[np.float32], labels_N: Ints) -> dict[str, float]:
-    temperature = evaluation.fit_temperature(logits_NK, labels_N)  # of these very images: log-losses compare arms only
+    temperature = classification.fit_temperature(
+        logits_NK, labels_N
+    )  # of these very images: log-losses compare arms only
     return {
-        "accuracy": evaluation.accuracy(logits_NK, labels_N),
-        "log_loss": evaluation.log_loss(logits_NK / np.float32(temperature), labels_N),
+        "accuracy": classification.accuracy(logits_NK, labels_N),
+        "log_loss": classification.log_loss(logits_NK / np.float32(temperature), labels_N),
     }
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from rows import Rows
 
-from advisor import episodes, features, fewshot, workbench
+from advisor.models import features
 from advisor.records import Head, Settings
+from advisor.training import episodes
+from advisor.workflows import fewshot, session
 
 HEADS = {
     "prototypes, cosine": Head(kind="cosine_prototypes"),
@@ -68,7 +70,7 @@ def run(asked: argparse.Namespace, backbone: str, missing: list[tuple[int, str, 
     settings = Settings(
         data=str(asked.data), backbones=(backbone,), size_px=asked.size, offline=True, threads=asked.threads
     )
-    bench = workbench.settle(settings)
+    bench = session.settle(settings)
     pooled = bench.material.pooled(bench.backbone, bench.size_px)
     names = [s.name for s in bench.backbone.stages]
     for shots, layers, name in missing:

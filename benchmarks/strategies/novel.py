@@ -21,8 +21,10 @@ import numpy.typing as npt
 sys.path.insert(0, str(Path(__file__).parent))
 from rows import Rows
 
-from advisor import base_classes, episodes, features, fewshot, workbench
+from advisor.models import features
 from advisor.records import Head, Settings
+from advisor.training import episodes
+from advisor.workflows import fewshot, fewshot_base, session
 
 FROZEN = {
     "frozen, prototypes": Head(kind="cosine_prototypes"),
@@ -63,26 +65,26 @@ def key(asked: argparse.Namespace, seed: int, line: str, shots: int, layers: str
     return {"line": line, "seed": seed, "shots": shots, "layers": layers, "size": asked.size, "epochs": asked.epochs}
 
 
-def open_bench(asked: argparse.Namespace) -> workbench.Bench:
+def open_bench(asked: argparse.Namespace) -> session.Bench:
     """Open training and validation images of all classes."""
     settings = Settings(
         data=str(asked.data), backbones=("mobilenet_v2",), size_px=asked.size, offline=True, threads=asked.threads
     )
-    return workbench.settle(settings)
+    return session.settle(settings)
 
 
-def run(bench: workbench.Bench, asked: argparse.Namespace, seed: int, line: str, rows: Rows) -> None:
+def run(bench: session.Bench, asked: argparse.Namespace, seed: int, line: str, rows: Rows) -> None:
     """Compute one line's features once, and score them for all shots and layers."""
     material = bench.material
     usable = episodes.eligible(material.labels, max(SHOTS) + QUERIES)
-    parts = base_classes.split(material.job.classes, usable, ways=WAYS, seed=seed)
+    parts = fewshot_base.split(material.job.classes, usable, ways=WAYS, seed=seed)
     novel: npt.NDArray[np.int64] = np.flatnonzero(np.isin(material.labels, parts.novel))
     began = time.monotonic()
     if line in FROZEN:
         head, pooled = FROZEN[line], material.pooled(bench.backbone, bench.size_px)
     else:
-        candidate = workbench.candidate(bench, TRAINED[line], {"epochs": asked.epochs})
-        head, pooled = fewshot.READER, base_classes.tuned(bench, candidate, parts.base, seed=seed)
+        candidate = session.candidate(bench, TRAINED[line], {"epochs": asked.epochs})
+        head, pooled = fewshot.READER, fewshot_base.tuned(bench, candidate, parts.base, seed=seed)
     seconds = time.monotonic() - began
     names = [s.name for s in bench.backbone.stages]
     for shots in SHOTS:

@@ -18,7 +18,7 @@ from advisor_strategies.finetune import GENTLE, Full
 if TYPE_CHECKING:
     import torch
 
-    from advisor.terms import Moment
+    from advisor.training.loss_terms import Moment
 
 HERE = "advisor_strategies.anchored"
 

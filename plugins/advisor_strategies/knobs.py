@@ -11,17 +11,7 @@ from typing import Any
 
 from advisor import schedules
 from advisor.errors import PluginError
-from advisor.hooks import (
-    Augmentation,
-    Context,
-    Head,
-    OptimizerSpec,
-    Parameter,
-    Phase,
-    ScheduleSpec,
-    Space,
-    TrainPlan,
-)
+from advisor.hooks import Augmentation, Context, Head, OptimizerSpec, Parameter, Phase, ScheduleSpec, Space, TrainPlan
 
 OPTIMIZER = (
     Parameter(name="epochs", default=8.0, low=0.1, high=1000, meaning="passes over the training images"),

@@ -1,0 +1,1 @@
+"""From files to arrays: layouts, splits, profile, duplicates, decoded pixels. No torch."""

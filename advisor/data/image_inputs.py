@@ -1,0 +1,75 @@
+"""A picture in any form (file, bytes, PIL image, array) -> the square that a network was trained on.
+
+Everything goes through the one decoder and the one resize of training (`images`, `pixels`). Does not cover whole data
+sets (`pixels.canvas`) or normalisation (`augment`). Legend: S side of the square.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.data import images as files
+from advisor.data import pixels
+from advisor.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def squares(images: Sequence[Any] | NDArray[np.uint8], rule: pixels.PixelRule) -> NDArray[np.uint8]:
+    """Bring images to (N, S, S, 3) uint8; an array that already has this shape is returned as it is.
+
+    Raises InputError that names the image that cannot be read.
+    """
+    if isinstance(images, np.ndarray) and images.ndim == 4 and images.shape[1] == images.shape[2] == rule.side_px:
+        return images
+    cut = [_named(image, at, rule) for at, image in enumerate(images)]
+    side = rule.side_px
+    return np.stack(cut) if cut else np.zeros((0, side, side, 3), dtype=np.uint8)
+
+
+def name(image: Any, position: int) -> str:
+    """Call a picture by its path, or by its position where it has none ("#0")."""
+    return str(image) if isinstance(image, str | Path) else f"#{position}"
+
+
+def _named(image: Any, position: int, rule: pixels.PixelRule) -> NDArray[np.uint8]:
+    try:
+        return square(image, rule)
+    except ValueError as error:
+        raise InputError(f"{files.printable(name(image, position))} cannot be read: {error}.") from error
+
+
+def square(image: Any, rule: pixels.PixelRule) -> NDArray[np.uint8]:
+    """Bring one image to the square of the rule, as training does.
+
+    `image` is a path, the bytes of a file, a PIL image or an (H, W, 3) uint8 array.
+    Raises ValueError with a short reason.
+    """
+    if isinstance(image, str | bytes | Path):
+        return pixels.decode(image, rule)
+    return pixels.fitted(_opened(image), rule)
+
+
+def _opened(image: Any) -> Image.Image:
+    """Show a picture in memory as a viewer would: turned by its EXIF orientation, transparency over white."""
+    from PIL import Image, ImageOps
+
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"an image array must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
+        return Image.fromarray(image)
+    if not isinstance(image, Image.Image):
+        raise ValueError(f"expected a path, a PIL image or an array, got {type(image).__name__}")
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode not in ("1", "L", "LA", "P", "RGBA", "I", "I;16") and "transparency" not in turned.info:
+        return turned.convert("RGB")
+    buffer = io.BytesIO()  # through the one decoder of files, so that a picture in memory looks the same
+    turned.save(buffer, format="PNG")
+    return files.open_rgb(buffer.getvalue())

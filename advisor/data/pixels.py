@@ -1,0 +1,272 @@
+"""Image files -> one uint8 array of squares, decoded once and mapped from the cache ever after.
+
+Legend: N items, S side of the square in pixels. Covered: torchvision's resize and centre crop, bit for bit; squash and
+pad; threads; unreadable files set aside; a file that changed since it was hashed; a full disk. Not covered:
+augmentation and normalisation (on the device), labels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.data import images, pixel_reuse
+from advisor.errors import AdviseError
+from advisor.records import Item, Preprocess, Unreadable
+from advisor.runtime.cache import CacheFull, Store
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Array = npt.NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+FITS = ("crop", "squash", "pad")
+PAD_COLOUR = (124, 116, 104)  # ImageNet's mean: zero after the usual normalisation
+_CODE = 1  # raise when the same inputs would give other pixels
+_BATCH = 32  # images that a thread decodes at once
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelRule:
+    """How an image becomes a square.
+
+    "crop": the short side to `resize_px`, then the central square of that side, so that a centre crop of `size_px`
+    and random crops can both be cut from it. "squash": both sides to `size_px`. "pad": the long side to `size_px`,
+    the rest filled. `draft` allows reduced-scale JPEG decoding (thumbnails only).
+    """
+
+    size_px: int
+    resize_px: int
+    interpolation: str = "bilinear"
+    fit: str = "crop"
+    draft: bool = False
+
+    @property
+    def side_px(self) -> int:
+        """Side of the stored square."""
+        return self.resize_px if self.fit == "crop" else self.size_px
+
+
+def rule_for(preprocess: Preprocess, size_px: int, fit: str) -> PixelRule:
+    """Scale a backbone's own preprocessing to another input size. Raises ValueError for an unknown `fit`."""
+    if fit not in FITS:
+        raise ValueError(f"fit must be one of {', '.join(FITS)}, got {fit!r}")
+    resize_px = max(size_px, round(preprocess.resize * size_px / preprocess.size))
+    return PixelRule(size_px, resize_px, preprocess.interpolation, fit)
+
+
+def decode(path: str | Path | bytes, rule: PixelRule) -> Array:
+    """Decode one image to (S, S, 3) uint8. Raises ValueError with a short reason."""
+    return fitted(images.open_rgb(path, draft_px=2 * rule.side_px if rule.draft else 0), rule)
+
+
+def fitted(image: Image.Image, rule: PixelRule) -> Array:
+    """Bring an RGB image to the (S, S, 3) square of the rule."""
+    from PIL import Image
+
+    how = Image.Resampling[rule.interpolation.upper()]
+    side = rule.side_px
+    if rule.fit == "squash":
+        return np.asarray(_resized(image, side, side, how))
+    width, height = image.size
+    if rule.fit == "pad":
+        long = max(width, height)
+        inner = _resized(image, max(1, round(width * side / long)), max(1, round(height * side / long)), how)
+        square = Image.new("RGB", (side, side), PAD_COLOUR)
+        square.paste(inner, ((side - inner.width) // 2, (side - inner.height) // 2))
+        return np.asarray(square)
+    # torchvision's Resize: the long side is cut down to a whole number, not rounded.
+    short = min(width, height)
+    inner = _resized(image, int(side * width / short), int(side * height / short), how)
+    left, top = _offset(inner.width, rule), _offset(inner.height, rule)
+    return np.asarray(inner.crop((left, top, left + side, top + side)))
+
+
+def centre(canvas_NSS3: Array, size_px: int) -> Array:
+    """View the centre crop of stored squares, (N, size, size, 3), where torchvision's CenterCrop would cut it."""
+    start = round((canvas_NSS3.shape[1] - size_px) / 2.0)
+    return canvas_NSS3[:, start : start + size_px, start : start + size_px]
+
+
+def canvas(
+    root: str | Path,
+    items: Sequence[Item],
+    rule: PixelRule,
+    *,
+    store: Store | None,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> tuple[Array, tuple[Unreadable, ...]]:
+    """Decode all items to (N, S, S, 3) uint8, or map them from `store`; read-only, independent of `threads`.
+
+    Rows of items that cannot be decoded, or whose bytes are no longer those that were hashed, are zeros and listed.
+    Where the store is full or cannot be written, decodes into memory with a logged warning. Raises AdviseError where
+    memory would not hold it either.
+    """
+    shape = (len(items), rule.side_px, rule.side_px, 3)
+    refused: list[_Refused] = []
+    try:
+        if store is not None and items:
+            fields = key_fields(items, rule)
+            found = _stored(store, fields, shape, items)
+            if found is not None:
+                return found
+            with store.lock(fields):
+                found = _stored(store, fields, shape, items)  # another process may have made it while we waited
+                if found is not None:
+                    return found
+                donor = pixel_reuse.find(store, fields, items)
+                rows = store.keep_rows(
+                    fields,
+                    _decoded(root, items, rule, refused, progress, threads, donor),
+                    shape,
+                    np.uint8,
+                    notes=lambda: [[r.row, r.reason] for r in refused],
+                    # A file that moved, changed or could not be opened says nothing about its content.
+                    lasting=lambda: not any(r.passing for r in refused),
+                )
+                if not any(r.passing for r in refused):
+                    with contextlib.suppress(CacheFull):  # then the next data set decodes its own
+                        pixel_reuse.remember(store, fields, items)
+                return rows, _listed(refused, items)
+    except CacheFull as error:
+        _log.warning("%s Going on without: images are decoded into memory.", error)
+        refused.clear()
+    _check_memory(shape)
+    squares = np.zeros(shape, np.uint8)
+    start = 0
+    for block in _decoded(root, items, rule, refused, progress, threads):
+        squares[start : start + len(block)] = block
+        start += len(block)
+    squares.setflags(write=False)
+    return squares, _listed(refused, items)
+
+
+def _stored(
+    store: Store, fields: dict[str, Any], shape: tuple[int, ...], items: Sequence[Item]
+) -> tuple[Array, tuple[Unreadable, ...]] | None:
+    array, notes = store.array(fields), store.notes(fields)
+    if array is None or array.shape != shape or not isinstance(notes, list):
+        return None
+    return array, _listed([_Refused(row, why) for row, why in notes], items)
+
+
+def key_fields(items: Sequence[Item], rule: PixelRule) -> dict[str, Any]:
+    """Name everything that shapes a canvas: contents in order, the rule, the decoder's version."""
+    import PIL
+    from PIL import features
+
+    digest = hashlib.sha256("".join(item.sha256 for item in items).encode()).hexdigest()
+    return {
+        "kind": "pixels",
+        "code": _CODE,
+        "items": digest,
+        "images": len(items),
+        **asdict(rule),
+        "pillow": PIL.__version__,
+        "jpeg": features.version("jpg") or "",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    row: int
+    reason: str
+    passing: bool = False
+
+
+def _listed(refused: Sequence[_Refused], items: Sequence[Item]) -> tuple[Unreadable, ...]:
+    return tuple(Unreadable(path=items[r.row].path, reason=r.reason) for r in refused)
+
+
+def _decoded(
+    root: str | Path,
+    items: Sequence[Item],
+    rule: PixelRule,
+    refused: list[_Refused],
+    progress: Progress | None,
+    threads: int | None,
+    donor: pixel_reuse.Donor | None = None,
+) -> Iterator[Array]:
+    """Yield blocks of squares in order and note in `refused` what could not be decoded."""
+    starts = range(0, len(items), _BATCH)
+    count = threads or min(32, os.cpu_count() or 1)
+    done = 0
+    # Threads, not processes: Pillow decodes and resizes without the interpreter's lock.
+    with images.quiet(), ThreadPoolExecutor(max_workers=count) as pool:
+        waiting: deque[Future[tuple[Array, list[_Refused]]]] = deque()
+        for start in itertools.chain(starts, itertools.repeat(None)):
+            if start is not None:
+                waiting.append(pool.submit(_block, str(root), items, rule, start, donor))
+            if start is None or len(waiting) > 2 * count:  # bounded: blocks must not pile up in memory
+                if not waiting:
+                    return
+                block, bad = waiting.popleft().result()
+                refused += bad
+                done += len(block)
+                if progress is not None:
+                    progress(done, len(items))
+                yield block
+
+
+def _block(
+    root: str, items: Sequence[Item], rule: PixelRule, start: int, donor: pixel_reuse.Donor | None
+) -> tuple[Array, list[_Refused]]:
+    chosen = items[start : start + _BATCH]
+    squares = np.zeros((len(chosen), rule.side_px, rule.side_px, 3), np.uint8)
+    refused = []
+    for i, item in enumerate(chosen):
+        if donor is not None and donor.rows[start + i] >= 0:
+            squares[i] = donor.squares[donor.rows[start + i]]
+            continue
+        try:
+            with open(os.path.join(root, item.path), "rb") as stream:
+                content = stream.read()
+        except OSError as error:
+            refused.append(_Refused(start + i, images.reason(error), passing=True))
+            continue
+        if hashlib.sha256(content).hexdigest() != item.sha256:
+            refused.append(_Refused(start + i, "the file changed after it was inspected", passing=True))
+            continue
+        try:
+            squares[i] = decode(content, rule)
+        except ValueError as error:
+            refused.append(_Refused(start + i, str(error)))
+    return squares, refused
+
+
+def _check_memory(shape: tuple[int, ...]) -> None:
+    wanted = int(np.prod(shape, dtype=np.int64))
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return  # a system that does not say
+    if wanted > free:
+        raise AdviseError(
+            f"decoded images need {wanted / 1e9:.1f} GB, and only {free / 1e9:.1f} GB of memory are free.",
+            hint="Free disk space for the cache (TL_ADVISE_CACHE), or choose a smaller --size.",
+        )
+
+
+def _resized(image: Image.Image, width: int, height: int, how: Image.Resampling) -> Image.Image:
+    return image if image.size == (width, height) else image.resize((width, height), how)
+
+
+def _offset(length: int, rule: PixelRule) -> int:
+    """Where the stored square starts, so that the centre crop of it is the centre crop of the whole image."""
+    direct = round((length - rule.size_px) / 2.0)
+    within = round((rule.side_px - rule.size_px) / 2.0)
+    return min(max(0, direct - within), length - rule.side_px)

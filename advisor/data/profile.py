@@ -1,0 +1,197 @@
+"""A `Dataset` -> its `Profile`: counts, sizes, colour modes, duplicates, leaks, broken files, and what to worry about.
+
+Headers and hashes suffice for most; `deep` decodes every file (thumbnails, several times faster than full decoding) to
+find truncated files and near-duplicates. Not covered: advice (`regime`), pixels for training (`pixels`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from advisor.data import dataset as datasets
+from advisor.data import duplicates, splits
+from advisor.data.folder_layouts import shortened
+from advisor.data.images import printable
+from advisor.errors import DatasetError
+from advisor.records import Dataset, DuplicateGroup, Item, Profile, Quantiles, Unreadable
+
+if TYPE_CHECKING:
+    from advisor.runtime.cache import Store
+
+Progress = Callable[[int, int], None]
+IMBALANCED = 10.0  # largest class over smallest; beyond it plain accuracy misleads
+FEW_IMAGES = 10  # images of a class in the pool; below it a class is hard to learn (DESIGN 4.3)
+FEW_TESTED = 100  # test images; below it a 95 % interval is wider than 12 points (DESIGN 4.4)
+CROPPED = 0.35  # mean share of the area that a centre crop cuts away; 3:2 photos lose 0.33
+TINY_PX = 32  # short side; below it there is little to see
+
+
+def measure(
+    dataset: Dataset, *, deep: bool = False, store: Store | None = None, progress: Progress | None = None
+) -> Profile:
+    """Count and measure; `deep` also decodes every file and looks for near-duplicates.
+
+    Files that `deep` finds unreadable are listed and not counted; `set_aside` takes them out of the data set.
+    """
+    groups: tuple[DuplicateGroup, ...] = ()
+    broken: tuple[Unreadable, ...] = ()
+    if deep:
+        small, broken = duplicates.thumbnails(dataset.root, dataset.items, store=store, progress=progress)
+        # Thumbnails of broken files are black, hence flat, hence never like another.
+        groups = duplicates.near(dataset.root, dataset.items, small)
+        dataset = set_aside(dataset, broken)
+    groups = (*duplicates.exact(dataset.items), *groups)
+    items = dataset.items
+    widths = np.array([item.width for item in items], dtype=np.float64)
+    heights = np.array([item.height for item in items], dtype=np.float64)
+    counts = _counts(dataset)
+    sizes = [n for n in counts["pool"].values() if n]
+    given_test = dataset.split.test if dataset.split.rule == "given" else 0
+    profile = Profile(
+        images=len(items),
+        classes=dataset.classes,
+        counts=counts,
+        imbalance=max(sizes, default=0) / min(sizes, default=1),
+        width=_quantiles(widths),
+        height=_quantiles(heights),
+        aspect=_quantiles(widths / np.maximum(heights, 1)),
+        crop_loss=_crop_loss(widths, heights),
+        modes=dict(sorted(Counter(item.mode for item in items).items())),
+        unreadable=dataset.unreadable,
+        duplicates=groups,
+        near_checked=deep,
+        fingerprint=dataset.fingerprint,
+        split=dataset.split,
+        training_images=len(items) - given_test,
+    )
+    return dataclasses.replace(profile, warnings=(*dataset.warnings, *_warnings(dataset, profile)))
+
+
+def check_learnable(dataset: Dataset) -> None:
+    """Raise DatasetError where nothing can be learned or validated: no images, one class, one image in every class."""
+    root = printable(dataset.root)
+    hint = "Put the images of each class into a folder of their own, or give a CSV or TSV manifest (path,label)."
+    counts = Counter(item.label for item in dataset.pool)
+    if not counts:
+        raise DatasetError(f"{root}: no readable image to learn from.", hint=hint)
+    if len(counts) == 1:
+        only = dataset.classes[next(iter(counts))]
+        raise DatasetError(f"{root} has one class only ({only}): there is nothing to tell apart.", hint=hint)
+    if max(counts.values()) == 1:
+        raise DatasetError(
+            f"{root}: every class has one image to learn from, so nothing can be validated.",
+            hint="Give each class at least 2 images, better 10.",
+        )
+
+
+def set_aside(dataset: Dataset, unreadable: Sequence[Unreadable]) -> Dataset:
+    """Drop items that a decode found unreadable and list them; the fingerprint and the cut stay as they are."""
+    known = {u.path for u in dataset.unreadable}
+    new = [u for u in unreadable if u.path not in known]
+    return datasets.without(dataset, [u.path for u in new], new) if new else dataset
+
+
+def without_leaks(dataset: Dataset, profile: Profile) -> Dataset:
+    """Drop the pool items that have a duplicate in the test; nothing leaves the test."""
+    drop = duplicates.removable(dataset, profile.duplicates)
+    return datasets.without(dataset, drop) if drop else dataset
+
+
+def leaks(profile: Profile) -> tuple[DuplicateGroup, ...]:
+    """Return the duplicate groups that span pool and test."""
+    return tuple(group for group in profile.duplicates if group.across)
+
+
+def _counts(dataset: Dataset) -> dict[str, dict[str, int]]:
+    found = Counter((item.split, item.label) for item in dataset.items)
+    return {
+        split: {name: found[split, label] for label, name in enumerate(dataset.classes)} for split in ("pool", "test")
+    }
+
+
+def _quantiles(values: np.ndarray) -> Quantiles:
+    if not len(values):
+        return Quantiles(low=0.0, q05=0.0, median=0.0, q95=0.0, high=0.0)
+    low, q05, median, q95, high = (float(v) for v in np.quantile(values, (0, 0.05, 0.5, 0.95, 1)))
+    return Quantiles(low=low, q05=q05, median=median, q95=q95, high=high)
+
+
+def _crop_loss(widths: np.ndarray, heights: np.ndarray) -> float:
+    if not len(widths):
+        return 0.0
+    return float(np.mean(1 - np.minimum(widths, heights) / np.maximum(np.maximum(widths, heights), 1)))
+
+
+def _warnings(dataset: Dataset, profile: Profile) -> list[str]:
+    """Say in order of weight what a person should know before trusting a score."""
+    notes = _duplicate_warnings(dataset, profile)
+    pool, test = profile.counts["pool"], profile.counts["test"]
+    if profile.unreadable:
+        first = profile.unreadable[0]
+        notes.append(
+            f"{_count(len(profile.unreadable), 'file')} that cannot be read: set aside "
+            f"(first: {printable(first.path)}: {first.reason})."
+        )
+    if profile.split.test:
+        untested = [name for name in profile.classes if not test[name]]
+        if untested:
+            notes.append(
+                f"no test image, so no test score, for {_count(len(untested), 'class')}: {shortened(untested)}."
+            )
+        groups = len(set(splits.groups_of(dataset.test).tolist())) if dataset.has_groups else profile.split.test
+        if groups < FEW_TESTED:
+            within = f" in {_count(groups, 'group')}" if dataset.has_groups else ""
+            notes.append(
+                f"the test has only {_count(profile.split.test, 'image')}{within}: its score will have a wide interval."
+            )
+    few = [name for name, n in pool.items() if n < FEW_IMAGES]
+    if few:
+        notes.append(f"fewer than {FEW_IMAGES} images to learn from in {_count(len(few), 'class')}: {shortened(few)}.")
+    if profile.imbalance >= IMBALANCED:
+        notes.append(
+            f"uneven classes: the largest has {profile.imbalance:.0f} times the images of the smallest; "
+            "look at balanced accuracy."
+        )
+    if profile.crop_loss >= CROPPED:
+        notes.append(f"a centre crop cuts away {profile.crop_loss:.0%} of an image on average; squash or pad keep it.")
+    tiny = sum(min(item.width, item.height) < TINY_PX for item in dataset.items)
+    if tiny:
+        notes.append(f"{_count(tiny, 'image')} smaller than {TINY_PX} pixels.")
+    return notes
+
+
+def _duplicate_warnings(dataset: Dataset, profile: Profile) -> list[str]:
+    notes = []
+    across = leaks(profile)
+    if across:
+        drop = duplicates.removable(dataset, profile.duplicates)
+        notes.append(
+            f"leak: {_count(len(drop), 'training image')} with a duplicate in the test "
+            f"(for example {shortened(across[0].paths, 2)}); the score would be too good."
+        )
+    contrary = [group for group in profile.duplicates if group.labels_differ]
+    if contrary:
+        notes.append(
+            f"{_count(len(contrary), 'set')} of duplicates with contradicting labels "
+            f"(for example {shortened(contrary[0].paths, 2)})."
+        )
+    shared = _shared_groups(dataset.items)
+    if shared:
+        found = _count(len(shared), "group")
+        notes.append(f"{found} of the manifest in both training and test: {shortened(shared)}.")
+    return notes
+
+
+def _shared_groups(items: Sequence[Item]) -> list[str]:
+    pool = {item.group for item in items if item.group and item.split == "pool"}
+    return sorted(pool & {item.group for item in items if item.group and item.split == "test"})
+
+
+def _count(n: int, what: str) -> str:
+    plural = what + ("es" if what.endswith("s") else "s")
+    return f"{n:,} {what if n == 1 else plural}"

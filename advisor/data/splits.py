@@ -1,0 +1,186 @@
+"""Who is locked away as the test, who is trained and who is validated: pure functions of contents, labels and groups.
+
+`cut_test` depends on file contents and labels only, never on a seed, so that five seeds do not read all the images;
+`folds` depends on a seed. Both keep groups (equal bytes, or what the manifest says belongs together) whole. Not
+covered: splits that a layout states (`dataset`). `write_csv` is the one function here that touches the disk.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.records import Dataset, Item
+
+Array = npt.NDArray[Any]
+TEST_FRACTION = 0.2
+SMALLEST_CLASS = 3  # images; a smaller class stays in train and gets no test score
+
+
+def cut_test(
+    sha256: Sequence[str],
+    labels: Sequence[int],
+    groups: Sequence[str] | None = None,
+    *,
+    fraction: float = TEST_FRACTION,
+) -> Array:
+    """Choose the locked test: a boolean array, True where an image is locked.
+
+    Stratified: about `fraction` of each class and at least one image, whole groups ("" is a group of its own; equal
+    bytes always are one group). A class under 3 images, or one that is a single group, stays out of the test.
+    """
+    whole = joined(sha256, groups)
+    labels_N = np.asarray(labels, dtype=np.int64)
+    classes = int(labels_N.max()) + 1 if len(labels_N) else 0
+    counts_K = np.bincount(labels_N, minlength=classes)
+    aim_K = np.where(counts_K >= SMALLEST_CLASS, np.maximum(1, np.rint(fraction * counts_K)), 0).astype(np.int64)
+    members = _members(whole)
+    # The order must look random and yet follow from the contents alone: the hash of the group's smallest hash.
+    order = sorted(members, key=lambda rows: hashlib.sha256(b"test" + min(sha256[i] for i in rows).encode()).digest())
+    chosen = _take(order, labels_N, counts_K, aim_K)
+    locked = np.zeros(len(labels_N), dtype=bool)
+    for rows in chosen:
+        locked[rows] = True
+    return locked
+
+
+def joined(sha256: Sequence[str], groups: Sequence[str] | None = None) -> Array:
+    """Number the sets of images that must stay together (equal bytes or equal group), by first appearance."""
+    parent = list(range(len(sha256)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[tuple[str, str], int] = {}
+    for i, digest in enumerate(sha256):
+        keys = [("bytes", digest)] + ([("group", groups[i])] if groups is not None and groups[i] else [])
+        for key in keys:
+            a, b = sorted((root(first.setdefault(key, i)), root(i)))
+            parent[b] = a
+    number: dict[int, int] = {}
+    return np.array([number.setdefault(root(i), len(number)) for i in range(len(sha256))], dtype=np.int64)
+
+
+def groups_of(items: Sequence[Item]) -> Array:
+    """Number the sets of items that must stay together: what `folds` takes as `groups`."""
+    return joined([item.sha256 for item in items], [item.group for item in items])
+
+
+def folds(labels: Array, groups: Array | None = None, *, k: int, seed: int) -> list[tuple[Array, Array]]:
+    """Split items into at most `k` stratified (train rows, validation rows) pairs, whole groups, from `seed` alone.
+
+    Every class keeps at least one image in every train part: an only image, or an only group, of a class is in no
+    validation part. Folds that would validate nothing are left out, so the list may be shorter than `k` (empty where
+    every class has one image). Rows are sorted. Raises ValueError for k < 2.
+    """
+    if k < 2:
+        raise ValueError(f"k must be at least 2, got {k}")
+    labels_N = np.asarray(labels, dtype=np.int64)
+    if not len(labels_N):
+        return []
+    whole = np.arange(len(labels_N)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    draws = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), 0x666F6C6473]))
+    fold_N = _deal(labels_N, whole, k, draws) if groups is None else _deal_groups(labels_N, whole, k, draws)
+    rows = np.arange(len(labels_N))
+    pairs = [(rows[fold_N != fold], rows[fold_N == fold]) for fold in range(k)]
+    return [(train, validation) for train, validation in pairs if len(validation) and len(train)]
+
+
+def write_csv(dataset: Dataset, path: str | Path) -> None:
+    """Write path, label, split ("train" or "test"), group and sha256 of every item, replacing `path` atomically.
+
+    The file has the form of a manifest: copied into the data's root it states this very split.
+    """
+    path = Path(path)
+    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(waiting, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(("path", "label", "split", "group", "sha256"))
+        for item in dataset.items:
+            split = "test" if item.split == "test" else "train"
+            table.writerow((item.path, dataset.classes[item.label], split, item.group, item.sha256))
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(waiting, path)
+
+
+def _members(whole: Array) -> list[Array]:
+    order = np.argsort(whole, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(whole[order])) + 1) if len(order) else []
+
+
+def _take(order: list[Array], labels_N: Array, counts_K: Array, aim_K: Array) -> list[Array]:
+    """Take groups in order while they bring the test nearer to its aim and leave every class something to learn."""
+    left_K, need_K = counts_K.copy(), aim_K.copy()
+    chosen, passed = [], []
+    for rows in order:
+        have_K = np.bincount(labels_N[rows], minlength=len(counts_K))
+        touched = have_K > 0
+        spares = bool(np.all(left_K[touched] > have_K[touched]) and np.all(aim_K[touched] > 0))
+        nearer = np.abs(need_K - have_K)[touched].sum() < np.abs(need_K)[touched].sum()
+        if spares and nearer:
+            chosen.append(rows)
+            left_K -= have_K
+            need_K -= have_K
+        elif spares:
+            passed.append(rows)
+    # Large groups can leave a class without any test image: give it its smallest group that spares the rest.
+    for rows in sorted(passed, key=len):
+        have_K = np.bincount(labels_N[rows], minlength=len(counts_K))
+        touched = have_K > 0
+        missing = bool(np.any((need_K == aim_K)[touched]))
+        if missing and np.all(left_K[touched] > have_K[touched]):
+            chosen.append(rows)
+            left_K -= have_K
+            need_K -= have_K
+    return chosen
+
+
+def _deal(labels_N: Array, whole: Array, k: int, draws: np.random.Generator) -> Array:
+    """Deal single items class by class; the fold that starts moves on, so that small classes do not fill fold 0."""
+    fold_N = np.full(len(labels_N), -1, dtype=np.int64)
+    start = 0
+    for label in np.unique(labels_N):
+        rows = np.flatnonzero(labels_N == label)
+        if len(rows) < 2:
+            continue
+        fold_N[draws.permutation(rows)] = (start + np.arange(len(rows))) % k
+        start += len(rows)
+    return fold_N
+
+
+def _deal_groups(labels_N: Array, whole: Array, k: int, draws: np.random.Generator) -> Array:
+    """Deal whole groups, the largest first, each to the fold whose classes it fills most evenly."""
+    members = _members(whole)
+    classes = int(labels_N.max()) + 1
+    sizes = np.bincount(labels_N, minlength=classes).astype(np.float64)
+    order = [members[i] for i in draws.permutation(len(members))]
+    order.sort(key=len, reverse=True)  # stable: equal sizes stay shuffled
+    held = np.zeros((k, classes))
+    fold_N = np.full(len(labels_N), -1, dtype=np.int64)
+    for rows in order:
+        kinds, have = np.unique(labels_N[rows], return_counts=True)
+        if np.any(sizes[kinds] <= have):
+            continue  # the only group of some class: it must stay in train
+        # Sum of squares after minus before: the fold with the least of these classes wins; then the emptiest fold.
+        spares = np.all(held[:, kinds] + have < sizes[kinds], axis=1)  # no fold may hold all groups of a class
+        if not spares.any():
+            continue
+        cost = np.where(spares, ((2 * held[:, kinds] + have) * have / sizes[kinds]).sum(axis=1), np.inf)
+        best = np.lexsort((held.sum(axis=1), cost))[0]
+        held[best, kinds] += have
+        fold_N[rows] = best
+    return fold_N
+
+
+FOLDS = 5

@@ -1,0 +1,110 @@
+"""A trial's state on disk at its last rung, from which a killed trial goes on: written whole or not at all.
+
+In: the loop's state and what earlier folds gave. Out: the same, after a kill. Plain tensors and numbers only, so that
+reading one runs no code. A full disk costs the chance to go on, never the trial itself.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from advisor.errors import TrialError
+from advisor.records import Curve
+from advisor.training.loop import Loop
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldOutcome:
+    """What training on one fold gave: validation rows (n,), logits (n, K), and the way there."""
+
+    rows: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32]
+    curve: Curve
+    fitted: dict[str, float] = field(default_factory=dict)  # numbers of the plan's finish, chosen on these rows
+    stopped_at: int | None = None  # the rung, in percent of the steps, at which it was stopped
+
+
+class Checkpoint:
+    """A trial's state on disk at its last rung: written whole or not at all, read as plain tensors and numbers."""
+
+    def __init__(self, path: Path, *, writes: bool = True, of: Path | None = None) -> None:
+        """Read what is there; where nothing is, what the paused trial `of` left: its promotion goes on from that."""
+        if of is not None and not path.exists() and of.is_file():
+            of.replace(path)  # from now on a kill finds it under the promotion's own name
+        self.path = path
+        self.writes = writes  # of several processes that train together, one does
+        self.state: dict[str, Any] = {}
+        if path.is_file():
+            try:
+                self.state = torch.load(path, map_location="cpu", weights_only=True)
+            except (OSError, RuntimeError, EOFError, ValueError) as error:
+                raise TrialError(
+                    f"{path.name}: the checkpoint cannot be read ({error}); delete it to train anew"
+                ) from error
+
+    def outcome(self, position: int) -> FoldOutcome | None:
+        done = self.state.get("folds", {}).get(position)
+        if done is None:
+            return None
+        return FoldOutcome(
+            rows=done["rows"].numpy(), logits=done["logits"].numpy(), curve=_curve(done["curve"]), fitted=done["fitted"]
+        )
+
+    def restore(self, position: int, loop: Loop) -> tuple[Curve, int]:
+        if self.state.get("position") != position:
+            return Curve(), 0
+        loop.load_state_dict(self.state["loop"])
+        return _curve(self.state["curve"]), int(self.state["rung"])
+
+    def write(self, position: int, rung: int, loop: Loop, curve: Curve) -> None:
+        self._save(position=position, rung=rung, loop=loop.state_dict(), curve=_plain(curve))
+
+    def finish_fold(self, position: int, outcome: FoldOutcome) -> None:
+        kept = dict(self.state.get("folds", {}))
+        kept[position] = {
+            "rows": torch.from_numpy(outcome.rows),
+            "logits": torch.from_numpy(outcome.logits),
+            "curve": _plain(outcome.curve),
+            "fitted": dict(outcome.fitted),
+        }
+        if outcome.stopped_at is None:
+            self._save(folds=kept, position=None, loop=None)
+
+    def _save(self, **changed: Any) -> None:
+        self.state = {**self.state, **changed}
+        if not self.writes:
+            return
+        temporary = self.path.with_suffix(".tmp")
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(self.state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except (OSError, RuntimeError):
+            # A full disk costs the chance to go on from here after a kill, never the trial itself.
+            temporary.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        if self.writes:
+            self.path.unlink(missing_ok=True)
+
+
+def _plain(curve: Curve) -> dict[str, list[float]]:
+    return {name: list(getattr(curve, name)) for name in ("step", "train_loss", "log_loss", "accuracy")}
+
+
+def _curve(plain: dict[str, list[float]]) -> Curve:
+    return Curve(
+        step=tuple(int(s) for s in plain["step"]),
+        train_loss=tuple(plain["train_loss"]),
+        log_loss=tuple(plain["log_loss"]),
+        accuracy=tuple(plain["accuracy"]),
+    )

@@ -1,0 +1,117 @@
+"""One of several processes that train a trial together: started by torch's elastic launcher, ended with its worker.
+
+Started as `python -m advisor.rank FOLDER`, with RANK and WORLD_SIZE in the environment. FOLDER holds the order and the
+socket over which rank 0 tells how far it is and answers; any rank says there why it fails. A process whose work fails
+ends with exit code 1, on which the launcher ends the others. Does NOT cover: the step itself (`training`, `team`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Client
+from pathlib import Path
+
+from advisor.errors import AdviseError, TrialError
+from advisor.records import Trial
+from advisor.records.messages import Open, Progress, Refit, Refitted, RunTrial
+
+ORDER, LINE = "order.pickle", "line"
+# A collective that waits longer has lost its partner: fitting a start or scoring a rung takes rank 0 much less.
+TIMEOUT = datetime.timedelta(minutes=10)
+LOOK_S = 0.5  # between two looks at whether the worker still lives
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a team does. `opened` is the worker's data set, `threads` each rank's, `asked` a time.monotonic()."""
+
+    opened: Open
+    job: RunTrial | Refit
+    threads: int
+    asked: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a rank came to: rank 0's answer, a failed trial among them, or why a rank failed."""
+
+    rank: int
+    answer: Trial | Refitted | None = None
+    error: AdviseError | None = None
+
+
+def main(folder: str) -> None:
+    """Do the order in `folder` together with the other ranks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    line = Client(str(Path(folder) / LINE), family="AF_UNIX")
+    order: Order = pickle.loads((Path(folder) / ORDER).read_bytes())
+    emit = line.send if rank == 0 else _silent
+    try:
+        report = Report(rank=rank, answer=_do(order, rank, size, emit))
+    except AdviseError as error:
+        report = Report(rank=rank, error=error)
+    except BaseException as error:
+        traceback.print_exc()
+        report = Report(rank=rank, error=TrialError(f"{type(error).__name__}: {' '.join(str(error).split())}"))
+    if isinstance(report.answer, Trial) and report.answer.state == "failed":
+        report = replace(report, error=TrialError(report.answer.error))
+    if rank == 0 or report.error:
+        line.send(report)
+    line.close()
+    sys.stdout.flush()
+    os._exit(1 if report.error else 0)  # at once: torch's own farewell would wait for ranks that are gone
+
+
+def _do(order: Order, rank: int, size: int, emit: Callable[[Progress], None]) -> Trial | Refitted:
+    import torch
+
+    from advisor import registry
+    from advisor.execution import refit, trial
+    from advisor.execution.resources import Material
+    from advisor.runtime import device
+    from advisor.training.data_parallel import Team
+
+    cuda = device.choose(order.opened.device).device.startswith("cuda")
+    opened = replace(order.opened, device=f"cuda:{rank}") if cuda else order.opened
+    if cuda:
+        torch.cuda.set_device(rank)
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
+    material = Material(opened, registry.load(block=opened.plugins_blocked), _quiet, team=Team(rank, size))
+    compute = device.choose(opened.device)
+    device.apply(replace(compute, threads=order.threads))
+    job = order.job
+    if job.limit_s is not None:  # the processes' start belongs to the job's time
+        job = replace(job, limit_s=max(0.0, job.limit_s - (time.monotonic() - order.asked)))
+    return refit.refit(material, job, emit) if isinstance(job, Refit) else trial.attempt(material, job, emit)
+
+
+def _silent(progress: Progress) -> None:
+    """Say nothing: rank 0 speaks for all."""
+
+
+def _quiet(what: str, done: int, total: int) -> None:
+    """Say nothing."""
+
+
+def _leave_with(parent: int) -> None:
+    """End this process when the worker that launched it is gone."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    from advisor.execution import elastic_rank
+
+    elastic_rank.main(sys.argv[1])

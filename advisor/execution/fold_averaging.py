@@ -1,0 +1,138 @@
+"""The models that the folds of a trial leave behind: the first one's as it is, and the mean of all their weights.
+
+In: trained classifiers, one a fold. Out: model files under `trials/NNNNN`. Networks that were tuned alike from the same
+weights lie in one valley, and the mean of their weights is about as good as the mean of their answers, at the cost of one
+network (model soups, Wortsman et al. 2022, 2203.05482). Two folds' models have together seen every image, so that the mean
+stands where no time is left to train on all of them (docs/advice.md).
+Does NOT cover: when it ships (shipped.py), ensembles of answers (averaged.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from advisor.errors import AdviseError
+from advisor.execution import trainer
+from advisor.execution.resources import Material
+from advisor.metrics import classification
+from advisor.models import classifier as model
+from advisor.models import model_files
+from advisor.models.classifier import Classifier
+from advisor.records import TrainPlan
+from advisor.records.messages import RunTrial
+from advisor.runtime.run_dir import MIXED, to_json, trial_name, write_atomically
+
+Rows = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+
+
+def mixable(plan: TrainPlan) -> bool:
+    """Whether the weights of several trainings of this plan may be averaged.
+
+    They must begin with the same pretrained weights, keep the batch statistics that belong to them, and leave no number
+    to each fold's own validation (WiSE's alpha).
+    """
+    return bool(plan.phases) and not plan.from_scratch and plan.norm == "frozen" and plan.finish is None
+
+
+def mean(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Average tensors of the same names and shapes, in double precision; whole numbers are the first one's."""
+    return {
+        name: torch.stack([s[name].double() for s in states]).mean(0).to(first.dtype)
+        if first.is_floating_point()
+        else first
+        for name, first in states[0].items()
+    }
+
+
+def leave(
+    material: Material,
+    job: RunTrial,
+    plan: TrainPlan,
+    classifier: Classifier,
+    position: int,
+    *,
+    rows: Rows,
+    logits: Logits,
+    val: Rows,
+) -> None:
+    """Leave a fold's model in the trial's folder: the first one whole and usable, the others as members of the mean.
+
+    Of folds on which a leader is scored again nothing is kept. `logits` are those of the rows `val`.
+    """
+    if job.repeat or not material.team.first:
+        return
+    folder = _folder(material, job)
+    if position == 0:
+        _write(
+            material, job, plan, classifier, folder, rows, classification.fit_temperature(logits, material.labels[val])
+        )
+    elif mixable(plan):
+        member = folder / _member(position)
+        with _costs_the_mean_alone():
+            member.parent.mkdir(parents=True, exist_ok=True)
+            model_files.write_tensors(member, model.tensors(classifier))
+
+
+def mix(material: Material, job: RunTrial, plan: TrainPlan, temperature: float, folds: tuple[int, ...]) -> None:
+    """Leave the mean of what these folds of the job left; where one is lost or the disk is full, the first one's stays."""
+    folder = _folder(material, job)
+    members = [folder / _member(position) for position in range(len(folds))]
+    if job.repeat or not material.team.first or not mixable(plan) or not all(m.is_file() for m in members):
+        return
+    rows = material.folds()[folds[0]][0]
+    classifier = trainer.classifier_for(material, job.candidate, plan, rows, job.seed)
+    with _costs_the_mean_alone():
+        classifier.load_state_dict(mean([model_files.read_tensors(member) for member in members]))
+        _write(material, job, plan, classifier, folder / MIXED, rows, temperature, folds)
+    shutil.rmtree(members[1].parent, ignore_errors=True)
+
+
+def _write(
+    material: Material,
+    job: RunTrial,
+    plan: TrainPlan,
+    classifier: Classifier,
+    folder: Path,
+    rows: Rows,
+    temperature: float,
+    folds: tuple[int, ...] = (),
+) -> None:
+    written = trainer.write_model(
+        material,
+        job.candidate,
+        plan,
+        classifier,
+        folder,
+        rows=len(rows),
+        temperature=temperature,
+        status="provisional",
+        seconds=0.0,
+    )
+    write_atomically(folder / "refitted.json", to_json(replace(written, folds=folds)))
+
+
+@contextmanager
+def _costs_the_mean_alone() -> Iterator[None]:
+    """Let a disk that is full, or a member that was damaged, cost the mean, never the trial."""
+    try:
+        yield
+    except (AdviseError, OSError) as error:
+        print(f"not kept: {error}", file=sys.stderr)
+
+
+def _folder(material: Material, job: RunTrial) -> Path:
+    return Path(material.job.run_dir) / "trials" / trial_name(job.number, job.repeat)
+
+
+def _member(position: int) -> str:
+    return f"members/{position}.safetensors" if position else "model.safetensors"

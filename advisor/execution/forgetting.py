@@ -1,0 +1,196 @@
+"""A tuned model on disk beside its start -> how much of the source it has kept, and what a step back would keep.
+
+In: material and a `Retain`. Out: a `Forgetting`: features before and after on the same images of the new task, distances
+of stages, the original source head on labelled source images where there are any, and both accuracies at weights
+between start and tuned (WiSE's curve). Does NOT cover: the measures (`forgetting`), how much time it may take (`source`).
+Sources: as in `forgetting`; the curve, Wortsman et al. 2021 (2109.01903), figure 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from advisor.data import pixels
+from advisor.errors import TrialError, WeightsError
+from advisor.execution import trainer
+from advisor.execution.resources import Material
+from advisor.hooks import Backbone
+from advisor.metrics import classification, representation
+from advisor.models import backbone as backbones
+from advisor.models import classifier, inference, weight_ops
+from advisor.models import weight_ops as weight_state
+from advisor.models.classifier import Classifier
+from advisor.records import Blend, Forgetting, SourceKept, StageKept
+from advisor.records.messages import Retain, Retained
+
+NEIGHBOURS = 10
+Ints = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float32]
+
+
+def measure(material: Material, job: Retain) -> Retained:
+    """Measure a tuned model against the network that it started from.
+
+    Raises TrialError where it did not start from pretrained weights and change them.
+    """
+    rows = np.arange(len(material.labels))
+    train, held = (rows, rows) if job.fold is None else material.folds()[job.fold]
+    plan = material.plan(job.candidate, train)
+    if not plan.phases or plan.from_scratch:
+        raise TrialError("nothing was forgotten: the network was not changed, or had no source")
+    backbone = material.registry.backbone(job.candidate.backbone)
+    start = trainer.classifier_for(material, job.candidate, plan, train, job.seed)
+    tuned = classifier.load(job.folder, material.registry).classifier.to(next(start.parameters()).device)
+    seen = np.sort(held[np.argsort(material.ids[held], kind="stable")][: job.images])
+    watched = _watched(material, job, backbone, plan.fit, seen)
+    source, reason = _source(material, job, backbone)
+    blender = _Blender(start, weight_state.copy(start), weight_state.copy(tuned))
+    before, first, kept_before = watched.look(blender.at(0.0), source)
+    after, last, kept_after = watched.look(blender.at(1.0), source)
+    ends = {0.0: (first, kept_before), 1.0: (last, kept_after)}
+    told = {s: ends[s] if s in ends else watched.look(blender.at(s), source)[1:] for s in job.shares}
+    honest = job.fold is not None  # else the model was trained on these images
+    k = min(NEIGHBOURS, max(1, len(seen) - 1))
+    return Retained(
+        forgetting=Forgetting(
+            images=len(seen),
+            held_out=honest,
+            cka=_known(representation.linear_cka(before[-1], after[-1])),
+            neighbours=representation.neighbour_agreement(before[-1], after[-1], k=k),
+            chance=k / max(1, len(seen) - 1),
+            stages=_stages(backbone, blender, before, after),
+            source=None
+            if source is None or kept_before is None or kept_after is None
+            else SourceKept(images=len(source.rows), size_px=source.size_px, before=kept_before, after=kept_after),
+            source_reason=reason,
+            blends=tuple(Blend(share=s, accuracy=a if honest else None, source=b) for s, (a, b) in told.items()),
+        )
+    )
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _stages(backbone: Backbone, blender: _Blender, before: list[Values], after: list[Values]) -> dict[str, StageKept]:
+    start = {n.removeprefix("body."): v for n, v in blender.start.items() if n.startswith("body.")}
+    far = weight_ops.stage_distances(backbone, start, blender.at(1.0).body)
+    return {
+        stage.name: StageKept(distance=_known(far[stage.name]), cka=_known(representation.linear_cka(a, b)))
+        for stage, a, b in zip(backbone.stages, before, after, strict=True)
+    }
+
+
+@dataclass(frozen=True)
+class _Blender:
+    """Puts weights between start and tuned into one network."""
+
+    network: Classifier
+    start: dict[str, torch.Tensor]
+    tuned: dict[str, torch.Tensor]
+
+    def at(self, share: float) -> Classifier:
+        """Give the network with (1 - share) x start + share x tuned; 0 and 1 are exact."""
+        ends = {0.0: self.start, 1.0: self.tuned}
+        values = ends.get(share) or {n: v.lerp(self.tuned[n], share) for n, v in self.start.items()}
+        weight_state.put(values, self.network)
+        return self.network
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Labelled source images as the source network wants them, and its own head."""
+
+    head: nn.Module
+    canvas: npt.NDArray[np.uint8]
+    rows: Ints
+    labels: Ints
+    size_px: int
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """Images of the new task, always the same."""
+
+    material: Material
+    backbone: Backbone
+    canvas: npt.NDArray[np.uint8]
+    rows: Ints
+    size_px: int
+
+    def look(self, network: Classifier, source: _Source | None) -> tuple[list[Values], float, float | None]:
+        """Give every stage's pooled features, the accuracy on these images, and on the source where there is one."""
+        compute = self.material.compute(self.backbone)
+        inference.place(network, compute)
+        features: list[list[torch.Tensor]] = []
+        with inference.evaluating(network), torch.inference_mode(), inference.autocast(compute):
+            for images, n in inference.batches(
+                self.canvas, self.rows, preprocess=self.backbone.preprocess, size_px=self.size_px, compute=compute
+            ):
+                pooled = backbones.pooled(self.backbone, network.body, images)
+                features.append([f[:n].float().cpu() for f in [*pooled, network.head(_read(network, pooled))]])
+        stages = [np.asarray(torch.cat(column).numpy()) for column in zip(*features, strict=True)]
+        accuracy = classification.accuracy(stages.pop(), self.material.labels[self.rows])
+        return stages, accuracy, None if source is None else self._of_source(network, source)
+
+    def _of_source(self, network: Classifier, source: _Source) -> float:
+        compute = self.material.compute(self.backbone)
+        right = 0
+        with inference.evaluating(network), torch.inference_mode(), inference.autocast(compute):
+            for start, (images, n) in enumerate(
+                inference.batches(
+                    source.canvas,
+                    source.rows,
+                    preprocess=self.backbone.preprocess,
+                    size_px=source.size_px,
+                    compute=compute,
+                )
+            ):
+                told = source.head(backbones.run(self.backbone, network.body, images))[:n].argmax(1).cpu().numpy()
+                at = start * inference.BATCH
+                right += int((told == source.labels[at : at + n]).sum())
+        return right / len(source.rows)
+
+
+def _read(network: Classifier, pooled: list[torch.Tensor]) -> torch.Tensor:
+    if network.layers == "all":
+        return torch.cat(pooled, dim=1)
+    return pooled[-1 if network.layers == "last" else backbones.stage_index(network.backbone, network.layers)]
+
+
+def _watched(material: Material, job: Retain, backbone: Backbone, fit: str, rows: Ints) -> _Watched:
+    size_px = job.candidate.size_px or backbone.preprocess.size
+    canvas = pixels.centre(material.canvas(material.rule(backbone, size_px, fit)), size_px)
+    return _Watched(material, backbone, canvas, rows, size_px)
+
+
+def _source(material: Material, job: Retain, backbone: Backbone) -> tuple[_Source | None, str | None]:
+    """Open the source images at the network's own size; None with the reason where its source head cannot judge them."""
+    if not job.source_items:
+        return None, None
+    try:
+        head = backbones.build_source_head(backbone, material.tensors(backbone)[0])
+    except WeightsError as error:
+        return None, str(error)
+    size_px = backbone.preprocess.size
+    canvas, broken = pixels.canvas(
+        Path(job.source_root), job.source_items, material.rule(backbone, size_px), store=material.store
+    )
+    gone = {u.path for u in broken}
+    rows = np.array([i for i, item in enumerate(job.source_items) if item.path not in gone], dtype=np.int64)
+    place = torch.device(material.compute(backbone).device)
+    with torch.inference_mode():
+        last = backbones.run(
+            backbone, material.network(backbone).eval(), torch.zeros(1, 3, size_px, size_px, device=place)
+        )
+        classes = head.to(place)(last).shape[1]
+    if classes != job.source_classes:
+        return None, f"the source head has {classes} classes, and --source has {job.source_classes} class folders"
+    labels = np.array([job.source_items[i].label for i in rows], dtype=np.int64)
+    return _Source(head, pixels.centre(canvas, size_px), rows, labels, size_px), None

@@ -1,0 +1,207 @@
+"""What trials are made from, loaded once and kept by a worker: pixels, networks, features, labels, folds.
+
+In: an opened data set (pool items only). Out: arrays and modules on demand. A network is always handed out with its
+pretrained tensors freshly in place, so that no trial sees what another one trained.
+Does NOT cover: what is done with them (trial.py), where files are kept (cache.py, weights.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from advisor.data import pixels, splits
+from advisor.errors import TrialError, WeightsError
+from advisor.hooks import Backbone, Context
+from advisor.models import backbone as backbones
+from advisor.models import features, pretrained_weights
+from advisor.records import Candidate, Compute, StageSize, TrainPlan, Unreadable
+from advisor.records.messages import Open
+from advisor.registry import Registry
+from advisor.runtime import cache, device
+from advisor.training.data_parallel import ALONE, Team
+
+Report = Callable[[str, int, int], None]
+
+
+class Material:
+    """Everything that a worker holds for one data set. Rows are positions in `job.items`; `team` trains together."""
+
+    def __init__(self, job: Open, registry: Registry, report: Report, *, team: Team = ALONE) -> None:
+        self.job = job
+        self.team = team
+        self.registry = registry
+        self.report = report
+        self.root = Path(job.root)
+        self.store = cache.Store()
+        self.labels: npt.NDArray[np.int64] = np.array([i.label for i in job.items], dtype=np.int64)
+        self.ids: npt.NDArray[np.uint64] = np.array([int(i.sha256[:15], 16) for i in job.items], dtype=np.uint64)
+        self.unreadable: tuple[Unreadable, ...] = ()
+        self._folds: dict[int, list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]] = {}
+        self._tensors: dict[str, tuple[dict[str, torch.Tensor], str, str]] = {}
+        self._sizes: dict[str, tuple[StageSize, ...]] = {}
+        self._canvas: dict[pixels.PixelRule, npt.NDArray[np.uint8]] = {}
+        self._pooled: dict[tuple[Any, ...], features.Pooled] = {}
+        self.start_heads: dict[tuple[Any, ...], nn.Module] = {}  # what training starts from (`fitting`)
+
+    @property
+    def has_target(self) -> bool:
+        """Whether an unlabelled target domain is open."""
+        return bool(self.job.target_items)
+
+    @property
+    def target_ids(self) -> npt.NDArray[np.uint64]:
+        """Give the ids of the target's images."""
+        return np.array([int(i.sha256[:15], 16) for i in self.job.target_items], dtype=np.uint64)
+
+    def target_canvas(self, rule: pixels.PixelRule) -> tuple[npt.NDArray[np.uint8], tuple[Unreadable, ...]]:
+        """Give the target's pixels (M, S, S, 3), decoded once and cached on disk, and what could not be read of them."""
+        return pixels.canvas(Path(self.job.target_root), self.job.target_items, rule, store=self.store)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.job.classes)
+
+    def folds(self, repeat: int = 0) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        """Give (training rows, validation rows) of each fold; another `repeat` is another stratified draw."""
+        if repeat not in self._folds:
+            groups = splits.groups_of(self.job.items)  # equal bytes never stand on both sides of a fold
+            self._folds[repeat] = splits.folds(
+                self.labels, groups, k=self.job.folds, seed=self.job.seed + 1000 * repeat
+            )
+        return self._folds[repeat]
+
+    def compute(self, backbone: Backbone) -> Compute:
+        """Choose how this backbone's arithmetic is done here."""
+        chosen = device.choose(self.job.device, backbone, self.job.workers)
+        if self.job.threads is not None:
+            from dataclasses import replace
+
+            chosen = replace(chosen, threads=self.job.threads)
+        return chosen
+
+    def rule(self, backbone: Backbone, size_px: int, fit: str = "crop") -> pixels.PixelRule:
+        """Give the rule by which files become square pixels for this backbone."""
+        return pixels.rule_for(backbone.preprocess, size_px, fit)
+
+    def canvas(self, rule: pixels.PixelRule) -> npt.NDArray[np.uint8]:
+        """Give all items' pixels (N, S, S, 3), decoded once and cached on disk."""
+        if rule not in self._canvas:
+            array, broken = pixels.canvas(
+                self.root,
+                self.job.items,
+                rule,
+                store=self.store,
+                progress=lambda done, total: self.report("decode", done, total),
+            )
+            self.unreadable = tuple({u.path: u for u in (*self.unreadable, *broken)}.values())
+            self._canvas[rule] = array
+        return self._canvas[rule]
+
+    def tensors(self, backbone: Backbone) -> tuple[dict[str, torch.Tensor], str, str]:
+        """Read pretrained tensors once: (tensors, SHA-256 of the file, warning or ""). Raises WeightsError."""
+        if backbone.name not in self._tensors:
+            where = pretrained_weights.locate(backbone, weights_dir=self.job.weights_dir, offline=self.job.offline)
+            if where.state == "downloadable":
+                where = pretrained_weights.fetch(backbone, weights_dir=self.job.weights_dir, offline=self.job.offline)
+            if where.state not in ("built_in", "cached"):
+                raise WeightsError(f"{backbone.name}: {where.reason}", hint=where.command)
+            tensors, digest, warning = pretrained_weights.read(backbone, where)
+            self._tensors[backbone.name] = (tensors, digest, warning or "")
+        return self._tensors[backbone.name]
+
+    def network(self, backbone: Backbone, *, from_scratch: bool = False, seed: int = 0) -> nn.Module:
+        """Build the network anew, with its pretrained tensors, or random from `seed` where that was asked for by name."""
+        tensors = None if from_scratch else self.tensors(backbone)[0]
+        module = backbones.build(backbone, tensors, seed=seed)
+        return module.to(torch.device(self.compute(backbone).device))
+
+    def weights_key(self, backbone: Backbone, *, from_scratch: bool = False, seed: int = 0) -> str:
+        """Name the tensors that the network starts from, for cache keys."""
+        return f"random-{seed}" if from_scratch else self.tensors(backbone)[1]
+
+    def stage_sizes(self, backbone: Backbone) -> tuple[StageSize, ...]:
+        """Count parameters by stage, once a backbone."""
+        if backbone.name not in self._sizes:
+            self._sizes[backbone.name] = backbones.stage_sizes(backbone)
+        return self._sizes[backbone.name]
+
+    def context(self, backbone: Backbone, rows: npt.NDArray[np.int64], size_px: int, batch: int = 32) -> Context:
+        """Give what a strategy may know when it plans for these training rows."""
+        stages = self.stage_sizes(backbone)
+        counts = np.bincount(self.labels[rows], minlength=self.classes)
+        return Context(
+            images=len(rows),
+            classes=self.classes,
+            class_counts=tuple(int(c) for c in counts),
+            stages=stages,
+            has_norm=any(s.has_norm for s in stages),
+            dim=backbone.dim,
+            device=self.compute(backbone).device,
+            has_target=self.has_target,
+            batch=batch,
+            size_px=size_px,
+        )
+
+    def plan(self, candidate: Candidate, rows: npt.NDArray[np.int64]) -> TrainPlan:
+        """Let the candidate's strategy plan for these training rows."""
+        backbone = self.registry.backbone(candidate.backbone)
+        strategy = self.registry.strategy(candidate.strategy)
+        size_px = candidate.size_px or backbone.preprocess.size
+        batch = int(candidate.parameters.get("batch", 32))
+        context = self.context(backbone, rows, size_px, batch)
+        try:
+            return strategy.plan(candidate.parameters, context)
+        except Exception as error:
+            raise TrialError(f"{candidate.strategy}: plan() failed: {type(error).__name__}: {error}") from error
+
+    def pooled(
+        self,
+        backbone: Backbone,
+        size_px: int,
+        fit: str = "crop",
+        *,
+        scratch_seed: int | None = None,
+        flip: bool = False,
+        mirror: bool = False,
+    ) -> features.Pooled:
+        """Give every stage's pooled features of all items, from the cache where they are.
+
+        `flip` gives those of the mirror images, `mirror` the mean over both views.
+        """
+        if mirror:
+            views = [self.pooled(backbone, size_px, fit, scratch_seed=scratch_seed, flip=f) for f in (False, True)]
+            return features.averaged(*views)
+        key = (backbone.name, size_px, fit, scratch_seed, flip)
+        if key not in self._pooled:
+            scratch = scratch_seed is not None
+            canvas = self.canvas(self.rule(backbone, size_px, fit))
+            self._pooled[key] = features.extract(
+                backbone,
+                self.network(backbone, from_scratch=scratch, seed=scratch_seed or 0),
+                canvas,
+                preprocess=backbone.preprocess,
+                size_px=size_px,
+                compute=self.compute(backbone),
+                weights_key=self.weights_key(backbone, from_scratch=scratch, seed=scratch_seed or 0),
+                store=self.store,
+                item_key=self._item_key(fit),
+                flip=flip,
+                progress=lambda done, total: self.report(f"features of {backbone.name}", done, total),
+            )
+        return self._pooled[key]
+
+    def _item_key(self, fit: str) -> str:
+        import hashlib
+
+        digest = hashlib.sha256(fit.encode())
+        for item in self.job.items:
+            digest.update(bytes.fromhex(item.sha256))
+        return digest.hexdigest()

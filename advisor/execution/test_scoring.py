@@ -1,0 +1,161 @@
+"""Models + the locked test -> scores: the one place where test images meet a network.
+
+In: material and a `Score` with the test's items (which reach a worker only now). Out: one score a model, on the same
+images, in float32, and their logits in a file. Does NOT cover: when the test may be opened (finish.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.data import pixels, splits
+from advisor.errors import TrialError
+from advisor.execution.resources import Material
+from advisor.execution.trial import Emit
+from advisor.heads import fitting
+from advisor.metrics import classification, intervals
+from advisor.metrics import classification as metrics
+from advisor.models import classifier, features
+from advisor.models.classifier import Predictor
+from advisor.records import ClassScore, Compute, Item, Mistake, TestScore, Unreadable
+from advisor.records.messages import Progress, Score, Scored
+
+MISTAKES_SHOWN = 24
+Logits = npt.NDArray[np.float32]
+
+
+class TestImages:
+    """The test's pixels, decoded once a rule, and what could not be read of them."""
+
+    __test__ = False  # pytest must not collect it
+
+    def __init__(self, material: Material, items: Sequence[Item], emit: Emit) -> None:
+        self.material, self.items, self.emit = material, items, emit
+        self.unreadable: dict[str, Unreadable] = {}
+        self._canvas: dict[pixels.PixelRule, npt.NDArray[np.uint8]] = {}
+
+    def canvas(self, rule: pixels.PixelRule) -> npt.NDArray[np.uint8]:
+        """Give all test images as squares (N, S, S, 3)."""
+        if rule not in self._canvas:
+            self._canvas[rule], broken = pixels.canvas(
+                self.material.root,
+                self.items,
+                rule,
+                store=self.material.store,
+                progress=lambda done, total: self.emit(Progress(what="decode the test", done=done, total=total)),
+            )
+            self.unreadable.update({u.path: u for u in broken})
+        return self._canvas[rule]
+
+    def logits(self, predictor: Predictor) -> Logits:
+        """Give a model's calibrated logits (N, K) in float32; frozen networks share one pass over the images."""
+        compute = self.material.compute(predictor.classifier.backbone)
+        if predictor.description.get("frozen"):
+            return self._through_features(predictor, compute)
+        return predictor.logits(self.canvas(predictor.rule), compute=compute)
+
+    def _through_features(self, predictor: Predictor, compute: Compute) -> Logits:
+        network = predictor.classifier
+        pooled = self._pooled(predictor, compute)
+        if network.mirror:
+            pooled = features.averaged(pooled, self._pooled(predictor, compute, flip=True))
+        values = features.select(pooled, network.layers, [s.name for s in network.backbone.stages])
+        scaled: Logits = fitting.predict(network.head, values) / np.float32(predictor.temperature)
+        return scaled
+
+    def _pooled(self, predictor: Predictor, compute: Compute, *, flip: bool = False) -> features.Pooled:
+        network = predictor.classifier
+        key = hashlib.sha256("".join(i.sha256 for i in self.items).encode() + predictor.fit.encode()).hexdigest()
+        return features.extract(
+            network.backbone,
+            network.body,
+            self.canvas(predictor.rule),
+            preprocess=predictor.preprocess,
+            size_px=predictor.size_px,
+            compute=Compute(device=compute.device, precision="float32", layout=compute.layout, threads=compute.threads),
+            weights_key=classifier.weights_hash(network.body),
+            item_key=key,
+            store=self.material.store,
+            flip=flip,
+            progress=lambda done, total: self.emit(Progress(what="score the test", done=done, total=total)),
+        )
+
+
+def score(material: Material, job: Score, emit: Emit) -> Scored:
+    """Open the locked test and score each model on the same images. Raises TrialError where none can be read."""
+    labels = np.array([i.label for i in job.items], dtype=np.int64)
+    images = TestImages(material, job.items, emit)
+    each = {
+        f: images.logits(classifier.load(f, material.registry)) for f in dict.fromkeys((*job.folders, *job.ensemble))
+    }
+    outputs = [each[folder] for folder in job.folders]
+    kept = np.array([i.path not in images.unreadable for i in job.items])
+    if not kept.any():
+        raise TrialError("no image of the test set can be read")
+    together = _averaged([each[folder][kept] for folder in job.ensemble])
+    items = [i for i, good in zip(job.items, kept, strict=True) if good]
+    groups = splits.groups_of(items)
+    saved = {"logits": np.stack(outputs)[:, kept], "labels": labels[kept], "groups": groups}
+    np.savez(job.predictions, **(saved if together is None else {**saved, "ensemble": together}))
+    classes = material.job.classes
+    return Scored(
+        scores=tuple(test_score(o[kept], labels[kept], classes, groups) for o in outputs),
+        ece=tuple(classification.ece(o[kept], labels[kept]) for o in outputs),
+        mistakes=_mistakes(outputs[0][kept], labels[kept], [i.path for i in items], classes),
+        ensemble=None if together is None else test_score(together, labels[kept], classes, groups),
+        ensemble_ece=None if together is None else classification.ece(together, labels[kept]),
+        unreadable=tuple(images.unreadable.values()),
+    )
+
+
+def _averaged(each: Sequence[Logits]) -> Logits | None:
+    """Give the logarithm of the mean of calibrated probabilities, which every score takes as logits."""
+    if not each:
+        return None
+    mean = np.mean([metrics.probabilities(logits) for logits in each], axis=0)
+    logits: Logits = np.log(np.maximum(mean, np.finfo(np.float64).tiny)).astype(np.float32)
+    return logits
+
+
+def test_score(
+    logits: Logits, labels: npt.NDArray[np.int64], classes: tuple[str, ...], groups: npt.NDArray[np.int64]
+) -> TestScore:
+    """Score logits on images that no decision saw; items of one of the `groups` are one piece of evidence."""
+    accuracy = classification.accuracy(logits, labels)
+    confusion = classification.confusion(logits, labels, len(classes))
+    per_class = {}
+    for index, name in enumerate(classes):
+        n, taken, right = int(confusion[index].sum()), int(confusion[:, index].sum()), int(confusion[index, index])
+        per_class[name] = ClassScore(recall=right / n if n else None, precision=right / taken if taken else None, n=n)
+    return TestScore(
+        accuracy=accuracy,
+        ci95=intervals.grouped_wilson(logits.argmax(1) == labels, groups),
+        n=len(labels),
+        balanced_accuracy=classification.balanced_accuracy(logits, labels, len(classes)),
+        log_loss=classification.log_loss(logits, labels),
+        per_class=per_class,
+        confusion=tuple(tuple(int(v) for v in row) for row in confusion),
+    )
+
+
+def _mistakes(
+    logits: Logits, labels: npt.NDArray[np.int64], paths: list[str], classes: tuple[str, ...]
+) -> tuple[Mistake, ...]:
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    confidence = shifted.max(1) / shifted.sum(1)
+    predicted = logits.argmax(1)
+    wrong = np.flatnonzero(predicted != labels)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_SHOWN]
+    return tuple(
+        Mistake(
+            path=paths[i],
+            label=classes[labels[i]],
+            predicted=classes[predicted[i]],
+            confidence=float(confidence[i]),
+        )
+        for i in surest
+    )

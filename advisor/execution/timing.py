@@ -1,0 +1,116 @@
+"""The pace of a trial: its steps, one after another, when it is scored, and whether it can end in the time left for it.
+
+In: a training loop and a deadline. Out: the rungs; the mean loss, or TooSlow with what the trial was seen to need.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.errors import TooSlow
+from advisor.records.messages import Progress
+from advisor.training import loop as training
+
+Emit = Callable[[Progress], None]
+# Of a limit, by which it may be overrun: a training that is all but done is worth more than seconds of the reserve that is
+# kept for the end, and giving it up late would waste all of it.
+LENIENT = 0.08
+RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored, and may stop or be resumed
+SCORING_SHARE = 0.1  # of the training: more than that no scoring on the way may cost
+# What an image costs in a training step, in forward passes: three where it goes through the whole network and back, about
+# one where only the last stages are run, from activations in memory (MobileNetV2, `benchmarks/speed/run.py steps`).
+STEP_COSTS, CACHED_STEP_COSTS = 3.0, 1.0
+LOOKED_AT = 5  # steps, before it is predicted whether all of them fit into the time
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When a job must be over; `until` is a time.monotonic()."""
+
+    until: float
+
+    @staticmethod
+    def of(limit_s: float | None, before: float) -> Deadline | None:
+        """Give the end of a job that began at `before` and may take so many seconds; None for no limit."""
+        return None if limit_s is None else Deadline(before + (1 + LENIENT) * limit_s)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until then, below 0 behind it."""
+        return self.until - time.monotonic()
+
+
+def rungs(loop: training.Loop, scored: int) -> tuple[int, ...]:
+    """Give the percents of the steps after which a training is scored on `scored` images: all, or the end alone.
+
+    Counted, never timed, so that a run that is resumed or done again has the same ones.
+    """
+    each = CACHED_STEP_COSTS if loop.cached else STEP_COSTS
+    on_the_way = scored * (len(RUNGS) - 1)
+    return RUNGS if on_the_way <= SCORING_SHARE * each * loop.plan.steps * loop.plan.batch else RUNGS[-1:]
+
+
+def steps_until(
+    loop: training.Loop, until: int, deadline: Deadline | None, emit: Emit, *, what: str = "trial", trainings: int = 1
+) -> float:
+    """Train up to step `until`, telling how far it is; give the mean training loss of these steps.
+
+    `trainings` of this length, this one counted, must end by the deadline. Raises TooSlow where they cannot.
+    """
+    losses: list[float] = []
+    durations: list[float] = []
+    told = time.monotonic()
+    for step in loop.run(until=until):
+        losses.append(step.loss)
+        durations.append(step.seconds)
+        now = time.monotonic()
+        if now - told > 0.5:
+            told = now
+            emit(Progress(what=what, done=step.step, total=step.steps, loss=step.loss))
+        if deadline is not None and len(durations) >= LOOKED_AT:
+            _give_up_if_late(loop, durations, deadline, trainings)
+    return float(np.mean(losses)) if losses else float("nan")
+
+
+def _give_up_if_late(loop: training.Loop, durations: list[float], deadline: Deadline, trainings: int) -> None:
+    """Raise TooSlow where the steps to come cannot end by the deadline, judged by those that were done."""
+    plan = loop.plan
+    views = min(plan.views, math.ceil(loop.rounds(plan.steps))) if loop.cached else 1
+    seen = min(views, math.ceil(loop.rounds(loop.step))) if loop.cached else 1
+    left = steps_s(durations, plan.steps - loop.step, fills_seen=seen, fills=views)
+    whole = steps_s(durations, plan.steps, fills_seen=seen, fills=seen + views)
+    needed = left + whole * (trainings - 1)
+    if needed > deadline.left_s:
+        remaining = max(0.0, deadline.left_s)
+        raise TooSlow(f"would need {needed:.0f} s more of the {remaining:.0f} s that are left for it", needs_s=whole)
+
+
+def watch(deadline: Deadline | None) -> Callable[[], None] | None:
+    """Give what ends a computation without steps, a head's, once the deadline is behind it: raises TooSlow."""
+    if deadline is None:
+        return None
+
+    def look() -> None:
+        if deadline.left_s < 0:
+            raise TooSlow("takes longer than the time that is left for it", needs_s=0.0)
+
+    return look
+
+
+def steps_s(durations_s: Sequence[float], steps: int, *, fills_seen: int = 1, fills: int = 1) -> float:
+    """Predict the seconds of `steps` further steps from those that were done.
+
+    A few steps fill a cache and take many times as long as the others: those are told apart from the median, and
+    counted by how many fills are still to come. Raises ValueError without any duration.
+    """
+    if not durations_s:
+        raise ValueError("no step was done yet: nothing to predict from")
+    usual = statistics.median(durations_s)
+    extra = sum(d - usual for d in durations_s if d > 3 * usual)
+    return usual * steps + extra * max(0, fills - fills_seen) / max(1, fills_seen)

@@ -1,0 +1,291 @@
+"""Candidate + folds -> Trial: train on a fold's training part, score on its validation part, leave logits behind.
+
+In: material (pixels, networks, features) and a `RunTrial` or `Probe`. Out: a `Trial`, and `trials/NNNNN.npz` with the
+rows and validation logits, so that verdicts compare the same images. A killed trial goes on from its last rung.
+Does NOT cover: what to try (search.py), the refit and the locked test (refit.py).
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.errors import AdviseError, TooSlow, TrialError
+from advisor.execution import fold_averaging, timing, trainer
+from advisor.execution.checkpoint import Checkpoint, FoldOutcome
+from advisor.execution.resources import Material
+from advisor.heads import fitting as heads
+from advisor.hooks import Backbone
+from advisor.metrics import classification
+from advisor.models import inference
+from advisor.models.classifier import Classifier
+from advisor.records import Curve, FoldScore, TrainPlan, Trial
+from advisor.records.messages import Probe, Probed, Progress, RunTrial
+from advisor.runtime.run_dir import trial_name
+from advisor.training import loop as training
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
+READ_S = 0.5  # within which features are taken to have come from the cache
+Emit = timing.Emit
+Attempt = Callable[[Material, RunTrial, Emit], Trial]
+Rows = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+
+
+def probe(material: Material, job: Probe) -> Probed:
+    """Score several heads on the same frozen features, out of fold over all folds."""
+    backbone = material.registry.backbone(job.backbone)
+    size_px = job.candidates[0].size_px or backbone.preprocess.size
+    material.network(backbone)  # what is imported and read once says nothing about how fast images go through
+    before = time.monotonic()
+    pooled = material.pooled(backbone, size_px)
+    taken = time.monotonic() - before
+    trials = []
+    for offset, candidate in enumerate(job.candidates):
+        number = job.first_number - offset
+        order = RunTrial(
+            number=number,
+            candidate=candidate,
+            folds=tuple(range(len(material.folds()))),
+            repeat=0,
+            seed=job.seed,
+            started_s=0.0,
+        )
+        trials.append(run(material, order, lambda progress: None))
+    images_per_s = (
+        inference.computed(len(pooled.values)) / taken if taken > READ_S else _timed(material, backbone, size_px, job)
+    )
+    return Probed(trials=tuple(trials), images_per_s=images_per_s)
+
+
+def _timed(material: Material, backbone: Backbone, size_px: int, job: Probe) -> float:
+    """Time a batch where the features were only read, since what is predicted from their speed must hold all the same."""
+    if not job.timed:
+        return 0.0
+    return inference.images_per_s(
+        material.network(backbone),
+        material.canvas(material.rule(backbone, size_px)),
+        preprocess=backbone.preprocess,
+        size_px=size_px,
+        compute=material.compute(backbone),
+    )
+
+
+def run(material: Material, job: RunTrial, emit: Emit, *, once: Attempt | None = None) -> Trial:
+    """Run one trial to its end; a failure is recorded with its reason, running out of memory retried at half the batch.
+
+    `once` is how it is tried once; in this process by default.
+    """
+    before = time.monotonic()
+    trial = (once or attempt)(material, job, emit)
+    smaller = _with_half_the_batch(job) if "out of memory" in trial.error else None
+    if smaller is not None:
+        trial = (once or attempt)(material, smaller, emit)
+    return replace(trial, seconds=time.monotonic() - before)
+
+
+def attempt(material: Material, job: RunTrial, emit: Emit) -> Trial:
+    """Run one trial once; whatever goes wrong is its reason to have failed."""
+    try:
+        return _run(material, job, emit)
+    except TooSlow as error:
+        return replace(failed(material, job, str(error)), needs_s=error.needs_s)
+    except AdviseError as error:
+        return failed(material, job, str(error))
+    except Exception as error:  # a stranger's strategy or network may raise anything; the search outlives it
+        traceback.print_exc()
+        return failed(material, job, f"{type(error).__name__}: {error}")
+
+
+def _with_half_the_batch(job: RunTrial) -> RunTrial | None:
+    batch = int(job.candidate.parameters.get("batch", 0)) // 2
+    if batch < 2:
+        return None
+    parameters = {**job.candidate.parameters, "batch": batch}
+    return replace(job, candidate=replace(job.candidate, parameters=parameters))
+
+
+def failed(material: Material, job: RunTrial, reason: str) -> Trial:
+    """Record a trial that failed, with its reason."""
+    regime = material.registry.strategy(job.candidate.strategy).regime
+    return Trial(
+        number=job.number,
+        candidate=job.candidate,
+        regime=regime,
+        state="failed",
+        error=" ".join(reason.split()).encode("utf-8", "backslashreplace").decode(),
+        started_s=job.started_s,
+    )
+
+
+def _run(material: Material, job: RunTrial, emit: Emit) -> Trial:
+    backbone = material.registry.backbone(job.candidate.backbone)
+    plan = material.plan(job.candidate, material.folds(job.repeat)[job.folds[0]][0])
+    if plan.phases:
+        outcomes = list(_train_folds(material, job, emit))
+    else:
+        outcomes = _fit_heads(material, job, backbone, plan)
+    rows = np.concatenate([o.rows for o in outcomes])
+    logits = np.concatenate([o.logits for o in outcomes])
+    labels = material.labels[rows]
+    if not np.isfinite(logits).all():
+        raise TrialError("the network's outputs are not finite: the learning rate is too high for this network")
+    temperature = classification.fit_temperature(logits, labels)
+    stopped = next((o.stopped_at for o in outcomes if o.stopped_at), None)
+    if stopped is None and len(outcomes) > 1:
+        fold_averaging.mix(material, job, plan, temperature, job.folds[: len(outcomes)])
+    return Trial(
+        number=job.number,
+        candidate=job.candidate,
+        regime=material.registry.strategy(job.candidate.strategy).regime,
+        state="pruned" if stopped else "complete",
+        error=f"stopped at {stopped} % of its steps: behind the others there" if stopped else "",
+        scores=tuple(
+            _fold_score(material, job, fold, o, temperature) for fold, o in zip(job.folds, outcomes, strict=False)
+        ),
+        started_s=job.started_s,
+        steps=plan.steps,
+        epochs=plan.steps / max(1, -(-(len(material.labels) - len(outcomes[0].rows)) // plan.batch)),
+        temperature=temperature,
+        curve=outcomes[0].curve,
+        predictions=_keep_predictions(material, job, rows, logits),
+        continues=job.candidate.continues,
+        fitted=outcomes[0].fitted,
+    )
+
+
+def _fold_score(material: Material, job: RunTrial, fold: int, outcome: FoldOutcome, temperature: float) -> FoldScore:
+    # Scaled by the trial's own temperature, since that is how the model is used, and what makes trials comparable.
+    labels = material.labels[outcome.rows]
+    return FoldScore(
+        fold=fold,
+        repeat=job.repeat,
+        seed=job.seed,
+        n=len(labels),
+        accuracy=classification.accuracy(outcome.logits, labels),
+        log_loss=classification.log_loss(outcome.logits / np.float32(temperature), labels),
+    )
+
+
+def _keep_predictions(material: Material, job: RunTrial, rows: Rows, logits: Logits) -> str:
+    name = f"trials/{trial_name(job.number, job.repeat)}.npz"
+    path = Path(material.job.run_dir) / name
+    if material.team.first:
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez(temporary, rows=rows, logits=logits, labels=material.labels[rows])
+        temporary.replace(path)
+    return name
+
+
+def _fit_heads(material: Material, job: RunTrial, backbone: Backbone, plan: TrainPlan) -> list[FoldOutcome]:
+    values, blocks = trainer.head_features(material, backbone, job.candidate, plan)
+    folds = [material.folds(job.repeat)[f] for f in job.folds]
+    deadline = timing.Deadline.of(job.limit_s, time.monotonic())
+    logits = heads.oof(
+        plan.head,
+        values,
+        material.labels,
+        material.classes,
+        folds,
+        seed=job.seed,
+        class_weights=plan.class_weights,
+        blocks=blocks,
+        watch=timing.watch(deadline) if material.team.alone else None,
+    )
+    return [FoldOutcome(rows=val, logits=logits[val], curve=Curve()) for _, val in folds]
+
+
+def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[FoldOutcome]:
+    path = Path(material.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt"
+    saved = Checkpoint(path, writes=material.team.first, of=_paused(path, job))
+    # In a team one clock counts: a rank alone that gave up would leave the others waiting.
+    deadline = timing.Deadline.of(job.limit_s, time.monotonic()) if material.team.first else None
+    longest = 0.0
+    for position, fold in enumerate(job.folds):
+        done, before = saved.outcome(position), time.monotonic()
+        may_stop = position > 0 and material.team.alone  # what was scored so far then stands
+        if done is None and may_stop and deadline is not None and longest > deadline.left_s:
+            break
+        if done is None:
+            try:
+                done = _train_fold(material, job, fold, position, saved, deadline, emit)
+            except TooSlow:
+                if not may_stop:
+                    raise
+                break
+            saved.finish_fold(position, done)
+            longest = max(longest, time.monotonic() - before)
+        yield done
+        if done.stopped_at:
+            return  # its checkpoint stays: should it be promoted, it goes on from there
+    saved.remove()
+
+
+def _paused(path: Path, job: RunTrial) -> Path | None:
+    """Name the checkpoint of the paused trial that this one goes on with."""
+    continues = job.candidate.continues
+    return None if continues is None or job.repeat else path.with_name(f"{trial_name(continues, 0)}.ckpt")
+
+
+def _train_fold(
+    material: Material,
+    job: RunTrial,
+    fold: int,
+    position: int,
+    saved: Checkpoint,
+    deadline: timing.Deadline | None,
+    emit: Emit,
+) -> FoldOutcome:
+    rows, val = material.folds(job.repeat)[fold]
+    plan = material.plan(job.candidate, rows)
+    classifier = trainer.classifier_for(material, job.candidate, plan, rows, job.seed)
+    loop = trainer.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
+    curve, first_rung = saved.restore(position, loop)
+    logits, fitted = np.zeros((len(val), material.classes), dtype=np.float32), {}
+    rungs = timing.rungs(loop, len(val))
+    for rung in rungs[first_rung:]:
+        loss = timing.steps_until(loop, max(1, plan.steps * rung // 100), deadline, emit)
+        if rung == 100:
+            fitted = _finish(material, job, plan, classifier, loop, val)
+        logits = trainer.score_rows(material, job.candidate, plan, classifier, val)
+        curve = _extended(curve, loop.step, loss, logits, material.labels[val])
+        emit(Progress(what="trial", done=loop.step, total=plan.steps, loss=loss, accuracy=curve.accuracy[-1]))
+        if rung < 100:
+            saved.write(position, rungs.index(rung) + 1, loop, curve)
+            if curve.log_loss[-1] > job.stop_above.get(rung, float("inf")):
+                return FoldOutcome(rows=val, logits=logits, curve=curve, stopped_at=rung)
+    fold_averaging.leave(material, job, plan, classifier, position, rows=rows, logits=logits, val=val)
+    return FoldOutcome(rows=val, logits=logits, curve=curve, fitted=fitted)
+
+
+def _finish(
+    material: Material, job: RunTrial, plan: TrainPlan, classifier: Classifier, loop: training.Loop, val: Rows
+) -> dict[str, float]:
+    """Let the loop put its last weights in; choose what the plan leaves to validation (WiSE's alpha) by log-loss."""
+    names = plan.finish.fitted if plan.finish is not None else ()
+    losses = {}
+    for value in SHARES if names else ():
+        loop.finish(dict.fromkeys(names, value))
+        logits = trainer.score_rows(material, job.candidate, plan, classifier, val)
+        scaled = logits / np.float32(classification.fit_temperature(logits, material.labels[val]))
+        losses[value] = classification.log_loss(scaled, material.labels[val])
+    chosen = dict.fromkeys(names, min(losses, key=lambda v: losses[v])) if losses else {}
+    loop.finish(chosen)
+    return chosen
+
+
+def _extended(curve: Curve, step: int, loss: float, logits: Logits, labels: Rows) -> Curve:
+    if np.isnan(loss) and curve.train_loss:
+        loss = curve.train_loss[-1]  # a training of one or two steps takes none between some rungs
+    return Curve(
+        step=(*curve.step, step),
+        train_loss=(*curve.train_loss, loss),
+        log_loss=(*curve.log_loss, classification.log_loss(logits, labels)),
+        accuracy=(*curve.accuracy, classification.accuracy(logits, labels)),
+    )

@@ -1,0 +1,183 @@
+"""Where jobs run: a child process that can be killed, can die, and can be started again, without the run being lost.
+
+In: jobs. Out: answers, with progress on the way. Nothing here knows what a job means; torch is never imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from advisor.data.splits import FOLDS
+from advisor.errors import AdviseError
+from advisor.records import Dataset, Item, Settings
+from advisor.records.messages import Answer, Job, Open, Opened, Progress
+
+A = TypeVar("A")
+# How long OpenMP's threads wait for each other awake. Their default (300,000) is made for a machine of one's own: where
+# others use the cores too, two threads took up to 45 times as long for a training step as with 1,000. Images a second of
+# MobileNetV2's training at 96 px on two cores, alone and beside two other programs: 1,000: 220, 107; 3,000: 250, 92;
+# 10,000: 238, 47 (medians of 3).
+SPIN = "3000"
+OnProgress = Callable[[Progress], None]
+
+
+class WorkerLost(AdviseError):
+    """The worker process ended in the middle of a job."""
+
+
+class OutOfTime(AdviseError):
+    """A job did not end by its deadline; its worker was killed."""
+
+
+class Worker:
+    """One long-lived worker process. What was opened is opened again whenever the process has to be started anew."""
+
+    def __init__(
+        self, *, log: str | None = None, opened: Open | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.log = log
+        self.opened = opened  # opened at the next start, without being waited for
+        self.environment = dict(environment or {})
+        self.process: subprocess.Popen[bytes] | None = None
+        self.connection: Connection[Any, Any] | None = None
+        self._opening = False  # an answer to an `Open` that a start needed is still to come
+
+    def start(self) -> None:
+        """Start the process without waiting for it; it imports torch meanwhile."""
+        ours, theirs = socket.socketpair()
+        errors: Any = open(self.log, "ab") if self.log else subprocess.DEVNULL  # noqa: SIM115 (the child keeps it)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "advisor.execution.worker_main", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            env={"GOMP_SPINCOUNT": SPIN, **_without_secrets(), **self.environment},
+        )
+        theirs.close()
+        if self.log:
+            errors.close()
+        self.connection = Connection(ours.detach())
+
+    def open(self, job: Open, on_progress: OnProgress | None = None) -> Opened:
+        """Open a data set there, now and after every restart."""
+        self.opened = None
+        answer = self.ask(job, Opened, on_progress)
+        self.opened = job
+        return answer
+
+    def ask(
+        self, job: Job, kind: type[A], on_progress: OnProgress | None = None, *, deadline: float | None = None
+    ) -> A:
+        """Do a job and give its answer, of type `kind`.
+
+        `deadline` is a time.monotonic() after which the worker is killed. Raises what the job raised, WorkerLost,
+        OutOfTime. A KeyboardInterrupt on the way leaves the worker at its job.
+        """
+        self.post(job)
+        while True:
+            left = 0.2 if deadline is None else min(0.2, max(0.0, deadline - time.monotonic()))
+            message = self.hear(left)
+            if message is None:
+                if deadline is not None and time.monotonic() >= deadline:
+                    self.stop()
+                    raise OutOfTime("the time for this job is over")
+            elif isinstance(message, Progress):
+                if on_progress is not None:
+                    on_progress(message)
+            elif isinstance(message, kind):
+                return message
+            else:
+                raise AdviseError(f"the worker answered {type(message).__name__}, expected {kind.__name__}")
+
+    def post(self, job: Job) -> None:
+        """Send a job without waiting for its answer; starts the process where there is none. Raises WorkerLost."""
+        if self.connection is None:
+            self.start()
+            if self.opened is not None:
+                self._opening = True
+                self._send(self.opened)
+        self._send(job)
+
+    def hear(self, wait_s: float) -> Progress | Answer | None:
+        """Give the next message; None where none came within `wait_s`. Raises what the job raised, WorkerLost."""
+        assert self.connection is not None
+        try:
+            if not self.connection.poll(wait_s):
+                return None
+            message = self.connection.recv()
+        except (EOFError, ConnectionResetError, BrokenPipeError) as error:
+            raise self._lost() from error
+        if self._opening and not isinstance(message, Progress):
+            self._opening = False
+            if isinstance(message, BaseException):
+                self.stop()  # what was sent behind it would find nothing open
+                raise message
+            return None
+        if isinstance(message, BaseException):
+            raise message
+        return message  # type: ignore[no-any-return]
+
+    def _send(self, job: Job) -> None:
+        assert self.connection is not None
+        try:
+            self.connection.send(job)
+        except (BrokenPipeError, ConnectionResetError, OSError) as error:
+            raise self._lost() from error
+
+    def _lost(self) -> WorkerLost:
+        code = None
+        if self.process is not None:
+            try:
+                code = self.process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                code = None
+        self.stop()
+        killed = code is not None and code < 0
+        why = f"killed by signal {-code}" if killed and code is not None else f"exit code {code}"
+        hint = "Out of memory? Close other programs or choose a smaller --size." if killed and code == -9 else ""
+        return WorkerLost(f"the worker process ended ({why}).", hint=hint)
+
+    def stop(self) -> None:
+        """End the process at once. A later job starts a new one."""
+        self._opening = False
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def _without_secrets() -> dict[str, str]:
+    """Give this process's environment without what opens a database: what trains has no use for it."""
+    return {k: v for k, v in os.environ.items() if k not in ("TL_ADVISE_STORAGE", "PGPASSWORD", "PGPASSFILE")}
+
+
+def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item, ...]) -> Open:
+    """Say what a worker opens: the pool's items and nothing of the test."""
+    return Open(
+        root=found.root,
+        classes=found.classes,
+        items=pool,
+        folds=FOLDS,
+        seed=settings.seed,
+        device=settings.device,
+        run_dir=str(run_dir),
+        weights_dir=settings.weights_dir,
+        offline=settings.offline,
+        workers=max(1, settings.workers),
+        devices=settings.devices,
+        plugins_blocked=settings.plugins_blocked,
+        has_groups=found.has_groups,
+        threads=settings.threads,
+    )

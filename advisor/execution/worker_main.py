@@ -1,0 +1,154 @@
+"""The worker process: holds the device, the networks and the caches, does one job after another, outlives no coordinator.
+
+Started as `python -m advisor.worker FD`: the file descriptor is one end of a socket pair over which pickled records go
+(jobs in, progress and answers out; both ends are this program). A thread reads, so that the coordinator's end is
+noticed within a moment even in the middle of a training step. Does NOT cover: deciding what to do (search.py).
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+from advisor.errors import AdviseError
+from advisor.records import Trial
+from advisor.records.messages import (
+    Answer,
+    Describe,
+    Description,
+    Job,
+    Open,
+    Opened,
+    Probe,
+    Probed,
+    Progress,
+    Refit,
+    Refitted,
+    Retain,
+    Retained,
+    RunTrial,
+    Score,
+    Scored,
+    Timed,
+    TimeSteps,
+)
+
+
+def main(descriptor: int) -> None:
+    """Serve jobs until the coordinator closes its end."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the coordinator decides what it means
+    connection: Connection[Any, Any] = Connection(descriptor)
+    jobs: queue.Queue[Job] = queue.Queue()
+    threading.Thread(target=_read, args=(connection, jobs), daemon=True).start()
+    import torch  # noqa: F401 (the slowest import, done while the coordinator still reads the folder)
+
+    desk = Desk(connection)
+    while True:
+        job = jobs.get()
+        try:
+            answer: Answer | BaseException = desk.do(job)
+        except AdviseError as error:
+            answer = error
+        except BaseException as error:
+            traceback.print_exc()
+            answer = AdviseError(f"{type(job).__name__} failed: {type(error).__name__}: {' '.join(str(error).split())}")
+        _send(connection, answer)
+
+
+def _send(connection: Connection[Any, Any], answer: Answer | BaseException) -> None:
+    try:
+        connection.send(answer)
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        # A stranger's plan may hold what cannot travel; that costs the job, not the process.
+        connection.send(AdviseError(f"{type(answer).__name__} cannot be sent: {error}"))
+
+
+def _read(connection: Connection[Any, Any], jobs: queue.Queue[Job]) -> None:
+    try:
+        while True:
+            jobs.put(connection.recv())
+    except (EOFError, OSError):
+        os._exit(0)  # the coordinator is gone: nothing that this process could still say would be heard
+
+
+class Desk:
+    """Does jobs; keeps the opened data set's material between them."""
+
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        self.connection = connection
+        self.material: Any = None
+
+    def do(self, job: Job) -> Answer:
+        """Do one job. torch is imported here, by the first job, and not before."""
+        if isinstance(job, Open):
+            return self._open(job)
+        if isinstance(job, Describe):
+            return self._describe(job)
+        return self._train(job)
+
+    def progress(self, record: Progress) -> None:
+        """Send how far the job is."""
+        self.connection.send(record)
+
+    def _open(self, job: Open) -> Opened:
+        from advisor import registry
+        from advisor.execution.resources import Material
+        from advisor.runtime import device, environment
+
+        compute = device.choose(job.device, None, job.workers)
+        device.check_together(job.device, job.devices)
+        if job.threads is not None:
+            compute = replace(compute, threads=job.threads)
+        device.apply(compute)
+        plugins = registry.load(block=job.plugins_blocked)
+        self.material = Material(
+            job, plugins, lambda what, done, total: self.progress(Progress(what=what, done=done, total=total))
+        )
+        return Opened(environment=environment.describe(compute))
+
+    def _describe(self, job: Describe) -> Description:
+        backbone = self.material.registry.backbone(job.backbone)
+        stages = self.material.stage_sizes(backbone)
+        _, digest, warning = self.material.tensors(backbone)
+        return Description(
+            backbone=backbone.name,
+            stages=stages,
+            dim=backbone.dim,
+            has_norm=any(s.has_norm for s in stages),
+            preprocess=backbone.preprocess,
+            weights_sha256=digest,
+            warning=warning,
+        )
+
+    def _train(
+        self, job: Probe | RunTrial | TimeSteps | Refit | Score | Retain
+    ) -> Probed | Trial | Timed | Refitted | Scored | Retained:
+        from advisor.execution import elastic_launch, step_timing, test_scoring, trial
+
+        if isinstance(job, Retain):
+            from advisor.execution import forgetting
+
+            return forgetting.measure(self.material, job)
+        if isinstance(job, Probe):
+            return trial.probe(self.material, job)
+        if isinstance(job, RunTrial):
+            return elastic_launch.run_trial(self.material, job, self.progress)
+        if isinstance(job, TimeSteps):
+            return step_timing.time_steps(self.material, job)
+        if isinstance(job, Refit):
+            return elastic_launch.run_refit(self.material, job, self.progress)
+        return test_scoring.score(self.material, job, self.progress)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

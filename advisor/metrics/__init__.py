@@ -1,0 +1,1 @@
+"""Scores as functions of arrays: classification, intervals, representation similarity. numpy only."""

@@ -1,0 +1,1 @@
+"""Networks: backbones with their weights, the classifier, features, predictions, exports."""

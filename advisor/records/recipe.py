@@ -1,0 +1,188 @@
+"""The recipe: everything that a rerun needs, as frozen records that are also the fields of `recipe.yaml` (schema 1).
+
+Text -> Recipe (strict: an unknown field, a wrong type, a value out of range is one line that begins with its path) and
+Recipe -> text. What decides a rerun: data, backbone, input, strategy with its parameters, training, seed, compute and
+the fitted numbers. `plan` is the strategy's plan written out for a reader; a rerun builds it again and stops where it
+differs, so that there are no two truths. What it does not cover: running it (`advisor/replay.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from advisor.records import Compute, Environment, TrainPlan, ValidationScore
+
+if TYPE_CHECKING:
+    pass
+
+SCHEMA = 1
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """The package that a backbone or a strategy came from."""
+
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """How the locked test came about. `list_sha256` is the hash of the split list, `rule` "given", "cut" or "none"."""
+
+    rule: str
+    fraction: float
+    pool: int
+    test: int
+    list_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The data set: what it is known by (fingerprint), where it was (`path_hint`), its class names in label order.
+
+    `leaks_removed` holds where images that were also in the test were taken out of training.
+    """
+
+    name: str
+    path_hint: str
+    fingerprint: str
+    images: int
+    classes: tuple[str, ...]
+    split: Split
+    leaks_removed: bool = False
+    pool_sample: int | None = None  # only so many pool images were used (a stratified sample, fixed by content)
+    test_sample: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsFile:
+    """The pretrained file that was loaded, with the true SHA-256 of its bytes."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneUse:
+    """Which network, from which package, with which tensors (`weights` is null exactly where `from_scratch` holds)."""
+
+    name: str
+    plugin: Plugin
+    weights: WeightsFile | None
+    from_scratch: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """How pixels reach the network: made square by `fit`, resized, cut to `size_px`, /255, (x - mean) / std."""
+
+    size_px: int
+    resize_px: int
+    interpolation: str
+    fit: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrategyUse:
+    """Which strategy, from which package, with which parameters."""
+
+    name: str
+    plugin: Plugin
+    parameters: dict[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How long the refit trains: `steps` on this data set, `epochs` where the recipe is applied to another one.
+
+    Where no time was left to train on all images, the model is that of this `fold`'s training part, or the mean of the
+    weights of trainings on several folds' parts.
+    """
+
+    steps: int
+    epochs: float
+    batch: int
+    fold: int | None = None
+    mean_of_folds: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """How validation was done: `folds` stratified folds drawn from the seed, of which those in `scored` were used."""
+
+    folds: int
+    scored: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """Numbers fitted out of fold before the refit: the softmax's temperature, and others by name (`alpha` …)."""
+
+    temperature: float = 1.0
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetUse:
+    """The unlabelled images that an adaptation learned from: known by their bytes; `seed` is the chosen training's.
+
+    `statistics`: the network saw the source alone, and BatchNorm's running statistics are the target's.
+    """
+
+    path_hint: str
+    fingerprint: str
+    images: int
+    statistics: bool
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestOutcome:
+    """The score on the locked test, with its 95 % interval; of an adaptation, on the labelled part of the target."""
+
+    accuracy: float
+    ci95: tuple[float, float]
+    n: int
+    balanced_accuracy: float
+    log_loss: float
+
+    __test__ = False  # pytest must not collect it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came out. `weights_sha256` is the hash of the refit model's tensors, `seconds` what the refit took."""
+
+    validation: ValidationScore | None
+    test: TestOutcome | None
+    weights_sha256: str | None
+    environment: Environment
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One run, written down. `status` is "provisional" (no test yet) or "final"."""
+
+    schema: int
+    status: str
+    created_by: str
+    data: Data
+    backbone: BackboneUse
+    input: Input
+    strategy: StrategyUse
+    training: Training
+    seed: int
+    compute: Compute
+    validation: Validation = field(default_factory=lambda: Validation(folds=5, scored=(0,)))
+    fitted: Fitted = field(default_factory=Fitted)
+    plan: TrainPlan | None = None
+    outcome: Outcome | None = None
+    ensemble: dict[str, Any] | None = None
+    target: TargetUse | None = None
+    devices: int | None = None  # on which the training ran at the same time, where that was more than one

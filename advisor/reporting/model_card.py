@@ -1,0 +1,176 @@
+"""The model card: result and recipe -> README.md in the format that model hubs read (a YAML head, then plain words).
+
+It lies beside every run and every export. What it does not cover: the report's drawings (`advisor/report.py`).
+Source: the metadata fields of https://huggingface.co/docs/hub/model-cards (model-index, library, pipeline tag).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from advisor.records import Result
+from advisor.records.recipe import Recipe
+from advisor.reporting import wording
+
+SHOWN_CLASSES = 200
+SMALL_CLASS = 10  # test images under which a class's score says little
+
+
+def render(result: Result, recipe: Recipe, *, licence: str = "unknown", run: str = "RUN") -> str:
+    """Return the card as Markdown. `licence` is that of the pretrained weights, `run` what the commands name."""
+    name = recipe.data.name or Path(result.dataset.path).name
+    parts = [
+        _head(result, recipe, name, licence),
+        f"# {_plain(name)}: {wording.choice(result.best)}\n",
+        _what(result, recipe),
+        _scores(result),
+        _warnings(result),
+        _data(result, recipe),
+        _use(recipe, run),
+        _made(result, recipe, licence),
+    ]
+    return "\n".join(part for part in parts if part).encode("utf-8", "replace").decode("utf-8")
+
+
+def _head(result: Result, recipe: Recipe, name: str, licence: str) -> str:
+    """The YAML head. Hubs list a model by its `model-index`; without a test score there is none to list."""
+    from advisor.records import strict_yaml
+
+    fields: dict[str, Any] = {
+        "library_name": "tl-advise",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "transfer-learning", "tl-advise", recipe.backbone.name, result.regime.name],
+    }
+    if licence != "unknown":
+        fields["license"] = "other"
+        fields["license_name"] = licence
+    if result.test:
+        metrics = [
+            {
+                "type": "accuracy",
+                "value": round(result.test.accuracy, 6),
+                "name": f"test accuracy, n = {result.test.n}",
+            },
+            {
+                "type": "balanced_accuracy",
+                "value": round(result.test.balanced_accuracy, 6),
+                "name": "balanced accuracy",
+            },
+        ]
+        where = {"type": "imagefolder", "name": name, "split": "test"}
+        task = {"type": "image-classification", "name": "image classification"}
+        fields["model-index"] = [{"name": name, "results": [{"task": task, "dataset": where, "metrics": metrics}]}]
+    return f"---\n{strict_yaml.dumps(fields)}---\n"
+
+
+def _what(result: Result, recipe: Recipe) -> str:
+    classes = recipe.data.classes
+    listed = ", ".join(_plain(name) for name in classes[:20]) + (
+        f" and {len(classes) - 20} more" if len(classes) > 20 else ""
+    )
+    status = "" if result.status == "final" else "\n**Provisional**: the search had not ended when this was written.\n"
+    return (
+        f"Sorts a photo into one of {len(classes)} classes: {listed}.\n{status}\n"
+        f"**{wording.score(result.test, result.test_reason)}** {wording.gain(result)}\n"
+    )
+
+
+def _scores(result: Result) -> str:
+    rows = [("accuracy on validation (it chose the model: optimistic)", wording.percent(result.validation.accuracy))]
+    test = result.test
+    if test:
+        rows = [
+            (f"accuracy on the locked test, {test.n} images", wording.percent(test.accuracy)),
+            ("95 % interval", wording.span(test.ci95)),
+            ("balanced accuracy", wording.percent(test.balanced_accuracy)),
+            ("log-loss", f"{test.log_loss:.3f}"),
+            *rows,
+        ]
+    if result.baseline and result.baseline.test:
+        rows.append(("untuned default on the same test", wording.percent(result.baseline.test.accuracy)))
+    if result.ensemble:
+        rows.append(("beside the single model", wording.ensemble(result, "RUN")))
+    if result.calibration.ece is not None:
+        rows.append(("expected calibration error", wording.percent(result.calibration.ece)))
+    rows.append(("softmax temperature, fitted out of fold", f"{result.calibration.temperature:.2f}"))
+    text = "## Scores\n\n" + _table(("measure", "value"), rows)
+    if test and test.per_class:
+        per = [
+            (_plain(name), wording.percent(score.recall), wording.percent(score.precision), str(score.n))
+            for name, score in list(test.per_class.items())[:SHOWN_CLASSES]
+        ]
+        text += "\nBy class, on the locked test:\n\n" + _table(("class", "recall", "precision", "images"), per)
+        if len(test.per_class) > SHOWN_CLASSES:
+            text += f"\n{len(test.per_class) - SHOWN_CLASSES} more classes are in `result.json`.\n"
+    return text
+
+
+def _warnings(result: Result) -> str:
+    lines = list(dict.fromkeys(result.warnings))
+    small = [n for n, s in result.test.per_class.items() if s.n < SMALL_CLASS] if result.test else []
+    if small:
+        shown = ", ".join(_plain(name) for name in small[:10]) + (" …" if len(small) > 10 else "")
+        lines.append(f"Fewer than {SMALL_CLASS} test images, so their own scores say little: {shown}.")
+    if not lines:
+        return ""
+    return "## Mind this\n\n" + "".join(f"- {_plain(line)}\n" for line in lines)
+
+
+def _data(result: Result, recipe: Recipe) -> str:
+    data = recipe.data
+    how = {
+        "given": "came with the data",
+        "cut": f"was cut from the data by content ({wording.percent(data.split.fraction, 0)})",
+        "none": "does not exist",
+    }[data.split.rule]
+    rows = [
+        ("images", wording.number(data.images)),
+        ("training and validation", wording.number(data.split.pool)),
+        ("locked test", wording.number(data.split.test)),
+        ("fingerprint", f"`{data.fingerprint}`"),
+    ]
+    leaks = " Images that were also in the test were taken out of training." if data.leaks_removed else ""
+    return f"## Data\n\nThe locked test {how}; no decision saw it.{leaks}\n\n" + _table(("", ""), rows)
+
+
+def _use(recipe: Recipe, run: str) -> str:
+    size = recipe.input.size_px
+    return (
+        "## Use\n\n"
+        f"```sh\ntl-advise predict {run} PHOTOS\ntl-advise rerun {run} --verify\n```\n\n"
+        f"{run} is the folder of the run. The network sees {size} x {size} pixels; what happens to a photo before that "
+        "stands in `model.json`, and `predict` does it.\n"
+    )
+
+
+def _made(result: Result, recipe: Recipe, licence: str) -> str:
+    weights = recipe.backbone.weights
+    start = f"`{weights.file}` (SHA-256 `{weights.sha256}`)" if weights else "random weights (from scratch)"
+    place, deep = result.environment, wording.regime(result.regime.name)
+    rows = [
+        ("network", f"{recipe.backbone.name} ({recipe.backbone.plugin.distribution} {recipe.backbone.plugin.version})"),
+        ("started from", start),
+        ("licence of the pretrained weights", licence if weights else wording.NONE),
+        ("strategy", f"{recipe.strategy.name}: {wording.settings(recipe.strategy.parameters)}"),
+        ("how deep", f"{deep}. {wording.reason(result).removeprefix(f'{deep}: ')}"),
+        ("seed", str(recipe.seed)),
+        ("machine", f"{place.model}, {place.device}, {place.threads} threads"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in place.versions.items())),
+        ("made by", recipe.created_by),
+    ]
+    return "## How it was made\n\n" + _table(("", ""), rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in lines)
+
+
+def _plain(text: str) -> str:
+    """Keep a name from being read as Markdown or HTML, and on one line."""
+    text = " ".join(text.split())
+    for sign, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), *((sign, f"\\{sign}") for sign in "\\`*_[]#")):
+        text = text.replace(sign, safe)
+    return text

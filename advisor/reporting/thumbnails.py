@@ -1,0 +1,37 @@
+"""Small pictures for the report: image files -> JPEG bytes of at most `side_px`, so that a page can carry them.
+
+What it does not cover: which images are shown (`advisor/advice.py`), where they stand (`advisor/report.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from advisor.records import Mistake
+
+
+def of_mistakes(root: str | Path, mistakes: Iterable[Mistake], *, side_px: int = 160) -> dict[str, bytes]:
+    """Return a JPEG for each misjudged image that can still be read, by its path."""
+    return make(root, (mistake.path for mistake in mistakes), side_px=side_px)
+
+
+def make(root: str | Path, paths: Iterable[str], *, side_px: int = 160) -> dict[str, bytes]:
+    """Return a JPEG for each of `paths` (relative to `root`) that can still be read; the others are left out."""
+    import io
+
+    from PIL import Image
+
+    from advisor.data import images
+
+    pictures = {}
+    for path in paths:
+        try:
+            picture = images.open_rgb(Path(root) / path)
+        except (OSError, ValueError):
+            continue  # moved or damaged since it was scored: the report shows a frame without a picture
+        picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=82)
+        pictures[path] = buffer.getvalue()
+    return pictures

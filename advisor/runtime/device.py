@@ -1,0 +1,168 @@
+"""How the arithmetic is done: device, precision, memory layout and threads, from a fixed table, never from a stopwatch.
+
+In: what a person asked for ("auto", "cpu", "cuda:0") and a backbone. Out: a `Compute`, which is part of every feature
+key and of the recipe. `apply` puts it into force in this process.
+Does NOT cover: finding faults of an installation (`doctor`), or how many workers there are (`workers`).
+Source: our own readings, in the comments of the table (DESIGN 4.5: no decision depends on a clock).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor.errors import InputError
+from advisor.records.plan import Compute
+from advisor.runtime import allocator
+
+if TYPE_CHECKING:
+    from advisor.hooks import Backbone
+
+# Which networks run faster in bfloat16 on a processor that multiplies it (AMD Zen 5, avx512_bf16). Images per second of
+# training and of inference, float32 -> bfloat16, channels_last, one thread, 128 px (Swin 224, pocket 96), 16 images a
+# step, best of 3 and more, torch 2.15, memory kept (`allocator`):
+#   pocket              161 -> 258   596 -> 1,011    resnet18             46 -> 68    148 -> 248
+#   squeezenet1_1       151 -> 330   550 -> 1,058    resnet50             18 -> 30     62 -> 78
+#   densenet121          23 -> 37     79 -> 129      regnet_y_400mf       86 -> 119   340 -> 480
+#   convnext_tiny         8 -> 19     29 -> 93       swin_t                3 -> 8       8 -> 24
+# and which do not, since the backward pass of depthwise convolutions is slower there:
+#   mobilenet_v2        107 -> 48    314 -> 385      mobilenet_v3_small  282 -> 115   1,257 -> 1,406
+#   efficientnet_b0      55 -> 30    278 -> 328      shufflenet_v2_x1_0  194 -> 124   668 -> 864
+# vgg16, with memory handed back after every operation: 3 -> 4, 18 -> 23.
+# A probe on SqueezeNet's bfloat16 features scores as on float32 ones (PACS sketches, 1,500 test images: 0.773 both).
+# Networks that were not measured, strangers' among them, stay in float32.
+_BFLOAT16_FAMILIES = ("convnext", "densenet", "pocket", "regnet", "resnet", "squeezenet", "swin", "vgg")
+# channels_last against contiguous, the same readings in float32: mobilenet_v2 49 -> 73, 242 -> 339; resnet18 31 -> 34,
+# 105 -> 127; squeezenet1_1 113 -> 146, 223 -> 594. It was never slower.
+_LAYOUT = "channels_last"
+
+
+def cores() -> int:
+    """Count the processor cores that this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def choose(device: str = "auto", backbone: Backbone | None = None, workers: int = 1) -> Compute:
+    """Choose device, precision, layout and threads for a backbone; `workers` processes share the cores.
+
+    Raises InputError where the device is not "auto", "cpu" or "cuda[:i]", or is not there.
+    """
+    name = _resolve(device)
+    threads = max(1, cores() // max(1, workers))
+    precision = _cpu_precision(backbone) if name == "cpu" else _cuda_precision(name)
+    return Compute(device=name, precision=precision, layout=_LAYOUT, threads=threads)
+
+
+def likely(device: str) -> str:
+    """Guess what "auto" will be without importing torch: "cuda" where the driver shows a device, else "cpu"."""
+    if device != "auto":
+        return device
+    return "cuda" if os.path.exists("/dev/nvidia0") else "cpu"
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Name the CUDA devices that this process may use, without importing torch: as CUDA_VISIBLE_DEVICES would."""
+    there = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None or not there:
+        return tuple(there and [str(number) for number in range(len(there))])
+    return tuple(name.strip() for name in chosen.split(",") if name.strip())
+
+
+def workers(device: str) -> int:
+    """Say how many workers to start where nobody says: one per visible GPU, one on a CPU or on a GPU that was named."""
+    return max(1, len(visible_gpus())) if device == "auto" else 1
+
+
+def places(device: str, workers: int) -> list[dict[str, str]]:
+    """Give each worker's environment: on several GPUs each sees one of them alone, in turn; else nothing is set.
+
+    So the same network's features have the same name in the cache, whichever GPU computes them.
+    """
+    gpus = visible_gpus() if device == "auto" and workers > 1 else ()
+    if len(gpus) < 2:
+        return [{} for _ in range(workers)]
+    return [{"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} for number in range(workers)]
+
+
+def apply(compute: Compute) -> None:
+    """Set threads, ask torch for deterministic arithmetic, keep freed memory: in this process, before all operations."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS wants before it promises equal bits
+    allocator.keep()
+    import torch
+
+    torch.set_num_threads(compute.threads)
+    # What use_deterministic_algorithms(True, warn_only=True) does, which imports torch's compiler first: 1.6 s.
+    torch.set_deterministic_debug_mode("warn")
+    # It would also write over every new tensor's memory before use: up to a quarter of a small network's step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def check_together(device: str, devices: int) -> None:
+    """Refuse a number of devices for one training that are not there. On a CPU they are processes that share its cores.
+
+    Raises InputError.
+    """
+    if devices < 2 or not (first := _resolve(device)).startswith("cuda"):
+        return
+    if ":" in device:
+        raise InputError(
+            f"--device {device} names one GPU, --devices {devices} takes the first {devices}.",
+            hint="Use --device cuda; CUDA_VISIBLE_DEVICES says which GPUs there are.",
+        )
+    import torch
+
+    count = torch.cuda.device_count()
+    if count < devices:
+        raise InputError(
+            f"--devices {devices}: this machine has {count} CUDA device(s) ({first} is the first).",
+            hint=f"Use --devices {count}, or --device cpu.",
+        )
+
+
+def _resolve(device: str) -> str:
+    asked = device.strip().lower()
+    if asked == "cpu":
+        return "cpu"
+    if asked != "auto" and not re.fullmatch(r"cuda(:\d+)?", asked):
+        raise InputError(f"--device {device}: expected auto, cpu or cuda[:i].")
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if asked == "auto":
+        return "cuda:0" if count else "cpu"
+    index = int(asked.partition(":")[2] or 0)
+    if index >= count:
+        there = f"this machine has {count} CUDA device(s)" if count else "torch sees no CUDA device here"
+        raise InputError(f"--device {device}: {there}.", hint="Use --device cpu, or see `tl-advise doctor`.")
+    return f"cuda:{index}"
+
+
+def _cpu_precision(backbone: Backbone | None) -> str:
+    family = backbone is not None and backbone.name.startswith(_BFLOAT16_FAMILIES)
+    return "bfloat16" if family and multiplies_bfloat16() else "float32"
+
+
+@functools.cache
+def multiplies_bfloat16() -> bool:
+    """Say whether this processor has instructions for bfloat16 products; False where it cannot be told."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False  # not Linux: float32 is always right
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _cuda_precision(name: str) -> str:
+    import torch
+
+    # Tensor cores multiply bfloat16 since compute capability 8.0 (Ampere); before, autocast only costs casts.
+    return "bfloat16" if torch.cuda.get_device_capability(name)[0] >= 8 else "float32"

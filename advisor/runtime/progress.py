@@ -1,0 +1,28 @@
+"""What a run tells while it works. The core calls these; the command line shows them, a library call stays silent."""
+
+from __future__ import annotations
+
+from advisor.records import Profile, Regime, Trial
+from advisor.records.messages import Progress
+
+
+class Listener:
+    """Hears everything and shows nothing; override what you want to show."""
+
+    def stage(self, text: str) -> None:
+        """A new part of the story begins."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know; not an error."""
+
+    def profile(self, profile: Profile, regime: Regime) -> None:
+        """The data set was measured."""
+
+    def progress(self, progress: Progress) -> None:
+        """A job is under way."""
+
+    def trial(self, trial: Trial, best: Trial | None, left_s: float) -> None:
+        """A trial or probe ended; `left_s` may be infinite."""
+
+    def kept(self, trial: Trial) -> None:
+        """A better recipe is on disk."""

@@ -1,0 +1,1 @@
+"""Who wins, is refit and scored once: verdict, ensemble, incumbent, final refit, results."""

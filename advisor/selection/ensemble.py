@@ -1,0 +1,199 @@
+"""The leaders together: on few images the mean of their probabilities is offered beside the single model.
+
+In: a contest whose leaders were scored again, the winner. Out: who is in the ensemble, decided on validation alone and
+frozen with the candidates; then the members' models in `ensemble/`, before the test is opened. Where nothing is gained
+on validation, or no time is left behind the winner's own finish, there is none. Does NOT cover: answering (`averaged`).
+Source: greedy selection with the mean of probabilities, Caruana et al. 2004 (doi 10.1145/1015330.1015432).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor.data import pixels
+from advisor.errors import AdviseError
+from advisor.models import model_files
+from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
+from advisor.records.messages import Scored
+from advisor.selection import final_refit, result_builder
+from advisor.tuning import budget, cost_model
+from advisor.tuning.search_state import Contest
+
+FEW = 500  # images in the pool, under which an ensemble is offered: one validation split tells leaders apart badly
+MEMBERS = 3
+RIVALS = 8  # the best of so many other kinds are tried as members
+GAIN = 0.01  # of the validation log-loss, which another member must take away, or it costs time for nothing
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Who is in the ensemble, the winner first, and what the mean of them reached on validation."""
+
+    members: tuple[Trial, ...]
+    validation: EnsembleValidation
+
+
+def choose(contest: Contest, winner: Trial, contenders: Sequence[Trial]) -> Chosen | None:
+    """Add to the winner, one at a time, the rival that lowers the validation log-loss most; None where none does.
+
+    Rivals are the best of every other kind (network and strategy): two heads of one kind make the same mistakes. Only
+    those that see the same pixels as the winner are asked, so that one image is decoded once for all.
+    """
+    if contest.images >= FEW:
+        return None
+    seen = _pixels(contest, winner.candidate)
+    fitting = [t for t in contenders if t.number != winner.number and _pixels(contest, t.candidate) == seen]
+    chosen = choose_on(contest.rundir.path, winner, _of_each_kind(winner, fitting), contest.images)
+    if chosen is None or (contest.clocked and not _affordable(contest, chosen)):
+        return None
+    return chosen
+
+
+def _of_each_kind(winner: Trial, contenders: Sequence[Trial]) -> list[Trial]:
+    best: dict[tuple[str, str], Trial] = {(winner.candidate.backbone, winner.candidate.strategy): winner}
+    for trial in sorted(contenders, key=lambda t: (t.log_loss, t.number)):
+        best.setdefault((trial.candidate.backbone, trial.candidate.strategy), trial)
+    return [t for t in best.values() if t is not winner][:RIVALS]
+
+
+def choose_on(run_dir: Path, winner: Trial, rivals: Sequence[Trial], pool: int) -> Chosen | None:
+    """Choose among trials by their saved validation logits, on the images that all of them were scored on."""
+    answers = {t.number: _answers(run_dir, t, pool) for t in (winner, *rivals)}
+    shared = np.all([~np.isnan(p).any(axis=1) for p, _ in answers.values()], axis=0)
+    if not shared.any():
+        return None
+    labels = answers[winner.number][1][shared]
+    probabilities = {number: p[shared] for number, (p, _) in answers.items()}
+    members, waiting = [winner], {t.number: t for t in rivals}
+    single = best = _log_loss(probabilities[winner.number], labels)
+    while waiting and len(members) < MEMBERS:
+        losses = {
+            n: _log_loss(_mean([probabilities[t.number] for t in members] + [probabilities[n]]), labels)
+            for n in waiting
+        }
+        number = min(losses, key=lambda n: (losses[n], n))
+        if losses[number] > (1.0 - GAIN) * best:
+            break
+        best = losses[number]
+        members.append(waiting.pop(number))
+    if len(members) < 2:
+        return None
+    together = _mean([probabilities[t.number] for t in members])
+    return Chosen(
+        members=tuple(members),
+        validation=EnsembleValidation(
+            accuracy=float((together.argmax(1) == labels).mean()),
+            single_accuracy=float((probabilities[winner.number].argmax(1) == labels).mean()),
+            log_loss=best,
+            single_log_loss=single,
+            n=len(labels),
+        ),
+    )
+
+
+def train(contest: Contest, chosen: Chosen | None, winner: Path) -> tuple[Path, ...]:
+    """Train the members on the whole pool and put them into `ensemble/`; give their folders, none where there is none.
+
+    `winner` is the folder with the winner's own model. Once the test was opened nothing is added any more.
+    """
+    place = contest.rundir.path / model_files.ENSEMBLE_FOLDER
+    if chosen is None or not (
+        (place / model_files.ENSEMBLE).is_file() or not (contest.rundir.path / "test.json").is_file()
+    ):
+        return ()
+    folders = [winner, *(contest.rundir.trials / f"final-member-{n}" for n in range(1, len(chosen.members)))]
+    if not (place / model_files.ENSEMBLE).is_file():
+        reserve_s = budget.FINISH_S + sum(cost_model.test_s(contest, t.candidate) for t in chosen.members)
+        for trial, folder in zip(chosen.members[1:], folders[1:], strict=True):
+            if not _trained(contest, trial, folder, reserve_s):
+                return ()
+        staged = contest.rundir.staging("ensemble")
+        model_files.write_ensemble(staged, folders, {"trials": [t.number for t in chosen.members]})
+        shutil.rmtree(place, ignore_errors=True)
+        os.replace(staged, place)
+    return tuple(folders)
+
+
+def _trained(contest: Contest, trial: Trial, folder: Path, reserve_s: float) -> bool:
+    """Train a member; what keeps it from that costs the ensemble, never the run."""
+    try:
+        done = final_refit.train(contest, trial, folder, reserve_s=reserve_s, or_a_fold=False) is not None
+        why = "no time is left to train its members"
+    except AdviseError as error:
+        done, why = False, str(error)
+    if not done:
+        contest.listener.note(f"no ensemble: {why}")
+    return done
+
+
+def outcome(chosen: Chosen, scored: Scored | None, run_dir: Path) -> Ensemble:
+    """Say what the ensemble reached beside the single model, on the same images of the locked test."""
+    own = scored.ensemble if scored is not None else None
+    over = None
+    if own is not None:
+        with np.load(run_dir / "trials" / "test.npz") as saved:
+            right = saved["ensemble"].argmax(1) == saved["labels"]
+            over = result_builder.gain(right, saved["logits"][0].argmax(1) == saved["labels"], saved["groups"])
+    place = model_files.ENSEMBLE_FOLDER
+    files = {f"model_{n}": f"{place}/model-{n}.safetensors" for n in range(len(chosen.members))}
+    return Ensemble(
+        members=tuple(result_builder.tie(t) for t in chosen.members),
+        validation=chosen.validation,
+        test=own,
+        ece=scored.ensemble_ece if scored is not None else None,
+        over_single=over.over_baseline if over else None,
+        ci95=over.ci95 if over else None,
+        beats_single=over.ci95[0] > 0.0 if over else None,
+        files={"description": f"{place}/{model_files.ENSEMBLE}", **files},
+    )
+
+
+def _affordable(contest: Contest, chosen: Chosen) -> bool:
+    more = sum(
+        cost_model.train_s(contest, t.candidate, contest.images) + cost_model.test_s(contest, t.candidate)
+        for t in chosen.members[1:]
+    )
+    return cost_model.finish_s(contest, chosen.members[0].candidate) + more <= contest.clock.left_s
+
+
+def _pixels(contest: Contest, candidate: Candidate) -> pixels.PixelRule:
+    """Say how a candidate's images become squares."""
+    shape = contest.registry.backbone(candidate.backbone).preprocess
+    return pixels.rule_for(shape, candidate.size_px or shape.size, candidate.parameters.get("fit", "crop"))
+
+
+def _answers(run_dir: Path, trial: Trial, pool: int) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Give calibrated probabilities (pool, K), nan where it was not scored, and the labels there, -1 where not.
+
+    Of the first repeat alone, which all have: a mean over repeats would be an ensemble in itself.
+    """
+    with np.load(run_dir / trial.predictions) as saved:
+        rows, logits, labels = saved["rows"], saved["logits"].astype(np.float64), saved["labels"]
+    probabilities, truth = np.full((pool, logits.shape[1]), np.nan), np.full(pool, -1, dtype=np.int64)
+    probabilities[rows] = _softmax(logits / trial.temperature)
+    truth[rows] = labels
+    return probabilities, truth
+
+
+def _softmax(logits: Array) -> Array:
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    answer: Array = shifted / shifted.sum(1, keepdims=True)
+    return answer
+
+
+def _mean(each: Sequence[Array]) -> Array:
+    answer: Array = np.mean(each, axis=0)
+    return answer
+
+
+def _log_loss(probabilities: Array, labels: npt.NDArray[np.int64]) -> float:
+    own = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(own, 1e-12)).mean())

@@ -1,0 +1,129 @@
+"""Source-like images that a person gives (--source), and what is asked of a winner: how much of its source it has kept.
+
+In: a folder of class folders whose sorted order is that of the source head's classes; a run's end. Out: items; a
+`Forgetting`, within a small share of the budget, or the reason why there is none. Does NOT cover: measuring (`retention`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from advisor.data import domains
+from advisor.data.splits import FOLDS
+from advisor.errors import AdviseError, TrialError
+from advisor.execution.worker import Worker
+from advisor.records import Candidate, Forgetting, Item, Trial
+from advisor.records.messages import Refitted, Retain, Retained
+from advisor.runtime.progress import Listener
+from advisor.tuning import budget, cost_model
+from advisor.tuning.search_state import Contest
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+ENDS = (0.0, 1.0)
+IMAGES = cost_model.WATCHED  # of the new task
+LEAST = 40  # images under which the measures say nothing
+SOURCE_IMAGES = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Labelled source images: `classes` folders, items labelled by their place in the sorted order."""
+
+    root: str
+    items: tuple[Item, ...]
+    classes: int
+
+
+def read(path: str) -> Source:
+    """List labelled source images. Raises DatasetError where the folder holds no class folders or no images."""
+    names = domains.class_folders(path, option="--source")
+    found = domains.read(path, names, option="--source")
+    labelled = [
+        replace(item, label=label)
+        for item, label in zip(found.items, found.hidden_labels, strict=True)
+        if label != domains.UNKNOWN
+    ]
+    return Source(root=found.root, items=tuple(labelled), classes=len(names))
+
+
+def some(items: Sequence[Item], count: int) -> tuple[Item, ...]:
+    """Take `count` items by the hash of their bytes, the same on every machine; keeps the order."""
+    taken = {i.path for i in sorted(items, key=lambda i: (i.sha256, i.path))[:count]}
+    return tuple(i for i in items if i.path in taken)
+
+
+def kept(contest: Contest, winner: Trial, refitted: Refitted, folder: Path) -> Forgetting | None:
+    """Ask how much of its source the winner has kept; None where it left the network as it was, or no time is left."""
+    if not contest.is_deep(winner.candidate) or refitted.plan.from_scratch:
+        return None
+    job = question(contest, winner, folder)
+    if job is None:
+        contest.listener.note("no time is left to see how much of the source is kept")
+        return None
+    contest.listener.stage("looking at what is kept of the source")
+    try:
+        deadline = time.monotonic() + contest.clock.left_s if contest.clocked else None
+        return contest.worker.ask(job, Retained, contest.listener.progress, deadline=deadline).forgetting
+    except AdviseError as error:
+        contest.listener.note(f"how much of the source is kept could not be measured: {error}")
+        return None
+
+
+def question(contest: Contest, winner: Trial, folder: Path) -> Retain | None:
+    """Put the question as large as the time allows: fewer images first, then the two ends of the curve alone.
+
+    Without a clock its size is fixed. The first fold's model is asked about, on images that it has not seen, or where
+    that is gone the model in `folder`, whose curve says nothing of the new task. None where no time is left.
+    """
+    given = read(contest.settings.source) if contest.settings.source else None
+    left = contest.clock.left_s - budget.FINISH_S / 2
+    seconds = min(left, cost_model.retention_s(contest, winner.candidate)) if contest.clocked else float("inf")
+    each = cost_model.look_s(contest, winner.candidate)
+    native_px = contest.registry.backbone(winner.candidate.backbone).preprocess.size
+    each_source = cost_model.look_s(contest, replace(winner.candidate, size_px=native_px)) if given else 0.0
+    own = Path(contest.rundir.path / winner.predictions.removesuffix(".npz"))
+    has_fold = (own / "model.safetensors").is_file() and (own / "model.json").is_file()
+    for shares in (SHARES, ENDS):
+        part = seconds / len(shares) / (2 if given else 1)
+        images = int(min(IMAGES, part / each)) if each > 0 else IMAGES
+        if images >= min(LEAST, contest.images // FOLDS):
+            count = int(min(SOURCE_IMAGES, part / each_source)) if each_source > 0 else SOURCE_IMAGES
+            return Retain(
+                candidate=winner.candidate,
+                folder=str(own if has_fold else folder),
+                fold=winner.scores[0].fold if has_fold else None,
+                seed=contest.settings.seed,
+                images=images,
+                shares=shares,
+                source_root=given.root if given else "",
+                source_items=some(given.items, count) if given else (),
+                source_classes=given.classes if given else 0,
+            )
+    return None
+
+
+def kept_by(
+    worker: Worker, candidate: Candidate, seed: int, place: Path, given: Source, listener: Listener
+) -> Forgetting | None:
+    """Ask the same of a model that was trained again and lies in `place`, on images that it may have been trained on."""
+    listener.stage("looking at what is kept of the source")
+    folder = place if (place / "model.safetensors").is_file() else place / "trials" / f"seed-{seed}"
+    job = Retain(
+        candidate=candidate,
+        folder=str(folder),
+        fold=None,
+        seed=seed,
+        images=IMAGES,
+        shares=SHARES,
+        source_root=given.root,
+        source_items=some(given.items, SOURCE_IMAGES),
+        source_classes=given.classes,
+    )
+    try:
+        return worker.ask(job, Retained, listener.progress).forgetting
+    except TrialError as error:
+        listener.note(f"{error}")
+        return None

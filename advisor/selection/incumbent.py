@@ -1,0 +1,91 @@
+"""The best so far, on disk: a provisional recipe with its model and result, replaced whenever something better is found.
+
+In: a trial that beat all before it. Out: recipe.yaml (`status: provisional`, no test), model, result.json. A closed-form
+head is refitted on the whole pool at once; a trained candidate leaves the mean of its folds' models, or the first one's.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from advisor.errors import AdviseError
+from advisor.execution.worker import Worker
+from advisor.records import Trial, recipe_file
+from advisor.records.messages import Refit, Refitted
+from advisor.runtime.run_dir import MIXED, RunDir, to_json, write_atomically
+from advisor.selection import result_builder
+
+MODEL = ("model.safetensors", "model.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeper:
+    """What is needed to keep a trial; all of it is known before the first probe."""
+
+    frame: result_builder.Frame
+    rundir: RunDir
+
+    def keep(self, worker: Worker, trial: Trial, trials: Sequence[Trial], used_s: float) -> None:
+        """Put a trial's recipe, model and provisional result in place of what was there; `worker` refits a head."""
+        staged = self.rundir.staging("best")
+        refitted = self._model(worker, trial, staged)
+        if refitted is None:
+            return
+        made = result_builder.make_recipe(self.frame, "provisional", trial, refitted, None)
+        write_atomically(staged / "recipe.yaml", recipe_file.write(made, command=self.frame.settings.command))
+        ending = result_builder.Ending(
+            regime=self.frame.regime,
+            winner=trial,
+            trials=trials,
+            used_s=used_s,
+            test_reason="the search has not ended: the test is opened once, at the end",
+        )
+        files = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": None}
+        write_atomically(
+            staged / "result.json", to_json(result_builder.make_result(self.frame, "provisional", ending, files))
+        )
+        self.rundir.adopt(staged)
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def _model(self, worker: Worker, trial: Trial, staged: Path) -> Refitted | None:
+        if trial.steps:
+            return self._left_behind(trial, staged)
+        job = Refit(
+            candidate=trial.candidate,
+            seed=self.frame.settings.seed,
+            to=str(staged),
+            temperature=trial.temperature,
+            status="provisional",
+        )
+        try:
+            return worker.ask(job, Refitted)
+        except AdviseError as error:
+            self.rundir.log("not kept", at_s=0.0, number=trial.number, error=str(error))
+            return None
+
+    def _left_behind(self, trial: Trial, staged: Path) -> Refitted | None:
+        left = left_behind(self.rundir.path, trial)
+        if left is None:
+            return None  # the model went away with a process that was killed here; the next better one is kept
+        for name in MODEL:
+            shutil.copyfile(left / name, staged / name)
+        return carried_out(left)
+
+
+def left_behind(run_dir: Path, trial: Trial) -> Path | None:
+    """Give the folder with the model that a trial's folds left, where it is complete: the mean of all, else the first's."""
+    if not trial.steps:
+        return None
+    first = run_dir / trial.predictions.removesuffix(".npz")
+    names = ("refitted.json", *MODEL)
+    return next((f for f in (first / MIXED, first) if all((f / name).is_file() for name in names)), None)
+
+
+def carried_out(folder: Path) -> Refitted:
+    """Read what was carried out for the model in a folder."""
+    return msgspec.json.decode((folder / "refitted.json").read_bytes(), type=Refitted)

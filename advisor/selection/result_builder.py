@@ -1,0 +1,272 @@
+"""Records -> the recipe and the result that a person keeps. Pure: what was decided elsewhere is only put together here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor.data.subsample import Used
+from advisor.hooks import Backbone
+from advisor.metrics import intervals
+from advisor.records import (
+    Baseline,
+    Best,
+    BudgetUse,
+    Calibration,
+    Dataset,
+    DatasetSummary,
+    Ensemble,
+    Environment,
+    Forgetting,
+    Gain,
+    LeftOut,
+    Regime,
+    Result,
+    Settings,
+    TestScore,
+    Tie,
+    Trial,
+    TrialCounts,
+    ValidationScore,
+    recipe,
+)
+from advisor.records.messages import Refitted, Scored
+from advisor.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+def validation(trial: Trial) -> ValidationScore:
+    """Summarise a trial's validation scores; `std` is over folds and repeats, None where there is one."""
+    import statistics
+
+    each = [s.accuracy for s in trial.scores]
+    return ValidationScore(
+        accuracy=trial.accuracy,
+        log_loss=trial.log_loss,
+        std=statistics.stdev(each) if len(each) > 1 else None,
+        n=sum(s.n for s in trial.scores if s.repeat == trial.scores[0].repeat),
+        folds=len(each),
+    )
+
+
+def best(trial: Trial) -> Best:
+    """Name what was tried; a probe (which is no trial of the study) has its number below zero."""
+    c = trial.candidate
+    return Best(backbone=c.backbone, strategy=c.strategy, parameters=dict(c.parameters), trial=trial.number)
+
+
+def tie(trial: Trial) -> Tie:
+    """Name a trial that stands beside the winner."""
+    c = trial.candidate
+    return Tie(trial=trial.number, backbone=c.backbone, strategy=c.strategy, accuracy=trial.accuracy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What is the same for every recipe and result of one run."""
+
+    settings: Settings
+    dataset: Dataset
+    used: Used
+    regime: Regime
+    registry: Registry
+    environment: Environment
+    folds: int
+    warnings: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def make_recipe(frame: Frame, status: str, trial: Trial, refitted: Refitted, test: TestScore | None) -> recipe.Recipe:
+    """Write down everything that a rerun needs, and what came out (DESIGN 3.4)."""
+    backbone = frame.registry.backbone(trial.candidate.backbone)
+    return recipe.Recipe(
+        schema=recipe.SCHEMA,
+        status=status,
+        created_by=f"tl-advise {frame.settings.created_by}",
+        data=_data(frame),
+        backbone=_backbone_use(backbone, frame.registry, refitted),
+        input=_input(backbone, trial, refitted),
+        strategy=recipe.StrategyUse(
+            name=trial.candidate.strategy,
+            plugin=_plugin(frame.registry, trial.candidate.strategy),
+            parameters=dict(trial.candidate.parameters),
+        ),
+        training=recipe.Training(
+            steps=refitted.steps,
+            epochs=round(refitted.epochs, 6),
+            batch=refitted.plan.batch,
+            fold=refitted.folds[0] if len(refitted.folds) == 1 else None,
+            mean_of_folds=refitted.folds if len(refitted.folds) > 1 else None,
+        ),
+        seed=frame.settings.seed,
+        compute=refitted.compute,
+        validation=recipe.Validation(folds=frame.folds, scored=tuple(s.fold for s in trial.scores if s.repeat == 0)),
+        fitted=recipe.Fitted(temperature=trial.temperature, numbers=dict(trial.fitted)),
+        plan=refitted.plan,
+        outcome=recipe.Outcome(
+            validation=validation(trial),
+            test=None if test is None else _test_outcome(test),
+            weights_sha256=refitted.weights_sha256,
+            environment=frame.environment,
+            seconds=round(refitted.seconds, 1),
+        ),
+        devices=frame.settings.devices if frame.settings.devices > 1 and refitted.plan.phases else None,
+    )
+
+
+def _test_outcome(test: TestScore) -> recipe.TestOutcome:
+    return recipe.TestOutcome(
+        accuracy=test.accuracy,
+        ci95=test.ci95,
+        n=test.n,
+        balanced_accuracy=test.balanced_accuracy,
+        log_loss=test.log_loss,
+    )
+
+
+def split_list_sha256(dataset: Dataset) -> str:
+    """Hash which image is in which split, by content and label, so that two lists can be told apart without showing them."""
+    digest = hashlib.sha256()
+    for line in sorted(f"{i.split}\t{dataset.classes[i.label]}\t{i.sha256}" for i in dataset.items):
+        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()
+
+
+def _data(frame: Frame) -> recipe.Data:
+    found = frame.dataset
+    return recipe.Data(
+        name=Path(found.root).name,
+        path_hint=frame.settings.data,
+        fingerprint=found.fingerprint,
+        images=len(found.items),
+        classes=found.classes,
+        split=recipe.Split(
+            rule=found.split.rule,
+            fraction=found.split.fraction,
+            pool=found.split.pool,
+            test=found.split.test,
+            list_sha256=split_list_sha256(found),
+        ),
+        leaks_removed=frame.settings.remove_leaks,
+        pool_sample=frame.used.pool_sample,
+        test_sample=frame.used.test_sample,
+    )
+
+
+def _plugin(registry: Registry, name: str) -> recipe.Plugin:
+    distribution, version = registry.origin(name)
+    return recipe.Plugin(distribution=distribution, version=version)
+
+
+def _backbone_use(backbone: Backbone, registry: Registry, refitted: Refitted) -> recipe.BackboneUse:
+    file = backbone.weights if isinstance(backbone.weights, str) else getattr(backbone.weights, "file", "") or ""
+    used = (
+        None
+        if refitted.plan.from_scratch
+        else recipe.WeightsFile(file=Path(file).name, sha256=refitted.pretrained_sha256)
+    )
+    return recipe.BackboneUse(
+        name=backbone.name,
+        plugin=_plugin(registry, backbone.name),
+        weights=used,
+        from_scratch=refitted.plan.from_scratch,
+    )
+
+
+def _input(backbone: Backbone, trial: Trial, refitted: Refitted) -> recipe.Input:
+    prepare = backbone.preprocess
+    return recipe.Input(
+        size_px=trial.candidate.size_px or prepare.size,
+        resize_px=refitted.resize_px,
+        interpolation=prepare.interpolation,
+        fit=refitted.plan.fit,
+        mean=prepare.mean,
+        std=prepare.std,
+    )
+
+
+def gain(winner: npt.NDArray[np.bool_], default: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]) -> Gain:
+    """Compare two models on the same test images, of which those of one group stay together.
+
+    `within_noise` where the 95 % interval of the difference holds zero.
+    """
+    a, b = winner.astype(float), default.astype(float)
+    low, high = intervals.paired_bootstrap(a, b, groups=groups)
+    return Gain(over_baseline=float(a.mean() - b.mean()), ci95=(low, high), within_noise=bool(low <= 0.0 <= high))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """What was found: the winner with its scores, and everything that it is compared with."""
+
+    regime: Regime
+    winner: Trial
+    trials: Sequence[Trial]
+    used_s: float
+    default: Trial | None = None
+    scored: Scored | None = None
+    test_reason: str | None = None
+    gain: Gain | None = None
+    ties: Sequence[Trial] = ()
+    ensemble: Ensemble | None = None
+    warnings: Sequence[str] = ()
+    forgetting: Forgetting | None = None
+
+
+def make_result(frame: Frame, status: str, ending: Ending, files: dict[str, str | None]) -> Result:
+    """Put the whole answer together (DESIGN 3.2)."""
+    scored, winner = ending.scored, ending.winner
+    test = scored.scores[0] if scored else None
+    states = [t.state for t in ending.trials]
+    return Result(
+        schema=1,
+        status=status,
+        dataset=_summary(frame),
+        regime=ending.regime,
+        best=best(winner),
+        validation=validation(winner),
+        test=test,
+        test_reason=ending.test_reason,
+        baseline=_baseline(ending),
+        gain=ending.gain,
+        ties=tuple(tie(t) for t in ending.ties),
+        optimism=max(t.accuracy for t in [winner, *ending.trials] if t.scores) - test.accuracy if test else None,
+        calibration=Calibration(ece=scored.ece[0] if scored else None, temperature=winner.temperature),
+        budget=BudgetUse(asked_s=frame.settings.budget_s, used_s=round(ending.used_s, 2)),
+        trials=TrialCounts(
+            complete=states.count("complete"), pruned=states.count("pruned"), failed=states.count("failed")
+        ),
+        left_out=frame.left_out,
+        ensemble=ending.ensemble,
+        target=None,
+        forgetting=ending.forgetting,
+        warnings=(*frame.warnings, *ending.warnings),
+        files=files,
+        environment=frame.environment,
+        mistakes=scored.mistakes if scored else (),
+    )
+
+
+def _summary(frame: Frame) -> DatasetSummary:
+    return DatasetSummary(
+        path=frame.settings.data,
+        fingerprint=frame.dataset.fingerprint,
+        images=len(frame.dataset.items),
+        classes=frame.dataset.classes,
+        splits={"pool": frame.dataset.split.pool, "test": frame.dataset.split.test},
+    )
+
+
+def _baseline(ending: Ending) -> Baseline | None:
+    if ending.default is None:
+        return None
+    scores = ending.scored.scores if ending.scored else ()
+    same = ending.default.candidate == ending.winner.candidate
+    test = scores[0] if same and scores else scores[1] if len(scores) > 1 else None
+    return Baseline(best=best(ending.default), validation=validation(ending.default), test=test)

@@ -1,0 +1,221 @@
+"""What a training step hands to the head: the features of the step's images, through the network or from memory.
+
+In: a classifier at work, a plan, pixels with labels. Out: for any step, features with gradients, labels and targets.
+It ties together the order (`stream`), the views (`pixel_source`), the frozen prefix (`prefix`) and the network.
+Does NOT cover: losses, phases and the optimizer (`training`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from advisor.errors import TrialError
+from advisor.models import backbone as backbones
+from advisor.models.classifier import Classifier
+from advisor.records.plan import Compute, Preprocess, TrainPlan
+from advisor.training import activation_cache, augmentation, losses
+from advisor.training.batch_loader import PixelSource
+from advisor.training.batch_sampler import EpisodeStream, Stream
+from advisor.training.data_parallel import ALONE, Team
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainData:
+    """What is trained on: canvases (N, S, S, 3) uint8, labels (N,), ids (N,), and `rows`, those that take part.
+
+    The target domain, where a plan asks for it, has canvases and ids and no labels.
+    """
+
+    canvas: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.uint64]
+    rows: npt.NDArray[np.int64]
+    target_canvas: npt.NDArray[np.uint8] | None = None
+    target_ids: npt.NDArray[np.uint64] | None = None
+
+
+@dataclass(frozen=True)
+class Fed:
+    """A step's `features` (B, D), `labels` (B,), and `targets`: the labels, or probabilities (B, K) where mixed."""
+
+    features: torch.Tensor
+    labels: torch.Tensor
+    targets: torch.Tensor
+
+
+class Feed:
+    """Features of any step's images. `cache_bytes` bounds what a frozen prefix may keep; 0 keeps nothing.
+
+    In a team each rank gets its slice of them. Raises TrialError where the plan wants a target domain that is not
+    given, or a batch has fewer images than the team ranks.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        plan: TrainPlan,
+        data: TrainData,
+        *,
+        size_px: int,
+        seed: int,
+        compute: Compute,
+        preprocess: Preprocess,
+        cache_bytes: int,
+        team: Team = ALONE,
+    ) -> None:
+        self._classifier = classifier
+        self._plan = plan
+        self._seed = seed
+        self._compute = compute
+        self._team = team
+        self._device = torch.device(compute.device)
+
+        def source(canvas: npt.NDArray[np.uint8], ids: npt.NDArray[np.uint64], rows: Ints) -> PixelSource:
+            return PixelSource(
+                canvas, ids, rows, plan, size_px=size_px, seed=seed, compute=compute, preprocess=preprocess
+            )
+
+        self._source = source(data.canvas, data.ids, data.rows)
+        labels = np.ascontiguousarray(data.labels[data.rows], dtype=np.int64)
+        self._labels = torch.from_numpy(labels)
+        self._stream = _order(plan, labels, self._source.ids, seed)
+        self._support = _support(self._stream, self._device)
+        if self._support is not None and not team.alone:
+            raise TrialError("training on episodes runs on one device:", hint="leave --devices out.")
+        self._target = _target(data, plan, seed, source)
+        _check_team(team, self._stream.batch, plan)
+        self._depth = 0
+        self._bank: activation_cache.Bank | None = None
+        if cache_bytes > 0 and self._target is None and activation_cache.reusable(plan, classifier.backbone):
+            self._open_bank(cache_bytes)
+
+    @property
+    def cached(self) -> bool:
+        """Whether the frozen prefix is read from memory."""
+        return self._bank is not None
+
+    @property
+    def batch(self) -> int:
+        """Images of a step, over all ranks."""
+        return self._stream.batch
+
+    @property
+    def support(self) -> torch.Tensor | None:
+        """Which images (B,) of a step are an episode's support; None where the plan draws no episodes."""
+        return self._support
+
+    def counts(self, classes: int) -> Ints:
+        """Count the training images of each class, (K,)."""
+        return np.bincount(self._labels.numpy(), minlength=classes)
+
+    def fed(self, step: int) -> Fed:
+        """Compute the features of a step's images, with their labels and targets. Runs under the caller's autocast."""
+        positions, rounds = self._stream.at(step)
+        own, wanted = self._team.part(len(positions)), self._plan.augmentation
+        mixed = self._bank is None and (wanted.mixup > 0 or wanted.cutmix > 0)
+        if not mixed:  # else an image's partner may belong to another rank
+            positions, rounds = positions[own], rounds[own]
+        labels = self._labels[torch.from_numpy(positions)].to(self._device, non_blocking=True)
+        if self._bank is not None:
+            return Fed(self._behind(self._bank.rows(positions, rounds)), labels, labels)
+        images, targets = self._source.views(positions, rounds), labels
+        if self._source.ahead:
+            coming, _ = self._stream.at(step + 1)
+            self._source.expect(coming if mixed else coming[own])
+        if mixed:
+            probabilities = losses.one_hot(labels, next(self._classifier.head.parameters()).shape[0])
+            counters = self._source.counters(rounds)
+            ids = self._source.ids[positions]
+            images, targets = augmentation.mix(images, probabilities, ids, counters, self._seed, wanted)
+            images, targets, labels = images[own], targets[own], labels[own]
+        return Fed(self._classifier.features(images), labels, targets)
+
+    def target_features(self, step: int) -> torch.Tensor | None:
+        """Compute the features of a step's target images, in a pass of their own; None without a target domain.
+
+        Of their own, so that the two domains share no batch statistics.
+        """
+        if self._target is None:
+            return None
+        source, stream = self._target
+        return self._classifier.features(source.views(*stream.at(step)))
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the network runs in the precision asked for."""
+        half = self._compute.precision == "bfloat16"
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=half)
+
+    # ---- the frozen prefix -------------------------------------------------------------------------------------
+
+    def _open_bank(self, cache_bytes: int) -> None:
+        self._depth = activation_cache.depth(self._plan, self._classifier.backbone)
+        rounds = -(-self._plan.steps * self._stream.batch // len(self._labels))
+        views = 1 if self._plan.augmentation.level == "none" else min(self._plan.views, rounds)
+        bank = activation_cache.Bank(len(self._labels), views, self._before)
+        if bank.open(cache_bytes):
+            self._bank = bank
+
+    def _before(self, positions: Ints, rounds: Ints) -> torch.Tensor:
+        """Run the frozen prefix; the features themselves where no stage trains."""
+        network = self._classifier
+        modes = [(module, module.training) for module in network.modules()]
+        network.eval()  # a view is first asked for in the middle of a step
+        with torch.no_grad(), self.autocast():
+            images = self._source.views(positions, rounds)
+            if self._depth == len(network.backbone.stages):
+                result = network.features(images)
+            else:
+                result = backbones.run(network.backbone, network.body, images, 0, self._depth)
+        for module, training in modes:
+            module.training = training
+        return result
+
+    def _behind(self, activations: torch.Tensor) -> torch.Tensor:
+        """Run what follows the frozen prefix."""
+        network = self._classifier
+        backbone = network.backbone
+        if self._depth == len(backbone.stages):
+            return activations
+        last = network.layers == "last"
+        end = len(backbone.stages) - 1 if last else backbones.stage_index(backbone, network.layers)
+        x = backbones.run(backbone, network.body, activations, self._depth, end + 1)
+        return backbone.pool(network.body, end, x)
+
+
+def _order(plan: TrainPlan, labels: Ints, ids: npt.NDArray[np.uint64], seed: int) -> Stream | EpisodeStream:
+    wanted = next((stream for stream in plan.streams if stream.name == "episodic"), None)
+    if wanted is None:
+        return Stream(ids, seed=seed, batch=plan.batch)
+    return EpisodeStream(labels, ids, wanted, seed=seed)
+
+
+def _support(stream: Stream | EpisodeStream, device: torch.device) -> torch.Tensor | None:
+    return torch.from_numpy(stream.support).to(device) if isinstance(stream, EpisodeStream) else None
+
+
+def _check_team(team: Team, batch: int, plan: TrainPlan) -> None:
+    if batch < team.size:
+        raise TrialError(
+            f"a step of {batch} images cannot be shared by {team.size} devices:", hint="take fewer --devices."
+        )
+    special = [stream.name for stream in plan.streams if stream.name != "labelled"]
+    if special and not team.alone:  # their losses are no means over images, which slices could be averaged to
+        raise TrialError(f"a plan with {special[0]} batches trains on one device:", hint="leave --devices out.")
+
+
+def _target(
+    data: TrainData, plan: TrainPlan, seed: int, source: Callable[..., PixelSource]
+) -> tuple[PixelSource, Stream] | None:
+    if all(stream.name != "target" for stream in plan.streams):
+        return None
+    if data.target_canvas is None or data.target_ids is None:
+        raise TrialError("this plan adapts to a target domain and none is given:", hint="name it with --target DIR.")
+    pixels = source(data.target_canvas, data.target_ids, np.arange(len(data.target_ids)))
+    return pixels, Stream(pixels.ids, seed=seed, batch=plan.batch, purpose="target order")

@@ -1,0 +1,273 @@
+"""The one training loop: it executes plans, as a generator of steps, and can stop and go on at any step, exactly.
+
+In: a classifier at its start, a `TrainPlan`, pixels with labels. Out: the classifier, trained in place, step by step.
+Every draw is a function of (seed, purpose, step, image), so a state holds weights and momenta and no generator; a run
+that was stopped and resumed equals one that was not, bit by bit, on the same kind of machine.
+Does NOT cover: scores (`evaluation`), when to stop (`trial`), rates and groups (`schedules`, `optimizers`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from advisor import schedules
+from advisor.errors import TrialError
+from advisor.models import normalise, weight_ops
+from advisor.models.classifier import Classifier
+from advisor.records.plan import Compute, Preprocess, TrainPlan
+from advisor.runtime import rng
+from advisor.training import activation_cache, loss_terms, losses, optimizer
+from advisor.training.batch_features import Fed, Feed, TrainData
+from advisor.training.data_parallel import ALONE, Team, synchronise
+
+__all__ = ["Loop", "Step", "TrainData"]
+
+LOOK_EVERY = 16  # steps between two looks at the loss on a GPU, where each look waits for the device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step that was done: `step` counts from 1 to `steps`; `loss` is its loss (on a GPU, the last one looked at)."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+
+
+class Loop:
+    """A plan being executed. Build it with the classifier as it stands before the first step, also to resume.
+
+    `cache_bytes` bounds the memory for activations of a frozen prefix; 0 computes them anew at every step. `team` is
+    this process's place among those that train the same plan together, each on a slice of every batch.
+    Raises TrialError where there is nothing to train, or the plan wants a target domain that is not given.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        plan: TrainPlan,
+        data: TrainData,
+        *,
+        size_px: int,
+        seed: int,
+        compute: Compute,
+        preprocess: Preprocess | None = None,
+        cache_bytes: int = activation_cache.LIMIT_BYTES,
+        team: Team = ALONE,
+    ) -> None:
+        self.seed, self._team = seed, team
+        self._device = torch.device(compute.device)
+        self.classifier = _placed(classifier, self._device, compute.layout, team)
+        self.plan = _runnable(plan, len(data.rows))
+        self.step, self._images = 0, len(data.rows)
+        self._origin = weight_ops.digest(classifier)
+        self._start = weight_ops.copy(classifier) if plan.terms or plan.finish else {}
+        self._average = weight_ops.copy(classifier) if plan.ema else {}
+        self._tuned: dict[str, torch.Tensor] = {}
+        self._terms = [(loss_terms.load(term), dict(term.numbers)) for term in plan.terms]
+        self._companions = loss_terms.companions([f for f, _ in self._terms], classifier.head, seed).to(self._device)
+        self._slots = optimizer.slots(classifier.backbone, classifier.body, classifier.head, self._companions)
+        self._optimizer = optimizer.build(plan.optimizer, self._slots)
+        self._phase, self._loss = -1, float("nan")
+        self._modes: list[tuple[torch.nn.Module, bool]] = []
+        self._balance: losses.Balance | None = None
+        self._shared: Callable[[], torch.Tensor] | None = None  # the loss, with gradients averaged over a team
+        self._feed = Feed(
+            classifier,
+            self.plan,
+            data,
+            size_px=size_px,
+            seed=seed,
+            compute=compute,
+            preprocess=preprocess or classifier.backbone.preprocess,
+            cache_bytes=cache_bytes,
+            team=team,
+        )
+
+    @property
+    def cached(self) -> bool:
+        """Whether activations of a frozen prefix are read from memory."""
+        return self._feed.cached
+
+    def rounds(self, step: int) -> float:
+        """How often every image has been seen after so many steps."""
+        return step * self.plan.batch / self._images
+
+    # ---- running -----------------------------------------------------------------------------------------------
+
+    def run(self, until: int | None = None) -> Iterator[Step]:
+        """Train up to step `until` (to the end by default), yielding after every step.
+
+        Raises TrialError where the loss is no longer finite, or memory runs out.
+        """
+        last = min(self.plan.steps, self.plan.steps if until is None else until)
+        while self.step < last and not self._tuned:
+            began = time.perf_counter()
+            with _memory_told(self._device, self.plan.batch):
+                loss = self._advance()
+            self.step += 1
+            if self._device.type == "cpu" or self.step % LOOK_EVERY == 0 or self.step == last:
+                self._look(loss)
+            yield Step(step=self.step, steps=self.plan.steps, loss=self._loss, seconds=time.perf_counter() - began)
+
+    def _look(self, loss: torch.Tensor) -> None:
+        self._loss = float(self._team.mean(loss))
+        if not math.isfinite(self._loss):
+            raise TrialError(
+                f"the training loss is {self._loss} at step {self.step} of {self.plan.steps}:",
+                hint="the learning rate is too high for this network.",
+            )
+
+    def _advance(self) -> torch.Tensor:
+        self._enter_phase()
+        plan = self.plan
+        optimizer.set_rates(self._optimizer, schedules.rates_at(plan.schedule, plan.phases, self.step, plan.steps))
+        self._optimizer.zero_grad(set_to_none=True)
+        with _seeded(rng.key(self.seed, "network", self.step, *self._team.mark), self._device):
+            loss = (self._shared or self._loss_now)()
+            loss.backward()  # type: ignore[no-untyped-call]
+        if plan.optimizer.clip_norm > 0:
+            torch.nn.utils.clip_grad_norm_(optimizer.live_parameters(self._slots), plan.optimizer.clip_norm)
+        self._optimizer.step()
+        if self._average:
+            weight_ops.lerp(self._average, self.classifier, plan.ema, self.step)
+        return loss.detach()
+
+    def _enter_phase(self) -> None:
+        index = schedules.phase_at(self.plan.phases, self.step)
+        if index != self._phase:
+            self._phase = index
+            phase, network = self.plan.phases[index], self.classifier
+            optimizer.freeze(self._slots, phase)
+            self._modes = optimizer.modes(
+                network.backbone, network.body, network.head, self._slots, phase, self.plan.norm
+            )
+            if not self._team.alone:
+                self._shared = self._team.parallel(self._loss_now, network, self._companions)
+        for module, training in self._modes:  # whoever looked at the network between two steps may have switched it
+            if module.training is not training:
+                module.training = training
+
+    def _loss_now(self) -> torch.Tensor:
+        with self._feed.autocast():
+            fed = self._feed.fed(self.step)
+            # In episodes the features belong to the terms: the head learns beside them and sends no gradient back.
+            logits = self.classifier.head(fed.features if self._feed.support is None else fed.features.detach())
+            if self._balance is None:
+                counts = self._feed.counts(logits.shape[1])
+                self._balance = losses.balance(self.plan.class_weights, counts, self._device)
+            loss = losses.cross_entropy(
+                logits, fed.targets, smoothing=self.plan.label_smoothing, balanced=self._balance
+            )
+            if self._terms:
+                moment = self._moment(fed, logits)
+                for position, (function, numbers) in enumerate(self._terms):
+                    mine = str(position)
+                    companion = self._companions[mine] if mine in self._companions else None  # noqa: SIM401 (no get)
+                    loss = loss + function(replace(moment, companion=companion), **numbers)
+        return self._team.weigh(loss, len(fed.labels), self._feed.batch)
+
+    def _moment(self, fed: Fed, logits: torch.Tensor) -> loss_terms.Moment:
+        target_features = self._feed.target_features(self.step)
+        return loss_terms.Moment(
+            step=self.step,
+            steps=self.plan.steps,
+            features=fed.features,
+            logits=logits,
+            labels=fed.labels,
+            parameters={
+                slot.name: slot.parameter
+                for slot in self._slots
+                if slot.parameter.requires_grad and not slot.name.startswith(optimizer.COMPANION)
+            },
+            start=self._start,
+            support=self._feed.support,
+            target_features=target_features,
+            target_logits=None if target_features is None else self.classifier.head(target_features),
+        )
+
+    # ---- stopping and going on ---------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a run needs to go on from here: tensors (not copied) and plain numbers."""
+        return {
+            "step": self.step,
+            "origin": self._origin,
+            "classifier": self.classifier.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "average": dict(self._average),
+            "companions": self._companions.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state. Raises TrialError where it belongs to another start or another plan."""
+        if state["origin"] != self._origin:
+            raise TrialError("the checkpoint belongs to other starting weights; delete it to train anew")
+        try:
+            self.classifier.load_state_dict(state["classifier"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._companions.load_state_dict(state.get("companions", {}))
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise TrialError(f"the checkpoint does not fit this plan ({error}); delete it to train anew") from error
+        self._average = {name: value.to(self._device, copy=True) for name, value in state["average"].items()}
+        self.step = int(state["step"])
+        self._phase = -1
+
+    def finish(self, numbers: Mapping[str, float] | None = None) -> Classifier:
+        """Put the weights to keep into the classifier: the moving average, then the plan's `finish`. Training ends.
+
+        `numbers` override the plan's. It may be called again with others, and then starts from the tuned weights again.
+        """
+        if not self._tuned:
+            self._tuned = dict(self._average) if self._average else weight_ops.copy(self.classifier)
+        kept = self._tuned
+        if self.plan.finish is not None:
+            merge = loss_terms.load(self.plan.finish)
+            kept = merge(self._start, self._tuned, **{**self.plan.finish.numbers, **(numbers or {})})
+        weight_ops.put(kept, self.classifier)
+        self.classifier.eval()
+        return self.classifier
+
+
+def _placed(classifier: Classifier, device: torch.device, layout: str, team: Team) -> Classifier:
+    synchronise(classifier, team, device)
+    classifier.to(device)
+    classifier.to(memory_format=normalise.memory_format(layout))
+    return classifier
+
+
+def _runnable(plan: TrainPlan, images: int) -> TrainPlan:
+    if not plan.phases or plan.steps < 1 or not images:
+        raise TrialError(f"nothing to train: {len(plan.phases)} phases, {plan.steps} steps, {images} images")
+    return replace(plan, phases=tuple(sorted(plan.phases, key=lambda phase: phase.start)))
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed what the network draws itself (dropout, stochastic depth), and leave the generators as they were."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        # Not torch.manual_seed on a CPU: it would queue a seed, with a traceback, for every device that is not there.
+        (torch.manual_seed if on_gpu else torch.default_generator.manual_seed)(seed)
+        yield
+
+
+@contextmanager
+def _memory_told(device: torch.device, batch: int) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if not isinstance(error, MemoryError) and "out of memory" not in text and "allocate memory" not in text:
+            raise
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise TrialError(f"out of memory on {device} with {batch} images a step") from error

@@ -1,0 +1,73 @@
+"""Extra losses and last touches that a plan names as "module:function": finding them, and what they are shown.
+
+A term is called as `function(moment, **numbers)` and gives a scalar to add to the loss. A finish is called as
+`function(start, tuned, **numbers)` with weights by name, and gives the weights to keep. A term that needs parameters of
+its own (a domain classifier) has an attribute `companion`, a function of (width, classes) that builds them; they train
+at the head's rate and are thrown away at the end.
+Does NOT cover: any particular one; they live with their strategies.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from advisor.errors import PluginError
+from advisor.records.plan import Term
+from advisor.runtime import rng
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """One training step as a term sees it: `features` (N, D), `logits` (N, K), `labels` (N,), of the target (M, ...).
+
+    `support` (N,) marks the images of an episode whose labels are shown, None where the plan draws no episodes.
+    `parameters` are those that train now, `start` the weights before the first step; both by name, "body...." or
+    "head....". The target fields are None where the plan asks for no target stream.
+    """
+
+    step: int
+    steps: int
+    features: torch.Tensor
+    logits: torch.Tensor
+    labels: torch.Tensor
+    parameters: Mapping[str, nn.Parameter] = field(default_factory=dict)
+    start: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    target_features: torch.Tensor | None = None
+    target_logits: torch.Tensor | None = None
+    support: torch.Tensor | None = None
+    companion: nn.Module | None = None  # the term's own parameters, where it has any
+
+
+def load(term: Term) -> Callable[..., Any]:
+    """Import the function that a term names.
+
+    Raises PluginError where the name is malformed, cannot be imported, or is no function.
+    """
+    module, _, name = term.function.partition(":")
+    if not module or not name:
+        raise PluginError(f'term "{term.function}": expected "module:function".')
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f'term "{term.function}" cannot be imported: {error}.') from error
+    if not callable(found):
+        raise PluginError(f'term "{term.function}" is a {type(found).__name__}, expected a function.')
+    return found  # type: ignore[no-any-return]
+
+
+def companions(functions: Sequence[Callable[..., Any]], head: nn.Module, seed: int) -> nn.ModuleDict:
+    """Build the parameters that terms bring along, by the term's position; each from (seed, position) alone."""
+    found = nn.ModuleDict()
+    for position, function in enumerate(functions):
+        if hasattr(function, "companion"):
+            classes, width = next(head.parameters()).shape
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(rng.key(seed, "companion", position))
+                found[str(position)] = function.companion(width, classes)
+    return found

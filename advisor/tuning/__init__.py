@@ -1,0 +1,1 @@
+"""What to try next under a budget: candidates, costs, portfolio, sampler, pruner, study."""

@@ -1,0 +1,92 @@
+"""Which backbones can compete here: built in, cached, or to be fetched within the budget; and what was left out, and why.
+
+In: the registry and what a person asked for. Out: reachable backbones, and for every other one its reason and the exact
+command that would let it compete. Never a silent random initialisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from advisor.errors import InputError, WeightsError
+from advisor.hooks import Backbone, Strategy
+from advisor.models import pretrained_weights
+from advisor.records import LeftOut, Settings
+from advisor.registry import Registry
+
+FETCHED_AT_MOST = 2  # backbones that one run downloads unasked
+FETCHED_BYTES = 120_000_000  # size of a file that is downloaded unasked
+FETCH_BYTES_PER_S = 4e6  # a slow line; decides whether a download fits the budget, never measured
+FETCH_SHARE = 0.1  # of the budget
+
+
+def find(
+    registry: Registry, settings: Settings, strategies: Mapping[str, Strategy]
+) -> tuple[list[Backbone], list[LeftOut]]:
+    """Sort backbones into those that compete and those left out.
+
+    Raises WeightsError where a named backbone is out of reach, or none is in reach; PluginError for unknown names.
+    """
+    named = [registry.backbone(name) for name in settings.backbones]
+    if _only_from_scratch(strategies, settings):
+        if not named:
+            raise InputError(
+                "--strategy scratch: which network?", hint="Name one, for example --backbone mobilenet_v2."
+            )
+        return named, []
+    reachable: list[Backbone] = []
+    downloadable: list[Backbone] = []
+    left_out: list[LeftOut] = []
+    for backbone in named or [registry.backbones[n] for n in sorted(registry.backbones)]:
+        where = pretrained_weights.locate(backbone, weights_dir=settings.weights_dir, offline=settings.offline)
+        if where.state in ("built_in", "cached"):
+            reachable.append(backbone)
+        elif where.state == "downloadable" and not settings.offline:
+            downloadable.append(backbone)
+        else:
+            left_out.append(LeftOut(backbone=backbone.name, reason=where.reason, command=where.command))
+    fetched = _worth_fetching(downloadable, settings, bool(named))
+    for backbone in downloadable:
+        if backbone not in fetched:
+            left_out.append(_not_fetched(backbone, settings))
+    reachable += fetched
+    if named and left_out:
+        first = left_out[0]
+        raise WeightsError(
+            f"--backbone {first.backbone}: {first.reason}", hint=first.command and f"Try `{first.command}`."
+        )
+    if not reachable:
+        raise _nothing(left_out)
+    return reachable, sorted(left_out, key=lambda item: item.backbone)
+
+
+def _only_from_scratch(strategies: Mapping[str, Strategy], settings: Settings) -> bool:
+    return bool(settings.strategies) and all(name == "scratch" for name in strategies)
+
+
+def _worth_fetching(downloadable: Sequence[Backbone], settings: Settings, named: bool) -> list[Backbone]:
+    if not downloadable or not pretrained_weights.network_reachable():
+        return []
+    if named:
+        return list(downloadable)
+    room = FETCH_SHARE * (settings.budget_s or 900.0) * FETCH_BYTES_PER_S
+    small = [b for b in downloadable if 0 < getattr(b.weights, "bytes", 0) <= min(room, FETCHED_BYTES)]
+    return sorted(small, key=lambda b: (-(b.published_accuracy or 0.0), b.name))[:FETCHED_AT_MOST]
+
+
+def _not_fetched(backbone: Backbone, settings: Settings) -> LeftOut:
+    reachable = not settings.offline and pretrained_weights.network_reachable()
+    reason = "not fetched unasked: others were preferred" if reachable else "not cached, and no network can be reached"
+    return LeftOut(backbone=backbone.name, reason=reason, command=f"tl-advise weights fetch {backbone.name}")
+
+
+def _nothing(left_out: Sequence[LeftOut]) -> WeightsError:
+    command = next((item.command for item in left_out if item.command), "tl-advise weights fetch mobilenet_v2")
+    return WeightsError(
+        f"no pretrained weights can be reached ({len(left_out)} backbones left out; the first: "
+        f"{left_out[0].backbone}, {left_out[0].reason})."
+        if left_out
+        else "no backbone is installed.",
+        hint=f"With a network, run `{command}`; or copy a file into --weights-dir; or ask for a network from scratch "
+        "by name: --strategy scratch --backbone mobilenet_v2.",
+    )

@@ -1,0 +1,118 @@
+"""Time: the clock of a run, what is kept back for its end, and what work costs before anybody has measured it.
+
+In: seconds and multiply-adds. Out: whether something may start. No stopwatch decides under `--trials` alone: there the
+clock has no end, and everything that must be chosen is chosen from the fixed table below (DESIGN 4.5).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from advisor.data.subsample import Used, used
+from advisor.hooks import Backbone
+from advisor.records import Dataset, Item
+
+# Multiply-adds a second that a small network reaches: cards and fixed numbers, so that a choice made from them is the
+# same on every machine. Measured with MobileNetV2 in float32 on two cores (67 images/s at 224 px x 0.3 GMACs) and
+# rounded; a GPU is taken as a mid-range one. Only orders of magnitude matter here.
+MACS_PER_S = {"cpu": 2.0e10, "cuda": 2.0e12}
+TRAIN_FACTOR = 3.0  # forward, and backward for activations and for weights
+START_S = 8.0  # importing torch and opening the first network, on a slow disk
+FINISH_S = 4.0  # writing model, recipe, report
+FLOOR_S = START_S + FINISH_S + 8.0  # what the shortest run takes: the above, and one probe and the test on samples
+
+
+def extraction_s(images: int, macs: float, device: str) -> float:
+    """Predict the seconds of one frozen pass over `images` images, from the card's multiply-adds an image."""
+    return images * macs / MACS_PER_S["cuda" if device.startswith("cuda") else "cpu"]
+
+
+def training_s(images: int, epochs: float, macs: float, device: str, *, trained_share: float = 1.0) -> float:
+    """Predict the seconds of training for `epochs`; `trained_share` is the share of the network that is trained."""
+    factor = 1.0 + (TRAIN_FACTOR - 1.0) * trained_share
+    return epochs * factor * extraction_s(images, macs, device)
+
+
+def at_size(macs: float | None, default_px: int, size_px: int) -> float:
+    """Scale a card's multiply-adds to another input size; an unknown card counts as 1 GMAC."""
+    return (macs or 1.0e9) * (size_px / default_px) ** 2
+
+
+@dataclass
+class Speed:
+    """What was measured against what the cards predict: a running ratio of seconds, 1.0 before the first reading."""
+
+    ratio: float = 1.0
+    readings: int = 0
+
+    def learn(self, predicted_s: float, taken_s: float) -> None:
+        """Take a reading in: the mean of the first two, then an exponential average."""
+        if predicted_s <= 0 or taken_s <= 0:
+            return
+        fresh = taken_s / predicted_s
+        weight = 1.0 if self.readings == 0 else 0.5
+        self.ratio += weight * (fresh - self.ratio)
+        self.readings += 1
+
+
+@dataclass
+class Speeds:
+    """Readings by name (of a backbone): the same multiply-adds take one network ten times as long as another."""
+
+    by_name: dict[str, Speed] = field(default_factory=dict)
+
+    def known(self, name: str) -> bool:
+        """Whether there is a reading of this name."""
+        return name in self.by_name
+
+    def ratio(self, name: str) -> float:
+        """Give a name's ratio; one that was not measured is taken for the mean of those that were, or 1.0."""
+        if name in self.by_name:
+            return self.by_name[name].ratio
+        return statistics.fmean(s.ratio for s in self.by_name.values()) if self.by_name else 1.0
+
+    def learn(self, name: str, predicted_s: float, taken_s: float) -> None:
+        """Take a reading in."""
+        if predicted_s > 0 and taken_s > 0:
+            self.by_name.setdefault(name, Speed()).learn(predicted_s, taken_s)
+
+
+# Of the budget, for the first probe of the pool: beyond it, a sample of the pool stands for it. In a budget that is too short
+# to train anything heads are all there is, and gain from every image: there the larger share, up to so many seconds.
+POOL_SHARE, SHORT_SHARE, SHORT_S = 0.2, 0.35, 15.0
+
+
+TEST_SHARE = 0.15  # of the budget, for scoring the locked test once
+
+
+def cheapest_macs(backbones: Sequence[Backbone], sizes: Mapping[str, tuple[int, ...]]) -> float:
+    """Give the multiply-adds of one image on the cheapest backbone and size."""
+    return min(at_size(b.macs, b.preprocess.size, min(sizes[b.name])) for b in backbones)
+
+
+def affordable(items: Sequence[Item], macs: float, device: str, seconds: float) -> int | None:
+    """Say how many items one frozen pass may see in so many seconds, at least 20 a class; None for all of them."""
+    each = extraction_s(1, macs, device)
+    floor = 20 * len({i.label for i in items})
+    number = max(floor, int(seconds / max(each, 1e-9)))
+    return None if number >= len(items) else number
+
+
+def for_budget(
+    dataset: Dataset,
+    budget_s: float | None,
+    device: str,
+    backbones: Sequence[Backbone],
+    sizes: Mapping[str, tuple[int, ...]],
+) -> Used:
+    """Choose the pool and test items that the budget affords, from cards alone."""
+    if budget_s is None:
+        return used(dataset, None, None)
+    usable_s = max(1.0, budget_s - START_S - FINISH_S)
+    macs = cheapest_macs(backbones, sizes)
+    pool_s = max(POOL_SHARE * usable_s, min(SHORT_SHARE * usable_s, SHORT_S))
+    pool = affordable(dataset.pool, macs, device, pool_s)
+    test = affordable(dataset.test, macs, device, TEST_SHARE * usable_s) if dataset.test else None
+    return used(dataset, pool, test)

@@ -1,0 +1,149 @@
+"""Which backbones, sizes and strategies compete, and in which order: pure decisions from cards, counts and the prior.
+
+In: the regime's prior, the backbones whose weights can be reached, the data's own image size. Out: input sizes, the
+untuned default (fixed before any measurement), probes, and the portfolio of known-good guesses, each with its origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from advisor.hooks import Backbone, Context, Strategy
+from advisor.records import Candidate, Profile, Regime
+from advisor.tuning import budget
+
+# The strategy that stands for a regime before anything is measured. Full fine-tuning is the gentle one.
+DEFAULT_STRATEGY = {"feature_extraction": "logistic", "partial": "partial", "full": "full"}
+SCORING = 0.3  # of a frozen pass, for the scores of a training on the way
+CLOSED_FORM, MANY = "ridge", 20_000
+REGIME_ORDER = ("feature_extraction", "partial", "full")
+# The portfolio in the order of what each guess brought on the shared data (docs/advice.md, docs/strategies.md): heads cost
+# nothing, then the gentle full fine-tune and its moving average, which nothing beat, then the cheap ways, then the rest.
+PORTFOLIO = (
+    "logistic",
+    "full",
+    "ema",
+    "norm_only",
+    "partial",
+    "l2_sp",
+    "gradual",
+    "wise_ft",
+    "lp_ft",
+    "prototypes",
+    "knn",
+    "ridge",  # every probe is one
+)
+FEW_SHOT = ("prototypes", "logistic", "knn")
+STEP_PX = 32
+SMALLEST_PX = 64
+LITTLE, LITTLE_PX = 0.6, 96  # of a backbone's default size, and at least: 128 px beside 224
+
+
+def sizes(profile: Profile, backbone: Backbone, asked_px: int | None) -> tuple[int, ...]:
+    """List input sizes worth probing, the images' own first: it is the untuned default's.
+
+    Small originals gain from being enlarged to up to about three times their size, large ones lose little at the
+    backbone's default; beyond it, cost grows and the weights were never there. Large ones are also looked at in little:
+    training costs a third there, so that it fits where at the default size only a head would.
+    """
+    if asked_px is not None:
+        return (asked_px,)
+    default = backbone.preprocess.size
+    short = min(profile.width.median, profile.height.median)
+    near = max(min(SMALLEST_PX, default), -(-int(short) // STEP_PX) * STEP_PX)
+    if near >= default:
+        little = int(LITTLE * default) // STEP_PX * STEP_PX
+        return (default, little) if little >= LITTLE_PX else (default,)
+    larger = min(default, -(-int(max(1.5 * near, 96)) // STEP_PX) * STEP_PX)
+    return (near,) if larger <= near else (near, larger)
+
+
+def default_backbone(reachable: Sequence[Backbone], afford: Mapping[str, float], budget_s: float | None) -> Backbone:
+    """Choose the untuned default's backbone: highest published accuracy among those that the budget affords.
+
+    `afford` gives the predicted seconds of the default's whole work; a third of the budget may go into it. Where none
+    is affordable, the cheapest is taken.
+    """
+    ranked = sorted(reachable, key=lambda b: (-(b.published_accuracy or 0.0), b.macs or 0, b.name))
+    if budget_s is None:
+        return ranked[0]
+    fits = [b for b in ranked if afford[b.name] <= budget_s / 3]
+    return fits[0] if fits else min(ranked, key=lambda b: (afford[b.name], b.name))
+
+
+def default_strategy(regime: Regime, strategies: Mapping[str, Strategy], images: int = 0) -> str:
+    """Name the strategy of the untuned default: the regime's own, or where it was left out the first of that regime.
+
+    From `MANY` images on a closed-form head stands for frozen features: fitting the other one takes minutes there.
+    """
+    name = DEFAULT_STRATEGY[regime.name]
+    if regime.name == "feature_extraction" and images >= MANY and CLOSED_FORM in strategies:
+        name = CLOSED_FORM
+    if name in strategies:
+        return name
+    same = sorted(n for n, s in strategies.items() if s.regime == regime.name)
+    return same[0] if same else sorted(strategies)[0]
+
+
+def selectable(
+    strategies: Mapping[str, Strategy], named: Sequence[str], only_regime: str | None
+) -> dict[str, Strategy]:
+    """Keep the strategies that may compete: those named, else all but the ones that run only where they are named."""
+    if named:
+        return {n: strategies[n] for n in named}
+    kept = {n: s for n, s in strategies.items() if not getattr(s.card, "only_when_named", False)}
+    if only_regime is not None:
+        kept = {n: s for n, s in kept.items() if s.regime == only_regime}
+    return kept
+
+
+def ordered(names: Iterable[str], *, few_shot: bool = False) -> list[str]:
+    """Order strategies as in the portfolio; strangers' come after it, by name. Few shots: heads first."""
+    order = [*FEW_SHOT, *(n for n in PORTFOLIO if n not in FEW_SHOT)] if few_shot else PORTFOLIO
+    known = {name: i for i, name in enumerate(order)}
+    return sorted(names, key=lambda n: (known.get(n, len(known)), n))
+
+
+def guesses(
+    strategies: Mapping[str, Strategy], context: Context, *, backbone: str, size_px: int, each: int = 1
+) -> list[Candidate]:
+    """List the first guesses of every strategy that applies, in portfolio order, `each` a strategy."""
+    found = []
+    for name in ordered(strategies):
+        strategy = strategies[name]
+        if strategy.applies(context) is not None:
+            continue
+        for number, parameters in enumerate(list(strategy.first_guesses(context))[:each]):
+            label = f"guess: {name}" if number == 0 else f"guess: {name} {number + 1}"
+            found.append(
+                Candidate(backbone=backbone, strategy=name, parameters=dict(parameters), origin=label, size_px=size_px)
+            )
+    return found
+
+
+def cost_s(
+    candidate: Candidate,
+    strategy: Strategy,
+    backbone: Backbone,
+    context: Context,
+    images: int,
+    *,
+    has_features: bool = False,
+) -> float:
+    """Predict the seconds of training a candidate on `images` images, from cards alone; heads cost one frozen pass.
+
+    `has_features` says that a probe has left those that a training's head starts from.
+    """
+    macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px or backbone.preprocess.size)
+    plan = strategy.plan(candidate.parameters, context)
+    frozen = budget.extraction_s(images, macs, context.device)
+    if not plan.phases:
+        return frozen
+    epochs = plan.steps / context.steps_per_epoch
+    trained = {name for phase in plan.phases for name, rate in phase.rates.items() if rate > 0}
+    first = next((i for i, s in enumerate(context.stages) if s.name in trained), len(context.stages))
+    share = 1.0 - first / max(1, len(context.stages))
+    # What lies before the first trained stage runs once for each view and is kept; the rest is trained every epoch.
+    passes = min(plan.views, epochs) if plan.views and first else epochs
+    start = SCORING if has_features else 1.0
+    return frozen * (start + passes * (1.0 - share) + epochs * budget.TRAIN_FACTOR * share)

@@ -1,0 +1,1 @@
+"""A search shared through a database by several machines."""

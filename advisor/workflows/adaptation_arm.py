@@ -1,0 +1,213 @@
+"""One arm of an adaptation with one seed: trained, its logits on both domains, the model and the recipe that it leaves.
+
+In: an opened source with a target, a candidate, a seed. Out: one arm, or two where a source-only network is also read with
+the target's BatchNorm statistics. Held out is the first fold of the source. No label of the target is read.
+Does NOT cover: which arm is chosen (adaptation.py), doing a recipe again (readapt.py).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from advisor._version import __version__
+from advisor.data import pixels, splits
+from advisor.data.domains import UNKNOWN, Target
+from advisor.data.subsample import Used
+from advisor.errors import InputError, TrialError
+from advisor.execution import test_scoring, trainer
+from advisor.metrics import classification
+from advisor.models import inference
+from advisor.models.classifier import Classifier
+from advisor.records import Candidate, FoldScore, Regime, Settings, TestScore, TrainPlan, Trial, recipe
+from advisor.records.messages import Refitted
+from advisor.runtime import environment
+from advisor.selection import result_builder
+from advisor.workflows import adabn
+from advisor.workflows.session import Bench, Report, silent
+
+STATISTICS = " + target statistics"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """A trained arm. `statistics`: of a source-only network, whether BatchNorm's are the target's all the same."""
+
+    name: str
+    seed: int
+    candidate: Candidate
+    plan: TrainPlan
+    network: Classifier
+    statistics: bool
+    source_logits: npt.NDArray[np.float32]  # of the held-out source, with the source's statistics where it adapts
+    target_logits: npt.NDArray[np.float32]
+    seconds: float
+
+
+def train(
+    bench: Bench, chosen: Candidate, seed: int, *, deadline: float | None = None, report: Report = silent
+) -> list[Arm]:
+    """Train one candidate on the source but its first fold, beside the target where its plan asks for it.
+
+    Raises InputError where it trains nothing, TrialError where `deadline`, a time.monotonic(), passes first.
+    """
+    rows, held_out = bench.material.folds()[0]
+    began = time.monotonic()
+    plan, network = _trained(bench, chosen, rows, seed, deadline, report)
+    adapts = any(stream.name == "target" for stream in plan.streams)
+    if adapts:
+        adabn.use_source(bench, plan, network, rows)  # else those of two domains, which fit neither
+    source = trainer.score_rows(bench.material, chosen, plan, network, held_out)
+    arms = []
+    for statistics in _variants(network, adapts=adapts):
+        own = copy.deepcopy(network) if statistics else network
+        if statistics or (adapts and adabn.has_statistics(network)):
+            adabn.use_target(bench, plan, own)
+        arms.append(
+            Arm(
+                name=f"{chosen.strategy}{STATISTICS}" if statistics else chosen.strategy,
+                seed=seed,
+                candidate=chosen,
+                plan=plan,
+                network=own,
+                statistics=statistics,
+                source_logits=source,
+                target_logits=_on_target(bench, plan, own),
+                seconds=time.monotonic() - began,
+            )
+        )
+    return arms
+
+
+def _variants(network: Classifier, *, adapts: bool) -> tuple[bool, ...]:
+    return (False,) if adapts or not adabn.has_statistics(network) else (False, True)
+
+
+def _trained(
+    bench: Bench,
+    chosen: Candidate,
+    rows: npt.NDArray[np.int64],
+    seed: int,
+    deadline: float | None,
+    report: Report,
+) -> tuple[TrainPlan, Classifier]:
+    plan = bench.material.plan(chosen, rows)
+    if not plan.phases:
+        raise InputError(f"{chosen.strategy} trains nothing and cannot adapt.", hint="Take some of full, mcc, dann.")
+    start = trainer.classifier_for(bench.material, chosen, plan, rows, seed)
+    loop = trainer.train_loop(bench.material, chosen, plan, start, rows, seed)
+    for step in loop.run():
+        report(f"{chosen.strategy}, seed {seed}", step.step, step.steps)
+        if deadline is not None and time.monotonic() > deadline:
+            raise TrialError(
+                "the time was over before one arm ended:", hint="give a larger --budget, or a smaller --size."
+            )
+    return plan, loop.finish()
+
+
+def _on_target(bench: Bench, plan: TrainPlan, network: Classifier) -> npt.NDArray[np.float32]:
+    canvas = bench.material.target_canvas(bench.material.rule(bench.backbone, bench.size_px, plan.fit))[0]
+    return inference.logits(
+        network,
+        pixels.centre(canvas, bench.size_px),
+        np.arange(len(canvas)),
+        preprocess=bench.backbone.preprocess,
+        size_px=bench.size_px,
+        compute=bench.material.compute(bench.backbone),
+    )
+
+
+def held_out_score(bench: Bench, arm: Arm) -> FoldScore:
+    """Score an arm on the source images that were put aside."""
+    labels = bench.material.labels[bench.material.folds()[0][1]]
+    return FoldScore(
+        fold=0,
+        repeat=0,
+        seed=arm.seed,
+        n=len(labels),
+        accuracy=classification.accuracy(arm.source_logits, labels),
+        log_loss=classification.log_loss(arm.source_logits, labels),
+    )
+
+
+def target_score(bench: Bench, arm: Arm, *, temperature: float = 1.0) -> TestScore | None:
+    """Open the target's labels, where its folders are named like classes; None where none is.
+
+    `temperature` is the kept model's, for its log-loss.
+    """
+    assert bench.target is not None
+    labels = np.array(bench.target.hidden_labels)
+    known = labels != UNKNOWN
+    if not known.any():
+        return None
+    groups = splits.groups_of([item for item, named in zip(bench.target.items, known, strict=True) if named])
+    logits = arm.target_logits[known] / np.float32(temperature)
+    return test_scoring.test_score(logits, labels[known], bench.dataset.classes, groups)
+
+
+def keep(bench: Bench, arm: Arm, to: Path) -> tuple[Refitted, float]:
+    """Write an arm's model into a folder; give what was carried out, and the temperature, fitted on held-out source."""
+    rows, held_out = bench.material.folds()[0]
+    logits = trainer.score_rows(bench.material, arm.candidate, arm.plan, arm.network, held_out)
+    temperature = classification.fit_temperature(logits, bench.material.labels[held_out])
+    refitted = trainer.write_model(
+        bench.material,
+        arm.candidate,
+        arm.plan,
+        arm.network,
+        to,
+        rows=len(rows),
+        temperature=temperature,
+        status="final",
+        seconds=arm.seconds,
+    )
+    return replace(refitted, folds=(0,)), temperature
+
+
+def fingerprint(target: Target) -> str:
+    """Hash the target's images by their bytes alone: names and folders decide nothing there."""
+    return hashlib.sha256("".join(sorted(item.sha256 for item in target.items)).encode()).hexdigest()
+
+
+def make_recipe(bench: Bench, settings: Settings, arm: Arm, to: Path) -> recipe.Recipe:
+    """Keep an arm: its model in `to`, and what a rerun needs. `settings` are the call's, `--target` aside."""
+    assert bench.target is not None
+    refitted, temperature = keep(bench, arm, to)
+    plugins = bench.material.registry
+    regime = plugins.strategy(arm.candidate.strategy).regime
+    frame = result_builder.Frame(
+        settings=replace(settings, created_by=__version__, remove_leaks=False),
+        dataset=bench.dataset,
+        used=Used(pool=bench.dataset.pool, test=()),
+        regime=Regime(name=regime, reason="adaptation to a target", prior=regime),
+        registry=plugins,
+        environment=environment.describe(refitted.compute),
+        folds=len(bench.material.folds()),
+        warnings=bench.warnings,
+        left_out=(),
+    )
+    trial = Trial(
+        number=0,
+        candidate=arm.candidate,
+        regime=regime,
+        state="complete",
+        scores=(held_out_score(bench, arm),),
+        temperature=temperature,
+    )
+    told = result_builder.make_recipe(
+        frame, "final", trial, refitted, target_score(bench, arm, temperature=temperature)
+    )
+    aim = recipe.TargetUse(
+        path_hint=bench.target.root,
+        fingerprint=fingerprint(bench.target),
+        images=len(bench.target.items),
+        statistics=arm.statistics,
+        seed=arm.seed,
+    )
+    return replace(told, target=aim)

@@ -1,0 +1,286 @@
+"""Is this machine fit for the work? One function looks at one thing and says what it found and what to do about it.
+
+Out: `Finding`s in the order of `CHECKS`; a "problem" stops the main job or makes its numbers wrong, a "warning" costs
+time or leaves something out. A check that cannot look says so and never raises.
+Does NOT cover: whether plugins keep their promises (`testing`), or choosing a device (`device`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from advisor import registry
+from advisor.models import pretrained_weights
+from advisor.runtime import cache, device, environment, requirements
+
+GIB = 2**30
+_LOW_MEMORY, _LOW_DISK, _NO_DISK = 2 * GIB, 5 * GIB, GIB // 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one check found: `state` is "good", "warning" or "problem"; `advice` says what to do, "" if nothing."""
+
+    check: str
+    state: str
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a person said on the command line that checks depend on."""
+
+    weights_dir: str | None = None
+    offline: bool = False
+
+
+def examine(*, weights_dir: str | None = None, offline: bool = False) -> tuple[Finding, ...]:
+    """Look at everything. `offline` leaves out the check of the network, which takes up to 3 s where there is none."""
+    asked = Asked(weights_dir=weights_dir, offline=offline)
+    return tuple(_looked(name, check, asked) for name, check in CHECKS)
+
+
+def _looked(name: str, check: Callable[[str, Asked], Finding], asked: Asked) -> Finding:
+    try:
+        return check(name, asked)
+    except Exception as error:  # whatever is broken here is what a person came to hear about
+        reason = " ".join(str(error).split())[:200]
+        return Finding(check=name, state="problem", found=f"cannot be looked at: {type(error).__name__}: {reason}")
+
+
+# ---- libraries ---------------------------------------------------------------------------------------------------
+
+
+def _python(check: str, asked: Asked) -> Finding:
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if platform.system() not in ("Linux", "Darwin"):
+        advice = "Use Linux or macOS: tl-advise is tested there."
+        return Finding(check=check, state="warning", found=found, advice=advice)
+    return Finding(check=check, state="good", found=found)
+
+
+def _libraries(check: str, asked: Asked) -> Finding:
+    faults = requirements.unmet(registry.FIRST_PARTY)
+    if faults is None:
+        advice = "Run `pip install .` in the checkout."
+        return Finding(check=check, state="problem", found="tl-advise itself is not installed", advice=advice)
+    if faults:
+        advice = "Run `pip install --upgrade " + " ".join(f"'{f.requirement}'" for f in faults) + "`."
+        return Finding(check=check, state="problem", found="; ".join(f.told for f in faults), advice=advice)
+    return Finding(check=check, state="good", found=f"tl-advise {metadata.version(registry.FIRST_PARTY)}, all it needs")
+
+
+def _torch(check: str, asked: Asked) -> Finding:
+    again = "Install the pair anew from one place: `pip install --force-reinstall torch torchvision`."
+    try:
+        import torch
+        import torchvision
+    except (ImportError, OSError, RuntimeError) as error:
+        found = f"cannot be imported: {' '.join(str(error).split())[:200]}"
+        return Finding(check=check, state="problem", found=found, advice=again)
+    fault = torch_pair(torch.__version__, torchvision.__version__, compiled=hasattr(torch.ops.torchvision, "nms"))
+    found = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+    if fault:
+        return Finding(check=check, state="problem", found=f"{found}: {fault}", advice=again)
+    return Finding(check=check, state="good", found=found)
+
+
+def torch_pair(torch: str, torchvision: str, *, compiled: bool) -> str:
+    """Say what is wrong with two versions together, "" if nothing; `compiled`: torchvision's compiled part loads."""
+    builds = [v.partition("+")[2] for v in (torch, torchvision)]
+    if all(builds) and builds[0] != builds[1]:
+        return f"they were built for different devices ({builds[0]}, {builds[1]})"
+    if not compiled:
+        return "torchvision's compiled part does not load"
+    wrong = [f for f in requirements.unmet("torchvision") or [] if f.name == "torch"]
+    return f"this torchvision needs {wrong[0].requirement}" if wrong else ""
+
+
+# ---- the machine -------------------------------------------------------------------------------------------------
+
+
+def _devices(check: str, asked: Asked) -> Finding:
+    import torch
+
+    cpu = f"{environment.device_model('cpu')}, {device.cores()} cores"
+    if torch.cuda.is_available():
+        gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+        names = [f"cuda:{i} {gpu.name}, {gpu.total_memory / GIB:.0f} GiB" for i, gpu in enumerate(gpus)]
+        return Finding(check=check, state="good", found="; ".join([*names, cpu]))
+    if Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists():
+        why = "made without CUDA" if torch.version.cuda is None else f"made for CUDA {torch.version.cuda}"
+        advice = "Update the driver, or install the torch that fits it (`nvidia-smi` names its CUDA version)."
+        found = f"{cpu}; there is an NVIDIA device that torch ({why}) cannot use"
+        return Finding(check=check, state="warning", found=found, advice=advice)
+    return Finding(check=check, state="good", found=f"{cpu}; no GPU, so everything runs on the CPU")
+
+
+def _threads(check: str, asked: Asked) -> Finding:
+    import torch
+
+    cores, used = device.cores(), torch.get_num_threads()
+    share = quota()
+    found = f"{cores} cores, torch uses {used} threads unless told otherwise"
+    if share is not None and share < cores - 0.5:
+        found += f", and this container may use {share:.1f} cores at a time"
+        advice = (
+            f"Give the process as many cores as it may use: `taskset -c 0-{max(0, round(share) - 1)} tl-advise ...`."
+        )
+        return Finding(check=check, state="warning", found=found, advice=advice)
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    if limit.isdigit() and int(limit) < cores:
+        advice = "Unset OMP_NUM_THREADS: libraries that read it will use fewer cores than there are."
+        return Finding(check=check, state="warning", found=f"{found}; OMP_NUM_THREADS={limit}", advice=advice)
+    return Finding(check=check, state="good", found=found)
+
+
+def quota(file: str = "/sys/fs/cgroup/cpu.max") -> float | None:
+    """Read how many cores this container may use at a time, None where there is no limit.
+
+    Source: cpu.max of Linux control groups, version 2: quota and period in microseconds.
+    """
+    try:
+        most, period = Path(file).read_text().split()
+        return None if most == "max" else int(most) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def _precision(check: str, asked: Asked) -> Finding:
+    import torch
+
+    compute = device.choose("auto")
+    if compute.device != "cpu":
+        major, minor = torch.cuda.get_device_capability(compute.device)
+        found = f"{compute.device} has compute capability {major}.{minor}: {compute.precision} is used in training"
+        return Finding(check=check, state="good", found=found)
+    flags = _cpu_flags()
+    has = [f for f in ("amx_bf16", "avx512_bf16", "bf16") if f in flags]
+    told = f"bfloat16 in hardware ({', '.join(has)})" if has else "no bfloat16 in hardware"
+    level = torch.backends.cpu.get_cpu_capability()
+    return Finding(check=check, state="good", found=f"CPU with {level}, {told}: {compute.precision} is used")
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return set()
+    line = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    return set(line.group(1).split()) if line else set()
+
+
+def _memory(check: str, asked: Asked) -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = total
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        line = re.search(r"MemAvailable:\s*(\d+)", meminfo.read_text())
+        free = int(line.group(1)) * 1024 if line else total
+    found = f"{free / GIB:.1f} of {total / GIB:.1f} GiB are free"
+    if free < _LOW_MEMORY:
+        advice = "Close other programs, or choose small networks with --backbone and --size."
+        return Finding(check=check, state="warning", found=found, advice=advice)
+    return Finding(check=check, state="good", found=found)
+
+
+# ---- what is at hand ---------------------------------------------------------------------------------------------
+
+
+def _plugins(check: str, asked: Asked) -> Finding:
+    found = registry.load()
+    told = f"{len(found.backbones)} backbones, {len(found.strategies)} strategies in {len(found.plugins)} plugins"
+    broken = [f"{p.name} ({p.distribution} {p.version}): {p.broken}" for p in found.plugins if p.broken]
+    if not found.backbones or not found.strategies:
+        advice = "Run `pip install .` in the checkout, and see TL_ADVISE_PLUGINS."
+        return Finding(check=check, state="problem", found="; ".join([told, *broken]), advice=advice)
+    if broken:
+        name = next(p.name for p in found.plugins if p.broken)
+        advice = f"Update or remove the package, or leave the plugin out: TL_ADVISE_PLUGINS=-{name}."
+        return Finding(check=check, state="warning", found="; ".join([told, *broken]), advice=advice)
+    return Finding(check=check, state="good", found=told)
+
+
+def _weights(check: str, asked: Asked) -> Finding:
+    found = registry.load()
+    located = {
+        n: pretrained_weights.locate(b, weights_dir=asked.weights_dir, offline=True) for n, b in found.backbones.items()
+    }
+    ready = [n for n, where in located.items() if where.path is not None]
+    if not ready:
+        advice = "Run `tl-advise weights fetch mobilenet_v2` where there is a network."
+        return Finding(check=check, state="problem", found="no pretrained weights on this disk", advice=advice)
+    told = f"{len(ready)} of {len(located)} backbones have theirs at hand: {', '.join(ready)}"
+    strange = [n for n in ready if _strange(pretrained_weights.as_weights(found.backbones[n]), located[n])]
+    if strange:
+        advice = f"If that is not meant: `tl-advise weights fetch {strange[0]} --again`."
+        told += f"; not the published size: {', '.join(strange)}"
+        return Finding(check=check, state="warning", found=told, advice=advice)
+    if all(located[n].state == "built_in" for n in ready):
+        advice = "Others are more accurate: `tl-advise weights` lists them, `tl-advise weights fetch NAME` brings one."
+        return Finding(check=check, state="warning", found=f"{told} (built in, nothing else)", advice=advice)
+    return Finding(check=check, state="good", found=told)
+
+
+def _strange(published: object, located: pretrained_weights.Located) -> bool:
+    stated = getattr(published, "bytes", 0)
+    return located.state == "cached" and stated > 0 and abs(located.bytes - stated) > 0.01 * stated
+
+
+def _network(check: str, asked: Asked) -> Finding:
+    if asked.offline:
+        return Finding(check=check, state="good", found="not looked at (--offline)")
+    if pretrained_weights.network_reachable():
+        return Finding(check=check, state="good", found="weights can be fetched")
+    advice = "Weights that are cached still work; with --offline nothing waits for the network."
+    return Finding(check=check, state="warning", found="no answer from where weights are published", advice=advice)
+
+
+def _cache(check: str, asked: Asked) -> Finding:
+    folder = cache.default_dir()
+    store = cache.Store()
+    used = sum(e.bytes for e in store.entries())
+    found = f"{folder}: {used / GIB:.2f} of at most {store.cap_bytes / GIB:.1f} GiB used"
+    standing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not os.access(standing, os.W_OK):
+        advice = f"Set {cache.ENVIRONMENT} to a folder that can be written; without a cache every run decodes anew."
+        return Finding(check=check, state="warning", found=f"{found}, and it cannot be written", advice=advice)
+    return Finding(check=check, state="good", found=found)
+
+
+def _disk(check: str, asked: Asked) -> Finding:
+    places = {"here": Path.cwd(), "cache": cache.default_dir()}
+    free = {
+        name: shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
+        for name, place in places.items()
+    }
+    found = ", ".join(f"{name}: {bytes_ / GIB:.1f} GiB free" for name, bytes_ in free.items())
+    least = min(free.values())
+    if least < _LOW_DISK:
+        advice = f"Make room (`tl-advise cache clear`), or move the cache with {cache.ENVIRONMENT}."
+        return Finding(check=check, state="problem" if least < _NO_DISK else "warning", found=found, advice=advice)
+    return Finding(check=check, state="good", found=found)
+
+
+CHECKS: tuple[tuple[str, Callable[[str, Asked], Finding]], ...] = (
+    ("python", _python),
+    ("libraries", _libraries),
+    ("torch", _torch),
+    ("devices", _devices),
+    ("threads", _threads),
+    ("precision", _precision),
+    ("memory", _memory),
+    ("plugins", _plugins),
+    ("weights", _weights),
+    ("network", _network),
+    ("cache", _cache),
+    ("disk", _disk),
+)

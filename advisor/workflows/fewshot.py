@@ -1,0 +1,190 @@
+"""Few-shot evaluation: strategies -> accuracy over seeded episodes, with 95 % intervals.
+
+A strategy on frozen features fits its head in every episode. One that trains the network trains it once, on base
+classes; its features are then read by cosine prototypes, and all strategies are tested on the other classes alone. All
+see the same episodes, so that they can be compared in pairs. The locked test takes no part.
+Does NOT cover: other images and classes; the interval is over episodes drawn from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from advisor.errors import InputError
+from advisor.execution import trainer
+from advisor.heads import episodic
+from advisor.hooks import Context, Strategy
+from advisor.models import features
+from advisor.records import Candidate, Head
+from advisor.training import episodes
+from advisor.workflows import fewshot_base
+from advisor.workflows.session import Bench, Report, silent
+
+CHUNK_BYTES = 1 << 27  # features of the episodes that are computed together
+READER = Head(kind="cosine_prototypes")  # of the features of a network that was trained on base classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShot:
+    """What a strategy reached: mean accuracy over episodes with its 95 % interval, and how far it is behind the best.
+
+    `behind` is the best strategy's mean minus this one's over the same episodes, `behind_ci95` its interval; the best
+    has 0 and (0, 0).
+    """
+
+    strategy: str
+    candidate: Candidate
+    accuracy: float
+    ci95: tuple[float, float]
+    std: float
+    behind: float
+    behind_ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The evaluation: episodes were drawn from `classes`; `left_out` had too few images; `scores` best first.
+
+    `base_classes` are those that networks were trained on, none where no strategy trains one.
+    """
+
+    backbone: str
+    size_px: int
+    ways: int
+    shots: int
+    queries: int
+    episodes: int
+    seed: int
+    classes: tuple[str, ...]
+    left_out: tuple[str, ...]
+    scores: tuple[FewShot, ...]
+    base_classes: tuple[str, ...] = ()
+
+
+def capable(strategies: Mapping[str, Strategy], context: Context) -> list[str]:
+    """Name the strategies whose first guess fits a head on frozen features and nothing else."""
+    found = []
+    for name, strategy in sorted(strategies.items()):
+        if strategy.applies(context) is None and not getattr(strategy.card, "only_when_named", False):
+            plan = strategy.plan(strategy.first_guesses(context)[0], context)
+            if not plan.phases and plan.head.kind != "linear":
+                found.append(name)
+    return found
+
+
+def shared(strategy: Strategy, layers: str, epochs: float | None = None) -> dict[str, Any]:
+    """Give the parameters that make strategies comparable, as far as its card knows them: the same features, no mirrors.
+
+    `epochs`, where given, are those of a strategy that trains.
+    """
+    known = {p.name for p in getattr(strategy.card, "parameters", ())}
+    wanted = {"layers": layers, "mirror": False, "epochs": epochs}
+    return {name: value for name, value in wanted.items() if name in known and value is not None}
+
+
+def evaluate(
+    bench: Bench,
+    tried: Sequence[Candidate],
+    *,
+    ways: int,
+    shots: int,
+    queries: int,
+    count: int,
+    seed: int,
+    layers: str = "all",
+    report: Report = silent,
+) -> Answer:
+    """Score candidates on the same `count` episodes of the pool; `layers` are read of a network that was trained.
+
+    Raises InputError where the data cannot give such episodes, or too few classes are left to test on.
+    """
+    if ways < 2 or shots < 1 or queries < 1 or count < 2:
+        raise InputError("episodes need at least 2 ways, 1 shot, 1 query, and there must be at least 2 of them.")
+    material, names = bench.material, bench.material.job.classes
+    usable = episodes.eligible(material.labels, shots + queries)
+    parts = fewshot_base.ClassSplit(base=(), novel=tuple(int(c) for c in usable))
+    if any(_trains(bench, candidate) for candidate in tried):
+        parts = fewshot_base.split(names, usable, ways=ways, seed=seed)
+    rows = np.flatnonzero(np.isin(material.labels, parts.novel)) if parts.base else np.arange(len(material.labels))
+    drawn = episodes.draw(
+        material.labels[rows], material.ids[rows], ways=ways, shots=shots, queries=queries, count=count, seed=seed
+    )
+    reached = []
+    for candidate in tried:
+        head, values, blocks = _read(bench, candidate, parts.base, layers, seed, report)
+        reached.append(score(head, values[rows], drawn, blocks))
+    best = max(reached, key=lambda own: float(own.mean()))
+    scores = [_score(candidate, own, best) for candidate, own in zip(tried, reached, strict=True)]
+    return Answer(
+        backbone=bench.backbone.name,
+        size_px=bench.size_px,
+        ways=ways,
+        shots=shots,
+        queries=queries,
+        episodes=count,
+        seed=seed,
+        classes=tuple(names[c] for c in parts.novel),
+        left_out=tuple(n for i, n in enumerate(names) if i not in set(usable.tolist())),
+        scores=tuple(sorted(scores, key=lambda s: -s.accuracy)),
+        base_classes=tuple(names[c] for c in parts.base),
+    )
+
+
+def _trains(bench: Bench, candidate: Candidate) -> bool:
+    return bool(bench.material.plan(candidate, np.arange(len(bench.material.labels))).phases)
+
+
+def _read(
+    bench: Bench, candidate: Candidate, base: Sequence[int], layers: str, seed: int, report: Report
+) -> tuple[Head, npt.NDArray[np.float32], tuple[int, ...]]:
+    """Give the head that an episode fits, the features (N, D) of all images that it looks at, and their blocks."""
+    if _trains(bench, candidate):
+        pooled = fewshot_base.tuned(bench, candidate, base, seed=seed, report=report)
+        names = [stage.name for stage in bench.backbone.stages]
+        return READER, features.select(pooled, layers, names), features.blocks(pooled, layers)
+    plan = bench.material.plan(candidate, np.arange(len(bench.material.labels)))
+    return (plan.head, *trainer.head_features(bench.material, bench.backbone, candidate, plan))
+
+
+def score(
+    head: Head, values: npt.NDArray[np.float32], drawn: episodes.Episodes, blocks: Sequence[int] = ()
+) -> npt.NDArray[np.float64]:
+    """Give the accuracy of a head in every episode, (E,), from the features (N, D) of all images."""
+    count, ways, shots = drawn.support.shape
+    queries = drawn.queries.shape[2]
+    truth = torch.arange(ways).repeat_interleave(queries)
+    at_once = max(1, CHUNK_BYTES // (4 * ways * (shots + queries) * values.shape[1]))
+    parts = []
+    for start in range(0, count, at_once):
+        support, asked = (
+            torch.from_numpy(values[rows[start : start + at_once]]).flatten(1, 2)
+            for rows in (drawn.support, drawn.queries)
+        )
+        told = episodic.logits(head, support, asked, ways, blocks).argmax(2)
+        parts.append((told == truth).double().mean(1))
+    return np.asarray(torch.cat(parts).numpy())
+
+
+def interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Give the 95 % interval of a mean of independent episodes: mean +- 1.96 standard errors."""
+    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def _score(candidate: Candidate, own: npt.NDArray[np.float64], best: npt.NDArray[np.float64]) -> FewShot:
+    low, high = interval(own)
+    return FewShot(
+        strategy=candidate.strategy,
+        candidate=candidate,
+        accuracy=float(own.mean()),
+        ci95=(max(0.0, low), min(1.0, high)),
+        std=float(own.std(ddof=1)),
+        behind=float((best - own).mean()),
+        behind_ci95=interval(best - own),
+    )

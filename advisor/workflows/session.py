@@ -1,0 +1,143 @@
+"""A data set opened for one command of its own: items, backbone, input size and material, without a search around it.
+
+In: a path and what a person asked for. Out: a `Bench` whose material holds the pool alone; the locked test stays shut.
+Does NOT cover: the main job (`advice`), which keeps its material in a worker process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from advisor import registry
+from advisor.data import dataset, domains, profile
+from advisor.errors import InputError
+from advisor.execution.resources import Material
+from advisor.hooks import Backbone, Context, Parameter, Strategy
+from advisor.records import Candidate, Dataset, Settings, recipe_file
+from advisor.records.messages import Open
+from advisor.runtime import device
+from advisor.tuning import availability, candidates
+
+Report = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A data set at hand. `size_px` is the input size; `warnings` say what was left out."""
+
+    dataset: Dataset
+    material: Material
+    backbone: Backbone
+    size_px: int
+    warnings: tuple[str, ...]
+    target: domains.Target | None = None
+
+
+def settle(settings: Settings, *, target: str | None = None, folds: int = 5, report: Report = silent) -> Bench:
+    """Read a data set and choose backbone and size as asked, or the most accurate backbone whose weights are in reach.
+
+    `target` is a folder of unlabelled images. Images that cannot be decoded are left out. Raises AdviseError where
+    nothing can be learned from, or no weights are in reach.
+    """
+    found = dataset.read(settings.data, test_split=settings.test_split)
+    profile.check_learnable(found)
+    measured = profile.measure(found)
+    found = profile.set_aside(found, measured.unreadable)
+    aim = domains.read(target, found.classes) if target else None
+    plugins = registry.load(block=settings.plugins_blocked)
+    reachable, _ = availability.find(plugins, settings, plugins.strategies)
+    backbone = sorted(reachable, key=lambda b: (-(b.published_accuracy or 0.0), b.macs or 0, b.name))[0]
+    size_px = max(candidates.sizes(measured, backbone, settings.size_px))
+    job = _job(settings, found, aim, folds)
+    material = Material(job, plugins, report)
+    rule = material.rule(backbone, size_px)
+    material.canvas(rule)
+    broken = [*material.unreadable, *(material.target_canvas(rule)[1] if aim else ())]
+    unread = [*broken, *(aim.unreadable if aim else ())]
+    warnings = (*found.warnings, *(f"{u.path} cannot be read ({u.reason}); it is left out" for u in unread))
+    if broken:
+        gone = {u.path for u in broken}
+        aim = domains.without(aim, tuple(gone)) if aim else None
+        job = replace(_job(settings, found, aim, folds), items=tuple(i for i in found.pool if i.path not in gone))
+        material = Material(job, plugins, report)
+    device.apply(material.compute(backbone))
+    return Bench(dataset=found, material=material, backbone=backbone, size_px=size_px, warnings=warnings, target=aim)
+
+
+def _job(settings: Settings, found: Dataset, aim: domains.Target | None, folds: int) -> Open:
+    return Open(
+        root=found.root,
+        classes=found.classes,
+        items=found.pool,
+        folds=folds,
+        seed=settings.seed,
+        device=settings.device,
+        run_dir="",
+        weights_dir=settings.weights_dir,
+        offline=settings.offline,
+        has_groups=found.has_groups,
+        threads=settings.threads,
+        target_root=aim.root if aim else "",
+        target_items=aim.items if aim else (),
+    )
+
+
+def context(bench: Bench) -> Context:
+    """Give what strategies may know of the whole pool."""
+    import numpy as np
+
+    rows = np.arange(len(bench.material.labels))
+    return bench.material.context(bench.backbone, rows, bench.size_px)
+
+
+def candidate(bench: Bench, strategy: str, given: Mapping[str, Any] | None = None) -> Candidate:
+    """Give a strategy's first guess for this data, with these parameters changed.
+
+    Raises PluginError for an unknown strategy, InputError where it does not apply or a parameter is not legal.
+    """
+    chosen = bench.material.registry.strategy(strategy)
+    here = context(bench)
+    reason = chosen.applies(here)
+    if reason:
+        raise InputError(f"strategy {strategy} does not apply here: {reason}.")
+    parameters = {**chosen.first_guesses(here)[0], **(given or {})}
+    recipe_file.check_parameters(chosen, parameters, path=strategy)
+    return Candidate(
+        backbone=bench.backbone.name,
+        strategy=strategy,
+        parameters=parameters,
+        origin="guess",
+        size_px=bench.size_px,
+    )
+
+
+def parse(strategy: Strategy, settings: Sequence[str]) -> dict[str, Any]:
+    """Read `name=value` pairs by the kinds on the strategy's card. Raises InputError."""
+    declared: dict[str, Parameter] = {p.name: p for p in getattr(strategy.card, "parameters", ())}
+    found: dict[str, Any] = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or name not in declared:
+            known = ", ".join(declared) or "none"
+            raise InputError(
+                f"--set {text}: expected NAME=VALUE with a parameter of {strategy.name}.", hint=f"There are {known}."
+            )
+        found[name] = _value(declared[name], value)
+    return found
+
+
+def _value(parameter: Parameter, text: str) -> Any:
+    try:
+        if parameter.kind == "int":
+            return int(text)
+        if parameter.kind == "float":
+            return float(text)
+    except ValueError:
+        raise InputError(f"--set {parameter.name}={text}: expected a number.") from None
+    return next((c for c in parameter.choices if str(c) == text), text)

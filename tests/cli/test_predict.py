@@ -1,0 +1,103 @@
+"""`tl-advise predict`: table, JSON and CSV say what the model says; what cannot be read is reported and left out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import runs
+
+from advisor import cli, registry
+from advisor.models import classifier
+
+
+@pytest.fixture(scope="module", name="run")
+def _run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a small network, and 24 photos beside it."""
+    return runs.make(tmp_path_factory.mktemp("predict"))
+
+
+def test_json_holds_what_the_model_says(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Class, probability and the top k of every image, as the loaded model gives them."""
+    data = run.parent / "data"
+    assert cli.run(["predict", str(run), str(data), "--top", "2", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    paths = [row["path"] for row in answer["predictions"]]
+    want = classifier.load(run, registry.load()).predict(paths)
+    assert len(paths) == 24
+    assert answer["classes"] == list(runs.CLASSES)
+    assert [row["class"] for row in answer["predictions"]] == list(want.labels)
+    got = np.array([row["probability"] for row in answer["predictions"]])
+    assert np.allclose(got, want.probabilities.max(axis=1), atol=1e-6)
+    assert all(row["top"][0]["probability"] >= row["top"][1]["probability"] for row in answer["predictions"])
+    assert len(set(want.labels)) > 1
+
+
+def test_csv_and_table_agree_with_json(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The three forms tell the same; --top beyond the classes gives all of them; a recipe's path stands for its run."""
+    photo = str(run.parent / "data" / "roof" / "001.jpg")
+    call = ["predict", str(run / "recipe.yaml"), photo, "--top", "9"]
+    assert cli.run([*call, "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)["predictions"][0]
+    assert cli.run([*call, "--format", "csv"]) == 0
+    head, line = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert head == ["path", "class", "probability", "class_2", "probability_2", "class_3", "probability_3"]
+    assert line[0] == photo
+    assert line[1::2] == [row["class"] for row in told["top"]]
+    assert np.allclose([float(p) for p in line[2::2]], [row["probability"] for row in told["top"]], atol=1e-6)
+    assert cli.run(call) == 0
+    table = capsys.readouterr().out
+    assert told["class"] in table
+    assert f"{100 * told['probability']:.1f} %" in table
+
+
+def test_what_cannot_be_read_is_reported_and_left_out(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Broken, empty and foreign files, and names that are no UTF-8, do not stop the others."""
+    shutil.copy(run.parent / "data" / "roof" / "001.jpg", tmp_path / "good.jpg")
+    shutil.copy(run.parent / "data" / "roof" / "001.jpg", os.fsencode(tmp_path) + b"/caf\xe9.jpg")
+    (tmp_path / "broken.jpg").write_bytes((tmp_path / "good.jpg").read_bytes()[:300])
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "notes.txt").write_text("x")
+    assert cli.run(["predict", str(run), str(tmp_path), "--json"]) == 0
+    shown = capsys.readouterr()
+    answer = json.loads(shown.out)
+    assert [Path(row["path"]).name for row in answer["predictions"]] == ["caf\udce9.jpg", "good.jpg"]
+    assert [Path(row["path"]).name for row in answer["unreadable"]] == ["broken.jpg", "empty.png"]
+    lines = shown.err.splitlines()
+    assert sum("cannot be read" in line and line.count("cannot be read") == 1 for line in lines) == 2
+    assert "left out 1 file that cannot be images." in lines
+
+
+def test_a_path_keeps_its_bytes_in_csv(run: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """A program that reads the CSV finds the file again, whatever its name is made of."""
+    name = os.fsencode(tmp_path) + b"/a,\xe9.jpg"
+    shutil.copy(run.parent / "data" / "roof" / "001.jpg", name)
+    assert cli.run(["predict", str(run), os.fsdecode(name), "--format", "csv"]) == 0
+    assert b'"' + name + b'",' in capfdbinary.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["{run}", "gone.jpg"], "error: no such file or folder: gone.jpg."),
+        (["{run}", "{run}/splits.csv"], "error: none of the images can be read."),
+        (["{run}/gone", "{photo}"], "holds no model.json"),
+        (["{run}", "{photo}", "--format", "xml"], "error: --format xml: there is no such format."),
+    ],
+)
+def test_bad_calls_are_one_line(run: Path, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong path, a run without a model, nothing readable and an unknown format: exit 2 and one line."""
+    photo = run.parent / "data" / "roof" / "001.jpg"
+    call = [text.format(run=run, photo=photo) for text in arguments]
+    assert cli.run(["predict", *call]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert line in shown.err.splitlines()[-1]

@@ -1,0 +1,64 @@
+"""Which images a person means: files, folders, patterns; hidden ones, circles of links and stray bytes included."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from advisor.data import image_paths
+from advisor.errors import InputError
+
+
+@pytest.fixture(name="place")
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with images, others, hidden ones, a circle of links and a name that is no UTF-8."""
+    (tmp_path / "a" / "deep").mkdir(parents=True)
+    (tmp_path / "a" / ".ipynb_checkpoints").mkdir()
+    for name in ("a/2.png", "a/1.jpg", "a/deep/3.PNG", "a/.ipynb_checkpoints/1.jpg", "a/odd [x].png", "b.dat"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name, "PNG")
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    os.symlink("..", tmp_path / "a" / "deep" / "up")
+    with open(os.fsencode(tmp_path / "a") + b"/caf\xe9.png", "wb") as stream:
+        stream.write((tmp_path / "a" / "2.png").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_gives_all_images_below_it_in_order(place: Path) -> None:
+    """Folders are walked to the end, sorted; links in circles end; hidden folders are not entered."""
+    found = image_paths.images(["a"])
+    assert found.paths == ("a/1.jpg", "a/2.png", "a/caf\udce9.png", "a/odd [x].png", "a/deep/3.PNG")
+    assert found.skipped == 1
+
+
+def test_a_named_file_is_taken_whatever_it_is_called(place: Path) -> None:
+    """A file that is named outright needs no suffix, and signs of a pattern in its name mean themselves."""
+    assert image_paths.images(["b.dat", "a/odd [x].png"]).paths == ("b.dat", "a/odd [x].png")
+
+
+def test_patterns_and_repeats(place: Path) -> None:
+    """A pattern gives what it matches; what is meant twice is taken once, where it came first."""
+    assert image_paths.images(["a/*.png", "a/2.png"]).paths == ("a/2.png", "a/caf\udce9.png", "a/odd [x].png")
+    assert "a/deep/3.PNG" in image_paths.images(["**/*.PNG"]).paths
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("gone", "no such file or folder: gone."),
+        ("a/*.tif", "a/*.tif: nothing matches."),
+        ("empty", "empty: no images in there."),
+        ("broken", "broken is a broken link."),
+        ("gone\udce9", "no such file or folder: gone\\xe9."),
+    ],
+)
+def test_a_name_that_stands_for_nothing_is_one_line(place: Path, name: str, line: str) -> None:
+    """A typo, an empty folder and a broken link each say what is wrong."""
+    (place / "empty").mkdir()
+    os.symlink("nowhere", place / "broken")
+    with pytest.raises(InputError) as caught:
+        image_paths.images([name])
+    assert caught.value.what == line

@@ -1,0 +1,133 @@
+"""What the folds of a trial leave behind: the first model, and the mean of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import contests
+import numpy as np
+import pytest
+import torch
+
+from advisor.execution import fold_averaging
+from advisor.models import model_files
+from advisor.records import Candidate, TrainPlan, Trial
+from advisor.records.messages import Refit, Refitted, RunTrial
+from advisor.records.plan import Phase, Term
+from advisor.selection import final_refit, incumbent
+from advisor.tuning.search_state import Contest
+
+TRAINED = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 1.0}, size_px=64)
+PHASES = (Phase(rates={"stem": 1e-3}, head_rate=1e-3),)
+
+
+@pytest.fixture(scope="module")
+def contest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contest]:
+    """A contest on real crops with one worker."""
+    with contests.on_crops(tmp_path_factory.mktemp("folds")) as contest:
+        yield contest
+
+
+@pytest.fixture(scope="module")
+def trained(contest: Contest) -> Trial:
+    """A trial that was scored on three folds."""
+    job = RunTrial(number=0, candidate=TRAINED, folds=(0, 2, 3), repeat=0, seed=0, started_s=0.0)
+    trial = contest.worker.ask(job, Trial)
+    assert trial.state == "complete", trial.error
+    return trial
+
+
+def test_the_mean_is_that_of_every_tensor() -> None:
+    """Fractions are averaged in double precision, whole numbers (batches tracked) stay the first one's."""
+    states = [
+        {"w": torch.tensor([1.0, -2.0]), "n": torch.tensor(3)},
+        {"w": torch.tensor([2.0, 4.0]), "n": torch.tensor(9)},
+    ]
+    told = fold_averaging.mean(states)
+    np.testing.assert_array_equal(told["w"].numpy(), np.mean([[1.0, -2.0], [2.0, 4.0]], axis=0))
+    assert (told["w"].dtype, int(told["n"])) == (torch.float32, 3)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        TrainPlan(),
+        TrainPlan(phases=PHASES, from_scratch=True),
+        TrainPlan(phases=PHASES, norm="trained"),
+        TrainPlan(phases=PHASES, finish=Term(function="m:f", fitted=("alpha",))),
+    ],
+    ids=["a head", "from scratch", "batch statistics", "a number of each fold's own"],
+)
+def test_what_has_no_common_ground_is_not_averaged(plan: TrainPlan) -> None:
+    """Only trainings from the same pretrained weights, with the same statistics, lie in one valley."""
+    assert not fold_averaging.mixable(plan)
+    assert fold_averaging.mixable(TrainPlan(phases=PHASES))
+
+
+def test_the_mean_of_the_folds_is_what_is_left_behind(contest: Contest, trained: Trial) -> None:
+    """The mean stands beside the first fold's model, the members are gone, and what was carried out names the folds."""
+    folder = incumbent.left_behind(contest.rundir.path, trained)
+    assert folder is not None
+    assert incumbent.carried_out(folder).folds == (0, 2, 3)
+    assert (folder.parent / "model.safetensors").is_file()
+    assert not (folder.parent / "members").exists()
+    one, mean = (model_files.read_tensors(f / "model.safetensors") for f in (folder.parent, folder))
+    assert any(not torch.equal(one[name], mean[name]) for name in one)
+
+
+def test_training_the_folds_again_gives_the_mean_to_the_bit(contest: Contest, trained: Trial) -> None:
+    """That is what `rerun` does with a recipe whose model is a mean of folds."""
+    left = incumbent.left_behind(contest.rundir.path, trained)
+    assert left is not None
+    job = Refit(candidate=TRAINED, seed=0, to=str(contest.rundir.trials / "again"), temperature=1.0, folds=(0, 2, 3))
+    again = contest.worker.ask(job, Refitted)
+    assert again.weights_sha256 == incumbent.carried_out(left).weights_sha256
+    assert again.folds == (0, 2, 3)
+
+
+def test_without_time_for_a_refit_the_mean_ships(contest: Contest, trained: Trial) -> None:
+    """The folds' seconds together are its time, and the warning says what it is."""
+    from dataclasses import replace
+
+    from advisor.runtime import clock
+
+    late = replace(contest, clock=clock.Clock(600.0, used_before_s=599.0))
+    refitted = final_refit.train(late, trained, contest.rundir.trials / "late", reserve_s=1.0)
+    assert refitted is not None
+    assert refitted.folds == (0, 2, 3)
+    assert "the mean of the weights of its 3 models" in refitted.warning
+    assert refitted.seconds == pytest.approx(trained.seconds, abs=0.02)
+
+
+def test_a_fold_that_is_gone_leaves_the_first_one_s_model(contest: Contest) -> None:
+    """A scored trial on one fold has no mean."""
+    job = RunTrial(number=7, candidate=TRAINED, folds=(1,), repeat=0, seed=0, started_s=0.0)
+    trial = contest.worker.ask(job, Trial)
+    folder = incumbent.left_behind(contest.rundir.path, trial)
+    assert folder is not None
+    assert incumbent.carried_out(folder).folds == ()
+    assert folder.name == "00007"
+
+
+def test_folds_on_which_a_leader_is_scored_again_leave_nothing(contest: Contest) -> None:
+    """Their models would never ship."""
+    job = RunTrial(number=8, candidate=TRAINED, folds=(0, 1), repeat=1, seed=1, started_s=0.0)
+    assert contest.worker.ask(job, Trial).state == "complete"
+    assert not (contest.rundir.trials / "00008-r1").exists()
+
+
+def test_a_member_that_cannot_be_read_costs_the_mean_and_not_the_trial(
+    tmp_path: Path,
+) -> None:
+    """A disk that was full for a moment: the first fold's model ships, as it would have without a second one."""
+    with contests.on_crops(tmp_path) as other:
+        folder = other.rundir.trials / "00009" / "members"
+        folder.mkdir(parents=True)
+        (folder / "1.safetensors").mkdir()  # nothing can be written over it, or read from it
+        job = RunTrial(number=9, candidate=TRAINED, folds=(0, 1), repeat=0, seed=0, started_s=0.0)
+        trial = other.worker.ask(job, Trial)
+        assert trial.state == "complete", trial.error
+        left = incumbent.left_behind(other.rundir.path, trial)
+    assert left is not None
+    assert left.name == "00009"

@@ -1,0 +1,54 @@
+"""The worker process: what it was asked for comes back, and it is started anew when something ends it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from photos import write_crops
+
+from advisor.data import dataset
+from advisor.execution.worker import Worker, WorkerLost
+from advisor.records import Candidate, Trial
+from advisor.records.messages import Describe, Description, Open, Opened, RunTrial
+from advisor.runtime import cache
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    """A worker that is gone when the test is over."""
+    one = Worker()
+    yield one
+    one.stop()
+
+
+def test_a_cut_cache_file_costs_one_job_and_not_the_run(worker: Worker, tmp_path: Path) -> None:
+    """Whoever cuts a mapped file kills the process that reads it: the next job finds a new process, which decodes anew."""
+    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
+    (tmp_path / "run" / "trials").mkdir(parents=True)
+    job = Open(
+        root=found.root,
+        classes=found.classes,
+        items=found.items,
+        folds=3,
+        seed=0,
+        device="cpu",
+        run_dir=str(tmp_path / "run"),
+        offline=True,
+        threads=1,
+    )
+    worker.ask(job, Opened)
+    worker.opened = job
+    assert worker.ask(Describe(backbone="pocket"), Description).dim > 0
+    candidate = Candidate(backbone="pocket", strategy="partial", parameters={"epochs": 1.0}, size_px=32)
+    order = RunTrial(number=0, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0)
+    first = worker.ask(order, Trial)
+    assert first.state == "complete", first.error
+    for entry in cache.Store().entries():
+        os.truncate(entry.path, 0)
+    with pytest.raises(WorkerLost, match="signal 7"):  # SIGBUS
+        worker.ask(order, Trial)
+    again = worker.ask(order, Trial)
+    assert (again.state, again.log_loss) == ("complete", first.log_loss)

@@ -1,0 +1,109 @@
+"""Several workers run trials at the same time; none is lost and none is answered twice, whoever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from photos import write_crops
+
+from advisor.data import dataset
+from advisor.execution.worker import OutOfTime, Worker, WorkerLost
+from advisor.execution.worker_pool import Crew, Ended
+from advisor.records import Candidate, Trial
+from advisor.records.messages import Open, Progress, RunTrial
+
+
+def quiet(progress: Progress) -> None:
+    """Hear nothing."""
+
+
+def order(number: int, *, long: bool = False, limit_s: float | None = None) -> RunTrial:
+    """Fit a head on frozen features, or train for hours."""
+    name, parameters = ("full", {"epochs": 1e6, "batch": 8}) if long else ("ridge", {})
+    candidate = Candidate(backbone="pocket", strategy=name, parameters=parameters, size_px=32)
+    return RunTrial(number=number, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0, limit_s=limit_s)
+
+
+@pytest.fixture(scope="module")
+def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    """Two workers on a small data set, the second not yet started."""
+    tmp_path = tmp_path_factory.mktemp("crew")
+    root = write_crops(tmp_path / "crops", each=5)
+    (tmp_path / "run" / "trials").mkdir(parents=True)
+    found = dataset.read(str(root), test_split="none")
+    made = Crew([Worker(), Worker()])
+    job = Open(
+        root=found.root,
+        classes=found.classes,
+        items=found.items,
+        folds=5,
+        seed=0,
+        device="cpu",
+        run_dir=str(tmp_path / "run"),
+        offline=True,
+        workers=2,
+    )
+    made.open(job)
+    yield made
+    made.stop()
+
+
+def heard(crew: Crew, count: int) -> list[Ended]:
+    """Wait for so many ends."""
+    ended: list[Ended] = []
+    until = time.monotonic() + 120
+    while len(ended) < count and time.monotonic() < until:
+        answer = crew.poll(quiet)
+        ended += [answer] if answer is not None else []
+    return ended
+
+
+def test_every_order_ends_once_under_its_own_number(crew: Crew) -> None:
+    """Five orders on two seats: five trials, both seats used, nothing left over."""
+    ended: list[Ended] = []
+    for number in range(5):
+        if crew.idle is None:
+            ended += heard(crew, 1)
+        crew.submit(order(number))
+    ended += heard(crew, 5 - len(ended))
+    assert sorted(e.order.number for e in ended) == list(range(5))
+    for end in ended:
+        assert isinstance(end.answer, Trial)
+        assert end.answer.number == end.order.number
+    assert crew.poll(quiet, wait_s=0.0) is None
+    assert crew.seats[1].worker.process is not None
+
+
+def test_a_worker_that_dies_costs_its_own_order_only(crew: Crew) -> None:
+    """The other order ends well, and the seat of the dead one takes the next order."""
+    crew.submit(order(0, long=True))
+    crew.submit(order(1))
+    assert crew.idle is None
+    process = crew.seats[0].worker.process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    answers = {e.order.number: e.answer for e in heard(crew, 2)}
+    assert isinstance(answers[0], WorkerLost)
+    assert isinstance(answers[1], Trial)
+    assert answers[1].state == "complete"
+    crew.submit(order(2))  # on the first seat, which opens the data set anew
+    again = heard(crew, 1)[0].answer
+    assert isinstance(again, Trial)
+    assert again.state == "complete"
+
+
+def test_an_order_over_its_limit_ends_though_its_worker_does_not_answer(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that hangs is killed a little after the limit."""
+    monkeypatch.setattr("advisor.execution.worker_pool.GRACE_S", 0.5)
+    crew.submit(order(0, long=True, limit_s=0.5))
+    process = crew.seats[0].worker.process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    assert isinstance(heard(crew, 1)[0].answer, OutOfTime)
+    assert crew.idle is not None

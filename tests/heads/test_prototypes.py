@@ -1,0 +1,112 @@
+"""Prototypes and neighbours against scikit-learn and against leaving each item out in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from advisor.heads import prototypes
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small matrices on one thread: faster, and the same bits on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _points(n: int = 40, d: int = 6, classes: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, classes, (n,), generator=draw)
+    centres = torch.randn(classes, d, generator=draw)
+    return torch.randn(n, d, generator=draw) + centres[labels], labels
+
+
+def test_means_do_not_need_sorted_rows() -> None:
+    """Class means are taken by label: shuffled rows give the same prototypes (DESIGN 6.11)."""
+    x, labels = _points()
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
+    a, counts = prototypes.means(x, labels, 3)
+    b, _ = prototypes.means(x[order], labels[order], 3)
+    assert torch.allclose(a, b, atol=1e-6)
+    assert torch.allclose(a[1], x[labels == 1].mean(0), atol=1e-6)
+    assert counts.tolist() == [int((labels == c).sum()) for c in range(3)]
+
+
+def test_the_nearest_mean_is_that_of_scikit_learn() -> None:
+    """The linear form picks the same class as scikit-learn's nearest centroid."""
+    from sklearn.neighbors import NearestCentroid
+
+    x, labels = _points()
+    weight, bias, _ = prototypes.euclidean(x, labels, 3)
+    expected = NearestCentroid().fit(x.numpy(), labels.numpy()).predict(x.numpy())
+    assert np.array_equal((x @ weight.T + bias).argmax(1).numpy(), expected)
+
+
+def test_leave_one_out_scores_are_exact() -> None:
+    """Each item's own-class score is that of the prototypes made without it; the others' scores are unchanged."""
+    x, labels = _points()
+    _, _, euclidean = prototypes.euclidean(x, labels, 3)
+    _, cosine = prototypes.cosine(x, labels, 3)
+    for i in range(0, 40, 9):
+        keep = torch.arange(40) != i
+        own = int(labels[i])
+        weight, bias, _ = prototypes.euclidean(x[keep], labels[keep], 3)
+        assert euclidean[i, own] == pytest.approx(float(x[i] @ weight[own] + bias[own]), abs=1e-5)
+        unit, _ = prototypes.cosine(x[keep], labels[keep], 3)
+        assert cosine[i, own] == pytest.approx(float(torch.nn.functional.normalize(x[i], dim=0) @ unit[own]), abs=1e-5)
+
+
+def test_a_class_without_items_is_never_first() -> None:
+    """A class that has no item scores below every other and stays finite."""
+    x, labels = _points()
+    weight, bias, _ = prototypes.euclidean(x, labels, 5)
+    scores = x @ weight.T + bias
+    assert torch.isfinite(scores).all()
+    assert (scores[:, 3:] < scores[:, :3].min()).all()
+
+
+def test_neighbours_vote_as_in_scikit_learn() -> None:
+    """With equal weights (a huge temperature) the shares are those of scikit-learn's k nearest by cosine."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    x, labels = _points()
+    unit = torch.nn.functional.normalize(x)
+    queries, _ = _points(seed=5)
+    asked = torch.nn.functional.normalize(queries)
+    shares = prototypes.neighbours(asked, unit, labels, 3, k=7, sharpness=1e6)
+    expected = KNeighborsClassifier(7, metric="cosine").fit(unit, labels).predict_proba(asked)
+    assert shares.exp().numpy() == pytest.approx(0.99 * expected + 0.01 / 3, abs=1e-4)
+
+
+def test_an_item_is_not_its_own_neighbour() -> None:
+    """Leave-one-out shares equal those of a bank without the item, also across pieces."""
+    x, labels = _points()
+    unit = torch.nn.functional.normalize(x)
+    own = prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, own=True)
+    for i in (0, 17, 39):
+        keep = torch.arange(40) != i
+        alone = prototypes.neighbours(unit[i : i + 1], unit[keep], labels[keep], 3, k=4, sharpness=0.1)
+        assert torch.allclose(own[i], alone[0], atol=1e-4)
+
+
+def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queries in pieces give what they give at once."""
+    x, labels = _points()
+    unit = torch.nn.functional.normalize(x)
+    whole = prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, own=True)
+    monkeypatch.setattr(prototypes, "_ROWS", 7)
+    assert torch.allclose(prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, own=True), whole, atol=1e-5)
+
+
+def test_more_neighbours_than_items_are_all_items() -> None:
+    """k is cut to what there is."""
+    x, labels = _points(n=3)
+    unit = torch.nn.functional.normalize(x)
+    shares = prototypes.neighbours(unit, unit, labels, 3, k=50, sharpness=1e6)
+    assert shares.exp().sum(1).numpy() == pytest.approx(1.0, abs=1e-5)

@@ -1,0 +1,272 @@
+"""Exports: each agrees with `predict` on real photos, its example runs, and nothing is left where it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import runs
+import torch
+from PIL import Image
+
+from advisor import cli, registry
+from advisor.data import pixels
+from advisor.errors import CheckError, InputError, OutputError, RecipeError
+from advisor.models import classifier, export, export_graph, export_parity
+
+ALL = bool(os.environ.get("TL_ADVISE_SLOW"))
+QUICK = ("pocket",)
+SIZES = {"vit_b_16": 224, "inception_v3": 96}
+
+
+@pytest.fixture(scope="module", name="run")
+def _run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a small network, and 24 photos beside it."""
+    return runs.make(tmp_path_factory.mktemp("export"), "squeezenet1_1")
+
+
+def needs_onnx() -> None:
+    """Skip where the extra is not installed."""
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason="pip install 'tl-advise[onnx]'")
+
+
+@pytest.fixture(scope="module", name="exports")
+def _exports(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of exports by format, each made when it is first asked for."""
+    return Exports(run, tmp_path_factory.mktemp("exports"))
+
+
+class Exports(dict[str, Path]):
+    """Exports each format once, through the command line."""
+
+    def __init__(self, run: Path, base: Path) -> None:
+        super().__init__()
+        self.run, self.base = run, base
+
+    def __missing__(self, form: str) -> Path:
+        if form == "onnx":
+            needs_onnx()
+        self[form] = self.base / form
+        assert cli.run(["export", str(self.run), "--format", form, "--to", str(self[form]), "--quiet"]) == 0
+        return self[form]
+
+
+@pytest.mark.parametrize("form", ["torch", "onnx", "safetensors"])
+def test_the_folder_is_whole_and_its_example_runs(run: Path, form: str, exports: dict[str, Path]) -> None:
+    """The folder holds model, description, example and card; the ten lines alone say what predict says."""
+    to = exports[form]
+    files = sorted(path.name for path in to.iterdir())
+    assert files == sorted(["README.md", "example.py", "model.json", export.FILES[form]])
+    described = json.loads((to / "model.json").read_text(encoding="utf-8"))
+    assert described["classes"] == list(runs.CLASSES)
+    assert described["input"]["shape"] == ["batch", 64, 64, 3]
+    assert (to / "README.md").read_text(encoding="utf-8").startswith("---\n")
+    example = (to / "example.py").read_text(encoding="utf-8")
+    assert len(example.splitlines()) <= 10
+    photo = run.parent / "data" / "roof" / "001.jpg"
+    ran = subprocess.run([sys.executable, "example.py", photo], cwd=to, capture_output=True, text=True, check=True)
+    want = classifier.load(run, registry.load()).predict([photo])
+    assert want.labels[0] in ran.stdout
+    assert f"{want.probabilities.max():.4f}"[:5] in ran.stdout
+
+
+def test_the_graph_takes_any_batch_and_carries_its_classes(exports: dict[str, Path]) -> None:
+    """One image or five: the same answer for each; class names are inside the file."""
+    inside = {"model.json": ""}
+    module = torch.export.load(exports["torch"] / "model.pt2", extra_files=inside).module()
+    assert json.loads(inside["model.json"])["classes"] == list(runs.CLASSES)
+    images = torch.randint(0, 256, (5, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    together = module(images)
+    alone = torch.cat([module(image[None]) for image in images])
+    assert torch.allclose(together, alone, atol=1e-6)
+    assert torch.allclose(together.sum(dim=1), torch.ones(5))
+
+
+def test_onnx_has_a_dynamic_batch_and_carries_its_classes(exports: dict[str, Path]) -> None:
+    """One image or five in onnxruntime, uint8 in, float32 out, class names in the file's properties."""
+    needs_onnx()
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(exports["onnx"] / "model.onnx")
+    [entry] = session.get_inputs()
+    assert (entry.name, entry.type, entry.shape[1:]) == (export_graph.INPUT, "tensor(uint8)", [64, 64, 3])
+    assert isinstance(entry.shape[0], str)
+    images = np.random.default_rng(1).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    together = session.run(None, {entry.name: images})[0]
+    alone = np.concatenate([session.run(None, {entry.name: image[None]})[0] for image in images])
+    assert np.allclose(together, alone, atol=1e-5)
+    properties = session.get_modelmeta().custom_metadata_map
+    assert json.loads(properties["classes"]) == list(runs.CLASSES)
+
+
+def test_the_answer_tells_the_comparison(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As JSON, the answer holds how many images were compared, the agreement, and the worst difference."""
+    to = tmp_path / "out"
+    assert cli.run(["export", str(run), "--format", "safetensors", "--to", str(to), "--json"]) == 0
+    shown = capsys.readouterr()
+    told = json.loads(shown.out)
+    assert told["parity"] == {"n": 24, "agreement": 1.0, "worst": 0.0, "tolerance": 1e-4}
+    assert told["bytes"] == sum(path.stat().st_size for path in to.iterdir())
+    assert "comparing with predict" in shown.err
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("size", [(70, 260), (260, 71), (64, 64), (73, 74), (500, 333)])
+def test_the_stated_resize_is_the_products_own(run: Path, fit: str, size: tuple[int, int]) -> None:
+    """The lines of the example give the same pixels as training and predict, whatever the photo's shape."""
+    import dataclasses
+
+    predictor = dataclasses.replace(classifier.load(run, registry.load()), fit=fit)
+    noise = np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    photo = Image.fromarray(noise)
+    want = pixels.centre(pixels.fitted(photo, predictor.rule)[None], predictor.size_px)
+    lines = export_graph.example(predictor, "torch", "model.pt2").splitlines()
+    scope: dict[str, object] = {"np": np, "Image": Image, "photo": photo}
+    exec("\n".join(lines[5:-2]), scope)
+    assert np.array_equal(scope["pixels"], want)  # type: ignore[arg-type]
+
+
+def test_a_difference_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
+    """Where the comparison does not hold, the place is empty and the error carries exit code 3."""
+    with pytest.raises(CheckError) as caught:
+        export.export(run, "safetensors", registry=registry.load(), to=tmp_path / "out", tolerance=-1.0)
+    assert caught.value.exit_code == 3
+    assert "does not agree with predict" in caught.value.what
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
+    """Left-out normalisation, swapped channels and a lost temperature are each told from the model."""
+    predictor = classifier.load(run, registry.load())
+    photos = export_parity.run_images(run)
+    right = export_graph.Deployed(
+        predictor.classifier, predictor.preprocess.mean, predictor.preprocess.std, predictor.temperature
+    )
+    wrongs = {
+        "none": right,
+        "normalisation": export_graph.Deployed(predictor.classifier, (0.5,) * 3, (0.5,) * 3, predictor.temperature),
+        "temperature": export_graph.Deployed(
+            predictor.classifier, predictor.preprocess.mean, predictor.preprocess.std, 1.0
+        ),
+    }
+
+    def answer(module: torch.nn.Module, swap: bool = False) -> export_parity.Answer:
+        def run_it(squares: export_parity.Images) -> export_parity.Probabilities:
+            images = np.ascontiguousarray(squares[..., ::-1] if swap else squares)
+            with torch.no_grad():
+                return module.eval()(torch.from_numpy(images)).double().numpy()  # type: ignore[no-any-return]
+
+        return run_it
+
+    found = {name: export_parity.compare(predictor, answer(module), photos) for name, module in wrongs.items()}
+    assert found["none"].holds
+    assert not found["normalisation"].holds
+    assert not found["temperature"].holds
+    assert not export_parity.compare(predictor, answer(right, swap=True), photos).holds
+
+
+def test_test_images_come_first_and_are_spread(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison prefers the locked test, then others; where the data moved, --data says so; none is an error."""
+    chosen = export_parity.run_images(run)
+    assert [int(path.stem) % 4 for path in chosen[:6]] == [0] * 6
+    assert len(set(chosen)) == 24
+    moved = tmp_path / "moved"
+    shutil.copytree(run.parent / "data", moved)
+    assert export_parity.run_images(run, moved)[0].is_relative_to(moved)
+    with pytest.raises(InputError, match="Say where they are with --data DIR"):
+        export_parity.run_images(run, tmp_path)
+    with pytest.raises(InputError, match=r"splits.csv cannot be read"):
+        export_parity.run_images(tmp_path)
+
+
+def test_bad_calls_are_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown format, a place that exists, a run that is none: exit 2, one line, nothing written."""
+    (tmp_path / "there").mkdir()
+    calls = [
+        ([str(run), "--format", "tflite"], "error: --format tflite: there is no such format. Choose one of torch"),
+        ([str(run), "--to", str(tmp_path / "there")], "exists already. Choose another --to"),
+        ([str(tmp_path)], "holds no model.json"),
+    ]
+    for arguments, line in calls:
+        assert cli.run(["export", *arguments]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        [told] = shown.err.splitlines()
+        assert line in told
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line(run: Path, tmp_path: Path) -> None:
+    """A file where a folder must be is an output error, and nothing is left."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="cannot be written"):
+        export.export(run, "safetensors", registry=registry.load(), to=tmp_path / "file" / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+FULL = """
+import resource, signal, sys
+from advisor import cli
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+sys.exit(cli.run(["export", *sys.argv[1:]]))
+"""
+
+
+def test_a_write_that_fails_half_way_is_one_line_and_leaves_nothing(run: Path, tmp_path: Path) -> None:
+    """A file that cannot grow beyond 200 kB, as on a full disk: exit 2, one line, no half-written folder."""
+    call = [sys.executable, "-c", FULL, str(run), "--to", str(tmp_path / "out"), "--quiet"]
+    ran = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2, ran.stderr
+    assert ran.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'out'} cannot be written")
+    assert "Traceback" not in ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the onnx packages the command that installs them is said."""
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'tl-advise\[onnx\]'"):
+        export.check_format("onnx")
+
+
+def test_a_run_without_a_recipe_says_so(run: Path, tmp_path: Path) -> None:
+    """Where the images were stands in the recipe; without one, the line names it."""
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "recipe.yaml").unlink()
+    with pytest.raises(RecipeError, match="no such recipe"):
+        export.export(tmp_path / "run", "torch", registry=registry.load())
+
+
+@pytest.mark.parametrize(("layers", "head"), [("all", "linear"), ("last", "knn")])
+def test_every_head_can_be_exported(layers: str, head: str, tmp_path: Path) -> None:
+    """Heads on all stages and neighbours go into the graph like a linear head on the last stage."""
+    run = runs.make(tmp_path, "squeezenet1_1", layers=layers, head=head)
+    done = export.export(run, "torch", registry=registry.load())
+    assert done.parity.holds
+    assert Path(done.path) == run / "export-torch"
+
+
+def backbones() -> list[str]:
+    """All first-party backbones, or the built-in one alone where TL_ADVISE_SLOW is not set (all take ten minutes)."""
+    ours = registry.load(select=["torchvision", "pocket"]).backbones
+    return sorted(ours) if ALL else [name for name in QUICK if name in ours]
+
+
+@pytest.mark.parametrize("form", ["torch", "onnx"])
+@pytest.mark.parametrize("name", backbones())
+def test_every_backbone_can_be_exported(name: str, form: str, tmp_path: Path) -> None:
+    """Each first-party architecture with random weights agrees with predict (all of them with TL_ADVISE_SLOW=1)."""
+    if form == "onnx":
+        needs_onnx()
+    run = runs.make(tmp_path, name, size_px=SIZES.get(name, 64))
+    done = export.export(run, form, registry=registry.load())
+    assert done.parity.holds
+    assert done.parity.n == 24

@@ -1,0 +1,88 @@
+"""Batches, modes, precision and layout: what features, evaluation and predictions share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import small_network as small
+import torch
+
+from advisor.models import inference
+
+
+def test_batches_are_all_of_one_size() -> None:
+    """The last batch is padded with its own last image, and says how many count."""
+    data = small.digits()
+    got = list(
+        inference.batches(
+            data.canvas,
+            np.arange(20),
+            preprocess=small.backbone().preprocess,
+            size_px=12,
+            compute=small.COMPUTE,
+            batch=16,
+        )
+    )
+    assert [(len(x), n) for x, n in got] == [(16, 16), (16, 4)]
+    assert torch.equal(got[1][0][3], got[1][0][15])
+    assert got[0][0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_is_computed_is_what_the_batches_hold() -> None:
+    """Seventy images are two full batches: a speed that was read off them counts 128."""
+    data = small.digits()
+    rows = np.arange(70) % len(data.canvas)
+    got = inference.batches(
+        data.canvas, rows, preprocess=small.backbone().preprocess, size_px=12, compute=small.COMPUTE
+    )
+    assert sum(len(images) for images, _ in got) == inference.computed(70) == 128
+    assert inference.computed(64) == 64
+
+
+def test_a_mirrored_batch_is_the_batch_mirrored() -> None:
+    """With `flip` every image is turned left to right, in the layout asked for."""
+    data = small.digits()
+
+    def first(flip: bool) -> torch.Tensor:
+        pre = small.backbone().preprocess
+        rows = np.arange(4)
+        return next(
+            inference.batches(data.canvas, rows, preprocess=pre, size_px=12, compute=small.COMPUTE, batch=4, flip=flip)
+        )[0]
+
+    assert torch.equal(first(True), first(False).flip(-1))
+    assert first(True).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_modes_come_back_part_by_part() -> None:
+    """Each part gets its own training mode back, also when the block fails."""
+    body = small.classifier().body.train()
+    body.layer_11.eval()  # type: ignore[union-attr]
+    before = [m.training for m in body.modules()]
+    with inference.evaluating(body):
+        assert not any(m.training for m in body.modules())
+    assert [m.training for m in body.modules()] == before
+    with pytest.raises(RuntimeError), inference.evaluating(body):
+        body(torch.zeros(1, 7, 12, 12))
+    assert [m.training for m in body.modules()] == before
+
+
+def test_placing_brings_filters_into_the_layout() -> None:
+    """Filters take the memory layout that `compute` names; values stay the same."""
+    body = small.classifier().body
+    before = {n: v.clone() for n, v in body.state_dict().items()}
+    inference.place(body, replace(small.COMPUTE, layout="channels_last"))
+    filters = body.get_submodule("layer_11.0").weight
+    assert filters.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator, union-attr]
+    assert all(torch.equal(before[n], v) for n, v in body.state_dict().items())
+
+
+def test_autocast_follows_the_precision() -> None:
+    """bfloat16 asks for autocast, float32 does not."""
+    x = torch.ones(2, 2)
+    with inference.autocast(small.COMPUTE):
+        assert (x @ x).dtype == torch.float32
+    with inference.autocast(replace(small.COMPUTE, precision="bfloat16")):
+        assert (x @ x).dtype == torch.bfloat16

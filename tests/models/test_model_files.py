@@ -1,0 +1,100 @@
+"""The two files of a model: written whole or not at all, read strictly."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from advisor.errors import InputError, OutputError, WeightsError
+from advisor.models import model_files
+
+DESCRIPTION = {
+    "schema": 1,
+    "classes": ["a", "b \udcff"],
+    "backbone": "small",
+    "layers": "last",
+    "head": "linear",
+    "preprocess": {
+        "size_px": 12,
+        "resize_px": 16,
+        "interpolation": "bilinear",
+        "fit": "crop",
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.2, 0.2, 0.2],
+    },
+    "temperature": 1,
+    "weights_sha256": "0" * 64,
+}
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    """Tensors of any type and descriptions with any text, a name that is no UTF-8 included, come back equal."""
+    tensors = {"a": torch.arange(6.0).view(2, 3).half(), "n": torch.tensor(7), "e": torch.zeros(0, 4)}
+    model_files.write_tensors(tmp_path / "model.safetensors", tensors)
+    again = model_files.read_tensors(tmp_path / "model.safetensors")
+    assert again.keys() == tensors.keys()
+    assert all(torch.equal(again[n], tensors[n]) and again[n].dtype == tensors[n].dtype for n in tensors)
+    model_files.write_description(tmp_path / "model.json", DESCRIPTION)
+    assert model_files.read_description(tmp_path / "model.json") == DESCRIPTION
+
+
+def test_a_write_that_fails_keeps_what_was_there(tmp_path: Path) -> None:
+    """A full disk half-way is one line; the old file stands and nothing temporary is left."""
+    path = tmp_path / "model.json"
+    model_files.write_description(path, DESCRIPTION)
+    before = path.read_bytes()
+
+    def full(place: Path) -> None:
+        place.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"):
+        model_files.write(path, full)
+    with pytest.raises(OutputError, match="cannot be written"):
+        model_files.write_description(tmp_path / "nowhere" / "model.json", DESCRIPTION)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model.json"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_read_only_place_is_one_line(tmp_path: Path) -> None:
+    """A directory without write permission is told with the way out."""
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="--out"):
+            model_files.write_description(tmp_path / "model.json", DESCRIPTION)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", [n for n in DESCRIPTION if n != "schema"])
+def test_every_field_must_be_there_and_of_its_type(name: str, tmp_path: Path) -> None:
+    """A field that is missing or of a wrong type is named."""
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({k: v for k, v in DESCRIPTION.items() if k != name}))
+    with pytest.raises(InputError, match=f"{name} is missing"):
+        model_files.read_description(path)
+    path.write_text(json.dumps({**DESCRIPTION, name: None}))
+    with pytest.raises(InputError, match=f"{name} has the wrong type"):
+        model_files.read_description(path)
+
+
+def test_foreign_files_are_told(tmp_path: Path) -> None:
+    """A list, another schema, no JSON, a missing file, and tensors that are no safetensors are one line each."""
+    path = tmp_path / "model.json"
+    for text, said in (("[]", "no model description"), ('{"schema": 9}', "schema 1"), ("{", "cannot be read")):
+        path.write_text(text)
+        with pytest.raises(InputError, match=said):
+            model_files.read_description(path)
+    path.unlink()
+    with pytest.raises(InputError, match="holds no"):
+        model_files.read_description(path)
+    with pytest.raises(InputError, match="is missing"):
+        model_files.read_tensors(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").write_bytes(b"PK pickles and other things")
+    with pytest.raises(WeightsError, match="is damaged"):
+        model_files.read_tensors(tmp_path / "model.safetensors")

@@ -1,0 +1,97 @@
+"""Files of weights give named tensors and nothing else: damaged, foreign and malicious ones are refused in one line."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from advisor.errors import WeightsError
+from advisor.models import tensor_files
+
+GOOD = {"a.weight": torch.arange(12.0).reshape(3, 4), "a.bias": torch.ones(3, dtype=torch.float16)}
+
+
+class Evil:
+    """A pickle that would run a command when it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return (os.system, (f"touch '{self.mark}'",))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_torch_files_are_read(tmp_path: Path, wrapped: bool) -> None:
+    """Tensors come back as they were saved, also out of the usual {"state_dict": ...}."""
+    torch.save({"state_dict": GOOD, "epoch": 3} if wrapped else GOOD, tmp_path / "w.pth")
+    found = tensor_files.read(tmp_path / "w.pth")
+    assert found.keys() == GOOD.keys()
+    assert all(torch.equal(found[n], t) and found[n].dtype == t.dtype for n, t in GOOD.items())
+
+
+def test_safetensors_are_read(tmp_path: Path) -> None:
+    """The format without code is read by its suffix."""
+    save_file(GOOD, tmp_path / "w.safetensors")
+    assert all(torch.equal(t, GOOD[n]) for n, t in tensor_files.read(tmp_path / "w.safetensors").items())
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize("damage", ["empty", "head", "half", "tail", "noise"])
+def test_damaged_files_are_one_clear_line(tmp_path: Path, suffix: str, damage: str) -> None:
+    """Truncated anywhere, empty, or noise: the file is named, and the command that brings it anew."""
+    path = tmp_path / f"w.{suffix}"
+    save_file(GOOD, path) if suffix == "safetensors" else torch.save(GOOD, path)
+    whole = path.read_bytes()
+    cuts = {"empty": 0, "head": 5, "half": len(whole) // 2, "tail": len(whole) - 3}
+    path.write_bytes(bytes(range(256)) * 4 if damage == "noise" else whole[: cuts[damage]])
+    with pytest.raises(WeightsError) as caught:
+        tensor_files.read(path, command="tl-advise weights fetch x --again")
+    told = str(caught.value)
+    assert str(path) in told
+    assert "damaged or truncated" in told
+    assert "tl-advise weights fetch x --again" in told
+    assert "\n" not in told
+
+
+def test_nothing_in_a_file_is_ever_executed(tmp_path: Path) -> None:
+    """Pickles that would run code are refused, plain or inside torch's container, and nothing runs."""
+    mark = tmp_path / "it-ran"
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Evil(mark)))
+    torch.save({"a": torch.ones(1), "b": Evil(mark)}, tmp_path / "container.pth")
+    for name in ("plain.pth", "container.pth"):
+        with pytest.raises(WeightsError):
+            tensor_files.read(tmp_path / name)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"a": 3}, {1: torch.ones(1)}, torch.ones(2)])
+def test_a_file_of_something_else_is_refused(tmp_path: Path, content: object) -> None:
+    """Lists, numbers, a bare tensor or an empty file of names are no weights."""
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="not a file of named tensors"):
+        tensor_files.read(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_refused(tmp_path: Path, value: float) -> None:
+    """A network of NaN would fail much later, and nobody would know why."""
+    torch.save({"a": torch.ones(3), "b": torch.tensor([1.0, value])}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="no numbers \\(in b\\)"):
+        tensor_files.read(tmp_path / "w.pth")
+
+
+def test_a_missing_file_and_a_zip_of_something_else(tmp_path: Path) -> None:
+    """What is not there, or is another archive, is told like any damage."""
+    with pytest.raises(WeightsError, match="cannot be read as weights"):
+        tensor_files.read(tmp_path / "absent.pth")
+    with zipfile.ZipFile(tmp_path / "photos.pth", "w") as archive:
+        archive.writestr("photo.txt", "no weights")
+    with pytest.raises(WeightsError, match="cannot be read as weights"):
+        tensor_files.read(tmp_path / "photos.pth")

@@ -1,0 +1,42 @@
+"""Recipes that ship: all can be read, and the one that needs nothing but the package is run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor import registry
+from advisor.cli.demo import write_digits
+from advisor.records import recipe_file
+from advisor.workflows import rerun, rerun_verify
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+
+
+def test_there_are_recipes() -> None:
+    """Three from real data and one that anybody can rerun."""
+    assert len(RECIPES) >= 4
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.name)
+def test_a_shipped_recipe_is_whole(path: Path) -> None:
+    """It reads strictly, states its scores, its machine and its weights, and carries no path of the machine it ran on."""
+    told = recipe_file.read(path)
+    assert told.status == "final"
+    assert told.outcome is not None
+    assert told.outcome.test is not None
+    assert told.backbone.weights is not None
+    assert not Path(told.data.path_hint).is_absolute()
+    plugins = registry.load()
+    recipe_file.check_parameters(plugins.strategy(told.strategy.name), told.strategy.parameters)
+    assert told.backbone.name in plugins.backbones
+
+
+def test_the_demo_recipe_reruns_anywhere(tmp_path: Path) -> None:
+    """To the bit on the machine kind that wrote it, within the promised tolerance elsewhere."""
+    path = next(p for p in RECIPES if p.name == "demo-digits.yaml")
+    write_digits(tmp_path / "digits")
+    result = rerun.rerun(path, data=tmp_path / "digits", offline=True)
+    assert result.same_data
+    assert rerun_verify.verify(result)

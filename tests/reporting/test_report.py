@@ -1,0 +1,268 @@
+"""The report: one page that loads nothing, escapes names, and stands full, empty or with 102 classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import results
+from goldens import golden
+from PIL import Image
+
+from advisor import records
+from advisor.reporting import report, report_plots, thumbnails, wording
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+VOID = {"meta", "link", "img", "br", "hr", "input", "circle", "line", "rect", "path"}
+
+
+class Reader(HTMLParser):
+    """Collects a page's tags, attributes and visible text, and fails where tags do not close in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+        self.text += " " if tag in {"text", "td", "th"} else ""
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+
+def picture(side: int = 8) -> bytes:
+    """A small real PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(side * side * 3, dtype=np.uint8).reshape(side, side, 3)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def pages() -> dict[str, str]:
+    """A finished run, one of 102 classes, and one that has just begun."""
+    shown = {"bees/<i>img</i> 1.jpg": picture()}
+    return {
+        "final": report.render(results.final(), results.profile(), results.trials(), thumbnails=shown, run="runs/a 1"),
+        "flowers": report.render(results.final(102, 20), results.profile(102), results.trials(), title="102"),
+        "provisional": report.render(results.provisional(), results.profile(), ()),
+    }
+
+
+@pytest.fixture(scope="module", name="rendered")
+def _rendered() -> dict[str, str]:
+    return pages()
+
+
+@pytest.mark.parametrize("name", ["final", "flowers", "provisional"])
+def test_the_page_loads_nothing_and_closes_its_tags(rendered: dict[str, str], name: str) -> None:
+    """No script, no address, no import: the file alone is the report; and it is whole HTML in UTF-8."""
+    html = rendered[name]
+    page = Reader(html)
+    html.encode("utf-8")
+    tags = {tag for tag, _, _ in page.attributes}
+    assert not tags & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert "<script" not in html
+    assert not re.search(r"https?:|@import|url\(|//[a-z]", re.sub(r"data:image/\w+;base64,[\w+/=]+", "", html))
+    for _, attribute, value in page.attributes:
+        assert not attribute.startswith("on")
+        assert attribute not in {"href", "src", "srcset"} or value.startswith("data:image/")
+
+
+def test_names_are_escaped(rendered: dict[str, str]) -> None:
+    """A class or a path that looks like HTML is shown as it is written, in text, drawings and titles."""
+    html = rendered["final"]
+    assert "<b>&amp;amp;</b>" not in html
+    assert "bees <b>" not in html
+    assert "bees &lt;b&gt;&amp;amp;&lt;/b&gt;" in html
+    assert "<i>img" not in html
+    assert "ants/caf?.jpg" in html  # bytes that are no UTF-8
+
+
+def test_the_answer_comes_first(rendered: dict[str, str]) -> None:
+    """Score, interval, regime with its reason, gain and noise stand in the first section, warnings in the second."""
+    text = " ".join(Reader(rendered["final"]).text.split()).replace("\u00a0", " ")
+    first = text[: text.index("Mind this")]
+    assert "90.0 % of 60 locked test images (95 % interval 82.4 to 97.6 %)" in first
+    assert "partial fine-tuning: The last-block pilot gained 4.1 points" in first
+    assert "the size rule had said feature extraction: overruled" in first
+    assert "+3.0 points over the untuned default" in first
+    assert "within noise" in first
+    assert text.index("The class ants has 3 test images") < text.index("What to do next")
+    for words_ in ("trial 20", "the loss is not a number", "tl-advise weights fetch resnet50", "RGB 255", "A CPU"):
+        assert words_ in text
+
+
+def test_a_provisional_page_says_what_is_missing(rendered: dict[str, str]) -> None:
+    """With no test, no default and no trial, the page says so, and shows neither nan nor None."""
+    text = " ".join(Reader(rendered["provisional"]).text.split())
+    assert "No test score: the search has not ended." in text
+    assert "The gain over the untuned default is not known yet." in text
+    assert "No trial is complete yet." in text
+    assert not re.search(r"\bnan\b|\bNone\b|\binf\b", text)
+
+
+def test_no_page_shows_raw_values(rendered: dict[str, str]) -> None:
+    """No nan, None or unrounded number reaches a reader."""
+    for html in rendered.values():
+        text = Reader(html).text
+        assert not re.search(r"\bnan\b|\bNone\b|\d\.\d{5,}", text)
+
+
+def test_a_hundred_classes_stay_readable(rendered: dict[str, str]) -> None:
+    """The matrix of 102 classes names every class and leads with the commonest confusions."""
+    html = rendered["flowers"]
+    assert html.count('class="cell right"') == 102
+    assert "Commonest confusions" in html
+    assert "species 097" in html
+    assert len(html) < 400_000
+
+
+def test_two_hundred_classes_have_no_matrix() -> None:
+    """Where no page can hold the matrix, the table of confusions stands alone."""
+    html = report.render(results.final(200, 3), results.profile(200), ())
+    assert 'class="cell' not in html
+    assert "Commonest confusions" in html
+
+
+def test_the_default_that_is_kept_is_said() -> None:
+    """Where the untuned default wins, the page says that the search brought nothing."""
+    done = results.final()
+    assert done.baseline is not None
+    kept = dataclasses.replace(done, best=done.baseline.best, gain=None, ties=())
+    html = report.render(kept, results.profile(), results.trials())
+    assert "The untuned default is kept" in html
+
+
+def test_parts_that_few_runs_have_appear() -> None:
+    """A target domain or an ensemble get their own section."""
+    more = dataclasses.replace(results.final(), target={"accuracy": 0.912345, "labelled": None})
+    html = report.render(more, results.profile(), ())
+    assert "Target domain" in html
+    assert "0.9123" in html
+
+
+def test_what_is_left_of_the_source_is_drawn() -> None:
+    """Measures, source accuracy before and after, and both curves; what was not measured is told, not drawn."""
+    told = records.Forgetting(
+        images=200,
+        held_out=True,
+        cka=0.8125,
+        neighbours=0.61,
+        chance=0.05,
+        stages={
+            "stem": records.StageKept(distance=0.0123, cka=0.99),
+            "pool": records.StageKept(distance=None, cka=None),
+        },
+        source=records.SourceKept(images=500, size_px=224, before=0.54, after=0.31),
+        source_reason=None,
+        blends=tuple(records.Blend(share=s, accuracy=0.7 + 0.2 * s, source=0.54 - 0.23 * s) for s in (0.0, 0.5, 1.0)),
+    )
+    html = report.render(dataclasses.replace(results.final(), forgetting=told), results.profile(), ())
+    for told_words in ("What is left of the source", "0.812", "before 54.0", "23.0 points", "0.012"):
+        assert told_words in html.replace("\u00a0", " "), told_words
+    assert html.count('<circle class="curve') == 6
+    bare = dataclasses.replace(told, source=None, source_reason="no head", blends=told.blends[:0])
+    html = report.render(dataclasses.replace(results.final(), forgetting=bare), results.profile(), ())
+    assert "not measured: no head" in html
+    assert '<circle class="curve' not in html
+
+
+def test_the_page_is_as_agreed(rendered: dict[str, str]) -> None:
+    """What a person sees changes only on purpose."""
+    golden(GOLDEN / "report.html", rendered["final"])
+    golden(GOLDEN / "report-provisional.html", rendered["provisional"])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.83, 0.951), (0.0, 3e-7), (-4.0, 12345.0), (0.5, 0.5)])
+def test_ticks_are_round_and_inside(low: float, high: float) -> None:
+    """Ticks lie inside the range, equally far apart, and there are few of them."""
+    found = report_plots.ticks(low, high)
+    assert 1 <= len(found) <= 7
+    assert all(low - 1e-9 <= tick <= high + 1e-9 * max(1.0, high) for tick in found)
+    assert np.allclose(np.diff(found), np.diff(found)[:1])
+
+
+def test_curves_with_gaps_are_drawn_as_far_as_they_go() -> None:
+    """A value that is not a number leaves a gap; a curve of one point is not drawn."""
+    nan = float("nan")
+    drawn = report_plots.curves([report_plots.Line(name="loss", kind="train", xs=(1, 2, 3), ys=(1.0, nan, 0.5))])
+    assert drawn.count("L") == 1
+    assert "nan" not in drawn
+    assert report_plots.curves([report_plots.Line(name="loss", kind="train", xs=(1, 2), ys=(1.0, nan))]) == ""
+
+
+def test_trials_that_all_failed_draw_nothing() -> None:
+    """A search without one score has no drawing over time."""
+    dot = report_plots.Dot(x=1.0, y=float("nan"), kind="full", state="failed", title="")
+    assert report_plots.over_time([dot], default=None) == ""
+
+
+def test_thumbnails_are_small_and_skip_what_is_gone(tmp_path: Path) -> None:
+    """A thumbnail is a JPEG of at most the asked side; a file that has vanished or broke has none."""
+    Image.fromarray(np.zeros((300, 500, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    made = thumbnails.make(tmp_path, ["a.png", "b.png", "gone.png"], side_px=64)
+    assert list(made) == ["a.png"]
+    assert Image.open(io.BytesIO(made["a.png"])).size == (64, 38)
+
+
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [
+        (wording.percent(0.9412), "94.1 %"),
+        (wording.percent(None), "–"),
+        (wording.percent(float("nan")), "–"),
+        (wording.points(0.0131), "+1.3 points"),
+        (wording.points(-0.0131), "−1.3 points"),
+        (wording.points(0.0001), "±0.0 points"),
+        (wording.point_span((-0.01, 0.02)), "−1.0 to +2.0 points"),
+        (wording.duration(9.51), "9.5 s"),
+        (wording.duration(59.7), "1 min"),
+        (wording.duration(172.2), "2 min 52 s"),
+        (wording.duration(3725), "1 h 2 min"),
+        (wording.number(50000), "50\u202f000"),
+        (wording.number(0.123456), "0.123"),
+        (wording.settings({}), "no parameters"),
+        (wording.settings({"a": True, "b": 1e-5, "c": None}), "a yes, b 1e-05, c –"),
+        (wording.regime("new_kind"), "new kind"),
+    ],
+)
+def test_numbers_in_words(got: str, want: str) -> None:
+    """Numbers are written as a person reads them."""
+    assert got == want
+
+
+def test_every_record_field_is_used_by_someone() -> None:
+    """A result's fields that a person should see are all on the page: this list grows with the record."""
+    template = (report.TEMPLATES / "report.html.j2").read_text(encoding="utf-8")
+    code = Path(report.__file__).read_text(encoding="utf-8") + Path(wording.__file__).read_text(encoding="utf-8")
+    silent = {"schema", "files"}
+    for field in dataclasses.fields(records.Result):
+        assert field.name in silent or f".{field.name}" in template + code
+
+
+def test_the_regime_is_named_once() -> None:
+    """A reason that begins with the regime's name is not shown behind that name again."""
+    told = results.final()
+    regime = dataclasses.replace(told.regime, name="partial", reason="partial fine-tuning: +4.1 points")
+    named = dataclasses.replace(told, regime=regime)
+    assert "partial fine-tuning</b>: +4.1 points" in report.render(named, results.profile(), results.trials())

@@ -1,0 +1,85 @@
+"""advisor.device: a fixed table, never a stopwatch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from advisor.errors import InputError
+from advisor.hooks import Backbone, Preprocess, Stage
+from advisor.runtime import device
+
+
+def test_threads_times_workers_stay_within_the_cores() -> None:
+    """Workers share the cores, and each has at least one thread."""
+    cores = device.cores()
+    assert device.choose("cpu").threads == cores
+    for workers in range(1, 2 * cores + 2):
+        threads = device.choose("cpu", workers=workers).threads
+        assert threads >= 1
+        assert threads * workers <= max(cores, workers)
+
+
+def test_the_choice_repeats() -> None:
+    """Asked twice, it answers the same: no clock is involved."""
+    assert device.choose("auto") == device.choose("auto")
+
+
+@pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "cpu:0", ""])
+def test_an_unknown_device_is_refused(asked: str) -> None:
+    """What is no device is one line with the forms that are."""
+    with pytest.raises(InputError, match=r"expected auto, cpu or cuda\[:i\]"):
+        device.choose(asked)
+
+
+def test_a_device_that_is_not_there_is_told() -> None:
+    """A GPU that the machine has not is refused with what to do instead."""
+    with pytest.raises(InputError, match=r"cuda:99.*--device cpu"):
+        device.choose("cuda:99")
+
+
+def named(name: str) -> Backbone:
+    return Backbone(
+        name=name, dim=1, stages=(Stage(name="all", prefixes=("x",)),), preprocess=Preprocess(size=32, resize=32)
+    )
+
+
+def test_half_precision_only_where_it_was_measured_to_help() -> None:
+    """bfloat16 follows the processor and the table; depthwise networks and strangers stay in float32."""
+    half = "bfloat16" if device.multiplies_bfloat16() else "float32"
+    for name in ("resnet18", "resnet50.v2", "squeezenet1_1", "pocket"):
+        assert device.choose("cpu", named(name)).precision == half
+    for name in ("mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x1_0", "a_strangers_resnet"):
+        assert device.choose("cpu", named(name)).precision == "float32"
+    assert device.choose("cpu").precision == "float32"
+
+
+def test_choosing_the_processor_needs_no_torch() -> None:
+    """`--device cpu` is answered without importing torch."""
+    code = "import sys; from advisor import device; device.choose('cpu'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_apply_sets_threads_and_determinism() -> None:
+    """In a process of its own, as a worker does it: threads as chosen, deterministic arithmetic asked for."""
+    code = (
+        "from advisor import device; from advisor.records import Compute; import torch;"
+        "device.apply(Compute(threads=1));"
+        "assert torch.get_num_threads() == 1 and torch.are_deterministic_algorithms_enabled()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})
+
+
+def test_each_worker_sees_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several GPUs are shared out in turn; one GPU, a named one or a CPU change nothing."""
+    monkeypatch.setattr(device, "visible_gpus", lambda: ("2", "5"))
+    assert device.workers("auto") == 2
+    assert device.workers("cuda:1") == 1
+    assert device.places("auto", 3) == [{"CUDA_VISIBLE_DEVICES": g} for g in ("2", "5", "2")]
+    assert device.places("cpu", 2) == [{}, {}]
+    monkeypatch.setattr(device, "visible_gpus", lambda: ())
+    assert device.workers("auto") == 1
+    assert device.places("auto", 2) == [{}, {}]

@@ -1,0 +1,157 @@
+"""The run directory: whole files at any instant, one owner, never inside the data."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from advisor.errors import InputError, OutputError
+from advisor.records import Settings
+from advisor.runtime.run_dir import RunDir, default_place, to_json, write_atomically
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """An empty folder that stands for a data set."""
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+def test_a_run_never_lies_inside_the_data(data: Path) -> None:
+    """A run directory in the data set would become a class of it."""
+    with pytest.raises(OutputError, match="inside the data set"):
+        RunDir.create(data / "runs" / "one", data=data)
+
+
+def test_a_used_directory_is_refused(data: Path, tmp_path: Path) -> None:
+    """What lies there is never mixed with a new run; the message says how to go on with the old one."""
+    place = tmp_path / "out"
+    place.mkdir()
+    (place / "thesis.tex").touch()
+    with pytest.raises(OutputError, match=r"not empty.*tl-advise resume"):
+        RunDir.create(place, data=data)
+
+
+def test_a_place_that_cannot_be_written_is_told_at_the_start(data: Path, tmp_path: Path) -> None:
+    """A file in the way is one line, before any work."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        RunDir.create(tmp_path / "file" / "run", data=data)
+
+
+def test_records_come_back_as_they_were(data: Path, tmp_path: Path) -> None:
+    """What is written to the directory is read back equal; what is not there is None."""
+    run = RunDir.create(tmp_path / "run", data=data)
+    settings = Settings(data="x", budget_s=None, trials=3, backbones=("a",))
+    run.write("run.json", settings)
+    assert RunDir.open(run.path).read("run.json", Settings) == settings
+    assert run.read("nothing.json", Settings) is None
+
+
+def test_a_cut_log_line_does_not_lose_the_time_spent(data: Path, tmp_path: Path) -> None:
+    """A kill in the middle of a line leaves the lines before it readable."""
+    run = RunDir.create(tmp_path / "run", data=data)
+    run.log("start", at_s=1.0)
+    run.log("trial", at_s=12.5, number=0)
+    with open(run.log_path, "a", encoding="utf-8") as file:
+        file.write('{"event": "tri')
+    assert run.used_s() == 12.5
+
+
+def test_the_time_of_a_trial_that_was_cut_off_counts(data: Path, tmp_path: Path) -> None:
+    """A checkpoint that is 40 s younger than the log's last line shows 40 s that no line tells."""
+    run = RunDir.create(tmp_path / "run", data=data)
+    run.log("trial", at_s=12.5, number=0)
+    (run.trials / "00001.ckpt").touch()
+    os.utime(run.log_path, (1000.0, 1000.0))
+    os.utime(run.trials / "00001.ckpt", (1040.0, 1040.0))
+    assert run.used_s() == pytest.approx(52.5)
+    os.utime(run.trials / "00001.ckpt", (900.0, 900.0))
+    assert run.used_s() == pytest.approx(12.5)
+
+
+def test_two_processes_never_work_on_one_run(data: Path, tmp_path: Path) -> None:
+    """The second is told, and the lock goes with the process that held it."""
+    run = RunDir.create(tmp_path / "run", data=data)
+    run.write("run.json", Settings(data="x"))
+    code = (
+        "import sys; from pathlib import Path; from advisor.rundir import RunDir\n"
+        "with RunDir.open(Path(sys.argv[1])).locked(): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="another process"), run.locked():
+            pass
+        other.kill()
+    with run.locked():
+        assert run.path.is_dir()
+
+
+def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    """Where the new text does not fit, the old one stays and the message says what to do."""
+    place = tmp_path / "result.json"
+    write_atomically(place, "old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    import signal
+
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            write_atomically(place, "x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert place.read_text() == "old"
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_default_names_carry_the_data_and_the_time(tmp_path: Path) -> None:
+    """A second run within the same second gets a number."""
+    now = datetime.datetime(2026, 1, 2, 3, 4, 5)
+    place = default_place(Path("some/My photos"), now, tmp_path)
+    assert place == tmp_path / "tl-advise-runs" / "My-photos-20260102-030405"
+    place.mkdir(parents=True)
+    assert default_place(Path("some/My photos"), now, tmp_path).name == "My-photos-20260102-030405-2"
+
+
+def test_json_holds_no_number_that_json_does_not_know() -> None:
+    """nan and infinities become null, also deep inside."""
+    assert (
+        to_json({"a": float("nan"), "b": [float("inf"), 1.0]})
+        == '{\n  "a": null,\n  "b": [\n    null,\n    1.0\n  ]\n}\n'
+    )
+
+
+@pytest.mark.parametrize("left", [[], ["trials"], ["trials", ".run.json.77.tmp"]])
+def test_a_run_killed_before_its_first_file_can_be_started_again(data: Path, tmp_path: Path, left: list[str]) -> None:
+    """Without run.json there is nothing to resume, so the same --out must be taken again."""
+    place = tmp_path / "run"
+    place.mkdir()
+    for name in left:
+        (place / name).mkdir() if name == "trials" else (place / name).touch()
+    assert RunDir.create(place, data=data).path == place
+
+
+def test_a_final_result_is_in_place_only_after_everything_else(data: Path, tmp_path: Path) -> None:
+    """A resume takes a final result as the end: whatever instant a kill hits, recipe and model must be there before."""
+    run = RunDir.create(tmp_path / "run", data=data)
+    staged = run.staging("final")
+    for name in ("model.safetensors", "model.json", "recipe.yaml", "report.html", "README.md"):
+        (staged / name).write_text("new")
+    (staged / "result.json").mkdir()  # a folder cannot replace the file below: the move stops right there
+    run.result.write_text("old")
+    with pytest.raises(OSError, match=r"result\.json"):
+        run.adopt(staged)
+    assert run.result.read_text() == "old"
+    assert {p.name for p in run.path.iterdir() if p.is_file()} >= {"model.safetensors", "recipe.yaml", "report.html"}
+    assert run.recipe.read_text() == "new"

@@ -1,0 +1,130 @@
+"""advisor.ensemble: the members are chosen on validation alone, and only where the mean is better than the winner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photos import write_crops
+from sklearn.metrics import log_loss
+
+from advisor import registry
+from advisor.data import dataset
+from advisor.execution import refit, test_scoring
+from advisor.execution.resources import Material
+from advisor.models import classifier
+from advisor.records import Candidate, EnsembleValidation, FoldScore, Trial
+from advisor.records.messages import Open, Refit, Score
+from advisor.selection import ensemble
+
+POOL, CLASSES = 120, 3
+VALIDATION = EnsembleValidation(accuracy=0.9, single_accuracy=0.9, log_loss=0.30, single_log_loss=0.31, n=10)
+LABELS = np.arange(POOL) % CLASSES
+
+
+def tried(run: Path, number: int, logits: np.ndarray, *, strategy: str = "", rows: np.ndarray | None = None) -> Trial:
+    """Write a trial's validation logits as `trial` does, and give its record."""
+    rows = np.arange(POOL) if rows is None else rows
+    name = f"trials/{number:05d}.npz"
+    np.savez(run / name, rows=rows, logits=logits[rows].astype(np.float32), labels=LABELS[rows])
+    right = float((logits[rows].argmax(1) == LABELS[rows]).mean())
+    score = FoldScore(fold=0, repeat=0, seed=0, n=len(rows), accuracy=right, log_loss=0.5 + number)
+    candidate = Candidate(backbone="b", strategy=strategy or f"s{number}", parameters={}, size_px=64)
+    return Trial(
+        number=number, candidate=candidate, regime="partial", state="complete", scores=(score,), predictions=name
+    )
+
+
+@pytest.fixture(name="run")
+def _run(tmp_path: Path) -> Path:
+    (tmp_path / "trials").mkdir()
+    return tmp_path
+
+
+def noisy(seed: int, strength: float = 1.5) -> np.ndarray:
+    """Give logits that know the label, each image's noise its own."""
+    return np.eye(CLASSES)[LABELS] * 2.0 + np.random.default_rng(seed).normal(0, strength, (POOL, CLASSES))
+
+
+def test_members_whose_mistakes_differ_are_averaged(run: Path) -> None:
+    """The mean of three independent models is better than each; its log-loss is that of the mean of probabilities."""
+    trials = [tried(run, n, noisy(n)) for n in range(5)]
+    chosen = ensemble.choose_on(run, trials[0], trials[1:], POOL)
+    assert chosen is not None
+    assert chosen.members[0] is trials[0]
+    assert len(chosen.members) == ensemble.MEMBERS
+    each = [np.exp(noisy(t.number)) for t in chosen.members]
+    mean = np.mean([e / e.sum(1, keepdims=True) for e in each], axis=0)
+    assert chosen.validation.log_loss == pytest.approx(log_loss(LABELS, mean), abs=1e-5)
+    assert chosen.validation.single_log_loss == pytest.approx(
+        log_loss(LABELS, each[0] / each[0].sum(1, keepdims=True)), abs=1e-5
+    )
+    assert chosen.validation.log_loss < chosen.validation.single_log_loss
+    assert chosen.validation.n == POOL
+
+
+def test_a_rival_that_adds_nothing_stays_out(run: Path) -> None:
+    """The same answers again, or a guess, make no ensemble."""
+    winner = tried(run, 0, noisy(0))
+    same, guess = tried(run, 1, noisy(0)), tried(run, 2, np.random.default_rng(9).normal(0, 3, (POOL, CLASSES)))
+    assert ensemble.choose_on(run, winner, [same, guess], POOL) is None
+    assert ensemble.choose_on(run, winner, [], POOL) is None
+
+
+def test_only_images_that_all_were_scored_on_count(run: Path) -> None:
+    """A trained candidate is scored on one fold; the comparison is on that fold, or there is none."""
+    winner, part = tried(run, 0, noisy(0)), tried(run, 1, noisy(1), rows=np.arange(40))
+    chosen = ensemble.choose_on(run, winner, [part], POOL)
+    assert chosen is not None
+    assert chosen.validation.n == 40
+    other = tried(run, 2, noisy(2), rows=np.arange(60, 90))
+    assert ensemble.choose_on(run, part, [other], POOL) is None
+
+
+@pytest.fixture(name="material")
+def _material(tmp_path: Path) -> Material:
+    """Twenty crops in two classes, opened as a worker does; half of them are kept as the test."""
+    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=10, side_px=32), test_split="none")
+    job = Open(
+        root=found.root,
+        classes=found.classes,
+        items=found.items[::2],
+        folds=2,
+        seed=0,
+        device="cpu",
+        run_dir=str(tmp_path),
+        offline=True,
+        threads=1,
+    )
+    return Material(job, registry.load(), lambda what, done, total: None)
+
+
+def test_the_ensemble_is_scored_in_the_same_opening(material: Material, run: Path) -> None:
+    """One job scores the single models and the mean of their probabilities, on the same images of the test."""
+    folders = []
+    for strategy in ("ridge", "prototypes"):
+        context = material.context(material.registry.backbone("pocket"), np.arange(10), 32)
+        parameters = dict(material.registry.strategy(strategy).first_guesses(context)[0])
+        candidate = Candidate(backbone="pocket", strategy=strategy, parameters=parameters, size_px=32)
+        folders.append(str(run / strategy))
+        refit.refit(material, Refit(candidate=candidate, seed=0, to=folders[-1], temperature=1.0), lambda told: None)
+    items = dataset.read(material.root, test_split="none").items[1::2]
+    job = Score(
+        folders=(folders[0],), ensemble=tuple(folders), items=items, predictions=str(run / "trials" / "test.npz")
+    )
+    scored = test_scoring.score(material, job, lambda told: None)
+    labels = np.array([i.label for i in items])
+    paths = [str(material.root / i.path) for i in items]
+    each = [classifier.load(f, material.registry).predict(paths).probabilities for f in folders]
+    assert scored.ensemble is not None
+    assert len(scored.scores) == 1
+    assert scored.ensemble.accuracy == pytest.approx((np.mean(each, axis=0).argmax(1) == labels).mean())
+    assert scored.ensemble.log_loss == pytest.approx(log_loss(labels, np.mean(each, axis=0)), abs=1e-3)
+    chosen = ensemble.Chosen(members=(tried(run, 0, noisy(0)), tried(run, 1, noisy(1))), validation=VALIDATION)
+    told = ensemble.outcome(chosen, scored, run)
+    assert told.test == scored.ensemble
+    assert told.over_single == pytest.approx(scored.ensemble.accuracy - scored.scores[0].accuracy)
+    assert told.beats_single is False
+    assert [m.trial for m in told.members] == [0, 1]
+    assert ensemble.outcome(chosen, None, run).test is None

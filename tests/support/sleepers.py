@@ -1,0 +1,142 @@
+"""Workers whose trials sleep and then end with a made-up score: what the machinery costs, without any training.
+
+Used by the tests of the shared study and by benchmarks/scale. A sleeper speaks the worker's own protocol.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advisor.errors import AdviseError
+from advisor.execution.worker import Worker
+from advisor.execution.worker_pool import Crew, Ended
+from advisor.hooks import Context
+from advisor.records import Candidate, FoldScore, Trial
+from advisor.records.messages import RunTrial
+from advisor.tuning.distributed.remote_pool import Fleet
+from advisor.tuning.study import Study
+
+IMAGES, CLASSES = 40, 3
+
+
+class Sleeper(Worker):
+    """A worker that sleeps in place of training. `folder` is where it leaves validation logits, None for none."""
+
+    def __init__(self, seconds: float | Callable[[int], float], folder: Path | None = None) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.folder = folder
+        self._connect()
+
+    def _connect(self) -> None:
+        self.connection, self._far = multiprocessing.Pipe()  # type: ignore[assignment]
+
+    def post(self, job: Any) -> None:
+        """Take an order and answer when its time is over."""
+        far = self._far
+        seconds = self.seconds(job.number) if callable(self.seconds) else self.seconds
+        timer = threading.Timer(seconds, lambda: self._end(far, job))
+        timer.daemon = True
+        timer.start()
+
+    def _end(self, far: Any, job: RunTrial) -> None:
+        trial = scored(job)
+        if self.folder is not None:
+            name = f"trials/{job.number:05d}.npz"
+            draw = np.random.default_rng(job.number)
+            logits = draw.normal(size=(IMAGES, CLASSES)).astype(np.float32)
+            np.savez(self.folder / name, rows=np.arange(IMAGES), logits=logits, labels=np.arange(IMAGES) % CLASSES)
+            trial = scored(job, predictions=name)
+        try:
+            far.send(trial)
+        except OSError:
+            return  # stopped meanwhile
+
+    def stop(self) -> None:
+        """Forget the order; a later one finds a fresh connection."""
+        if self.connection is not None:
+            self.connection.close()
+            self._connect()
+
+
+def scored(job: RunTrial, predictions: str = "") -> Trial:
+    """Score an order by what it asks for: the same candidate always gets the same loss."""
+    digest = hashlib.sha256(repr(sorted(job.candidate.parameters.items())).encode()).digest()
+    loss = abs(float(job.candidate.parameters.get("rate", 0.5)) - 0.3) + digest[0] / 2560
+    score = FoldScore(fold=0, repeat=0, seed=0, n=IMAGES, accuracy=0.5, log_loss=loss)
+    return Trial(
+        number=job.number,
+        candidate=job.candidate,
+        regime="full",
+        state="complete",
+        scores=(score,),
+        predictions=predictions,
+    )
+
+
+class Rates:
+    """A strategy with three numbers to choose."""
+
+    name = "full"
+    regime = "full"
+    card = "for measurements"
+
+    def applies(self, context: Context) -> str | None:
+        """Always."""
+        return None
+
+    def space(self, trial: Any, context: Context) -> Mapping[str, Any]:
+        """Draw a rate, a depth and a schedule."""
+        return {
+            "rate": trial.suggest_float("rate", 1e-3, 1.0, log=True),
+            "depth": trial.suggest_int("depth", 1, 8),
+            "schedule": trial.suggest_categorical("schedule", ["cosine", "step"]),
+        }
+
+
+def context(name: str, size_px: int) -> Context:
+    """Give a context that nothing here looks at."""
+    return Context(images=10, classes=2, class_counts=(5, 5), stages=(), has_norm=False, dim=4)
+
+
+def search(
+    study: Study,
+    seats: Crew | Fleet,
+    trials: int,
+    *,
+    on_end: Callable[[Ended], None] = lambda ended: None,
+    sample: bool = True,
+) -> None:
+    """Run so many sampled trials on the seats, as search.explore does: begun as seats get free, lost ones again."""
+    while True:
+        while seats.free and (study.lost() or study.counted < trials):
+            again = next(iter(study.lost()), None)
+            if again is not None:
+                candidate = study.candidate(again)
+            elif sample:
+                candidate = study.sample([("pocket", 64)], {"full": Rates()}, context)
+            else:
+                candidate = Candidate(backbone="pocket", strategy="full", parameters={"rate": study.counted / trials})
+            number = study.begin(candidate, again=again)
+            seats.submit(RunTrial(number=number, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0))
+        if not seats.busy and study.counted >= trials and not study.lost():
+            return
+        ended = seats.poll(lambda progress: None)
+        if ended is not None:
+            answer = ended.answer
+            failed = Trial(
+                number=ended.order.number,
+                candidate=ended.order.candidate,
+                regime="full",
+                state="failed",
+                error=str(answer),
+            )
+            study.finish(failed if isinstance(answer, AdviseError) else answer)
+            on_end(ended)

@@ -1,0 +1,280 @@
+"""The main job from end to end, as a person runs it: on the command line, with real files, killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from photos import write_crops
+
+from advisor.records import Trial
+from advisor.tuning.study import Study
+
+CALL = [sys.executable, "-m", "advisor"]
+WORK = ["--trials", "3", "--seed", "3", "--backbone", "pocket", "--size", "64", "--offline", "--threads", "1"]
+FILES = (
+    "profile.json",
+    "splits.csv",
+    "study.db",
+    "candidates.json",
+    "recipe.yaml",
+    "model.safetensors",
+    "model.json",
+    "result.json",
+    "report.html",
+    "README.md",
+    "log.jsonl",
+)
+STRATEGIES = ["--strategy", "logistic", "--strategy", "partial"]
+
+
+def run(*call: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command and demand its exit code."""
+    done = subprocess.run([*CALL, *call], capture_output=True, text=True, timeout=280)
+    assert done.returncode == code, done.stderr[-2000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One cache for all runs of this file."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def shared_cache(cache: str, own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runs of this file share their pixels and features."""
+    monkeypatch.setenv("TL_ADVISE_CACHE", cache)
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty real crops in three classes."""
+    return write_crops(tmp_path_factory.mktemp("data") / "crops")
+
+
+@pytest.fixture(scope="module")
+def finished(crops: Path, cache: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whole run."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    environment = {**os.environ, "TL_ADVISE_CACHE": cache}
+    call = [*CALL, "advise", str(crops), *WORK, *STRATEGIES, "--out", str(out)]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=280, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return out
+
+
+def facts(place: Path) -> dict[str, Any]:
+    """Read a recipe without the times in it."""
+    recipe: dict[str, Any] = yaml.safe_load((place / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe["outcome"].pop("seconds")
+    return recipe
+
+
+def result(place: Path) -> dict[str, Any]:
+    """Read result.json."""
+    told: dict[str, Any] = json.loads((place / "result.json").read_text(encoding="utf-8"))
+    return told
+
+
+def test_a_run_leaves_everything_that_was_promised(finished: Path) -> None:
+    """Files of the run directory, fields of result.json, counts that add up."""
+    for name in FILES:
+        assert (finished / name).stat().st_size > 0, name
+    told = result(finished)
+    assert told["status"] == "final"
+    assert told["dataset"]["images"] == 60
+    assert told["dataset"]["splits"] == {"pool": 48, "test": 12}
+    assert sum(told["trials"].values()) == 3
+    assert told["test"]["n"] == 12
+    low, high = told["test"]["ci95"]
+    assert low <= told["test"]["accuracy"] <= high
+    logged = [json.loads(line) for line in (finished / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    first = next(line["at_s"] for line in logged if line["event"] == "probe")
+    probes = json.loads((finished / "probes.json").read_text(encoding="utf-8"))
+    assert (
+        0.5 < min(p["started_s"] + p["seconds"] for p in probes) <= first
+    )  # the chart's axis; imports alone take more
+    assert told["baseline"]["best"]["trial"] == 0
+    assert told["regime"]["prior"] == "feature_extraction"
+    assert told["test"]["accuracy"] > 0.5  # three classes that any network tells apart
+
+
+def test_the_recipe_reruns_to_the_same_bits(finished: Path) -> None:
+    """rerun --verify demands equal weights and an equal score on the same machine."""
+    done = run("rerun", str(finished), "--verify", "--offline")
+    assert "verified: identical" in done.stdout
+
+
+def test_a_recipe_that_says_another_score_does_not_verify(finished: Path, tmp_path: Path) -> None:
+    """A recipe whose weights hash was changed exits with 3 and one line."""
+    recipe = (finished / "recipe.yaml").read_text(encoding="utf-8")
+    digest = facts(finished)["outcome"]["weights_sha256"]
+    other = tmp_path / "recipe.yaml"
+    other.write_text(recipe.replace(digest, "f" * 64), encoding="utf-8")
+    done = run("rerun", str(other), "--verify", "--offline", code=3)
+    assert done.stderr.strip().splitlines()[-1].startswith("error: the same kind of machine gave other weights")
+
+
+def test_a_recipe_moves_to_other_data(finished: Path, tmp_path: Path) -> None:
+    """--data applies it to other classes; without --data, changed data are refused."""
+    other = write_crops(tmp_path / "other", classes=4, each=12, seed=1)
+    done = run("rerun", str(finished), "--data", str(other), "--seeds", "2", "--offline", "--json")
+    again = json.loads(done.stdout)["result"]
+    assert again["same_data"] is False
+    assert len(again["runs"]) == 2
+    assert again["runs"][0]["test"]["n"] >= 4
+
+
+def test_changed_data_are_refused(finished: Path, crops: Path, tmp_path: Path) -> None:
+    """The fingerprint guards the recipe; the message says how to mean it."""
+    import shutil
+
+    moved = tmp_path / "crops"
+    shutil.copytree(crops, moved)
+    (moved / "class 0" / "000.jpg").unlink()
+    recipe = (finished / "recipe.yaml").read_text(encoding="utf-8").replace(str(crops), str(moved))
+    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    done = run("rerun", str(tmp_path / "recipe.yaml"), "--offline", code=2)
+    assert "has changed since the recipe was made" in done.stderr
+    assert "--data" in done.stderr
+
+
+def test_resume_of_a_finished_run_prints_its_result(finished: Path) -> None:
+    """Nothing is searched or scored again."""
+    before = (finished / "result.json").read_bytes()
+    done = run("resume", str(finished), "--json")
+    assert json.loads(done.stdout)["test"] == result(finished)["test"]
+    assert (finished / "result.json").read_bytes() == before
+
+
+def test_predict_uses_the_model(finished: Path, crops: Path) -> None:
+    """The model classifies its own training images."""
+    done = run("predict", str(finished), str(crops / "class 1"), "--json")
+    assert "class 1" in done.stdout
+
+
+def test_the_python_interface_tells_the_same(finished: Path, crops: Path) -> None:
+    """advisor.load and advisor.inspect return records."""
+    import advisor
+
+    predictions = advisor.load(finished).predict([crops / "class 0" / "000.jpg"])
+    assert predictions.classes == ("class 0", "class 1", "class 2")
+    assert predictions.probabilities.sum() == pytest.approx(1.0)
+    assert advisor.inspect(crops).images == 60
+
+
+def test_two_runs_with_the_same_seed_write_the_same_recipe(finished: Path, crops: Path, tmp_path: Path) -> None:
+    """Equal recipes, weights hash and test score included."""
+    run("advise", str(crops), *WORK, *STRATEGIES, "--out", str(tmp_path / "again"))
+    assert facts(tmp_path / "again") == facts(finished)
+
+
+@pytest.mark.parametrize("kill", [0, 1])
+def test_a_killed_run_resumed_equals_one_that_was_not(finished: Path, crops: Path, tmp_path: Path, kill: int) -> None:
+    """SIGKILL at two random instants, then resume: the same recipe to the bit, no trial lost, none left running."""
+    out = tmp_path / "killed"
+    draws = random.Random(kill)
+    command = [*CALL, "advise", str(crops), *WORK, *STRATEGIES, "--out", str(out)]
+    for _ in range(2):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                process.wait(timeout=draws.uniform(1.0, 9.0))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+        if not (out / "run.json").exists():
+            break
+        if (out / "recipe.yaml").exists():
+            facts(out)  # readable at any instant
+        command = [*CALL, "resume", str(out)]
+    done = run(*command[len(CALL) :], "--quiet")
+    assert done.returncode == 0
+    assert facts(out) == facts(finished)
+    assert result(out)["trials"] == result(finished)["trials"]
+
+
+def test_a_killed_run_of_two_workers_loses_no_trial(crops: Path, tmp_path: Path) -> None:
+    """Which trials run may depend on the workers; that what ended stays, and that none is left open, may not."""
+    out = tmp_path / "two"
+    work = [*WORK[2:], "--trials", "6", "--workers", "2"]
+    with subprocess.Popen(
+        [*CALL, "advise", str(crops), *work, *STRATEGIES, "--out", str(out)], stderr=subprocess.DEVNULL
+    ) as process:
+        waited = time.monotonic()
+        while not (ended := finished_trials(out)) and time.monotonic() - waited < 120:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    done = json.loads(run("resume", str(out), "--quiet", "--json").stdout)
+    assert done["status"] == "final"
+    assert sum(done["trials"].values()) == 6
+    study = Study(out / "study.db", 0)
+    assert study.interrupted() == []
+    assert {t.number for t in ended} <= {t.number for t in study.trials()}
+    assert [t for t in study.trials() if t.number in {e.number for e in ended}] == ended
+    assert "verified" in run("rerun", str(out), "--verify", "--offline").stdout
+
+
+def finished_trials(out: Path) -> list[Trial]:
+    """Read the finished trials of a run that is under way."""
+    return Study(out / "study.db", 0).trials() if (out / "log.jsonl").exists() and "trial" in events(out) else []
+
+
+def events(out: Path) -> list[str]:
+    """List the events of a run's log."""
+    lines = (out / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["event"] for line in lines if line.endswith("}")]
+
+
+def test_ctrl_c_keeps_the_best_so_far(crops: Path, tmp_path: Path) -> None:
+    """SIGINT: exit 130 within seconds, a provisional recipe that verifies, a run that can be resumed."""
+    out = tmp_path / "stopped"
+    call = [*CALL, "advise", str(crops), "--budget", "5m", *WORK[2:], "--strategy", "logistic", "--strategy", "full"]
+    with subprocess.Popen([*call, "--out", str(out)], stderr=subprocess.PIPE, text=True) as process:
+        waited = time.monotonic()
+        while not (out / "recipe.yaml").exists() and time.monotonic() - waited < 120:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "tl-advise resume" in errors.strip().splitlines()[-1]
+    assert result(out)["status"] == "provisional"
+    assert facts(out)["status"] == "provisional"
+    assert "verified" in run("rerun", str(out), "--verify", "--offline").stdout
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (["no-such-folder"], "no such folder"),
+        (["{crops}", "--backbone", "pockett"], "did you mean pocket"),
+        (["{crops}", "--strategy", "ful"], "did you mean full"),
+        (["{crops}", "--regime", "ful"], "--regime ful"),
+        (["{crops}", "--budget", "soon"], "--budget soon"),
+        (["{crops}", "--out", "{crops}/run"], "inside the data set"),
+        (["{crops}", "--backbone", "resnet50", "--offline"], "resnet50"),
+        (["{crops}", "--device", "cuda:99", "--backbone", "pocket"], "cuda:99"),
+        (["rerun", "no-such-run"], "no-such-run"),
+        (["resume", "{crops}"], "no run of tl-advise"),
+        (["predict", "no-such-run", "{crops}"], "no-such-run"),
+    ],
+)
+def test_a_call_at_fault_is_one_line_and_exit_2(crops: Path, tmp_path: Path, call: list[str], words: str) -> None:
+    """What happened, where, what to do; no traceback."""
+    filled = [word.replace("{crops}", str(crops)) for word in call]
+    if filled[0] not in ("rerun", "resume", "predict") and "--out" not in filled:
+        filled += ["--out", str(tmp_path / "out")]
+    done = run(*filled, code=2)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error:")
+    assert words.lower() in last.lower()
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()  # a call at fault leaves no run behind

@@ -1,0 +1,181 @@
+"""What a plugin hands over is checked member by member, with reasons that its author can act on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from advisor import plugin_validation
+from advisor.hooks import Backbone, Card, Preprocess, Stage, TrainPlan, Weights
+
+GOOD = Backbone(
+    name="good",
+    dim=4,
+    stages=(Stage(name="all", prefixes=("0",)),),
+    preprocess=Preprocess(size=32, resize=36),
+    build=lambda: None,
+)
+
+
+class Probe:
+    name = "probe"
+    regime = "feature_extraction"
+    card = "A head on frozen features."
+
+    def applies(self, context):
+        return None
+
+    def space(self, trial, context):
+        return {}
+
+    def first_guesses(self, context):
+        return [{}]
+
+    def plan(self, parameters, context):
+        return TrainPlan()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"name": "two words"}, "name is 'two words'"),
+        ({"name": ""}, "name is ''"),
+        ({"dim": 0}, "dim is 0, expected a whole number, 1 or more"),
+        ({"dim": 2.5}, "dim is 2.5"),
+        ({"stages": ()}, "stages is empty"),
+        ({"stages": "stem"}, "stages is 'stem', expected a tuple of Stage"),
+        ({"stages": ("stem",)}, "stages holds 'stem'"),
+        (
+            {"stages": (Stage(name="a", prefixes="conv1"),)},
+            'the text "conv1", expected a tuple: ("conv1",)',
+        ),
+        ({"stages": (Stage(name="a", prefixes=()),)}, "expected at least one name"),
+        ({"stages": (Stage(name="a", prefixes=("x",)), Stage(name="a", prefixes=("y",)))}, 'two stages are named "a"'),
+        ({"preprocess": None}, "lacks preprocess"),
+        ({"preprocess": 224}, "preprocess is 224"),
+        ({"preprocess": Preprocess(size=0, resize=4)}, "preprocess.size is 0"),
+        (
+            {"preprocess": Preprocess(size=4, resize=4, interpolation="cubic")},
+            "expected one of nearest, bilinear",
+        ),
+        (
+            {"preprocess": Preprocess(size=4, resize=4, mean=(0.5,))},
+            "mean is (0.5,), expected three numbers",
+        ),
+        ({"preprocess": Preprocess(size=4, resize=4, std=(1, 1, 0))}, "expected numbers above 0"),
+        ({"weights": 5}, "weights is 5"),
+        ({"weights": Weights(file="a.pth")}, "neither a path nor both file and url"),
+        ({"weights": Weights(file="a.pth", url="file:///a.pth")}, "expected one that starts with https://"),
+        ({"weights": Weights(file="../a.pth", url="https://u")}, "a file name without folders"),
+        ({"weights": Weights(file="a", url="https://u", sha256_prefix="XYZ")}, 'sha256_prefix is "XYZ"'),
+        ({"weights": "relative.safetensors"}, "expected an absolute path"),
+        ({"published_accuracy": 71.9}, "published_accuracy is 71.9, expected a fraction between 0 and 1"),
+        ({"macs": -1}, "macs is -1"),
+        ({"build": lambda size: None}, "cannot be called as build()"),
+        ({"pool": lambda module, x: x}, "cannot be called as pool(module, i, x)"),
+        ({"load_state": "load"}, "load_state is 'load', expected a function"),
+    ],
+)
+def test_a_misdeclared_backbone_is_refused_with_field_value_and_expectation(changes, told: str) -> None:
+    """Each wrong field is named with what it holds and what was expected."""
+    with pytest.raises(plugin_validation.BrokenPluginError) as caught:
+        plugin_validation.backbone(replace(GOOD, **changes))
+    assert told in str(caught.value)
+
+
+def test_a_backbone_that_does_not_say_how_it_is_built_is_refused() -> None:
+    """build is the one function without a default."""
+    with pytest.raises(plugin_validation.BrokenPluginError, match="does not say how it is built"):
+        plugin_validation.backbone(Backbone(name="b", dim=1, stages=GOOD.stages, preprocess=GOOD.preprocess))
+
+
+def test_a_good_backbone_comes_out_equal_and_hashable(tmp_path: Path) -> None:
+    """Lists become tuples and a path inside the package becomes absolute; nothing else changes."""
+    listed = replace(GOOD, stages=[Stage(name="all", prefixes=["0"])], weights="data/w.safetensors")
+    found = plugin_validation.backbone(listed, tmp_path)
+    assert found.stages == GOOD.stages
+    assert found.weights == Weights(file="w.safetensors", path=str(tmp_path / "data" / "w.safetensors"))
+    assert found.build is GOOD.build
+    assert hash(found) == hash(found)
+
+
+def test_any_object_with_the_members_is_a_backbone() -> None:
+    """A stranger need not use our class: members are enough, optional ones may be missing."""
+    stage = SimpleNamespace(name="all", prefixes=["0"])
+    preprocess = SimpleNamespace(size=8, resize=8, interpolation="nearest", mean=[0, 0, 0], std=[1, 1, 1])
+    stranger = SimpleNamespace(name="s", dim=4, stages=[stage], preprocess=preprocess, build=lambda: "net")
+    found = plugin_validation.backbone(stranger)
+    assert isinstance(found, Backbone)
+    assert found.preprocess == Preprocess(size=8, resize=8, interpolation="nearest", mean=(0, 0, 0), std=(1, 1, 1))
+    assert found.build() == "net"
+    assert found.build_source_head is None
+
+
+def test_a_subclass_keeps_its_methods() -> None:
+    """A backbone written as a class with methods works as one written with functions."""
+
+    class Mine(Backbone):
+        def build(self):
+            return f"net {self.dim}"
+
+        def pool(self, module, i, x):
+            return x + i
+
+        def build_source_head(self):
+            return "head"
+
+    found = plugin_validation.backbone(Mine(name="mine", dim=3, stages=GOOD.stages, preprocess=GOOD.preprocess))
+    assert found.build() == "net 3"
+    assert found.pool(None, 2, 5) == 7
+    assert found.build_source_head is not None
+    assert found.build_source_head() == "head"
+
+
+def test_a_class_instead_of_an_instance_is_told() -> None:
+    """The commonest slip has its own words."""
+    with pytest.raises(
+        plugin_validation.BrokenPluginError, match="offers the class Probe as a strategy, expected an instance"
+    ):
+        plugin_validation.strategy(Probe)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "told"),
+    [
+        ("regime", "deep", "regime is 'deep', expected one of feature_extraction, partial, full"),
+        ("card", 5, "card is 5"),
+        ("plan", None, "lacks plan"),
+        ("plan", "x", "plan is 'x', expected a function"),
+        ("space", lambda context: {}, "cannot be called as space(trial, context)"),
+    ],
+)
+def test_a_misdeclared_strategy_is_refused(member: str, value: object, told: str) -> None:
+    """Each wrong member is named."""
+    probe = Probe()
+    setattr(probe, member, value)
+    with pytest.raises(plugin_validation.BrokenPluginError) as caught:
+        plugin_validation.strategy(probe)
+    assert told in str(caught.value)
+    assert "strategy probe" in str(caught.value)
+
+
+def test_a_strategy_is_kept_as_it_is_and_its_card_is_read() -> None:
+    """The object itself is used; a sentence is as good as a Card."""
+    probe = Probe()
+    assert plugin_validation.strategy(probe) is probe
+    assert plugin_validation.card(probe) == Card(what="A head on frozen features.", when="")
+
+
+def test_a_property_that_raises_is_a_reason() -> None:
+    """Whatever a stranger's code does while it is looked at becomes a reason."""
+
+    class Angry(Probe):
+        @property
+        def card(self):
+            raise OSError("no card today")
+
+    with pytest.raises(plugin_validation.BrokenPluginError, match="reading card failed: OSError: no card today"):
+        plugin_validation.strategy(Angry())

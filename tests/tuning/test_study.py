@@ -1,0 +1,128 @@
+"""The study survives a kill at any instant, and samples the same candidates whether it was killed or not."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor.errors import OutputError
+from advisor.hooks import Context, Space
+from advisor.records import Candidate, FoldScore, Trial
+from advisor.tuning.study import Study
+
+PLACES = [("small", 64), ("large", 96)]
+
+
+class Rates:
+    """A strategy with one parameter of each kind."""
+
+    regime = "full"
+    card = "for tests"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def applies(self, context: Context) -> str | None:
+        """Always."""
+        return None
+
+    def space(self, trial: Space, context: Context) -> Mapping[str, Any]:
+        """Draw a rate, a depth and a schedule."""
+        return {
+            "rate": trial.suggest_float("rate", 1e-4, 1.0, log=True),
+            "depth": trial.suggest_int("depth", 1, 4),
+            "schedule": trial.suggest_categorical("schedule", ["cosine", "step"]),
+        }
+
+
+STRATEGIES = {"one": Rates("one"), "two": Rates("two")}
+
+
+def context(name: str, size_px: int) -> Context:
+    """Give a context that no strategy here looks at."""
+    return Context(images=10, classes=2, class_counts=(5, 5), stages=(), has_norm=False, dim=4)
+
+
+def ended(number: int, candidate: Candidate) -> Trial:
+    """Score a candidate by its rate alone."""
+    loss = abs(candidate.parameters["rate"] - 0.01)
+    score = FoldScore(fold=0, repeat=0, seed=0, n=10, accuracy=0.5, log_loss=loss)
+    state = "failed" if number == 2 else "complete"
+    scores = () if state == "failed" else (score,)
+    return Trial(number=number, candidate=candidate, regime="full", state=state, scores=scores)
+
+
+def search(path: Path, trials: int, *, reopen_at: str = "") -> list[Trial]:
+    """Run a search, opening the file anew before or after every write that `reopen_at` names."""
+    study = Study(path, seed=3)
+    for _ in range(trials):
+        candidate = study.sample(PLACES, STRATEGIES, context)
+        if reopen_at == "sampled":
+            study = Study(path, seed=3)
+            candidate = study.sample(PLACES, STRATEGIES, context)
+        number = study.begin(candidate)
+        if reopen_at == "begun":
+            study = Study(path, seed=3)
+            again = study.interrupted()
+            assert again == [(number, candidate)]
+        study.finish(ended(number, candidate))
+        if reopen_at == "finished":
+            study = Study(path, seed=3)
+    return study.trials()
+
+
+@pytest.mark.parametrize("instant", ["sampled", "begun", "finished"])
+def test_a_search_cut_off_at_every_trial_equals_one_that_was_not(tmp_path: Path, instant: str) -> None:
+    """Whatever was under way when the process ended, the same trials come out under the same numbers."""
+    whole = search(tmp_path / "whole.db", 7)
+    cut = search(tmp_path / "cut.db", 7, reopen_at=instant)
+    assert [t.candidate for t in cut] == [t.candidate for t in whole]
+    assert [t.number for t in cut] == list(range(7))
+
+
+def test_another_seed_gives_another_search(tmp_path: Path) -> None:
+    """The seed decides what is sampled."""
+    first = Study(tmp_path / "a.db", seed=1).sample(PLACES, STRATEGIES, context)
+    assert first == Study(tmp_path / "b.db", seed=1).sample(PLACES, STRATEGIES, context)
+    assert first != Study(tmp_path / "c.db", seed=2).sample(PLACES, STRATEGIES, context)
+
+
+def test_no_trial_stays_running_and_failed_ones_are_recorded(tmp_path: Path) -> None:
+    """Every trial that ended has a finished state in the file, the failed one too."""
+    search(tmp_path / "s.db", 4)
+    study = Study(tmp_path / "s.db", seed=3)
+    assert study.interrupted() == []
+    assert [t.state for t in study.trials()] == ["complete", "complete", "failed", "complete"]
+
+
+@pytest.mark.parametrize("rate", [5.0, 0.0])
+def test_guesses_outside_of_the_searched_range_still_teach_the_sampler(tmp_path: Path, rate: float) -> None:
+    """A known-good guess may lie outside of what is searched; the search goes on behind it."""
+    study = Study(tmp_path / "s.db", seed=3)
+    guess = Candidate(backbone="small", strategy="one", parameters={"rate": rate, "depth": 9}, size_px=64)
+    number = study.begin(guess)
+    score = FoldScore(fold=0, repeat=0, seed=0, n=10, accuracy=0.5, log_loss=1.0)
+    study.finish(Trial(number=number, candidate=guess, regime="full", state="complete", scores=(score,)))
+    assert study.sample(PLACES, STRATEGIES, context).parameters["rate"] <= 1.0
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    """Where the database cannot grow, the error says where and how to go on; what was finished stays."""
+    study = Study(tmp_path / "s.db", seed=3)
+    candidate = study.sample(PLACES, STRATEGIES, context)
+    study.finish(ended(study.begin(candidate), candidate))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"s\.db: cannot be written.*tl-advise resume"):
+            study.begin(candidate)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert len(Study(tmp_path / "s.db", seed=3).trials()) == 1

@@ -1,0 +1,149 @@
+"""compare: equal steps, the same images, honest distances, and a page that shows them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from photos import write_crops
+
+from advisor.cli import run
+from advisor.cli.compare import command
+from advisor.records import Settings
+from advisor.reporting import comparison_page
+from advisor.workflows import comparison, session
+
+WORK = ["--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--epochs", "2"]
+
+ARMS = ["pretrained", "scratch", "partial"]
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty real crops in three classes."""
+    return write_crops(tmp_path_factory.mktemp("data") / "crops", each=10, side_px=32)
+
+
+@pytest.fixture(scope="module")
+def told(crops: Path) -> comparison.Comparison:
+    """Three arms on the crops."""
+    settings = Settings(data=str(crops), backbones=("pocket",), size_px=32, offline=True, threads=1)
+    return comparison.compare(session.settle(settings), ARMS, epochs=2.0, batch=8, surface=3)
+
+
+def test_arms_have_equal_steps_and_points(told: comparison.Comparison) -> None:
+    """All arms take the same number of steps and are looked at after the same ones, from the start to the end."""
+    assert len({a.steps for a in told.arms}) == 1
+    assert len({tuple(p.step for p in a.points) for a in told.arms}) == 1
+    for arm in told.arms:
+        assert arm.points[0].step == 0
+        assert arm.points[-1].step == arm.steps
+        assert arm.gap == pytest.approx(arm.points[-1].train_accuracy - arm.accuracy)
+        assert len(arm.path) == len(arm.points)
+
+
+def test_distances_begin_at_nothing(told: comparison.Comparison) -> None:
+    """At step 0 nothing has moved; frozen stages never move; the last point of the path is off its origin."""
+    by_name = {a.name: a for a in told.arms}
+    for arm in told.arms:
+        assert arm.points[0].distance == 0.0
+        assert arm.points[-1].distance > 0.0
+        assert arm.path[0] == (0.0, 0.0)
+        assert 0.5 < arm.path_explained <= 1.0 + 1e-9
+    last = list(by_name["partial"].points[-1].stages.values())
+    assert min(last[-2:]) > 0
+    assert all(d == 0.0 for d in last[:-2])
+    assert all(d > 0 for d in by_name["pretrained"].points[-1].stages.values())
+
+
+def test_a_surface_holds_the_path(told: comparison.Comparison) -> None:
+    """Each arm has its grid of finite losses, and the path lies inside it."""
+    for arm in told.arms:
+        assert arm.surface is not None
+        assert np.isfinite(arm.surface.losses).all()
+        assert np.shape(arm.surface.losses) == (3, 3)
+        for x, y in arm.path:
+            assert arm.surface.xs[0] <= x <= arm.surface.xs[-1]
+            assert arm.surface.ys[0] <= y <= arm.surface.ys[-1]
+
+
+def test_pretraining_shows(told: comparison.Comparison) -> None:
+    """The pretrained arm stays nearer to its start than the random one, and keeps its features."""
+    by_name = {a.name: a for a in told.arms}
+    assert by_name["pretrained"].points[-1].distance < by_name["scratch"].points[-1].distance
+    assert by_name["pretrained"].cka > 0.5
+    assert 0 <= by_name["pretrained"].neighbours <= 1
+    assert by_name["pretrained"].points[0].accuracy > by_name["scratch"].points[0].accuracy
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(100, 10), (3, 3), (1, 1), (17, 10)])
+def test_stops_end_at_the_end(steps: int, expected: int) -> None:
+    """An arm is looked at about ten times, never twice after the same step, and at its end."""
+    found = comparison.stops(steps)
+    assert len(found) == expected
+    assert found == sorted(set(found))
+    assert found[-1] == steps
+    assert found[0] >= 1
+
+
+def test_an_arm_whose_time_is_over_stops_early(crops: Path) -> None:
+    """Past the deadline each arm takes one step a stop at most, is finished and measured, and says how far it came."""
+    settings = Settings(data=str(crops), backbones=("pocket",), size_px=32, offline=True, threads=1)
+    told = comparison.compare(session.settle(settings), ["full"], epochs=4.0, batch=8, deadline=0.0)
+    arm = told.arms[0]
+    assert 1 <= arm.steps < arm.planned
+    assert arm.points[-1].step == arm.steps
+    assert np.isfinite(arm.sharpness)
+
+
+def test_the_page_holds_every_arm(told: comparison.Comparison) -> None:
+    """The page is self-contained and draws each arm; nan, as at the start, is null in JSON and gone from drawings."""
+    plain = comparison.plain(told)
+    assert plain["arms"][0]["points"][0]["loss"] is None
+    json.dumps(plain, allow_nan=False)
+    text = comparison_page.render(plain)
+    assert "<script" not in text
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert text.count("<svg") == 3 + len(told.arms)
+    for arm in told.arms:
+        assert f"{arm.name} (validation)" in text
+
+
+def test_the_command_writes_and_repeats(crops: Path, tmp_path: Path) -> None:
+    """The same call gives the same numbers, seconds apart; both files lie in --out."""
+    answers = []
+    for name in ("a", "b"):
+        call = [str(crops), *WORK, "--arms", "pretrained", "--json", "--out", str(tmp_path / name)]
+        done = CliRunner().invoke(command, call, standalone_mode=False)
+        assert done.exit_code == 0, done.exception
+        answer = json.loads(done.stdout)
+        assert answer == json.loads((tmp_path / name / "comparison.json").read_text())
+        assert (tmp_path / name / "comparison.html").read_text().endswith("</html>\n")
+        for arm in answer["arms"]:
+            arm.pop("seconds")
+        answers.append(answer)
+    assert answers[0] == answers[1]
+    assert np.isfinite(answers[0]["arms"][0]["sharpness"])
+
+
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [
+        ("full,full", "each arm once"),
+        ("", "each arm once"),
+        ("ridge", "has no curve"),
+        ("scrach", "scratch"),
+        ("mcc", "--target"),
+    ],
+)
+def test_faults_are_one_line(
+    crops: Path, arms: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Arms that cannot be compared end with code 2 and one line."""
+    assert run(["compare", str(crops), *WORK, "--arms", arms, "--out", str(tmp_path / "out")]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
