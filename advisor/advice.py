@@ -20,7 +20,7 @@ from advisor.data import dataset, profile, splits
 from advisor.data.splits import FOLDS
 from advisor.errors import InputError, Interrupted
 from advisor.execution.worker import Worker, open_job
-from advisor.execution.worker_pool import Crew
+from advisor.execution.worker_pool import WorkerPool
 from advisor.hooks import Backbone, Strategy
 from advisor.records import Dataset, LeftOut, Profile, Regime, Result, Settings, Trial
 from advisor.records.messages import Progress
@@ -105,7 +105,7 @@ def _work(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) 
     reachable, left_out = availability.find(plugins, settings, strategies)
     rundir.log("start", at_s=clock.used_s, command=settings.command)
     _note_a_short_budget(settings, listener)
-    crew = Crew(_workers(settings, rundir, listener))
+    crew = WorkerPool(_workers(settings, rundir, listener))
     crew.first.start()  # torch loads while the folder is read
     study: Study | None = None
     try:
@@ -197,7 +197,7 @@ def _told(listener: Listener, what: str) -> Callable[[int, int], None]:
 
 def _contest(
     kept: Keeper,
-    crew: Crew,
+    crew: WorkerPool,
     study: Study,
     clock: Clock,
     strategies: Mapping[str, Strategy],

@@ -64,8 +64,8 @@ def command(
 
     with answering(quiet) as report:
         bench = session.settle(settings(dataset, call), report=report)
-        names = list(strategies) or fewshot.capable(bench.material.registry.strategies, session.context(bench))
-        known = bench.material.registry
+        names = list(strategies) or fewshot.capable(bench.resources.registry.strategies, session.context(bench))
+        known = bench.resources.registry
         tried = [session.candidate(bench, n, fewshot.shared(known.strategy(n), layers, epochs)) for n in names]
         answer = fewshot.evaluate(
             bench,

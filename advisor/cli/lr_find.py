@@ -53,10 +53,10 @@ def command(
     target = place_for(plot, (".svg", ".html"), "--plot")
     with answering(quiet) as report:
         bench = session.settle(settings(dataset, call), report=report)
-        chosen = bench.material.registry.strategy(strategy)
+        chosen = bench.resources.registry.strategy(strategy)
         candidate = session.candidate(bench, strategy, session.parse(chosen, changes))
         found = lr_finder.sweep(
-            bench.material, candidate, low=low, high=high, steps=steps, seed=call["seed"], report=report
+            bench.resources, candidate, low=low, high=high, steps=steps, seed=call["seed"], report=report
         )
     if target is not None:
         _draw(found, target)

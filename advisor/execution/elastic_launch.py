@@ -1,6 +1,6 @@
 """One trial, or the refit, on several devices: processes started by torch's elastic launcher, one for each device.
 
-In: a worker's material and a job. Out: what `trial.run` and `refit.refit` give. Only what trains goes to the devices;
+In: a worker's resources and a job. Out: what `trial.run` and `refit.refit` give. Only what trains goes to the devices;
 heads on frozen features stay in the worker. A rank that dies or fails ends the trial with its reason and nothing else:
 the launcher ends the other ranks, and a collective that waits for a lost one ends by itself after ten minutes.
 Does NOT cover: what a rank does (`rank`), how ranks share a step (`team`).
@@ -26,7 +26,7 @@ from typing import Any
 from advisor.errors import TrialError
 from advisor.execution import refit, trainer, trial
 from advisor.execution.elastic_rank import LINE, ORDER, Order, Report
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.execution.timing import Emit
 from advisor.records import Candidate, Trial
 from advisor.records.messages import Progress, Refit, Refitted, RunTrial
@@ -34,51 +34,51 @@ from advisor.records.messages import Progress, Refit, Refitted, RunTrial
 LATE_S = 5.0  # to wait for a report after all ranks have ended
 
 
-def run_trial(material: Material, job: RunTrial, emit: Emit) -> Trial:
+def run_trial(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
     """Run one trial, on all devices where it trains."""
-    return trial.run(material, job, emit, once=_attempt if material.job.devices > 1 else None)
+    return trial.run(resources, job, emit, once=_attempt if resources.job.devices > 1 else None)
 
 
-def run_refit(material: Material, job: Refit, emit: Emit) -> Refitted:
+def run_refit(resources: Resources, job: Refit, emit: Emit) -> Refitted:
     """Train a candidate on the pool, on all devices where it trains. Raises TrialError where training fails."""
-    rows = refit.training_rows(material, job)[0]
-    if material.job.devices < 2 or not _warm(material, job.candidate, rows, job.seed):
-        return refit.refit(material, job, emit)
-    answer = _launch(material, job, emit)
+    rows = refit.training_rows(resources, job)[0]
+    if resources.job.devices < 2 or not _warm(resources, job.candidate, rows, job.seed):
+        return refit.refit(resources, job, emit)
+    answer = _launch(resources, job, emit)
     assert isinstance(answer, Refitted)
-    return replace(answer, compute=material.compute(material.registry.backbone(job.candidate.backbone)))
+    return replace(answer, compute=resources.compute(resources.registry.backbone(job.candidate.backbone)))
 
 
-def _attempt(material: Material, job: RunTrial, emit: Emit) -> Trial:
+def _attempt(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
     try:
-        trains = _warm(material, job.candidate, material.folds(job.repeat)[job.folds[0]][0], job.seed)
+        trains = _warm(resources, job.candidate, resources.folds(job.repeat)[job.folds[0]][0], job.seed)
     except Exception:
         trains = False  # it fails here as well, where the reason is written down
     if not trains:
-        return trial.attempt(material, job, emit)
+        return trial.attempt(resources, job, emit)
     try:
-        answer = _launch(material, job, emit)
+        answer = _launch(resources, job, emit)
     except TrialError as error:
-        return trial.failed(material, job, str(error))
+        return trial.failed(resources, job, str(error))
     assert isinstance(answer, Trial)
     return answer
 
 
-def _warm(material: Material, candidate: Candidate, rows: Any, seed: int) -> bool:
+def _warm(resources: Resources, candidate: Candidate, rows: Any, seed: int) -> bool:
     """Say whether a candidate trains; then put into the cache what every rank would compute anew."""
-    plan = material.plan(candidate, rows)
+    plan = resources.plan(candidate, rows)
     if plan.phases:
-        trainer.warm(material, candidate, plan, seed)
+        trainer.warm(resources, candidate, plan, seed)
     return bool(plan.phases)
 
 
-def _launch(material: Material, job: RunTrial | Refit, emit: Emit) -> Trial | Refitted:
+def _launch(resources: Resources, job: RunTrial | Refit, emit: Emit) -> Trial | Refitted:
     devices, threads = (
-        material.job.devices,
-        material.compute(material.registry.backbone(job.candidate.backbone)).threads,
+        resources.job.devices,
+        resources.compute(resources.registry.backbone(job.candidate.backbone)).threads,
     )
     order = Order(
-        opened=replace(material.job, threads=threads),
+        opened=replace(resources.job, threads=threads),
         job=job,
         threads=max(1, threads // devices),
         asked=time.monotonic(),

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from advisor.errors import AdviseError, TrialError
 from advisor.records import Trial
-from advisor.records.messages import Open, Progress, Refit, Refitted, RunTrial
+from advisor.records.messages import OpenDataset, Progress, Refit, Refitted, RunTrial
 
 ORDER, LINE = "order.pickle", "line"
 # A collective that waits longer has lost its partner: fitting a start or scoring a rung takes rank 0 much less.
@@ -34,7 +34,7 @@ LOOK_S = 0.5  # between two looks at whether the worker still lives
 class Order:
     """What a team does. `opened` is the worker's data set, `threads` each rank's, `asked` a time.monotonic()."""
 
-    opened: Open
+    opened: OpenDataset
     job: RunTrial | Refit
     threads: int
     asked: float
@@ -78,7 +78,7 @@ def _do(order: Order, rank: int, size: int, emit: Callable[[Progress], None]) ->
 
     from advisor import registry
     from advisor.execution import refit, trial
-    from advisor.execution.resources import Material
+    from advisor.execution.resources import Resources
     from advisor.runtime import device
     from advisor.training.data_parallel import Team
 
@@ -87,13 +87,13 @@ def _do(order: Order, rank: int, size: int, emit: Callable[[Progress], None]) ->
     if cuda:
         torch.cuda.set_device(rank)
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
-    material = Material(opened, registry.load(block=opened.plugins_blocked), _quiet, team=Team(rank, size))
+    resources = Resources(opened, registry.load(block=opened.plugins_blocked), _quiet, team=Team(rank, size))
     compute = device.choose(opened.device)
     device.apply(replace(compute, threads=order.threads))
     job = order.job
     if job.limit_s is not None:  # the processes' start belongs to the job's time
         job = replace(job, limit_s=max(0.0, job.limit_s - (time.monotonic() - order.asked)))
-    return refit.refit(material, job, emit) if isinstance(job, Refit) else trial.attempt(material, job, emit)
+    return refit.refit(resources, job, emit) if isinstance(job, Refit) else trial.attempt(resources, job, emit)
 
 
 def _silent(progress: Progress) -> None:

@@ -22,7 +22,7 @@ import torch
 
 from advisor.errors import AdviseError
 from advisor.execution import trainer
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.metrics import classification
 from advisor.models import classifier as model
 from advisor.models import model_files
@@ -55,7 +55,7 @@ def mean(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor
 
 
 def leave(
-    material: Material,
+    resources: Resources,
     job: RunTrial,
     plan: TrainPlan,
     classifier: Classifier,
@@ -69,12 +69,18 @@ def leave(
 
     Of folds on which a leader is scored again nothing is kept. `logits` are those of the rows `val`.
     """
-    if job.repeat or not material.team.first:
+    if job.repeat or not resources.team.first:
         return
-    folder = _folder(material, job)
+    folder = _folder(resources, job)
     if position == 0:
         _write(
-            material, job, plan, classifier, folder, rows, classification.fit_temperature(logits, material.labels[val])
+            resources,
+            job,
+            plan,
+            classifier,
+            folder,
+            rows,
+            classification.fit_temperature(logits, resources.labels[val]),
         )
     elif mixable(plan):
         member = folder / _member(position)
@@ -83,22 +89,22 @@ def leave(
             model_files.write_tensors(member, model.tensors(classifier))
 
 
-def mix(material: Material, job: RunTrial, plan: TrainPlan, temperature: float, folds: tuple[int, ...]) -> None:
+def mix(resources: Resources, job: RunTrial, plan: TrainPlan, temperature: float, folds: tuple[int, ...]) -> None:
     """Leave the mean of what these folds of the job left; where one is lost or the disk is full, the first one's stays."""
-    folder = _folder(material, job)
+    folder = _folder(resources, job)
     members = [folder / _member(position) for position in range(len(folds))]
-    if job.repeat or not material.team.first or not mixable(plan) or not all(m.is_file() for m in members):
+    if job.repeat or not resources.team.first or not mixable(plan) or not all(m.is_file() for m in members):
         return
-    rows = material.folds()[folds[0]][0]
-    classifier = trainer.classifier_for(material, job.candidate, plan, rows, job.seed)
+    rows = resources.folds()[folds[0]][0]
+    classifier = trainer.classifier_for(resources, job.candidate, plan, rows, job.seed)
     with _costs_the_mean_alone():
         classifier.load_state_dict(mean([model_files.read_tensors(member) for member in members]))
-        _write(material, job, plan, classifier, folder / MIXED, rows, temperature, folds)
+        _write(resources, job, plan, classifier, folder / MIXED, rows, temperature, folds)
     shutil.rmtree(members[1].parent, ignore_errors=True)
 
 
 def _write(
-    material: Material,
+    resources: Resources,
     job: RunTrial,
     plan: TrainPlan,
     classifier: Classifier,
@@ -108,7 +114,7 @@ def _write(
     folds: tuple[int, ...] = (),
 ) -> None:
     written = trainer.write_model(
-        material,
+        resources,
         job.candidate,
         plan,
         classifier,
@@ -130,8 +136,8 @@ def _costs_the_mean_alone() -> Iterator[None]:
         print(f"not kept: {error}", file=sys.stderr)
 
 
-def _folder(material: Material, job: RunTrial) -> Path:
-    return Path(material.job.run_dir) / "trials" / trial_name(job.number, job.repeat)
+def _folder(resources: Resources, job: RunTrial) -> Path:
+    return Path(resources.job.run_dir) / "trials" / trial_name(job.number, job.repeat)
 
 
 def _member(position: int) -> str:

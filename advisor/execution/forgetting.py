@@ -1,6 +1,6 @@
 """A tuned model on disk beside its start -> how much of the source it has kept, and what a step back would keep.
 
-In: material and a `Retain`. Out: a `Forgetting`: features before and after on the same images of the new task, distances
+In: resources and a `MeasureForgetting`. Out: a `Forgetting`: features before and after on the same images of the task, distances
 of stages, the original source head on labelled source images where there are any, and both accuracies at weights
 between start and tuned (WiSE's curve). Does NOT cover: the measures (`forgetting`), how much time it may take (`source`).
 Sources: as in `forgetting`; the curve, Wortsman et al. 2021 (2109.01903), figure 1.
@@ -19,7 +19,7 @@ from torch import nn
 from advisor.data import pixels
 from advisor.errors import TrialError, WeightsError
 from advisor.execution import trainer
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.hooks import Backbone
 from advisor.metrics import classification, representation
 from advisor.models import backbone as backbones
@@ -27,29 +27,29 @@ from advisor.models import classifier, inference, weight_ops
 from advisor.models import weight_ops as weight_state
 from advisor.models.classifier import Classifier
 from advisor.records import Blend, Forgetting, SourceKept, StageKept
-from advisor.records.messages import Retain, Retained
+from advisor.records.messages import ForgettingMeasured, MeasureForgetting
 
 NEIGHBOURS = 10
 Ints = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float32]
 
 
-def measure(material: Material, job: Retain) -> Retained:
+def measure(resources: Resources, job: MeasureForgetting) -> ForgettingMeasured:
     """Measure a tuned model against the network that it started from.
 
     Raises TrialError where it did not start from pretrained weights and change them.
     """
-    rows = np.arange(len(material.labels))
-    train, held = (rows, rows) if job.fold is None else material.folds()[job.fold]
-    plan = material.plan(job.candidate, train)
+    rows = np.arange(len(resources.labels))
+    train, held = (rows, rows) if job.fold is None else resources.folds()[job.fold]
+    plan = resources.plan(job.candidate, train)
     if not plan.phases or plan.from_scratch:
         raise TrialError("nothing was forgotten: the network was not changed, or had no source")
-    backbone = material.registry.backbone(job.candidate.backbone)
-    start = trainer.classifier_for(material, job.candidate, plan, train, job.seed)
-    tuned = classifier.load(job.folder, material.registry).classifier.to(next(start.parameters()).device)
-    seen = np.sort(held[np.argsort(material.ids[held], kind="stable")][: job.images])
-    watched = _watched(material, job, backbone, plan.fit, seen)
-    source, reason = _source(material, job, backbone)
+    backbone = resources.registry.backbone(job.candidate.backbone)
+    start = trainer.classifier_for(resources, job.candidate, plan, train, job.seed)
+    tuned = classifier.load(job.folder, resources.registry).classifier.to(next(start.parameters()).device)
+    seen = np.sort(held[np.argsort(resources.ids[held], kind="stable")][: job.images])
+    watched = _watched(resources, job, backbone, plan.fit, seen)
+    source, reason = _source(resources, job, backbone)
     blender = _Blender(start, weight_state.copy(start), weight_state.copy(tuned))
     before, first, kept_before = watched.look(blender.at(0.0), source)
     after, last, kept_after = watched.look(blender.at(1.0), source)
@@ -57,7 +57,7 @@ def measure(material: Material, job: Retain) -> Retained:
     told = {s: ends[s] if s in ends else watched.look(blender.at(s), source)[1:] for s in job.shares}
     honest = job.fold is not None  # else the model was trained on these images
     k = min(NEIGHBOURS, max(1, len(seen) - 1))
-    return Retained(
+    return ForgettingMeasured(
         forgetting=Forgetting(
             images=len(seen),
             held_out=honest,
@@ -118,7 +118,7 @@ class _Source:
 class _Watched:
     """Images of the new task, always the same."""
 
-    material: Material
+    resources: Resources
     backbone: Backbone
     canvas: npt.NDArray[np.uint8]
     rows: Ints
@@ -126,7 +126,7 @@ class _Watched:
 
     def look(self, network: Classifier, source: _Source | None) -> tuple[list[Values], float, float | None]:
         """Give every stage's pooled features, the accuracy on these images, and on the source where there is one."""
-        compute = self.material.compute(self.backbone)
+        compute = self.resources.compute(self.backbone)
         inference.place(network, compute)
         features: list[list[torch.Tensor]] = []
         with inference.evaluating(network), torch.inference_mode(), inference.autocast(compute):
@@ -136,11 +136,11 @@ class _Watched:
                 pooled = backbones.pooled(self.backbone, network.body, images)
                 features.append([f[:n].float().cpu() for f in [*pooled, network.head(_read(network, pooled))]])
         stages = [np.asarray(torch.cat(column).numpy()) for column in zip(*features, strict=True)]
-        accuracy = classification.accuracy(stages.pop(), self.material.labels[self.rows])
+        accuracy = classification.accuracy(stages.pop(), self.resources.labels[self.rows])
         return stages, accuracy, None if source is None else self._of_source(network, source)
 
     def _of_source(self, network: Classifier, source: _Source) -> float:
-        compute = self.material.compute(self.backbone)
+        compute = self.resources.compute(self.backbone)
         right = 0
         with inference.evaluating(network), torch.inference_mode(), inference.autocast(compute):
             for start, (images, n) in enumerate(
@@ -164,30 +164,30 @@ def _read(network: Classifier, pooled: list[torch.Tensor]) -> torch.Tensor:
     return pooled[-1 if network.layers == "last" else backbones.stage_index(network.backbone, network.layers)]
 
 
-def _watched(material: Material, job: Retain, backbone: Backbone, fit: str, rows: Ints) -> _Watched:
+def _watched(resources: Resources, job: MeasureForgetting, backbone: Backbone, fit: str, rows: Ints) -> _Watched:
     size_px = job.candidate.size_px or backbone.preprocess.size
-    canvas = pixels.centre(material.canvas(material.rule(backbone, size_px, fit)), size_px)
-    return _Watched(material, backbone, canvas, rows, size_px)
+    canvas = pixels.centre(resources.canvas(resources.rule(backbone, size_px, fit)), size_px)
+    return _Watched(resources, backbone, canvas, rows, size_px)
 
 
-def _source(material: Material, job: Retain, backbone: Backbone) -> tuple[_Source | None, str | None]:
+def _source(resources: Resources, job: MeasureForgetting, backbone: Backbone) -> tuple[_Source | None, str | None]:
     """Open the source images at the network's own size; None with the reason where its source head cannot judge them."""
     if not job.source_items:
         return None, None
     try:
-        head = backbones.build_source_head(backbone, material.tensors(backbone)[0])
+        head = backbones.build_source_head(backbone, resources.tensors(backbone)[0])
     except WeightsError as error:
         return None, str(error)
     size_px = backbone.preprocess.size
     canvas, broken = pixels.canvas(
-        Path(job.source_root), job.source_items, material.rule(backbone, size_px), store=material.store
+        Path(job.source_root), job.source_items, resources.rule(backbone, size_px), store=resources.store
     )
     gone = {u.path for u in broken}
     rows = np.array([i for i, item in enumerate(job.source_items) if item.path not in gone], dtype=np.int64)
-    place = torch.device(material.compute(backbone).device)
+    place = torch.device(resources.compute(backbone).device)
     with torch.inference_mode():
         last = backbones.run(
-            backbone, material.network(backbone).eval(), torch.zeros(1, 3, size_px, size_px, device=place)
+            backbone, resources.network(backbone).eval(), torch.zeros(1, 3, size_px, size_px, device=place)
         )
         classes = head.to(place)(last).shape[1]
     if classes != job.source_classes:

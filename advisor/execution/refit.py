@@ -1,6 +1,6 @@
 """Candidate -> the model that ships: trained on the whole pool and written down.
 
-In: material and a `Refit`. Out: model files with their hash. `rerun` calls the same function with what the recipe says,
+In: resources and a `Refit`. Out: model files with their hash. `rerun` calls the same function with what the recipe says,
 and that is why it gets the same bits. Does NOT cover: who won (verdict.py), the locked test (scoring.py).
 """
 
@@ -14,36 +14,36 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.execution import fold_averaging, timing, trainer
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.models import classifier as model
 from advisor.records.messages import Refit, Refitted
 
 Rows = npt.NDArray[np.int64]
 
 
-def refit(material: Material, job: Refit, emit: timing.Emit) -> Refitted:
+def refit(resources: Resources, job: Refit, emit: timing.Emit) -> Refitted:
     """Train a candidate on the pool (or on the training parts of folds) and write the model.
 
     Raises TrialError where training fails, TooSlow where it cannot end within its limit.
     """
     before = time.monotonic()
-    deadline = timing.Deadline.of(job.limit_s, before) if material.team.first else None
-    parts = training_rows(material, job)
-    plan = material.plan(job.candidate, parts[0])
+    deadline = timing.Deadline.of(job.limit_s, before) if resources.team.first else None
+    parts = training_rows(resources, job)
+    plan = resources.plan(job.candidate, parts[0])
     states = []
     for number, rows in enumerate(parts):
-        classifier = trainer.classifier_for(material, job.candidate, plan, rows, job.seed)
+        classifier = trainer.classifier_for(resources, job.candidate, plan, rows, job.seed)
         if plan.phases:
-            loop = trainer.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
+            loop = trainer.train_loop(resources, job.candidate, plan, classifier, rows, job.seed)
             timing.steps_until(loop, plan.steps, deadline, emit, what="refit", trainings=len(parts) - number)
             loop.finish(job.fitted)
         if len(parts) > 1:
             states.append(model.tensors(classifier))
     if states:
         classifier.load_state_dict(fold_averaging.mean(states))
-    written = material.team.agreed(
+    written = resources.team.agreed(
         lambda: trainer.write_model(
-            material,
+            resources,
             job.candidate,
             plan,
             classifier,
@@ -57,7 +57,7 @@ def refit(material: Material, job: Refit, emit: timing.Emit) -> Refitted:
     return replace(written, folds=job.folds)
 
 
-def training_rows(material: Material, job: Refit) -> list[Rows]:
+def training_rows(resources: Resources, job: Refit) -> list[Rows]:
     """List the rows of each training: all of the pool, or those of each of the folds."""
-    folds = material.folds()
-    return [folds[fold][0] for fold in job.folds] or [np.arange(len(material.labels))]
+    folds = resources.folds()
+    return [folds[fold][0] for fold in job.folds] or [np.arange(len(resources.labels))]

@@ -22,7 +22,7 @@ from advisor.hooks import Backbone, Context
 from advisor.models import backbone as backbones
 from advisor.models import features, pretrained_weights
 from advisor.records import Candidate, Compute, StageSize, TrainPlan, Unreadable
-from advisor.records.messages import Open
+from advisor.records.messages import OpenDataset
 from advisor.registry import Registry
 from advisor.runtime import cache, device
 from advisor.training.data_parallel import ALONE, Team
@@ -30,10 +30,10 @@ from advisor.training.data_parallel import ALONE, Team
 Report = Callable[[str, int, int], None]
 
 
-class Material:
+class Resources:
     """Everything that a worker holds for one data set. Rows are positions in `job.items`; `team` trains together."""
 
-    def __init__(self, job: Open, registry: Registry, report: Report, *, team: Team = ALONE) -> None:
+    def __init__(self, job: OpenDataset, registry: Registry, report: Report, *, team: Team = ALONE) -> None:
         self.job = job
         self.team = team
         self.registry = registry

@@ -1,6 +1,6 @@
 """Models + the locked test -> scores: the one place where test images meet a network.
 
-In: material and a `Score` with the test's items (which reach a worker only now). Out: one score a model, on the same
+In: resources and a `Score` with the test's items (which reach a worker only now). Out: one score a model, on the same
 images, in float32, and their logits in a file. Does NOT cover: when the test may be opened (finish.py).
 """
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from advisor.data import pixels, splits
 from advisor.errors import TrialError
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.execution.trial import Emit
 from advisor.heads import fitting
 from advisor.metrics import classification, intervals
@@ -33,8 +33,8 @@ class TestImages:
 
     __test__ = False  # pytest must not collect it
 
-    def __init__(self, material: Material, items: Sequence[Item], emit: Emit) -> None:
-        self.material, self.items, self.emit = material, items, emit
+    def __init__(self, resources: Resources, items: Sequence[Item], emit: Emit) -> None:
+        self.resources, self.items, self.emit = resources, items, emit
         self.unreadable: dict[str, Unreadable] = {}
         self._canvas: dict[pixels.PixelRule, npt.NDArray[np.uint8]] = {}
 
@@ -42,10 +42,10 @@ class TestImages:
         """Give all test images as squares (N, S, S, 3)."""
         if rule not in self._canvas:
             self._canvas[rule], broken = pixels.canvas(
-                self.material.root,
+                self.resources.root,
                 self.items,
                 rule,
-                store=self.material.store,
+                store=self.resources.store,
                 progress=lambda done, total: self.emit(Progress(what="decode the test", done=done, total=total)),
             )
             self.unreadable.update({u.path: u for u in broken})
@@ -53,7 +53,7 @@ class TestImages:
 
     def logits(self, predictor: Predictor) -> Logits:
         """Give a model's calibrated logits (N, K) in float32; frozen networks share one pass over the images."""
-        compute = self.material.compute(predictor.classifier.backbone)
+        compute = self.resources.compute(predictor.classifier.backbone)
         if predictor.description.get("frozen"):
             return self._through_features(predictor, compute)
         return predictor.logits(self.canvas(predictor.rule), compute=compute)
@@ -79,18 +79,18 @@ class TestImages:
             compute=Compute(device=compute.device, precision="float32", layout=compute.layout, threads=compute.threads),
             weights_key=classifier.weights_hash(network.body),
             item_key=key,
-            store=self.material.store,
+            store=self.resources.store,
             flip=flip,
             progress=lambda done, total: self.emit(Progress(what="score the test", done=done, total=total)),
         )
 
 
-def score(material: Material, job: Score, emit: Emit) -> Scored:
+def score(resources: Resources, job: Score, emit: Emit) -> Scored:
     """Open the locked test and score each model on the same images. Raises TrialError where none can be read."""
     labels = np.array([i.label for i in job.items], dtype=np.int64)
-    images = TestImages(material, job.items, emit)
+    images = TestImages(resources, job.items, emit)
     each = {
-        f: images.logits(classifier.load(f, material.registry)) for f in dict.fromkeys((*job.folders, *job.ensemble))
+        f: images.logits(classifier.load(f, resources.registry)) for f in dict.fromkeys((*job.folders, *job.ensemble))
     }
     outputs = [each[folder] for folder in job.folders]
     kept = np.array([i.path not in images.unreadable for i in job.items])
@@ -101,7 +101,7 @@ def score(material: Material, job: Score, emit: Emit) -> Scored:
     groups = splits.groups_of(items)
     saved = {"logits": np.stack(outputs)[:, kept], "labels": labels[kept], "groups": groups}
     np.savez(job.predictions, **(saved if together is None else {**saved, "ensemble": together}))
-    classes = material.job.classes
+    classes = resources.job.classes
     return Scored(
         scores=tuple(test_score(o[kept], labels[kept], classes, groups) for o in outputs),
         ece=tuple(classification.ece(o[kept], labels[kept]) for o in outputs),

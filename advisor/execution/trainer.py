@@ -1,6 +1,6 @@
 """A candidate at work: its classifier as it stands before the first step, its training loop, its logits, its model file.
 
-In: material, a candidate with its plan, training rows, a seed. Out: the same classifier for trials, refits and reruns,
+In: resources, a candidate with its plan, training rows, a seed. Out: the same classifier for trials, refits and reruns,
 which is why they agree. Does NOT cover: folds (trial.py), the whole pool and the test (refit.py).
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.data import pixels
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.heads import fitting
 from advisor.hooks import Backbone
 from advisor.models import classifier as model
@@ -34,102 +34,102 @@ START_HEADS = 32  # kept by a worker: folds times places that a search comes bac
 
 
 def head_features(
-    material: Material, backbone: Backbone, candidate: Candidate, plan: TrainPlan
+    resources: Resources, backbone: Backbone, candidate: Candidate, plan: TrainPlan
 ) -> tuple[Logits, tuple[int, ...]]:
     """Give the frozen features (N, D) of all rows that the plan's head looks at, and the widths of their blocks."""
     size_px = candidate.size_px or backbone.preprocess.size
-    pooled = material.pooled(backbone, size_px, plan.fit, mirror=plan.head.mirror)
+    pooled = resources.pooled(backbone, size_px, plan.fit, mirror=plan.head.mirror)
     values = features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
     return values, features.blocks(pooled, plan.head.layers)
 
 
-def classifier_for(material: Material, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> Classifier:
+def classifier_for(resources: Resources, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> Classifier:
     """Build the network with its head as it stands before the first step, the head fitted on `rows`."""
-    backbone = material.registry.backbone(candidate.backbone)
+    backbone = resources.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size
-    body = material.network(backbone, from_scratch=plan.from_scratch, seed=_start_seed(seed))
+    body = resources.network(backbone, from_scratch=plan.from_scratch, seed=_start_seed(seed))
     if not plan.phases or plan.head.start == "probe":
-        head = material.team.agreed(lambda: _fitted_head(material, candidate, plan, rows, seed))
+        head = resources.team.agreed(lambda: _fitted_head(resources, candidate, plan, rows, seed))
     else:
-        width = _head_width(material, backbone, plan, size_px)
-        head = fitting.initial(plan.head.start, width, material.classes, seed=seed)
+        width = _head_width(resources, backbone, plan, size_px)
+        head = fitting.initial(plan.head.start, width, resources.classes, seed=seed)
     place = next(body.parameters()).device
     return Classifier(backbone, body, head.to(place), plan.head.layers, mirror=plan.head.mirror)
 
 
-def warm(material: Material, candidate: Candidate, plan: TrainPlan, seed: int) -> None:
+def warm(resources: Resources, candidate: Candidate, plan: TrainPlan, seed: int) -> None:
     """Put pixels, and the features that the head starts from, into the cache, where other processes find them."""
-    backbone = material.registry.backbone(candidate.backbone)
-    material.canvas(material.rule(backbone, candidate.size_px or backbone.preprocess.size, plan.fit))
+    backbone = resources.registry.backbone(candidate.backbone)
+    resources.canvas(resources.rule(backbone, candidate.size_px or backbone.preprocess.size, plan.fit))
     if plan.head.start == "probe":
-        _start_features(material, candidate, plan, seed)
+        _start_features(resources, candidate, plan, seed)
 
 
-def _start_features(material: Material, candidate: Candidate, plan: TrainPlan, seed: int) -> features.Pooled:
-    backbone = material.registry.backbone(candidate.backbone)
+def _start_features(resources: Resources, candidate: Candidate, plan: TrainPlan, seed: int) -> features.Pooled:
+    backbone = resources.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size
     scratch_seed = _start_seed(seed) if plan.from_scratch else None
-    return material.pooled(backbone, size_px, plan.fit, scratch_seed=scratch_seed, mirror=plan.head.mirror)
+    return resources.pooled(backbone, size_px, plan.fit, scratch_seed=scratch_seed, mirror=plan.head.mirror)
 
 
 def _start_seed(seed: int) -> int:
     return rng.key(seed, "initial weights") % 2**31
 
 
-def _fitted_head(material: Material, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> nn.Module:
+def _fitted_head(resources: Resources, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> nn.Module:
     if not plan.phases:
-        return _fit(plan.head, material, candidate, plan, rows, seed)
+        return _fit(plan.head, resources, candidate, plan, rows, seed)
     # Every trained candidate on the same fold and features begins with the very same head: it is fitted once.
     kind = Head(kind="linear", layers=plan.head.layers)
     known = (candidate.backbone, candidate.size_px, plan.fit, plan.from_scratch, plan.head.mirror, kind.layers)
     key = (*known, plan.class_weights, seed, rows.tobytes())
-    if key not in material.start_heads:
-        if len(material.start_heads) >= START_HEADS:
-            material.start_heads.pop(next(iter(material.start_heads)))
-        material.start_heads[key] = _fit(kind, material, candidate, plan, rows, seed)
-    return copy.deepcopy(material.start_heads[key])
+    if key not in resources.start_heads:
+        if len(resources.start_heads) >= START_HEADS:
+            resources.start_heads.pop(next(iter(resources.start_heads)))
+        resources.start_heads[key] = _fit(kind, resources, candidate, plan, rows, seed)
+    return copy.deepcopy(resources.start_heads[key])
 
 
-def _fit(head: Head, material: Material, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> nn.Module:
-    backbone = material.registry.backbone(candidate.backbone)
-    pooled = _start_features(material, candidate, plan, seed)
+def _fit(head: Head, resources: Resources, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> nn.Module:
+    backbone = resources.registry.backbone(candidate.backbone)
+    pooled = _start_features(resources, candidate, plan, seed)
     values = features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
     return fitting.fit(
         head,
         values[rows],
-        material.labels[rows],
-        material.classes,
+        resources.labels[rows],
+        resources.classes,
         seed=seed,
         class_weights=plan.class_weights,
         blocks=features.blocks(pooled, plan.head.layers),
     )
 
 
-def _head_width(material: Material, backbone: Backbone, plan: TrainPlan, size_px: int) -> int:
+def _head_width(resources: Resources, backbone: Backbone, plan: TrainPlan, size_px: int) -> int:
     if plan.head.layers == "last":
         return backbone.dim
     from advisor.models.backbone import stage_dims
 
-    dims = stage_dims(backbone, material.network(backbone, from_scratch=True), size_px)
+    dims = stage_dims(backbone, resources.network(backbone, from_scratch=True), size_px)
     names = [s.name for s in backbone.stages]
     return sum(dims) if plan.head.layers == "all" else dims[names.index(plan.head.layers)]
 
 
 def train_loop(
-    material: Material, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows, seed: int
+    resources: Resources, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows, seed: int
 ) -> loop.Loop:
     """Set the one training loop up for these rows."""
-    backbone = material.registry.backbone(candidate.backbone)
+    backbone = resources.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size
-    rule = material.rule(backbone, size_px, plan.fit)
-    adapts = material.has_target and any(stream.name == "target" for stream in plan.streams)
+    rule = resources.rule(backbone, size_px, plan.fit)
+    adapts = resources.has_target and any(stream.name == "target" for stream in plan.streams)
     data = loop.TrainData(
-        canvas=material.canvas(rule),
-        labels=material.labels,
-        ids=material.ids,
+        canvas=resources.canvas(rule),
+        labels=resources.labels,
+        ids=resources.ids,
         rows=rows,
-        target_canvas=material.target_canvas(rule)[0] if adapts else None,
-        target_ids=material.target_ids if adapts else None,
+        target_canvas=resources.target_canvas(rule)[0] if adapts else None,
+        target_ids=resources.target_ids if adapts else None,
     )
     return loop.Loop(
         classifier,
@@ -138,30 +138,32 @@ def train_loop(
         preprocess=backbone.preprocess,
         size_px=size_px,
         seed=seed,
-        compute=material.compute(backbone),
-        team=material.team,
+        compute=resources.compute(backbone),
+        team=resources.team,
     )
 
 
-def score_rows(material: Material, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows) -> Logits:
+def score_rows(
+    resources: Resources, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows
+) -> Logits:
     """Give the logits of these rows, in the training's own precision; in a team the first rank computes them."""
-    backbone = material.registry.backbone(candidate.backbone)
+    backbone = resources.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size
-    rule = material.rule(backbone, size_px, plan.fit)
-    return material.team.agreed(
+    rule = resources.rule(backbone, size_px, plan.fit)
+    return resources.team.agreed(
         lambda: inference.logits(
             classifier,
-            pixels.centre(material.canvas(rule), size_px),
+            pixels.centre(resources.canvas(rule), size_px),
             rows,
             preprocess=backbone.preprocess,
             size_px=size_px,
-            compute=material.compute(backbone),
+            compute=resources.compute(backbone),
         )
     )
 
 
 def write_model(
-    material: Material,
+    resources: Resources,
     candidate: Candidate,
     plan: TrainPlan,
     classifier: Classifier,
@@ -173,16 +175,16 @@ def write_model(
     seconds: float,
 ) -> Refitted:
     """Write the model and its description into `folder`, and say what was carried out; `rows` is what it trained on."""
-    backbone = material.registry.backbone(candidate.backbone)
+    backbone = resources.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size
-    distribution, version = material.registry.origin(backbone.name)
-    _, digest, warning = ("", "", "") if plan.from_scratch else material.tensors(backbone)
+    distribution, version = resources.registry.origin(backbone.name)
+    _, digest, warning = ("", "", "") if plan.from_scratch else resources.tensors(backbone)
     folder.mkdir(parents=True, exist_ok=True)
     model.save(
         classifier,
         folder / "model.safetensors",
         folder / "model.json",
-        classes=material.job.classes,
+        classes=resources.job.classes,
         preprocess=backbone.preprocess,
         size_px=size_px,
         fit=plan.fit,
@@ -201,7 +203,7 @@ def write_model(
         seconds=seconds,
         pretrained_sha256=digest,
         plan=plan,
-        compute=material.compute(backbone),
-        resize_px=material.rule(backbone, size_px, plan.fit).resize_px,
+        compute=resources.compute(backbone),
+        resize_px=resources.rule(backbone, size_px, plan.fit).resize_px,
         warning=warning,
     )

@@ -1,6 +1,6 @@
 """Candidate + folds -> Trial: train on a fold's training part, score on its validation part, leave logits behind.
 
-In: material (pixels, networks, features) and a `RunTrial` or `Probe`. Out: a `Trial`, and `trials/NNNNN.npz` with the
+In: resources (pixels, networks, features) and a `RunTrial` or `Probe`. Out: a `Trial`, and `trials/NNNNN.npz` with the
 rows and validation logits, so that verdicts compare the same images. A killed trial goes on from its last rung.
 Does NOT cover: what to try (search.py), the refit and the locked test (refit.py).
 """
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from advisor.errors import AdviseError, TooSlow, TrialError
 from advisor.execution import fold_averaging, timing, trainer
 from advisor.execution.checkpoint import Checkpoint, FoldOutcome
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.heads import fitting as heads
 from advisor.hooks import Backbone
 from advisor.metrics import classification
@@ -33,18 +33,18 @@ from advisor.training import loop as training
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
 READ_S = 0.5  # within which features are taken to have come from the cache
 Emit = timing.Emit
-Attempt = Callable[[Material, RunTrial, Emit], Trial]
+Attempt = Callable[[Resources, RunTrial, Emit], Trial]
 Rows = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
 
 
-def probe(material: Material, job: Probe) -> Probed:
+def probe(resources: Resources, job: Probe) -> Probed:
     """Score several heads on the same frozen features, out of fold over all folds."""
-    backbone = material.registry.backbone(job.backbone)
+    backbone = resources.registry.backbone(job.backbone)
     size_px = job.candidates[0].size_px or backbone.preprocess.size
-    material.network(backbone)  # what is imported and read once says nothing about how fast images go through
+    resources.network(backbone)  # what is imported and read once says nothing about how fast images go through
     before = time.monotonic()
-    pooled = material.pooled(backbone, size_px)
+    pooled = resources.pooled(backbone, size_px)
     taken = time.monotonic() - before
     trials = []
     for offset, candidate in enumerate(job.candidates):
@@ -52,55 +52,55 @@ def probe(material: Material, job: Probe) -> Probed:
         order = RunTrial(
             number=number,
             candidate=candidate,
-            folds=tuple(range(len(material.folds()))),
+            folds=tuple(range(len(resources.folds()))),
             repeat=0,
             seed=job.seed,
             started_s=0.0,
         )
-        trials.append(run(material, order, lambda progress: None))
+        trials.append(run(resources, order, lambda progress: None))
     images_per_s = (
-        inference.computed(len(pooled.values)) / taken if taken > READ_S else _timed(material, backbone, size_px, job)
+        inference.computed(len(pooled.values)) / taken if taken > READ_S else _timed(resources, backbone, size_px, job)
     )
     return Probed(trials=tuple(trials), images_per_s=images_per_s)
 
 
-def _timed(material: Material, backbone: Backbone, size_px: int, job: Probe) -> float:
+def _timed(resources: Resources, backbone: Backbone, size_px: int, job: Probe) -> float:
     """Time a batch where the features were only read, since what is predicted from their speed must hold all the same."""
     if not job.timed:
         return 0.0
     return inference.images_per_s(
-        material.network(backbone),
-        material.canvas(material.rule(backbone, size_px)),
+        resources.network(backbone),
+        resources.canvas(resources.rule(backbone, size_px)),
         preprocess=backbone.preprocess,
         size_px=size_px,
-        compute=material.compute(backbone),
+        compute=resources.compute(backbone),
     )
 
 
-def run(material: Material, job: RunTrial, emit: Emit, *, once: Attempt | None = None) -> Trial:
+def run(resources: Resources, job: RunTrial, emit: Emit, *, once: Attempt | None = None) -> Trial:
     """Run one trial to its end; a failure is recorded with its reason, running out of memory retried at half the batch.
 
     `once` is how it is tried once; in this process by default.
     """
     before = time.monotonic()
-    trial = (once or attempt)(material, job, emit)
+    trial = (once or attempt)(resources, job, emit)
     smaller = _with_half_the_batch(job) if "out of memory" in trial.error else None
     if smaller is not None:
-        trial = (once or attempt)(material, smaller, emit)
+        trial = (once or attempt)(resources, smaller, emit)
     return replace(trial, seconds=time.monotonic() - before)
 
 
-def attempt(material: Material, job: RunTrial, emit: Emit) -> Trial:
+def attempt(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
     """Run one trial once; whatever goes wrong is its reason to have failed."""
     try:
-        return _run(material, job, emit)
+        return _run(resources, job, emit)
     except TooSlow as error:
-        return replace(failed(material, job, str(error)), needs_s=error.needs_s)
+        return replace(failed(resources, job, str(error)), needs_s=error.needs_s)
     except AdviseError as error:
-        return failed(material, job, str(error))
+        return failed(resources, job, str(error))
     except Exception as error:  # a stranger's strategy or network may raise anything; the search outlives it
         traceback.print_exc()
-        return failed(material, job, f"{type(error).__name__}: {error}")
+        return failed(resources, job, f"{type(error).__name__}: {error}")
 
 
 def _with_half_the_batch(job: RunTrial) -> RunTrial | None:
@@ -111,9 +111,9 @@ def _with_half_the_batch(job: RunTrial) -> RunTrial | None:
     return replace(job, candidate=replace(job.candidate, parameters=parameters))
 
 
-def failed(material: Material, job: RunTrial, reason: str) -> Trial:
+def failed(resources: Resources, job: RunTrial, reason: str) -> Trial:
     """Record a trial that failed, with its reason."""
-    regime = material.registry.strategy(job.candidate.strategy).regime
+    regime = resources.registry.strategy(job.candidate.strategy).regime
     return Trial(
         number=job.number,
         candidate=job.candidate,
@@ -124,45 +124,45 @@ def failed(material: Material, job: RunTrial, reason: str) -> Trial:
     )
 
 
-def _run(material: Material, job: RunTrial, emit: Emit) -> Trial:
-    backbone = material.registry.backbone(job.candidate.backbone)
-    plan = material.plan(job.candidate, material.folds(job.repeat)[job.folds[0]][0])
+def _run(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
+    backbone = resources.registry.backbone(job.candidate.backbone)
+    plan = resources.plan(job.candidate, resources.folds(job.repeat)[job.folds[0]][0])
     if plan.phases:
-        outcomes = list(_train_folds(material, job, emit))
+        outcomes = list(_train_folds(resources, job, emit))
     else:
-        outcomes = _fit_heads(material, job, backbone, plan)
+        outcomes = _fit_heads(resources, job, backbone, plan)
     rows = np.concatenate([o.rows for o in outcomes])
     logits = np.concatenate([o.logits for o in outcomes])
-    labels = material.labels[rows]
+    labels = resources.labels[rows]
     if not np.isfinite(logits).all():
         raise TrialError("the network's outputs are not finite: the learning rate is too high for this network")
     temperature = classification.fit_temperature(logits, labels)
     stopped = next((o.stopped_at for o in outcomes if o.stopped_at), None)
     if stopped is None and len(outcomes) > 1:
-        fold_averaging.mix(material, job, plan, temperature, job.folds[: len(outcomes)])
+        fold_averaging.mix(resources, job, plan, temperature, job.folds[: len(outcomes)])
     return Trial(
         number=job.number,
         candidate=job.candidate,
-        regime=material.registry.strategy(job.candidate.strategy).regime,
+        regime=resources.registry.strategy(job.candidate.strategy).regime,
         state="pruned" if stopped else "complete",
         error=f"stopped at {stopped} % of its steps: behind the others there" if stopped else "",
         scores=tuple(
-            _fold_score(material, job, fold, o, temperature) for fold, o in zip(job.folds, outcomes, strict=False)
+            _fold_score(resources, job, fold, o, temperature) for fold, o in zip(job.folds, outcomes, strict=False)
         ),
         started_s=job.started_s,
         steps=plan.steps,
-        epochs=plan.steps / max(1, -(-(len(material.labels) - len(outcomes[0].rows)) // plan.batch)),
+        epochs=plan.steps / max(1, -(-(len(resources.labels) - len(outcomes[0].rows)) // plan.batch)),
         temperature=temperature,
         curve=outcomes[0].curve,
-        predictions=_keep_predictions(material, job, rows, logits),
+        predictions=_keep_predictions(resources, job, rows, logits),
         continues=job.candidate.continues,
         fitted=outcomes[0].fitted,
     )
 
 
-def _fold_score(material: Material, job: RunTrial, fold: int, outcome: FoldOutcome, temperature: float) -> FoldScore:
+def _fold_score(resources: Resources, job: RunTrial, fold: int, outcome: FoldOutcome, temperature: float) -> FoldScore:
     # Scaled by the trial's own temperature, since that is how the model is used, and what makes trials comparable.
-    labels = material.labels[outcome.rows]
+    labels = resources.labels[outcome.rows]
     return FoldScore(
         fold=fold,
         repeat=job.repeat,
@@ -173,48 +173,48 @@ def _fold_score(material: Material, job: RunTrial, fold: int, outcome: FoldOutco
     )
 
 
-def _keep_predictions(material: Material, job: RunTrial, rows: Rows, logits: Logits) -> str:
+def _keep_predictions(resources: Resources, job: RunTrial, rows: Rows, logits: Logits) -> str:
     name = f"trials/{trial_name(job.number, job.repeat)}.npz"
-    path = Path(material.job.run_dir) / name
-    if material.team.first:
+    path = Path(resources.job.run_dir) / name
+    if resources.team.first:
         temporary = path.with_suffix(".tmp.npz")
-        np.savez(temporary, rows=rows, logits=logits, labels=material.labels[rows])
+        np.savez(temporary, rows=rows, logits=logits, labels=resources.labels[rows])
         temporary.replace(path)
     return name
 
 
-def _fit_heads(material: Material, job: RunTrial, backbone: Backbone, plan: TrainPlan) -> list[FoldOutcome]:
-    values, blocks = trainer.head_features(material, backbone, job.candidate, plan)
-    folds = [material.folds(job.repeat)[f] for f in job.folds]
+def _fit_heads(resources: Resources, job: RunTrial, backbone: Backbone, plan: TrainPlan) -> list[FoldOutcome]:
+    values, blocks = trainer.head_features(resources, backbone, job.candidate, plan)
+    folds = [resources.folds(job.repeat)[f] for f in job.folds]
     deadline = timing.Deadline.of(job.limit_s, time.monotonic())
     logits = heads.oof(
         plan.head,
         values,
-        material.labels,
-        material.classes,
+        resources.labels,
+        resources.classes,
         folds,
         seed=job.seed,
         class_weights=plan.class_weights,
         blocks=blocks,
-        watch=timing.watch(deadline) if material.team.alone else None,
+        watch=timing.watch(deadline) if resources.team.alone else None,
     )
     return [FoldOutcome(rows=val, logits=logits[val], curve=Curve()) for _, val in folds]
 
 
-def _train_folds(material: Material, job: RunTrial, emit: Emit) -> Iterator[FoldOutcome]:
-    path = Path(material.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt"
-    saved = Checkpoint(path, writes=material.team.first, of=_paused(path, job))
+def _train_folds(resources: Resources, job: RunTrial, emit: Emit) -> Iterator[FoldOutcome]:
+    path = Path(resources.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt"
+    saved = Checkpoint(path, writes=resources.team.first, of=_paused(path, job))
     # In a team one clock counts: a rank alone that gave up would leave the others waiting.
-    deadline = timing.Deadline.of(job.limit_s, time.monotonic()) if material.team.first else None
+    deadline = timing.Deadline.of(job.limit_s, time.monotonic()) if resources.team.first else None
     longest = 0.0
     for position, fold in enumerate(job.folds):
         done, before = saved.outcome(position), time.monotonic()
-        may_stop = position > 0 and material.team.alone  # what was scored so far then stands
+        may_stop = position > 0 and resources.team.alone  # what was scored so far then stands
         if done is None and may_stop and deadline is not None and longest > deadline.left_s:
             break
         if done is None:
             try:
-                done = _train_fold(material, job, fold, position, saved, deadline, emit)
+                done = _train_fold(resources, job, fold, position, saved, deadline, emit)
             except TooSlow:
                 if not may_stop:
                     raise
@@ -234,7 +234,7 @@ def _paused(path: Path, job: RunTrial) -> Path | None:
 
 
 def _train_fold(
-    material: Material,
+    resources: Resources,
     job: RunTrial,
     fold: int,
     position: int,
@@ -242,39 +242,39 @@ def _train_fold(
     deadline: timing.Deadline | None,
     emit: Emit,
 ) -> FoldOutcome:
-    rows, val = material.folds(job.repeat)[fold]
-    plan = material.plan(job.candidate, rows)
-    classifier = trainer.classifier_for(material, job.candidate, plan, rows, job.seed)
-    loop = trainer.train_loop(material, job.candidate, plan, classifier, rows, job.seed)
+    rows, val = resources.folds(job.repeat)[fold]
+    plan = resources.plan(job.candidate, rows)
+    classifier = trainer.classifier_for(resources, job.candidate, plan, rows, job.seed)
+    loop = trainer.train_loop(resources, job.candidate, plan, classifier, rows, job.seed)
     curve, first_rung = saved.restore(position, loop)
-    logits, fitted = np.zeros((len(val), material.classes), dtype=np.float32), {}
+    logits, fitted = np.zeros((len(val), resources.classes), dtype=np.float32), {}
     rungs = timing.rungs(loop, len(val))
     for rung in rungs[first_rung:]:
         loss = timing.steps_until(loop, max(1, plan.steps * rung // 100), deadline, emit)
         if rung == 100:
-            fitted = _finish(material, job, plan, classifier, loop, val)
-        logits = trainer.score_rows(material, job.candidate, plan, classifier, val)
-        curve = _extended(curve, loop.step, loss, logits, material.labels[val])
+            fitted = _finish(resources, job, plan, classifier, loop, val)
+        logits = trainer.score_rows(resources, job.candidate, plan, classifier, val)
+        curve = _extended(curve, loop.step, loss, logits, resources.labels[val])
         emit(Progress(what="trial", done=loop.step, total=plan.steps, loss=loss, accuracy=curve.accuracy[-1]))
         if rung < 100:
             saved.write(position, rungs.index(rung) + 1, loop, curve)
             if curve.log_loss[-1] > job.stop_above.get(rung, float("inf")):
                 return FoldOutcome(rows=val, logits=logits, curve=curve, stopped_at=rung)
-    fold_averaging.leave(material, job, plan, classifier, position, rows=rows, logits=logits, val=val)
+    fold_averaging.leave(resources, job, plan, classifier, position, rows=rows, logits=logits, val=val)
     return FoldOutcome(rows=val, logits=logits, curve=curve, fitted=fitted)
 
 
 def _finish(
-    material: Material, job: RunTrial, plan: TrainPlan, classifier: Classifier, loop: training.Loop, val: Rows
+    resources: Resources, job: RunTrial, plan: TrainPlan, classifier: Classifier, loop: training.Loop, val: Rows
 ) -> dict[str, float]:
     """Let the loop put its last weights in; choose what the plan leaves to validation (WiSE's alpha) by log-loss."""
     names = plan.finish.fitted if plan.finish is not None else ()
     losses = {}
     for value in SHARES if names else ():
         loop.finish(dict.fromkeys(names, value))
-        logits = trainer.score_rows(material, job.candidate, plan, classifier, val)
-        scaled = logits / np.float32(classification.fit_temperature(logits, material.labels[val]))
-        losses[value] = classification.log_loss(scaled, material.labels[val])
+        logits = trainer.score_rows(resources, job.candidate, plan, classifier, val)
+        scaled = logits / np.float32(classification.fit_temperature(logits, resources.labels[val]))
+        losses[value] = classification.log_loss(scaled, resources.labels[val])
     chosen = dict.fromkeys(names, min(losses, key=lambda v: losses[v])) if losses else {}
     loop.finish(chosen)
     return chosen

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from advisor.data.splits import FOLDS
 from advisor.errors import AdviseError
 from advisor.records import Dataset, Item, Settings
-from advisor.records.messages import Answer, Job, Open, Opened, Progress
+from advisor.records.messages import Answer, DatasetOpened, Job, OpenDataset, Progress
 
 A = TypeVar("A")
 # How long OpenMP's threads wait for each other awake. Their default (300,000) is made for a machine of one's own: where
@@ -41,14 +41,14 @@ class Worker:
     """One long-lived worker process. What was opened is opened again whenever the process has to be started anew."""
 
     def __init__(
-        self, *, log: str | None = None, opened: Open | None = None, environment: Mapping[str, str] | None = None
+        self, *, log: str | None = None, opened: OpenDataset | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
         self.log = log
         self.opened = opened  # opened at the next start, without being waited for
         self.environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.connection: Connection[Any, Any] | None = None
-        self._opening = False  # an answer to an `Open` that a start needed is still to come
+        self._opening = False  # an answer to an `OpenDataset` that a start needed is still to come
 
     def start(self) -> None:
         """Start the process without waiting for it; it imports torch meanwhile."""
@@ -67,10 +67,10 @@ class Worker:
             errors.close()
         self.connection = Connection(ours.detach())
 
-    def open(self, job: Open, on_progress: OnProgress | None = None) -> Opened:
+    def open(self, job: OpenDataset, on_progress: OnProgress | None = None) -> DatasetOpened:
         """Open a data set there, now and after every restart."""
         self.opened = None
-        answer = self.ask(job, Opened, on_progress)
+        answer = self.ask(job, DatasetOpened, on_progress)
         self.opened = job
         return answer
 
@@ -163,9 +163,9 @@ def _without_secrets() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in ("TL_ADVISE_STORAGE", "PGPASSWORD", "PGPASSFILE")}
 
 
-def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item, ...]) -> Open:
+def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item, ...]) -> OpenDataset:
     """Say what a worker opens: the pool's items and nothing of the test."""
-    return Open(
+    return OpenDataset(
         root=found.root,
         classes=found.classes,
         items=pool,

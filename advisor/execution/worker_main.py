@@ -22,22 +22,22 @@ from advisor.errors import AdviseError
 from advisor.records import Trial
 from advisor.records.messages import (
     Answer,
+    DatasetOpened,
     Describe,
     Description,
+    ForgettingMeasured,
     Job,
-    Open,
-    Opened,
+    MeasureForgetting,
+    OpenDataset,
     Probe,
     Probed,
     Progress,
     Refit,
     Refitted,
-    Retain,
-    Retained,
     RunTrial,
     Score,
     Scored,
-    Timed,
+    StepTime,
     TimeSteps,
 )
 
@@ -52,7 +52,7 @@ def main(descriptor: int) -> None:
     threading.Thread(target=_read, args=(connection, jobs), daemon=True).start()
     import torch  # noqa: F401 (the slowest import, done while the coordinator still reads the folder)
 
-    desk = Desk(connection)
+    desk = JobRunner(connection)
     while True:
         job = jobs.get()
         try:
@@ -81,16 +81,16 @@ def _read(connection: Connection[Any, Any], jobs: queue.Queue[Job]) -> None:
         os._exit(0)  # the coordinator is gone: nothing that this process could still say would be heard
 
 
-class Desk:
-    """Does jobs; keeps the opened data set's material between them."""
+class JobRunner:
+    """Does jobs; keeps the opened data set's resources between them."""
 
     def __init__(self, connection: Connection[Any, Any]) -> None:
         self.connection = connection
-        self.material: Any = None
+        self.resources: Any = None
 
     def do(self, job: Job) -> Answer:
         """Do one job. torch is imported here, by the first job, and not before."""
-        if isinstance(job, Open):
+        if isinstance(job, OpenDataset):
             return self._open(job)
         if isinstance(job, Describe):
             return self._describe(job)
@@ -100,9 +100,9 @@ class Desk:
         """Send how far the job is."""
         self.connection.send(record)
 
-    def _open(self, job: Open) -> Opened:
+    def _open(self, job: OpenDataset) -> DatasetOpened:
         from advisor import registry
-        from advisor.execution.resources import Material
+        from advisor.execution.resources import Resources
         from advisor.runtime import device, environment
 
         compute = device.choose(job.device, None, job.workers)
@@ -111,15 +111,15 @@ class Desk:
             compute = replace(compute, threads=job.threads)
         device.apply(compute)
         plugins = registry.load(block=job.plugins_blocked)
-        self.material = Material(
+        self.resources = Resources(
             job, plugins, lambda what, done, total: self.progress(Progress(what=what, done=done, total=total))
         )
-        return Opened(environment=environment.describe(compute))
+        return DatasetOpened(environment=environment.describe(compute))
 
     def _describe(self, job: Describe) -> Description:
-        backbone = self.material.registry.backbone(job.backbone)
-        stages = self.material.stage_sizes(backbone)
-        _, digest, warning = self.material.tensors(backbone)
+        backbone = self.resources.registry.backbone(job.backbone)
+        stages = self.resources.stage_sizes(backbone)
+        _, digest, warning = self.resources.tensors(backbone)
         return Description(
             backbone=backbone.name,
             stages=stages,
@@ -131,23 +131,23 @@ class Desk:
         )
 
     def _train(
-        self, job: Probe | RunTrial | TimeSteps | Refit | Score | Retain
-    ) -> Probed | Trial | Timed | Refitted | Scored | Retained:
+        self, job: Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting
+    ) -> Probed | Trial | StepTime | Refitted | Scored | ForgettingMeasured:
         from advisor.execution import elastic_launch, step_timing, test_scoring, trial
 
-        if isinstance(job, Retain):
+        if isinstance(job, MeasureForgetting):
             from advisor.execution import forgetting
 
-            return forgetting.measure(self.material, job)
+            return forgetting.measure(self.resources, job)
         if isinstance(job, Probe):
-            return trial.probe(self.material, job)
+            return trial.probe(self.resources, job)
         if isinstance(job, RunTrial):
-            return elastic_launch.run_trial(self.material, job, self.progress)
+            return elastic_launch.run_trial(self.resources, job, self.progress)
         if isinstance(job, TimeSteps):
-            return step_timing.time_steps(self.material, job)
+            return step_timing.time_steps(self.resources, job)
         if isinstance(job, Refit):
-            return elastic_launch.run_refit(self.material, job, self.progress)
-        return test_scoring.score(self.material, job, self.progress)
+            return elastic_launch.run_refit(self.resources, job, self.progress)
+        return test_scoring.score(self.resources, job, self.progress)
 
 
 if __name__ == "__main__":

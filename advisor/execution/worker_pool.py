@@ -14,7 +14,7 @@ from multiprocessing import connection
 from advisor.errors import AdviseError
 from advisor.execution.worker import OutOfTime, Worker
 from advisor.records import Trial
-from advisor.records.messages import Open, Opened, Progress, RunTrial
+from advisor.records.messages import DatasetOpened, OpenDataset, Progress, RunTrial
 
 GRACE_S = 5.0  # over an order's limit, before its worker is killed
 OnProgress = Callable[[Progress], None]
@@ -29,7 +29,7 @@ class Ended:
 
 
 @dataclass
-class Seat:
+class WorkerSlot:
     """One local worker and the order that it works on."""
 
     worker: Worker
@@ -38,11 +38,11 @@ class Seat:
     failed: AdviseError | None = None  # why the order could not even be handed over
 
 
-class Crew:
+class WorkerPool:
     """Local workers, one order each. The first one also does what is not a trial, while it has no order."""
 
     def __init__(self, workers: Sequence[Worker]) -> None:
-        self.seats = [Seat(worker) for worker in workers]
+        self.seats = [WorkerSlot(worker) for worker in workers]
 
     @property
     def first(self) -> Worker:
@@ -74,7 +74,7 @@ class Crew:
         """The orders that are under way."""
         return [seat.order for seat in self.seats if seat.order is not None]
 
-    def open(self, job: Open, on_progress: OnProgress | None = None) -> Opened:
+    def open(self, job: OpenDataset, on_progress: OnProgress | None = None) -> DatasetOpened:
         """Open a data set: on the first worker now, which fills the caches, on the others when they first start."""
         answer = self.first.open(job, on_progress)
         for seat in self.seats[1:]:
@@ -105,7 +105,7 @@ class Crew:
                 return ended
         return None
 
-    def _answer(self, seat: Seat, ready: bool, on_progress: OnProgress) -> Trial | AdviseError | None:
+    def _answer(self, seat: WorkerSlot, ready: bool, on_progress: OnProgress) -> Trial | AdviseError | None:
         """Look at one seat: its order's end, or None while it goes on."""
         if seat.failed is not None:
             return seat.failed

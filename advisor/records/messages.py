@@ -15,7 +15,7 @@ from advisor.records.trials import Candidate, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
-class Open:
+class OpenDataset:
     """Open a data set for training: pool items only. `folds` is the number of validation folds."""
 
     root: str
@@ -37,7 +37,7 @@ class Open:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class DatasetOpened:
     """The data set is open; `environment` is where trials will run."""
 
     environment: Environment
@@ -114,7 +114,7 @@ class TimeSteps:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timed:
+class StepTime:
     """The seconds of one step; 0 where it says nothing about the others."""
 
     step_s: float
@@ -182,7 +182,7 @@ class Scored:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retain:
+class MeasureForgetting:
     """Ask how much of its source a tuned model has kept: the one in `folder`, trained on `fold`'s part or on the pool.
 
     `images` of the new task are looked at, at weights of each of `shares` (0 the start, 1 the model). Source items have
@@ -201,7 +201,7 @@ class Retain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retained:
+class ForgettingMeasured:
     """What was kept."""
 
     forgetting: Forgetting
@@ -218,5 +218,5 @@ class Progress:
     accuracy: float | None = None
 
 
-Job = Open | Describe | Probe | RunTrial | TimeSteps | Refit | Score | Retain
-Answer = Opened | Description | Probed | Trial | Timed | Refitted | Scored | Retained
+Job = OpenDataset | Describe | Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting
+Answer = DatasetOpened | Description | Probed | Trial | StepTime | Refitted | Scored | ForgettingMeasured

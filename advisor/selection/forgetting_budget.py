@@ -16,7 +16,7 @@ from advisor.data.splits import FOLDS
 from advisor.errors import AdviseError, TrialError
 from advisor.execution.worker import Worker
 from advisor.records import Candidate, Forgetting, Item, Trial
-from advisor.records.messages import Refitted, Retain, Retained
+from advisor.records.messages import ForgettingMeasured, MeasureForgetting, Refitted
 from advisor.runtime.progress import Listener
 from advisor.tuning import budget, cost_model
 from advisor.tuning.search_state import Contest
@@ -66,13 +66,13 @@ def kept(contest: Contest, winner: Trial, refitted: Refitted, folder: Path) -> F
     contest.listener.stage("looking at what is kept of the source")
     try:
         deadline = time.monotonic() + contest.clock.left_s if contest.clocked else None
-        return contest.worker.ask(job, Retained, contest.listener.progress, deadline=deadline).forgetting
+        return contest.worker.ask(job, ForgettingMeasured, contest.listener.progress, deadline=deadline).forgetting
     except AdviseError as error:
         contest.listener.note(f"how much of the source is kept could not be measured: {error}")
         return None
 
 
-def question(contest: Contest, winner: Trial, folder: Path) -> Retain | None:
+def question(contest: Contest, winner: Trial, folder: Path) -> MeasureForgetting | None:
     """Put the question as large as the time allows: fewer images first, then the two ends of the curve alone.
 
     Without a clock its size is fixed. The first fold's model is asked about, on images that it has not seen, or where
@@ -91,7 +91,7 @@ def question(contest: Contest, winner: Trial, folder: Path) -> Retain | None:
         images = int(min(IMAGES, part / each)) if each > 0 else IMAGES
         if images >= min(LEAST, contest.images // FOLDS):
             count = int(min(SOURCE_IMAGES, part / each_source)) if each_source > 0 else SOURCE_IMAGES
-            return Retain(
+            return MeasureForgetting(
                 candidate=winner.candidate,
                 folder=str(own if has_fold else folder),
                 fold=winner.scores[0].fold if has_fold else None,
@@ -111,7 +111,7 @@ def kept_by(
     """Ask the same of a model that was trained again and lies in `place`, on images that it may have been trained on."""
     listener.stage("looking at what is kept of the source")
     folder = place if (place / "model.safetensors").is_file() else place / "trials" / f"seed-{seed}"
-    job = Retain(
+    job = MeasureForgetting(
         candidate=candidate,
         folder=str(folder),
         fold=None,
@@ -123,7 +123,7 @@ def kept_by(
         source_classes=given.classes,
     )
     try:
-        return worker.ask(job, Retained, listener.progress).forgetting
+        return worker.ask(job, ForgettingMeasured, listener.progress).forgetting
     except TrialError as error:
         listener.note(f"{error}")
         return None

@@ -48,7 +48,7 @@ class ScopedTrial:
         return self._trial.suggest_categorical(f"{self._scope}.{name}", list(choices))
 
 
-class Memory:
+class StudyMirror:
     """What the sampler has seen of one study, for one choice of places and strategies.
 
     Backbone and size are one choice, so that a size is only compared within its backbone. Every strategy must

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from advisor.data.splits import FOLDS
 from advisor.execution.worker import Worker, WorkerLost
-from advisor.execution.worker_pool import Crew
+from advisor.execution.worker_pool import WorkerPool
 from advisor.hooks import Context, Strategy
 from advisor.records import Candidate, Regime, Settings, Trial
 from advisor.records.messages import Answer, Describe, Description, Job
@@ -34,7 +34,7 @@ class Contest:
     settings: Settings
     rundir: RunDir
     clock: clock.Clock
-    crew: Crew
+    crew: WorkerPool
     registry: Registry
     strategies: Mapping[str, Strategy]
     regime: Regime
@@ -123,7 +123,7 @@ class Contest:
         return any(t.steps and t.state == "complete" and t != self.default for t in self.study.trials())
 
     @property
-    def seats(self) -> Crew | Fleet:
+    def seats(self) -> WorkerPool | Fleet:
         """Where trials run: here, and elsewhere where the study is shared."""
         return self.fleet or self.crew
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from advisor.data.splits import FOLDS
 from advisor.errors import AdviseError
 from advisor.records import Candidate
-from advisor.records.messages import Timed, TimeSteps
+from advisor.records.messages import StepTime, TimeSteps
 from advisor.tuning import cost_model, epoch_budget
 from advisor.tuning.search_state import Contest
 
@@ -31,7 +31,9 @@ def look(contest: Contest, candidate: Candidate) -> None:
     if not steps or (WARM + 1) * each_s > SHARE * contest.clock.left_s:
         return
     try:
-        timed = contest.ask(TimeSteps(candidate=candidate, seed=contest.settings.seed, warm=WARM, steps=STEPS), Timed)
+        timed = contest.ask(
+            TimeSteps(candidate=candidate, seed=contest.settings.seed, warm=WARM, steps=STEPS), StepTime
+        )
     except AdviseError as error:  # the trial itself will meet it, and say so
         contest.rundir.log("not timed", at_s=contest.clock.used_s, error=str(error))
         return

@@ -64,7 +64,7 @@ class Study:
         self._ended: dict[int, Trial] = {}
         self._keys: set[str] = set()
         self._lost: dict[int, int | None] = {}  # trials whose worker went away: the number of the one in their place
-        self._memory: tuple[Any, sampler.Memory] | None = None
+        self._memory: tuple[Any, sampler.StudyMirror] | None = None
         self._read()
 
     def _write(self, operation: Callable[[], T]) -> T:
@@ -192,7 +192,7 @@ class Study:
         """Draw the next candidate; another `attempt` is another draw from the same knowledge."""
         chosen = (tuple(backbones), tuple(sorted(strategies)))
         if self._memory is None or self._memory[0] != chosen:
-            self._memory = (chosen, sampler.Memory(self.seed, backbones, strategies, context))
+            self._memory = (chosen, sampler.StudyMirror(self.seed, backbones, strategies, context))
         return self._memory[1].sample(self._begun, self._ended, attempt=attempt)
 
 

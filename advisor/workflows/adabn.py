@@ -24,13 +24,13 @@ def has_statistics(network: Classifier) -> bool:
 
 def use_target(bench: Bench, plan: TrainPlan, network: Classifier) -> None:
     """Replace BatchNorm's running statistics by those of the target's images, in place."""
-    canvas = bench.material.target_canvas(bench.material.rule(bench.backbone, bench.size_px, plan.fit))[0]
+    canvas = bench.resources.target_canvas(bench.resources.rule(bench.backbone, bench.size_px, plan.fit))[0]
     _use(bench, network, canvas, np.arange(len(canvas)))
 
 
 def use_source(bench: Bench, plan: TrainPlan, network: Classifier, rows: npt.NDArray[np.int64]) -> None:
     """Replace BatchNorm's running statistics by those of these source images, in place."""
-    canvas = bench.material.canvas(bench.material.rule(bench.backbone, bench.size_px, plan.fit))
+    canvas = bench.resources.canvas(bench.resources.rule(bench.backbone, bench.size_px, plan.fit))
     _use(bench, network, canvas, rows)
 
 
@@ -43,7 +43,7 @@ def _use(bench: Bench, network: Classifier, canvas: npt.NDArray[np.uint8], rows:
         norm.momentum = None  # the plain average over batches
         norm.train()
     order = rows[np.random.default_rng(0).permutation(len(rows))]
-    compute = bench.material.compute(bench.backbone)
+    compute = bench.resources.compute(bench.backbone)
     with torch.no_grad(), inference.autocast(compute):
         for images_NCHW, _ in inference.batches(
             canvas, order, preprocess=bench.backbone.preprocess, size_px=bench.size_px, compute=compute

@@ -126,15 +126,15 @@ def epochs_within(bench: Bench, arms: int, seconds: float) -> float:
     """Say how many epochs all arms can have in so many seconds, from cards alone; an adapted arm costs two."""
     backbone = bench.backbone
     macs = budget.at_size(backbone.macs, backbone.preprocess.size, bench.size_px)
-    device = bench.material.compute(backbone).device
-    one = budget.training_s(len(bench.material.labels), 1.0, macs, device)
-    scoring = arms * 3 * budget.extraction_s(len(bench.material.job.target_items), macs, device)
+    device = bench.resources.compute(backbone).device
+    one = budget.training_s(len(bench.resources.labels), 1.0, macs, device)
+    scoring = arms * 3 * budget.extraction_s(len(bench.resources.job.target_items), macs, device)
     return max(0.0, seconds - scoring) / (one * max(1, 2 * arms - 1))
 
 
 def same_terms(bench: Bench, arm: str, epochs: float) -> dict[str, Any]:
     """Give the parameters that all arms share: length, and batch statistics of a domain's own while training."""
-    card = bench.material.registry.strategy(arm).card
+    card = bench.resources.registry.strategy(arm).card
     known = {p.name for p in getattr(card, "parameters", ())}
     return {k: v for k, v in {"epochs": epochs, "norm": "trained"}.items() if k in known}
 
@@ -153,7 +153,7 @@ def _answer(bench: Bench, trained: dict[Run, Arm], best: Run) -> Adaptation:
         backbone=bench.backbone.name,
         size_px=bench.size_px,
         steps=trained[best].plan.steps,
-        source_images=len(bench.material.labels),
+        source_images=len(bench.resources.labels),
         target_images=len(labels),
         target_labelled=int(known.sum()),
         runs=tuple(replace(run, target_accuracy=reached(arm)) for run, arm in trained.items()),

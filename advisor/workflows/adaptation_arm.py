@@ -57,13 +57,13 @@ def train(
 
     Raises InputError where it trains nothing, TrialError where `deadline`, a time.monotonic(), passes first.
     """
-    rows, held_out = bench.material.folds()[0]
+    rows, held_out = bench.resources.folds()[0]
     began = time.monotonic()
     plan, network = _trained(bench, chosen, rows, seed, deadline, report)
     adapts = any(stream.name == "target" for stream in plan.streams)
     if adapts:
         adabn.use_source(bench, plan, network, rows)  # else those of two domains, which fit neither
-    source = trainer.score_rows(bench.material, chosen, plan, network, held_out)
+    source = trainer.score_rows(bench.resources, chosen, plan, network, held_out)
     arms = []
     for statistics in _variants(network, adapts=adapts):
         own = copy.deepcopy(network) if statistics else network
@@ -97,11 +97,11 @@ def _trained(
     deadline: float | None,
     report: Report,
 ) -> tuple[TrainPlan, Classifier]:
-    plan = bench.material.plan(chosen, rows)
+    plan = bench.resources.plan(chosen, rows)
     if not plan.phases:
         raise InputError(f"{chosen.strategy} trains nothing and cannot adapt.", hint="Take some of full, mcc, dann.")
-    start = trainer.classifier_for(bench.material, chosen, plan, rows, seed)
-    loop = trainer.train_loop(bench.material, chosen, plan, start, rows, seed)
+    start = trainer.classifier_for(bench.resources, chosen, plan, rows, seed)
+    loop = trainer.train_loop(bench.resources, chosen, plan, start, rows, seed)
     for step in loop.run():
         report(f"{chosen.strategy}, seed {seed}", step.step, step.steps)
         if deadline is not None and time.monotonic() > deadline:
@@ -112,20 +112,20 @@ def _trained(
 
 
 def _on_target(bench: Bench, plan: TrainPlan, network: Classifier) -> npt.NDArray[np.float32]:
-    canvas = bench.material.target_canvas(bench.material.rule(bench.backbone, bench.size_px, plan.fit))[0]
+    canvas = bench.resources.target_canvas(bench.resources.rule(bench.backbone, bench.size_px, plan.fit))[0]
     return inference.logits(
         network,
         pixels.centre(canvas, bench.size_px),
         np.arange(len(canvas)),
         preprocess=bench.backbone.preprocess,
         size_px=bench.size_px,
-        compute=bench.material.compute(bench.backbone),
+        compute=bench.resources.compute(bench.backbone),
     )
 
 
 def held_out_score(bench: Bench, arm: Arm) -> FoldScore:
     """Score an arm on the source images that were put aside."""
-    labels = bench.material.labels[bench.material.folds()[0][1]]
+    labels = bench.resources.labels[bench.resources.folds()[0][1]]
     return FoldScore(
         fold=0,
         repeat=0,
@@ -153,11 +153,11 @@ def target_score(bench: Bench, arm: Arm, *, temperature: float = 1.0) -> TestSco
 
 def keep(bench: Bench, arm: Arm, to: Path) -> tuple[Refitted, float]:
     """Write an arm's model into a folder; give what was carried out, and the temperature, fitted on held-out source."""
-    rows, held_out = bench.material.folds()[0]
-    logits = trainer.score_rows(bench.material, arm.candidate, arm.plan, arm.network, held_out)
-    temperature = classification.fit_temperature(logits, bench.material.labels[held_out])
+    rows, held_out = bench.resources.folds()[0]
+    logits = trainer.score_rows(bench.resources, arm.candidate, arm.plan, arm.network, held_out)
+    temperature = classification.fit_temperature(logits, bench.resources.labels[held_out])
     refitted = trainer.write_model(
-        bench.material,
+        bench.resources,
         arm.candidate,
         arm.plan,
         arm.network,
@@ -179,7 +179,7 @@ def make_recipe(bench: Bench, settings: Settings, arm: Arm, to: Path) -> recipe.
     """Keep an arm: its model in `to`, and what a rerun needs. `settings` are the call's, `--target` aside."""
     assert bench.target is not None
     refitted, temperature = keep(bench, arm, to)
-    plugins = bench.material.registry
+    plugins = bench.resources.registry
     regime = plugins.strategy(arm.candidate.strategy).regime
     frame = result_builder.Frame(
         settings=replace(settings, created_by=__version__, remove_leaks=False),
@@ -188,7 +188,7 @@ def make_recipe(bench: Bench, settings: Settings, arm: Arm, to: Path) -> recipe.
         regime=Regime(name=regime, reason="adaptation to a target", prior=regime),
         registry=plugins,
         environment=environment.describe(refitted.compute),
-        folds=len(bench.material.folds()),
+        folds=len(bench.resources.folds()),
         warnings=bench.warnings,
         left_out=(),
     )

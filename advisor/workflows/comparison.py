@@ -113,7 +113,7 @@ def compare(
     """
     if len(set(names)) < len(names) or not names:
         raise InputError("--arms: name each arm once, for example pretrained,scratch.")
-    rows, held_out = bench.material.folds()[0]
+    rows, held_out = bench.resources.folds()[0]
     every = [(name, *planned(bench, name, rows, epochs, batch)) for name in names]
     arms = []
     for i, (name, c, plan) in enumerate(every):
@@ -125,7 +125,7 @@ def compare(
         size_px=bench.size_px,
         seed=seed,
         epochs=epochs,
-        classes=bench.material.classes,
+        classes=bench.resources.classes,
         train_images=len(rows),
         held_out=len(held_out),
         arms=tuple(arms),
@@ -135,11 +135,11 @@ def compare(
 def planned(bench: Bench, name: str, rows: Rows, epochs: float, batch: int) -> tuple[Candidate, TrainPlan]:
     """Give an arm's candidate and plan. Raises InputError where it trains nothing."""
     strategy = ALIASES.get(name, name)
-    card = bench.material.registry.strategy(strategy).card
+    card = bench.resources.registry.strategy(strategy).card
     known = {p.name for p in getattr(card, "parameters", ())}
     shared = {k: v for k, v in {"epochs": epochs, "batch": batch}.items() if k in known}
     chosen = candidate(bench, strategy, shared)
-    plan = bench.material.plan(chosen, rows)
+    plan = bench.resources.plan(chosen, rows)
     if not plan.phases:
         raise InputError(f"--arms {name}: it fits a head at once and has no curve.", hint="Name strategies that train.")
     return chosen, plan
@@ -155,11 +155,11 @@ def _train(
     end: float | None,
     report: Report,
 ) -> Arm:
-    rows, held_out = bench.material.folds()[0]
+    rows, held_out = bench.resources.folds()[0]
     began = time.monotonic()
-    network = trainer.classifier_for(bench.material, chosen, plan, rows, seed)
+    network = trainer.classifier_for(bench.resources, chosen, plan, rows, seed)
     start = weight_ops.copy(network.body)
-    loop = trainer.train_loop(bench.material, chosen, plan, network, rows, seed)
+    loop = trainer.train_loop(bench.resources, chosen, plan, network, rows, seed)
     watched = rows[rng.permutation(seed, "watched", 0, len(rows))[:WATCHED]]
     seen = np.union1d(watched, held_out)
     before = _features(bench, plan, network, seen)
@@ -221,8 +221,8 @@ def _until(loop: training.Loop, until: int, end: float | None, tell: Callable[[i
 
 def _features(bench: Bench, plan: TrainPlan, network: Classifier, rows: Rows) -> npt.NDArray[np.float32]:
     """Give the features that the head reads, for these images as they are."""
-    compute, parts = bench.material.compute(bench.backbone), []
-    canvas = bench.material.canvas(bench.material.rule(bench.backbone, bench.size_px, plan.fit))
+    compute, parts = bench.resources.compute(bench.backbone), []
+    canvas = bench.resources.canvas(bench.resources.rule(bench.backbone, bench.size_px, plan.fit))
     inference.place(network, compute)
     with inference.evaluating(network), torch.inference_mode(), inference.autocast(compute):
         for images, n in inference.batches(
@@ -250,8 +250,8 @@ class _Look:
 
     def scores(self, rows: Rows) -> tuple[float, float]:
         """Give (accuracy, log-loss) on these rows."""
-        logits = trainer.score_rows(self.bench.material, self.candidate, self.plan, self.network, rows)
-        labels = self.bench.material.labels[rows]
+        logits = trainer.score_rows(self.bench.resources, self.candidate, self.plan, self.network, rows)
+        labels = self.bench.resources.labels[rows]
         return classification.accuracy(logits, labels), classification.log_loss(logits, labels)
 
     def point(self, step: int, loss: float) -> Point:

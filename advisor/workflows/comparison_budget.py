@@ -29,18 +29,18 @@ def epochs_within(
     Raises InputError where not even a fifth of an epoch fits.
     """
     began = time.monotonic()
-    rows, held_out = bench.material.folds()[0]
+    rows, held_out = bench.resources.folds()[0]
     looked = min(comparison.WATCHED, len(rows)) + len(held_out)
     training_s = looking_s = 0.0
     for name in names:
         chosen, plan = comparison.planned(bench, name, rows, epochs, batch)
-        network = trainer.classifier_for(bench.material, chosen, plan, rows, seed)
-        loop = trainer.train_loop(bench.material, chosen, plan, network, rows, seed)
+        network = trainer.classifier_for(bench.resources, chosen, plan, rows, seed)
+        loop = trainer.train_loop(bench.resources, chosen, plan, network, rows, seed)
         taken = [step.seconds for step in loop.run(until=TIMED)]
         training_s += statistics.median(taken[1:] or taken) * plan.steps
         few = held_out[:LOOKED_AT]
         before = time.monotonic()
-        trainer.score_rows(bench.material, chosen, plan, network, few)
+        trainer.score_rows(bench.resources, chosen, plan, network, few)
         each = (time.monotonic() - before) / len(few)
         looking_s += each * (
             looked * (len(comparison.stops(plan.steps)) + 1) + (comparison.DRAWS + 1) * comparison.WATCHED

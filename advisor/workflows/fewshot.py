@@ -106,14 +106,14 @@ def evaluate(
     """
     if ways < 2 or shots < 1 or queries < 1 or count < 2:
         raise InputError("episodes need at least 2 ways, 1 shot, 1 query, and there must be at least 2 of them.")
-    material, names = bench.material, bench.material.job.classes
-    usable = episodes.eligible(material.labels, shots + queries)
+    resources, names = bench.resources, bench.resources.job.classes
+    usable = episodes.eligible(resources.labels, shots + queries)
     parts = fewshot_base.ClassSplit(base=(), novel=tuple(int(c) for c in usable))
     if any(_trains(bench, candidate) for candidate in tried):
         parts = fewshot_base.split(names, usable, ways=ways, seed=seed)
-    rows = np.flatnonzero(np.isin(material.labels, parts.novel)) if parts.base else np.arange(len(material.labels))
+    rows = np.flatnonzero(np.isin(resources.labels, parts.novel)) if parts.base else np.arange(len(resources.labels))
     drawn = episodes.draw(
-        material.labels[rows], material.ids[rows], ways=ways, shots=shots, queries=queries, count=count, seed=seed
+        resources.labels[rows], resources.ids[rows], ways=ways, shots=shots, queries=queries, count=count, seed=seed
     )
     reached = []
     for candidate in tried:
@@ -137,7 +137,7 @@ def evaluate(
 
 
 def _trains(bench: Bench, candidate: Candidate) -> bool:
-    return bool(bench.material.plan(candidate, np.arange(len(bench.material.labels))).phases)
+    return bool(bench.resources.plan(candidate, np.arange(len(bench.resources.labels))).phases)
 
 
 def _read(
@@ -148,8 +148,8 @@ def _read(
         pooled = fewshot_base.tuned(bench, candidate, base, seed=seed, report=report)
         names = [stage.name for stage in bench.backbone.stages]
         return READER, features.select(pooled, layers, names), features.blocks(pooled, layers)
-    plan = bench.material.plan(candidate, np.arange(len(bench.material.labels)))
-    return (plan.head, *trainer.head_features(bench.material, bench.backbone, candidate, plan))
+    plan = bench.resources.plan(candidate, np.arange(len(bench.resources.labels)))
+    return (plan.head, *trainer.head_features(bench.resources, bench.backbone, candidate, plan))
 
 
 def score(

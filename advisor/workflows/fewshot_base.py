@@ -17,7 +17,7 @@ import numpy.typing as npt
 from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.execution import trainer
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.models import features
 from advisor.records import Candidate
 from advisor.runtime import rng
@@ -62,30 +62,30 @@ def tuned(
 
     Raises InputError where its parameters do not fit the base classes, TrialError where training fails.
     """
-    material = _only(bench.material, base)
-    rows = np.arange(len(material.labels))
-    plan = material.plan(candidate, rows)
-    network = trainer.classifier_for(material, candidate, plan, rows, seed)
-    loop = trainer.train_loop(material, candidate, plan, network, rows, seed)
+    resources = _only(bench.resources, base)
+    rows = np.arange(len(resources.labels))
+    plan = resources.plan(candidate, rows)
+    network = trainer.classifier_for(resources, candidate, plan, rows, seed)
+    loop = trainer.train_loop(resources, candidate, plan, network, rows, seed)
     for step in loop.run():
         report(f"{candidate.strategy} on {len(base)} base classes", step.step, step.steps)
     trained = loop.finish()
-    rule = bench.material.rule(bench.backbone, bench.size_px, plan.fit)
+    rule = bench.resources.rule(bench.backbone, bench.size_px, plan.fit)
     return features.extract(
         bench.backbone,
         trained.body,
-        pixels.centre(bench.material.canvas(rule), bench.size_px),
+        pixels.centre(bench.resources.canvas(rule), bench.size_px),
         preprocess=bench.backbone.preprocess,
         size_px=bench.size_px,
-        compute=bench.material.compute(bench.backbone),
+        compute=bench.resources.compute(bench.backbone),
         weights_key="",
         item_key="",
     )
 
 
-def _only(material: Material, base: Sequence[int]) -> Material:
+def _only(resources: Resources, base: Sequence[int]) -> Resources:
     """Open the images of these classes alone, so that no label of another reaches training."""
     number = {c: i for i, c in enumerate(base)}
-    items = tuple(replace(i, label=number[i.label]) for i in material.job.items if i.label in number)
-    classes = tuple(material.job.classes[c] for c in base)
-    return Material(replace(material.job, classes=classes, items=items), material.registry, material.report)
+    items = tuple(replace(i, label=number[i.label]) for i in resources.job.items if i.label in number)
+    classes = tuple(resources.job.classes[c] for c in base)
+    return Resources(replace(resources.job, classes=classes, items=items), resources.registry, resources.report)

@@ -12,7 +12,7 @@ import numpy as np
 
 from advisor.errors import InputError, TrialError
 from advisor.execution import trainer
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.records import Candidate
 from advisor.workflows import lr_range
 from advisor.workflows.session import Report, silent
@@ -31,7 +31,7 @@ class Sweep:
 
 
 def sweep(
-    material: Material,
+    resources: Resources,
     candidate: Candidate,
     *,
     low: float,
@@ -45,10 +45,10 @@ def sweep(
     Ends early where training breaks down. Raises InputError where the strategy trains nothing, or breaks down at once.
     """
     tried = lr_range.rates(low, high, steps)
-    rows = np.arange(len(material.labels))
-    plan = lr_range.rising(material.plan(candidate, rows), tried)
-    classifier = trainer.classifier_for(material, candidate, plan, rows, seed)
-    loop = trainer.train_loop(material, candidate, plan, classifier, rows, seed)
+    rows = np.arange(len(resources.labels))
+    plan = lr_range.rising(resources.plan(candidate, rows), tried)
+    classifier = trainer.classifier_for(resources, candidate, plan, rows, seed)
+    loop = trainer.train_loop(resources, candidate, plan, classifier, rows, seed)
     losses: list[float] = []
     diverged = False
     try:

@@ -57,7 +57,7 @@ def rerun(
             arm = next(a for a in arms if a.statistics == told.target.statistics)
             folder = keep if seed == told.target.seed else keep / "trials" / f"seed-{seed}"
             runs.append(_once(bench, arm, folder))
-    here = environment.describe(bench.material.compute(bench.backbone))
+    here = environment.describe(bench.resources.compute(bench.backbone))
     return rerun_verify.compared(path, bench.dataset, told, tuple(runs), same, here)
 
 

@@ -1,7 +1,7 @@
-"""A data set opened for one command of its own: items, backbone, input size and material, without a search around it.
+"""A data set opened for one command of its own: items, backbone, input size and resources, without a search around it.
 
-In: a path and what a person asked for. Out: a `Bench` whose material holds the pool alone; the locked test stays shut.
-Does NOT cover: the main job (`advice`), which keeps its material in a worker process.
+In: a path and what a person asked for. Out: a `Bench` whose resources holds the pool alone; the locked test stays shut.
+Does NOT cover: the main job (`advice`), which keeps its resources in a worker process.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 from advisor import registry
 from advisor.data import dataset, domains, profile
 from advisor.errors import InputError
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.hooks import Backbone, Context, Parameter, Strategy
 from advisor.records import Candidate, Dataset, Settings, recipe_file
-from advisor.records.messages import Open
+from advisor.records.messages import OpenDataset
 from advisor.runtime import device
 from advisor.tuning import availability, candidates
 
@@ -32,7 +32,7 @@ class Bench:
     """A data set at hand. `size_px` is the input size; `warnings` say what was left out."""
 
     dataset: Dataset
-    material: Material
+    resources: Resources
     backbone: Backbone
     size_px: int
     warnings: tuple[str, ...]
@@ -55,23 +55,23 @@ def settle(settings: Settings, *, target: str | None = None, folds: int = 5, rep
     backbone = sorted(reachable, key=lambda b: (-(b.published_accuracy or 0.0), b.macs or 0, b.name))[0]
     size_px = max(candidates.sizes(measured, backbone, settings.size_px))
     job = _job(settings, found, aim, folds)
-    material = Material(job, plugins, report)
-    rule = material.rule(backbone, size_px)
-    material.canvas(rule)
-    broken = [*material.unreadable, *(material.target_canvas(rule)[1] if aim else ())]
+    resources = Resources(job, plugins, report)
+    rule = resources.rule(backbone, size_px)
+    resources.canvas(rule)
+    broken = [*resources.unreadable, *(resources.target_canvas(rule)[1] if aim else ())]
     unread = [*broken, *(aim.unreadable if aim else ())]
     warnings = (*found.warnings, *(f"{u.path} cannot be read ({u.reason}); it is left out" for u in unread))
     if broken:
         gone = {u.path for u in broken}
         aim = domains.without(aim, tuple(gone)) if aim else None
         job = replace(_job(settings, found, aim, folds), items=tuple(i for i in found.pool if i.path not in gone))
-        material = Material(job, plugins, report)
-    device.apply(material.compute(backbone))
-    return Bench(dataset=found, material=material, backbone=backbone, size_px=size_px, warnings=warnings, target=aim)
+        resources = Resources(job, plugins, report)
+    device.apply(resources.compute(backbone))
+    return Bench(dataset=found, resources=resources, backbone=backbone, size_px=size_px, warnings=warnings, target=aim)
 
 
-def _job(settings: Settings, found: Dataset, aim: domains.Target | None, folds: int) -> Open:
-    return Open(
+def _job(settings: Settings, found: Dataset, aim: domains.Target | None, folds: int) -> OpenDataset:
+    return OpenDataset(
         root=found.root,
         classes=found.classes,
         items=found.pool,
@@ -92,8 +92,8 @@ def context(bench: Bench) -> Context:
     """Give what strategies may know of the whole pool."""
     import numpy as np
 
-    rows = np.arange(len(bench.material.labels))
-    return bench.material.context(bench.backbone, rows, bench.size_px)
+    rows = np.arange(len(bench.resources.labels))
+    return bench.resources.context(bench.backbone, rows, bench.size_px)
 
 
 def candidate(bench: Bench, strategy: str, given: Mapping[str, Any] | None = None) -> Candidate:
@@ -101,7 +101,7 @@ def candidate(bench: Bench, strategy: str, given: Mapping[str, Any] | None = Non
 
     Raises PluginError for an unknown strategy, InputError where it does not apply or a parameter is not legal.
     """
-    chosen = bench.material.registry.strategy(strategy)
+    chosen = bench.resources.registry.strategy(strategy)
     here = context(bench)
     reason = chosen.applies(here)
     if reason:

@@ -23,12 +23,12 @@ import regret
 from advisor import registry
 from advisor.data import dataset
 from advisor.execution import fold_averaging, trainer
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.metrics import classification
 from advisor.models import classifier as model
 from advisor.models.classifier import Classifier
 from advisor.records import Candidate, TrainPlan
-from advisor.records.messages import Open
+from advisor.records.messages import OpenDataset
 from advisor.runtime import device
 
 PLACES = {"cifar10": 96, "sketch": 128, "five_flowers": 128}  # set, input size
@@ -45,7 +45,7 @@ class Bench:
         assert folder is not None
         found = dataset.read(folder)
         place = found.pool + found.test
-        job = Open(
+        job = OpenDataset(
             root=found.root,
             classes=found.classes,
             items=place,
@@ -56,20 +56,20 @@ class Bench:
             offline=True,
             threads=args.threads,
         )
-        self.material = Material(job, registry.load(), lambda what, done, total: None)
-        self.backbone = self.material.registry.backbone("mobilenet_v2")
-        device.apply(self.material.compute(self.backbone))
+        self.resources = Resources(job, registry.load(), lambda what, done, total: None)
+        self.backbone = self.resources.registry.backbone("mobilenet_v2")
+        device.apply(self.resources.compute(self.backbone))
         self.pool, self.test = np.arange(len(found.pool)), np.arange(len(found.pool), len(place))
         self.size_px, self.seed = PLACES[name], seed
 
     def fitted(self, candidate: Candidate, rows: Rows) -> tuple[TrainPlan, Classifier]:
         """Train a candidate on these rows."""
-        context = self.material.context(self.backbone, rows, self.size_px, 32)
-        strategy = self.material.registry.strategy(candidate.strategy)
+        context = self.resources.context(self.backbone, rows, self.size_px, 32)
+        strategy = self.resources.registry.strategy(candidate.strategy)
         plan = strategy.plan({**strategy.first_guesses(context)[0], **candidate.parameters}, context)
-        classifier = trainer.classifier_for(self.material, candidate, plan, rows, self.seed)
+        classifier = trainer.classifier_for(self.resources, candidate, plan, rows, self.seed)
         if plan.phases:
-            loop = trainer.train_loop(self.material, candidate, plan, classifier, rows, self.seed)
+            loop = trainer.train_loop(self.resources, candidate, plan, classifier, rows, self.seed)
             for _ in loop.run():
                 pass
             loop.finish()
@@ -77,11 +77,11 @@ class Bench:
 
     def logits(self, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows) -> Logits:
         """Score rows."""
-        return trainer.score_rows(self.material, candidate, plan, classifier, rows)
+        return trainer.score_rows(self.resources, candidate, plan, classifier, rows)
 
     def told(self, logits: Logits, rows: Rows) -> dict[str, float]:
         """Give accuracy, and log-loss at the temperature that suits these rows."""
-        labels = self.material.labels[rows]
+        labels = self.resources.labels[rows]
         scaled = logits / np.float32(classification.fit_temperature(logits, labels))
         return {
             "accuracy": classification.accuracy(logits, labels),
@@ -98,7 +98,7 @@ def once(name: str, seed: int, args: argparse.Namespace) -> ledger.Row:
         backbone="mobilenet_v2", strategy="full", parameters={"epochs": args.epochs}, size_px=bench.size_px
     )
     head = Candidate(backbone=HEAD.backbone, strategy=HEAD.strategy, parameters=HEAD.parameters, size_px=bench.size_px)
-    cuts = StratifiedKFold(5, shuffle=True, random_state=seed).split(bench.pool, bench.material.labels[bench.pool])
+    cuts = StratifiedKFold(5, shuffle=True, random_state=seed).split(bench.pool, bench.resources.labels[bench.pool])
     states, answers, ahead, ahead_on_test = [], [], [], []
     for rows, val in list(cuts)[:2]:
         head_plan, probe = bench.fitted(head, rows)

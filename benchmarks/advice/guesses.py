@@ -22,7 +22,7 @@ import ledger
 from advisor import registry
 from advisor.data import dataset, subsample
 from advisor.execution import trial, worker
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.records import Candidate, Settings
 from advisor.records.messages import RunTrial
 
@@ -76,10 +76,10 @@ def once(place: Place, strategy: str, parameters: dict[str, Any], data: Path) ->
         settings = Settings(data=found.root, seed=0, threads=1, offline=True)
         pool = subsample.stratified(found.pool, place.images)
         job = worker.open_job(settings, run, found, pool)
-        material = Material(job, registry.load(), lambda what, done, total: None)
+        resources = Resources(job, registry.load(), lambda what, done, total: None)
         candidate = Candidate(backbone="mobilenet_v2", strategy=strategy, parameters=parameters, size_px=place.size_px)
         order = RunTrial(number=0, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0)
-        done = trial.run(material, order, lambda progress: None)
+        done = trial.run(resources, order, lambda progress: None)
     if done.state != "complete":
         raise RuntimeError(done.error)
     return {"accuracy": done.accuracy, "log_loss": done.log_loss, "n": done.scores[0].n}

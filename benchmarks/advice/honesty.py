@@ -23,12 +23,12 @@ import numpy as np
 
 from advisor import registry
 from advisor.data import dataset, splits, subsample
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.heads import fitting
 from advisor.metrics import classification, intervals
 from advisor.models import features
 from advisor.records import Head
-from advisor.records.messages import Open
+from advisor.records.messages import OpenDataset
 
 FOLDS = 5
 
@@ -80,7 +80,7 @@ def views(case: Case, data: Path, network: str = "mobilenet_v2") -> Views:
     found = dataset.read(data / case.folder, test_split="none")
     items = subsample.stratified(found.items, case.images)
     with tempfile.TemporaryDirectory() as folder:
-        job = Open(
+        job = OpenDataset(
             root=found.root,
             classes=found.classes,
             items=items,
@@ -91,14 +91,14 @@ def views(case: Case, data: Path, network: str = "mobilenet_v2") -> Views:
             offline=True,
             threads=1,
         )
-        material = Material(job, registry.load(), lambda what, done, total: None)
-        backbone = material.registry.backbone(network)
-        pooled = material.pooled(backbone, case.size_px)
+        resources = Resources(job, registry.load(), lambda what, done, total: None)
+        backbone = resources.registry.backbone(network)
+        pooled = resources.pooled(backbone, case.size_px)
     names = [s.name for s in backbone.stages]
     return Views(
         {layers: np.array(features.select(pooled, layers, names)) for layers in ("last", "all")},
         {layers: tuple(features.blocks(pooled, layers)) for layers in ("last", "all")},
-        np.array(material.labels),
+        np.array(resources.labels),
     )
 
 

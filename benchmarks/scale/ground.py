@@ -19,8 +19,8 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 import sleepers  # noqa: E402
 
 from advisor.data import dataset  # noqa: E402
-from advisor.execution.worker_pool import Crew  # noqa: E402
-from advisor.records.messages import Open  # noqa: E402
+from advisor.execution.worker_pool import WorkerPool  # noqa: E402
+from advisor.records.messages import OpenDataset  # noqa: E402
 from advisor.tuning.distributed.database import Database  # noqa: E402
 from advisor.tuning.distributed.remote_pool import Fleet  # noqa: E402
 from advisor.tuning.distributed.remote_worker import Recruit  # noqa: E402
@@ -46,7 +46,7 @@ def offered(study: SharedStudy, data: Path) -> None:
     """Let workers join with this data set."""
     found = dataset.read(str(data))
     items = tuple(i for i in found.items if i.split == "pool")
-    job = Open(root=found.root, classes=found.classes, items=items, folds=5, seed=0, device="cpu", run_dir="")
+    job = OpenDataset(root=found.root, classes=found.classes, items=items, folds=5, seed=0, device="cpu", run_dir="")
     study.publish(offer_of(job, found.fingerprint, "auto", {}, study.lease_s))
 
 
@@ -64,4 +64,4 @@ def work(url: str, name: str, data: str, each_s: float, logits: bool) -> None:
 def fleet_of(study: SharedStudy, folder: Path) -> Fleet:
     """Give the coordinator's seats: none here."""
     (folder / "trials").mkdir(exist_ok=True)
-    return Fleet(Crew([]), study, folder, local=False, note=lambda text: None, invite=lambda weights: None)
+    return Fleet(WorkerPool([]), study, folder, local=False, note=lambda text: None, invite=lambda weights: None)

@@ -11,7 +11,7 @@ import sleepers
 from ground import SPAWN, fleet_of, offered, work, write
 from photos import write_crops
 
-from advisor.execution.worker_pool import Crew
+from advisor.execution.worker_pool import WorkerPool
 from advisor.tuning.distributed.database import Database
 from advisor.tuning.distributed.shared_study import SharedStudy
 from advisor.tuning.study import Study
@@ -34,7 +34,7 @@ def here(each_s: float, per_worker: int) -> None:
     for workers in WORKERS:
         with tempfile.TemporaryDirectory() as folder:
             study = Study(Path(folder) / "study.db", 0)
-            seats = Crew([sleepers.Sleeper(each_s) for _ in range(workers)])
+            seats = WorkerPool([sleepers.Sleeper(each_s) for _ in range(workers)])
             began = time.monotonic()
             sleepers.search(study, seats, per_worker * workers)
             rows.append(rate(per_worker * workers, time.monotonic() - began, workers, each_s))

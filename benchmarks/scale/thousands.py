@@ -64,7 +64,7 @@ def draws() -> None:
     for cap in (remembered, 10**9):
         sampler.REMEMBERED = cap
         for count in (100, 1000, 1900, 3000, 10000):
-            memory = sampler.Memory(0, [("pocket", 64)], {"full": sleepers.Rates()}, sleepers.context)
+            memory = sampler.StudyMirror(0, [("pocket", 64)], {"full": sleepers.Rates()}, sleepers.context)
             begun = {number: drawn_by_hand(number) for number in range(count)}
             ended = {
                 n: sleepers.scored(RunTrial(number=n, candidate=c, folds=(0,), repeat=0, seed=0, started_s=0.0))

@@ -25,13 +25,13 @@ from suites import SUITES, Arm, Suite
 from advisor import registry
 from advisor.data import dataset
 from advisor.execution import trainer
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.heads import fitting as heads
 from advisor.hooks import Backbone
 from advisor.metrics import classification
 from advisor.models.classifier import Classifier
 from advisor.records import Candidate, Dataset, Head, OptimizerSpec, Phase, ScheduleSpec, TrainPlan
-from advisor.records.messages import Open
+from advisor.records.messages import OpenDataset
 from advisor.records.plan import Augmentation
 from advisor.runtime import device
 from advisor.training import loop as training
@@ -60,12 +60,12 @@ def main() -> int:
     if not todo:
         return 0
     found = dataset.read(asked.to / suite.data / suite.inside, test_split="none" if suite.train else "auto")
-    material = open_material(found, asked.threads)
+    resources = open_resources(found, asked.threads)
     for seed, name in todo:
         if time.monotonic() - began > asked.limit_s:
             return 1
         saved = asked.out.with_name(f".{asked.suite}-{seed}-{list(suite.arms).index(name)}.ckpt")
-        done = run(material, suite, name, seed, Pause(saved, began + asked.limit_s))
+        done = run(resources, suite, name, seed, Pause(saved, began + asked.limit_s))
         if done is None:
             return 1
         for told, numbers in done.items():
@@ -101,9 +101,9 @@ class Pause:
         return spent + time.monotonic() - began
 
 
-def open_material(found: Dataset, threads: int) -> Material:
+def open_resources(found: Dataset, threads: int) -> Resources:
     """Open all items, the test's too: rows say which are used for what."""
-    job = Open(
+    job = OpenDataset(
         root=found.root,
         classes=found.classes,
         items=found.items,
@@ -114,13 +114,13 @@ def open_material(found: Dataset, threads: int) -> Material:
         offline=True,
         threads=threads,
     )
-    return Material(job, registry.load(), lambda what, done, total: None)
+    return Resources(job, registry.load(), lambda what, done, total: None)
 
 
-def split(material: Material, suite: Suite, seed: int) -> tuple[Ints, Ints, Ints]:
+def split(resources: Resources, suite: Suite, seed: int) -> tuple[Ints, Ints, Ints]:
     """Give training, validation and test rows: the given split, thinned where the suite says so, or a stratified draw."""
-    given = np.array([i.given for i in material.job.items])
-    everyone, labels = np.arange(len(given)), material.labels
+    given = np.array([i.given for i in resources.job.items])
+    everyone, labels = np.arange(len(given)), resources.labels
     if not (given == "test").any():
         assert suite.train is not None
         assert suite.test is not None
@@ -142,33 +142,33 @@ def _draw(rows: Ints, labels: Ints, count: int, seed: int) -> tuple[Ints, Ints]:
     return np.sort(taken), np.sort(rest)
 
 
-def run(material: Material, suite: Suite, name: str, seed: int, pause: Pause) -> dict[str, dict[str, Any]] | None:
+def run(resources: Resources, suite: Suite, name: str, seed: int, pause: Pause) -> dict[str, dict[str, Any]] | None:
     """Train an arm and score it: rows by arm name (two for `wise_ft`, whose last weights are those of `full`).
 
     None where the time was over before.
     """
-    backbone = material.registry.backbone(suite.backbone)
-    device.apply(material.compute(backbone))
-    train, val, test = split(material, suite, seed)
+    backbone = resources.registry.backbone(suite.backbone)
+    device.apply(resources.compute(backbone))
+    train, val, test = split(resources, suite, seed)
     arm = suite.arms[name]
     candidate = Candidate(
         backbone=backbone.name, strategy=arm.strategy, parameters={}, origin="benchmark", size_px=suite.size_px
     )
-    plan = plan_for(material, backbone, suite, arm, train)
+    plan = plan_for(resources, backbone, suite, arm, train)
     numbers: dict[str, Any] = {"steps": plan.steps, "train": len(train), "n": len(test)}
-    classifier = trainer.classifier_for(material, candidate, plan, train, seed)
+    classifier = trainer.classifier_for(resources, candidate, plan, train, seed)
     if not plan.phases:
-        values, _ = trainer.head_features(material, backbone, candidate, plan)
+        values, _ = trainer.head_features(resources, backbone, candidate, plan)
         numbers["seconds"] = 0.0
-        return {name: {**numbers, **_scores(heads.predict(classifier.head, values[test]), material.labels[test])}}
-    loop = trainer.train_loop(material, candidate, plan, classifier, train, seed)
+        return {name: {**numbers, **_scores(heads.predict(classifier.head, values[test]), resources.labels[test])}}
+    loop = trainer.train_loop(resources, candidate, plan, classifier, train, seed)
     seconds = pause.train(loop)
     if seconds is None:
         return None
     numbers["seconds"] = round(seconds, 1)  # of the steps alone
 
     def scored(rows: Ints, network: Classifier) -> dict[str, float]:
-        return _scores(trainer.score_rows(material, candidate, plan, network, rows), material.labels[rows])
+        return _scores(trainer.score_rows(resources, candidate, plan, network, rows), resources.labels[rows])
 
     if name != "wise_ft":
         return {name: {**numbers, **scored(test, loop.finish())}}
@@ -191,9 +191,9 @@ def _scores(logits_NK: npt.NDArray[np.float32], labels_N: Ints) -> dict[str, flo
     }
 
 
-def plan_for(material: Material, backbone: Backbone, suite: Suite, arm: Arm, rows: Ints) -> TrainPlan:
+def plan_for(resources: Resources, backbone: Backbone, suite: Suite, arm: Arm, rows: Ints) -> TrainPlan:
     """Give the plan of an arm for these training rows."""
-    context = material.context(backbone, rows, suite.size_px, suite.batch)
+    context = resources.context(backbone, rows, suite.size_px, suite.batch)
     if arm.strategy == "head":
         rate = float(arm.parameters["rate"])
         return TrainPlan(
@@ -205,7 +205,7 @@ def plan_for(material: Material, backbone: Backbone, suite: Suite, arm: Arm, row
             schedule=ScheduleSpec(name="constant", warmup=0.0),
             augmentation=Augmentation(level="none"),
         )
-    strategy = material.registry.strategy(arm.strategy)
+    strategy = resources.registry.strategy(arm.strategy)
     known = {p.name for p in getattr(strategy.card, "parameters", ())}
     shared = {k: v for k, v in {"epochs": suite.epochs, "batch": suite.batch}.items() if k in known}
     return strategy.plan({**strategy.first_guesses(context)[arm.guess], **shared, **arm.parameters}, context)

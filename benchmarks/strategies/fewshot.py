@@ -71,12 +71,12 @@ def run(asked: argparse.Namespace, backbone: str, missing: list[tuple[int, str, 
         data=str(asked.data), backbones=(backbone,), size_px=asked.size, offline=True, threads=asked.threads
     )
     bench = session.settle(settings)
-    pooled = bench.material.pooled(bench.backbone, bench.size_px)
+    pooled = bench.resources.pooled(bench.backbone, bench.size_px)
     names = [s.name for s in bench.backbone.stages]
     for shots, layers, name in missing:
         drawn = episodes.draw(
-            bench.material.labels,
-            bench.material.ids,
+            bench.resources.labels,
+            bench.resources.ids,
             ways=WAYS,
             shots=shots,
             queries=QUERIES,

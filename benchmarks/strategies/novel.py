@@ -75,13 +75,13 @@ def open_bench(asked: argparse.Namespace) -> session.Bench:
 
 def run(bench: session.Bench, asked: argparse.Namespace, seed: int, line: str, rows: Rows) -> None:
     """Compute one line's features once, and score them for all shots and layers."""
-    material = bench.material
-    usable = episodes.eligible(material.labels, max(SHOTS) + QUERIES)
-    parts = fewshot_base.split(material.job.classes, usable, ways=WAYS, seed=seed)
-    novel: npt.NDArray[np.int64] = np.flatnonzero(np.isin(material.labels, parts.novel))
+    resources = bench.resources
+    usable = episodes.eligible(resources.labels, max(SHOTS) + QUERIES)
+    parts = fewshot_base.split(resources.job.classes, usable, ways=WAYS, seed=seed)
+    novel: npt.NDArray[np.int64] = np.flatnonzero(np.isin(resources.labels, parts.novel))
     began = time.monotonic()
     if line in FROZEN:
-        head, pooled = FROZEN[line], material.pooled(bench.backbone, bench.size_px)
+        head, pooled = FROZEN[line], resources.pooled(bench.backbone, bench.size_px)
     else:
         candidate = session.candidate(bench, TRAINED[line], {"epochs": asked.epochs})
         head, pooled = fewshot.READER, fewshot_base.tuned(bench, candidate, parts.base, seed=seed)
@@ -89,8 +89,8 @@ def run(bench: session.Bench, asked: argparse.Namespace, seed: int, line: str, r
     names = [s.name for s in bench.backbone.stages]
     for shots in SHOTS:
         drawn = episodes.draw(
-            material.labels[novel],
-            material.ids[novel],
+            resources.labels[novel],
+            resources.ids[novel],
             ways=WAYS,
             shots=shots,
             queries=QUERIES,

@@ -17,10 +17,10 @@ from advisor import registry
 from advisor.data import dataset
 from advisor.errors import InputError
 from advisor.execution import refit, trial
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.execution.worker import Worker
 from advisor.records import Candidate, Trial
-from advisor.records.messages import Open, Progress, Refit, Refitted, RunTrial
+from advisor.records.messages import OpenDataset, Progress, Refit, Refitted, RunTrial
 from advisor.runtime import device
 
 # A batch of 7 gives one process 4 images and the other 3; the built-in network has BatchNorm in every stage.
@@ -28,10 +28,10 @@ GUESS = {"epochs": 4.0, "batch": 7, "optimizer": "sgd", "sgd_rate": 1e-3, "norm"
 
 
 @pytest.fixture(name="job")
-def _job(tmp_path: Path) -> Open:
+def _job(tmp_path: Path) -> OpenDataset:
     found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=8, side_px=32), test_split="none")
     (tmp_path / "run" / "trials").mkdir(parents=True)
-    return Open(
+    return OpenDataset(
         root=found.root,
         classes=found.classes,
         items=found.items,
@@ -44,10 +44,10 @@ def _job(tmp_path: Path) -> Open:
     )
 
 
-def order(material: Material, number: int, **more: Any) -> RunTrial:
+def order(resources: Resources, number: int, **more: Any) -> RunTrial:
     """Ask for a full fine-tuning of the built-in backbone."""
-    context = material.context(material.registry.backbone("pocket"), material.folds()[0][0], 32)
-    first = material.registry.strategy("full").first_guesses(context)[0]
+    context = resources.context(resources.registry.backbone("pocket"), resources.folds()[0][0], 32)
+    first = resources.registry.strategy("full").first_guesses(context)[0]
     candidate = Candidate(backbone="pocket", strategy="full", parameters={**first, **GUESS, **more}, size_px=32)
     return RunTrial(number=number, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0)
 
@@ -67,9 +67,9 @@ def end_one(worker: Worker) -> None:
 
 @pytest.mark.timeout(900)  # six processes import torch; on a machine of one's own it takes half a minute
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the processes are found in /proc")
-def test_two_processes_do_what_one_does_and_may_die(job: Open, tmp_path: Path) -> None:
+def test_two_processes_do_what_one_does_and_may_die(job: OpenDataset, tmp_path: Path) -> None:
     """Trial and refit agree with one process; one that is killed is a failed trial with its reason; the next one runs."""
-    here = Material(job, registry.load(), lambda what, done, total: None)
+    here = Resources(job, registry.load(), lambda what, done, total: None)
     one = trial.run(here, order(here, 0), lambda progress: None)
     short = order(here, 0)
     wish = Refit(candidate=short.candidate, seed=0, to=str(tmp_path / "one"), temperature=1.0)

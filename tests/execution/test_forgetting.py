@@ -18,7 +18,7 @@ from advisor.execution import forgetting, refit, trainer
 from advisor.metrics import classification
 from advisor.models import classifier, weight_ops
 from advisor.records import Candidate, Settings
-from advisor.records.messages import Refit, Retain
+from advisor.records.messages import MeasureForgetting, Refit
 from advisor.selection import forgetting_budget
 from advisor.workflows import session
 
@@ -34,27 +34,29 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[session.Bench, Cand
     bench = session.settle(settings)
     candidate = session.candidate(bench, "full", {"epochs": 1.0})
     job = Refit(candidate=candidate, seed=0, to=str(folder / "model"), temperature=1.0, folds=(0,))
-    refit.refit(bench.material, job, lambda progress: None)
+    refit.refit(bench.resources, job, lambda progress: None)
     return bench, candidate, folder / "model"
 
 
-def ask(candidate: Candidate, folder: Path, fold: int | None = 0, **more: object) -> Retain:
+def ask(candidate: Candidate, folder: Path, fold: int | None = 0, **more: object) -> MeasureForgetting:
     """Ask about twelve images, more than there are."""
-    return Retain(candidate=candidate, folder=str(folder), fold=fold, seed=0, images=12, shares=SHARES, **more)  # type: ignore[arg-type]
+    return MeasureForgetting(
+        candidate=candidate, folder=str(folder), fold=fold, seed=0, images=12, shares=SHARES, **more
+    )  # type: ignore[arg-type]
 
 
 def test_both_ends_are_the_start_and_the_model(tuned: tuple[session.Bench, Candidate, Path]) -> None:
     """Share 0 scores as the network before training, share 1 as the model on disk, on held-out images of the fold."""
     bench, candidate, folder = tuned
-    told = forgetting.measure(bench.material, ask(candidate, folder)).forgetting
-    train, held = bench.material.folds()[0]
-    rows = np.sort(held[np.argsort(bench.material.ids[held], kind="stable")][:12])
-    plan = bench.material.plan(candidate, train)
-    start = trainer.classifier_for(bench.material, candidate, plan, train, 0)
-    after = classifier.load(folder, bench.material.registry).classifier
+    told = forgetting.measure(bench.resources, ask(candidate, folder)).forgetting
+    train, held = bench.resources.folds()[0]
+    rows = np.sort(held[np.argsort(bench.resources.ids[held], kind="stable")][:12])
+    plan = bench.resources.plan(candidate, train)
+    start = trainer.classifier_for(bench.resources, candidate, plan, train, 0)
+    after = classifier.load(folder, bench.resources.registry).classifier
     for network, share in ((start, 0.0), (after, 1.0)):
-        logits = trainer.score_rows(bench.material, candidate, plan, network, rows)
-        expected = classification.accuracy(logits, bench.material.labels[rows])
+        logits = trainer.score_rows(bench.resources, candidate, plan, network, rows)
+        expected = classification.accuracy(logits, bench.resources.labels[rows])
         assert next(b.accuracy for b in told.blends if b.share == share) == pytest.approx(expected)
     assert told.held_out
     assert told.images == 9
@@ -68,7 +70,7 @@ def test_both_ends_are_the_start_and_the_model(tuned: tuple[session.Bench, Candi
 def test_a_model_of_the_whole_pool_says_nothing_of_new_images(tuned: tuple[session.Bench, Candidate, Path]) -> None:
     """Without a fold the images were trained on: the curve has no accuracy of the new task."""
     bench, candidate, folder = tuned
-    told = forgetting.measure(bench.material, ask(candidate, folder, fold=None)).forgetting
+    told = forgetting.measure(bench.resources, ask(candidate, folder, fold=None)).forgetting
     assert not told.held_out
     assert all(b.accuracy is None for b in told.blends)
 
@@ -76,13 +78,13 @@ def test_a_model_of_the_whole_pool_says_nothing_of_new_images(tuned: tuple[sessi
 def test_an_untouched_network_has_kept_everything(tuned: tuple[session.Bench, Candidate, Path], tmp_path: Path) -> None:
     """A model that equals its start has CKA 1, all neighbours and no distance."""
     bench, candidate, _ = tuned
-    train, _ = bench.material.folds()[0]
-    plan = bench.material.plan(candidate, train)
-    start = trainer.classifier_for(bench.material, candidate, plan, train, 0)
+    train, _ = bench.resources.folds()[0]
+    plan = bench.resources.plan(candidate, train)
+    start = trainer.classifier_for(bench.resources, candidate, plan, train, 0)
     trainer.write_model(
-        bench.material, candidate, plan, start, tmp_path, rows=1, temperature=1.0, status="final", seconds=0.0
+        bench.resources, candidate, plan, start, tmp_path, rows=1, temperature=1.0, status="final", seconds=0.0
     )
-    told = forgetting.measure(bench.material, ask(candidate, tmp_path)).forgetting
+    told = forgetting.measure(bench.resources, ask(candidate, tmp_path)).forgetting
     assert told.cka == pytest.approx(1.0)
     assert told.neighbours == 1.0
     assert {s.distance for s in told.stages.values() if s.distance is not None} == {0.0}
@@ -94,15 +96,15 @@ def test_what_changed_nothing_is_refused(tuned: tuple[session.Bench, Candidate, 
     for name in ("ridge", "scratch"):
         other = session.candidate(bench, name)
         with pytest.raises(TrialError, match="nothing was forgotten"):
-            forgetting.measure(bench.material, ask(other, folder))
+            forgetting.measure(bench.resources, ask(other, folder))
 
 
 def test_a_network_without_its_head_says_so(tuned: tuple[session.Bench, Candidate, Path]) -> None:
     """The pocket network has no source classifier: the other measures stand, and the reason is told."""
     bench, candidate, folder = tuned
-    items = bench.material.job.items[:4]
-    job = ask(candidate, folder, source_root=bench.material.job.root, source_items=items, source_classes=3)
-    told = forgetting.measure(bench.material, job).forgetting
+    items = bench.resources.job.items[:4]
+    job = ask(candidate, folder, source_root=bench.resources.job.root, source_items=items, source_classes=3)
+    told = forgetting.measure(bench.resources, job).forgetting
     assert told.source is None
     assert "source classifier" in (told.source_reason or "")
 
@@ -131,21 +133,21 @@ def test_squeezenet_knows_its_source(shared: Path, tmp_path: Path, monkeypatch: 
     )
     bench = session.settle(settings)
     candidate = session.candidate(bench, "full", {"epochs": 1.0})
-    train, _ = bench.material.folds()[0]
-    plan = bench.material.plan(candidate, train)
-    broken = trainer.classifier_for(bench.material, candidate, plan, train, 0)
+    train, _ = bench.resources.folds()[0]
+    plan = bench.resources.plan(candidate, train)
+    broken = trainer.classifier_for(bench.resources, candidate, plan, train, 0)
     weight_ops.put({n: torch.zeros_like(v) for n, v in weight_ops.floats(broken).items()}, broken)
     trainer.write_model(
-        bench.material, candidate, plan, broken, tmp_path / "m", rows=1, temperature=1.0, status="final", seconds=0.0
+        bench.resources, candidate, plan, broken, tmp_path / "m", rows=1, temperature=1.0, status="final", seconds=0.0
     )
     given = forgetting_budget.read(str(tmp_path / "imagenet1000"))
     asked = ask(candidate, tmp_path / "m", source_root=given.root, source_items=forgetting_budget.some(given.items, 40))
     job = replace(asked, source_classes=given.classes, shares=(0.0, 1.0))
-    told = forgetting.measure(bench.material, job).forgetting
+    told = forgetting.measure(bench.resources, job).forgetting
     assert told.source is not None
     assert told.source.before > 0.3
     assert told.source.after < 0.1
-    odd = forgetting.measure(bench.material, replace(job, source_classes=999)).forgetting
+    odd = forgetting.measure(bench.resources, replace(job, source_classes=999)).forgetting
     assert "1000 classes" in (odd.source_reason or "")
 
 

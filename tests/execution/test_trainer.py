@@ -12,16 +12,16 @@ from photos import write_crops
 from advisor import registry
 from advisor.data import dataset
 from advisor.execution import trainer
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.records import Candidate
-from advisor.records.messages import Open
+from advisor.records.messages import OpenDataset
 
 
 @pytest.fixture
-def material(tmp_path: Path) -> Material:
+def resources(tmp_path: Path) -> Resources:
     """Twelve crops in two classes, opened as a worker does."""
     found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
-    job = Open(
+    job = OpenDataset(
         root=found.root,
         classes=found.classes,
         items=found.items,
@@ -32,37 +32,37 @@ def material(tmp_path: Path) -> Material:
         offline=True,
         threads=1,
     )
-    return Material(job, registry.load(), lambda what, done, total: None)
+    return Resources(job, registry.load(), lambda what, done, total: None)
 
 
-def start(material: Material, fold: int = 0, seed: int = 0, **changes: object) -> torch.Tensor:
+def start(resources: Resources, fold: int = 0, seed: int = 0, **changes: object) -> torch.Tensor:
     """Give the weights of the head before the first step, and spoil the module that held them."""
-    strategy = material.registry.strategy("partial")
-    rows = material.folds()[fold][0]
-    context = material.context(material.registry.backbone("pocket"), rows, 32)
+    strategy = resources.registry.strategy("partial")
+    rows = resources.folds()[fold][0]
+    context = resources.context(resources.registry.backbone("pocket"), rows, 32)
     candidate = Candidate(
         backbone="pocket", strategy="partial", parameters=strategy.first_guesses(context)[0], size_px=32
     )
-    plan = replace(material.plan(candidate, rows), **changes)  # type: ignore[arg-type]
-    head = trainer.classifier_for(material, candidate, plan, rows, seed).head
+    plan = replace(resources.plan(candidate, rows), **changes)  # type: ignore[arg-type]
+    head = trainer.classifier_for(resources, candidate, plan, rows, seed).head
     weights = head.weight.detach().clone()
     with torch.no_grad():
         head.weight.zero_()
     return weights
 
 
-def test_the_head_that_training_starts_from_is_fitted_once(material: Material) -> None:
+def test_the_head_that_training_starts_from_is_fitted_once(resources: Resources) -> None:
     """The second candidate on the same fold starts from the same bits, whatever the first one did to its copy."""
-    first = start(material)
-    assert torch.equal(start(material), first)
-    assert len(material.start_heads) == 1
-    material.start_heads.clear()
-    assert torch.equal(start(material), first)
+    first = start(resources)
+    assert torch.equal(start(resources), first)
+    assert len(resources.start_heads) == 1
+    resources.start_heads.clear()
+    assert torch.equal(start(resources), first)
 
 
 @pytest.mark.parametrize("change", [{"fold": 1}, {"seed": 1}, {"fit": "squash"}, {"class_weights": "balanced"}])
-def test_everything_that_the_start_depends_on_misses(material: Material, change: dict[str, object]) -> None:
+def test_everything_that_the_start_depends_on_misses(resources: Resources, change: dict[str, object]) -> None:
     """Other rows, another seed, other pixels or class weights get a head of their own."""
-    start(material)
-    start(material, **change)  # type: ignore[arg-type]
-    assert len(material.start_heads) == 2
+    start(resources)
+    start(resources, **change)  # type: ignore[arg-type]
+    assert len(resources.start_heads) == 2

@@ -14,17 +14,17 @@ from advisor import registry
 from advisor.data import dataset
 from advisor.errors import TooSlow
 from advisor.execution import refit, timing, trial
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.records import Candidate, Trial
-from advisor.records.messages import Open, Refit, RunTrial
+from advisor.records.messages import OpenDataset, Refit, RunTrial
 
 
 @pytest.fixture
-def material(tmp_path: Path) -> Material:
+def resources(tmp_path: Path) -> Resources:
     """Twelve crops in two classes, opened as a worker does."""
     found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
     (tmp_path / "run" / "trials").mkdir(parents=True)
-    job = Open(
+    job = OpenDataset(
         root=found.root,
         classes=found.classes,
         items=found.items,
@@ -35,57 +35,57 @@ def material(tmp_path: Path) -> Material:
         offline=True,
         threads=1,
     )
-    return Material(job, registry.load(), lambda what, done, total: None)
+    return Resources(job, registry.load(), lambda what, done, total: None)
 
 
-def order(material: Material, epochs: float, **more: object) -> RunTrial:
+def order(resources: Resources, epochs: float, **more: object) -> RunTrial:
     """Ask for a partial fine-tuning of the built-in backbone."""
-    strategy = material.registry.strategy("partial")
-    backbone = material.registry.backbone("pocket")
-    context = material.context(backbone, material.folds()[0][0], 32)
+    strategy = resources.registry.strategy("partial")
+    backbone = resources.registry.backbone("pocket")
+    context = resources.context(backbone, resources.folds()[0][0], 32)
     parameters = {**strategy.first_guesses(context)[0], "epochs": epochs}
     candidate = Candidate(backbone="pocket", strategy="partial", parameters=parameters, size_px=32)
     return RunTrial(number=0, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0, **more)  # type: ignore[arg-type]
 
 
-def test_a_training_of_one_step_can_be_written_down_and_read_back(material: Material) -> None:
+def test_a_training_of_one_step_can_be_written_down_and_read_back(resources: Resources) -> None:
     """Between its rungs it takes no step and has no loss; JSON knows no nan, and an unreadable record ends a search."""
-    done = trial.run(material, order(material, 1), lambda progress: None)
+    done = trial.run(resources, order(resources, 1), lambda progress: None)
     assert (done.state, done.steps) == ("complete", 1)
     assert msgspec.json.decode(msgspec.json.encode(done), type=Trial) == done
 
 
-def test_what_a_refit_answers_can_be_sent(material: Material, tmp_path: Path) -> None:
+def test_what_a_refit_answers_can_be_sent(resources: Resources, tmp_path: Path) -> None:
     """The answer holds the plan of a training, and crosses a pipe between two processes."""
-    candidate = order(material, 1).candidate
+    candidate = order(resources, 1).candidate
     job = Refit(candidate=candidate, seed=0, to=str(tmp_path / "model"), temperature=1.0)
-    answer = refit.refit(material, job, lambda progress: None)
+    answer = refit.refit(resources, job, lambda progress: None)
     assert answer.plan.phases
     assert pickle.loads(pickle.dumps(answer)) == answer
 
 
-def test_a_paused_trial_that_is_promoted_ends_like_one_that_was_never_paused(material: Material) -> None:
+def test_a_paused_trial_that_is_promoted_ends_like_one_that_was_never_paused(resources: Resources) -> None:
     """Promotion goes on from the checkpoint; where that is missing it trains again, to the same result."""
-    trials = Path(material.job.run_dir) / "trials"
-    whole = trial.run(material, order(material, 6), lambda progress: None)
-    stopped = trial.run(material, replace(order(material, 6, stop_above={66: -1.0}), number=1), lambda progress: None)
+    trials = Path(resources.job.run_dir) / "trials"
+    whole = trial.run(resources, order(resources, 6), lambda progress: None)
+    stopped = trial.run(resources, replace(order(resources, 6, stop_above={66: -1.0}), number=1), lambda progress: None)
     assert stopped.state == "pruned"
     assert (trials / "00001.ckpt").is_file()
     for number in (2, 3):  # the second time the checkpoint is gone
-        job = order(material, 6)
+        job = order(resources, 6)
         job = replace(job, number=number, candidate=replace(job.candidate, continues=1))
-        promoted = trial.run(material, job, lambda progress: None)
+        promoted = trial.run(resources, job, lambda progress: None)
         assert (promoted.scores, promoted.curve) == (whole.scores, whole.curve)
         assert promoted.continues == 1
         assert not list(trials.glob("*.ckpt"))
 
 
-def test_short_trainings_are_scored_at_their_end_alone(material: Material) -> None:
+def test_short_trainings_are_scored_at_their_end_alone(resources: Resources) -> None:
     """Looks on the way cost less than a tenth of the training, counted in passes: none where it is short."""
     for epochs, looks in ((1.0, 1), (40.0, 3)):
         candidate = Candidate(backbone="pocket", strategy="full", parameters={"epochs": epochs, "batch": 8}, size_px=32)
         job = RunTrial(number=90 + looks, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0)
-        done = trial.attempt(material, job, lambda progress: None)
+        done = trial.attempt(resources, job, lambda progress: None)
         assert done.state == "complete", done.error
         assert len(done.curve.log_loss) == looks
         spent = sum(s.n for s in done.scores) * (looks - 1)
@@ -93,25 +93,25 @@ def test_short_trainings_are_scored_at_their_end_alone(material: Material) -> No
 
 
 def test_a_trial_that_cannot_end_on_all_folds_stands_on_those_that_ended(
-    material: Material, monkeypatch: pytest.MonkeyPatch
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time is over after the first fold: its score and its model are kept, and nothing waits for the others."""
-    done = trial.run(material, replace(order(material, 2), folds=(0, 1, 2), number=5), lambda progress: None)
+    done = trial.run(resources, replace(order(resources, 2), folds=(0, 1, 2), number=5), lambda progress: None)
     assert [s.fold for s in done.scores] == [0, 1, 2]
     monkeypatch.setattr(timing, "LOOKED_AT", 10**9)  # the first fold's own steps do not look at the clock
-    job = replace(order(material, 2, limit_s=1.0), folds=(0, 1, 2), number=6)
+    job = replace(order(resources, 2, limit_s=1.0), folds=(0, 1, 2), number=6)
     monkeypatch.setattr(timing.Deadline, "left_s", property(lambda self: -1.0))
-    late = trial.run(material, job, lambda progress: None)
+    late = trial.run(resources, job, lambda progress: None)
     assert (late.state, [s.fold for s in late.scores]) == ("complete", [0])
     assert late.scores[0].accuracy == done.scores[0].accuracy
-    trials = Path(material.job.run_dir) / "trials"
+    trials = Path(resources.job.run_dir) / "trials"
     assert not list(trials.glob("*.ckpt"))
     assert (trials / "00006" / "model.safetensors").is_file()
     assert not (trials / "00006" / "mixed").exists()
 
 
 def test_a_fold_that_is_seen_to_be_late_costs_that_fold_alone(
-    material: Material, monkeypatch: pytest.MonkeyPatch
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second fold's own steps turn out slow: the first fold's score stands; in the first fold it is a failure."""
     done = {0: 0}
@@ -127,23 +127,23 @@ def test_a_fold_that_is_seen_to_be_late_costs_that_fold_alone(
         monkeypatch.setattr(timing, "steps_until", steps)
 
     through = timing.steps_until
-    job = replace(order(material, 2, limit_s=1e6), folds=(0, 1), number=7)
+    job = replace(order(resources, 2, limit_s=1e6), folds=(0, 1), number=7)
     late_in(1)
-    told = trial.run(material, job, lambda progress: None)
+    told = trial.run(resources, job, lambda progress: None)
     assert (told.state, [s.fold for s in told.scores]) == ("complete", [0])
     late_in(0)
-    told = trial.run(material, replace(job, number=8), lambda progress: None)
+    told = trial.run(resources, replace(job, number=8), lambda progress: None)
     assert (told.state, told.needs_s) == ("failed", 1.0)
 
 
-def test_a_head_that_outlasts_its_time_is_given_up(material: Material) -> None:
+def test_a_head_that_outlasts_its_time_is_given_up(resources: Resources) -> None:
     """Fitting has no steps that could be counted before: it is ended on the way, so that the end of a budget is kept."""
-    strategy = material.registry.strategy("logistic")
-    context = material.context(material.registry.backbone("pocket"), material.folds()[0][0], 32)
+    strategy = resources.registry.strategy("logistic")
+    context = resources.context(resources.registry.backbone("pocket"), resources.folds()[0][0], 32)
     candidate = Candidate(
         backbone="pocket", strategy="logistic", parameters=dict(strategy.first_guesses(context)[0]), size_px=32
     )
     job = RunTrial(number=0, candidate=candidate, folds=(0, 1, 2), repeat=0, seed=0, started_s=0.0, limit_s=1e-6)
-    late = trial.run(material, job, lambda progress: None)
+    late = trial.run(resources, job, lambda progress: None)
     assert (late.state, late.error) == ("failed", "takes longer than the time that is left for it")
-    assert trial.run(material, replace(job, limit_s=600.0), lambda progress: None).state == "complete"
+    assert trial.run(resources, replace(job, limit_s=600.0), lambda progress: None).state == "complete"

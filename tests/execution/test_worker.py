@@ -12,7 +12,7 @@ from photos import write_crops
 from advisor.data import dataset
 from advisor.execution.worker import Worker, WorkerLost
 from advisor.records import Candidate, Trial
-from advisor.records.messages import Describe, Description, Open, Opened, RunTrial
+from advisor.records.messages import DatasetOpened, Describe, Description, OpenDataset, RunTrial
 from advisor.runtime import cache
 
 
@@ -28,7 +28,7 @@ def test_a_cut_cache_file_costs_one_job_and_not_the_run(worker: Worker, tmp_path
     """Whoever cuts a mapped file kills the process that reads it: the next job finds a new process, which decodes anew."""
     found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
     (tmp_path / "run" / "trials").mkdir(parents=True)
-    job = Open(
+    job = OpenDataset(
         root=found.root,
         classes=found.classes,
         items=found.items,
@@ -39,7 +39,7 @@ def test_a_cut_cache_file_costs_one_job_and_not_the_run(worker: Worker, tmp_path
         offline=True,
         threads=1,
     )
-    worker.ask(job, Opened)
+    worker.ask(job, DatasetOpened)
     worker.opened = job
     assert worker.ask(Describe(backbone="pocket"), Description).dim > 0
     candidate = Candidate(backbone="pocket", strategy="partial", parameters={"epochs": 1.0}, size_px=32)

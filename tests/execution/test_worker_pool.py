@@ -12,9 +12,9 @@ from photos import write_crops
 
 from advisor.data import dataset
 from advisor.execution.worker import OutOfTime, Worker, WorkerLost
-from advisor.execution.worker_pool import Crew, Ended
+from advisor.execution.worker_pool import Ended, WorkerPool
 from advisor.records import Candidate, Trial
-from advisor.records.messages import Open, Progress, RunTrial
+from advisor.records.messages import OpenDataset, Progress, RunTrial
 
 
 def quiet(progress: Progress) -> None:
@@ -29,14 +29,14 @@ def order(number: int, *, long: bool = False, limit_s: float | None = None) -> R
 
 
 @pytest.fixture(scope="module")
-def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     """Two workers on a small data set, the second not yet started."""
     tmp_path = tmp_path_factory.mktemp("crew")
     root = write_crops(tmp_path / "crops", each=5)
     (tmp_path / "run" / "trials").mkdir(parents=True)
     found = dataset.read(str(root), test_split="none")
-    made = Crew([Worker(), Worker()])
-    job = Open(
+    made = WorkerPool([Worker(), Worker()])
+    job = OpenDataset(
         root=found.root,
         classes=found.classes,
         items=found.items,
@@ -52,7 +52,7 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
     made.stop()
 
 
-def heard(crew: Crew, count: int) -> list[Ended]:
+def heard(crew: WorkerPool, count: int) -> list[Ended]:
     """Wait for so many ends."""
     ended: list[Ended] = []
     until = time.monotonic() + 120
@@ -62,7 +62,7 @@ def heard(crew: Crew, count: int) -> list[Ended]:
     return ended
 
 
-def test_every_order_ends_once_under_its_own_number(crew: Crew) -> None:
+def test_every_order_ends_once_under_its_own_number(crew: WorkerPool) -> None:
     """Five orders on two seats: five trials, both seats used, nothing left over."""
     ended: list[Ended] = []
     for number in range(5):
@@ -78,7 +78,7 @@ def test_every_order_ends_once_under_its_own_number(crew: Crew) -> None:
     assert crew.seats[1].worker.process is not None
 
 
-def test_a_worker_that_dies_costs_its_own_order_only(crew: Crew) -> None:
+def test_a_worker_that_dies_costs_its_own_order_only(crew: WorkerPool) -> None:
     """The other order ends well, and the seat of the dead one takes the next order."""
     crew.submit(order(0, long=True))
     crew.submit(order(1))
@@ -97,7 +97,7 @@ def test_a_worker_that_dies_costs_its_own_order_only(crew: Crew) -> None:
 
 
 def test_an_order_over_its_limit_ends_though_its_worker_does_not_answer(
-    crew: Crew, monkeypatch: pytest.MonkeyPatch
+    crew: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that hangs is killed a little after the limit."""
     monkeypatch.setattr("advisor.execution.worker_pool.GRACE_S", 0.5)

@@ -12,10 +12,10 @@ from sklearn.metrics import log_loss
 from advisor import registry
 from advisor.data import dataset
 from advisor.execution import refit, test_scoring
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.models import classifier
 from advisor.records import Candidate, EnsembleValidation, FoldScore, Trial
-from advisor.records.messages import Open, Refit, Score
+from advisor.records.messages import OpenDataset, Refit, Score
 from advisor.selection import ensemble
 
 POOL, CLASSES = 120, 3
@@ -82,11 +82,11 @@ def test_only_images_that_all_were_scored_on_count(run: Path) -> None:
     assert ensemble.choose_on(run, part, [other], POOL) is None
 
 
-@pytest.fixture(name="material")
-def _material(tmp_path: Path) -> Material:
+@pytest.fixture(name="resources")
+def _resources(tmp_path: Path) -> Resources:
     """Twenty crops in two classes, opened as a worker does; half of them are kept as the test."""
     found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=10, side_px=32), test_split="none")
-    job = Open(
+    job = OpenDataset(
         root=found.root,
         classes=found.classes,
         items=found.items[::2],
@@ -97,26 +97,26 @@ def _material(tmp_path: Path) -> Material:
         offline=True,
         threads=1,
     )
-    return Material(job, registry.load(), lambda what, done, total: None)
+    return Resources(job, registry.load(), lambda what, done, total: None)
 
 
-def test_the_ensemble_is_scored_in_the_same_opening(material: Material, run: Path) -> None:
+def test_the_ensemble_is_scored_in_the_same_opening(resources: Resources, run: Path) -> None:
     """One job scores the single models and the mean of their probabilities, on the same images of the test."""
     folders = []
     for strategy in ("ridge", "prototypes"):
-        context = material.context(material.registry.backbone("pocket"), np.arange(10), 32)
-        parameters = dict(material.registry.strategy(strategy).first_guesses(context)[0])
+        context = resources.context(resources.registry.backbone("pocket"), np.arange(10), 32)
+        parameters = dict(resources.registry.strategy(strategy).first_guesses(context)[0])
         candidate = Candidate(backbone="pocket", strategy=strategy, parameters=parameters, size_px=32)
         folders.append(str(run / strategy))
-        refit.refit(material, Refit(candidate=candidate, seed=0, to=folders[-1], temperature=1.0), lambda told: None)
-    items = dataset.read(material.root, test_split="none").items[1::2]
+        refit.refit(resources, Refit(candidate=candidate, seed=0, to=folders[-1], temperature=1.0), lambda told: None)
+    items = dataset.read(resources.root, test_split="none").items[1::2]
     job = Score(
         folders=(folders[0],), ensemble=tuple(folders), items=items, predictions=str(run / "trials" / "test.npz")
     )
-    scored = test_scoring.score(material, job, lambda told: None)
+    scored = test_scoring.score(resources, job, lambda told: None)
     labels = np.array([i.label for i in items])
-    paths = [str(material.root / i.path) for i in items]
-    each = [classifier.load(f, material.registry).predict(paths).probabilities for f in folders]
+    paths = [str(resources.root / i.path) for i in items]
+    each = [classifier.load(f, resources.registry).predict(paths).probabilities for f in folders]
     assert scored.ensemble is not None
     assert len(scored.scores) == 1
     assert scored.ensemble.accuracy == pytest.approx((np.mean(each, axis=0).argmax(1) == labels).mean())

@@ -11,7 +11,7 @@ from photos import write_crops
 from advisor import registry
 from advisor.data import dataset
 from advisor.execution.worker import Worker
-from advisor.execution.worker_pool import Crew
+from advisor.execution.worker_pool import WorkerPool
 from advisor.records import Settings
 from advisor.runtime import clock
 from advisor.runtime.progress import Listener
@@ -34,7 +34,7 @@ def on_crops(place: Path) -> Iterator[Contest]:
             settings=settings,
             rundir=rundir,
             clock=clock.Clock(600.0),
-            crew=Crew([worker]),
+            crew=WorkerPool([worker]),
             registry=registry.load(),
             strategies={},
             regime=regime.by_size(48, 3),

@@ -16,7 +16,7 @@ import numpy as np
 
 from advisor.errors import AdviseError
 from advisor.execution.worker import Worker
-from advisor.execution.worker_pool import Crew, Ended
+from advisor.execution.worker_pool import Ended, WorkerPool
 from advisor.hooks import Context
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.records.messages import RunTrial
@@ -108,7 +108,7 @@ def context(name: str, size_px: int) -> Context:
 
 def search(
     study: Study,
-    seats: Crew | Fleet,
+    seats: WorkerPool | Fleet,
     trials: int,
     *,
     on_end: Callable[[Ended], None] = lambda ended: None,

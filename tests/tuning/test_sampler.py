@@ -12,9 +12,9 @@ from advisor.tuning import sampler
 PLACES = [("pocket", 64)]
 
 
-def memory() -> sampler.Memory:
+def memory() -> sampler.StudyMirror:
     """An empty memory."""
-    return sampler.Memory(3, PLACES, {"full": sleepers.Rates()}, sleepers.context)
+    return sampler.StudyMirror(3, PLACES, {"full": sleepers.Rates()}, sleepers.context)
 
 
 def ended(number: int, candidate: Candidate) -> Trial:

@@ -8,7 +8,7 @@ import pytest
 
 from advisor import registry
 from advisor.execution.worker import Worker
-from advisor.execution.worker_pool import Crew
+from advisor.execution.worker_pool import WorkerPool
 from advisor.records import Candidate, FoldScore, Settings, Trial
 from advisor.runtime.clock import Clock
 from advisor.runtime.progress import Listener
@@ -43,7 +43,7 @@ def contest(tmp_path: Path) -> Contest:
         settings=settings,
         rundir=rundir,
         clock=Clock(None),
-        crew=Crew([Worker()]),
+        crew=WorkerPool([Worker()]),
         registry=registry.load(),
         strategies={},
         regime=regime.by_size(48, 3),

@@ -9,7 +9,7 @@ import contests
 import pytest
 
 from advisor.records import Candidate
-from advisor.records.messages import Timed, TimeSteps
+from advisor.records.messages import StepTime, TimeSteps
 from advisor.runtime import clock
 from advisor.tuning import cost_model, step_probe
 from advisor.tuning.search_state import Contest
@@ -63,5 +63,5 @@ def test_a_training_that_fails_in_its_first_steps_leaves_that_to_its_trial(conte
 def test_only_steps_that_stand_for_all_others_are_timed(contest: Contest, strategy: str, says: bool) -> None:
     """Not a head, not the first of several phases, not a step that fills a cache."""
     candidate = Candidate(backbone="pocket", strategy=strategy, parameters={"epochs": 20.0} if says else {}, size_px=64)
-    timed = contest.ask(TimeSteps(candidate=candidate, seed=0, warm=1, steps=2), Timed)
+    timed = contest.ask(TimeSteps(candidate=candidate, seed=0, warm=1, steps=2), StepTime)
     assert (timed.step_s > 0) is says

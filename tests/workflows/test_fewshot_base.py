@@ -40,9 +40,9 @@ def test_training_sees_base_classes_alone(tmp_path: Path) -> None:
         bench = session.settle(settings)
         candidate = session.candidate(bench, "episodic", {"epochs": 1.0})
         pooled = fewshot_base.tuned(bench, candidate, (0, 1, 2), seed=0)
-        base = [i for i, item in enumerate(bench.material.job.items) if item.label < 3]
+        base = [i for i, item in enumerate(bench.resources.job.items) if item.label < 3]
         told.append(pooled.values[base])
-        frozen = bench.material.pooled(bench.backbone, 32)
+        frozen = bench.resources.pooled(bench.backbone, 32)
         last = frozen.values.shape[1] - frozen.dims[-1]
         assert not np.allclose(pooled.values[base][:, last:], frozen.values[base][:, last:])
         if not round_:

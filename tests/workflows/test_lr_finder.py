@@ -38,10 +38,10 @@ def bench(crops: Path) -> session.Bench:
 def trained(bench: session.Bench) -> str:
     """Train four steps and hash what came out."""
     candidate = session.candidate(bench, "full", {"epochs": 4.0, "batch": 24})
-    rows = np.arange(len(bench.material.labels))
-    plan = bench.material.plan(candidate, rows)
-    classifier = trainer.classifier_for(bench.material, candidate, plan, rows, 0)
-    loop = trainer.train_loop(bench.material, candidate, plan, classifier, rows, 0)
+    rows = np.arange(len(bench.resources.labels))
+    plan = bench.resources.plan(candidate, rows)
+    classifier = trainer.classifier_for(bench.resources, candidate, plan, rows, 0)
+    loop = trainer.train_loop(bench.resources, candidate, plan, classifier, rows, 0)
     for _ in loop.run():
         pass
     return model.weights_hash(loop.finish())
@@ -54,11 +54,11 @@ def test_it_leaves_no_trace(bench: session.Bench) -> None:
     np.random.seed(3)
     random.seed(3)
     state = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
-    tensors = {k: v.clone() for k, v in bench.material.tensors(bench.backbone)[0].items()}
-    lr_finder.sweep(bench.material, session.candidate(bench, "full"), low=1e-6, high=1.0, steps=20)
+    tensors = {k: v.clone() for k, v in bench.resources.tensors(bench.backbone)[0].items()}
+    lr_finder.sweep(bench.resources, session.candidate(bench, "full"), low=1e-6, high=1.0, steps=20)
     assert torch.equal(torch.get_rng_state(), state[0])
     assert (np.random.get_state()[1].tolist(), random.getstate()) == state[1:]
-    after = bench.material.tensors(bench.backbone)[0]
+    after = bench.resources.tensors(bench.backbone)[0]
     assert all(torch.equal(after[k], v) for k, v in tensors.items())
     assert trained(bench) == before
 
@@ -67,7 +67,7 @@ def test_it_is_a_function_of_its_seed(bench: session.Bench) -> None:
     """The same seed gives the same losses, another one others; losses stop where training breaks down."""
     candidate = session.candidate(bench, "full", {"optimizer": "sgd", "sgd_rate": 1e-2, "clip_norm": 0.0})
     first, again, other = (
-        lr_finder.sweep(bench.material, candidate, low=1e-4, high=1e3, steps=40, seed=seed) for seed in (0, 0, 1)
+        lr_finder.sweep(bench.resources, candidate, low=1e-4, high=1e3, steps=40, seed=seed) for seed in (0, 0, 1)
     )
     assert first == again
     assert first.losses != other.losses

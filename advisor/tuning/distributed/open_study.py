@@ -11,9 +11,9 @@ import socket
 import uuid
 from dataclasses import replace
 
-from advisor.execution.worker_pool import Crew
+from advisor.execution.worker_pool import WorkerPool
 from advisor.records import Settings
-from advisor.records.messages import Open
+from advisor.records.messages import OpenDataset
 from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir
 from advisor.tuning.distributed.remote_pool import Fleet
@@ -46,7 +46,13 @@ def open_study(settings: Settings, rundir: RunDir, listener: Listener) -> Study:
 
 
 def fleet(
-    study: Study, crew: Crew, settings: Settings, rundir: RunDir, job: Open, fingerprint: str, listener: Listener
+    study: Study,
+    crew: WorkerPool,
+    settings: Settings,
+    rundir: RunDir,
+    job: OpenDataset,
+    fingerprint: str,
+    listener: Listener,
 ) -> Fleet | None:
     """Give the seats of a shared study, here and elsewhere; None for a study of one's own."""
     from advisor.tuning.distributed.shared_study import SharedStudy, offer_of

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from advisor.errors import AdviseError
 from advisor.execution.worker import OutOfTime, WorkerLost
-from advisor.execution.worker_pool import GRACE_S, Crew, Ended, OnProgress
+from advisor.execution.worker_pool import GRACE_S, Ended, OnProgress, WorkerPool
 from advisor.records import Trial
 from advisor.records.messages import RunTrial
 from advisor.tuning.distributed.shared_study import SharedStudy
@@ -28,7 +28,7 @@ class Fleet:
 
     def __init__(
         self,
-        crew: Crew,
+        crew: WorkerPool,
         study: SharedStudy,
         run_dir: Path,
         *,

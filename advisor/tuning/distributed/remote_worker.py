@@ -31,7 +31,7 @@ from advisor.errors import AdviseError, InputError, WeightsError
 from advisor.execution import worker_pool
 from advisor.execution.worker import Worker
 from advisor.records import Trial
-from advisor.records.messages import Describe, Description, Open, Progress, RunTrial
+from advisor.records.messages import Describe, Description, OpenDataset, Progress, RunTrial
 from advisor.records.offers import Offer
 from advisor.runtime.progress import Listener
 from advisor.tuning.distributed.database import Database
@@ -57,7 +57,7 @@ class Recruit:
     log: str | None = None
     wait_s: float = 0.0  # for a study that is not there yet
     listener: Listener = field(default_factory=Listener)
-    open_worker: Callable[[Open, Offer], Any] | None = None  # for simulations: what trains instead of a process
+    open_worker: Callable[[OpenDataset, Offer], Any] | None = None  # for simulations: what trains instead of a process
     study: int = -1
     me: str = ""
     lease_s: float = 90.0
@@ -130,7 +130,7 @@ class Recruit:
             )
         paths = zlib.decompress(base64.b64decode(offer.pool)).decode("utf-8", "surrogateescape").split("\n")
         items = {item.path: item for item in found.items}
-        job = Open(
+        job = OpenDataset(
             root=found.root,
             classes=offer.classes,
             items=tuple(replace(items[path], split="pool") for path in paths),
@@ -146,7 +146,7 @@ class Recruit:
         )
         return self.open_worker(job, offer) if self.open_worker else self._started(job, offer)
 
-    def _started(self, job: Open, offer: Offer) -> Worker:
+    def _started(self, job: OpenDataset, offer: Offer) -> Worker:
         worker = Worker(log=self.log)
         worker.open(job, self.listener.progress)
         for name, digest in offer.weights.items():
@@ -199,7 +199,7 @@ class Recruit:
         """Train one trial and send what came of it; 1, or 0 where it was taken away meanwhile."""
         candidate = order.candidate
         self.listener.stage(f"trial {order.number}: {candidate.strategy} on {candidate.backbone}")
-        seat, rungs = worker_pool.Crew([worker]), 0
+        seat, rungs = worker_pool.WorkerPool([worker]), 0
         identity = self.database.storage.get_trial_id_from_study_id_trial_number(self.study, order.number)
 
         def heard(progress: Progress) -> None:

@@ -23,7 +23,7 @@ from advisor import registry
 from advisor._version import __version__
 from advisor.errors import AdviseError, InputError
 from advisor.records import Trial
-from advisor.records.messages import Open, RunTrial
+from advisor.records.messages import OpenDataset, RunTrial
 from advisor.records.offers import Offer
 from advisor.tuning import sampler
 from advisor.tuning.distributed.database import Database, DatabaseError
@@ -217,7 +217,7 @@ def claim(database: Database, study: int, number: int, me: str, lease_s: float) 
     return False
 
 
-def offer_of(job: Open, fingerprint: str, test_split: str, weights: dict[str, str], lease_s: float) -> Offer:
+def offer_of(job: OpenDataset, fingerprint: str, test_split: str, weights: dict[str, str], lease_s: float) -> Offer:
     """Say what a worker elsewhere must have, and what it opens."""
     paths = "\n".join(item.path for item in job.items).encode("utf-8", "surrogateescape")
     return Offer(

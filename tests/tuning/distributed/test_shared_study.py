@@ -24,9 +24,9 @@ from photos import write_crops
 from advisor import registry
 from advisor.data import dataset
 from advisor.errors import AdviseError, InputError
-from advisor.execution.worker_pool import Crew
+from advisor.execution.worker_pool import WorkerPool
 from advisor.records import Candidate, Trial
-from advisor.records.messages import Open, RunTrial
+from advisor.records.messages import OpenDataset, RunTrial
 from advisor.tuning.distributed.database import Database, address, public
 from advisor.tuning.distributed.remote_pool import Fleet
 from advisor.tuning.distributed.remote_worker import Recruit
@@ -79,7 +79,7 @@ def offered(study: SharedStudy, data: Path, *, plugins: dict[str, str] | None = 
     """Publish an offer of this data set."""
     found = dataset.read(str(data))
     items = tuple(i for i in found.items if i.split == "pool")
-    job = Open(
+    job = OpenDataset(
         root=found.root, classes=found.classes, items=items, folds=5, seed=0, device="cpu", run_dir="", offline=True
     )
     offer = offer_of(job, found.fingerprint, "auto", {}, LEASE_S)
@@ -113,7 +113,7 @@ def test_workers_elsewhere_run_every_trial_once_and_send_their_logits(
     hands = [threading.Thread(target=lambda: done.append(joined(url, name, crops).serve())) for _ in range(2)]
     for hand in hands:
         hand.start()
-    fleet = Fleet(Crew([]), study, tmp_path / "run", local=False, note=lambda t: None, invite=lambda w: None)
+    fleet = Fleet(WorkerPool([]), study, tmp_path / "run", local=False, note=lambda t: None, invite=lambda w: None)
     sleepers.search(study, fleet, 12)
     study.close()
     for hand in hands:
@@ -130,7 +130,7 @@ def test_workers_elsewhere_run_every_trial_once_and_send_their_logits(
 def test_a_trial_whose_worker_goes_silent_is_begun_again(url: str, name: str, tmp_path: Path) -> None:
     """A loss gives another trial with the same parameters; one that is lost too often counts as failed."""
     study = held(url, name)
-    fleet = Fleet(Crew([]), study, tmp_path, local=False, note=lambda t: None, invite=lambda w: None)
+    fleet = Fleet(WorkerPool([]), study, tmp_path, local=False, note=lambda t: None, invite=lambda w: None)
     number = study.begin(order(0).candidate)
     for again in (*[True] * AGAIN_AT_MOST, False):
         fleet._live = 1
@@ -210,7 +210,7 @@ def test_a_resumed_coordinator_takes_over_what_is_still_elsewhere(
     hand = threading.Thread(target=lambda: done.append(joined(url, name, crops, 0.3).serve()))
     hand.start()
     second = held(url, name, me="next")
-    fleet = Fleet(Crew([]), second, tmp_path / "run", local=False, note=lambda t: None, invite=lambda w: None)
+    fleet = Fleet(WorkerPool([]), second, tmp_path / "run", local=False, note=lambda t: None, invite=lambda w: None)
     assert fleet.adopt([n for n, _ in second.interrupted()]) == {0, 1, 2}
     sleepers.search(second, fleet, 3)
     second.close()
@@ -223,7 +223,7 @@ def test_a_resumed_coordinator_takes_over_what_is_still_elsewhere(
 def test_a_trial_that_waits_is_seen_again_after_a_death_on_either_side(url: str, name: str, tmp_path: Path) -> None:
     """Workers look at leases alone: one that a worker took and left, and one never written, come back."""
     study = held(url, name)
-    fleet = Fleet(Crew([]), study, tmp_path, local=False, note=lambda t: None, invite=lambda w: None)
+    fleet = Fleet(WorkerPool([]), study, tmp_path, local=False, note=lambda t: None, invite=lambda w: None)
     fleet._live = 1
     fleet.submit(order(study.begin(order(0).candidate)))
     assert study.database.glance(study.id, COORDINATOR) == (["trial:0"], True)
@@ -238,7 +238,7 @@ def test_a_trial_that_waits_is_seen_again_after_a_death_on_either_side(url: str,
     study.database.release(study.id, "", "trial:1")  # as if the coordinator had died before it let it be seen
     study.leave()
     second = held(url, name, me="second")
-    heir = Fleet(Crew([]), second, tmp_path, local=False, note=lambda t: None, invite=lambda w: None)
+    heir = Fleet(WorkerPool([]), second, tmp_path, local=False, note=lambda t: None, invite=lambda w: None)
     assert heir.adopt([0, 1]) == {0, 1}
     assert second.database.glance(second.id, COORDINATOR) == (["trial:1"], True)
     second.leave()
@@ -250,7 +250,7 @@ def test_what_nobody_takes_runs_here(url: str, name: str, tmp_path: Path) -> Non
     study = held(url, name)
     number = study.begin(order(0).candidate)
     study.hand_out(order(number))
-    crew = Crew([sleepers.Sleeper(0.05)])
+    crew = WorkerPool([sleepers.Sleeper(0.05)])
     fleet = Fleet(crew, study, tmp_path, local=True, note=lambda t: None, invite=lambda w: None)
     assert fleet.adopt([number]) == {number}
     sleepers.search(study, fleet, 1)
