@@ -1,6 +1,6 @@
 """A tuned model on disk beside its start -> how much of the source it has kept, and what a step back would keep.
 
-In: resources and a `MeasureForgetting`. Out: a `Forgetting`: features before and after on the same images of the task, distances
+In: resources and a `MeasureForgetting`. Out: a `Forgetting`: features before and after on the same images, distances
 of stages, the original source head on labelled source images where there are any, and both accuracies at weights
 between start and tuned (WiSE's curve). Does NOT cover: the measures (`forgetting`), how much time it may take (`source`).
 Sources: as in `forgetting`; the curve, Wortsman et al. 2021 (2109.01903), figure 1.
