@@ -2,7 +2,7 @@
 
 Started as `python -m advisor.rank FOLDER`, with RANK and WORLD_SIZE in the environment. FOLDER holds the order and the
 socket over which rank 0 tells how far it is and answers; any rank says there why it fails. A process whose work fails
-ends with exit code 1, on which the launcher ends the others. Does NOT cover: the step itself (`training`, `team`).
+ends with exit code 1, on which the launcher ends the others. Does NOT cover: the step itself (`training`, `group`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LOOK_S = 0.5  # between two looks at whether the worker still lives
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a team does. `opened` is the worker's data set, `threads` each rank's, `asked` a time.monotonic()."""
+    """What a group does. `opened` is the worker's data set, `threads` each rank's, `asked` a time.monotonic()."""
 
     opened: OpenDataset
     job: RunTrial | Refit
@@ -80,14 +80,14 @@ def _do(order: Order, rank: int, size: int, emit: Callable[[Progress], None]) ->
     from advisor.execution import refit, trial
     from advisor.execution.resources import Resources
     from advisor.runtime import device
-    from advisor.training.data_parallel import Team
+    from advisor.training.data_parallel import ProcessGroup
 
     cuda = device.choose(order.opened.device).device.startswith("cuda")
     opened = replace(order.opened, device=f"cuda:{rank}") if cuda else order.opened
     if cuda:
         torch.cuda.set_device(rank)
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
-    resources = Resources(opened, registry.load(block=opened.plugins_blocked), _quiet, team=Team(rank, size))
+    resources = Resources(opened, registry.load(block=opened.plugins_blocked), _quiet, group=ProcessGroup(rank, size))
     compute = device.choose(opened.device)
     device.apply(replace(compute, threads=order.threads))
     job = order.job

@@ -69,7 +69,7 @@ def leave(
 
     Of folds on which a leader is scored again nothing is kept. `logits` are those of the rows `val`.
     """
-    if job.repeat or not resources.team.first:
+    if job.repeat or not resources.group.is_first:
         return
     folder = _folder(resources, job)
     if position == 0:
@@ -93,7 +93,7 @@ def mix(resources: Resources, job: RunTrial, plan: TrainPlan, temperature: float
     """Leave the mean of what these folds of the job left; where one is lost or the disk is full, the first one's stays."""
     folder = _folder(resources, job)
     members = [folder / _member(position) for position in range(len(folds))]
-    if job.repeat or not resources.team.first or not mixable(plan) or not all(m.is_file() for m in members):
+    if job.repeat or not resources.group.is_first or not mixable(plan) or not all(m.is_file() for m in members):
         return
     rows = resources.folds()[folds[0]][0]
     classifier = trainer.classifier_for(resources, job.candidate, plan, rows, job.seed)

@@ -27,7 +27,7 @@ def refit(resources: Resources, job: Refit, emit: timing.Emit) -> Refitted:
     Raises TrialError where training fails, TooSlow where it cannot end within its limit.
     """
     before = time.monotonic()
-    deadline = timing.Deadline.of(job.limit_s, before) if resources.team.first else None
+    deadline = timing.Deadline.of(job.limit_s, before) if resources.group.is_first else None
     parts = training_rows(resources, job)
     plan = resources.plan(job.candidate, parts[0])
     states = []
@@ -41,7 +41,7 @@ def refit(resources: Resources, job: Refit, emit: timing.Emit) -> Refitted:
             states.append(model.tensors(classifier))
     if states:
         classifier.load_state_dict(fold_averaging.mean(states))
-    written = resources.team.agreed(
+    written = resources.group.broadcast(
         lambda: trainer.write_model(
             resources,
             job.candidate,

@@ -25,17 +25,19 @@ from advisor.records import Candidate, Compute, StageSize, TrainPlan, Unreadable
 from advisor.records.messages import OpenDataset
 from advisor.registry import Registry
 from advisor.runtime import cache, device
-from advisor.training.data_parallel import ALONE, Team
+from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup
 
 Report = Callable[[str, int, int], None]
 
 
 class Resources:
-    """Everything that a worker holds for one data set. Rows are positions in `job.items`; `team` trains together."""
+    """Everything that a worker holds for one data set. Rows are positions in `job.items`; `group` trains together."""
 
-    def __init__(self, job: OpenDataset, registry: Registry, report: Report, *, team: Team = ALONE) -> None:
+    def __init__(
+        self, job: OpenDataset, registry: Registry, report: Report, *, group: ProcessGroup = SINGLE_PROCESS
+    ) -> None:
         self.job = job
-        self.team = team
+        self.group = group
         self.registry = registry
         self.report = report
         self.root = Path(job.root)

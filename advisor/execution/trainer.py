@@ -49,7 +49,7 @@ def classifier_for(resources: Resources, candidate: Candidate, plan: TrainPlan, 
     size_px = candidate.size_px or backbone.preprocess.size
     body = resources.network(backbone, from_scratch=plan.from_scratch, seed=_start_seed(seed))
     if not plan.phases or plan.head.start == "probe":
-        head = resources.team.agreed(lambda: _fitted_head(resources, candidate, plan, rows, seed))
+        head = resources.group.broadcast(lambda: _fitted_head(resources, candidate, plan, rows, seed))
     else:
         width = _head_width(resources, backbone, plan, size_px)
         head = fitting.initial(plan.head.start, width, resources.classes, seed=seed)
@@ -139,18 +139,18 @@ def train_loop(
         size_px=size_px,
         seed=seed,
         compute=resources.compute(backbone),
-        team=resources.team,
+        group=resources.group,
     )
 
 
 def score_rows(
     resources: Resources, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows
 ) -> Logits:
-    """Give the logits of these rows, in the training's own precision; in a team the first rank computes them."""
+    """Give the logits of these rows, in the training's own precision; in a group the first rank computes them."""
     backbone = resources.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size
     rule = resources.rule(backbone, size_px, plan.fit)
-    return resources.team.agreed(
+    return resources.group.broadcast(
         lambda: inference.logits(
             classifier,
             pixels.centre(resources.canvas(rule), size_px),

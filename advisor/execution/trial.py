@@ -176,7 +176,7 @@ def _fold_score(resources: Resources, job: RunTrial, fold: int, outcome: FoldOut
 def _keep_predictions(resources: Resources, job: RunTrial, rows: Rows, logits: Logits) -> str:
     name = f"trials/{trial_name(job.number, job.repeat)}.npz"
     path = Path(resources.job.run_dir) / name
-    if resources.team.first:
+    if resources.group.is_first:
         temporary = path.with_suffix(".tmp.npz")
         np.savez(temporary, rows=rows, logits=logits, labels=resources.labels[rows])
         temporary.replace(path)
@@ -196,20 +196,20 @@ def _fit_heads(resources: Resources, job: RunTrial, backbone: Backbone, plan: Tr
         seed=job.seed,
         class_weights=plan.class_weights,
         blocks=blocks,
-        watch=timing.watch(deadline) if resources.team.alone else None,
+        watch=timing.watch(deadline) if resources.group.is_single else None,
     )
     return [FoldOutcome(rows=val, logits=logits[val], curve=Curve()) for _, val in folds]
 
 
 def _train_folds(resources: Resources, job: RunTrial, emit: Emit) -> Iterator[FoldOutcome]:
     path = Path(resources.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt"
-    saved = Checkpoint(path, writes=resources.team.first, of=_paused(path, job))
-    # In a team one clock counts: a rank alone that gave up would leave the others waiting.
-    deadline = timing.Deadline.of(job.limit_s, time.monotonic()) if resources.team.first else None
+    saved = Checkpoint(path, writes=resources.group.is_first, of=_paused(path, job))
+    # In a group one clock counts: a rank alone that gave up would leave the others waiting.
+    deadline = timing.Deadline.of(job.limit_s, time.monotonic()) if resources.group.is_first else None
     longest = 0.0
     for position, fold in enumerate(job.folds):
         done, before = saved.outcome(position), time.monotonic()
-        may_stop = position > 0 and resources.team.alone  # what was scored so far then stands
+        may_stop = position > 0 and resources.group.is_single  # what was scored so far then stands
         if done is None and may_stop and deadline is not None and longest > deadline.left_s:
             break
         if done is None:

@@ -81,9 +81,9 @@ def question(contest: Contest, winner: Trial, folder: Path) -> MeasureForgetting
     given = read(contest.settings.source) if contest.settings.source else None
     left = contest.clock.left_s - budget.FINISH_S / 2
     seconds = min(left, cost_model.retention_s(contest, winner.candidate)) if contest.clocked else float("inf")
-    each = cost_model.look_s(contest, winner.candidate)
+    each = cost_model.forward_s(contest, winner.candidate)
     native_px = contest.registry.backbone(winner.candidate.backbone).preprocess.size
-    each_source = cost_model.look_s(contest, replace(winner.candidate, size_px=native_px)) if given else 0.0
+    each_source = cost_model.forward_s(contest, replace(winner.candidate, size_px=native_px)) if given else 0.0
     own = Path(contest.rundir.path / winner.predictions.removesuffix(".npz"))
     has_fold = (own / "model.safetensors").is_file() and (own / "model.json").is_file()
     for shares in (SHARES, ENDS):

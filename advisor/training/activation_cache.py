@@ -46,7 +46,7 @@ def reusable(plan: TrainPlan, backbone: Backbone) -> bool:
     return frozen > 0 and few_views and not mixed and (whole or behind)
 
 
-class Bank:
+class ActivationCache:
     """Activations of N images in `views` views, filled view by view when first asked for.
 
     `compute(positions, rounds)` gives the activations of some images; it is called in chunks of fixed size and order,

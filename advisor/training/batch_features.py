@@ -19,9 +19,9 @@ from advisor.models import backbone as backbones
 from advisor.models.classifier import Classifier
 from advisor.records.plan import Compute, Preprocess, TrainPlan
 from advisor.training import activation_cache, augmentation, losses
-from advisor.training.batch_loader import PixelSource
-from advisor.training.batch_sampler import EpisodeStream, Stream
-from advisor.training.data_parallel import ALONE, Team
+from advisor.training.batch_loader import BatchLoader
+from advisor.training.batch_sampler import BatchSampler, EpisodeSampler
+from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup
 
 Ints = npt.NDArray[np.int64]
 
@@ -42,7 +42,7 @@ class TrainData:
 
 
 @dataclass(frozen=True)
-class Fed:
+class StepBatch:
     """A step's `features` (B, D), `labels` (B,), and `targets`: the labels, or probabilities (B, K) where mixed."""
 
     features: torch.Tensor
@@ -50,11 +50,11 @@ class Fed:
     targets: torch.Tensor
 
 
-class Feed:
+class BatchFeatures:
     """Features of any step's images. `cache_bytes` bounds what a frozen prefix may keep; 0 keeps nothing.
 
-    In a team each rank gets its slice of them. Raises TrialError where the plan wants a target domain that is not
-    given, or a batch has fewer images than the team ranks.
+    In a group each rank gets its slice of them. Raises TrialError where the plan wants a target domain that is not
+    given, or a batch has fewer images than the group ranks.
     """
 
     def __init__(
@@ -68,17 +68,17 @@ class Feed:
         compute: Compute,
         preprocess: Preprocess,
         cache_bytes: int,
-        team: Team = ALONE,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self._classifier = classifier
         self._plan = plan
         self._seed = seed
         self._compute = compute
-        self._team = team
+        self._group = group
         self._device = torch.device(compute.device)
 
-        def source(canvas: npt.NDArray[np.uint8], ids: npt.NDArray[np.uint64], rows: Ints) -> PixelSource:
-            return PixelSource(
+        def source(canvas: npt.NDArray[np.uint8], ids: npt.NDArray[np.uint64], rows: Ints) -> BatchLoader:
+            return BatchLoader(
                 canvas, ids, rows, plan, size_px=size_px, seed=seed, compute=compute, preprocess=preprocess
             )
 
@@ -87,19 +87,19 @@ class Feed:
         self._labels = torch.from_numpy(labels)
         self._stream = _order(plan, labels, self._source.ids, seed)
         self._support = _support(self._stream, self._device)
-        if self._support is not None and not team.alone:
+        if self._support is not None and not group.is_single:
             raise TrialError("training on episodes runs on one device:", hint="leave --devices out.")
         self._target = _target(data, plan, seed, source)
-        _check_team(team, self._stream.batch, plan)
+        _check_group(group, self._stream.batch, plan)
         self._depth = 0
-        self._bank: activation_cache.Bank | None = None
+        self._activations: activation_cache.ActivationCache | None = None
         if cache_bytes > 0 and self._target is None and activation_cache.reusable(plan, classifier.backbone):
-            self._open_bank(cache_bytes)
+            self._open_cache(cache_bytes)
 
     @property
     def cached(self) -> bool:
         """Whether the frozen prefix is read from memory."""
-        return self._bank is not None
+        return self._activations is not None
 
     @property
     def batch(self) -> int:
@@ -115,16 +115,16 @@ class Feed:
         """Count the training images of each class, (K,)."""
         return np.bincount(self._labels.numpy(), minlength=classes)
 
-    def fed(self, step: int) -> Fed:
+    def batch_at(self, step: int) -> StepBatch:
         """Compute the features of a step's images, with their labels and targets. Runs under the caller's autocast."""
         positions, rounds = self._stream.at(step)
-        own, wanted = self._team.part(len(positions)), self._plan.augmentation
-        mixed = self._bank is None and (wanted.mixup > 0 or wanted.cutmix > 0)
+        own, wanted = self._group.slice_of(len(positions)), self._plan.augmentation
+        mixed = self._activations is None and (wanted.mixup > 0 or wanted.cutmix > 0)
         if not mixed:  # else an image's partner may belong to another rank
             positions, rounds = positions[own], rounds[own]
         labels = self._labels[torch.from_numpy(positions)].to(self._device, non_blocking=True)
-        if self._bank is not None:
-            return Fed(self._behind(self._bank.rows(positions, rounds)), labels, labels)
+        if self._activations is not None:
+            return StepBatch(self._behind(self._activations.rows(positions, rounds)), labels, labels)
         images, targets = self._source.views(positions, rounds), labels
         if self._source.ahead:
             coming, _ = self._stream.at(step + 1)
@@ -135,7 +135,7 @@ class Feed:
             ids = self._source.ids[positions]
             images, targets = augmentation.mix(images, probabilities, ids, counters, self._seed, wanted)
             images, targets, labels = images[own], targets[own], labels[own]
-        return Fed(self._classifier.features(images), labels, targets)
+        return StepBatch(self._classifier.features(images), labels, targets)
 
     def target_features(self, step: int) -> torch.Tensor | None:
         """Compute the features of a step's target images, in a pass of their own; None without a target domain.
@@ -154,13 +154,13 @@ class Feed:
 
     # ---- the frozen prefix -------------------------------------------------------------------------------------
 
-    def _open_bank(self, cache_bytes: int) -> None:
+    def _open_cache(self, cache_bytes: int) -> None:
         self._depth = activation_cache.depth(self._plan, self._classifier.backbone)
         rounds = -(-self._plan.steps * self._stream.batch // len(self._labels))
         views = 1 if self._plan.augmentation.level == "none" else min(self._plan.views, rounds)
-        bank = activation_cache.Bank(len(self._labels), views, self._before)
-        if bank.open(cache_bytes):
-            self._bank = bank
+        cache = activation_cache.ActivationCache(len(self._labels), views, self._before)
+        if cache.open(cache_bytes):
+            self._activations = cache
 
     def _before(self, positions: Ints, rounds: Ints) -> torch.Tensor:
         """Run the frozen prefix; the features themselves where no stage trains."""
@@ -189,33 +189,33 @@ class Feed:
         return backbone.pool(network.body, end, x)
 
 
-def _order(plan: TrainPlan, labels: Ints, ids: npt.NDArray[np.uint64], seed: int) -> Stream | EpisodeStream:
+def _order(plan: TrainPlan, labels: Ints, ids: npt.NDArray[np.uint64], seed: int) -> BatchSampler | EpisodeSampler:
     wanted = next((stream for stream in plan.streams if stream.name == "episodic"), None)
     if wanted is None:
-        return Stream(ids, seed=seed, batch=plan.batch)
-    return EpisodeStream(labels, ids, wanted, seed=seed)
+        return BatchSampler(ids, seed=seed, batch=plan.batch)
+    return EpisodeSampler(labels, ids, wanted, seed=seed)
 
 
-def _support(stream: Stream | EpisodeStream, device: torch.device) -> torch.Tensor | None:
-    return torch.from_numpy(stream.support).to(device) if isinstance(stream, EpisodeStream) else None
+def _support(stream: BatchSampler | EpisodeSampler, device: torch.device) -> torch.Tensor | None:
+    return torch.from_numpy(stream.support).to(device) if isinstance(stream, EpisodeSampler) else None
 
 
-def _check_team(team: Team, batch: int, plan: TrainPlan) -> None:
-    if batch < team.size:
+def _check_group(group: ProcessGroup, batch: int, plan: TrainPlan) -> None:
+    if batch < group.size:
         raise TrialError(
-            f"a step of {batch} images cannot be shared by {team.size} devices:", hint="take fewer --devices."
+            f"a step of {batch} images cannot be shared by {group.size} devices:", hint="take fewer --devices."
         )
     special = [stream.name for stream in plan.streams if stream.name != "labelled"]
-    if special and not team.alone:  # their losses are no means over images, which slices could be averaged to
+    if special and not group.is_single:  # their losses are no means over images, which slices could be averaged to
         raise TrialError(f"a plan with {special[0]} batches trains on one device:", hint="leave --devices out.")
 
 
 def _target(
-    data: TrainData, plan: TrainPlan, seed: int, source: Callable[..., PixelSource]
-) -> tuple[PixelSource, Stream] | None:
+    data: TrainData, plan: TrainPlan, seed: int, source: Callable[..., BatchLoader]
+) -> tuple[BatchLoader, BatchSampler] | None:
     if all(stream.name != "target" for stream in plan.streams):
         return None
     if data.target_canvas is None or data.target_ids is None:
         raise TrialError("this plan adapts to a target domain and none is given:", hint="name it with --target DIR.")
     pixels = source(data.target_canvas, data.target_ids, np.arange(len(data.target_ids)))
-    return pixels, Stream(pixels.ids, seed=seed, batch=plan.batch, purpose="target order")
+    return pixels, BatchSampler(pixels.ids, seed=seed, batch=plan.batch, purpose="target order")

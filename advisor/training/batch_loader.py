@@ -20,7 +20,7 @@ RESIDENT_BYTES = 8 << 30  # pixels up to this size are kept on a GPU
 Ints = npt.NDArray[np.int64]
 
 
-class PixelSource:
+class BatchLoader:
     """Images of some rows of a canvas, as a plan wants them seen.
 
     `ahead` says whether the next step's images are read while this one runs; by default where they stream to a GPU.

@@ -2,7 +2,7 @@
 
 In: image ids, a seed, a purpose, a batch size. Out: positions and rounds of any step, without earlier steps.
 A batch may straddle two epochs, so that all batches have one size (BatchNorm and caches like that), and every image is
-seen once before any is seen twice. `EpisodeStream` gives few-shot episodes instead, a function of (seed, step) as well.
+seen once before any is seen twice. `EpisodeSampler` gives few-shot episodes instead, a function of (seed, step) as well.
 Does NOT cover: pixels (`augment`).
 """
 
@@ -19,7 +19,7 @@ from advisor.training import episodes
 Ints = npt.NDArray[np.int64]
 
 
-class Stream:
+class BatchSampler:
     """The order of N images for a seed and a purpose; holds no state but a small memory of orders."""
 
     def __init__(self, ids: npt.ArrayLike, *, seed: int, batch: int, purpose: str = "order") -> None:
@@ -43,7 +43,7 @@ class Stream:
         return self._orders[epoch]
 
 
-class EpisodeStream:
+class EpisodeSampler:
     """Few-shot episodes as the batches of a training: step t is episode t of the seed, class by class, support first.
 
     Labels and ids are those of the images that train. Raises TrialError where too few classes have enough images.

@@ -2,7 +2,7 @@
 
 In: a rank and a size. Out: a rank's slice of the global batch, gradients averaged over all images by torch's
 DistributedDataParallel, BatchNorm statistics over the whole batch, and values that rank 0 alone computes. One device is
-a team of one, for which nothing here changes a bit. Does NOT cover: starting the processes (`launch`, `rank`).
+a group of one, for which nothing here changes a bit. Does NOT cover: starting the processes (`launch`, `rank`).
 Source: Ioffe and Szegedy 2015 (1502.03167) for the statistics, here over all ranks' images together.
 """
 
@@ -20,50 +20,50 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """One process's place among those that train together: `rank` of `size`; rank 0 evaluates and writes."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this process is the one that evaluates and writes."""
         return self.rank == 0
 
     @property
-    def alone(self) -> bool:
+    def is_single(self) -> bool:
         """Whether there are no others."""
         return self.size == 1
 
     @property
-    def mark(self) -> tuple[int, ...]:
+    def seed_suffix(self) -> tuple[int, ...]:
         """What sets this rank's draws inside the network (dropout) apart; nothing on the first."""
-        return () if self.first else (self.rank,)
+        return () if self.is_first else (self.rank,)
 
-    def part(self, images: int) -> slice:
+    def slice_of(self, images: int) -> slice:
         """Give this rank's images of a global batch; the first ranks take one more where it does not divide evenly."""
         each, more = divmod(images, self.size)
         start = self.rank * each + min(self.rank, more)
         return slice(start, start + each + (self.rank < more))
 
-    def weigh(self, loss: torch.Tensor, own: int, images: int) -> torch.Tensor:
+    def scale_loss(self, loss: torch.Tensor, own: int, images: int) -> torch.Tensor:
         """Scale the mean loss over `own` images so that the mean over ranks is the mean over all `images`."""
-        return loss if self.alone else loss * (self.size * own / images)
+        return loss if self.is_single else loss * (self.size * own / images)
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """Average a scalar over the ranks."""
-        if self.alone:
+        if self.is_single:
             return value
         total = value.detach().double().cpu()
         torch.distributed.all_reduce(total)
         return total / self.size
 
-    def agreed(self, compute: Callable[[], T]) -> T:
+    def broadcast(self, compute: Callable[[], T]) -> T:
         """Let rank 0 compute something and give its answer to all; where it raises, it must end its process."""
-        if self.alone:
+        if self.is_single:
             return compute()
-        box: list[Any] = [compute() if self.first else None]
+        box: list[Any] = [compute() if self.is_first else None]
         torch.distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         answer: T = box[0]
         return answer
@@ -81,7 +81,7 @@ class Team:
             )
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
 class _Pass(nn.Module):
@@ -97,9 +97,9 @@ class _Pass(nn.Module):
         return self._forward()
 
 
-def synchronise(module: nn.Module, team: Team, device: torch.device) -> None:
+def synchronise(module: nn.Module, group: ProcessGroup, device: torch.device) -> None:
     """Let every BatchNorm inside take its batch statistics over all ranks' images; names and tensors stay."""
-    if team.alone:
+    if group.is_single:
         return
     for owner in list(module.modules()):
         for name, child in list(owner.named_children()):

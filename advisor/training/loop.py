@@ -24,12 +24,12 @@ from advisor.models.classifier import Classifier
 from advisor.records.plan import Compute, Preprocess, TrainPlan
 from advisor.runtime import rng
 from advisor.training import activation_cache, loss_terms, losses, optimizer
-from advisor.training.batch_features import Fed, Feed, TrainData
-from advisor.training.data_parallel import ALONE, Team, synchronise
+from advisor.training.batch_features import BatchFeatures, StepBatch, TrainData
+from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup, synchronise
 
 __all__ = ["Loop", "Step", "TrainData"]
 
-LOOK_EVERY = 16  # steps between two looks at the loss on a GPU, where each look waits for the device
+LOSS_READ_EVERY = 16  # steps between two looks at the loss on a GPU, where each look waits for the device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Step:
 class Loop:
     """A plan being executed. Build it with the classifier as it stands before the first step, also to resume.
 
-    `cache_bytes` bounds the memory for activations of a frozen prefix; 0 computes them anew at every step. `team` is
+    `cache_bytes` bounds the memory for activations of a frozen prefix; 0 computes them anew at every step. `group` is
     this process's place among those that train the same plan together, each on a slice of every batch.
     Raises TrialError where there is nothing to train, or the plan wants a target domain that is not given.
     """
@@ -61,11 +61,11 @@ class Loop:
         compute: Compute,
         preprocess: Preprocess | None = None,
         cache_bytes: int = activation_cache.LIMIT_BYTES,
-        team: Team = ALONE,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
-        self.seed, self._team = seed, team
+        self.seed, self._group = seed, group
         self._device = torch.device(compute.device)
-        self.classifier = _placed(classifier, self._device, compute.layout, team)
+        self.classifier = _placed(classifier, self._device, compute.layout, group)
         self.plan = _runnable(plan, len(data.rows))
         self.step, self._images = 0, len(data.rows)
         self._origin = weight_ops.digest(classifier)
@@ -79,8 +79,8 @@ class Loop:
         self._phase, self._loss = -1, float("nan")
         self._modes: list[tuple[torch.nn.Module, bool]] = []
         self._balance: losses.Balance | None = None
-        self._shared: Callable[[], torch.Tensor] | None = None  # the loss, with gradients averaged over a team
-        self._feed = Feed(
+        self._shared: Callable[[], torch.Tensor] | None = None  # the loss, with gradients averaged over a group
+        self._feed = BatchFeatures(
             classifier,
             self.plan,
             data,
@@ -89,7 +89,7 @@ class Loop:
             compute=compute,
             preprocess=preprocess or classifier.backbone.preprocess,
             cache_bytes=cache_bytes,
-            team=team,
+            group=group,
         )
 
     @property
@@ -111,15 +111,15 @@ class Loop:
         last = min(self.plan.steps, self.plan.steps if until is None else until)
         while self.step < last and not self._tuned:
             began = time.perf_counter()
-            with _memory_told(self._device, self.plan.batch):
+            with _memory_handled(self._device, self.plan.batch):
                 loss = self._advance()
             self.step += 1
-            if self._device.type == "cpu" or self.step % LOOK_EVERY == 0 or self.step == last:
-                self._look(loss)
+            if self._device.type == "cpu" or self.step % LOSS_READ_EVERY == 0 or self.step == last:
+                self._read_loss(loss)
             yield Step(step=self.step, steps=self.plan.steps, loss=self._loss, seconds=time.perf_counter() - began)
 
-    def _look(self, loss: torch.Tensor) -> None:
-        self._loss = float(self._team.mean(loss))
+    def _read_loss(self, loss: torch.Tensor) -> None:
+        self._loss = float(self._group.mean(loss))
         if not math.isfinite(self._loss):
             raise TrialError(
                 f"the training loss is {self._loss} at step {self.step} of {self.plan.steps}:",
@@ -131,7 +131,7 @@ class Loop:
         plan = self.plan
         optimizer.set_rates(self._optimizer, schedules.rates_at(plan.schedule, plan.phases, self.step, plan.steps))
         self._optimizer.zero_grad(set_to_none=True)
-        with _seeded(rng.key(self.seed, "network", self.step, *self._team.mark), self._device):
+        with _seeded(rng.key(self.seed, "network", self.step, *self._group.seed_suffix), self._device):
             loss = (self._shared or self._loss_now)()
             loss.backward()  # type: ignore[no-untyped-call]
         if plan.optimizer.clip_norm > 0:
@@ -150,39 +150,39 @@ class Loop:
             self._modes = optimizer.modes(
                 network.backbone, network.body, network.head, self._slots, phase, self.plan.norm
             )
-            if not self._team.alone:
-                self._shared = self._team.parallel(self._loss_now, network, self._companions)
+            if not self._group.is_single:
+                self._shared = self._group.parallel(self._loss_now, network, self._companions)
         for module, training in self._modes:  # whoever looked at the network between two steps may have switched it
             if module.training is not training:
                 module.training = training
 
     def _loss_now(self) -> torch.Tensor:
         with self._feed.autocast():
-            fed = self._feed.fed(self.step)
+            batch = self._feed.batch_at(self.step)
             # In episodes the features belong to the terms: the head learns beside them and sends no gradient back.
-            logits = self.classifier.head(fed.features if self._feed.support is None else fed.features.detach())
+            logits = self.classifier.head(batch.features if self._feed.support is None else batch.features.detach())
             if self._balance is None:
                 counts = self._feed.counts(logits.shape[1])
                 self._balance = losses.balance(self.plan.class_weights, counts, self._device)
             loss = losses.cross_entropy(
-                logits, fed.targets, smoothing=self.plan.label_smoothing, balanced=self._balance
+                logits, batch.targets, smoothing=self.plan.label_smoothing, balanced=self._balance
             )
             if self._terms:
-                moment = self._moment(fed, logits)
+                inputs = self._term_inputs(batch, logits)
                 for position, (function, numbers) in enumerate(self._terms):
                     mine = str(position)
                     companion = self._companions[mine] if mine in self._companions else None  # noqa: SIM401 (no get)
-                    loss = loss + function(replace(moment, companion=companion), **numbers)
-        return self._team.weigh(loss, len(fed.labels), self._feed.batch)
+                    loss = loss + function(replace(inputs, companion=companion), **numbers)
+        return self._group.scale_loss(loss, len(batch.labels), self._feed.batch)
 
-    def _moment(self, fed: Fed, logits: torch.Tensor) -> loss_terms.Moment:
+    def _term_inputs(self, batch: StepBatch, logits: torch.Tensor) -> loss_terms.TermInputs:
         target_features = self._feed.target_features(self.step)
-        return loss_terms.Moment(
+        return loss_terms.TermInputs(
             step=self.step,
             steps=self.plan.steps,
-            features=fed.features,
+            features=batch.features,
             logits=logits,
-            labels=fed.labels,
+            labels=batch.labels,
             parameters={
                 slot.name: slot.parameter
                 for slot in self._slots
@@ -237,8 +237,8 @@ class Loop:
         return self.classifier
 
 
-def _placed(classifier: Classifier, device: torch.device, layout: str, team: Team) -> Classifier:
-    synchronise(classifier, team, device)
+def _placed(classifier: Classifier, device: torch.device, layout: str, group: ProcessGroup) -> Classifier:
+    synchronise(classifier, group, device)
     classifier.to(device)
     classifier.to(memory_format=normalise.memory_format(layout))
     return classifier
@@ -261,7 +261,7 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _memory_told(device: torch.device, batch: int) -> Iterator[None]:
+def _memory_handled(device: torch.device, batch: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:

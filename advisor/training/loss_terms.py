@@ -1,6 +1,6 @@
 """Extra losses and last touches that a plan names as "module:function": finding them, and what they are shown.
 
-A term is called as `function(moment, **numbers)` and gives a scalar to add to the loss. A finish is called as
+A term is called as `function(inputs, **numbers)` and gives a scalar to add to the loss. A finish is called as
 `function(start, tuned, **numbers)` with weights by name, and gives the weights to keep. A term that needs parameters of
 its own (a domain classifier) has an attribute `companion`, a function of (width, classes) that builds them; they train
 at the head's rate and are thrown away at the end.
@@ -23,7 +23,7 @@ from advisor.runtime import rng
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class TermInputs:
     """One training step as a term sees it: `features` (N, D), `logits` (N, K), `labels` (N,), of the target (M, ...).
 
     `support` (N,) marks the images of an episode whose labels are shown, None where the plan draws no episodes.

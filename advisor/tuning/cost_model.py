@@ -88,7 +88,7 @@ def test_s(contest: Contest, candidate: Candidate) -> float:
     return (2 if _mirrored(candidate) else 1) * _frozen_s(contest, candidate, contest.test_images)
 
 
-def look_s(contest: Contest, candidate: Candidate) -> float:
+def forward_s(contest: Contest, candidate: Candidate) -> float:
     """Predict the seconds of one image's frozen pass."""
     return _frozen_s(contest, candidate, 1)
 
@@ -98,7 +98,7 @@ def retention_s(contest: Contest, winner: Candidate) -> float:
     if not contest.is_deep(winner):
         return 0.0
     passes = 12 if contest.settings.source else 6
-    whole = HEAD_S + HEAD_S_EACH * contest.images * len(contest.counts) + passes * WATCHED * look_s(contest, winner)
+    whole = HEAD_S + HEAD_S_EACH * contest.images * len(contest.counts) + passes * WATCHED * forward_s(contest, winner)
     return min(whole, RETENTION_SHARE * (contest.clock.asked_s or 0.0)) if contest.clocked else whole
 
 

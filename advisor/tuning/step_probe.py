@@ -38,6 +38,6 @@ def look(contest: Contest, candidate: Candidate) -> None:
         contest.rundir.log("not timed", at_s=contest.clock.used_s, error=str(error))
         return
     if timed.step_s:
-        scoring_s = cost_model.look_s(contest, candidate) * (contest.images - images)
+        scoring_s = cost_model.forward_s(contest, candidate) * (contest.images - images)
         contest.rundir.log("timed", at_s=contest.clock.used_s, step_s=timed.step_s, steps=steps, scoring_s=scoring_s)
         cost_model.trained(contest, candidate, 1, timed.step_s * steps + scoring_s)

@@ -20,7 +20,7 @@ from advisor_strategies.finetune import GENTLE, Full
 if TYPE_CHECKING:
     import torch
 
-    from advisor.training.loss_terms import Moment
+    from advisor.training.loss_terms import TermInputs
 
 HERE = "advisor_strategies.adapt"
 HIDDEN = 256  # width of the domain classifier
@@ -71,14 +71,14 @@ def minimum_class_confusion(logits_MK: torch.Tensor, *, temperature: float) -> t
 # ---- the terms ---------------------------------------------------------------------------------------------------
 
 
-def adversarial(moment: Moment, *, weight: float, gamma: float) -> torch.Tensor:
+def adversarial(inputs: TermInputs, *, weight: float, gamma: float) -> torch.Tensor:
     """Return weight x the domain classifier's loss; the features are trained to raise it, more and more."""
-    assert moment.companion is not None
-    assert moment.target_features is not None
-    strength = ramp(moment.step, moment.steps, gamma=gamma)
+    assert inputs.companion is not None
+    assert inputs.target_features is not None
+    strength = ramp(inputs.step, inputs.steps, gamma=gamma)
     source, target = (
-        moment.companion(reverse_gradient(features, strength)).float().squeeze(1)
-        for features in (moment.features, moment.target_features)
+        inputs.companion(reverse_gradient(features, strength)).float().squeeze(1)
+        for features in (inputs.features, inputs.target_features)
     )
     return weight * domain_loss(source, target)
 
@@ -93,10 +93,10 @@ def domain_classifier(width: int, classes: int) -> torch.nn.Module:
 adversarial.companion = domain_classifier  # type: ignore[attr-defined]
 
 
-def class_confusion(moment: Moment, *, weight: float, temperature: float) -> torch.Tensor:
+def class_confusion(inputs: TermInputs, *, weight: float, temperature: float) -> torch.Tensor:
     """Return weight x the class confusion on the step's target images."""
-    assert moment.target_logits is not None
-    return weight * minimum_class_confusion(moment.target_logits, temperature=temperature)
+    assert inputs.target_logits is not None
+    return weight * minimum_class_confusion(inputs.target_logits, temperature=temperature)
 
 
 # ---- the strategies ----------------------------------------------------------------------------------------------

@@ -18,22 +18,22 @@ from advisor_strategies.finetune import GENTLE, Full
 if TYPE_CHECKING:
     import torch
 
-    from advisor.training.loss_terms import Moment
+    from advisor.training.loss_terms import TermInputs
 
 HERE = "advisor_strategies.anchored"
 
 
-def l2_sp(moment: Moment, *, alpha: float, beta: float) -> torch.Tensor:
+def l2_sp(inputs: TermInputs, *, alpha: float, beta: float) -> torch.Tensor:
     """Return alpha / 2 x squared distance of the network from its start + beta / 2 x squared norm of the head.
 
     Source: Li et al. 2018 (1802.01483), equation 4, on the parameters that train now.
     """
-    total = moment.logits.new_zeros((), dtype=moment.features.dtype).float()
-    for name, parameter in moment.parameters.items():
+    total = inputs.logits.new_zeros((), dtype=inputs.features.dtype).float()
+    for name, parameter in inputs.parameters.items():
         if name.startswith("head."):
             total = total + 0.5 * beta * parameter.float().square().sum()
         else:
-            total = total + 0.5 * alpha * (parameter - moment.start[name]).float().square().sum()
+            total = total + 0.5 * alpha * (parameter - inputs.start[name]).float().square().sum()
     return total
 
 

@@ -21,7 +21,7 @@ from advisor_strategies.finetune import GENTLE, VIEWS, Partial
 if TYPE_CHECKING:
     import torch
 
-    from advisor.training.loss_terms import Moment
+    from advisor.training.loss_terms import TermInputs
 
 HERE = "advisor_strategies.episodic"
 # What all trained strategies share and an episode has no use for: its batch is the episode, its classes are balanced.
@@ -56,10 +56,10 @@ def prototype_loss(
     return functional.cross_entropy(scale * logits_NW, truth_N)
 
 
-def episode_loss(moment: Moment, *, scale: float, cosine: float) -> torch.Tensor:
+def episode_loss(inputs: TermInputs, *, scale: float, cosine: float) -> torch.Tensor:
     """Return the prototype loss of the step's episode."""
-    assert moment.support is not None
-    return prototype_loss(moment.features, moment.labels, moment.support, scale=scale, cosine=bool(cosine))
+    assert inputs.support is not None
+    return prototype_loss(inputs.features, inputs.labels, inputs.support, scale=scale, cosine=bool(cosine))
 
 
 # ---- the strategy ------------------------------------------------------------------------------------------------

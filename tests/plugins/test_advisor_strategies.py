@@ -17,7 +17,7 @@ from small_network import COMPUTE, changed, classifier, context, digits, weights
 from advisor.errors import PluginError
 from advisor.hooks import Card, Context, Strategy
 from advisor.training import loop as training
-from advisor.training.loss_terms import Moment
+from advisor.training.loss_terms import TermInputs
 from advisor_strategies import advisor_strategies, anchored, knobs
 
 STRATEGIES = {strategy.name: strategy for strategy in advisor_strategies()}
@@ -290,9 +290,9 @@ def test_every_trained_strategy_trains_what_it_says(name: str) -> None:
     assert changed(before, weights(loop.finish()))
 
 
-def moment(alpha_from: dict[str, torch.Tensor], now: dict[str, torch.nn.Parameter]) -> Moment:
+def inputs(alpha_from: dict[str, torch.Tensor], now: dict[str, torch.nn.Parameter]) -> TermInputs:
     empty = torch.zeros(1, 2)
-    return Moment(
+    return TermInputs(
         step=0, steps=1, features=empty, logits=empty, labels=torch.zeros(1).long(), parameters=now, start=alpha_from
     )
 
@@ -302,7 +302,7 @@ def test_l2_sp_is_its_formula() -> None:
     draw = torch.Generator().manual_seed(0)
     start = {n: torch.randn(3, 2, generator=draw) for n in ("body.a", "head.weight")}
     now = {n: torch.nn.Parameter(torch.randn(3, 2, generator=draw)) for n in start}
-    value = anchored.l2_sp(moment(start, now), alpha=0.3, beta=0.05)
+    value = anchored.l2_sp(inputs(start, now), alpha=0.3, beta=0.05)
     expected = 0.15 * (now["body.a"] - start["body.a"]).square().sum() + 0.025 * now["head.weight"].square().sum()
     torch.testing.assert_close(value, expected)
     value.backward()

@@ -12,7 +12,7 @@ from small_network import COMPUTE, changed, classifier, context, digits, weights
 from advisor import testing
 from advisor.errors import TrialError
 from advisor.training import loop as training
-from advisor.training.loss_terms import Moment
+from advisor.training.loss_terms import TermInputs
 from advisor_strategies import episodic
 
 HERE = context()
@@ -60,8 +60,8 @@ def test_the_order_of_images_does_not_count() -> None:
 def test_the_term_shows_it_the_moment() -> None:
     """The term is the idea on the step's features, labels and support."""
     features, labels, support = episode()
-    moment = Moment(step=0, steps=1, features=features, logits=features, labels=labels, support=support)
-    told = episodic.episode_loss(moment, scale=2.0, cosine=1.0)
+    inputs = TermInputs(step=0, steps=1, features=features, logits=features, labels=labels, support=support)
+    told = episodic.episode_loss(inputs, scale=2.0, cosine=1.0)
     assert torch.equal(told, episodic.prototype_loss(features, labels, support, scale=2.0, cosine=True))
 
 

@@ -13,7 +13,7 @@ from small_network import COMPUTE, classifier, digits, weights
 from advisor.hooks import Augmentation, OptimizerSpec, Phase, Term, TrainPlan
 from advisor.models.classifier import Classifier
 from advisor.training import loop as training
-from advisor.training.data_parallel import ALONE, Team
+from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup
 
 ALL = {"stem": 1e-3, "middle": 2e-3, "top": 4e-3}
 SGD = OptimizerSpec(name="sgd", weight_decay=1e-3)
@@ -44,22 +44,22 @@ def start() -> Classifier:
     return network
 
 
-def trained(plan: TrainPlan, team: Team = ALONE) -> tuple[dict[str, torch.Tensor], list[float]]:
+def trained(plan: TrainPlan, group: ProcessGroup = SINGLE_PROCESS) -> tuple[dict[str, torch.Tensor], list[float]]:
     """Train the network by a plan; give its weights and the losses on the way."""
-    loop = training.Loop(start(), plan, digits(), size_px=12, seed=0, compute=COMPUTE, team=team)
+    loop = training.Loop(start(), plan, digits(), size_px=12, seed=0, compute=COMPUTE, group=group)
     losses = [step.loss for step in loop.run()]
     return weights(loop.finish()), losses
 
 
 def main(folder: str) -> None:
-    """Train every plan as one rank of a team."""
+    """Train every plan as one rank of a group."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
-    team = Team(rank=int(os.environ["RANK"]), size=int(os.environ["WORLD_SIZE"]))
+    group = ProcessGroup(rank=int(os.environ["RANK"]), size=int(os.environ["WORLD_SIZE"]))
     for name, plan in PLANS.items():
-        found, losses = trained(plan, team)
-        torch.save({"weights": found, "losses": losses}, Path(folder) / f"{name}-{team.rank}.pt")
-    torch.save(team.agreed(lambda: f"rank {team.rank}"), Path(folder) / f"agreed-{team.rank}.pt")
+        found, losses = trained(plan, group)
+        torch.save({"weights": found, "losses": losses}, Path(folder) / f"{name}-{group.rank}.pt")
+    torch.save(group.broadcast(lambda: f"rank {group.rank}"), Path(folder) / f"agreed-{group.rank}.pt")
     torch.distributed.barrier()
     # At once, as the product's ranks do: torch's own farewell aborts now and then, when a thread of gloo is still there.
     os._exit(0)

@@ -12,7 +12,7 @@ from small_network import CLASSES, COMPUTE, DIM, backbone, classifier, digits
 from advisor.errors import TrialError
 from advisor.hooks import Augmentation, Batches, Phase, TrainPlan
 from advisor.models.classifier import Classifier
-from advisor.training.batch_features import Feed, TrainData
+from advisor.training.batch_features import BatchFeatures, TrainData
 
 PLAN = TrainPlan(
     phases=(Phase(rates={"top": 1e-3}, head_rate=1e-3),), steps=8, batch=16, augmentation=Augmentation(level="flip")
@@ -21,10 +21,10 @@ PLAN = TrainPlan(
 
 def feed(
     plan: TrainPlan, data: TrainData | None = None, network: Classifier | None = None, cache: int = 1 << 20
-) -> Feed:
+) -> BatchFeatures:
     network = (network or classifier()).eval()
     here = backbone()
-    return Feed(
+    return BatchFeatures(
         network,
         plan,
         data or digits(),
@@ -39,7 +39,7 @@ def feed(
 def test_a_step_is_fed_with_its_own_labels() -> None:
     """Features (B, D) come with the labels of the same images, and one epoch holds every label once."""
     one = feed(PLAN)
-    fed = [one.fed(step) for step in range(15)]  # 15 x 16 images are four epochs of 60
+    fed = [one.batch_at(step) for step in range(15)]  # 15 x 16 images are four epochs of 60
     assert all(f.features.shape == (16, DIM) and torch.equal(f.labels, f.targets) for f in fed)
     seen = torch.bincount(torch.cat([f.labels for f in fed]), minlength=CLASSES)
     np.testing.assert_array_equal(seen, 4 * one.counts(CLASSES))
@@ -52,7 +52,7 @@ def test_memory_and_network_give_the_same_features() -> None:
     assert kept.cached
     assert not anew.cached
     for step in (0, 3, 7):
-        torch.testing.assert_close(kept.fed(step).features, anew.fed(step).features, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(kept.batch_at(step).features, anew.batch_at(step).features, atol=1e-5, rtol=1e-4)
 
 
 def test_filling_the_memory_leaves_modes_as_they_were() -> None:
@@ -61,13 +61,13 @@ def test_filling_the_memory_leaves_modes_as_they_were() -> None:
     one = feed(replace(PLAN, views=2), network=network)
     network.body.layer_12.train()
     modes = [m.training for m in network.modules()]
-    one.fed(0)
+    one.batch_at(0)
     assert [m.training for m in network.modules()] == modes
 
 
 def test_mixed_images_come_with_probabilities() -> None:
     """With mixup the targets are probabilities over the classes, and the labels stay labels."""
-    fed = feed(replace(PLAN, augmentation=Augmentation(level="flip", mixup=0.4))).fed(0)
+    fed = feed(replace(PLAN, augmentation=Augmentation(level="flip", mixup=0.4))).batch_at(0)
     assert fed.targets.shape == (16, CLASSES)
     torch.testing.assert_close(fed.targets.sum(1), torch.ones(16))
     assert fed.labels.shape == (16,)

@@ -8,14 +8,14 @@ from small_network import COMPUTE, backbone, digits
 
 from advisor.hooks import Augmentation, TrainPlan
 from advisor.models import normalise
-from advisor.training.batch_loader import PixelSource
+from advisor.training.batch_loader import BatchLoader
 
 
-def source(plan: TrainPlan, rows: list[int], seed: int = 0) -> PixelSource:
+def source(plan: TrainPlan, rows: list[int], seed: int = 0) -> BatchLoader:
     data = digits()
     taken = np.array(rows)
     preprocess = backbone().preprocess
-    return PixelSource(
+    return BatchLoader(
         data.canvas, data.ids, taken, plan, size_px=12, seed=seed, compute=COMPUTE, preprocess=preprocess
     )
 
@@ -51,7 +51,7 @@ def test_reading_ahead_changes_nothing() -> None:
     plan = TrainPlan(augmentation=Augmentation(level="light"))
     data = digits()
     one, other = (
-        PixelSource(
+        BatchLoader(
             data.canvas,
             data.ids,
             np.arange(60),

@@ -1,4 +1,4 @@
-"""advisor.team: two processes that share every batch end where one process ends."""
+"""advisor.group: two processes that share every batch end where one process ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from team_ranks import FULL, PLANS, trained
 from advisor.errors import TrialError
 from advisor.hooks import Batches
 from advisor.training import loop
-from advisor.training.data_parallel import ALONE, SharedBatchNorm, Team
+from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup, SharedBatchNorm
 
 TOLERANCE = 2e-5  # of a weight after six steps, in float32: sums are taken in another order
 
@@ -59,7 +59,7 @@ def test_the_ranks_agree_to_the_bit(ranks: Path) -> None:
 @pytest.mark.parametrize(("images", "size"), [(15, 2), (16, 4), (7, 5), (3, 3)])
 def test_slices_cover_the_batch_once(images: int, size: int) -> None:
     """Every image belongs to exactly one rank, and no rank has more than one image more than another."""
-    parts = [list(range(images))[Team(rank, size).part(images)] for rank in range(size)]
+    parts = [list(range(images))[ProcessGroup(rank, size).slice_of(images)] for rank in range(size)]
     assert [i for part in parts for i in part] == list(range(images))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
@@ -67,8 +67,8 @@ def test_slices_cover_the_batch_once(images: int, size: int) -> None:
 def test_a_team_of_one_changes_nothing() -> None:
     """Alone, the loss is not even multiplied by one, and BatchNorm stays torch's own."""
     loss = torch.tensor(0.7, requires_grad=True)
-    assert ALONE.weigh(loss, 3, 5) is loss
-    assert ALONE.agreed(lambda: 4) == 4
+    assert SINGLE_PROCESS.scale_loss(loss, 3, 5) is loss
+    assert SINGLE_PROCESS.broadcast(lambda: 4) == 4
     assert not any(isinstance(m, SharedBatchNorm) for m in classifier().modules())
 
 
@@ -80,6 +80,6 @@ def test_a_team_of_one_changes_nothing() -> None:
     ],
 )
 def test_what_cannot_be_shared_is_refused(plan: loop.TrainPlan, size: int, words: str) -> None:
-    """A batch smaller than the team, and losses that are no means over images, end with a line that says so."""
+    """A batch smaller than the group, and losses that are no means over images, end with a line that says so."""
     with pytest.raises(TrialError, match=words):
-        loop.Loop(classifier(), plan, digits(), size_px=12, seed=0, compute=COMPUTE, team=Team(0, size))
+        loop.Loop(classifier(), plan, digits(), size_px=12, seed=0, compute=COMPUTE, group=ProcessGroup(0, size))

@@ -16,7 +16,7 @@ from advisor.errors import TrialError
 from advisor.hooks import Augmentation, Backbone, Batches, Head, OptimizerSpec, Phase, ScheduleSpec, Term, TrainPlan
 from advisor.models import normalise
 from advisor.training import loop as training
-from advisor.training.batch_sampler import Stream
+from advisor.training.batch_sampler import BatchSampler
 
 ALL = {"stem": 1e-3, "middle": 2e-3, "top": 4e-3}
 FULL = TrainPlan(phases=(Phase(rates=ALL, head_rate=5e-3),), steps=6, batch=16)
@@ -182,7 +182,7 @@ def test_the_loop_equals_a_plain_one() -> None:
             decay = 1e-2 if parameter.ndim > 1 else 0.0
             groups.append({"params": [parameter], "peak": peak, "weight_decay": decay})
     optimizer = torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True)
-    order = Stream(data.ids, seed=0, batch=16)
+    order = BatchSampler(data.ids, seed=0, batch=16)
     for step in range(6):
         rows = order.at(step)[0]
         images = normalise.normalise(torch.from_numpy(data.canvas[rows][:, 2:14, 2:14]), backbone().preprocess)
