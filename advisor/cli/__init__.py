@@ -87,7 +87,7 @@ def fail(error: AdviseError) -> int:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit with its code (DESIGN 3.1)."""
+    """Run the command line and exit with its code (docs/design.md 3.1)."""
     sys.exit(run(args))
 
 

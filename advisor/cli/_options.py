@@ -1,4 +1,4 @@
-"""Options that several commands share (DESIGN 3.1), spelled once."""
+"""Options that several commands share (docs/design.md 3.1), spelled once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A path -> a `Dataset`: every file labelled, hashed, its header read, its split decided.
 
-One read of each file's bytes serves hash and header, in threads, without torch. Covered: all layouts of DESIGN 3.3, the
+One read of each file's bytes serves hash and header, in threads, without torch. Covered: all layouts of design.md 3.3, the
 locked test (given or cut), the fingerprint. Not covered: decoding (`profile`, `pixels`), duplicates (`duplicates`).
 """
 

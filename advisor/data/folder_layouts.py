@@ -2,7 +2,7 @@
 
 Class folders; train/val/test of class folders (manifests: `manifests`). Hidden and foreign files are left out and
 counted, symbolic links are followed once, loops are cut. Not covered: whether a file is an image (`dataset`), which
-split an item ends up in (`splits`). Source of the layouts: DESIGN 3.3.
+split an item ends up in (`splits`). Source of the layouts: docs/design.md 3.3.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 IMBALANCED = 10.0  # largest class over smallest; beyond it plain accuracy misleads
-FEW_IMAGES = 10  # images of a class in the pool; below it a class is hard to learn (DESIGN 4.3)
-FEW_TESTED = 100  # test images; below it a 95 % interval is wider than 12 points (DESIGN 4.4)
+FEW_IMAGES = 10  # images of a class in the pool; below it a class is hard to learn (docs/design.md 4.3)
+FEW_TESTED = 100  # test images; below it a 95 % interval is wider than 12 points (docs/design.md 4.4)
 CROPPED = 0.35  # mean share of the area that a centre crop cuts away; 3:2 photos lose 0.33
 TINY_PX = 32  # short side; below it there is little to see
 

@@ -2,7 +2,7 @@
 
 `fit` gives a module for any kind of `records.Head`, `oof` the logits of images that a fold left out, `initial` a head
 that knows nothing yet. Standardisation is folded into weight and bias, with a floor under every deviation, so that a
-trained network can start from the head without blowing up (DESIGN 6.15). Logits are calibrated on held-out ones.
+trained network can start from the head without blowing up (docs/design.md 6.15). Logits are calibrated on held-out ones.
 Legend: N items, D features, K classes, M bank items. Does not cover where features come from (`features`).
 """
 

@@ -2,7 +2,7 @@
 
 Legend: N items, D features, K classes, M bank items. Features are standardised (`spectrum.standardiser`). Every score
 comes with its leave-one-out version (an item is taken out of its own prototype, or out of its own neighbours), from
-which the temperature is fitted. Rows need no order: means are taken by label (DESIGN 6.11).
+which the temperature is fitted. Rows need no order: means are taken by label (docs/design.md 6.11).
 Source: Snell et al. 2017, arXiv:1703.05175; Wu et al. 2018, arXiv:1805.01978 (weighted neighbours).
 """
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EXACT_WORK = 2e10
-FLOOR = 1e-2  # share of a block's mean variance that is added to every variance (DESIGN 6.15)
+FLOOR = 1e-2  # share of a block's mean variance that is added to every variance (docs/design.md 6.15)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def key_fields(
     item_key: str,
     flip: bool,
 ) -> Mapping[str, Any]:
-    """List everything that the features' bits depend on (DESIGN 4.5)."""
+    """List everything that the features' bits depend on (docs/design.md 4.5)."""
     return {
         "kind": "features",
         "code": _CODE,

@@ -116,7 +116,9 @@ class Profile:
     near_checked: bool  # whether near-duplicates were looked for (inspect --deep, advise)
     fingerprint: str
     split: DataSplit
-    training_images: int  # readable, outside a given test split, before our own cut: what the prior counts (DESIGN 4.3)
+    training_images: (
+        int  # readable, outside a given test, before our own cut: what the prior counts (docs/design.md 4.3)
+    )
     warnings: tuple[str, ...] = field(default=())
 
     @property

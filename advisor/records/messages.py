@@ -1,7 +1,7 @@
 """What the coordinator asks of a worker process and what it hears back: the only things that cross the pipe.
 
 The worker gets the pool's items when a data set is opened; test items come with `Score` alone, after the candidates
-were frozen (DESIGN 4.4).
+were frozen (docs/design.md 4.4).
 """
 
 from __future__ import annotations

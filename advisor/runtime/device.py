@@ -3,7 +3,7 @@
 In: what a person asked for ("auto", "cpu", "cuda:0") and a backbone. Out: a `Compute`, which is part of every feature
 key and of the recipe. `apply` puts it into force in this process.
 Does NOT cover: finding faults of an installation (`doctor`), or how many workers there are (`workers`).
-Source: our own readings, in the comments of the table (DESIGN 4.5: no decision depends on a clock).
+Source: our own readings, in the comments of the table (docs/design.md 4.5: no decision depends on a clock).
 """
 
 from __future__ import annotations

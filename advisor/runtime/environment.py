@@ -54,7 +54,7 @@ def device_model(device: str) -> str:
 
 
 def same_kind(a: Environment, b: Environment) -> bool:
-    """Say whether two environments promise equal bits (DESIGN 3.4): model, versions, threads, precision and layout."""
+    """Say whether two environments promise equal bits (docs/design.md 3.4): model, versions, threads, precision and layout."""
     shaping = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
     return (a.model, a.device.partition(":")[0], a.threads, a.precision, a.layout) == (
         b.model,

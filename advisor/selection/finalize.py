@@ -1,7 +1,7 @@
 """Trials -> the end of the story: leaders scored again, verdict, candidates frozen, refit, the locked test opened once.
 
 In: a finished contest. Out: the final recipe, model, result and report in the run directory. What was frozen in
-candidates.json is what is scored: a resume finishes exactly that and never searches again (DESIGN 4.4).
+candidates.json is what is scored: a resume finishes exactly that and never searches again (docs/design.md 4.4).
 Does NOT cover: how winners are told from noise (verdict.py), what the report looks like (report.py).
 """
 

@@ -83,7 +83,7 @@ class Frame:
 
 
 def make_recipe(frame: Frame, status: str, trial: Trial, refitted: Refitted, test: TestScore | None) -> recipe.Recipe:
-    """Write down everything that a rerun needs, and what came out (DESIGN 3.4)."""
+    """Write down everything that a rerun needs, and what came out (docs/design.md 3.4)."""
     backbone = frame.registry.backbone(trial.candidate.backbone)
     return recipe.Recipe(
         schema=recipe.SCHEMA,
@@ -220,7 +220,7 @@ class Ending:
 
 
 def make_result(frame: Frame, status: str, ending: Ending, files: dict[str, str | None]) -> Result:
-    """Put the whole answer together (DESIGN 3.2)."""
+    """Put the whole answer together (docs/design.md 3.2)."""
     scored, winner = ending.scored, ending.winner
     test = scored.scores[0] if scored else None
     states = [t.state for t in ending.trials]

@@ -1,7 +1,7 @@
 """Time: the clock of a run, what is kept back for its end, and what work costs before anybody has measured it.
 
 In: seconds and multiply-adds. Out: whether something may start. No stopwatch decides under `--trials` alone: there the
-clock has no end, and everything that must be chosen is chosen from the fixed table below (DESIGN 4.5).
+clock has no end, and everything that must be chosen is chosen from the fixed table below (docs/design.md 4.5).
 """
 
 from __future__ import annotations

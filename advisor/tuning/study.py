@@ -2,7 +2,7 @@
 
 In: candidates and trials. Out: the next candidate to sample, numbers, records. A sampled candidate is drawn from an
 in-memory copy of the trials by a sampler seeded from (seed, number of trials begun), and enters the file with all
-parameters fixed: whatever instant a kill hits, the same candidate comes again under the same number (DESIGN 4.5).
+parameters fixed: whatever instant a kill hits, the same candidate comes again under the same number (docs/design.md 4.5).
 Does NOT cover: drawing (sampler.py), which candidates to try, when to stop (search.py).
 """
 

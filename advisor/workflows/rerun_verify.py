@@ -1,6 +1,6 @@
 """Does a rerun agree with its recipe: on the same kind of machine to the bit, elsewhere within max(0.5 points, 2 images).
 
-In: a recipe and what came out of doing it again. Out: both side by side, and a verdict (DESIGN 3.4). Pure.
+In: a recipe and what came out of doing it again. Out: both side by side, and a verdict (docs/design.md 3.4). Pure.
 Does NOT cover: doing it again (replay.py, readapt.py).
 """
 

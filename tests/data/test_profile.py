@@ -46,7 +46,7 @@ def test_counts_sizes_and_modes(tmp_path: Path) -> None:
 def test_the_prior_counts_what_can_be_trained_on_before_our_cut(
     tmp_path: Path, splits: dict[str, int], counted: int, rule: str
 ) -> None:
-    """Readable images outside a given test, or outside a val that serves as the test (DESIGN 4.3)."""
+    """Readable images outside a given test, or outside a val that serves as the test (docs/design.md 4.3)."""
     for number, (name, count) in enumerate(splits.items()):
         folder(tmp_path / name if name else tmp_path, {"cat": count, "dog": count}, start=100 * number, size=(12, 12))
     found = measured(tmp_path)

@@ -78,7 +78,7 @@ def test_the_same_fit_twice_is_the_same_bits(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["ridge", "logistic", "prototypes"])
 def test_near_constant_features_do_not_blow_weights_up(kind: str) -> None:
-    """A feature that hardly moves gets no larger weight than the others (DESIGN 6.15): a step in it cannot wreck."""
+    """A feature that hardly moves gets no larger weight than the others (docs/design.md 6.15): a step in it cannot wreck."""
     x, y = _digits()
     moving = x.std(0) > 1
     rng = np.random.default_rng(0)

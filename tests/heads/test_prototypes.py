@@ -28,7 +28,7 @@ def _points(n: int = 40, d: int = 6, classes: int = 3, seed: int = 0) -> tuple[t
 
 
 def test_means_do_not_need_sorted_rows() -> None:
-    """Class means are taken by label: shuffled rows give the same prototypes (DESIGN 6.11)."""
+    """Class means are taken by label: shuffled rows give the same prototypes (docs/design.md 6.11)."""
     x, labels = _points()
     order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
     a, counts = prototypes.means(x, labels, 3)

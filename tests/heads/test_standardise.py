@@ -49,7 +49,7 @@ def test_float32_path_agrees_with_float64(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_near_constant_feature_stays_small() -> None:
-    """A feature with a millionth of the others' deviation is not blown up to theirs (DESIGN 6.15)."""
+    """A feature with a millionth of the others' deviation is not blown up to theirs (docs/design.md 6.15)."""
     x = _features(100, 30)
     x[:, 0] = 1.0 + 1e-6 * x[:, 0]
     spec = standardise.factor(x)

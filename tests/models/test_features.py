@@ -188,7 +188,7 @@ def test_any_stage_or_module_by_name() -> None:
 
 
 def test_hooks_are_removed_again() -> None:
-    """No hook stays behind, after success and after a failure (DESIGN 6.8); the training mode stays as it was."""
+    """No hook stays behind, after success and after a failure (docs/design.md 6.8); the training mode stays as it was."""
     module = backbones.build(small.backbone(), seed=1).train()
     _public(small.digits(4).canvas, layer="layer_11.0", module=module)
     with pytest.raises(InputError):
