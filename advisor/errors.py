@@ -1,22 +1,34 @@
-"""The errors that a person meets: each says what happened, where, and what to do next, and carries its exit code.
+"""Every exception of the project, in one tree: each says what happened, where, and what to do next, and has its exit code.
 
 AdviseError                 exit 4: the run failed though the input was fine
 +-- InputError              exit 2: the input or the call is at fault
 |   +-- DatasetError        a folder or manifest that cannot be learned from
 |   +-- RecipeError         a recipe that cannot be read, or does not fit here
 |   +-- PluginError         an unknown, broken or misdeclared backbone or strategy
-|   +-- WeightsError        pretrained weights that are missing, damaged or out of reach
-|   +-- OutputError         a place that cannot be written
-+-- CheckError              exit 3: a check did not hold (rerun --verify, export parity, plugins check)
-+-- Interrupted             exit 130: stopped by a person; the best so far is kept
+|   +-- WeightsError        pretrained weights that are missing, damaged or unavailable
+|   +-- OutputError         a file or folder that cannot be written
++-- CheckError              exit 3: a check failed (rerun --verify, export parity, plugins check)
++-- Interrupted             exit 130: stopped by the user; the best model so far is on disk
 +-- TrialError              one trial failed; the search records it and goes on
+|   +-- DivergedError       the training loss is no longer finite
+|   +-- OutOfMemoryError    the device's memory does not hold a step of this batch size
+|   +-- TooSlowError        the trial cannot end in the time that is left for it
++-- WorkerLostError         a worker process ended in the middle of a job
++-- OutOfTimeError          a job did not end by its deadline; its worker was killed
++-- CacheFullError          the cache cannot take an entry; the caller goes on without it
++-- DatabaseError           the shared database cannot be reached, or refused
+
+Three are caught where they arise and never reach a user, so they have no exit code:
+BrokenPluginError           why the registry disables a plugin
+RuleError                   a rule of the conformance kit does not hold
+TransferError               a download failed; it becomes a WeightsError
 """
 
 from __future__ import annotations
 
 
 class AdviseError(Exception):
-    """A failure told in one line: `what`, then `hint`, the next step."""
+    """A failure in one line: `what` happened and where, then `hint`, the next step."""
 
     exit_code = 4
 
@@ -56,21 +68,21 @@ class PluginError(InputError):
 
 
 class WeightsError(InputError):
-    """Pretrained weights that are missing, damaged or out of reach."""
+    """Pretrained weights that are missing, damaged or unavailable."""
 
 
 class OutputError(InputError):
-    """A place that cannot be written."""
+    """A file or folder that cannot be written."""
 
 
 class CheckError(AdviseError):
-    """A check that was asked for did not hold."""
+    """A check that the user requested failed."""
 
     exit_code = 3
 
 
 class Interrupted(AdviseError):
-    """Stopped by a person; the best so far is kept and the run can be resumed."""
+    """Stopped by the user; the best model so far is on disk and the run can be resumed."""
 
     exit_code = 130
 
@@ -79,9 +91,52 @@ class TrialError(AdviseError):
     """One trial failed; the search records why and goes on."""
 
 
-class TooSlow(TrialError):
-    """A trial cannot end in the time that is left for it; `needs_s` is what one training was seen to need."""
+class DivergedError(TrialError):
+    """The training loss is no longer finite."""
+
+
+class OutOfMemoryError(TrialError):
+    """The device's memory does not hold a training step of this batch size."""
+
+
+class TooSlowError(TrialError):
+    """A trial cannot end in the time that is left for it; `needs_s` is how long one training run was measured to take."""
 
     def __init__(self, what: str, *, hint: str = "", needs_s: float = 0.0) -> None:
         super().__init__(what, hint=hint)
         self.needs_s = needs_s
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_too_slow, (self.what, self.hint, self.needs_s))
+
+
+def _rebuild_too_slow(what: str, hint: str, needs_s: float) -> TooSlowError:
+    return TooSlowError(what, hint=hint, needs_s=needs_s)
+
+
+class WorkerLostError(AdviseError):
+    """The worker process ended in the middle of a job."""
+
+
+class OutOfTimeError(AdviseError):
+    """A job did not end by its deadline; its worker was killed."""
+
+
+class CacheFullError(AdviseError):
+    """The cache cannot take an entry: no space, no permission, or larger than its limit. Go on without it."""
+
+
+class DatabaseError(AdviseError):
+    """The shared database cannot be reached, or refused."""
+
+
+class BrokenPluginError(Exception):
+    """Why a plugin is disabled, in words that its author can act on."""
+
+
+class RuleError(Exception):
+    """A rule of the conformance kit does not hold; the message names what was measured and what was expected."""
+
+
+class TransferError(Exception):
+    """The network or the server failed during a download; the message says how, in a few words."""

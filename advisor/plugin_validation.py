@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from advisor.errors import BrokenPluginError
 from advisor.hooks import Backbone, Card, Preprocess, Stage, Strategy, Weights
+from advisor.records.trials import REGIMES
 
-REGIMES = ("feature_extraction", "partial", "full")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _BACKBONE_CALLS: dict[str, tuple[str, ...]] = {
@@ -32,10 +33,6 @@ _STRATEGY_CALLS: dict[str, tuple[str, ...]] = {
     "first_guesses": ("context",),
     "plan": ("parameters", "context"),
 }
-
-
-class BrokenPluginError(Exception):
-    """Why a plugin is disabled, in words that its author can act on."""
 
 
 def one_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import pluggy
 
 from advisor import hooks, plugin_validation
-from advisor.errors import PluginError
+from advisor.errors import BrokenPluginError, PluginError
 from advisor.hooks import Backbone, Strategy
 
 GROUP = hooks.PROJECT
@@ -157,12 +157,10 @@ def _admit(state: _State, entry: metadata.EntryPoint) -> _State:
     twin = next((p for p in state.plugins if p.name == entry.name), None)
     try:
         if twin is not None:
-            raise plugin_validation.BrokenPluginError(
-                f"name clash: {twin.distribution} already offers a plugin named {entry.name}"
-            )
+            raise BrokenPluginError(f"name clash: {twin.distribution} already offers a plugin named {entry.name}")
         backbones, strategies = _offers(entry)
         _check_names(state, [*backbones, *strategies])
-    except plugin_validation.BrokenPluginError as reason:
+    except BrokenPluginError as reason:
         return replace(state, plugins=(*state.plugins, replace(info, broken=str(reason))))
     kind = "both" if backbones and strategies else "backbones" if backbones else "strategies"
     names = tuple(sorted([*(b.name for b in backbones), *(s.name for s in strategies)]))
@@ -180,16 +178,16 @@ def _offers(entry: metadata.EntryPoint) -> tuple[list[Backbone], list[Strategy]]
     try:
         plugin = entry.load()
     except (Exception, SystemExit) as error:
-        raise plugin_validation.BrokenPluginError(f"cannot be imported: {plugin_validation.one_line(error)}") from error
+        raise BrokenPluginError(f"cannot be imported: {plugin_validation.one_line(error)}") from error
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hooks)
     try:
         manager.register(plugin, name=entry.name)
         manager.check_pending()
     except (pluggy.PluginValidationError, ValueError, TypeError) as error:
-        raise plugin_validation.BrokenPluginError(f"wrong hook: {plugin_validation.one_line(error)}") from error
+        raise BrokenPluginError(f"wrong hook: {plugin_validation.one_line(error)}") from error
     if not manager.get_hookcallers(plugin):
-        raise plugin_validation.BrokenPluginError(
+        raise BrokenPluginError(
             "offers nothing: no function marked @hookimpl is named advisor_backbones or advisor_strategies"
         )
     folder = _folder(plugin)
@@ -198,7 +196,7 @@ def _offers(entry: metadata.EntryPoint) -> tuple[list[Backbone], list[Strategy]]
     ]
     strategies = [plugin_validation.strategy(s) for s in _ask(manager.hook.advisor_strategies, "advisor_strategies")]
     if not backbones and not strategies:
-        raise plugin_validation.BrokenPluginError("offers nothing: its hooks give empty lists")
+        raise BrokenPluginError("offers nothing: its hooks give empty lists")
     return backbones, strategies
 
 
@@ -206,10 +204,10 @@ def _ask(hook: Any, name: str) -> list[object]:
     try:
         answers = hook()
     except (Exception, SystemExit) as error:
-        raise plugin_validation.BrokenPluginError(f"{name}() failed: {plugin_validation.one_line(error)}") from error
+        raise BrokenPluginError(f"{name}() failed: {plugin_validation.one_line(error)}") from error
     for answer in answers:
         if isinstance(answer, str) or not isinstance(answer, Iterable):
-            raise plugin_validation.BrokenPluginError(f"{name}() gave a {type(answer).__name__}, expected a list")
+            raise BrokenPluginError(f"{name}() gave a {type(answer).__name__}, expected a list")
     return [thing for answer in answers for thing in answer]
 
 
@@ -217,10 +215,10 @@ def _check_names(state: _State, offered: Sequence[Backbone | Strategy]) -> None:
     seen: set[str] = set()
     for thing in offered:
         if thing.name in seen:
-            raise plugin_validation.BrokenPluginError(f'offers "{thing.name}" twice')
+            raise BrokenPluginError(f'offers "{thing.name}" twice')
         if thing.name in state.origins:
             other = state.origins[thing.name]
-            raise plugin_validation.BrokenPluginError(
+            raise BrokenPluginError(
                 f'name clash: "{thing.name}" is already offered by {other.name} ({other.distribution})'
             )
         seen.add(thing.name)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from advisor import plugin_validation
+from advisor.errors import BrokenPluginError
 from advisor.hooks import Backbone, Card, Preprocess, Stage, TrainPlan, Weights
 
 GOOD = Backbone(
@@ -81,14 +82,14 @@ class Probe:
 )
 def test_a_misdeclared_backbone_is_refused_with_field_value_and_expectation(changes, told: str) -> None:
     """Each wrong field is named with what it holds and what was expected."""
-    with pytest.raises(plugin_validation.BrokenPluginError) as caught:
+    with pytest.raises(BrokenPluginError) as caught:
         plugin_validation.backbone(replace(GOOD, **changes))
     assert told in str(caught.value)
 
 
 def test_a_backbone_that_does_not_say_how_it_is_built_is_refused() -> None:
     """build is the one function without a default."""
-    with pytest.raises(plugin_validation.BrokenPluginError, match="does not say how it is built"):
+    with pytest.raises(BrokenPluginError, match="does not say how it is built"):
         plugin_validation.backbone(Backbone(name="b", dim=1, stages=GOOD.stages, preprocess=GOOD.preprocess))
 
 
@@ -136,9 +137,7 @@ def test_a_subclass_keeps_its_methods() -> None:
 
 def test_a_class_instead_of_an_instance_is_told() -> None:
     """The commonest slip has its own words."""
-    with pytest.raises(
-        plugin_validation.BrokenPluginError, match="offers the class Probe as a strategy, expected an instance"
-    ):
+    with pytest.raises(BrokenPluginError, match="offers the class Probe as a strategy, expected an instance"):
         plugin_validation.strategy(Probe)
 
 
@@ -156,7 +155,7 @@ def test_a_misdeclared_strategy_is_refused(member: str, value: object, told: str
     """Each wrong member is named."""
     probe = Probe()
     setattr(probe, member, value)
-    with pytest.raises(plugin_validation.BrokenPluginError) as caught:
+    with pytest.raises(BrokenPluginError) as caught:
         plugin_validation.strategy(probe)
     assert told in str(caught.value)
     assert "strategy probe" in str(caught.value)
@@ -177,5 +176,5 @@ def test_a_property_that_raises_is_a_reason() -> None:
         def card(self):
             raise OSError("no card today")
 
-    with pytest.raises(plugin_validation.BrokenPluginError, match="reading card failed: OSError: no card today"):
+    with pytest.raises(BrokenPluginError, match="reading card failed: OSError: no card today"):
         plugin_validation.strategy(Angry())

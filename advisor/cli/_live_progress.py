@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from advisor.records import Profile, Regime, Trial, messages
+from advisor.records.trials import REGIME_WORDS
 from advisor.runtime import durations
 from advisor.runtime.progress import Listener
-from advisor.tuning import regime
 
 
 class Screen(Listener):
@@ -69,7 +69,7 @@ class Screen(Listener):
         )
         for warning in profile.warnings:
             self.note(warning)
-        self._say(f"size rule: [bold]{regime.WORDS[regime_.name]}[/bold] - {escape(regime_.reason)}")
+        self._say(f"size rule: [bold]{REGIME_WORDS[regime_.name]}[/bold] - {escape(regime_.reason)}")
 
     def progress(self, progress: messages.Progress) -> None:
         """Move the bar."""

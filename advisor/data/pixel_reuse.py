@@ -30,7 +30,7 @@ class Donor:
 
 
 def remember(store: cache.Store, fields: cache.Fields, items: Sequence[Item]) -> None:
-    """Keep which contents the rows of a stored array are. Raises CacheFull."""
+    """Keep which contents the rows of a stored array are. Raises CacheFullError."""
     store.keep(_beside(cache.key(fields)), _contents(items))
 
 

@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.data import images, pixel_reuse
-from advisor.errors import AdviseError
+from advisor.errors import AdviseError, CacheFullError
 from advisor.records import Item, Preprocess, Unreadable
-from advisor.runtime.cache import CacheFull, Store
+from advisor.runtime.cache import Store
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -139,10 +139,10 @@ def canvas(
                     lasting=lambda: not any(r.passing for r in refused),
                 )
                 if not any(r.passing for r in refused):
-                    with contextlib.suppress(CacheFull):  # then the next data set decodes its own
+                    with contextlib.suppress(CacheFullError):  # then the next data set decodes its own
                         pixel_reuse.remember(store, fields, items)
                 return rows, _listed(refused, items)
-    except CacheFull as error:
+    except CacheFullError as error:
         _log.warning("%s Going on without: images are decoded into memory.", error)
         refused.clear()
     _check_memory(shape)

@@ -24,7 +24,7 @@ Rows = npt.NDArray[np.int64]
 def refit(resources: Resources, job: Refit, emit: timing.Emit) -> Refitted:
     """Train a candidate on the pool (or on the training parts of folds) and write the model.
 
-    Raises TrialError where training fails, TooSlow where it cannot end within its limit.
+    Raises TrialError where training fails, TooSlowError where it cannot end within its limit.
     """
     before = time.monotonic()
     deadline = timing.Deadline.of(job.limit_s, before) if resources.group.is_first else None

@@ -1,6 +1,6 @@
 """The pace of a trial: its steps, one after another, when it is scored, and whether it can end in the time left for it.
 
-In: a training loop and a deadline. Out: the rungs; the mean loss, or TooSlow with what the trial was seen to need.
+In: a training loop and a deadline. Out: the rungs; the mean loss, or TooSlowError with what the trial was seen to need.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.errors import TooSlow
+from advisor.errors import TooSlowError
 from advisor.records.messages import Progress
 from advisor.training import loop as training
 
@@ -61,7 +61,7 @@ def steps_until(
 ) -> float:
     """Train up to step `until`, telling how far it is; give the mean training loss of these steps.
 
-    `trainings` of this length, this one counted, must end by the deadline. Raises TooSlow where they cannot.
+    `trainings` of this length, this one counted, must end by the deadline. Raises TooSlowError where they cannot.
     """
     losses: list[float] = []
     durations: list[float] = []
@@ -79,7 +79,7 @@ def steps_until(
 
 
 def _give_up_if_late(loop: training.Loop, durations: list[float], deadline: Deadline, trainings: int) -> None:
-    """Raise TooSlow where the steps to come cannot end by the deadline, judged by those that were done."""
+    """Raise TooSlowError where the steps to come cannot end by the deadline, judged by those that were done."""
     plan = loop.plan
     views = min(plan.views, math.ceil(loop.rounds(plan.steps))) if loop.cached else 1
     seen = min(views, math.ceil(loop.rounds(loop.step))) if loop.cached else 1
@@ -88,17 +88,19 @@ def _give_up_if_late(loop: training.Loop, durations: list[float], deadline: Dead
     needed = left + whole * (trainings - 1)
     if needed > deadline.left_s:
         remaining = max(0.0, deadline.left_s)
-        raise TooSlow(f"would need {needed:.0f} s more of the {remaining:.0f} s that are left for it", needs_s=whole)
+        raise TooSlowError(
+            f"would need {needed:.0f} s more of the {remaining:.0f} s that are left for it", needs_s=whole
+        )
 
 
 def watch(deadline: Deadline | None) -> Callable[[], None] | None:
-    """Give what ends a computation without steps, a head's, once the deadline is behind it: raises TooSlow."""
+    """Give what ends a computation without steps, a head's, once the deadline is behind it: raises TooSlowError."""
     if deadline is None:
         return None
 
     def look() -> None:
         if deadline.left_s < 0:
-            raise TooSlow("takes longer than the time that is left for it", needs_s=0.0)
+            raise TooSlowError("takes longer than the time that is left for it", needs_s=0.0)
 
     return look
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from advisor.errors import AdviseError, TooSlow, TrialError
+from advisor.errors import AdviseError, TooSlowError, TrialError
 from advisor.execution import fold_averaging, timing, trainer
 from advisor.execution.checkpoint import Checkpoint, FoldOutcome
 from advisor.execution.resources import Resources
@@ -27,6 +27,7 @@ from advisor.models import inference
 from advisor.models.classifier import Classifier
 from advisor.records import Curve, FoldScore, TrainPlan, Trial
 from advisor.records.messages import Probe, Probed, Progress, RunTrial
+from advisor.records.trials import regime_name
 from advisor.runtime.run_dir import trial_name
 from advisor.training import loop as training
 
@@ -94,7 +95,7 @@ def attempt(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
     """Run one trial once; whatever goes wrong is its reason to have failed."""
     try:
         return _run(resources, job, emit)
-    except TooSlow as error:
+    except TooSlowError as error:
         return replace(failed(resources, job, str(error)), needs_s=error.needs_s)
     except AdviseError as error:
         return failed(resources, job, str(error))
@@ -113,7 +114,7 @@ def _with_half_the_batch(job: RunTrial) -> RunTrial | None:
 
 def failed(resources: Resources, job: RunTrial, reason: str) -> Trial:
     """Record a trial that failed, with its reason."""
-    regime = resources.registry.strategy(job.candidate.strategy).regime
+    regime = regime_name(resources.registry.strategy(job.candidate.strategy).regime)
     return Trial(
         number=job.number,
         candidate=job.candidate,
@@ -143,7 +144,7 @@ def _run(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
     return Trial(
         number=job.number,
         candidate=job.candidate,
-        regime=resources.registry.strategy(job.candidate.strategy).regime,
+        regime=regime_name(resources.registry.strategy(job.candidate.strategy).regime),
         state="pruned" if stopped else "complete",
         error=f"stopped at {stopped} % of its steps: behind the others there" if stopped else "",
         scores=tuple(
@@ -215,7 +216,7 @@ def _train_folds(resources: Resources, job: RunTrial, emit: Emit) -> Iterator[Fo
         if done is None:
             try:
                 done = _train_fold(resources, job, fold, position, saved, deadline, emit)
-            except TooSlow:
+            except TooSlowError:
                 if not may_stop:
                     raise
                 break

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from advisor.data.splits import FOLDS
-from advisor.errors import AdviseError
+from advisor.errors import AdviseError, OutOfTimeError, WorkerLostError
 from advisor.records import Dataset, Item, Settings
 from advisor.records.messages import Answer, DatasetOpened, Job, OpenDataset, Progress
 
@@ -27,14 +27,6 @@ A = TypeVar("A")
 # 10,000: 238, 47 (medians of 3).
 SPIN = "3000"
 OnProgress = Callable[[Progress], None]
-
-
-class WorkerLost(AdviseError):
-    """The worker process ended in the middle of a job."""
-
-
-class OutOfTime(AdviseError):
-    """A job did not end by its deadline; its worker was killed."""
 
 
 class Worker:
@@ -79,8 +71,8 @@ class Worker:
     ) -> A:
         """Do a job and give its answer, of type `kind`.
 
-        `deadline` is a time.monotonic() after which the worker is killed. Raises what the job raised, WorkerLost,
-        OutOfTime. A KeyboardInterrupt on the way leaves the worker at its job.
+        `deadline` is a time.monotonic() after which the worker is killed. Raises what the job raised, WorkerLostError,
+        OutOfTimeError. A KeyboardInterrupt on the way leaves the worker at its job.
         """
         self.post(job)
         while True:
@@ -89,7 +81,7 @@ class Worker:
             if message is None:
                 if deadline is not None and time.monotonic() >= deadline:
                     self.stop()
-                    raise OutOfTime("the time for this job is over")
+                    raise OutOfTimeError("the time for this job is over")
             elif isinstance(message, Progress):
                 if on_progress is not None:
                     on_progress(message)
@@ -99,7 +91,7 @@ class Worker:
                 raise AdviseError(f"the worker answered {type(message).__name__}, expected {kind.__name__}")
 
     def post(self, job: Job) -> None:
-        """Send a job without waiting for its answer; starts the process where there is none. Raises WorkerLost."""
+        """Send a job without waiting for its answer; starts the process where there is none. Raises WorkerLostError."""
         if self.connection is None:
             self.start()
             if self.opened is not None:
@@ -108,7 +100,7 @@ class Worker:
         self._send(job)
 
     def hear(self, wait_s: float) -> Progress | Answer | None:
-        """Give the next message; None where none came within `wait_s`. Raises what the job raised, WorkerLost."""
+        """Give the next message; None where none came within `wait_s`. Raises what the job raised, WorkerLostError."""
         assert self.connection is not None
         try:
             if not self.connection.poll(wait_s):
@@ -133,7 +125,7 @@ class Worker:
         except (BrokenPipeError, ConnectionResetError, OSError) as error:
             raise self._lost() from error
 
-    def _lost(self) -> WorkerLost:
+    def _lost(self) -> WorkerLostError:
         code = None
         if self.process is not None:
             try:
@@ -144,7 +136,7 @@ class Worker:
         killed = code is not None and code < 0
         why = f"killed by signal {-code}" if killed and code is not None else f"exit code {code}"
         hint = "Out of memory? Close other programs or choose a smaller --size." if killed and code == -9 else ""
-        return WorkerLost(f"the worker process ended ({why}).", hint=hint)
+        return WorkerLostError(f"the worker process ended ({why}).", hint=hint)
 
     def stop(self) -> None:
         """End the process at once. A later job starts a new one."""

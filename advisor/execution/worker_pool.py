@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 
-from advisor.errors import AdviseError
-from advisor.execution.worker import OutOfTime, Worker
+from advisor.errors import AdviseError, OutOfTimeError
+from advisor.execution.worker import Worker
 from advisor.records import Trial
 from advisor.records.messages import DatasetOpened, OpenDataset, Progress, RunTrial
 
@@ -111,7 +111,7 @@ class WorkerPool:
             return seat.failed
         try:
             message = seat.worker.hear(0.0) if ready else None
-        except AdviseError as error:  # WorkerLost among them: the next order starts the process anew
+        except AdviseError as error:  # WorkerLostError among them: the next order starts the process anew
             return error
         if isinstance(message, Trial):
             return message
@@ -121,7 +121,7 @@ class WorkerPool:
             return AdviseError(f"the worker answered {type(message).__name__}, expected Trial")
         elif seat.deadline is not None and time.monotonic() >= seat.deadline:
             seat.worker.stop()
-            return OutOfTime("the time for this job is over")
+            return OutOfTimeError("the time for this job is over")
         return None
 
     def stop(self) -> None:

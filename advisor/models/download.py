@@ -20,13 +20,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from advisor.errors import TransferError
+
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0 where the server does not say)
 _CHUNK = 1 << 18
 _TIMEOUT_S = 30.0
-
-
-class TransferError(Exception):
-    """The network or the server is at fault; the message says how, in a few words."""
 
 
 @lru_cache(maxsize=8)

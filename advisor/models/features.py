@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from advisor.data import image_inputs, pixels
-from advisor.errors import PluginError, WeightsError
+from advisor.errors import CacheFullError, PluginError, WeightsError
 from advisor.hooks import Backbone
 from advisor.models import backbone as stages
 from advisor.models import inference, pretrained_weights
@@ -80,7 +80,7 @@ def extract(
             return Pooled(found, tuple(store.notes(fields)))
         pooled = compute_now()
         if len(pooled.values):
-            with contextlib.suppress(cache.CacheFull):
+            with contextlib.suppress(CacheFullError):
                 return Pooled(store.keep(fields, pooled.values, notes=list(pooled.dims)), pooled.dims)
         return pooled
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.errors import OutputError, WeightsError
+from advisor.errors import OutputError, TransferError, WeightsError
 from advisor.hooks import Backbone, Weights
 from advisor.models import download, tensor_files
 from advisor.models.download import network_reachable
@@ -177,7 +177,7 @@ def _bring(backbone: Backbone, weights: Weights, target: Path, again: bool, prog
         went_on = download.transfer(weights.url, part, resume=checked, progress=progress)
         if went_on and not sha256(part).startswith(weights.sha256_prefix):
             download.transfer(weights.url, part, resume=False, progress=progress)  # the half was of another file
-    except download.TransferError as error:
+    except TransferError as error:
         raise WeightsError(f"{weights.url} cannot be fetched: {error}.", hint=_by_hand(backbone, weights)) from error
     digest = sha256(part)
     if not digest.startswith(weights.sha256_prefix):

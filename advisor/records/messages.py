@@ -6,6 +6,7 @@ were frozen (docs/design.md 4.4).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from advisor.records.data import Item, Unreadable
@@ -217,6 +218,8 @@ class Progress:
     loss: float | None = None
     accuracy: float | None = None
 
+
+OnProgress = Callable[[Progress], None]
 
 Job = OpenDataset | Describe | Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting
 Answer = DatasetOpened | Description | Probed | Trial | StepTime | Refitted | Scored | ForgettingMeasured

@@ -246,3 +246,12 @@ class Card:
     paper: str = ""
     measured: str = ""
     only_when_named: bool = False  # runs only where a person asks for it (--strategy NAME): scratch, adaptation
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardSpec:
+    """How squares of pixels pass a network: normalised by `preprocess`, cut to `size_px`, computed as `compute` states."""
+
+    preprocess: Preprocess
+    size_px: int
+    compute: Compute

@@ -3,7 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
+
+RegimeName = Literal["feature_extraction", "partial", "full"]
+REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)  # from the least trained to the most
+REGIME_WORDS: dict[str, str] = {
+    "feature_extraction": "feature extraction",
+    "partial": "partial fine-tuning",
+    "full": "full fine-tuning",
+}
+TrialState = Literal["complete", "pruned", "failed"]
+# Why a trial failed, where the search acts on it; "other" is every other reason, "" means that it did not fail.
+FailureKind = Literal["", "diverged", "out_of_memory", "too_slow", "other"]
+# Who proposed a candidate: the first word of `Candidate.origin`.
+OriginKind = Literal["default", "probe", "guess", "sampled", "promoted", "recipe"]
+ORIGINS: tuple[OriginKind, ...] = get_args(OriginKind)
+DEFAULT: OriginKind = "default"  # the untuned default
+
+
+def regime_name(name: str) -> RegimeName:
+    """Return `name` as a regime's name.
+
+    Raises: ValueError where there is no such regime.
+    """
+    for regime in REGIMES:
+        if name == regime:
+            return regime
+    raise ValueError(f'unknown regime "{name}": expected one of {", ".join(REGIMES)}')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,29 +45,39 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Regime:
-    """How deep to train: "feature_extraction", "partial" or "full", why, and what the size rule alone had said."""
+    """How much of the network to train, why, and what the size rule alone recommended (`prior`)."""
 
-    name: str
+    name: RegimeName
     reason: str
-    prior: str
+    prior: RegimeName
     evidence: tuple[Evidence, ...] = ()
-    few_shot: bool = False  # the rule table asks for few-shot heads first
-    origin: str = ""  # where the rule that spoke comes from
+    few_shot: bool = False  # the rule recommends few-shot heads first
+    origin: str = ""  # the source of the rule that decided
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A backbone, a strategy and all of its parameters: what a trial trains. `origin` says who proposed it.
+    """A backbone, a strategy and all of its parameters: what a trial trains. `origin` records who proposed it.
 
-    `continues` is the number of the paused trial that this one goes on with.
+    `origin` is an `OriginKind`, some with a detail: "guess: NAME" (a strategy's first guess), "promoted: NUMBER" (the
+    paused trial that this one continues, also in `continues`).
     """
 
     backbone: str
     strategy: str
     parameters: dict[str, Any]
-    origin: str = "sampled"  # "default", "guess: NAME", "sampled", "pilot"
+    origin: str = "sampled"
     size_px: int = 0
     continues: int | None = None
+
+    @property
+    def origin_kind(self) -> OriginKind:
+        """The first word of `origin`."""
+        kind = self.origin.partition(":")[0]
+        for name in ORIGINS:
+            if kind == name:
+                return name
+        raise ValueError(f'unknown origin "{self.origin}": expected one of {", ".join(ORIGINS)}')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +104,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A candidate that was tried. `state`: "complete", "pruned" or "failed" (with `error`).
+    """A candidate that was tried. A failed one has its reason in `error` (words) and `failure_kind` (what code acts on).
 
     `seconds` is what training and scoring took; `epochs` is 0 for closed-form heads. `predictions` names the file with
     the validation logits, relative to the run directory.
@@ -76,8 +112,8 @@ class Trial:
 
     number: int
     candidate: Candidate
-    regime: str
-    state: str
+    regime: RegimeName
+    state: TrialState
     scores: tuple[FoldScore, ...] = ()
     error: str = ""
     seconds: float = 0.0
@@ -90,6 +126,7 @@ class Trial:
     continues: int | None = None
     needs_s: float = 0.0  # what a fold was seen to need, where it was given up for lack of time
     fitted: dict[str, float] = field(default_factory=dict)  # numbers fitted out of fold ("alpha" …)
+    failure_kind: FailureKind = ""
 
     @property
     def accuracy(self) -> float:
@@ -117,6 +154,3 @@ class Verdict:
     kept_default: bool
     reason: str
     by_promise: bool = False
-
-
-DEFAULT = "default"  # the origin of the untuned default

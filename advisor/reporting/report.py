@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.records import Profile, Result, TestScore, Trial
+from advisor.records.trials import REGIMES
 from advisor.reporting import report_plots, wording
 from advisor.reporting.report_plots import Bar, Dot, Line
 
@@ -111,7 +112,7 @@ def _search(result: Result, trials: Sequence[Trial]) -> dict[str, Any]:
     ties = {tie.trial for tie in result.ties}
     return {
         "plot": _safe(report_plots.over_time(dots, default=default)),
-        "regimes": [name for name in wording.REGIMES if any(t.regime == name for t in trials)],
+        "regimes": [name for name in REGIMES if any(t.regime == name for t in trials)],
         "states": {t.state for t in trials},
         "leaders": [(t, t.number == result.best.trial, t.number in ties) for t in leaders],
         "failed": [t for t in trials if t.state == "failed"],

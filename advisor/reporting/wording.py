@@ -11,14 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from advisor.records import Best, Ensemble, Result, TestScore
+from advisor.records.trials import REGIME_WORDS
 
 NONE = "–"
 MINUS = "−"
-REGIMES = {
-    "feature_extraction": "feature extraction",
-    "partial": "partial fine-tuning",
-    "full": "full fine-tuning",
-}
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -83,7 +79,7 @@ def settings(parameters: Mapping[str, Any]) -> str:
 
 def regime(name: str) -> str:
     """Name a regime as a reader says it."""
-    return REGIMES.get(name, name.replace("_", " "))
+    return REGIME_WORDS.get(name, name.replace("_", " "))
 
 
 def trial(number: int) -> str:

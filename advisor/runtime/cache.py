@@ -23,7 +23,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from advisor.errors import AdviseError
+from advisor.errors import CacheFullError
 from advisor.runtime import atomic_file
 
 Array = npt.NDArray[Any]
@@ -32,10 +32,6 @@ ENVIRONMENT = "TL_ADVISE_CACHE"
 CAP_BYTES = 20 * 1024**3  # at most, and never more than half of what the disk could give
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HEADER_BYTES = 128  # of a .npy file with a short shape
-
-
-class CacheFull(AdviseError):
-    """The cache cannot take an entry: no space, no permission, or larger than the cap. Go on without it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +97,7 @@ class Store:
     ) -> Path:
         """Store what `writer` writes to a binary file, under `fields`; returns its path.
 
-        `size_bytes`, where known, is reserved first. Raises CacheFull, also for an OSError of the writer; anything else
+        `size_bytes`, where known, is reserved first. Raises CacheFullError, also for an OSError of the writer; anything else
         that the writer raises passes through. Nothing is kept then.
         """
         with self._space(fields, size_bytes) as (waiting, stream):
@@ -119,7 +115,7 @@ class Store:
             return None
 
     def keep(self, fields: Fields, array: Array, *, notes: Any = None) -> Array:
-        """Store an array and return it mapped, read-only. Raises CacheFull."""
+        """Store an array and return it mapped, read-only. Raises CacheFullError."""
         array = np.ascontiguousarray(array)
         return self.keep_rows(fields, iter((array,)), array.shape, array.dtype, notes=lambda: notes)
 
@@ -136,7 +132,7 @@ class Store:
         """Store an array that comes in blocks of rows and return it mapped, read-only, never whole in memory.
 
         `notes()` is asked after the last block. Where `lasting()` is then false the array is returned but not kept.
-        Raises CacheFull; what `blocks` raises passes through, and nothing is kept.
+        Raises CacheFullError; what `blocks` raises passes through, and nothing is kept.
         """
         kind = np.dtype(dtype)
         size = _HEADER_BYTES + int(np.prod(shape, dtype=np.int64)) * kind.itemsize
@@ -222,7 +218,7 @@ class Store:
 
     @contextlib.contextmanager
     def _space(self, fields: Fields, size_bytes: int) -> Iterator[tuple[Path, IO[bytes]]]:
-        """Make room under the cap and open a reserved temporary file; disk errors become CacheFull."""
+        """Make room under the cap and open a reserved temporary file; disk errors become CacheFullError."""
         place = self.directory / "tmp"
         atomic_file.sweep(place)
         self._evict(size_bytes)
@@ -249,7 +245,7 @@ class Store:
         """Delete the least recently used entries until `wanted` more bytes fit under the cap."""
         entries, cap = list(self.entries()), self.cap_bytes
         if wanted > cap:
-            raise CacheFull(f"The cache holds {cap / 1e9:.1f} GB at most and {wanted / 1e9:.1f} GB are needed.")
+            raise CacheFullError(f"The cache holds {cap / 1e9:.1f} GB at most and {wanted / 1e9:.1f} GB are needed.")
         used = sum(entry.bytes for entry in entries)
         while entries and used + wanted > cap:
             oldest = entries.pop()
@@ -262,9 +258,9 @@ class Store:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def _full(self, error: OSError) -> CacheFull:
+    def _full(self, error: OSError) -> CacheFullError:
         why = "the disk is full" if error.errno in _FULL else error.strerror or type(error).__name__
-        return CacheFull(f"The cache at {self.directory} cannot be written: {why}.")
+        return CacheFullError(f"The cache at {self.directory} cannot be written: {why}.")
 
 
 def key(fields: Fields) -> str:

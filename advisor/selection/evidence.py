@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from advisor.metrics import intervals
 from advisor.records import Evidence, Regime, Trial, Verdict
+from advisor.records.trials import REGIME_WORDS, REGIMES
 from advisor.selection import verdict
 from advisor.tuning import regime
 
@@ -105,7 +106,7 @@ def settle(
     """
     evidence, told = [], []
     ours = outcome(run_dir, winner, pool)
-    for name in regime.NAMES:
+    for name in REGIMES:
         rivals = [t for t in contenders if t.regime == name]
         if name == winner.regime or not rivals:
             continue
@@ -122,7 +123,7 @@ def settle(
             Evidence(signal=f"{winner.regime} over {name}", value=value, reference=reference, n=int(both.sum()), p=p)
         )
         told.append(
-            f"{100 * (value - reference):+.1f} points over {regime.WORDS[name]} on the same {int(both.sum())} images "
+            f"{100 * (value - reference):+.1f} points over {REGIME_WORDS[name]} on the same {int(both.sum())} images "
             f"({losses}), p = {p:.3g}"
         )
     if not (told or more):

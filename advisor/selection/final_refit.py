@@ -17,8 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor.data.splits import FOLDS
-from advisor.errors import TooSlow, TrialError
-from advisor.execution.worker import OutOfTime, WorkerLost
+from advisor.errors import OutOfTimeError, TooSlowError, TrialError, WorkerLostError
 from advisor.records import Trial
 from advisor.records.messages import Refit, Refitted
 from advisor.runtime.run_dir import to_json, write_atomically
@@ -80,9 +79,9 @@ def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) 
     deadline = None if limit_s is None else time.monotonic() + limit_s + GRACE_S
     try:
         return contest.ask(job, Refitted, deadline=deadline), ""
-    except (TooSlow, OutOfTime):
+    except (TooSlowError, OutOfTimeError):
         return None, LATE
-    except (TrialError, WorkerLost) as error:  # memory that was there during the search may be gone
+    except (TrialError, WorkerLostError) as error:  # memory that was there during the search may be gone
         return None, f"{str(error).rstrip('.:')}, so it was not possible to train"
 
 

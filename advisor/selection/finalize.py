@@ -20,10 +20,11 @@ from advisor.errors import AdviseError
 from advisor.models import pretrained_weights
 from advisor.records import Ensemble, Gain, Item, Profile, Regime, Result, Trial, Verdict, recipe_file
 from advisor.records.messages import Refitted, Score, Scored
+from advisor.records.trials import REGIMES
 from advisor.reporting import model_card, report, thumbnails
 from advisor.runtime.run_dir import to_json, write_atomically
 from advisor.selection import ensemble, evidence, final_refit, forgetting_budget, incumbent, rescoring, result_builder
-from advisor.tuning import budget, cost_model, epoch_budget, expected_loss, regime
+from advisor.tuning import budget, cost_model, epoch_budget, expected_loss
 from advisor.tuning.search_state import Contest
 
 BY_PROMISE = "the images alone do not settle it, what such a training brought on other data counted as one more fold"
@@ -75,7 +76,7 @@ def _freeze(contest: Contest, frame: result_builder.Frame) -> Frozen:
     first = contest.default
     default = next((t for t in everyone if first is not None and t.number == first.number), None)
     # Among ties the shallowest regime is the cheapest, to train and to explain; within it the lowest log-loss wins.
-    depths = {t.number: float(regime.NAMES.index(t.regime)) for t in everyone}
+    depths = {t.number: float(REGIMES.index(t.regime)) for t in everyone}
     expected = {t.number: _expected(contest, t) for t in everyone if t.steps}
     verdict = evidence.judge(contest.rundir.path, everyone, default, contest.images, depths, groups, expected)
     by_number = {t.number: t for t in everyone}

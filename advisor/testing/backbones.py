@@ -10,10 +10,11 @@ import copy
 from typing import TYPE_CHECKING
 
 from advisor import plugin_validation
+from advisor.errors import BrokenPluginError, RuleError
 from advisor.hooks import Backbone
 from advisor.models import backbone as engine
 from advisor.models import pretrained_weights
-from advisor.testing.checks import Check, FailedError, run
+from advisor.testing.checks import Check, run
 
 if TYPE_CHECKING:
     import torch
@@ -57,8 +58,8 @@ def check(backbone: Backbone, *, offline: bool, size_px: int | None) -> list[Che
 def _declared(backbone: Backbone) -> None:
     try:
         plugin_validation.backbone(backbone)
-    except plugin_validation.BrokenPluginError as reason:
-        raise FailedError(str(reason)) from None
+    except BrokenPluginError as reason:
+        raise RuleError(str(reason)) from None
 
 
 def _repeatable(backbone: Backbone, module: nn.Module) -> None:
@@ -67,7 +68,7 @@ def _repeatable(backbone: Backbone, module: nn.Module) -> None:
     again = engine.build(backbone).state_dict()
     for name, value in module.state_dict().items():
         if name not in again or not torch.equal(value, again[name]):
-            raise FailedError(f"{name} differs between two builds from one seed: draw with torch's own generator only")
+            raise RuleError(f"{name} differs between two builds from one seed: draw with torch's own generator only")
 
 
 def _names(module: nn.Module) -> list[str]:
@@ -81,7 +82,7 @@ def _cover(backbone: Backbone, module: nn.Module) -> str:
     if bad:
         name, owner = next(iter(bad.items()))
         found = f"is in {' and '.join(owner)}" if owner else "is in no stage"
-        raise FailedError(f"{name} {found}" + (f", and {len(bad) - 1} more are wrong" if len(bad) > 1 else ""))
+        raise RuleError(f"{name} {found}" + (f", and {len(bad) - 1} more are wrong" if len(bad) > 1 else ""))
     return f"{len(names)} names in {len(backbone.stages)} stages"
 
 
@@ -90,13 +91,13 @@ def _named(backbone: Backbone, module: nn.Module) -> None:
     for stage in backbone.stages:
         for prefix in stage.prefixes:
             if prefix not in known:
-                raise FailedError(f'stage {stage.name}: nothing in the network is called "{prefix}"')
+                raise RuleError(f'stage {stage.name}: nothing in the network is called "{prefix}"')
 
 
 def _count(backbone: Backbone, module: nn.Module) -> str:
     count = sum(p.numel() for p in module.parameters())
     if backbone.parameters is not None and backbone.parameters != count:
-        raise FailedError(f"declares {backbone.parameters:,} parameters and has {count:,}")
+        raise RuleError(f"declares {backbone.parameters:,} parameters and has {count:,}")
     return f"{count:,} parameters"
 
 
@@ -118,11 +119,11 @@ def _shape(backbone: Backbone, module: nn.Module, size: int) -> str:
 
     features = _forward(module, _images(size))
     if not isinstance(features, torch.Tensor):
-        raise FailedError(f"the forward gives a {type(features).__name__}, expected a tensor")
+        raise RuleError(f"the forward gives a {type(features).__name__}, expected a tensor")
     if tuple(features.shape) != (2, backbone.dim) or features.dtype != torch.float32:
-        raise FailedError(f"gives {tuple(features.shape)} {features.dtype}, expected (2, {backbone.dim}) torch.float32")
+        raise RuleError(f"gives {tuple(features.shape)} {features.dtype}, expected (2, {backbone.dim}) torch.float32")
     if not bool(features.isfinite().all()):
-        raise FailedError("gives features that are not finite")
+        raise RuleError("gives features that are not finite")
     return f"(N, {backbone.dim}) at {size} px"
 
 
@@ -130,7 +131,7 @@ def _same(name: str, found: torch.Tensor, expected: torch.Tensor) -> None:
     worst = float((found - expected).abs().max())
     scale = max(float(expected.abs().max()), 1e-6)
     if not worst <= _TOLERANCE * scale:
-        raise FailedError(f"{name} differ by {worst:.3g} where features reach {scale:.3g}")
+        raise RuleError(f"{name} differ by {worst:.3g} where features reach {scale:.3g}")
 
 
 def _composed(backbone: Backbone, module: nn.Module, size: int) -> None:
@@ -149,7 +150,7 @@ def _pooled(backbone: Backbone, module: nn.Module, size: int) -> str:
         features = engine.pooled(backbone, module.eval(), _images(size))
     for stage, value in zip(backbone.stages, features, strict=True):
         if value.ndim != 2 or len(value) != 2 or not bool(value.isfinite().all()):
-            raise FailedError(f"stage {stage.name} pools to {tuple(value.shape)}, expected finite (2, d)")
+            raise RuleError(f"stage {stage.name} pools to {tuple(value.shape)}, expected finite (2, d)")
     return " ".join(str(f.shape[1]) for f in features)
 
 
@@ -159,7 +160,7 @@ def _deterministic(backbone: Backbone, module: nn.Module, size: int) -> None:
     images = _images(size)
     first = _forward(module, images)
     if not torch.equal(first, _forward(module, images)):
-        raise FailedError("two evaluations of the same images differ: something random runs in eval mode")
+        raise RuleError("two evaluations of the same images differ: something random runs in eval mode")
     _same("an image alone and in a batch", _forward(module, images[:1]), first[:1])
 
 
@@ -174,7 +175,7 @@ def _gradients(backbone: Backbone, module: nn.Module, size: int) -> None:
     torch.autograd.backward((features * features).mean())
     for stage, owned in zip(backbone.stages, engine.parameters_by_stage(backbone, trained), strict=True):
         if owned and not any(p.grad is not None and bool(p.grad.any()) for _, p in owned):
-            raise FailedError(f"no gradient reaches stage {stage.name}")
+            raise RuleError(f"no gradient reaches stage {stage.name}")
 
 
 def _frozen(backbone: Backbone, module: nn.Module, size: int) -> str:
@@ -208,9 +209,9 @@ def _moved(backbone: Backbone, before: nn.Module, after: nn.Module, trained: str
     moved = [n for n, v in before.state_dict().items() if not torch.equal(v, now[n])]
     strays = [n for n in moved if backbone.stages[engine.stage_index(backbone, trained)] not in _owners(backbone, n)]
     if strays:
-        raise FailedError(f"{strays[0]} moved though its stage was frozen")
+        raise RuleError(f"{strays[0]} moved though its stage was frozen")
     if not moved:
-        raise FailedError(f"nothing moved though stage {trained} was trained")
+        raise RuleError(f"nothing moved though stage {trained} was trained")
 
 
 def _owners(backbone: Backbone, name: str) -> list[object]:
@@ -229,7 +230,7 @@ def _other_sizes(backbone: Backbone, module: nn.Module, size: int) -> str:
             refused.append(f"not {other} px ({type(error).__name__}: {' '.join(str(error).split())[:120]})")
             continue
         if found != (1, backbone.dim):
-            raise FailedError(f"gives {found} at {other} px, expected (1, {backbone.dim})")
+            raise RuleError(f"gives {found} at {other} px, expected (1, {backbone.dim})")
     return "; ".join(refused)
 
 
@@ -253,7 +254,7 @@ def _preprocess(backbone: Backbone) -> str:
     own = backbone.preprocess
     declared = (own.size, own.resize, own.interpolation, tuple(own.mean), tuple(own.std))
     if declared != published:
-        raise FailedError(f"declares {declared}, the weights were made with {published}")
+        raise RuleError(f"declares {declared}, the weights were made with {published}")
     return "as torchvision states it"
 
 

@@ -1,13 +1,11 @@
-"""One rule, looked at: a function that returns a remark or raises `FailedError` -> a `Check` that can be printed."""
+"""One rule, looked at: a function that returns a remark or raises `RuleError` -> a `Check` that can be printed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
-class FailedError(Exception):
-    """A rule does not hold; the message says what was found and what was expected."""
+from advisor.errors import RuleError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +21,7 @@ def run(name: str, rule: Callable[[], str | None]) -> Check:
     """Look at one rule. Whatever a plugin's code raises is a failed check with its reason, never a traceback."""
     try:
         return Check(name=name, passed=True, detail=rule() or "")
-    except FailedError as found:
+    except RuleError as found:
         return Check(name=name, passed=False, detail=str(found))
     except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())

@@ -11,8 +11,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from advisor.errors import RuleError
 from advisor.hooks import Context, StageSize
-from advisor.testing.checks import FailedError
 
 _STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 
@@ -72,9 +72,9 @@ class Draws:
 
     def _note(self, name: str, *what: Any) -> None:
         if not isinstance(name, str) or not name:
-            raise FailedError(f"space() asks for a parameter named {name!r}, expected text")
+            raise RuleError(f"space() asks for a parameter named {name!r}, expected text")
         if name in self.asked and self.asked[name] != what:
-            raise FailedError(f"space() asks for {name} twice with different ranges: {self.asked[name]} and {what}")
+            raise RuleError(f"space() asks for {name} twice with different ranges: {self.asked[name]} and {what}")
         self.asked[name] = what
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
@@ -94,7 +94,7 @@ class Draws:
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Draw one of `choices`."""
         if not choices or not all(c is None or isinstance(c, (bool, int, float, str)) for c in choices):
-            raise FailedError(
+            raise RuleError(
                 f"space() offers {choices!r} for {name}, expected plain values (numbers, text, true, false)"
             )
         self._note(name, "choice", *choices)
@@ -102,4 +102,4 @@ class Draws:
 
     def _range(self, name: str, low: float, high: float, log: bool) -> None:
         if not (math.isfinite(low) and math.isfinite(high) and low <= high) or (log and low <= 0):
-            raise FailedError(f"space() draws {name} from {low} to {high}{' on a log scale' if log else ''}")
+            raise RuleError(f"space() draws {name} from {low} to {high}{' on a log scale' if log else ''}")

@@ -10,8 +10,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from advisor.errors import RuleError
 from advisor.registry import PluginInfo
-from advisor.testing.checks import Check, FailedError, run
+from advisor.testing.checks import Check, run
 
 _TIMEOUT_S = 120
 _SCRIPT = """
@@ -39,8 +40,8 @@ def _rule(plugin: PluginInfo) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
-        raise FailedError(f"importing it takes more than {_TIMEOUT_S} s") from error
+        raise RuleError(f"importing it takes more than {_TIMEOUT_S} s") from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        raise FailedError(f"{last}; import them inside the functions that need them")
+        raise RuleError(f"{last}; import them inside the functions that need them")
     return None

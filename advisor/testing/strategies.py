@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from advisor import plugin_validation
+from advisor.errors import BrokenPluginError, RuleError
 from advisor.hooks import Backbone, Context, Parameter, Preprocess, Stage, Strategy, TrainPlan
 from advisor.testing import contexts, plans
-from advisor.testing.checks import Check, FailedError, run
+from advisor.testing.checks import Check, run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,13 +44,13 @@ def check(strategy: Strategy) -> list[Check]:
 def _declared(strategy: Strategy) -> str:
     try:
         plugin_validation.strategy(strategy)
-    except plugin_validation.BrokenPluginError as reason:
-        raise FailedError(str(reason)) from None
+    except BrokenPluginError as reason:
+        raise RuleError(str(reason)) from None
     parameters = plugin_validation.card(strategy).parameters
     names = [p.name for p in parameters]
     for parameter in parameters:
         if names.count(parameter.name) > 1:
-            raise FailedError(f"card: parameter {parameter.name} is declared twice")
+            raise RuleError(f"card: parameter {parameter.name} is declared twice")
         _legal(parameter, parameter.default, "card: the default of")
     return f"{len(names)} parameters"
 
@@ -58,24 +59,24 @@ def _legal(parameter: Parameter, value: Any, where: str) -> None:
     told = f"{where} {parameter.name} is {value!r}"
     if parameter.kind == "choice":
         if value not in parameter.choices:
-            raise FailedError(f"{told}, expected one of {', '.join(map(str, parameter.choices))}")
+            raise RuleError(f"{told}, expected one of {', '.join(map(str, parameter.choices))}")
         return
     if parameter.kind not in ("float", "int"):
-        raise FailedError(f"card: {parameter.name} is of kind {parameter.kind!r}, expected float, int or choice")
+        raise RuleError(f"card: {parameter.name} is of kind {parameter.kind!r}, expected float, int or choice")
     whole = parameter.kind == "int"
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value):
-        raise FailedError(f"{told}, expected a {'whole ' if whole else ''}number")
+        raise RuleError(f"{told}, expected a {'whole ' if whole else ''}number")
     if (parameter.low is not None and value < parameter.low) or (parameter.high is not None and value > parameter.high):
-        raise FailedError(f"{told}, expected {parameter.low} to {parameter.high}")
+        raise RuleError(f"{told}, expected {parameter.low} to {parameter.high}")
 
 
 def _applies(strategy: Strategy) -> str:
     answers = [strategy.applies(context) for context in contexts.variety()]
     bad = next((a for a in answers if a is not None and not (isinstance(a, str) and a.strip())), None)
     if bad is not None:
-        raise FailedError(f"applies() gives {bad!r}, expected None or the reason why not, in words")
+        raise RuleError(f"applies() gives {bad!r}, expected None or the reason why not, in words")
     if None not in answers:
-        raise FailedError(f"applies in none of {len(answers)} contexts; the first reason: {answers[0]}")
+        raise RuleError(f"applies in none of {len(answers)} contexts; the first reason: {answers[0]}")
     return f"in {answers.count(None)} of {len(answers)} contexts"
 
 
@@ -85,13 +86,13 @@ def _where_it_applies(strategy: Strategy) -> list[Context]:
 
 def _given(strategy: Strategy, parameters: object, where: str) -> Mapping[str, Any]:
     if not isinstance(parameters, Mapping):
-        raise FailedError(f"{where} gives a {type(parameters).__name__}, expected parameters by name")
+        raise RuleError(f"{where} gives a {type(parameters).__name__}, expected parameters by name")
     declared = {p.name: p for p in plugin_validation.card(strategy).parameters}
     for name, value in parameters.items():
         if declared and name not in declared:
-            raise FailedError(f"{where} gives {name}, which the card does not declare")
+            raise RuleError(f"{where} gives {name}, which the card does not declare")
         if value is not None and not isinstance(value, (bool, int, float, str)):
-            raise FailedError(f"{where} gives {name} = {value!r}, expected a plain value (number, text, true, false)")
+            raise RuleError(f"{where} gives {name} = {value!r}, expected a plain value (number, text, true, false)")
         if name in declared:
             _legal(declared[name], value, where)
     return parameters
@@ -102,7 +103,7 @@ def _guesses(strategy: Strategy) -> str:
     for context in _where_it_applies(strategy):
         guesses = list(strategy.first_guesses(context))
         if not guesses:
-            raise FailedError("first_guesses() is empty: the first guess is the untuned default")
+            raise RuleError("first_guesses() is empty: the first guess is the untuned default")
         for guess in guesses:
             _given(strategy, guess, "first_guesses()")
         most = max(most, len(guesses))
@@ -116,7 +117,7 @@ def _space(strategy: Strategy) -> str:
             draws = contexts.Draws(seed)
             parameters = _given(strategy, strategy.space(draws, context), "space()")
             if strategy.space(contexts.Draws(seed), context) != parameters:
-                raise FailedError("space() gives different parameters for the same draws: draw from `trial` only")
+                raise RuleError("space() gives different parameters for the same draws: draw from `trial` only")
             asked |= set(draws.asked)
     return f"searches {', '.join(sorted(asked)) or 'nothing'}"
 
@@ -133,9 +134,9 @@ def _plans(strategy: Strategy) -> str:
     for plan, parameters, context in _all_plans(strategy):
         faults = plans.faults(plan, context)
         if faults:
-            raise FailedError(f"with {dict(parameters)} and {context.images} images: {faults[0]}")
+            raise RuleError(f"with {dict(parameters)} and {context.images} images: {faults[0]}")
         if strategy.plan(parameters, context) != plan:
-            raise FailedError("plan() gives two different plans for the same parameters and context")
+            raise RuleError("plan() gives two different plans for the same parameters and context")
         count += 1
     return f"{count} plans"
 
@@ -146,7 +147,7 @@ def _importable(strategy: Strategy) -> str:
     wanted = {t.function: t for p, _, _ in _all_plans(strategy) for t in [*p.terms, *([p.finish] if p.finish else [])]}
     for term in wanted.values():
         if not callable(loss_terms.load(term)):
-            raise FailedError(f"{term.function} is not a function")
+            raise RuleError(f"{term.function} is not a function")
     return ", ".join(sorted(wanted))
 
 
@@ -190,9 +191,9 @@ def _compare(moved: set[str], named: set[str], head: bool) -> None:
     expected = named | ({"head"} if head else set())
     strays, idle = sorted(moved - expected), sorted(expected - moved)
     if strays:
-        raise FailedError(f"{strays[0]} moved, and no phase names it")
+        raise RuleError(f"{strays[0]} moved, and no phase names it")
     if idle:
-        raise FailedError(f"{idle[0]} did not move, though a phase trains it")
+        raise RuleError(f"{idle[0]} did not move, though a phase trains it")
 
 
 def _train(plan: TrainPlan) -> tuple[set[str], int]:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from advisor import schedules
-from advisor.errors import TrialError
+from advisor.errors import DivergedError, OutOfMemoryError, TrialError
 from advisor.models import normalise, weight_ops
 from advisor.models.classifier import Classifier
 from advisor.records.plan import Compute, Preprocess, TrainPlan
@@ -106,7 +106,7 @@ class Loop:
     def run(self, until: int | None = None) -> Iterator[Step]:
         """Train up to step `until` (to the end by default), yielding after every step.
 
-        Raises TrialError where the loss is no longer finite, or memory runs out.
+        Raises: DivergedError where the loss is no longer finite, OutOfMemoryError where memory runs out.
         """
         last = min(self.plan.steps, self.plan.steps if until is None else until)
         while self.step < last and not self._tuned:
@@ -121,7 +121,7 @@ class Loop:
     def _read_loss(self, loss: torch.Tensor) -> None:
         self._loss = float(self._group.mean(loss))
         if not math.isfinite(self._loss):
-            raise TrialError(
+            raise DivergedError(
                 f"the training loss is {self._loss} at step {self.step} of {self.plan.steps}:",
                 hint="the learning rate is too high for this network.",
             )
@@ -270,4 +270,4 @@ def _memory_handled(device: torch.device, batch: int) -> Iterator[None]:
             raise
         if device.type == "cuda":
             torch.cuda.empty_cache()
-        raise TrialError(f"out of memory on {device} with {batch} images a step") from error
+        raise OutOfMemoryError(f"out of memory on {device} with {batch} images a step") from error

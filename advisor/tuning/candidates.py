@@ -16,7 +16,6 @@ from advisor.tuning import budget
 DEFAULT_STRATEGY = {"feature_extraction": "logistic", "partial": "partial", "full": "full"}
 SCORING = 0.3  # of a frozen pass, for the scores of a training on the way
 CLOSED_FORM, MANY = "ridge", 20_000
-REGIME_ORDER = ("feature_extraction", "partial", "full")
 # The portfolio in the order of what each guess brought on the shared data (docs/advice.md, docs/strategies.md): heads cost
 # nothing, then the gentle full fine-tune and its moving average, which nothing beat, then the cheap ways, then the rest.
 PORTFOLIO = (

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from advisor.data.splits import FOLDS
 from advisor.records import Candidate, Trial
-from advisor.records.trials import DEFAULT
+from advisor.records.trials import DEFAULT, REGIME_WORDS, REGIMES
 from advisor.runtime import durations
-from advisor.tuning import candidates, cost_model, regime
+from advisor.tuning import candidates, cost_model
 from advisor.tuning.search_state import Contest
 
 # Of the time left, with a pace that was guessed, and one that was seen here: what is shortened to fit must not fail for a
@@ -93,7 +93,7 @@ def untried(contest: Contest, contenders: Sequence[Trial]) -> list[str]:
     """Say of each regime of which nothing was tried why: its shortest training would take too long, or others came first."""
     best = min(contenders, key=lambda t: (t.log_loss, t.number)).candidate
     told = []
-    for name in regime.NAMES:
+    for name in REGIMES:
         own = {n: s for n, s in contest.strategies.items() if s.regime == name}
         if not own or not contest.clocked or any(t.regime == name for t in contenders):
             continue
@@ -110,7 +110,7 @@ def untried(contest: Contest, contenders: Sequence[Trial]) -> list[str]:
         asked_s = contest.clock.asked_s or 0.0
         why = f"even a short training would need about {durations.words(needed_s)} of the {durations.words(asked_s)}"
         why = why if needed_s > asked_s else "something else promised more for its time"
-        told.append(f"{regime.WORDS[name]} was not tried: {why}")
+        told.append(f"{REGIME_WORDS[name]} was not tried: {why}")
     return told
 
 

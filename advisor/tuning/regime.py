@@ -12,20 +12,14 @@ from dataclasses import dataclass
 
 from advisor.errors import InputError
 from advisor.records import Evidence, Profile, Regime
-
-NAMES = ("feature_extraction", "partial", "full")
-WORDS = {
-    "feature_extraction": "feature extraction",
-    "partial": "partial fine-tuning",
-    "full": "full fine-tuning",
-}
+from advisor.records.trials import REGIME_WORDS, REGIMES, RegimeName, regime_name
 
 
 @dataclass(frozen=True)
 class Rule:
     """One line of the table: it speaks where `holds(images, images per class)`; the first that speaks decides."""
 
-    name: str
+    name: RegimeName
     few_shot: bool
     holds: Callable[[int, float], bool]
     why: str
@@ -79,12 +73,15 @@ def by_size(images: int, classes: int) -> Regime:
 
 def override(regime: Regime, name: str) -> Regime:
     """Replace the prior by what a person asked for. Raises InputError where there is no such regime."""
-    wanted = name.replace("-", "_")
-    if wanted not in NAMES:
-        raise InputError(f"--regime {name}: there is no such regime.", hint=f"Choose one of {', '.join(NAMES)}.")
+    try:
+        forced = regime_name(name.replace("-", "_"))
+    except ValueError:
+        raise InputError(
+            f"--regime {name}: there is no such regime.", hint=f"Choose one of {', '.join(REGIMES)}."
+        ) from None
     return Regime(
-        name=wanted,
-        reason=f"asked for with --regime; the size rule says {WORDS[regime.prior]}",
+        name=forced,
+        reason=f"asked for with --regime; the size rule says {REGIME_WORDS[regime.prior]}",
         prior=regime.prior,
         few_shot=regime.few_shot,
         origin="the person who runs this",
@@ -92,7 +89,7 @@ def override(regime: Regime, name: str) -> Regime:
 
 
 def settle(
-    prior: Regime, winner: str, evidence: Sequence[Evidence], told: Sequence[str], more: Sequence[str] = ()
+    prior: Regime, winner: RegimeName, evidence: Sequence[Evidence], told: Sequence[str], more: Sequence[str] = ()
 ) -> Regime:
     """Give the regime that the measurements support: the winner's, with its evidence, and what the prior had said.
 
@@ -101,11 +98,11 @@ def settle(
     rule = (
         "the size rule says the same"
         if winner == prior.prior
-        else f"the size rule had said {WORDS[prior.prior]}: overruled"
+        else f"the size rule had said {REGIME_WORDS[prior.prior]}: overruled"
     )
     return Regime(
         name=winner,
-        reason=f"{WORDS[winner]}: {'; '.join([*told, rule, *more])}",
+        reason=f"{REGIME_WORDS[winner]}: {'; '.join([*told, rule, *more])}",
         prior=prior.prior,
         evidence=tuple(evidence),
         few_shot=prior.few_shot,

@@ -16,6 +16,7 @@ from advisor.execution.worker_pool import Ended
 from advisor.hooks import Backbone
 from advisor.records import Candidate, Trial
 from advisor.records.messages import Progress, RunTrial
+from advisor.records.trials import regime_name
 from advisor.runtime.run_dir import trial_name, write_atomically
 from advisor.tuning import cost_model, probes, pruner
 from advisor.tuning.proposer import Proposer
@@ -114,7 +115,7 @@ def _failed(contest: Contest, order: RunTrial, error: AdviseError) -> Trial:
     return Trial(
         number=order.number,
         candidate=order.candidate,
-        regime=contest.strategies_of(order.candidate).regime,
+        regime=regime_name(contest.strategies_of(order.candidate).regime),
         state="failed",
         error=str(error),
         started_s=order.started_s,

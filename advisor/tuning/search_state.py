@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from advisor.data.splits import FOLDS
-from advisor.execution.worker import Worker, WorkerLost
+from advisor.errors import WorkerLostError
+from advisor.execution.worker import Worker
 from advisor.execution.worker_pool import WorkerPool
 from advisor.hooks import Context, Strategy
 from advisor.records import Candidate, Regime, Settings, Trial
@@ -76,12 +77,12 @@ class Contest:
 
     def ask(self, job: Job, kind: type[A], *, deadline: float | None = None) -> A:
         """Have a job done that is no trial, and once more where the process died with it: memory may have run short,
-        somebody may have cut a cache file. Raises what the job raised, OutOfTime, WorkerLost the second time.
+        somebody may have cut a cache file. Raises what the job raised, OutOfTimeError, WorkerLostError the second time.
         """
         worker = self.worker
         try:
             return worker.ask(job, kind, self.listener.progress, deadline=deadline)
-        except WorkerLost as error:
+        except WorkerLostError as error:
             self.listener.note(f"{error} It is started again, once.")
             return worker.ask(job, kind, self.listener.progress, deadline=deadline)
 

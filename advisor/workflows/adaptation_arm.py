@@ -27,6 +27,7 @@ from advisor.models import inference
 from advisor.models.classifier import Classifier
 from advisor.records import Candidate, FoldScore, Regime, Settings, TestScore, TrainPlan, Trial, recipe
 from advisor.records.messages import Refitted
+from advisor.records.trials import regime_name
 from advisor.runtime import environment
 from advisor.selection import result_builder
 from advisor.workflows import adabn
@@ -180,7 +181,7 @@ def make_recipe(bench: Bench, settings: Settings, arm: Arm, to: Path) -> recipe.
     assert bench.target is not None
     refitted, temperature = keep(bench, arm, to)
     plugins = bench.resources.registry
-    regime = plugins.strategy(arm.candidate.strategy).regime
+    regime = regime_name(plugins.strategy(arm.candidate.strategy).regime)
     frame = result_builder.Frame(
         settings=replace(settings, created_by=__version__, remove_leaks=False),
         dataset=bench.dataset,

@@ -12,7 +12,7 @@ from photos import write_crops
 
 from advisor import registry
 from advisor.data import dataset
-from advisor.errors import TooSlow
+from advisor.errors import TooSlowError
 from advisor.execution import refit, timing, trial
 from advisor.execution.resources import Resources
 from advisor.records import Candidate, Trial
@@ -120,7 +120,7 @@ def test_a_fold_that_is_seen_to_be_late_costs_that_fold_alone(
         def steps(*anything: object, **more: object) -> float:
             done[0] += 1
             if done[0] > fold:
-                raise TooSlow("too slow", needs_s=1.0)
+                raise TooSlowError("too slow", needs_s=1.0)
             return through(*anything, **more)  # type: ignore[arg-type]
 
         done[0] = 0

@@ -10,7 +10,8 @@ import pytest
 from photos import write_crops
 
 from advisor.data import dataset
-from advisor.execution.worker import Worker, WorkerLost
+from advisor.errors import WorkerLostError
+from advisor.execution.worker import Worker
 from advisor.records import Candidate, Trial
 from advisor.records.messages import DatasetOpened, Describe, Description, OpenDataset, RunTrial
 from advisor.runtime import cache
@@ -48,7 +49,7 @@ def test_a_cut_cache_file_costs_one_job_and_not_the_run(worker: Worker, tmp_path
     assert first.state == "complete", first.error
     for entry in cache.Store().entries():
         os.truncate(entry.path, 0)
-    with pytest.raises(WorkerLost, match="signal 7"):  # SIGBUS
+    with pytest.raises(WorkerLostError, match="signal 7"):  # SIGBUS
         worker.ask(order, Trial)
     again = worker.ask(order, Trial)
     assert (again.state, again.log_loss) == ("complete", first.log_loss)

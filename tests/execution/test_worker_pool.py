@@ -11,7 +11,8 @@ import pytest
 from photos import write_crops
 
 from advisor.data import dataset
-from advisor.execution.worker import OutOfTime, Worker, WorkerLost
+from advisor.errors import OutOfTimeError, WorkerLostError
+from advisor.execution.worker import Worker
 from advisor.execution.worker_pool import Ended, WorkerPool
 from advisor.records import Candidate, Trial
 from advisor.records.messages import OpenDataset, Progress, RunTrial
@@ -87,7 +88,7 @@ def test_a_worker_that_dies_costs_its_own_order_only(crew: WorkerPool) -> None:
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
     answers = {e.order.number: e.answer for e in heard(crew, 2)}
-    assert isinstance(answers[0], WorkerLost)
+    assert isinstance(answers[0], WorkerLostError)
     assert isinstance(answers[1], Trial)
     assert answers[1].state == "complete"
     crew.submit(order(2))  # on the first seat, which opens the data set anew
@@ -105,5 +106,5 @@ def test_an_order_over_its_limit_ends_though_its_worker_does_not_answer(
     process = crew.seats[0].worker.process
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)
-    assert isinstance(heard(crew, 1)[0].answer, OutOfTime)
+    assert isinstance(heard(crew, 1)[0].answer, OutOfTimeError)
     assert crew.idle is not None

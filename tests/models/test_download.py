@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ranges import serving
 
+from advisor.errors import TransferError
 from advisor.models import download
 
 CONTENT = bytes(range(256)) * 4000  # about 1 MB: several chunks
@@ -33,7 +34,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """What arrived is kept, and only the rest is asked for."""
     with serving(CONTENT) as server:
         server.stop_after = 300_001
-        with pytest.raises(download.TransferError, match="connection broke"):
+        with pytest.raises(TransferError, match="connection broke"):
             download.transfer(server.url, tmp_path / "p")
         kept = (tmp_path / "p").stat().st_size
         assert 0 < kept <= 300_001
@@ -64,7 +65,7 @@ def test_a_refusal_is_told_by_its_number(tmp_path: Path, status: int) -> None:
     """An HTTP error leaves no file."""
     with serving(CONTENT) as server:
         server.status = status
-        with pytest.raises(download.TransferError, match=f"answered {status}"):
+        with pytest.raises(TransferError, match=f"answered {status}"):
             download.transfer(server.url, tmp_path / "p")
     assert not (tmp_path / "p").exists()
 
@@ -73,10 +74,10 @@ def test_a_dead_address_is_told(tmp_path: Path) -> None:
     """Nobody listens, or the address is none: a reason, no traceback."""
     with serving(CONTENT) as server:
         url = server.url
-    with pytest.raises(download.TransferError, match="refused"):
+    with pytest.raises(TransferError, match="refused"):
         download.transfer(url, tmp_path / "p")
     for url in ("nonsense", "file:///etc/passwd", "http://", "http://[::bad"):
-        with pytest.raises(download.TransferError):
+        with pytest.raises(TransferError):
             download.transfer(url, tmp_path / "p")
 
 

@@ -13,11 +13,11 @@ import small_network as small
 import torch
 
 from advisor import hooks
-from advisor.errors import InputError, PluginError, WeightsError
+from advisor.errors import CacheFullError, InputError, PluginError, WeightsError
 from advisor.models import backbone as backbones
 from advisor.models import features
 from advisor.records import Compute
-from advisor.runtime.cache import CacheFull, Store
+from advisor.runtime.cache import Store
 
 NAMES = ("stem", "middle", "top")
 
@@ -139,7 +139,7 @@ def test_versions_and_processor_are_in_the_key(monkeypatch: pytest.MonkeyPatch) 
 def test_a_store_that_is_full_is_done_without(tmp_path: Path) -> None:
     """Where the cache cannot take them, features are computed all the same."""
     store = Store(tmp_path, cap_bytes=10)
-    with pytest.raises(CacheFull):
+    with pytest.raises(CacheFullError):
         store.keep({"kind": "x"}, np.zeros(1000))
     assert np.array_equal(_extract(store).values, _extract().values)
 

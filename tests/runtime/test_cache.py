@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.errors import CacheFullError
 from advisor.runtime import cache
 
 
@@ -139,16 +140,16 @@ def test_an_evicted_array_stays_readable_where_it_is_mapped(store: cache.Store) 
 def test_more_than_the_cap_is_refused(store: cache.Store) -> None:
     """An entry that could never fit is refused before anything is evicted."""
     store.keep({"n": 0}, np.zeros(10))
-    with pytest.raises(cache.CacheFull, match="at most"):
+    with pytest.raises(CacheFullError, match="at most"):
         store.keep({"n": 1}, np.zeros(5000))
     assert store.array({"n": 0}) is not None
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """A file where the cache should be: CacheFull with the place and the reason; the lock goes on without."""
+    """A file where the cache should be: CacheFullError with the place and the reason; the lock goes on without."""
     (tmp_path / "file").write_text("x")
     store = cache.Store(tmp_path / "file" / "store", cap_bytes=1000)
-    with pytest.raises(cache.CacheFull, match="cannot be written"):
+    with pytest.raises(CacheFullError, match="cannot be written"):
         store.keep({"n": 0}, np.zeros(3))
     with store.lock({"n": 0}):
         pass

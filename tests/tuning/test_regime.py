@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from advisor.errors import InputError
 from advisor.records import Evidence
+from advisor.records.trials import REGIMES
 from advisor.tuning import regime
 
 
@@ -42,7 +43,7 @@ def test_the_rule_changes_exactly_at_its_edges(images: int, classes: int, name: 
 def test_every_data_set_gets_an_answer(images: int, classes: int) -> None:
     """Whatever the size, one rule speaks, with a reason and an origin."""
     answer = regime.by_size(images, classes)
-    assert answer.name in regime.NAMES
+    assert answer.name in REGIMES
     assert answer.reason
     assert answer.origin
 

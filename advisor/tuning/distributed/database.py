@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from advisor.errors import AdviseError, InputError
+from advisor.errors import DatabaseError, InputError
 
 T = TypeVar("T")
 VARIABLE = "TL_ADVISE_STORAGE"
@@ -40,10 +40,6 @@ LOGITS = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("payload", sa.LargeBinary, nullable=False),
 )
-
-
-class DatabaseError(AdviseError):
-    """The shared database stayed away, or refused."""
 
 
 def address(given: str | None) -> str | None:

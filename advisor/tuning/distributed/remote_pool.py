@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from advisor.errors import AdviseError
-from advisor.execution.worker import OutOfTime, WorkerLost
+from advisor.errors import AdviseError, OutOfTimeError, WorkerLostError
 from advisor.execution.worker_pool import GRACE_S, Ended, OnProgress, WorkerPool
 from advisor.records import Trial
 from advisor.records.messages import RunTrial
@@ -145,7 +144,7 @@ class Fleet:
     ) -> AdviseError | None:
         """Say why a trial elsewhere is given up; None while there is no reason."""
         if time.monotonic() > self._deadlines.get(number, float("inf")):
-            return OutOfTime("no worker ended it in time")
+            return OutOfTimeError("no worker ended it in time")
         name = f"trial:{number}"
         if state == "waiting" or name in held:
             self._unheld.pop(number, None)
@@ -155,7 +154,7 @@ class Fleet:
         if name in over or time.monotonic() - since > self.study.lease_s:
             self.study.give_up(number)
             self.study.database.release(self.study.id, over.get(name, ""), name)
-            return WorkerLost(f"its worker {over.get(name, '')} was not heard of for {self.study.lease_s:.0f} s.")
+            return WorkerLostError(f"its worker {over.get(name, '')} was not heard of for {self.study.lease_s:.0f} s.")
         return None
 
     def _beat(self) -> None:

@@ -33,6 +33,7 @@ from advisor.execution.worker import Worker
 from advisor.records import Trial
 from advisor.records.messages import Describe, Description, OpenDataset, Progress, RunTrial
 from advisor.records.offers import Offer
+from advisor.records.trials import REGIMES, regime_name
 from advisor.runtime.progress import Listener
 from advisor.tuning.distributed.database import Database
 from advisor.tuning.distributed.shared_study import COORDINATOR, claim, plugins_of
@@ -251,7 +252,7 @@ class Recruit:
 
 def _failed(order: RunTrial, reason: str) -> Trial:
     found = registry.load().strategies.get(order.candidate.strategy)
-    regime = found.regime if found is not None else ""
+    regime = regime_name(found.regime if found is not None else REGIMES[0])  # unknown here: any will do, it failed
     return Trial(number=order.number, candidate=order.candidate, regime=regime, state="failed", error=reason)
 
 

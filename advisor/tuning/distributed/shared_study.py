@@ -21,12 +21,12 @@ import optuna
 
 from advisor import registry
 from advisor._version import __version__
-from advisor.errors import AdviseError, InputError
+from advisor.errors import AdviseError, DatabaseError, InputError
 from advisor.records import Trial
 from advisor.records.messages import OpenDataset, RunTrial
 from advisor.records.offers import Offer
 from advisor.tuning import sampler
-from advisor.tuning.distributed.database import Database, DatabaseError
+from advisor.tuning.distributed.database import Database
 from advisor.tuning.study import Study, record, write_end
 
 T = TypeVar("T")
