@@ -27,7 +27,7 @@ import training
 from advisor import registry
 from advisor.data import dataset, subsample
 from advisor.execution import worker
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.hooks import Context, Strategy
 from advisor.records import Candidate, Item, Settings
 from advisor.tuning import candidates
@@ -88,17 +88,17 @@ class Cell:
         held = subsample.stratified([i for i in items if id(i) not in chosen], HELD_OUT.get(pool, OTHER_HELD_OUT))
         settings = Settings(data=found.root, seed=0, threads=1, offline=True)
         job = worker.open_job(settings, work, found, (*train, *held))
-        self.material = Material(job, registry.load(), lambda what, done, total: None)
+        self.resources = Resources(job, registry.load(), lambda what, done, total: None)
         self.rows = np.arange(len(train))
         self.held = np.arange(len(train), len(train) + len(held))
 
     def strategies(self) -> dict[str, Strategy]:
         """Return the strategies that compete without being named."""
-        return candidates.selectable(self.material.registry.strategies, (), None)
+        return candidates.selectable(self.resources.registry.strategies, (), None)
 
     def context(self, backbone: str, size_px: int) -> Context:
         """Return what a strategy may know of this cell."""
-        return self.material.context(self.material.registry.backbone(backbone), self.rows, size_px)
+        return self.resources.context(self.resources.registry.backbone(backbone), self.rows, size_px)
 
     def heads(self) -> Iterator[Candidate]:
         """List the heads on frozen features: the first guesses of every strategy that trains nothing, at every place."""
@@ -153,12 +153,12 @@ def key(name: str, pool: int, candidate: Candidate) -> str:
 
 def record(cell: Cell, candidate: Candidate, limit_s: float, pace: training.Pace) -> dict[str, Any]:
     """Train one candidate and return its row; one that fails is a row with its error."""
-    regime = cell.material.registry.strategy(candidate.strategy).regime
+    regime = cell.resources.registry.strategy(candidate.strategy).regime
     row: dict[str, Any] = {
         "key": key(cell.name, cell.pool, candidate),
         "data": cell.name,
         "pool": cell.pool,
-        "classes": cell.material.classes,
+        "classes": cell.resources.classes,
         "train": len(cell.rows),
         "held": len(cell.held),
         "backbone": candidate.backbone,
@@ -169,11 +169,11 @@ def record(cell: Cell, candidate: Candidate, limit_s: float, pace: training.Pace
     }
     try:
         if regime == "feature_extraction":
-            measured = training.fit_head(cell.material, candidate, cell.rows, cell.held)
+            measured = training.fit_head(cell.resources, candidate, cell.rows, cell.held)
         else:
-            candidate = training.shortened(cell.material, candidate, cell.rows, limit_s, pace)
-            measured = training.train(cell.material, candidate, cell.rows, cell.held)
-            pace.learn(cell.material, candidate, cell.rows, measured)
+            candidate = training.shortened(cell.resources, candidate, cell.rows, limit_s, pace)
+            measured = training.train(cell.resources, candidate, cell.rows, cell.held)
+            pace.learn(cell.resources, candidate, cell.rows, measured)
         return {**row, "parameters": dict(candidate.parameters), **measured}
     except Exception as error:  # one candidate that fails is a fact about it, and not the recording's end
         traceback.print_exc()

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.execution import trainer
-from advisor.execution.resources import Material
+from advisor.execution.resources import Resources
 from advisor.heads import fitting
 from advisor.metrics import classification
 from advisor.records import Candidate
@@ -55,7 +55,7 @@ class Pace:
                 pace._add((row["strategy"], row["backbone"], row["size_px"]), row["step_s"], row["batch"])
         return pace
 
-    def learn(self, material: Material, candidate: Candidate, rows: Rows, measured: dict[str, Any]) -> None:
+    def learn(self, resources: Resources, candidate: Candidate, rows: Rows, measured: dict[str, Any]) -> None:
         """Take in what one training took."""
         self._add((candidate.strategy, candidate.backbone, candidate.size_px), measured["step_s"], measured["batch"])
 
@@ -69,9 +69,9 @@ class Pace:
         self.ratios[named] = (self.ratios[named] + ratio) / 2 if named in self.ratios else ratio
 
 
-def shortened(material: Material, candidate: Candidate, rows: Rows, limit_s: float, pace: Pace) -> Candidate:
+def shortened(resources: Resources, candidate: Candidate, rows: Rows, limit_s: float, pace: Pace) -> Candidate:
     """Return the candidate with so many epochs as fit into `limit_s` CPU seconds, at least `FEWEST_STEPS` steps."""
-    plan = material.plan(candidate, rows)
+    plan = resources.plan(candidate, rows)
     batch = min(plan.batch, len(rows))
     steps = max(FEWEST_STEPS, int(limit_s / pace.step_s(candidate, batch)))
     if steps >= plan.steps:
@@ -80,14 +80,14 @@ def shortened(material: Material, candidate: Candidate, rows: Rows, limit_s: flo
     return replace(candidate, parameters={**candidate.parameters, "epochs": round(steps / each, 3)})
 
 
-def train(material: Material, candidate: Candidate, rows: Rows, held: Rows) -> dict[str, Any]:
+def train(resources: Resources, candidate: Candidate, rows: Rows, held: Rows) -> dict[str, Any]:
     """Train a candidate on `rows`, score it on `held` at every rung, and return the numbers of its row."""
     began = time.process_time()
-    plan = material.plan(candidate, rows)
-    classifier = trainer.classifier_for(material, candidate, plan, rows, 0)
-    loop = trainer.train_loop(material, candidate, plan, classifier, rows, 0)
+    plan = resources.plan(candidate, rows)
+    classifier = trainer.classifier_for(resources, candidate, plan, rows, 0)
+    loop = trainer.train_loop(resources, candidate, plan, classifier, rows, 0)
     setup_s = time.process_time() - began
-    curve = Scores(material.labels[held])
+    curve = Scores(resources.labels[held])
     step_s: list[float] = []
     train_loss: list[float] = []
     for until in dict.fromkeys(max(1, round(r * plan.steps)) for r in RUNGS):
@@ -98,9 +98,9 @@ def train(material: Material, candidate: Candidate, rows: Rows, held: Rows) -> d
             before = now
             train_loss.append(step.loss)
         if until == plan.steps:
-            _finish(material, candidate, loop, held)
+            _finish(resources, candidate, loop, held)
         before = time.process_time()
-        curve.add(until, trainer.score_rows(material, candidate, plan, classifier, held), train_loss)
+        curve.add(until, trainer.score_rows(resources, candidate, plan, classifier, held), train_loss)
         curve.score_s.append(time.process_time() - before)
         train_loss = []
     return {
@@ -116,16 +116,16 @@ def train(material: Material, candidate: Candidate, rows: Rows, held: Rows) -> d
     }
 
 
-def fit_head(material: Material, candidate: Candidate, rows: Rows, held: Rows) -> dict[str, Any]:
+def fit_head(resources: Resources, candidate: Candidate, rows: Rows, held: Rows) -> dict[str, Any]:
     """Fit a head on the frozen features of `rows`, score it on `held`, and return the numbers of its row."""
     began = time.process_time()
-    plan = material.plan(candidate, rows)
-    backbone = material.registry.backbone(candidate.backbone)
-    values, blocks = trainer.head_features(material, backbone, candidate, plan)
+    plan = resources.plan(candidate, rows)
+    backbone = resources.registry.backbone(candidate.backbone)
+    values, blocks = trainer.head_features(resources, backbone, candidate, plan)
     setup_s = time.process_time() - began
     before = time.process_time()
-    labels = material.labels
-    head = fitting.fit(plan.head, values[rows], labels[rows], material.classes, blocks=blocks)
+    labels = resources.labels
+    head = fitting.fit(plan.head, values[rows], labels[rows], resources.classes, blocks=blocks)
     fit_s = time.process_time() - before
     curve = Scores(labels[held])
     curve.add(0, fitting.predict(head, values[held]), [])
@@ -181,13 +181,13 @@ def from_bytes(stored: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     return np.expm1(stored / 255 * np.log1p(LOSS_BEND * LARGEST_LOSS)) / LOSS_BEND
 
 
-def _finish(material: Material, candidate: Candidate, loop: training_loop.Loop, held: Rows) -> None:
+def _finish(resources: Resources, candidate: Candidate, loop: training_loop.Loop, held: Rows) -> None:
     """Put the final weights in; of what the plan leaves to validation, the value with the lowest log-loss."""
     plan = loop.plan
     names = plan.finish.fitted if plan.finish is not None else ()
     losses = {}
     for value in ALPHAS if names else ():
         loop.finish(dict.fromkeys(names, value))
-        logits = trainer.score_rows(material, candidate, plan, loop.classifier, held)
-        losses[value] = classification.log_loss(logits, material.labels[held])
+        logits = trainer.score_rows(resources, candidate, plan, loop.classifier, held)
+        losses[value] = classification.log_loss(logits, resources.labels[held])
     loop.finish(dict.fromkeys(names, min(losses, key=lambda v: losses[v])) if losses else {})
