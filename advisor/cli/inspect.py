@@ -1,4 +1,4 @@
-"""`tl-advise inspect`: what lies in a folder, before anything is trained. No torch on this path."""
+"""`tl-advise inspect`: describe a data set before anything is trained. Runs without torch."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SHOWN_PATHS = 8
 @click.argument("dataset", type=click.Path())
 @click.option("--deep", is_flag=True, help="Decode every file: truncated images and near-duplicates.")
 @click.option(
-    "--test-split", type=click.Choice(["auto", "none"]), default="auto", show_default=True, help="Cut a test?"
+    "--test-split", type=click.Choice(["auto", "none"]), default="auto", show_default=True, help="Hold out a test set?"
 )
-@click.option("--quiet", is_flag=True, help="No progress, only the answer.")
+@click.option("--quiet", is_flag=True, help="No progress display, only the result.")
 @click.option("--json", "as_json", is_flag=True, help="The profile as JSON on standard output.")
 def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: bool) -> None:
-    """Look at a data set: sizes, classes, splits, duplicates, leaks, broken files.
+    """Inspect a data set: sizes, classes, splits, duplicates, leaks, unreadable files.
 
     DATASET is a folder of class folders; or train/, val/, test/ of class folders; or a CSV or TSV with path,label and
     optionally split,group. Headers are read and bytes are hashed; --deep decodes everything.
@@ -40,32 +40,32 @@ def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: boo
       tl-advise inspect ./photos --deep
       tl-advise inspect labels.csv --json
     """
-    from advisor.data import dataset as datasets
-    from advisor.data import profile
+    from advisor.data.dataset import read
+    from advisor.data.profile import check_learnable, measure, set_aside
     from advisor.runtime import cache
 
     with _progress(quiet) as begin:
-        found = datasets.read(dataset, test_split=test_split, progress=begin("reading files"))
-        profile.check_learnable(found)
+        items = read(dataset, test_split=test_split, progress=begin("reading files"))
+        check_learnable(items)
         store = cache.Store() if deep else None
-        measured = profile.measure(found, deep=deep, store=store, progress=begin("decoding") if deep else None)
-    found = profile.set_aside(found, measured.unreadable)
-    profile.check_learnable(found)
+        profile = measure(items, deep=deep, store=store, progress=begin("decoding") if deep else None)
+    items = set_aside(items, profile.unreadable)
+    check_learnable(items)
     if as_json:
-        click.echo(json.dumps(answer(found, measured), indent=2, allow_nan=False))
+        click.echo(json.dumps(to_json(items, profile), indent=2, allow_nan=False))
     else:
-        _print(found, measured)
+        _print(items, profile)
 
 
-def answer(dataset: Dataset, profile: Profile) -> dict[str, Any]:
-    """Give the profile with where it lies and how it is laid out, ready for JSON."""
-    place = {"path": dataset.root, "layout": dataset.layout, "skipped": dataset.skipped}
-    return {**place, **asdict(profile), "per_class": profile.per_class}
+def to_json(dataset: Dataset, profile: Profile) -> dict[str, Any]:
+    """Return the profile with the path, layout and skipped files of the data set, ready for JSON."""
+    location = {"path": dataset.root, "layout": dataset.layout, "skipped": dataset.skipped}
+    return {**location, **asdict(profile), "per_class": profile.per_class}
 
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[str], Callable[[int, int], None]]]:
-    """Give a function that opens a bar on standard error, or a silent one where nobody watches."""
+    """Yield a function that adds a progress bar on standard error (none where that is not a terminal)."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -89,14 +89,16 @@ def _print(dataset: Dataset, profile: Profile) -> None:
     out.print(_overview(dataset, profile))
     out.print(_classes(profile))
     out.print(_shapes(profile))
+    modes = ", ".join(f"{mode} {n:,}" for mode, n in profile.modes.items())
+    out.print(f"a centre crop removes {profile.crop_loss:.0%} on average; colour modes: {modes}", soft_wrap=True)
     _list_duplicates(out, profile)
     _list_unreadable(out, profile)
     for warning in profile.warnings:
-        out.print(f"[yellow]mind this:[/yellow] {_result_table.text(warning)}", soft_wrap=True)
+        out.print(f"[yellow]Warning:[/yellow] {_result_table.text(warning)}", soft_wrap=True)
     if any(group.across for group in profile.duplicates):
-        out.print("[dim]`advise --remove-leaks` takes the leaking images out of training.[/dim]")
+        out.print("[dim]`advise --remove-leaks` removes the leaking images from training.[/dim]")
     if not profile.near_checked:
-        out.print("[dim]--deep also decodes every file: truncated images and near-duplicates.[/dim]")
+        out.print("[dim]--deep also decodes every file, to find truncated images and near-duplicates.[/dim]")
 
 
 def _overview(dataset: Dataset, profile: Profile) -> Table:
@@ -104,32 +106,36 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
 
     layouts = {"folders": "class folders", "splits": "train/val/test folders", "manifest": "manifest"}
     rules = {
-        "given": "the test is given",
-        "cut": f"the test is cut ({dataset.split.fraction:.0%}, by content)",
-        "none": "no test, so no test score",
+        "given": "given test set",
+        "cut": f"{dataset.split.fraction:.0%} of each class held out, chosen by content",
+        "none": "no test set, so no test score",
     }
-    split = f"{dataset.split.pool:,} to learn from, {dataset.split.test:,} locked: {rules[dataset.split.rule]}"
+    pool, test = dataset.split.pool, dataset.split.test
+    split = f"{pool:,} for training and validation, {test:,} for the test: {rules[dataset.split.rule]}"
+    balance = "balanced"
+    if profile.imbalance >= 1.05:
+        balance = f"the largest has {profile.imbalance:.1f} times as many as the smallest"
     per_class = f"{len(profile.classes):,}, {profile.per_class:,.1f} images each on average, "
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("layout", layouts[dataset.layout])
-    table.add_row("images", f"{profile.images:,} readable, {len(profile.unreadable):,} set aside")
-    table.add_row("classes", per_class + f"largest : smallest = {profile.imbalance:.1f}")
+    table.add_row("images", f"{profile.images:,} readable, {len(profile.unreadable):,} unreadable")
+    table.add_row("classes", per_class + balance)
     table.add_row("split", split)
-    table.add_row("left out", f"{dataset.skipped:,} hidden or other files")
+    table.add_row("skipped", f"{dataset.skipped:,} hidden or other files")
     table.add_row("fingerprint", profile.fingerprint)
     return table
 
 
 def _classes(profile: Profile) -> Table:
-    """Images of each class; of many classes the largest and the smallest."""
+    """Return the table of images per class; of many classes, the largest and the smallest only."""
     from advisor.cli import _console, _result_table
 
     pool, test = profile.counts["pool"], profile.counts["test"]
     order = sorted(profile.classes, key=lambda name: (-pool[name], name))
     half = SHOWN_CLASSES // 2
-    table = _console.listing("class", "to learn from", "locked test", "")
+    table = _console.listing("class", "training and validation", "test", "")
     for column in table.columns[1:3]:
         column.justify = "right"
     few = len(order) <= SHOWN_CLASSES
@@ -153,9 +159,6 @@ def _shapes(profile: Profile) -> Table:
     row("width", profile.width, ",.0f")
     row("height", profile.height, ",.0f")
     row("width / height", profile.aspect, ".2f")
-    modes = ", ".join(f"{mode} {n:,}" for mode, n in profile.modes.items())
-    table.caption = f"a centre crop cuts away {profile.crop_loss:.0%} on average; colour modes: {modes}"
-    table.caption_justify = "left"
     return table
 
 
@@ -164,8 +167,8 @@ def _list_duplicates(out: Console, profile: Profile) -> None:
 
     groups = sorted(profile.duplicates, key=lambda g: (not g.across, not g.labels_differ, g.kind, g.paths))
     if not groups:
-        looked = "equal bytes and near-duplicates" if profile.near_checked else "equal bytes"
-        out.print(f"no duplicates ({looked})")
+        compared = "equal bytes and near-duplicates" if profile.near_checked else "equal bytes"
+        out.print(f"no duplicates ({compared})")
         return
     table = _console.listing("duplicates", "", "files")
     for group in groups[:SHOWN_PATHS]:
@@ -185,7 +188,7 @@ def _list_unreadable(out: Console, profile: Profile) -> None:
 
     if not profile.unreadable:
         return
-    table = _console.listing("set aside", "why")
+    table = _console.listing("unreadable", "reason")
     for file in profile.unreadable[:SHOWN_PATHS]:
         table.add_row(_result_table.text(file.path), _result_table.text(file.reason))
     if len(profile.unreadable) > SHOWN_PATHS:

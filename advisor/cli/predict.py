@@ -59,7 +59,7 @@ def command(
     form = "json" if as_json else form
     if form not in FORMATS:
         raise InputError(f"--format {form}: there is no such format.", hint=f"Choose one of {', '.join(FORMATS)}.")
-    chosen = image_paths.images(images)
+    chosen = image_paths.resolve(images)
     predictor = _predictor(run, blocked, ensemble)
     unreadable: list[Unreadable] = []
     rows = _rows(predictor, chosen.paths, top, unreadable, quiet)

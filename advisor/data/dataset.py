@@ -10,23 +10,23 @@ import dataclasses
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.data import folder_layouts, images, manifest, splits
+from advisor.data.aliases import OnProgress
 from advisor.data.folder_layouts import Entry, Listing
 from advisor.errors import DatasetError, InputError
 from advisor.records import Dataset, DataSplit, Item, Unreadable
 
-Progress = Callable[[int, int], None]  # (done, total), called from the thread that asked
 TEST_SPLITS = ("auto", "none")
 _BATCH = 64  # files that a thread takes at once
 _WHOLE = 256 * 1024 * 1024  # bytes; a larger file is hashed in pieces
 
 
-def read(path: str | Path, *, test_split: str = "auto", progress: Progress | None = None) -> Dataset:
+def read(path: str | Path, *, test_split: str = "auto", progress: OnProgress | None = None) -> Dataset:
     """Read a folder or manifest: list it, hash every file, read the headers, lock the test.
 
     `test_split` "auto" takes the given test or cuts 20 %; "none" cuts none (a given test stays locked). Raises
@@ -92,7 +92,7 @@ def fingerprint(files: Iterable[tuple[str, str, str, str]]) -> str:
     return hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()
 
 
-def without(dataset: Dataset, paths: Iterable[str], unreadable: Sequence[Unreadable] = ()) -> Dataset:
+def drop_items(dataset: Dataset, paths: Iterable[str], unreadable: Sequence[Unreadable] = ()) -> Dataset:
     """Drop the items at `paths`, recount, and number the classes again; the fingerprint and the cut stay as they are.
 
     Classes that lose their last pool image leave the data set, their test images with them (a warning says so).
@@ -154,7 +154,7 @@ def _examine(root: str, entry: Entry) -> _File:
     return _File(entry, digest, size, width, height, mode)
 
 
-def _examine_all(listing: Listing, progress: Progress | None) -> list[_File]:
+def _examine_all(listing: Listing, progress: OnProgress | None) -> list[_File]:
     root, entries = str(listing.root), listing.entries
     batches = [entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH)]
     files: list[_File] = []

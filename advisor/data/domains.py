@@ -1,7 +1,7 @@
-"""An unlabelled target domain: a folder of images, however they lie in it, as items without labels.
+"""Read a folder of images as an unlabelled target domain, and list class folders.
 
-In: a path and the source's class names. Out: items whose label is always 0, so that nothing that trains can see one; and,
-apart from them, what the names of the folders say, for the final score only. Does NOT cover: decoding (`pixels`).
+In: a path and the source's class names. Out: items whose label is always 0, so that no training code can see a label;
+apart from them, the labels that folder names state, for the final score only. Does not cover: decoding (`pixels`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """`hidden_labels` holds one class index an item, UNKNOWN where no folder above it is named like a class."""
+    """A target domain. `hidden_labels` holds one class index per item, UNKNOWN where no parent folder names a class."""
 
     root: str
     items: tuple[Item, ...]
@@ -29,16 +29,16 @@ class Target:
 
 
 def read(path: str, classes: Sequence[str], *, option: str = "--target") -> Target:
-    """List a folder's images. Raises DatasetError where it is no folder, or fewer than two images can be read."""
+    """Read a folder's images. Raises DatasetError where it is not a folder or has fewer than two readable images."""
     root = Path(path)
     if not root.is_dir():
-        raise DatasetError(f"{option} {path}: no such folder.", hint="Name a folder with images of that domain.")
+        raise DatasetError(f"{option} {path}: no such folder.", hint="Give a folder with images of that domain.")
     number = {name: index for index, name in enumerate(classes)}
     items: list[Item] = []
     labels: list[int] = []
     unreadable: list[Unreadable] = []
     with images.quiet():
-        for file in image_paths.images([path]).paths:
+        for file in image_paths.resolve([path]).paths:
             relative = Path(file).relative_to(root)
             try:
                 items.append(_item(Path(file), relative.as_posix()))
@@ -48,31 +48,33 @@ def read(path: str, classes: Sequence[str], *, option: str = "--target") -> Targ
             named = [number[n] for n in map(folder_layouts.label_name, relative.parts[:-1]) if n in number]
             labels.append(named[-1] if named else UNKNOWN)
     if len(items) < 2:
-        raise DatasetError(f"{option} {path}: fewer than two images can be read there.", hint="Name another folder.")
+        raise DatasetError(f"{option} {path}: fewer than two images there can be read.", hint="Give another folder.")
     return Target(root=str(root), items=tuple(items), unreadable=tuple(unreadable), hidden_labels=tuple(labels))
 
 
 def class_folders(path: str, *, option: str) -> tuple[str, ...]:
-    """List the class folders of a folder, sorted by name. Raises DatasetError where there are fewer than two."""
+    """Return the names of the class folders of a folder, sorted. Raises DatasetError where there are fewer than two."""
     root = Path(path)
     names = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root.is_dir() else []
     if len(names) < 2:
         raise DatasetError(
-            f"{option} {path}: fewer than two class folders are there.",
-            hint="Name a folder with one folder for each class.",
+            f"{option} {path}: fewer than two class folders there.",
+            hint="Give a folder with one subfolder per class.",
         )
     return tuple(names)
 
 
-def without(target: Target, paths: Sequence[str]) -> Target:
-    """Drop the items at these paths, their hidden labels with them."""
-    gone = set(paths)
-    kept = [(i, label) for i, label in zip(target.items, target.hidden_labels, strict=True) if i.path not in gone]
+def drop_items(target: Target, paths: Sequence[str]) -> Target:
+    """Return the target without the items at `paths` and their hidden labels."""
+    dropped = set(paths)
+    remaining = [
+        (i, label) for i, label in zip(target.items, target.hidden_labels, strict=True) if i.path not in dropped
+    ]
     return Target(
         root=target.root,
-        items=tuple(i for i, _ in kept),
+        items=tuple(i for i, _ in remaining),
         unreadable=target.unreadable,
-        hidden_labels=tuple(label for _, label in kept),
+        hidden_labels=tuple(label for _, label in remaining),
     )
 
 

@@ -1,32 +1,30 @@
-"""Images that are the same: by bytes, or to the eye; and which of them leak from the test into training.
+"""Find duplicate images, equal in bytes or in appearance, and those that leak from the test set into training.
 
-Near-duplicates are found on 32-pixel thumbnails (`likeness`) and, where the images are larger, confirmed on 64 pixels.
-Found: copies that were encoded again, resized, converted, brightened or slightly retouched. Not found: crops and flips;
-flat images. Removal takes images out of training, never out of the test.
+Near-duplicates are found on 32-pixel thumbnails (`near_duplicates`) and, for larger images, confirmed at 64 pixels.
+Found: copies that were re-encoded, resized, converted, brightened or slightly retouched. Not found: crops, flips, flat
+images. Images are only ever removed from training, never from the test set.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from advisor.data import near_duplicates, pixels
+from advisor.data.aliases import Array, OnProgress
 from advisor.data.pixels import PixelRule
 from advisor.records import Dataset, DuplicateGroup, Item, Unreadable
 
 if TYPE_CHECKING:
     from advisor.runtime.cache import Store
 
-Array = npt.NDArray[Any]
-Progress = Callable[[int, int], None]
 SIDE_PX = 32
 RULE = PixelRule(SIDE_PX, SIDE_PX, "bilinear", "squash", draft=True)
-TOLERANCE = 0.15  # docs/duplicates.md: what is found, what is flagged
+TOLERANCE = 0.15  # docs/duplicates.md: rates of copies found and of false alarms
 FINE_PX = 64
 FINE_RULE = PixelRule(FINE_PX, FINE_PX, "bilinear", "squash", draft=True)
 FINE_TOLERANCE = 0.2
@@ -41,22 +39,22 @@ def exact(items: Sequence[Item]) -> tuple[DuplicateGroup, ...]:
 
 
 def thumbnails(
-    root: str | Path, items: Sequence[Item], *, store: Store | None = None, progress: Progress | None = None
+    root: str | Path, items: Sequence[Item], *, store: Store | None = None, progress: OnProgress | None = None
 ) -> tuple[Array, tuple[Unreadable, ...]]:
-    """Decode all items to (N, 32, 32, 3) uint8, the whole image squashed; every file is decoded to its end."""
+    """Decode all items to (N, 32, 32, 3) uint8, squashed to squares; every file is decoded to its end."""
     return pixels.canvas(root, items, RULE, store=store, progress=progress)
 
 
 def near(root: str | Path, items: Sequence[Item], thumbnails_NSS3: Array) -> tuple[DuplicateGroup, ...]:
-    """Group items that look the same but differ in bytes; copies with equal bytes are listed in the group as well.
+    """Group items that look the same but differ in bytes; exact copies of a member are listed in its group as well.
 
-    `thumbnails_NSS3` belongs to `items` row by row. Files of the few candidates are read again under `root`.
+    `thumbnails_NSS3` holds one row per item. The files of candidate pairs are read again under `root`.
     """
     copies: dict[str, list[int]] = defaultdict(list)
     for row, item in enumerate(items):
         copies[item.sha256].append(row)
     firsts = [rows[0] for rows in copies.values()]
-    # Without equal bytes the thumbnails are used where they lie, which may be a mapped file.
+    # Without exact copies no rows are selected: the thumbnails may be a memory-mapped file.
     small = thumbnails_NSS3 if len(firsts) == len(items) else thumbnails_NSS3[firsts]
     pairs = near_duplicates.alike(small, TOLERANCE)
     pairs = _confirmed(root, [items[row] for row in firsts], pairs, small)
@@ -68,7 +66,7 @@ def near(root: str | Path, items: Sequence[Item], thumbnails_NSS3: Array) -> tup
 
 
 def removable(dataset: Dataset, groups: Iterable[DuplicateGroup]) -> set[str]:
-    """Name the pool items to drop so that no group spans pool and test any more; test items are never dropped."""
+    """Return the paths of pool items to drop so that no group spans pool and test; test items are never dropped."""
     split = {item.path: item.split for item in dataset.items}
     drop: set[str] = set()
     for group in groups:
@@ -88,22 +86,22 @@ def _group(kind: str, members: Sequence[Item]) -> DuplicateGroup:
 
 
 def _confirmed(root: str | Path, items: Sequence[Item], pairs: Array, small_NSS3: Array) -> Array:
-    """Keep the pairs that are the same on larger thumbnails too; small images are judged on what they have."""
+    """Return the pairs that also match on larger thumbnails; small images are compared on the small ones only."""
     first, second = pairs.T
     large = np.array([min(item.width, item.height) >= FINE_PX for item in items], dtype=bool)
-    keep = near_duplicates.same(small_NSS3[first], small_NSS3[second], TOLERANCE)
-    finer = np.flatnonzero(keep & large[first] & large[second])
-    rows, places = np.unique(pairs[finer], return_inverse=True)
+    confirmed = near_duplicates.same(small_NSS3[first], small_NSS3[second], TOLERANCE)
+    finer = np.flatnonzero(confirmed & large[first] & large[second])
+    rows, positions = np.unique(pairs[finer], return_inverse=True)
     if len(rows):
         fine, _ = pixels.canvas(root, [items[row] for row in rows], FINE_RULE, store=None)
-        one, two = places.reshape(-1, 2).T
-        keep[finer] = near_duplicates.same(fine[one], fine[two], FINE_TOLERANCE)
-    confirmed: Array = pairs[keep]
-    return confirmed
+        first_row, second_row = positions.reshape(-1, 2).T
+        confirmed[finer] = near_duplicates.same(fine[first_row], fine[second_row], FINE_TOLERANCE)
+    confirmed_pairs: Array = pairs[confirmed]
+    return confirmed_pairs
 
 
 def _connected(pairs: Array) -> list[list[int]]:
-    """Sets of rows that are linked by pairs, each sorted, in order of their first row."""
+    """Return the connected sets of rows, each sorted, in order of their first row."""
     parent: dict[int, int] = {}
 
     def root(i: int) -> int:

@@ -1,7 +1,7 @@
-"""A picture in any form (file, bytes, PIL image, array) -> the square that a network was trained on.
+"""Bring an image in any form (file, bytes, PIL image, array) to the square of pixels that a network was trained on.
 
-Everything goes through the one decoder and the one resize of training (`images`, `pixels`). Does not cover whole data
-sets (`pixels.canvas`) or normalisation (`augment`). Legend: S side of the square.
+Uses the decoder and the resizing of training (`images`, `pixels`). Does not cover whole data sets (`pixels.canvas`)
+or normalisation (`models.normalise`). Legend: S side of the square.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.data import images as files
 from advisor.data import pixels
+from advisor.data.images import open_rgb, printable
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 def squares(images: Sequence[Any] | NDArray[np.uint8], rule: pixels.PixelRule) -> NDArray[np.uint8]:
-    """Bring images to (N, S, S, 3) uint8; an array that already has this shape is returned as it is.
+    """Bring images to (N, S, S, 3) uint8; an array that already has this shape is returned unchanged.
 
-    Raises InputError that names the image that cannot be read.
+    Raises InputError naming the image that cannot be read.
     """
     if isinstance(images, np.ndarray) and images.ndim == 4 and images.shape[1] == images.shape[2] == rule.side_px:
         return images
-    cut = [_named(image, at, rule) for at, image in enumerate(images)]
+    squares_SS3 = [_named(image, position, rule) for position, image in enumerate(images)]
     side = rule.side_px
-    return np.stack(cut) if cut else np.zeros((0, side, side, 3), dtype=np.uint8)
+    return np.stack(squares_SS3) if squares_SS3 else np.zeros((0, side, side, 3), dtype=np.uint8)
 
 
 def name(image: Any, position: int) -> str:
-    """Call a picture by its path, or by its position where it has none ("#0")."""
+    """Return an image's path, or its position where it has none ("#0")."""
     return str(image) if isinstance(image, str | Path) else f"#{position}"
 
 
@@ -43,7 +43,7 @@ def _named(image: Any, position: int, rule: pixels.PixelRule) -> NDArray[np.uint
     try:
         return square(image, rule)
     except ValueError as error:
-        raise InputError(f"{files.printable(name(image, position))} cannot be read: {error}.") from error
+        raise InputError(f"{printable(name(image, position))} cannot be read: {error}.") from error
 
 
 def square(image: Any, rule: pixels.PixelRule) -> NDArray[np.uint8]:
@@ -58,7 +58,7 @@ def square(image: Any, rule: pixels.PixelRule) -> NDArray[np.uint8]:
 
 
 def _opened(image: Any) -> Image.Image:
-    """Show a picture in memory as a viewer would: turned by its EXIF orientation, transparency over white."""
+    """Convert an image in memory to RGB as a viewer shows it: EXIF orientation applied, transparency over white."""
     from PIL import Image, ImageOps
 
     if isinstance(image, np.ndarray):
@@ -70,6 +70,6 @@ def _opened(image: Any) -> Image.Image:
     turned = ImageOps.exif_transpose(image)
     if turned.mode not in ("1", "L", "LA", "P", "RGBA", "I", "I;16") and "transparency" not in turned.info:
         return turned.convert("RGB")
-    buffer = io.BytesIO()  # through the one decoder of files, so that a picture in memory looks the same
+    buffer = io.BytesIO()  # the decoder of files, so that an image in memory gives the same pixels
     turned.save(buffer, format="PNG")
-    return files.open_rgb(buffer.getvalue())
+    return open_rgb(buffer.getvalue())

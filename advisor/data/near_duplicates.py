@@ -1,50 +1,48 @@
-"""Thumbnails -> pairs that show the same picture, whatever the encoding, size, brightness or contrast.
+"""Find pairs of thumbnails that show the same image, regardless of encoding, size, brightness and contrast.
 
-Two pictures are compared as unit vectors: slightly blurred (resampling differs in the finest detail only), mean and
-contrast taken out, so that their distance d means a correlation of 1 - d^2/2. Candidates come from a perceptual hash,
-the low frequencies of the grey picture kept as numbers: a projection never lies further apart than what it projects.
-A difference that is gathered in one place is another object in the same scene (camera traps, faults on a part), not
-another encoding. Not covered: crops, flips, rotations; flat pictures, which carry nothing to compare.
-Legend: N pictures, S side, F frequencies. The blur is a product in the cosine domain, with mirrored edges.
+Two images are compared as unit vectors: slightly blurred (resampling changes only the finest detail), mean and contrast
+removed, so that a distance d is a correlation of 1 - d^2/2. Candidates come from a perceptual hash, the low frequencies
+of the grey image as real numbers: a projection never increases distances. A difference concentrated in one region is
+another object in the same scene (camera traps, defects on a part), not another encoding. Not covered: crops, flips,
+rotations; flat images, which have nothing to compare.
+Legend: N images, S side, F frequencies. The blur is a product in the cosine domain, with mirrored edges.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-FLAT = 4.0  # grey levels; a picture with less contrast is not compared
+from advisor.data.aliases import Array
+
+FLAT = 4.0  # grey levels; an image with less contrast is not compared
 PEAK = 0.3  # largest local difference in units of contrast, and ...
-GATHERED = 4.8  # ... over the whole difference: re-encoded and resized copies reach 4, a pasted object 6 to 9
-NEAREST = 16  # candidates a picture; thousands of alike pictures must not make millions of pairs
+CONCENTRATED = 4.8  # ... over the whole difference: re-encoded and resized copies reach 4, a pasted object 6 to 9
+NEAREST = 16  # candidates per image; thousands of similar images must not make millions of pairs
 _BLUR = 0.7  # standard deviation in thumbnail pixels
-_WINDOW = 1.5 / 32  # standard deviation of what counts as one place, share of the side
-_LOW = 6  # frequencies a side in the hash
+_WINDOW = 1.5 / 32  # standard deviation of the window that defines one region, share of the side
+_LOW = 6  # frequencies per axis in the hash
 _ROWS = 256
 
 
-def alike(pictures_NSS3: Array, tolerance: float) -> Array:
+def alike(images_NSS3: Array, tolerance: float) -> Array:
     """Find the pairs (i, j), i < j, of uint8 thumbnails whose distance is at most `tolerance` (unrelated: 1.41).
 
-    Of a picture with very many likenesses, the nearest by hash.
+    For an image with very many similar ones, only the nearest by hash are compared.
     """
-    hashes_NF, contrast_N = perceptual_hash(pictures_NSS3)
+    hashes_NF, contrast_N = perceptual_hash(images_NSS3)
     lively = np.flatnonzero(contrast_N >= FLAT)
     candidates = np.sort(lively[close_pairs(hashes_NF[lively], tolerance)], axis=1)
-    kept = [np.empty((0, 2), np.int64)]
+    close = [np.empty((0, 2), np.int64)]
     for start in range(0, len(candidates), _ROWS):
         pairs = candidates[start : start + _ROWS]
-        kept.append(pairs[distances(pictures_NSS3[pairs[:, 0]], pictures_NSS3[pairs[:, 1]]) <= tolerance])
-    found = np.concatenate(kept)
-    return found[np.lexsort((found[:, 1], found[:, 0]))]
+        close.append(pairs[distances(images_NSS3[pairs[:, 0]], images_NSS3[pairs[:, 1]]) <= tolerance])
+    sorted_pairs = np.concatenate(close)
+    return sorted_pairs[np.lexsort((sorted_pairs[:, 1], sorted_pairs[:, 0]))]
 
 
 def same(first_NSS3: Array, second_NSS3: Array, tolerance: float) -> Array:
-    """Tell for each pair, (N,) bool, whether it is one picture: close, and with no difference gathered in one place."""
-    kept = [np.empty(0, bool)]
+    """Return for each pair, (N,) bool, whether both show one image: close, without a difference in one region."""
+    matches = [np.empty(0, bool)]
     for start in range(0, len(first_NSS3), _ROWS):
         rows = slice(start, start + _ROWS)
         residual_N3FF = _unit(_spectrum(first_NSS3[rows]))[0] - _unit(_spectrum(second_NSS3[rows]))[0]
@@ -53,25 +51,25 @@ def same(first_NSS3: Array, second_NSS3: Array, tolerance: float) -> Array:
         power = np.square(np.matmul(np.matmul(basis.T, residual_N3FF), basis)).sum(axis=1) * basis.size
         window = basis.T @ (_gaussian(len(basis), _WINDOW * len(basis))[:, None] * basis)
         peak = np.sqrt(np.maximum(0.0, np.matmul(np.matmul(window, power), window.T)).max(axis=(1, 2)))
-        gathered = (peak > PEAK) & (peak > GATHERED * whole)
-        kept.append((whole <= tolerance) & ~gathered)
-    return np.concatenate(kept)
+        concentrated = (peak > PEAK) & (peak > CONCENTRATED * whole)
+        matches.append((whole <= tolerance) & ~concentrated)
+    return np.concatenate(matches)
 
 
 def distances(first_NSS3: Array, second_NSS3: Array) -> Array:
-    """Distance of each picture of `first` from the one beside it in `second`, (N,)."""
-    one, two = (_unit(_spectrum(pictures))[0] for pictures in (first_NSS3, second_NSS3))
-    gaps: Array = np.sqrt(np.square(one - two).sum(axis=(1, 2, 3)))
+    """Return the distance of each image of `first` from its counterpart in `second`, (N,)."""
+    first, second = (_unit(_spectrum(images))[0] for images in (first_NSS3, second_NSS3))
+    gaps: Array = np.sqrt(np.square(first - second).sum(axis=(1, 2, 3)))
     return gaps
 
 
-def perceptual_hash(pictures_NSS3: Array) -> tuple[Array, Array]:
+def perceptual_hash(images_NSS3: Array) -> tuple[Array, Array]:
     """Hash (N, F) with distances that never exceed those of `distances`, and the contrast (N,) in grey levels."""
     hashes, contrasts = [np.empty((0, _LOW * _LOW), np.float32)], [np.empty(0, np.float32)]
-    for start in range(0, len(pictures_NSS3), _ROWS):
-        unit_N3FF, contrast = _unit(_spectrum(pictures_NSS3[start : start + _ROWS]))
+    for start in range(0, len(images_NSS3), _ROWS):
+        unit_N3FF, contrast = _unit(_spectrum(images_NSS3[start : start + _ROWS]))
         low = unit_N3FF[:, :, :_LOW, :_LOW].sum(axis=1).reshape(len(unit_N3FF), -1)[:, 1:] / np.float32(np.sqrt(3))
-        # How much lies outside of the hash is one more fact in which two equal pictures agree.
+        # The energy outside of the hash is one more number on which equal images agree.
         rest = np.sqrt(np.maximum(0.0, 1.0 - np.square(low).sum(axis=1, keepdims=True)))
         hashes.append(np.concatenate((low, rest), axis=1))
         contrasts.append(contrast)
@@ -79,9 +77,9 @@ def perceptual_hash(pictures_NSS3: Array) -> tuple[Array, Array]:
 
 
 def close_pairs(points_NF: Array, radius: float, nearest: int = NEAREST) -> Array:
-    """Pairs of points within `radius`, unsorted: neighbours along the widest direction, compared block by block.
+    """Return pairs of points within `radius`, unsorted: sorted along the first principal axis, compared in blocks.
 
-    Each point is paired with at most its `nearest` ones among those that follow it in that direction.
+    Each point is paired with at most its `nearest` ones among those that follow it on that axis.
     """
     if len(points_NF) < 2:
         return np.empty((0, 2), np.int64)
@@ -92,7 +90,7 @@ def close_pairs(points_NF: Array, radius: float, nearest: int = NEAREST) -> Arra
     points, along = centred[order], along[order]
     squares = np.square(points).sum(axis=1)
     limit = radius * radius + 1e-4  # float32 products of unit-size vectors
-    found = [np.empty((0, 2), np.int64)]
+    pairs = [np.empty((0, 2), np.int64)]
     for start in range(0, len(points), _ROWS):
         stop = min(start + _ROWS, len(points))
         end = int(np.searchsorted(along, along[stop - 1] + np.sqrt(limit), side="right"))
@@ -103,12 +101,12 @@ def close_pairs(points_NF: Array, radius: float, nearest: int = NEAREST) -> Arra
         i, j = np.nonzero(gaps <= limit)
         i, j = i[j > i], j[j > i]
         i, j = _nearest(i, j, gaps, nearest)
-        found.append(np.stack((order[start + i], order[start + j]), axis=1))
-    return np.concatenate(found)
+        pairs.append(np.stack((order[start + i], order[start + j]), axis=1))
+    return np.concatenate(pairs)
 
 
 def _nearest(i: Array, j: Array, gaps: Array, most: int) -> tuple[Array, Array]:
-    """Of the pairs (i, j), keep for each i the `most` with the smallest gap."""
+    """Return, of the pairs (i, j), for each i the `most` with the smallest gap."""
     if len(i) == 0 or np.bincount(i).max() <= most:
         return i, j
     order = np.lexsort((gaps[i, j], i))
@@ -118,25 +116,25 @@ def _nearest(i: Array, j: Array, gaps: Array, most: int) -> tuple[Array, Array]:
 
 
 def _basis(side: int) -> Array:
-    """Orthonormal cosine basis (F, S)."""
-    place = np.arange(side)
-    basis: Array = np.sqrt(2.0 / side) * np.cos(np.pi * np.outer(place, 2 * place + 1) / (2 * side))
+    """Return the orthonormal cosine basis (F, S)."""
+    position = np.arange(side)
+    basis: Array = np.sqrt(2.0 / side) * np.cos(np.pi * np.outer(position, 2 * position + 1) / (2 * side))
     basis[0] /= np.sqrt(2.0)
     return basis.astype(np.float32)
 
 
 def _gaussian(side: int, deviation_px: float) -> Array:
-    """What a Gaussian blur multiplies each frequency by, (F,)."""
+    """Return the factor of a Gaussian blur per frequency, (F,)."""
     frequency = np.pi * np.arange(side) / side
     factors: Array = np.exp(-0.5 * np.square(frequency * deviation_px)).astype(np.float32)
     return factors
 
 
-def _spectrum(pictures_NSS3: Array) -> Array:
-    """Blurred cosine transform (N, 3, F, F) without the means."""
-    side = pictures_NSS3.shape[1]
+def _spectrum(images_NSS3: Array) -> Array:
+    """Return the blurred cosine transform (N, 3, F, F) without the means."""
+    side = images_NSS3.shape[1]
     basis = _basis(side) * _gaussian(side, _BLUR)[:, None]
-    planes = np.ascontiguousarray(np.moveaxis(pictures_NSS3, 3, 1), dtype=np.float32)  # (N, 3, S, S)
+    planes = np.ascontiguousarray(np.moveaxis(images_NSS3, 3, 1), dtype=np.float32)  # (N, 3, S, S)
     spectrum: Array = np.matmul(np.matmul(basis, planes), basis.T)
     spectrum[:, :, 0, 0] = 0.0
     return spectrum

@@ -13,16 +13,16 @@ import itertools
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from advisor.data import images, pixel_reuse
+from advisor.data.aliases import OnProgress, Pixels
 from advisor.errors import AdviseError, CacheFullError
 from advisor.records import Item, Preprocess, Unreadable
 from advisor.runtime.cache import Store
@@ -30,8 +30,6 @@ from advisor.runtime.cache import Store
 if TYPE_CHECKING:
     from PIL import Image
 
-Array = npt.NDArray[np.uint8]
-Progress = Callable[[int, int], None]
 FITS = ("crop", "squash", "pad")
 PAD_COLOUR = (124, 116, 104)  # ImageNet's mean: zero after the usual normalisation
 _CODE = 1  # raise when the same inputs would give other pixels
@@ -68,12 +66,12 @@ def rule_for(preprocess: Preprocess, size_px: int, fit: str) -> PixelRule:
     return PixelRule(size_px, resize_px, preprocess.interpolation, fit)
 
 
-def decode(path: str | Path | bytes, rule: PixelRule) -> Array:
+def decode(path: str | Path | bytes, rule: PixelRule) -> Pixels:
     """Decode one image to (S, S, 3) uint8. Raises ValueError with a short reason."""
     return fitted(images.open_rgb(path, draft_px=2 * rule.side_px if rule.draft else 0), rule)
 
 
-def fitted(image: Image.Image, rule: PixelRule) -> Array:
+def fitted(image: Image.Image, rule: PixelRule) -> Pixels:
     """Bring an RGB image to the (S, S, 3) square of the rule."""
     from PIL import Image
 
@@ -95,7 +93,7 @@ def fitted(image: Image.Image, rule: PixelRule) -> Array:
     return np.asarray(inner.crop((left, top, left + side, top + side)))
 
 
-def centre(canvas_NSS3: Array, size_px: int) -> Array:
+def centre(canvas_NSS3: Pixels, size_px: int) -> Pixels:
     """View the centre crop of stored squares, (N, size, size, 3), where torchvision's CenterCrop would cut it."""
     start = round((canvas_NSS3.shape[1] - size_px) / 2.0)
     return canvas_NSS3[:, start : start + size_px, start : start + size_px]
@@ -107,9 +105,9 @@ def canvas(
     rule: PixelRule,
     *,
     store: Store | None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     threads: int | None = None,
-) -> tuple[Array, tuple[Unreadable, ...]]:
+) -> tuple[Pixels, tuple[Unreadable, ...]]:
     """Decode all items to (N, S, S, 3) uint8, or map them from `store`; read-only, independent of `threads`.
 
     Rows of items that cannot be decoded, or whose bytes are no longer those that were hashed, are zeros and listed.
@@ -157,7 +155,7 @@ def canvas(
 
 def _stored(
     store: Store, fields: dict[str, Any], shape: tuple[int, ...], items: Sequence[Item]
-) -> tuple[Array, tuple[Unreadable, ...]] | None:
+) -> tuple[Pixels, tuple[Unreadable, ...]] | None:
     array, notes = store.array(fields), store.notes(fields)
     if array is None or array.shape != shape or not isinstance(notes, list):
         return None
@@ -197,17 +195,17 @@ def _decoded(
     items: Sequence[Item],
     rule: PixelRule,
     refused: list[_Refused],
-    progress: Progress | None,
+    progress: OnProgress | None,
     threads: int | None,
     donor: pixel_reuse.Donor | None = None,
-) -> Iterator[Array]:
+) -> Iterator[Pixels]:
     """Yield blocks of squares in order and note in `refused` what could not be decoded."""
     starts = range(0, len(items), _BATCH)
     count = threads or min(32, os.cpu_count() or 1)
     done = 0
     # Threads, not processes: Pillow decodes and resizes without the interpreter's lock.
     with images.quiet(), ThreadPoolExecutor(max_workers=count) as pool:
-        waiting: deque[Future[tuple[Array, list[_Refused]]]] = deque()
+        waiting: deque[Future[tuple[Pixels, list[_Refused]]]] = deque()
         for start in itertools.chain(starts, itertools.repeat(None)):
             if start is not None:
                 waiting.append(pool.submit(_block, str(root), items, rule, start, donor))
@@ -224,7 +222,7 @@ def _decoded(
 
 def _block(
     root: str, items: Sequence[Item], rule: PixelRule, start: int, donor: pixel_reuse.Donor | None
-) -> tuple[Array, list[_Refused]]:
+) -> tuple[Pixels, list[_Refused]]:
     chosen = items[start : start + _BATCH]
     squares = np.zeros((len(chosen), rule.side_px, rule.side_px, 3), np.uint8)
     refused = []

@@ -1,20 +1,22 @@
-"""A `Dataset` -> its `Profile`: counts, sizes, colour modes, duplicates, leaks, broken files, and what to worry about.
+"""Measure a `Dataset`: counts, sizes, colour modes, duplicates, leaks, unreadable files, and warnings.
 
-Headers and hashes suffice for most; `deep` decodes every file (thumbnails, several times faster than full decoding) to
-find truncated files and near-duplicates. Not covered: advice (`regime`), pixels for training (`pixels`).
+In: a `Dataset`; out: a `Profile`. Headers and hashes are enough for most of it; `deep` decodes every file (thumbnails,
+several times faster than full decoding) to find truncated files and near-duplicates. Not covered: advice
+(`tuning.regime`), pixels for training (`pixels`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from advisor.data import dataset as datasets
 from advisor.data import duplicates, splits
+from advisor.data.aliases import OnProgress
+from advisor.data.dataset import drop_items
 from advisor.data.folder_layouts import shortened
 from advisor.data.images import printable
 from advisor.errors import DatasetError
@@ -23,20 +25,19 @@ from advisor.records import Dataset, DuplicateGroup, Item, Profile, Quantiles, U
 if TYPE_CHECKING:
     from advisor.runtime.cache import Store
 
-Progress = Callable[[int, int], None]
-IMBALANCED = 10.0  # largest class over smallest; beyond it plain accuracy misleads
+IMBALANCED = 10.0  # largest class over smallest; above it plain accuracy is misleading
 FEW_IMAGES = 10  # images of a class in the pool; below it a class is hard to learn (docs/design.md 4.3)
 FEW_TESTED = 100  # test images; below it a 95 % interval is wider than 12 points (docs/design.md 4.4)
-CROPPED = 0.35  # mean share of the area that a centre crop cuts away; 3:2 photos lose 0.33
-TINY_PX = 32  # short side; below it there is little to see
+CROPPED = 0.35  # mean share of the area that a centre crop removes; 3:2 photos lose 0.33
+TINY_PX = 32  # short side; below it images show little detail
 
 
 def measure(
-    dataset: Dataset, *, deep: bool = False, store: Store | None = None, progress: Progress | None = None
+    dataset: Dataset, *, deep: bool = False, store: Store | None = None, progress: OnProgress | None = None
 ) -> Profile:
-    """Count and measure; `deep` also decodes every file and looks for near-duplicates.
+    """Measure a data set; `deep` also decodes every file and searches for near-duplicates.
 
-    Files that `deep` finds unreadable are listed and not counted; `set_aside` takes them out of the data set.
+    Files that `deep` finds unreadable are listed and not counted; `set_aside` removes them from the data set.
     """
     groups: tuple[DuplicateGroup, ...] = ()
     broken: tuple[Unreadable, ...] = ()
@@ -73,33 +74,33 @@ def measure(
 
 
 def check_learnable(dataset: Dataset) -> None:
-    """Raise DatasetError where nothing can be learned or validated: no images, one class, one image in every class."""
+    """Raise DatasetError where nothing can be trained or validated: no images, one class, one image in every class."""
     root = printable(dataset.root)
-    hint = "Put the images of each class into a folder of their own, or give a CSV or TSV manifest (path,label)."
+    hint = "Put the images of each class into a folder of its own, or give a CSV or TSV manifest (path,label)."
     counts = Counter(item.label for item in dataset.pool)
     if not counts:
-        raise DatasetError(f"{root}: no readable image to learn from.", hint=hint)
+        raise DatasetError(f"{root}: no readable training image.", hint=hint)
     if len(counts) == 1:
         only = dataset.classes[next(iter(counts))]
-        raise DatasetError(f"{root} has one class only ({only}): there is nothing to tell apart.", hint=hint)
+        raise DatasetError(f"{root} has only one class ({only}): there is nothing to classify.", hint=hint)
     if max(counts.values()) == 1:
         raise DatasetError(
-            f"{root}: every class has one image to learn from, so nothing can be validated.",
-            hint="Give each class at least 2 images, better 10.",
+            f"{root}: every class has one training image, so nothing can be validated.",
+            hint="Provide at least 2 images per class, better 10.",
         )
 
 
 def set_aside(dataset: Dataset, unreadable: Sequence[Unreadable]) -> Dataset:
-    """Drop items that a decode found unreadable and list them; the fingerprint and the cut stay as they are."""
-    known = {u.path for u in dataset.unreadable}
-    new = [u for u in unreadable if u.path not in known]
-    return datasets.without(dataset, [u.path for u in new], new) if new else dataset
+    """Return the data set without items that could not be decoded, listed as unreadable; fingerprint and test set stay."""
+    listed = {u.path for u in dataset.unreadable}
+    new = [u for u in unreadable if u.path not in listed]
+    return drop_items(dataset, [u.path for u in new], new) if new else dataset
 
 
 def without_leaks(dataset: Dataset, profile: Profile) -> Dataset:
-    """Drop the pool items that have a duplicate in the test; nothing leaves the test."""
+    """Return the data set without the pool items that have a duplicate in the test set; the test set stays complete."""
     drop = duplicates.removable(dataset, profile.duplicates)
-    return datasets.without(dataset, drop) if drop else dataset
+    return drop_items(dataset, drop) if drop else dataset
 
 
 def leaks(profile: Profile) -> tuple[DuplicateGroup, ...]:
@@ -108,9 +109,9 @@ def leaks(profile: Profile) -> tuple[DuplicateGroup, ...]:
 
 
 def _counts(dataset: Dataset) -> dict[str, dict[str, int]]:
-    found = Counter((item.split, item.label) for item in dataset.items)
+    images = Counter((item.split, item.label) for item in dataset.items)
     return {
-        split: {name: found[split, label] for label, name in enumerate(dataset.classes)} for split in ("pool", "test")
+        split: {name: images[split, label] for label, name in enumerate(dataset.classes)} for split in ("pool", "test")
     }
 
 
@@ -128,40 +129,42 @@ def _crop_loss(widths: np.ndarray, heights: np.ndarray) -> float:
 
 
 def _warnings(dataset: Dataset, profile: Profile) -> list[str]:
-    """Say in order of weight what a person should know before trusting a score."""
+    """Return what a user should know before trusting a score, the most serious first."""
     notes = _duplicate_warnings(dataset, profile)
     pool, test = profile.counts["pool"], profile.counts["test"]
     if profile.unreadable:
         first = profile.unreadable[0]
         notes.append(
-            f"{_count(len(profile.unreadable), 'file')} that cannot be read: set aside "
+            f"{_count(len(profile.unreadable), 'file')} cannot be read and will not be used "
             f"(first: {printable(first.path)}: {first.reason})."
         )
     if profile.split.test:
         untested = [name for name in profile.classes if not test[name]]
         if untested:
             notes.append(
-                f"no test image, so no test score, for {_count(len(untested), 'class')}: {shortened(untested)}."
+                f"no test images, hence no test score, for {_count(len(untested), 'class')}: {shortened(untested)}."
             )
         groups = len(set(splits.groups_of(dataset.test).tolist())) if dataset.has_groups else profile.split.test
         if groups < FEW_TESTED:
             within = f" in {_count(groups, 'group')}" if dataset.has_groups else ""
             notes.append(
-                f"the test has only {_count(profile.split.test, 'image')}{within}: its score will have a wide interval."
+                f"the test set has only {_count(profile.split.test, 'image')}{within}: its score will be uncertain."
             )
     few = [name for name, n in pool.items() if n < FEW_IMAGES]
     if few:
-        notes.append(f"fewer than {FEW_IMAGES} images to learn from in {_count(len(few), 'class')}: {shortened(few)}.")
+        notes.append(f"fewer than {FEW_IMAGES} training images in {_count(len(few), 'class')}: {shortened(few)}.")
     if profile.imbalance >= IMBALANCED:
         notes.append(
-            f"uneven classes: the largest has {profile.imbalance:.0f} times the images of the smallest; "
-            "look at balanced accuracy."
+            f"imbalanced classes: the largest has {profile.imbalance:.0f} times as many images as the smallest; "
+            "judge by balanced accuracy."
         )
     if profile.crop_loss >= CROPPED:
-        notes.append(f"a centre crop cuts away {profile.crop_loss:.0%} of an image on average; squash or pad keep it.")
+        notes.append(
+            f"a centre crop removes {profile.crop_loss:.0%} of an image on average; squash or pad keep all of it."
+        )
     tiny = sum(min(item.width, item.height) < TINY_PX for item in dataset.items)
     if tiny:
-        notes.append(f"{_count(tiny, 'image')} smaller than {TINY_PX} pixels.")
+        notes.append(f"{_count(tiny, 'image')} smaller than {TINY_PX} pixels on the short side.")
     return notes
 
 
@@ -171,19 +174,19 @@ def _duplicate_warnings(dataset: Dataset, profile: Profile) -> list[str]:
     if across:
         drop = duplicates.removable(dataset, profile.duplicates)
         notes.append(
-            f"leak: {_count(len(drop), 'training image')} with a duplicate in the test "
-            f"(for example {shortened(across[0].paths, 2)}); the score would be too good."
+            f"leak: {_count(len(drop), 'training image')} with a duplicate in the test set "
+            f"(for example {shortened(across[0].paths, 2)}); the test score would be too high."
         )
     contrary = [group for group in profile.duplicates if group.labels_differ]
     if contrary:
         notes.append(
-            f"{_count(len(contrary), 'set')} of duplicates with contradicting labels "
+            f"{_count(len(contrary), 'set')} of duplicates with conflicting labels "
             f"(for example {shortened(contrary[0].paths, 2)})."
         )
     shared = _shared_groups(dataset.items)
     if shared:
-        found = _count(len(shared), "group")
-        notes.append(f"{found} of the manifest in both training and test: {shortened(shared)}.")
+        groups = _count(len(shared), "group")
+        notes.append(f"{groups} of the manifest in both training and test set: {shortened(shared)}.")
     return notes
 
 

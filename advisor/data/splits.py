@@ -1,8 +1,8 @@
-"""Who is locked away as the test, who is trained and who is validated: pure functions of contents, labels and groups.
+"""Split items into the held-out test set, training and validation: pure functions of contents, labels and groups.
 
-`cut_test` depends on file contents and labels only, never on a seed, so that five seeds do not read all the images;
-`folds` depends on a seed. Both keep groups (equal bytes, or what the manifest says belongs together) whole. Not
-covered: splits that a layout states (`dataset`). `write_csv` is the one function here that touches the disk.
+`cut_test` depends on file contents and labels only, never on a seed, so that runs with several seeds share one test set;
+`folds` depends on a seed. Both keep groups (equal bytes, or a manifest's group column) whole. Not covered: splits that a
+layout states (`dataset`). `write_csv` is the only function here that writes to disk.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from advisor.data.aliases import Array
 from advisor.records import Dataset, Item
 
-Array = npt.NDArray[Any]
+FOLDS = 5
 TEST_FRACTION = 0.2
-SMALLEST_CLASS = 3  # images; a smaller class stays in train and gets no test score
+SMALLEST_CLASS = 3  # images; a smaller class stays in training and gets no test score
 
 
 def cut_test(
@@ -31,7 +30,7 @@ def cut_test(
     *,
     fraction: float = TEST_FRACTION,
 ) -> Array:
-    """Choose the locked test: a boolean array, True where an image is locked.
+    """Choose the held-out test set: a boolean array, True for its images.
 
     Stratified: about `fraction` of each class and at least one image, whole groups ("" is a group of its own; equal
     bytes always are one group). A class under 3 images, or one that is a single group, stays out of the test.
@@ -40,11 +39,11 @@ def cut_test(
     labels_N = np.asarray(labels, dtype=np.int64)
     classes = int(labels_N.max()) + 1 if len(labels_N) else 0
     counts_K = np.bincount(labels_N, minlength=classes)
-    aim_K = np.where(counts_K >= SMALLEST_CLASS, np.maximum(1, np.rint(fraction * counts_K)), 0).astype(np.int64)
+    target_K = np.where(counts_K >= SMALLEST_CLASS, np.maximum(1, np.rint(fraction * counts_K)), 0).astype(np.int64)
     members = _members(whole)
-    # The order must look random and yet follow from the contents alone: the hash of the group's smallest hash.
+    # A pseudo-random order that follows from the contents alone: the hash of the group's smallest hash.
     order = sorted(members, key=lambda rows: hashlib.sha256(b"test" + min(sha256[i] for i in rows).encode()).digest())
-    chosen = _take(order, labels_N, counts_K, aim_K)
+    chosen = _take(order, labels_N, counts_K, target_K)
     locked = np.zeros(len(labels_N), dtype=bool)
     for rows in chosen:
         locked[rows] = True
@@ -52,7 +51,7 @@ def cut_test(
 
 
 def joined(sha256: Sequence[str], groups: Sequence[str] | None = None) -> Array:
-    """Number the sets of images that must stay together (equal bytes or equal group), by first appearance."""
+    """Number the sets of images that must stay together (equal bytes or equal group), in order of first appearance."""
     parent = list(range(len(sha256)))
 
     def root(i: int) -> int:
@@ -72,7 +71,7 @@ def joined(sha256: Sequence[str], groups: Sequence[str] | None = None) -> Array:
 
 
 def groups_of(items: Sequence[Item]) -> Array:
-    """Number the sets of items that must stay together: what `folds` takes as `groups`."""
+    """Number the sets of items that must stay together, in the form that `folds` takes as `groups`."""
     return joined([item.sha256 for item in items], [item.group for item in items])
 
 
@@ -90,7 +89,7 @@ def folds(labels: Array, groups: Array | None = None, *, k: int, seed: int) -> l
         return []
     whole = np.arange(len(labels_N)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     draws = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), 0x666F6C6473]))
-    fold_N = _deal(labels_N, whole, k, draws) if groups is None else _deal_groups(labels_N, whole, k, draws)
+    fold_N = _deal(labels_N, k, draws) if groups is None else _deal_groups(labels_N, whole, k, draws)
     rows = np.arange(len(labels_N))
     pairs = [(rows[fold_N != fold], rows[fold_N == fold]) for fold in range(k)]
     return [(train, validation) for train, validation in pairs if len(validation) and len(train)]
@@ -99,11 +98,11 @@ def folds(labels: Array, groups: Array | None = None, *, k: int, seed: int) -> l
 def write_csv(dataset: Dataset, path: str | Path) -> None:
     """Write path, label, split ("train" or "test"), group and sha256 of every item, replacing `path` atomically.
 
-    The file has the form of a manifest: copied into the data's root it states this very split.
+    The file is a manifest: copied into the root of the data it states the same split.
     """
     path = Path(path)
-    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(waiting, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(("path", "label", "split", "group", "sha256"))
         for item in dataset.items:
@@ -111,7 +110,7 @@ def write_csv(dataset: Dataset, path: str | Path) -> None:
             table.writerow((item.path, dataset.classes[item.label], split, item.group, item.sha256))
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(waiting, path)
+    os.replace(temporary, path)
 
 
 def _members(whole: Array) -> list[Array]:
@@ -119,14 +118,14 @@ def _members(whole: Array) -> list[Array]:
     return np.split(order, np.flatnonzero(np.diff(whole[order])) + 1) if len(order) else []
 
 
-def _take(order: list[Array], labels_N: Array, counts_K: Array, aim_K: Array) -> list[Array]:
-    """Take groups in order while they bring the test nearer to its aim and leave every class something to learn."""
-    left_K, need_K = counts_K.copy(), aim_K.copy()
+def _take(order: list[Array], labels_N: Array, counts_K: Array, target_K: Array) -> list[Array]:
+    """Take groups in order while they bring the test set closer to its target and leave training images in every class."""
+    left_K, need_K = counts_K.copy(), target_K.copy()
     chosen, passed = [], []
     for rows in order:
         have_K = np.bincount(labels_N[rows], minlength=len(counts_K))
         touched = have_K > 0
-        spares = bool(np.all(left_K[touched] > have_K[touched]) and np.all(aim_K[touched] > 0))
+        spares = bool(np.all(left_K[touched] > have_K[touched]) and np.all(target_K[touched] > 0))
         nearer = np.abs(need_K - have_K)[touched].sum() < np.abs(need_K)[touched].sum()
         if spares and nearer:
             chosen.append(rows)
@@ -134,11 +133,11 @@ def _take(order: list[Array], labels_N: Array, counts_K: Array, aim_K: Array) ->
             need_K -= have_K
         elif spares:
             passed.append(rows)
-    # Large groups can leave a class without any test image: give it its smallest group that spares the rest.
+    # Large groups can leave a class without any test image: add its smallest group that leaves images to train on.
     for rows in sorted(passed, key=len):
         have_K = np.bincount(labels_N[rows], minlength=len(counts_K))
         touched = have_K > 0
-        missing = bool(np.any((need_K == aim_K)[touched]))
+        missing = bool(np.any((need_K == target_K)[touched]))
         if missing and np.all(left_K[touched] > have_K[touched]):
             chosen.append(rows)
             left_K -= have_K
@@ -146,8 +145,8 @@ def _take(order: list[Array], labels_N: Array, counts_K: Array, aim_K: Array) ->
     return chosen
 
 
-def _deal(labels_N: Array, whole: Array, k: int, draws: np.random.Generator) -> Array:
-    """Deal single items class by class; the fold that starts moves on, so that small classes do not fill fold 0."""
+def _deal(labels_N: Array, k: int, draws: np.random.Generator) -> Array:
+    """Deal single items class by class, starting each class at another fold, so that small classes do not all fill fold 0."""
     fold_N = np.full(len(labels_N), -1, dtype=np.int64)
     start = 0
     for label in np.unique(labels_N):
@@ -160,7 +159,7 @@ def _deal(labels_N: Array, whole: Array, k: int, draws: np.random.Generator) -> 
 
 
 def _deal_groups(labels_N: Array, whole: Array, k: int, draws: np.random.Generator) -> Array:
-    """Deal whole groups, the largest first, each to the fold whose classes it fills most evenly."""
+    """Deal whole groups, the largest first, each to the fold where it keeps class counts most even."""
     members = _members(whole)
     classes = int(labels_N.max()) + 1
     sizes = np.bincount(labels_N, minlength=classes).astype(np.float64)
@@ -181,6 +180,3 @@ def _deal_groups(labels_N: Array, whole: Array, k: int, draws: np.random.Generat
         held[best, kinds] += have
         fold_N[rows] = best
     return fold_N
-
-
-FOLDS = 5

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.data.subsample import Used
+from advisor.data.subsample import Subsample
 from advisor.hooks import Backbone
 from advisor.metrics import intervals
 from advisor.records import (
@@ -73,7 +73,7 @@ class Frame:
 
     settings: Settings
     dataset: Dataset
-    used: Used
+    used: Subsample
     regime: Regime
     registry: Registry
     environment: Environment

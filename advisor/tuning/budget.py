@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from advisor.data.subsample import Used, used
+from advisor.data.subsample import Subsample, draw
 from advisor.hooks import Backbone
 from advisor.records import Dataset, Item
 
@@ -106,13 +106,13 @@ def for_budget(
     device: str,
     backbones: Sequence[Backbone],
     sizes: Mapping[str, tuple[int, ...]],
-) -> Used:
+) -> Subsample:
     """Choose the pool and test items that the budget affords, from cards alone."""
     if budget_s is None:
-        return used(dataset, None, None)
+        return draw(dataset, None, None)
     usable_s = max(1.0, budget_s - START_S - FINISH_S)
     macs = cheapest_macs(backbones, sizes)
     pool_s = max(POOL_SHARE * usable_s, min(SHORT_SHARE * usable_s, SHORT_S))
     pool = affordable(dataset.pool, macs, device, pool_s)
     test = affordable(dataset.test, macs, device, TEST_SHARE * usable_s) if dataset.test else None
-    return used(dataset, pool, test)
+    return draw(dataset, pool, test)

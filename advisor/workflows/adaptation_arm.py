@@ -19,7 +19,7 @@ import numpy.typing as npt
 from advisor._version import __version__
 from advisor.data import pixels, splits
 from advisor.data.domains import UNKNOWN, Target
-from advisor.data.subsample import Used
+from advisor.data.subsample import Subsample
 from advisor.errors import InputError, TrialError
 from advisor.execution import test_scoring, trainer
 from advisor.metrics import classification
@@ -185,7 +185,7 @@ def make_recipe(bench: Bench, settings: Settings, arm: Arm, to: Path) -> recipe.
     frame = result_builder.Frame(
         settings=replace(settings, created_by=__version__, remove_leaks=False),
         dataset=bench.dataset,
-        used=Used(pool=bench.dataset.pool, test=()),
+        used=Subsample(pool=bench.dataset.pool, test=()),
         regime=Regime(name=regime, reason="adaptation to a target", prior=regime),
         registry=plugins,
         environment=environment.describe(refitted.compute),

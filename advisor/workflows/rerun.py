@@ -53,7 +53,7 @@ def rerun(
     check_weights(told, plugins, weights_dir, offline)
     listener.stage("looking at the data")
     found, same = _dataset(told, path, data)
-    used = subsample.used(found, told.data.pool_sample if same else None, told.data.test_sample if same else None)
+    used = subsample.draw(found, told.data.pool_sample if same else None, told.data.test_sample if same else None)
     settings = settings_of(told, found.root, device=device, weights_dir=weights_dir, offline=offline)
     settings = replace(settings, devices=devices or told.devices or 1)
     with ExitStack() as stack:
@@ -80,7 +80,7 @@ class _Again:
         worker: Worker,
         listener: Listener,
         place: Path,
-        used: subsample.Used,
+        used: subsample.Subsample,
         same: bool,
     ) -> None:
         self.told, self.candidate, self.worker, self.listener = told, candidate, worker, listener

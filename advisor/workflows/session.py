@@ -63,7 +63,7 @@ def settle(settings: Settings, *, target: str | None = None, folds: int = 5, rep
     warnings = (*found.warnings, *(f"{u.path} cannot be read ({u.reason}); it is left out" for u in unread))
     if broken:
         gone = {u.path for u in broken}
-        aim = domains.without(aim, tuple(gone)) if aim else None
+        aim = domains.drop_items(aim, tuple(gone)) if aim else None
         job = replace(_job(settings, found, aim, folds), items=tuple(i for i in found.pool if i.path not in gone))
         resources = Resources(job, plugins, report)
     device.apply(resources.compute(backbone))

@@ -25,10 +25,10 @@ def test_tables_say_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[
     for part in (
         "my [photos]",
         "class folders",
-        "17 readable, 1 set aside",
-        "13 to learn from, 4 locked",
+        "17 readable, 1 unreadable",
+        "13 for training and validation, 4 for the test",
         "RGB 17",
-        "cuts away 50%",
+        "removes 50%",
         "labels differ",
         "cat/0000.jpg, dog/copy.jpg",
         "dog/broken.jpg",
@@ -94,8 +94,8 @@ def test_odd_names_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (lambda p: None, "no such folder"),
         (lambda p: p.mkdir(), "is empty"),
         (lambda p: save(photo(1), p, format="JPEG"), "is a file, not a folder"),
-        (lambda p: folder(p, {"only": 4}), "one class only"),
-        (lambda p: folder(p, {"a": 1, "b": 1}), "every class has one image"),
+        (lambda p: folder(p, {"only": 4}), "only one class"),
+        (lambda p: folder(p, {"a": 1, "b": 1}), "every class has one training image"),
         (lambda p: p.symlink_to(p), "broken symbolic link"),
     ],
     ids=["missing", "empty", "file", "one class", "one image", "loop"],
@@ -120,7 +120,7 @@ def test_truncated_files_that_leave_nothing_are_refused(tmp_path: Path, capsys: 
         path.write_bytes(path.read_bytes()[:-300])
     assert cli.run(["inspect", str(root)]) == 0
     assert cli.run(["inspect", str(root), "--deep"]) == 2
-    assert "one class only" in capsys.readouterr().err
+    assert "only one class" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [[], ["--deep", "--json"]])

@@ -173,7 +173,7 @@ def test_dropping_items_renumbers_classes_and_recounts(tmp_path: Path) -> None:
     folder(tmp_path / "train", {"a": 1, "b": 2, "c": 2})
     folder(tmp_path / "test", {"a": 1, "b": 1, "c": 1}, start=20)
     found = dataset.read(tmp_path)
-    left = dataset.without(found, ["train/a/0000.jpg"])
+    left = dataset.drop_items(found, ["train/a/0000.jpg"])
     assert left.classes == ("b", "c")
     assert [(i.path, i.label) for i in left.test] == [("test/b/0021.jpg", 0), ("test/c/0022.jpg", 1)]
     assert (left.split.pool, left.split.test, left.split.rule) == (4, 2, "given")

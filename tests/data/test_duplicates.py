@@ -57,7 +57,7 @@ def test_removal_takes_from_training_and_leaves_no_leak(data: Dataset) -> None:
     groups = (*duplicates.exact(data.items), *near(data))
     drop = duplicates.removable(data, groups)
     assert drop == {"train/cat/0000.jpg", "train/cat/twice.jpg", "train/dog/0007.jpg"}
-    left = dataset.without(data, drop)
+    left = dataset.drop_items(data, drop)
     assert left.test == data.test
     assert not any(g.across for g in (*duplicates.exact(left.items), *near(left)))
 

@@ -29,20 +29,20 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_folder_gives_all_images_below_it_in_order(place: Path) -> None:
     """Folders are walked to the end, sorted; links in circles end; hidden folders are not entered."""
-    found = image_paths.images(["a"])
+    found = image_paths.resolve(["a"])
     assert found.paths == ("a/1.jpg", "a/2.png", "a/caf\udce9.png", "a/odd [x].png", "a/deep/3.PNG")
     assert found.skipped == 1
 
 
 def test_a_named_file_is_taken_whatever_it_is_called(place: Path) -> None:
     """A file that is named outright needs no suffix, and signs of a pattern in its name mean themselves."""
-    assert image_paths.images(["b.dat", "a/odd [x].png"]).paths == ("b.dat", "a/odd [x].png")
+    assert image_paths.resolve(["b.dat", "a/odd [x].png"]).paths == ("b.dat", "a/odd [x].png")
 
 
 def test_patterns_and_repeats(place: Path) -> None:
     """A pattern gives what it matches; what is meant twice is taken once, where it came first."""
-    assert image_paths.images(["a/*.png", "a/2.png"]).paths == ("a/2.png", "a/caf\udce9.png", "a/odd [x].png")
-    assert "a/deep/3.PNG" in image_paths.images(["**/*.PNG"]).paths
+    assert image_paths.resolve(["a/*.png", "a/2.png"]).paths == ("a/2.png", "a/caf\udce9.png", "a/odd [x].png")
+    assert "a/deep/3.PNG" in image_paths.resolve(["**/*.PNG"]).paths
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_patterns_and_repeats(place: Path) -> None:
     [
         ("gone", "no such file or folder: gone."),
         ("a/*.tif", "a/*.tif: nothing matches."),
-        ("empty", "empty: no images in there."),
+        ("empty", "empty: no images found."),
         ("broken", "broken is a broken link."),
         ("gone\udce9", "no such file or folder: gone\\xe9."),
     ],
@@ -60,5 +60,5 @@ def test_a_name_that_stands_for_nothing_is_one_line(place: Path, name: str, line
     (place / "empty").mkdir()
     os.symlink("nowhere", place / "broken")
     with pytest.raises(InputError) as caught:
-        image_paths.images([name])
+        image_paths.resolve([name])
     assert caught.value.what == line

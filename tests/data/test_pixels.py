@@ -225,7 +225,8 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 import numpy as np
-from advisor import cache, dataset, pixels
+from advisor.data import dataset, pixels
+from advisor.runtime import cache
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write fails instead, as on a full disk
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 found = dataset.read(sys.argv[1], test_split="none")
@@ -247,7 +248,8 @@ def test_a_full_disk_is_survived(data: Dataset, tmp_path: Path) -> None:
 
 SCRIPT = """
 import hashlib, sys
-from advisor import cache, dataset, pixels
+from advisor.data import dataset, pixels
+from advisor.runtime import cache
 found = dataset.read(sys.argv[1], test_split="none")
 seen = []
 array, _ = pixels.canvas(found.root, found.items, pixels.PixelRule(24, 28), store=cache.Store(sys.argv[2]),

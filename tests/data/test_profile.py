@@ -69,7 +69,7 @@ def test_deep_finds_truncated_files_and_near_duplicates(tmp_path: Path) -> None:
     assert deep.duplicates[0].labels_differ
     assert deep.images == 20
     assert deep.fingerprint == flat.fingerprint
-    assert any("contradicting labels" in w for w in deep.warnings)
+    assert any("conflicting labels" in w for w in deep.warnings)
     assert any("cat/0003.jpg: truncated" in w for w in deep.warnings)
 
 
@@ -97,7 +97,7 @@ def test_leaks_are_shown_and_can_be_removed(tmp_path: Path) -> None:
     found = dataset.read(tmp_path)
     deep = profile.measure(found, deep=True)
     assert len(profile.leaks(deep)) == 2
-    assert deep.warnings[0].startswith("leak: 2 training images with a duplicate in the test")
+    assert deep.warnings[0].startswith("leak: 2 training images with a duplicate in the test set")
     clean = profile.without_leaks(found, deep)
     assert clean.test == found.test
     assert {i.path for i in found.pool} - {i.path for i in clean.pool} == {"train/cat/0001.jpg", "train/dog/0007.jpg"}
@@ -108,10 +108,10 @@ def test_leaks_are_shown_and_can_be_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "test", "warning"),
     [
-        ({"cat": 40, "dog": 3}, {"cat": 2, "dog": 2}, "uneven classes: the largest has 13 times"),
-        ({"cat": 4, "dog": 12}, {"cat": 2, "dog": 2}, "fewer than 10 images to learn from in 1 class: cat"),
-        ({"cat": 4, "dog": 4}, {"cat": 2}, "no test image, so no test score, for 1 class: dog"),
-        ({"cat": 4, "dog": 4}, {"cat": 2, "dog": 1}, "the test has only 3 images"),
+        ({"cat": 40, "dog": 3}, {"cat": 2, "dog": 2}, "imbalanced classes: the largest has 13 times"),
+        ({"cat": 4, "dog": 12}, {"cat": 2, "dog": 2}, "fewer than 10 training images in 1 class: cat"),
+        ({"cat": 4, "dog": 4}, {"cat": 2}, "no test images, hence no test score, for 1 class: dog"),
+        ({"cat": 4, "dog": 4}, {"cat": 2, "dog": 1}, "the test set has only 3 images"),
         ({"cat": 4, "dog": 4}, {"cat": 2, "dog": 1}, "11 images smaller than 32 pixels"),
     ],
 )
@@ -130,15 +130,15 @@ def test_wide_images_and_shared_groups_are_said(tmp_path: Path) -> None:
     rows = [f"img/{i:04d}.jpg,{'ab'[i % 2]},{'test' if i < 4 else 'train'},p{i % 3}" for i in range(12)]
     (root / "m.csv").write_text("path,label,split,group\n" + "\n".join(rows))
     found = measured(root / "m.csv")
-    assert any("cuts away 67%" in line for line in found.warnings)
-    assert any("3 groups of the manifest in both training and test: p0, p1, p2" in line for line in found.warnings)
+    assert any("removes 67%" in line for line in found.warnings)
+    assert any("3 groups of the manifest in both training and test set: p0, p1, p2" in line for line in found.warnings)
 
 
 @pytest.mark.parametrize(
     ("counts", "what"),
     [
-        ({"only": 5}, r"one class only \(only\)"),
-        ({"a": 1, "b": 1, "c": 1}, "every class has one image"),
+        ({"only": 5}, r"only one class \(only\)"),
+        ({"a": 1, "b": 1, "c": 1}, "every class has one training image"),
     ],
 )
 def test_what_cannot_be_learned_is_refused_in_one_line(tmp_path: Path, counts: dict[str, int], what: str) -> None:

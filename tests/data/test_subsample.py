@@ -61,7 +61,7 @@ def test_a_sample_is_stratified_and_depends_on_contents_alone(counts: list[int],
     assert [i for i in every if i in chosen] == list(chosen)
 
 
-def seconds_of(found: subsample.Used, macs: float) -> float:
+def seconds_of(found: subsample.Subsample, macs: float) -> float:
     """What a pass over the pool is taken to last."""
     return budget.extraction_s(len(found.pool), macs, "cpu")
 

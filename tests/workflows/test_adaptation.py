@@ -51,7 +51,7 @@ def test_a_target_has_no_labels_where_training_looks(folders: tuple[Path, Path],
     for n, path in enumerate(sorted(folders[1].rglob("*.jpg"))):
         shutil.copy(path, flat / f"{n}.jpg")
     assert set(domains.read(str(flat), ["class 0"]).hidden_labels) == {domains.UNKNOWN}
-    kept = domains.without(read, [read.items[0].path])
+    kept = domains.drop_items(read, [read.items[0].path])
     assert len(kept.items) == len(kept.hidden_labels) == 23
     with pytest.raises(DatasetError, match="no such folder"):
         domains.read(str(tmp_path / "nowhere"), [])
