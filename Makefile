@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types docs clean
+.PHONY: demo test check format lint types clean
 
 demo: $(VENV)/.ready
 	$(BIN)/tl-advise demo
@@ -12,6 +12,10 @@ test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint types test
+
+format: $(VENV)/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
