@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advisor import registry
 from advisor._version import __version__
@@ -35,6 +36,9 @@ from advisor.tuning import availability, budget, candidates, cost_model, regime,
 from advisor.tuning.distributed import open_study
 from advisor.tuning.search_state import Contest
 from advisor.tuning.study import Study
+
+if TYPE_CHECKING:
+    from advisor.aliases import CountProgress
 
 KEEP_SHARE = 0.05  # of the time left, which a better recipe on the way may cost
 
@@ -191,7 +195,7 @@ def _look(settings: Settings, rundir: RunDir, listener: Listener) -> Look:
     return Look(dataset=found, profile=measured, regime=prior)
 
 
-def _told(listener: Listener, what: str) -> Callable[[int, int], None]:
+def _told(listener: Listener, what: str) -> CountProgress:
     return lambda done, total: listener.progress(Progress(what=what, done=done, total=total))
 
 

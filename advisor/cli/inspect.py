@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from advisor.aliases import CountProgress
     from advisor.records import Dataset, Profile, Quantiles
 
 SHOWN_CLASSES = 24
@@ -64,7 +65,7 @@ def to_json(dataset: Dataset, profile: Profile) -> dict[str, Any]:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+def _progress(quiet: bool) -> Iterator[Callable[[str], CountProgress]]:
     """Yield a function that adds a progress bar on standard error (none where that is not a terminal)."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -73,7 +74,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[str], Callable[[int, int], None
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
     bars = Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal)
 
-    def begin(what: str) -> Callable[[int, int], None]:
+    def begin(what: str) -> CountProgress:
         task = bars.add_task(what, total=None)
         return lambda done, total: bars.update(task, completed=done, total=total)
 

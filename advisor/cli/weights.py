@@ -12,8 +12,8 @@ import click
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
+    from advisor.aliases import CountProgress
     from advisor.hooks import Backbone
-    from advisor.models.download import Progress
 
 _WORDS = {
     "built_in": "built in",
@@ -82,7 +82,7 @@ def fetch(names: tuple[str, ...], to: str | None, again: bool, offline: bool, qu
 
 
 @contextmanager
-def _bar(backbone: Backbone, *, quiet: bool) -> Iterator[Progress | None]:
+def _bar(backbone: Backbone, *, quiet: bool) -> Iterator[CountProgress | None]:
     if quiet:
         yield None
         return

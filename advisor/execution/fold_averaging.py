@@ -16,10 +16,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from advisor.aliases import Float32s, Rows
 from advisor.errors import AdviseError
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
@@ -30,9 +29,6 @@ from advisor.models.classifier import Classifier
 from advisor.records import TrainPlan
 from advisor.records.messages import RunTrial
 from advisor.runtime.run_dir import MIXED, to_json, trial_name, write_atomically
-
-Rows = npt.NDArray[np.int64]
-Logits = npt.NDArray[np.float32]
 
 
 def mixable(plan: TrainPlan) -> bool:
@@ -62,7 +58,7 @@ def leave(
     position: int,
     *,
     rows: Rows,
-    logits: Logits,
+    logits: Float32s,
     val: Rows,
 ) -> None:
     """Leave a fold's model in the trial's folder: the first one whole and usable, the others as members of the mean.

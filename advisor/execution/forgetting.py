@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from advisor.aliases import Float32s, Rows
 from advisor.data import pixels
 from advisor.errors import TrialError, WeightsError
 from advisor.execution import trainer
@@ -30,8 +31,6 @@ from advisor.records import Blend, Forgetting, SourceKept, StageKept
 from advisor.records.messages import ForgettingMeasured, MeasureForgetting
 
 NEIGHBOURS = 10
-Ints = npt.NDArray[np.int64]
-Values = npt.NDArray[np.float32]
 
 
 def measure(resources: Resources, job: MeasureForgetting) -> ForgettingMeasured:
@@ -78,7 +77,9 @@ def _known(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _stages(backbone: Backbone, blender: _Blender, before: list[Values], after: list[Values]) -> dict[str, StageKept]:
+def _stages(
+    backbone: Backbone, blender: _Blender, before: list[Float32s], after: list[Float32s]
+) -> dict[str, StageKept]:
     start = {n.removeprefix("body."): v for n, v in blender.start.items() if n.startswith("body.")}
     far = weight_ops.stage_distances(backbone, start, blender.at(1.0).body)
     return {
@@ -109,8 +110,8 @@ class _Source:
 
     head: nn.Module
     canvas: npt.NDArray[np.uint8]
-    rows: Ints
-    labels: Ints
+    rows: Rows
+    labels: Rows
     size_px: int
 
 
@@ -121,10 +122,10 @@ class _Watched:
     resources: Resources
     backbone: Backbone
     canvas: npt.NDArray[np.uint8]
-    rows: Ints
+    rows: Rows
     size_px: int
 
-    def look(self, network: Classifier, source: _Source | None) -> tuple[list[Values], float, float | None]:
+    def look(self, network: Classifier, source: _Source | None) -> tuple[list[Float32s], float, float | None]:
         """Give every stage's pooled features, the accuracy on these images, and on the source where there is one."""
         compute = self.resources.compute(self.backbone)
         inference.place(network, compute)
@@ -164,7 +165,7 @@ def _read(network: Classifier, pooled: list[torch.Tensor]) -> torch.Tensor:
     return pooled[-1 if network.layers == "last" else backbones.stage_index(network.backbone, network.layers)]
 
 
-def _watched(resources: Resources, job: MeasureForgetting, backbone: Backbone, fit: str, rows: Ints) -> _Watched:
+def _watched(resources: Resources, job: MeasureForgetting, backbone: Backbone, fit: str, rows: Rows) -> _Watched:
     size_px = job.candidate.size_px or backbone.preprocess.size
     canvas = pixels.centre(resources.canvas(resources.rule(backbone, size_px, fit)), size_px)
     return _Watched(resources, backbone, canvas, rows, size_px)

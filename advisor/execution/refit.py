@@ -11,14 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from advisor.aliases import Rows
 from advisor.execution import fold_averaging, timing, trainer
 from advisor.execution.resources import Resources
 from advisor.models import classifier as model
 from advisor.records.messages import Refit, Refitted
-
-Rows = npt.NDArray[np.int64]
 
 
 def refit(resources: Resources, job: Refit, emit: timing.Emit) -> Refitted:

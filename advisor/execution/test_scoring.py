@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from advisor.aliases import Float32s
 from advisor.data import pixels, splits
 from advisor.errors import TrialError
 from advisor.execution.resources import Resources
@@ -25,7 +26,6 @@ from advisor.records import ClassScore, Compute, Item, Mistake, TestScore, Unrea
 from advisor.records.messages import Progress, Score, Scored
 
 MISTAKES_SHOWN = 24
-Logits = npt.NDArray[np.float32]
 
 
 class TestImages:
@@ -51,20 +51,20 @@ class TestImages:
             self.unreadable.update({u.path: u for u in broken})
         return self._canvas[rule]
 
-    def logits(self, predictor: Predictor) -> Logits:
+    def logits(self, predictor: Predictor) -> Float32s:
         """Give a model's calibrated logits (N, K) in float32; frozen networks share one pass over the images."""
         compute = self.resources.compute(predictor.classifier.backbone)
         if predictor.description.get("frozen"):
             return self._through_features(predictor, compute)
         return predictor.logits(self.canvas(predictor.rule), compute=compute)
 
-    def _through_features(self, predictor: Predictor, compute: Compute) -> Logits:
+    def _through_features(self, predictor: Predictor, compute: Compute) -> Float32s:
         network = predictor.classifier
         pooled = self._pooled(predictor, compute)
         if network.mirror:
             pooled = features.averaged(pooled, self._pooled(predictor, compute, flip=True))
         values = features.select(pooled, network.layers, [s.name for s in network.backbone.stages])
-        scaled: Logits = fitting.predict(network.head, values) / np.float32(predictor.temperature)
+        scaled: Float32s = fitting.predict(network.head, values) / np.float32(predictor.temperature)
         return scaled
 
     def _pooled(self, predictor: Predictor, compute: Compute, *, flip: bool = False) -> features.Pooled:
@@ -112,17 +112,17 @@ def score(resources: Resources, job: Score, emit: Emit) -> Scored:
     )
 
 
-def _averaged(each: Sequence[Logits]) -> Logits | None:
+def _averaged(each: Sequence[Float32s]) -> Float32s | None:
     """Give the logarithm of the mean of calibrated probabilities, which every score takes as logits."""
     if not each:
         return None
     mean = np.mean([metrics.probabilities(logits) for logits in each], axis=0)
-    logits: Logits = np.log(np.maximum(mean, np.finfo(np.float64).tiny)).astype(np.float32)
+    logits: Float32s = np.log(np.maximum(mean, np.finfo(np.float64).tiny)).astype(np.float32)
     return logits
 
 
 def test_score(
-    logits: Logits, labels: npt.NDArray[np.int64], classes: tuple[str, ...], groups: npt.NDArray[np.int64]
+    logits: Float32s, labels: npt.NDArray[np.int64], classes: tuple[str, ...], groups: npt.NDArray[np.int64]
 ) -> TestScore:
     """Score logits on images that no decision saw; items of one of the `groups` are one piece of evidence."""
     accuracy = classification.accuracy(logits, labels)
@@ -143,7 +143,7 @@ def test_score(
 
 
 def _mistakes(
-    logits: Logits, labels: npt.NDArray[np.int64], paths: list[str], classes: tuple[str, ...]
+    logits: Float32s, labels: npt.NDArray[np.int64], paths: list[str], classes: tuple[str, ...]
 ) -> tuple[Mistake, ...]:
     shifted = np.exp(logits - logits.max(1, keepdims=True))
     confidence = shifted.max(1) / shifted.sum(1)

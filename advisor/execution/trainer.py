@@ -10,9 +10,7 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
+from advisor.aliases import Float32s, Rows
 from advisor.data import pixels
 from advisor.execution.resources import Resources
 from advisor.heads import fitting
@@ -28,14 +26,12 @@ from advisor.training import loop
 if TYPE_CHECKING:
     from torch import nn
 
-Rows = npt.NDArray[np.int64]
-Logits = npt.NDArray[np.float32]
 START_HEADS = 32  # kept by a worker: folds times places that a search comes back to
 
 
 def head_features(
     resources: Resources, backbone: Backbone, candidate: Candidate, plan: TrainPlan
-) -> tuple[Logits, tuple[int, ...]]:
+) -> tuple[Float32s, tuple[int, ...]]:
     """Give the frozen features (N, D) of all rows that the plan's head looks at, and the widths of their blocks."""
     size_px = candidate.size_px or backbone.preprocess.size
     pooled = resources.pooled(backbone, size_px, plan.fit, mirror=plan.head.mirror)
@@ -145,7 +141,7 @@ def train_loop(
 
 def score_rows(
     resources: Resources, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows
-) -> Logits:
+) -> Float32s:
     """Give the logits of these rows, in the training's own precision; in a group the first rank computes them."""
     backbone = resources.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from advisor.aliases import Float32s, Rows
 from advisor.errors import AdviseError, TooSlowError, TrialError
 from advisor.execution import fold_averaging, timing, trainer
 from advisor.execution.checkpoint import Checkpoint, FoldOutcome
@@ -35,8 +35,6 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's fin
 READ_S = 0.5  # within which features are taken to have come from the cache
 Emit = timing.Emit
 Attempt = Callable[[Resources, RunTrial, Emit], Trial]
-Rows = npt.NDArray[np.int64]
-Logits = npt.NDArray[np.float32]
 
 
 def probe(resources: Resources, job: Probe) -> Probed:
@@ -174,7 +172,7 @@ def _fold_score(resources: Resources, job: RunTrial, fold: int, outcome: FoldOut
     )
 
 
-def _keep_predictions(resources: Resources, job: RunTrial, rows: Rows, logits: Logits) -> str:
+def _keep_predictions(resources: Resources, job: RunTrial, rows: Rows, logits: Float32s) -> str:
     name = f"trials/{trial_name(job.number, job.repeat)}.npz"
     path = Path(resources.job.run_dir) / name
     if resources.group.is_first:
@@ -281,7 +279,7 @@ def _finish(
     return chosen
 
 
-def _extended(curve: Curve, step: int, loss: float, logits: Logits, labels: Rows) -> Curve:
+def _extended(curve: Curve, step: int, loss: float, logits: Float32s, labels: Rows) -> Curve:
     if np.isnan(loss) and curve.train_loss:
         loss = curve.train_loss[-1]  # a training of one or two steps takes none between some rungs
     return Curve(

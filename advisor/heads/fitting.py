@@ -15,15 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from advisor.aliases import Float32s, Folds, Ints
 from advisor.data import splits
 from advisor.errors import InputError
 from advisor.heads import logistic, prototypes, ridge, standardise
 from advisor.metrics import classification
 from advisor.records import Head
-
-Features = NDArray[np.float32]
-Labels = NDArray[np.integer]
-Folds = Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]
 
 KINDS = ("ridge", "logistic", "prototypes", "cosine_prototypes", "knn", "linear")
 NEIGHBOURS = 15
@@ -112,14 +109,14 @@ def initial(start: str, width: int, classes: int, *, seed: int = 0) -> LinearHea
 
 def fit(
     head: Head,
-    features: Features,
-    labels: Labels,
+    features: Float32s,
+    labels: Ints,
     classes: int,
     *,
     seed: int = 0,
     class_weights: str = "none",
     blocks: Sequence[int] = (),
-    groups: Labels | None = None,
+    groups: Ints | None = None,
 ) -> nn.Module:
     """Fit a head on all rows and calibrate it. Numbers that `head` leaves out are chosen here, on these rows alone.
 
@@ -147,8 +144,8 @@ def fit(
 
 def oof(
     head: Head,
-    features: Features,
-    labels: Labels,
+    features: Float32s,
+    labels: Ints,
     classes: int,
     folds: Folds,
     *,
@@ -159,7 +156,7 @@ def oof(
 ) -> NDArray[np.float32]:
     """Give each validation row's logits from the head fitted without its fold, (N, K); nan in rows of no fold.
 
-    Features are standardised once for all folds. A strength that `head` leaves out is one number chosen on the same
+    Float32s are standardised once for all folds. A strength that `head` leaves out is one number chosen on the same
     folds (logistic) or by leave-one-out on all rows (ridge). `watch` is called on the way and may raise to end it.
     """
     _check(head, features, labels, classes)
@@ -194,7 +191,7 @@ def oof(
 
 
 @torch.inference_mode()
-def predict(head: nn.Module, features: Features) -> NDArray[np.float32]:
+def predict(head: nn.Module, features: Float32s) -> NDArray[np.float32]:
     """Give the logits (N, K) of features (N, D), in blocks of rows."""
     device = next(iter([*head.parameters(), *head.buffers()])).device
     raw = torch.from_numpy(np.array(features, dtype=np.float32))
@@ -202,7 +199,7 @@ def predict(head: nn.Module, features: Features) -> NDArray[np.float32]:
     return np.asarray(torch.cat(parts).numpy())
 
 
-def _check(head: Head, features: Features, labels: Labels, classes: int) -> None:
+def _check(head: Head, features: Float32s, labels: Ints, classes: int) -> None:
     if head.kind not in KINDS:
         raise InputError(f'unknown head "{head.kind}": expected one of {", ".join(KINDS)}.')
     if features.ndim != 2 or len(features) != len(labels) or not len(labels):
@@ -223,12 +220,12 @@ def _one_fold_will_do(images: int, classes: int) -> bool:
 
 def _choose_c(
     spec: standardise.Spectrum,
-    features: Features,
-    labels: Labels,
+    features: Float32s,
+    labels: Ints,
     classes: int,
     seed: int,
     class_weights: str,
-    groups: Labels | None,
+    groups: Ints | None,
 ) -> float:
     k = 5 if len(labels) * classes < _WIDE else 3
     folds = splits.folds(np.asarray(labels), groups, k=k, seed=seed)
@@ -239,7 +236,7 @@ def _choose_c(
     return found.cs[found.best]
 
 
-def _fit_prototypes(head: Head, features: Features, labels: Labels, classes: int, blocks: Sequence[int]) -> nn.Module:
+def _fit_prototypes(head: Head, features: Float32s, labels: Ints, classes: int, blocks: Sequence[int]) -> nn.Module:
     mean, scale = standardise.standardiser(features, np.ones(len(labels)), blocks)
     x_ND = ((torch.from_numpy(np.array(features, dtype=np.float32)) - mean) * scale).float()
     labels_N = torch.from_numpy(np.asarray(labels, dtype=np.int64))
@@ -268,12 +265,12 @@ def _fit_prototypes(head: Head, features: Features, labels: Labels, classes: int
     return KnnHead(unit, labels_N, mean, scale, settings)
 
 
-def _log_prior(labels: Labels, classes: int) -> NDArray[np.float32]:
+def _log_prior(labels: Ints, classes: int) -> NDArray[np.float32]:
     counts = np.bincount(labels, minlength=classes).astype(np.float64)
     return np.asarray(np.log((counts + 0.5) / (counts + 0.5).sum()), dtype=np.float32)
 
 
-def _adjusted(module: nn.Module, labels: Labels, classes: int, class_weights: str) -> nn.Module:
+def _adjusted(module: nn.Module, labels: Ints, classes: int, class_weights: str) -> nn.Module:
     """Take the classes' frequencies out of a linear head's bias (Menon et al. 2020, arXiv:2007.07314, section 4.1)."""
     if class_weights != "logit_adjust" or not isinstance(module, LinearHead):
         return module

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
-Ints = NDArray[np.integer]
+from advisor.aliases import Floats, Ints
 
 _CHUNK = 1 << 19  # logits looked at together: a piece stays in the processor's cache, whatever N and K are
 _SCALE_RANGE = (1e-4, 1e4)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from advisor.aliases import Floats
+
 RESAMPLES = 4000
 _BLOCK = 1 << 22  # resampled numbers held together
 

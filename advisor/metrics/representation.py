@@ -14,11 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Features = NDArray[np.floating]
+from advisor.aliases import Floats
+
 _ROWS = 1024
 
 
-def linear_cka(before: Features, after: Features) -> float:
+def linear_cka(before: Floats, after: Floats) -> float:
     """Give the linear centred kernel alignment of two sets of features of the same images, 0..1.
 
     Rotations and one scale of either set change nothing; widths may differ. nan where a set never varies.
@@ -36,7 +37,7 @@ def linear_cka(before: Features, after: Features) -> float:
     return cross / own if own > 0 else float("nan")
 
 
-def neighbour_agreement(before: Features, after: Features, *, k: int = 10) -> float:
+def neighbour_agreement(before: Floats, after: Floats, *, k: int = 10) -> float:
     """Give the mean share of an image's k nearest neighbours (by cosine) that it keeps, 0..1.
 
     By chance it is k / (N - 1). Raises ValueError where the numbers of images differ, or there are fewer than two.
@@ -53,7 +54,7 @@ def neighbour_agreement(before: Features, after: Features, *, k: int = 10) -> fl
     return kept / (k * len(before))
 
 
-def _nearest(features: Features, rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+def _nearest(features: Floats, rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     unit = np.asarray(features, dtype=np.float64)
     unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
     cosine = unit[rows] @ unit.T
@@ -80,6 +81,6 @@ def components(points: Sequence[NDArray[np.floating]]) -> tuple[NDArray[np.float
     return directions, moved @ directions.T, share
 
 
-def _same_images(before: Features, after: Features) -> None:
+def _same_images(before: Floats, after: Floats) -> None:
     if before.ndim != 2 or after.ndim != 2 or len(before) != len(after):
         raise ValueError(f"features of the same images are needed, (N, D) twice: got {before.shape} and {after.shape}")

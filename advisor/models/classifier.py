@@ -9,7 +9,7 @@ Legend: N images, C, H, W, D features, K classes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from advisor.aliases import CountProgress
 from advisor.data import pixels
 from advisor.errors import InputError, PluginError, WeightsError
 from advisor.heads import fitting
@@ -114,7 +115,7 @@ class Predictor:
         images: Iterable[Any],
         *,
         compute: Compute | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: CountProgress | None = None,
     ) -> Predictions:
         """Classify paths, PIL images or (H, W, 3) uint8 arrays; what cannot be read is listed, never fatal.
 

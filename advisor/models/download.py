@@ -13,16 +13,17 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from advisor.errors import TransferError
 
-Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0 where the server does not say)
+if TYPE_CHECKING:
+    from advisor.aliases import CountProgress
+
 _CHUNK = 1 << 18
 _TIMEOUT_S = 30.0
 
@@ -53,7 +54,7 @@ def network_reachable(timeout_s: float = 3.0, url: str = "https://download.pytor
     return answered.is_set()
 
 
-def transfer(url: str, part: Path, *, resume: bool = True, progress: Progress | None = None) -> bool:
+def transfer(url: str, part: Path, *, resume: bool = True, progress: CountProgress | None = None) -> bool:
     """Bring `url` into `part`, going on behind what is there if `resume`; say whether it did go on.
 
     Raises TransferError for the network's and the server's faults (what arrived is kept), OSError for the disk's.
@@ -79,7 +80,7 @@ def transfer(url: str, part: Path, *, resume: bool = True, progress: Progress | 
     return goes_on
 
 
-def _append(answer: Any, part: Path, start: int, progress: Progress | None) -> None:
+def _append(answer: Any, part: Path, start: int, progress: CountProgress | None) -> None:
     stated = answer.headers.get("Content-Length")
     total = start + int(stated) if stated and stated.isdigit() else 0
     done = start

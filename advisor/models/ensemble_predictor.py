@@ -8,7 +8,7 @@ that an image is decoded once and an export is one graph. Does NOT cover: who is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.aliases import CountProgress
 from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.models import classifier, model_files
@@ -64,7 +65,7 @@ class Averaged:
         images: Iterable[Any],
         *,
         compute: Compute | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: CountProgress | None = None,
     ) -> Predictions:
         """Classify paths, PIL images or (H, W, 3) uint8 arrays, as a single predictor does."""
         return classify(

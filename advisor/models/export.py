@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from advisor.aliases import Bytes, Float64s
 from advisor.errors import CheckError, InputError, OutputError
 from advisor.models import classifier, ensemble_predictor, export_graph, export_parity, model_files
 from advisor.models.classifier import Predictor
 from advisor.models.ensemble_predictor import Averaged
-from advisor.models.export_parity import Answer, Images, Parity, Probabilities, Progress
+from advisor.models.export_parity import Answer, Parity, Progress
 from advisor.reporting import model_card
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def runner(form: str, place: Path, registry: Registry) -> Answer:
 
     module = torch.export.load(file).module()
 
-    def run_module(squares: Images) -> Probabilities:
+    def run_module(squares: Bytes) -> Float64s:
         with torch.inference_mode():
             return module(torch.from_numpy(np.ascontiguousarray(squares))).double().numpy()  # type: ignore[no-any-return]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from advisor.aliases import Bytes, Float64s
 from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.models.classifier import Predictor
@@ -23,9 +23,7 @@ TOLERANCE = 1e-4  # largest difference of a probability, float32
 IMAGES = 256  # compared at most; 200 are the promise
 BATCH = 32
 
-Images = npt.NDArray[np.uint8]
-Probabilities = npt.NDArray[np.float64]
-Answer = Callable[[Images], Probabilities]  # uint8 (N, S, S, 3) -> (N, K)
+Answer = Callable[[Bytes], Float64s]  # uint8 (N, S, S, 3) -> (N, K)
 Progress = Callable[[str, int, int], None]
 
 
@@ -121,7 +119,7 @@ def compare(
     return Parity(n=n, agreement=same / n, worst=worst, tolerance=tolerance)
 
 
-def _squares(predictor: Predictor | Averaged, photos: Sequence[Path]) -> tuple[Images, list[Path]]:
+def _squares(predictor: Predictor | Averaged, photos: Sequence[Path]) -> tuple[Bytes, list[Path]]:
     """The uint8 squares that a user of the export would feed, and the photos that could be read."""
     squares, readable = [], []
     for photo in photos:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from advisor.aliases import CountProgress
 from advisor.data import image_inputs, pixels
 from advisor.errors import CacheFullError, PluginError, WeightsError
 from advisor.hooks import Backbone
@@ -27,7 +28,6 @@ from advisor.runtime import cache, device, environment
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Progress = inference.Progress
 _CODE = 1  # raise when the same inputs would give other features
 
 
@@ -51,7 +51,7 @@ def extract(
     item_key: str,
     store: cache.Store | None = None,
     flip: bool = False,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> Pooled:
     """Compute the pooled features of all stages for a canvas (N, S, S, 3), or read them from `store`.
 
@@ -94,7 +94,7 @@ def _extract(
     compute: Compute,
     *,
     flip: bool,
-    progress: Progress | None,
+    progress: CountProgress | None,
 ) -> Pooled:
     parts: list[list[Tensor]] = []
     inference.place(module, compute)

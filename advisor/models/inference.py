@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from advisor.aliases import CountProgress
 from advisor.data import pixels
 from advisor.models import inference, normalise
 from advisor.records import Compute, Preprocess
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Progress = Callable[[int, int], None]
 BATCH = 64
 
 
@@ -44,7 +44,7 @@ def batches(
     compute: Compute,
     batch: int = BATCH,
     flip: bool = False,
-    progress: Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> Iterator[tuple[Tensor, int]]:
     """Yield (normalised images (batch, 3, size, size), how many of them count)."""
     place = torch.device(compute.device)
@@ -109,7 +109,7 @@ def logits(
     size_px: int,
     compute: Compute,
     batch: int = inference.BATCH,
-    progress: Callable[[int, int], None] | None = None,
+    progress: CountProgress | None = None,
 ) -> NDArray[np.float32]:
     """Give the logits of these rows of a canvas, (n, K), float32, in eval mode; modes are left as they were.
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.aliases import CountProgress
 from advisor.data import image_inputs, pixels
 from advisor.records import Unreadable
 from advisor.runtime import device
@@ -44,7 +45,7 @@ def classify(
     classes: tuple[str, ...],
     answer: Callable[[NDArray[np.uint8]], NDArray[np.float64]],
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: CountProgress | None = None,
 ) -> Predictions:
     """Decode images and ask `answer` about their squares (N, S, S, 3); it gives probabilities (N, K)."""
     given = list(images) if not isinstance(images, str | Path) else [images]

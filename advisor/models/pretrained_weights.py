@@ -24,6 +24,8 @@ from advisor.models.download import network_reachable
 if TYPE_CHECKING:
     import torch
 
+    from advisor.aliases import CountProgress
+
 STATES = ("built_in", "cached", "downloadable", "unavailable", "none")
 _CHUNK = 1 << 20
 
@@ -141,7 +143,7 @@ def fetch(
     to: str | Path | None = None,
     offline: bool = False,
     again: bool = False,
-    progress: download.Progress | None = None,
+    progress: CountProgress | None = None,
 ) -> Located:
     """Bring a backbone's weights into `to` (our cache by default) and say where they lie; resumable and checked.
 
@@ -172,7 +174,7 @@ def fetch(
         return Located(state="cached", path=target, bytes=target.stat().st_size)
 
 
-def _bring(backbone: Backbone, weights: Weights, target: Path, again: bool, progress: download.Progress | None) -> None:
+def _bring(backbone: Backbone, weights: Weights, target: Path, again: bool, progress: CountProgress | None) -> None:
     part = target.with_name(target.name + ".part")
     if again:
         part.unlink(missing_ok=True)

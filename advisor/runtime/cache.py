@@ -23,10 +23,10 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from advisor.aliases import AnyArray
 from advisor.errors import CacheFullError
 from advisor.runtime import atomic_file
 
-Array = npt.NDArray[Any]
 Fields = Mapping[str, Any]
 ENVIRONMENT = "TL_ADVISE_CACHE"
 CAP_BYTES = 20 * 1024**3  # at most, and never more than half of what the disk could give
@@ -104,7 +104,7 @@ class Store:
             writer(stream)
             return self._commit(fields, waiting, stream, notes)
 
-    def array(self, fields: Fields) -> Array | None:
+    def array(self, fields: Fields) -> AnyArray | None:
         """Map a stored array, read-only; None where it is missing or its file has not the size that it should have."""
         path = self.get(fields)
         if path is None:
@@ -114,7 +114,7 @@ class Store:
         except (OSError, ValueError):
             return None
 
-    def keep(self, fields: Fields, array: Array, *, notes: Any = None) -> Array:
+    def keep(self, fields: Fields, array: AnyArray, *, notes: Any = None) -> AnyArray:
         """Store an array and return it mapped, read-only. Raises CacheFullError."""
         array = np.ascontiguousarray(array)
         return self.keep_rows(fields, iter((array,)), array.shape, array.dtype, notes=lambda: notes)
@@ -122,13 +122,13 @@ class Store:
     def keep_rows(
         self,
         fields: Fields,
-        blocks: Iterable[Array],
+        blocks: Iterable[AnyArray],
         shape: tuple[int, ...],
         dtype: npt.DTypeLike,
         *,
         notes: Callable[[], Any] = lambda: None,
         lasting: Callable[[], bool] = lambda: True,
-    ) -> Array:
+    ) -> AnyArray:
         """Store an array that comes in blocks of rows and return it mapped, read-only, never whole in memory.
 
         `notes()` is asked after the last block. Where `lasting()` is then false the array is returned but not kept.

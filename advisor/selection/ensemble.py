@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from advisor.aliases import Float64s
 from advisor.data import pixels
 from advisor.errors import AdviseError
 from advisor.models import model_files
@@ -30,7 +31,6 @@ FEW = 500  # images in the pool, under which an ensemble is offered: one validat
 MEMBERS = 3
 RIVALS = 8  # the best of so many other kinds are tried as members
 GAIN = 0.01  # of the validation log-loss, which another member must take away, or it costs time for nothing
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,7 @@ def _pixels(contest: Contest, candidate: Candidate) -> pixels.PixelRule:
     return pixels.rule_for(shape, candidate.size_px or shape.size, candidate.parameters.get("fit", "crop"))
 
 
-def _answers(run_dir: Path, trial: Trial, pool: int) -> tuple[Array, npt.NDArray[np.int64]]:
+def _answers(run_dir: Path, trial: Trial, pool: int) -> tuple[Float64s, npt.NDArray[np.int64]]:
     """Give calibrated probabilities (pool, K), nan where it was not scored, and the labels there, -1 where not.
 
     Of the first repeat alone, which all have: a mean over repeats would be an ensemble in itself.
@@ -183,17 +183,17 @@ def _answers(run_dir: Path, trial: Trial, pool: int) -> tuple[Array, npt.NDArray
     return probabilities, truth
 
 
-def _softmax(logits: Array) -> Array:
+def _softmax(logits: Float64s) -> Float64s:
     shifted = np.exp(logits - logits.max(1, keepdims=True))
-    answer: Array = shifted / shifted.sum(1, keepdims=True)
+    answer: Float64s = shifted / shifted.sum(1, keepdims=True)
     return answer
 
 
-def _mean(each: Sequence[Array]) -> Array:
-    answer: Array = np.mean(each, axis=0)
+def _mean(each: Sequence[Float64s]) -> Float64s:
+    answer: Float64s = np.mean(each, axis=0)
     return answer
 
 
-def _log_loss(probabilities: Array, labels: npt.NDArray[np.int64]) -> float:
+def _log_loss(probabilities: Float64s, labels: npt.NDArray[np.int64]) -> float:
     own = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.maximum(own, 1e-12)).mean())

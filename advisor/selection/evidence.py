@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from advisor.aliases import Float64s
 from advisor.metrics import intervals
 from advisor.records import Evidence, Regime, Trial, Verdict
 from advisor.records.trials import REGIME_WORDS, REGIMES
 from advisor.selection import verdict
 from advisor.tuning import regime
 
-Array = npt.NDArray[np.float64]
 # Of the paired difference in log-loss to the best, in standard errors: a contender farther behind cannot come back with
 # fresh folds. Only said on so many common images, since the error itself is uncertain on few.
 BEYOND_DOUBT, WELL_KNOWN = 5.0, 500
@@ -30,8 +30,8 @@ BEYOND_DOUBT, WELL_KNOWN = 5.0, 500
 class Outcome:
     """What a contender did on each image of the pool: nan where it was not scored on it. Repeats are averaged."""
 
-    log_loss: Array
-    correct: Array
+    log_loss: Float64s
+    correct: Float64s
 
 
 def outcome(run_dir: Path, trial: Trial, pool: int) -> Outcome:
@@ -62,7 +62,7 @@ def in_doubt(
     return [leaders[0], *kept] if kept else []
 
 
-def _behind(own: Array, best: Array, groups: npt.NDArray[np.int64] | None) -> bool:
+def _behind(own: Float64s, best: Float64s, groups: npt.NDArray[np.int64] | None) -> bool:
     both = ~np.isnan(own) & ~np.isnan(best)
     if both.sum() < WELL_KNOWN or own[both].mean() <= best[both].mean():
         return False

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.aliases import Floats
 from advisor.metrics import intervals
 from advisor.metrics.intervals import paired_p
 from advisor.records import Trial, Verdict
@@ -35,17 +36,16 @@ ACCURACY_LEVEL = 0.95
 WORTH = 0.01
 _SHOWN = 6  # ties that the reason names
 
-Losses = NDArray[np.floating]
 Apart = Callable[..., tuple[float, float]]  # `_difference` of two contenders, over this verdict's groups and seed
 
 
 def judge(
     trials: Sequence[Trial],
-    predictions: Mapping[int, Losses],
+    predictions: Mapping[int, Floats],
     default: int,
     costs: Mapping[int, float],
     *,
-    errors: Mapping[int, Losses] | None = None,
+    errors: Mapping[int, Floats] | None = None,
     promised: Mapping[int, tuple[float, int]] | None = None,
     level: float = LEVEL,
     groups: NDArray[Any] | None = None,
@@ -95,7 +95,7 @@ def judge(
 
 
 def _tied(
-    leader: int, default: int, scored: Mapping[int, Losses], means: Mapping[int, float], level: float, apart: Apart
+    leader: int, default: int, scored: Mapping[int, Floats], means: Mapping[int, float], level: float, apart: Apart
 ) -> list[int]:
     """List the leader and those that cannot be told from it, best first."""
     tied = [leader]
@@ -110,7 +110,7 @@ def _tied(
 
 
 def _is_beaten(
-    default: int, scored: Mapping[int, Losses], means: Mapping[int, float], level: float, apart: Apart
+    default: int, scored: Mapping[int, Floats], means: Mapping[int, float], level: float, apart: Apart
 ) -> bool:
     """Whether the best of those that were scored on all of the default's images is ahead of it beyond noise.
 
@@ -158,7 +158,7 @@ def _among_ties(
     return best[chosen], best[0]
 
 
-def _comparable_means(scored: Mapping[int, Losses]) -> dict[int, float]:
+def _comparable_means(scored: Mapping[int, Floats]) -> dict[int, float]:
     """Give each contender's mean loss as if it had been scored on the images of the one that was scored on most.
 
     What was scored on fewer stands as far from that one as it does on the images that both share: a fold that happens
@@ -177,7 +177,7 @@ def _comparable_means(scored: Mapping[int, Losses]) -> dict[int, float]:
     return means
 
 
-def _difference(a: Losses, b: Losses, *, level: float, groups: NDArray[Any] | None, seed: int) -> tuple[float, float]:
+def _difference(a: Floats, b: Floats, *, level: float, groups: NDArray[Any] | None, seed: int) -> tuple[float, float]:
     """Give the interval of mean(a) - mean(b) on the images that both have; all numbers where too few show anything."""
     both = ~np.isnan(a) & ~np.isnan(b)
     if both.sum() < 2:
@@ -192,7 +192,7 @@ def _reason(
     default: int,
     cheapest: int,
     tied: Sequence[int],
-    scored: Mapping[int, Losses],
+    scored: Mapping[int, Floats],
     means: Mapping[int, float],
 ) -> str:
     n = int((~np.isnan(scored[leader])).sum())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from advisor.aliases import Float64s
 from advisor.errors import InputError
 from advisor.models.normalise import memory_format, normalise, standardise
 from advisor.records.plan import Augmentation, Preprocess
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import torch
 
 LEVELS = ("none", "flip", "light", "trivial")
-Floats = npt.NDArray[np.float64]
 
 
 def train_view(
@@ -86,7 +86,7 @@ def centre(batch_NHWC: torch.Tensor, size_px: int) -> torch.Tensor:
     return batch_NHWC[:, top : top + size_px, top : top + size_px]
 
 
-def resample(batch_NHWC: torch.Tensor, maps: Floats, size_px: int) -> torch.Tensor:
+def resample(batch_NHWC: torch.Tensor, maps: Float64s, size_px: int) -> torch.Tensor:
     """Resample pixels (B, S, S, 3) to float32 (B, 3, size_px, size_px), values as given; borders are mirrored.
 
     `maps` (B, 3, 3) takes a position of the output to one of the input, both in -1..1 from edge to edge.
@@ -132,17 +132,17 @@ def mix(
     return mixed, torch.lerp(targets_NK.roll(-1, 0), targets_NK, keep_N111.view(-1, 1).to(targets_NK.dtype))
 
 
-def _beta(draws: Floats, alpha: float) -> Floats:
+def _beta(draws: Float64s, alpha: float) -> Float64s:
     """Turn uniform numbers into Beta(alpha, alpha) ones by the inverse distribution function."""
     if alpha <= 0:
         return np.ones_like(draws)
     from scipy.special import betaincinv
 
-    inverse: Floats = betaincinv(alpha, alpha, draws)
+    inverse: Float64s = betaincinv(alpha, alpha, draws)
     return inverse
 
 
-def _boxes(share: Floats, centres: Floats, side: int) -> tuple[npt.NDArray[np.bool_], Floats]:
+def _boxes(share: Float64s, centres: Float64s, side: int) -> tuple[npt.NDArray[np.bool_], Float64s]:
     """Return masks (B, side, side) of pasted boxes of area 1 - share, clipped at the edges, and what they leave."""
     half = np.sqrt(np.maximum(0.0, 1 - share)) * side / 2
     at = np.arange(side) + 0.5

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from advisor.aliases import Rows
 from advisor.errors import TrialError
 from advisor.models import backbone as backbones
 from advisor.models.classifier import Classifier
@@ -22,8 +23,6 @@ from advisor.training import activation_cache, augmentation, losses
 from advisor.training.batch_loader import BatchLoader
 from advisor.training.batch_sampler import BatchSampler, EpisodeSampler
 from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ class BatchFeatures:
         self._group = group
         self._device = torch.device(compute.device)
 
-        def source(canvas: npt.NDArray[np.uint8], ids: npt.NDArray[np.uint64], rows: Ints) -> BatchLoader:
+        def source(canvas: npt.NDArray[np.uint8], ids: npt.NDArray[np.uint64], rows: Rows) -> BatchLoader:
             return BatchLoader(
                 canvas, ids, rows, plan, size_px=size_px, seed=seed, compute=compute, preprocess=preprocess
             )
@@ -111,7 +110,7 @@ class BatchFeatures:
         """Which images (B,) of a step are an episode's support; None where the plan draws no episodes."""
         return self._support
 
-    def counts(self, classes: int) -> Ints:
+    def counts(self, classes: int) -> Rows:
         """Count the training images of each class, (K,)."""
         return np.bincount(self._labels.numpy(), minlength=classes)
 
@@ -162,7 +161,7 @@ class BatchFeatures:
         if cache.open(cache_bytes):
             self._activations = cache
 
-    def _before(self, positions: Ints, rounds: Ints) -> torch.Tensor:
+    def _before(self, positions: Rows, rounds: Rows) -> torch.Tensor:
         """Run the frozen prefix; the features themselves where no stage trains."""
         network = self._classifier
         modes = [(module, module.training) for module in network.modules()]
@@ -189,7 +188,7 @@ class BatchFeatures:
         return backbone.pool(network.body, end, x)
 
 
-def _order(plan: TrainPlan, labels: Ints, ids: npt.NDArray[np.uint64], seed: int) -> BatchSampler | EpisodeSampler:
+def _order(plan: TrainPlan, labels: Rows, ids: npt.NDArray[np.uint64], seed: int) -> BatchSampler | EpisodeSampler:
     wanted = next((stream for stream in plan.streams if stream.name == "episodic"), None)
     if wanted is None:
         return BatchSampler(ids, seed=seed, batch=plan.batch)

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from advisor.aliases import Rows
 from advisor.records.plan import Compute, Preprocess, TrainPlan
 from advisor.training import augmentation
 
 RESIDENT_BYTES = 8 << 30  # pixels up to this size are kept on a GPU
-Ints = npt.NDArray[np.int64]
 
 
 class BatchLoader:
@@ -30,7 +30,7 @@ class BatchLoader:
         self,
         canvas: npt.NDArray[np.uint8],
         ids: npt.NDArray[np.uint64],
-        rows: Ints,
+        rows: Rows,
         plan: TrainPlan,
         *,
         size_px: int,
@@ -53,14 +53,14 @@ class BatchLoader:
             self._resident = torch.from_numpy(canvas[rows]).to(self._device)
         streams = self._device.type == "cuda" and self._resident is None
         self._reader = ThreadPoolExecutor(1, "pixels") if (streams if ahead is None else ahead) else None
-        self._coming: tuple[Ints, Future[torch.Tensor]] | None = None
+        self._coming: tuple[Rows, Future[torch.Tensor]] | None = None
 
     @property
     def ahead(self) -> bool:
         """Whether it pays to say what is expected next."""
         return self._reader is not None
 
-    def views(self, positions: Ints, rounds: Ints) -> torch.Tensor:
+    def views(self, positions: Rows, rounds: Rows) -> torch.Tensor:
         """Return one augmented view of each image, (B, 3, H, W) float32, normalised.
 
         The view depends on the seed, the image and its round; with `plan.views` rounds repeat after so many.
@@ -76,11 +76,11 @@ class BatchLoader:
             self._compute.layout,
         )
 
-    def counters(self, rounds: Ints) -> Ints:
+    def counters(self, rounds: Rows) -> Rows:
         """Return what the draws of these rounds are counted with."""
         return rounds % self._plan.views if self._plan.views else rounds
 
-    def _pixels(self, positions: Ints) -> torch.Tensor:
+    def _pixels(self, positions: Rows) -> torch.Tensor:
         if self._resident is not None:
             return self._resident[torch.from_numpy(positions).to(self._device)]
         coming, self._coming = self._coming, None
@@ -90,11 +90,11 @@ class BatchLoader:
             batch = self._gathered(positions)
         return batch.to(self._device, non_blocking=True) if self._device.type == "cuda" else batch
 
-    def expect(self, positions: Ints) -> None:
+    def expect(self, positions: Rows) -> None:
         """Begin to read the images of the next step while this one runs, where pixels are streamed to a GPU."""
         if self._reader is not None:
             self._coming = (positions, self._reader.submit(self._gathered, positions))
 
-    def _gathered(self, positions: Ints) -> torch.Tensor:
+    def _gathered(self, positions: Rows) -> torch.Tensor:
         batch = torch.from_numpy(self._canvas[self._rows[positions]])
         return batch.pin_memory() if self._device.type == "cuda" else batch

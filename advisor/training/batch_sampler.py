@@ -11,12 +11,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from advisor.aliases import Rows
 from advisor.errors import TrialError
 from advisor.records.plan import Batches
 from advisor.runtime import rng
 from advisor.training import episodes
-
-Ints = npt.NDArray[np.int64]
 
 
 class BatchSampler:
@@ -27,16 +26,16 @@ class BatchSampler:
         self.seed = seed
         self.purpose = purpose
         self.batch = max(1, min(batch, len(self.ids)))
-        self._orders: dict[int, Ints] = {}
+        self._orders: dict[int, Rows] = {}
 
-    def at(self, step: int) -> tuple[Ints, Ints]:
+    def at(self, step: int) -> tuple[Rows, Rows]:
         """Return the positions (B,) of a step's images among the ids, and how often each was seen before."""
         place = np.arange(step * self.batch, (step + 1) * self.batch)
         rounds = place // len(self.ids)
         positions = np.array([self._order(int(r))[p] for r, p in zip(rounds, place % len(self.ids), strict=True)])
         return positions, rounds
 
-    def _order(self, epoch: int) -> Ints:
+    def _order(self, epoch: int) -> Rows:
         if epoch not in self._orders:
             self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}  # two epochs meet in a batch
             self._orders[epoch] = rng.order(self.seed, self.purpose, epoch, self.ids)
@@ -61,6 +60,6 @@ class EpisodeSampler:
         except ValueError as error:
             raise TrialError(f"no episode can be drawn: {error}") from None
 
-    def at(self, step: int) -> tuple[Ints, Ints]:
+    def at(self, step: int) -> tuple[Rows, Rows]:
         """Return the positions (B,) of a step's images, and the step as their round: every episode has fresh views."""
         return self._drawer.images(step).reshape(-1), np.full(self.batch, step)

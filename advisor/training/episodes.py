@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from advisor.aliases import Rows
 from advisor.errors import InputError
 from advisor.runtime import rng
 
-Ints = npt.NDArray[np.int64]
 QUERIES = 15
 
 
@@ -24,12 +24,12 @@ QUERIES = 15
 class Episodes:
     """`classes` (E, W), `support` (E, W, S) rows, `queries` (E, W, Q) rows, of E episodes."""
 
-    classes: Ints
-    support: Ints
-    queries: Ints
+    classes: Rows
+    support: Rows
+    queries: Rows
 
 
-def eligible(labels: npt.NDArray[np.integer], needed: int) -> Ints:
+def eligible(labels: npt.NDArray[np.integer], needed: int) -> Rows:
     """List the classes with at least `needed` images."""
     return np.flatnonzero(np.bincount(labels) >= needed).astype(np.int64)
 
@@ -57,12 +57,12 @@ class Drawer:
         self._rows = {int(c): np.flatnonzero(labels == c) for c in self._usable}
         self._ids, self._seed, self._purpose = ids, seed, purpose
 
-    def classes(self, number: int) -> Ints:
+    def classes(self, number: int) -> Rows:
         """Give the classes (W,) of an episode."""
         order = rng.permutation(self._seed, f"{self._purpose} classes", number, len(self._usable))
         return self._usable[order[: self.ways]]
 
-    def images(self, number: int) -> Ints:
+    def images(self, number: int) -> Rows:
         """Give the rows (W, each) of an episode, class by class in the order of `classes`."""
         drawn = np.empty((self.ways, self.each), dtype=np.int64)
         for w, c in enumerate(self.classes(number)):

@@ -15,26 +15,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from advisor.aliases import Float64s, Rows
+
 if TYPE_CHECKING:
     import torch
 
 RATIO = (3 / 4, 4 / 3)  # aspect ratios of a random crop
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Boxes:
     """What every image drew: the box in pixels of its canvas, and whether it is mirrored; all (B,)."""
 
-    left: Ints
-    top: Ints
-    width: Ints
-    height: Ints
+    left: Rows
+    top: Rows
+    width: Rows
+    height: Rows
     mirrored: npt.NDArray[np.bool_]
 
 
-def draw(draws: Floats, scale: float, side_px: int) -> Boxes:
+def draw(draws: Float64s, scale: float, side_px: int) -> Boxes:
     """Turn uniform draws (B, 5) into boxes of `scale`..1 of the area of a canvas, mirrored half of the time."""
     area = scale + (1 - scale) * draws[:, 0]
     ratio = np.exp(math.log(RATIO[0]) + (math.log(RATIO[1]) - math.log(RATIO[0])) * draws[:, 1])
@@ -70,7 +70,7 @@ def mirror(squares_NHWC: torch.Tensor, chosen: npt.NDArray[np.bool_]) -> torch.T
     return out_NHWC
 
 
-def maps(boxes: Boxes, side_px: int) -> Floats:
+def maps(boxes: Boxes, side_px: int) -> Float64s:
     """Give the same boxes as maps (B, 3, 3) from positions of the output to those of the canvas, both in -1..1."""
     found = np.zeros((len(boxes.left), 3, 3))
     found[:, 0, 0] = np.where(boxes.mirrored, -boxes.width, boxes.width) / side_px

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from advisor.aliases import Floats, Rows
 from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.execution import trainer
@@ -37,9 +38,6 @@ POINTS = 10  # times that an arm is looked at, the start apart
 NEIGHBOURS = 10  # fewer where there are few images
 DRAWS, RADIUS = 5, 0.1  # random directions of the sharpness, and their length as a share of each filter's
 SURFACE_IMAGES = 128
-
-Rows = npt.NDArray[np.int64]
-Vector = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +187,7 @@ def _train(
 
 def _followed(
     loop: training.Loop, look: _Look, end: float | None, tell: Callable[[int], None]
-) -> tuple[list[Point], list[Vector]]:
+) -> tuple[list[Point], list[Floats]]:
     """Train, and measure at every stop; the weights passed through stand beside the measures."""
     points, places = [look.point(0, float("nan"))], [loss_surface.flat(look.network.body)]
     for until in stops(loop.plan.steps):
@@ -270,7 +268,7 @@ class _Look:
         )
 
     def surface(
-        self, start: Vector, directions: Vector, path: Sequence[tuple[float, float]], points: int
+        self, start: Floats, directions: Floats, path: Sequence[tuple[float, float]], points: int
     ) -> loss_surface.Surface:
         """Give the log-loss on some watched images around the path; BatchNorm's statistics are those of the end."""
         few = self.watched[:: max(1, len(self.watched) // SURFACE_IMAGES)]

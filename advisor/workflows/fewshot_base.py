@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from advisor.aliases import Rows
 from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.execution import trainer
@@ -25,7 +25,6 @@ from advisor.workflows.session import Bench, Report, silent
 
 BASE_SHARE = 0.6  # of the classes that have enough images
 LEAST_BASE = 2
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class ClassSplit:
     novel: tuple[int, ...]
 
 
-def split(names: Sequence[str], usable: Ints, *, ways: int, seed: int) -> ClassSplit:
+def split(names: Sequence[str], usable: Rows, *, ways: int, seed: int) -> ClassSplit:
     """Put about 60 % of the usable classes into the base, by a draw from the seed; at least `ways` stay novel.
 
     Raises InputError where there are too few classes for both.
