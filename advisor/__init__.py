@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pathlib
 
-    from advisor.models.classifier import Predictor
     from advisor.models.ensemble_predictor import Averaged
+    from advisor.models.predictor import Predictor
     from advisor.records import Profile, Result
     from advisor.workflows.rerun_verify import Rerun
 
@@ -112,13 +112,13 @@ def load(run_or_recipe: Path) -> Predictor | Averaged:
     from pathlib import Path as Place
 
     from advisor import registry
-    from advisor.models import classifier, ensemble_predictor, model_files
+    from advisor.models import ensemble_predictor, model_files, predictor
 
     place = Place(run_or_recipe)
     folder = place if place.is_dir() else place.parent
     if (folder / model_files.ENSEMBLE).is_file():  # RUN/ensemble, or an export of it
         return ensemble_predictor.load(folder, registry.load())
-    return classifier.load(folder, registry.load())
+    return predictor.load(folder, registry.load())
 
 
 def _path(path: Path | None) -> pathlib.Path | None:

@@ -27,15 +27,37 @@ TransferError               a download failed; it becomes a WeightsError
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Escape whatever a terminal or a reader could be misled by: control and bidirectional characters, line breaks.
+
+    Bytes of a file name that are not UTF-8 (surrogate escapes) become "\\xe9", all others Python's own escapes. Every
+    error's text goes through here; so should every name from a folder or a file before it is shown.
+    """
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def one_line(error: BaseException, limit: int = 240) -> str:
+    """Return an error's message as one printable line without a final period, shortened to `limit` characters."""
+    text = printable(" ".join(str(error).split())).rstrip(".") or type(error).__name__
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 class AdviseError(Exception):
     """A failure in one line: `what` happened and where, then `hint`, the next step."""
 
     exit_code = 4
 
     def __init__(self, what: str, *, hint: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.hint = hint
+        self.what = printable(what)
+        self.hint = printable(hint)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return f"{self.what} {self.hint}".strip() if self.hint else self.what

@@ -77,7 +77,7 @@ def command(
 
 def _predictor(run: str, blocked: Sequence[str], ensemble: bool) -> Any:
     from advisor import registry
-    from advisor.models import classifier, ensemble_predictor, model_files
+    from advisor.models import ensemble_predictor, model_files, predictor
     from advisor.runtime import allocator
 
     allocator.keep()
@@ -86,7 +86,7 @@ def _predictor(run: str, blocked: Sequence[str], ensemble: bool) -> Any:
     return (
         ensemble_predictor.load(place / model_files.ENSEMBLE_FOLDER, plugins)
         if ensemble
-        else classifier.load(place, plugins)
+        else predictor.load(place, plugins)
     )
 
 

@@ -23,8 +23,7 @@ from advisor.errors import AdviseError
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
 from advisor.metrics import classification
-from advisor.models import classifier as model
-from advisor.models import model_files
+from advisor.models import model_files, predictor
 from advisor.models.classifier import Classifier
 from advisor.records import TrainPlan
 from advisor.records.messages import RunTrial
@@ -82,7 +81,7 @@ def leave(
         member = folder / _member(position)
         with _costs_the_mean_alone():
             member.parent.mkdir(parents=True, exist_ok=True)
-            model_files.write_tensors(member, model.tensors(classifier))
+            model_files.write_tensors(member, predictor.state_tensors(classifier))
 
 
 def mix(resources: Resources, job: RunTrial, plan: TrainPlan, temperature: float, folds: tuple[int, ...]) -> None:

@@ -24,7 +24,7 @@ from advisor.execution.resources import Resources
 from advisor.hooks import Backbone
 from advisor.metrics import classification, representation
 from advisor.models import backbone as backbones
-from advisor.models import classifier, inference, weight_ops
+from advisor.models import inference, predictor, weight_ops
 from advisor.models import weight_ops as weight_state
 from advisor.models.classifier import Classifier
 from advisor.records import Blend, Forgetting, SourceKept, StageKept
@@ -45,7 +45,7 @@ def measure(resources: Resources, job: MeasureForgetting) -> ForgettingMeasured:
         raise TrialError("nothing was forgotten: the network was not changed, or had no source")
     backbone = resources.registry.backbone(job.candidate.backbone)
     start = trainer.classifier_for(resources, job.candidate, plan, train, job.seed)
-    tuned = classifier.load(job.folder, resources.registry).classifier.to(next(start.parameters()).device)
+    tuned = predictor.load(job.folder, resources.registry).classifier.to(next(start.parameters()).device)
     seen = np.sort(held[np.argsort(resources.ids[held], kind="stable")][: job.images])
     watched = _watched(resources, job, backbone, plan.fit, seen)
     source, reason = _source(resources, job, backbone)

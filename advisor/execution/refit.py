@@ -15,7 +15,7 @@ import numpy as np
 from advisor.aliases import Rows
 from advisor.execution import fold_averaging, timing, trainer
 from advisor.execution.resources import Resources
-from advisor.models import classifier as model
+from advisor.models import predictor
 from advisor.records.messages import Refit, Refitted
 
 
@@ -36,7 +36,7 @@ def refit(resources: Resources, job: Refit, emit: timing.Emit) -> Refitted:
             timing.steps_until(loop, plan.steps, deadline, emit, what="refit", trainings=len(parts) - number)
             loop.finish(job.fitted)
         if len(parts) > 1:
-            states.append(model.tensors(classifier))
+            states.append(predictor.state_tensors(classifier))
     if states:
         classifier.load_state_dict(fold_averaging.mean(states))
     written = resources.group.broadcast(

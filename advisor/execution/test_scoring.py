@@ -20,8 +20,8 @@ from advisor.execution.trial import Emit
 from advisor.heads import fitting
 from advisor.metrics import classification, intervals
 from advisor.metrics import classification as metrics
-from advisor.models import classifier, features
-from advisor.models.classifier import Predictor
+from advisor.models import features, predictor
+from advisor.models.predictor import Predictor
 from advisor.records import ClassScore, Compute, Item, Mistake, TestScore, Unreadable
 from advisor.records.messages import Progress, Score, Scored
 
@@ -51,33 +51,33 @@ class TestImages:
             self.unreadable.update({u.path: u for u in broken})
         return self._canvas[rule]
 
-    def logits(self, predictor: Predictor) -> Float32s:
+    def logits(self, model: Predictor) -> Float32s:
         """Give a model's calibrated logits (N, K) in float32; frozen networks share one pass over the images."""
-        compute = self.resources.compute(predictor.classifier.backbone)
-        if predictor.description.get("frozen"):
-            return self._through_features(predictor, compute)
-        return predictor.logits(self.canvas(predictor.rule), compute=compute)
+        compute = self.resources.compute(model.classifier.backbone)
+        if model.description.get("frozen"):
+            return self._through_features(model, compute)
+        return model.logits(self.canvas(model.rule), compute=compute)
 
-    def _through_features(self, predictor: Predictor, compute: Compute) -> Float32s:
-        network = predictor.classifier
-        pooled = self._pooled(predictor, compute)
+    def _through_features(self, model: Predictor, compute: Compute) -> Float32s:
+        network = model.classifier
+        pooled = self._pooled(model, compute)
         if network.mirror:
-            pooled = features.averaged(pooled, self._pooled(predictor, compute, flip=True))
+            pooled = features.averaged(pooled, self._pooled(model, compute, flip=True))
         values = features.select(pooled, network.layers, [s.name for s in network.backbone.stages])
-        scaled: Float32s = fitting.predict(network.head, values) / np.float32(predictor.temperature)
+        scaled: Float32s = fitting.predict(network.head, values) / np.float32(model.temperature)
         return scaled
 
-    def _pooled(self, predictor: Predictor, compute: Compute, *, flip: bool = False) -> features.Pooled:
-        network = predictor.classifier
-        key = hashlib.sha256("".join(i.sha256 for i in self.items).encode() + predictor.fit.encode()).hexdigest()
+    def _pooled(self, model: Predictor, compute: Compute, *, flip: bool = False) -> features.Pooled:
+        network = model.classifier
+        key = hashlib.sha256("".join(i.sha256 for i in self.items).encode() + model.fit.encode()).hexdigest()
         return features.extract(
             network.backbone,
             network.body,
-            self.canvas(predictor.rule),
-            preprocess=predictor.preprocess,
-            size_px=predictor.size_px,
+            self.canvas(model.rule),
+            preprocess=model.preprocess,
+            size_px=model.size_px,
             compute=Compute(device=compute.device, precision="float32", layout=compute.layout, threads=compute.threads),
-            weights_key=classifier.weights_hash(network.body),
+            weights_key=predictor.weights_hash(network.body),
             item_key=key,
             store=self.resources.store,
             flip=flip,
@@ -90,7 +90,7 @@ def score(resources: Resources, job: Score, emit: Emit) -> Scored:
     labels = np.array([i.label for i in job.items], dtype=np.int64)
     images = TestImages(resources, job.items, emit)
     each = {
-        f: images.logits(classifier.load(f, resources.registry)) for f in dict.fromkeys((*job.folders, *job.ensemble))
+        f: images.logits(predictor.load(f, resources.registry)) for f in dict.fromkeys((*job.folders, *job.ensemble))
     }
     outputs = [each[folder] for folder in job.folders]
     kept = np.array([i.path not in images.unreadable for i in job.items])

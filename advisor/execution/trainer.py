@@ -15,8 +15,7 @@ from advisor.data import pixels
 from advisor.execution.resources import Resources
 from advisor.heads import fitting
 from advisor.hooks import Backbone
-from advisor.models import classifier as model
-from advisor.models import features, inference
+from advisor.models import features, inference, predictor
 from advisor.models.classifier import Classifier
 from advisor.records import Candidate, Head, TrainPlan
 from advisor.records.messages import Refitted
@@ -176,7 +175,7 @@ def write_model(
     distribution, version = resources.registry.origin(backbone.name)
     _, digest, warning = ("", "", "") if plan.from_scratch else resources.tensors(backbone)
     folder.mkdir(parents=True, exist_ok=True)
-    model.save(
+    predictor.save(
         classifier,
         folder / "model.safetensors",
         folder / "model.json",
@@ -193,7 +192,7 @@ def write_model(
         },
     )
     return Refitted(
-        weights_sha256=model.weights_hash(classifier),
+        weights_sha256=predictor.weights_hash(classifier),
         steps=plan.steps,
         epochs=plan.steps / max(1, -(-rows // plan.batch)),
         seconds=seconds,

@@ -1,8 +1,8 @@
-"""A backbone at work: building it, loading tensors into it, running it stage by stage, and what belongs to which stage.
+"""Backbones as torch modules: build one, load tensors into it, run it stage by stage, list the parameters of a stage.
 
 In: an `advisor.hooks.Backbone` and pretrained tensors (or none). Out: modules, activations, lists by stage. A stage's
-prefix p covers a name equal to p or starting with "p." and nothing else, so `layer_1` never takes `layer_11` along.
-Does NOT cover: where tensors come from (`weights`), heads, training. Shapes: N images, C, H, W, D features.
+prefix p covers a name equal to p or starting with "p." and nothing else, so `layer_1` never includes `layer_11`.
+Does NOT cover: where tensors come from (`pretrained_weights`), heads, training. Shapes: N images, C, H, W, D features.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.overrides
 from torch import nn
 
-from advisor.errors import PluginError, WeightsError
+from advisor.errors import PluginError, WeightsError, one_line
 from advisor.hooks import Backbone, Stage, StageSize
 
 # LayerNorm covers its subclasses, such as torchvision's LayerNorm2d. RMSNorm has been part of torch since 2.4.
@@ -33,19 +33,19 @@ _DRAWS = {torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_}
 def build(backbone: Backbone, tensors: dict[str, torch.Tensor] | None = None, *, seed: int = 0) -> nn.Module:
     """Build the network, in float32 and eval mode, with `tensors` loaded, or with random weights drawn from `seed`.
 
-    Leaves torch's global generators as they were. With tensors, every parameter and saved buffer must be filled by
-    `load_state`: a part that stays random is an error, never a surprise.
-    Raises WeightsError where the tensors do not fit, PluginError where `build` itself fails.
+    Leaves torch's global generators as they were. With tensors, `load_state` must fill every parameter and saved
+    buffer; a part that stays random is an error.
+    Raises: WeightsError if the tensors do not fit, PluginError if `build` itself fails.
     """
     with torch.random.fork_rng(devices=[]), nullcontext() if tensors is None else _WithoutDraws():
         torch.default_generator.manual_seed(seed)
         try:
             module = backbone.build()
         except Exception as error:
-            raise PluginError(f"backbone {backbone.name}: build() failed: {_one_line(error)}.") from error
+            raise PluginError(f"backbone {backbone.name}: build() failed: {one_line(error)}.") from error
     if not isinstance(module, nn.Module):
         raise PluginError(
-            f"backbone {backbone.name}: build() gave a {type(module).__name__}, expected a torch.nn.Module."
+            f"backbone {backbone.name}: build() returned a {type(module).__name__}, expected a torch.nn.Module."
         )
     if tensors is not None:
         _fill(backbone, module, tensors)
@@ -65,13 +65,13 @@ def _fill(backbone: Backbone, module: nn.Module, tensors: dict[str, torch.Tensor
     with torch.no_grad():
         for value in module.state_dict().values():
             if value.is_floating_point():
-                value.fill_(float("nan"))  # whatever load_state leaves out stays visible
+                value.fill_(float("nan"))  # shows what load_state left out
     try:
         backbone.load_state(module, tensors)
     except Exception as error:
         raise WeightsError(
-            f"backbone {backbone.name}: the weights do not fit the network: {_one_line(error)}.",
-            hint="Fetch the file again, or check which file lies in its place.",
+            f"backbone {backbone.name}: the weights do not fit the network: {one_line(error)}.",
+            hint="Download the file again, or check which file is stored under its name.",
         ) from error
     empty = [n for n, v in module.state_dict().items() if v.is_floating_point() and bool(v.isnan().any())]
     if empty:
@@ -86,23 +86,25 @@ def build_source_head(backbone: Backbone, tensors: dict[str, torch.Tensor]) -> n
     """Build the source classifier, from the last stage's output to source-class logits, with its own tensors loaded.
 
     The head's parameter names are names in the weights file: exactly those that `load_state` drops are read.
-    Raises WeightsError where the backbone has no source head, or the file lacks it or holds only zeros in its place.
+    Raises: WeightsError if the backbone has no source head, or the file lacks it or holds only zeros for it.
     """
     if backbone.build_source_head is None:
-        raise WeightsError(f"backbone {backbone.name} offers no source classifier, so forgetting has no accuracy here.")
+        raise WeightsError(
+            f"backbone {backbone.name} has no source classifier, so its source accuracy cannot be measured."
+        )
     head = backbone.build_source_head()
-    wanted = head.state_dict()
-    missing = [name for name in wanted if name not in tensors]
+    names = list(head.state_dict())
+    missing = [name for name in names if name not in tensors]
     if missing:
         raise WeightsError(
             f"the weights of {backbone.name} hold no source classifier: {missing[0]} is not in the file."
         )
-    if all(not bool(tensors[n].any()) for n in wanted if n.endswith("weight")):
+    if all(not bool(tensors[n].any()) for n in names if n.endswith("weight")):
         raise WeightsError(f"the source classifier in the weights of {backbone.name} is empty (all zeros).")
     try:
-        head.load_state_dict({name: tensors[name] for name in wanted})
+        head.load_state_dict({name: tensors[name] for name in names})
     except RuntimeError as error:
-        raise WeightsError(f"the source classifier of {backbone.name} does not fit: {_one_line(error)}.") from error
+        raise WeightsError(f"the source classifier of {backbone.name} does not fit: {one_line(error)}.") from error
     return head.float().eval()
 
 
@@ -117,7 +119,7 @@ def run(backbone: Backbone, module: nn.Module, x: Any, start: int = 0, stop: int
 
 
 def pooled(backbone: Backbone, module: nn.Module, x: Any) -> list[torch.Tensor]:
-    """Run all stages on images (N, 3, H, W); give each stage's pooled features (N, d_i), the last of them (N, dim)."""
+    """Run all stages on images (N, 3, H, W); return each stage's pooled features (N, d_i), the last of them (N, dim)."""
     features = []
     for index in range(len(backbone.stages)):
         x = backbone.run_stage(module, index, x)
@@ -128,12 +130,12 @@ def pooled(backbone: Backbone, module: nn.Module, x: Any) -> list[torch.Tensor]:
 def stage_dims(backbone: Backbone, module: nn.Module, size_px: int | None = None) -> tuple[int, ...]:
     """Measure d_i of every stage by running one black image of `size_px` (the backbone's own size by default)."""
     size = size_px or backbone.preprocess.size
-    like = next(iter(module.parameters()), torch.zeros(()))
+    reference = next(iter(module.parameters()), torch.zeros(()))
     was_training = module.training
     module.eval()
     try:
         with torch.inference_mode():
-            image = torch.zeros((1, 3, size, size), device=like.device, dtype=like.dtype)
+            image = torch.zeros((1, 3, size, size), device=reference.device, dtype=reference.dtype)
             return tuple(int(f.shape[1]) for f in pooled(backbone, module, image))
     finally:
         module.train(was_training)
@@ -143,12 +145,12 @@ def stage_dims(backbone: Backbone, module: nn.Module, size_px: int | None = None
 
 
 def covers(stage: Stage, name: str) -> bool:
-    """Say whether a parameter, buffer or module of this dotted name belongs to the stage."""
+    """Return True if a parameter, buffer or module of this dotted name belongs to the stage."""
     return any(name == p or name.startswith(f"{p}.") for p in stage.prefixes)
 
 
 def stage_index(backbone: Backbone, name: str) -> int:
-    """Find a stage by its name. Raises PluginError with the nearest name."""
+    """Return the position of a stage by its name. Raises: PluginError with the nearest name."""
     names = [s.name for s in backbone.stages]
     if name in names:
         return names.index(name)
@@ -158,12 +160,12 @@ def stage_index(backbone: Backbone, name: str) -> int:
 
 
 def _stage_of(backbone: Backbone, name: str) -> int:
-    found = [i for i, stage in enumerate(backbone.stages) if covers(stage, name)]
-    if len(found) == 1:
-        return found[0]
-    owners = " and ".join(backbone.stages[i].name for i in found) or "no stage"
+    owners = [i for i, stage in enumerate(backbone.stages) if covers(stage, name)]
+    if len(owners) == 1:
+        return owners[0]
+    names = " and ".join(backbone.stages[i].name for i in owners) or "no stage"
     raise PluginError(
-        f"backbone {backbone.name}: {name} belongs to {owners}, expected exactly one.",
+        f"backbone {backbone.name}: {name} belongs to {names}, expected exactly one.",
         hint=f"`tl-advise plugins check {backbone.name}` lists all such names.",
     )
 
@@ -171,7 +173,7 @@ def _stage_of(backbone: Backbone, name: str) -> int:
 def parameters_by_stage(backbone: Backbone, module: nn.Module) -> list[list[tuple[str, nn.Parameter]]]:
     """List (full name, parameter) for each stage, from stem to head, in the module's own order.
 
-    Raises PluginError where a parameter belongs to no stage or to two.
+    Raises: PluginError if a parameter belongs to no stage or to two.
     """
     stages: list[list[tuple[str, nn.Parameter]]] = [[] for _ in backbone.stages]
     for name, parameter in module.named_parameters():
@@ -185,12 +187,12 @@ def modules_by_stage(backbone: Backbone, module: nn.Module) -> list[list[tuple[s
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Say whether this very module is a normalisation layer (batch, layer, group, instance, RMS)."""
+    """Return True if this module itself is a normalisation layer (batch, layer, group, instance, RMS)."""
     return isinstance(module, _NORMS)
 
 
 def has_norm(module: nn.Module) -> bool:
-    """Say whether the module or anything inside it is a normalisation layer."""
+    """Return True if the module or anything inside it is a normalisation layer."""
     return any(is_norm(m) for m in module.modules())
 
 
@@ -205,7 +207,7 @@ def build_without_values(backbone: Backbone) -> nn.Module:
 
 
 def stage_sizes(backbone: Backbone) -> tuple[StageSize, ...]:
-    """Count parameters and look for norm layers, stage by stage, without allocating the network."""
+    """Count parameters and detect norm layers, stage by stage, without allocating the network."""
     module = build_without_values(backbone)
     parameters = parameters_by_stage(backbone, module)
     modules = modules_by_stage(backbone, module)
@@ -217,8 +219,3 @@ def stage_sizes(backbone: Backbone) -> tuple[StageSize, ...]:
         )
         for stage, own, inside in zip(backbone.stages, parameters, modules, strict=True)
     )
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return (text if len(text) <= 240 else text[:237] + "...").rstrip(".")

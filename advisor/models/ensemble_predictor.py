@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from advisor.aliases import CountProgress
 from advisor.data import pixels
 from advisor.errors import InputError
-from advisor.models import classifier, model_files
-from advisor.models.classifier import Predictor
+from advisor.models import model_files, predictor
 from advisor.models.predict import Predictions, classify
+from advisor.models.predictor import Predictor
 from advisor.records import Compute
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def mean(probabilities: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 def load(folder: Path, registry: Registry) -> Averaged:
     """Read an ensemble. Raises InputError where there is none, or its members do not belong together."""
     names = model_files.read_ensemble(folder)
-    members = tuple(classifier.load(folder, registry, name) for name in names)
+    members = tuple(predictor.load(folder, registry, name) for name in names)
     if not members or any((m.classes, m.rule) != (members[0].classes, members[0].rule) for m in members):
         raise InputError(f"{folder}: its members do not see the same classes and pixels.")
     _share_bodies(members)
@@ -98,4 +98,4 @@ def _share_bodies(members: Sequence[Predictor]) -> None:
     seen: dict[str, Any] = {}
     for member in members:
         body = member.classifier.body
-        member.classifier.body = seen.setdefault(classifier.weights_hash(body), body)
+        member.classifier.body = seen.setdefault(predictor.weights_hash(body), body)

@@ -23,10 +23,10 @@ import numpy as np
 
 from advisor.aliases import Bytes, Float64s
 from advisor.errors import CheckError, InputError, OutputError
-from advisor.models import classifier, ensemble_predictor, export_graph, export_parity, model_files
-from advisor.models.classifier import Predictor
+from advisor.models import ensemble_predictor, export_graph, export_parity, model_files, predictor
 from advisor.models.ensemble_predictor import Averaged
 from advisor.models.export_parity import Answer, Parity, Progress
+from advisor.models.predictor import Predictor
 from advisor.reporting import model_card
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def export(
     if os.path.lexists(target):
         raise OutputError(f"{target} exists already.", hint="Choose another --to, or move it away.")
     report = progress or (lambda what, done, total: None)
-    predictor = (
+    model = (
         ensemble_predictor.load(run / model_files.ENSEMBLE_FOLDER, registry)
         if ensemble
-        else classifier.load(run, registry)
+        else predictor.load(run, registry)
     )
     photos = export_parity.run_images(run, data)
     try:
@@ -83,9 +83,9 @@ def export(
             place = Path(staged) / "export"
             place.mkdir()
             report(f"writing the {form} export", 0, 1)
-            _write(predictor, form, place, run)
+            _write(model, form, place, run)
             answer = runner(form, place, registry)
-            compared = export_parity.compare(predictor, answer, photos, tolerance=tolerance, progress=report)
+            compared = export_parity.compare(model, answer, photos, tolerance=tolerance, progress=report)
             if not compared.holds:
                 raise CheckError(f"{form} export: {compared.complaint}", hint="Nothing was kept.")
             size = sum(file.stat().st_size for file in place.iterdir())
@@ -118,7 +118,7 @@ def runner(form: str, place: Path, registry: Registry) -> Answer:
     file = place / FILES[form]
     if form == "safetensors":
         whole = (place / model_files.ENSEMBLE).is_file()
-        again = ensemble_predictor.load(place, registry) if whole else classifier.load(place, registry)
+        again = ensemble_predictor.load(place, registry) if whole else predictor.load(place, registry)
         return again.probabilities
     if form == "onnx":
         import onnxruntime
@@ -136,36 +136,36 @@ def runner(form: str, place: Path, registry: Registry) -> Answer:
     return run_module
 
 
-def _write(predictor: Predictor | Averaged, form: str, place: Path, run: Path) -> None:
+def _write(model: Predictor | Averaged, form: str, place: Path, run: Path) -> None:
     """Write model, description, example and card."""
     file = FILES[form]
-    told = export_graph.description(predictor, form, file)
+    told = export_graph.description(model, form, file)
     if form == "safetensors":
-        _write_safetensors(predictor, place, run, {"format": form, "resize": told["resize"], "input": told["input"]})
+        _write_safetensors(model, place, run, {"format": form, "resize": told["resize"], "input": told["input"]})
     else:
         text = _readable(told)
         (place / "model.json").write_text(text + "\n", encoding="utf-8")
-        program = export_graph.graph(predictor)
+        program = export_graph.graph(model)
         (_write_torch if form == "torch" else _write_onnx)(program, place / file, text)
-    (place / "example.py").write_text(export_graph.example(predictor, form, file), encoding="utf-8")
+    (place / "example.py").write_text(export_graph.example(model, form, file), encoding="utf-8")
     _write_card(run, place)
 
 
-def _write_safetensors(predictor: Predictor | Averaged, place: Path, run: Path, told: dict[str, Any]) -> None:
+def _write_safetensors(model: Predictor | Averaged, place: Path, run: Path, told: dict[str, Any]) -> None:
     """Write the same files as in a run, so that `predict` reads them; the resize rule in words beside the numbers."""
-    if isinstance(predictor, Averaged):
+    if isinstance(model, Averaged):
         model_files.copy_ensemble(run / model_files.ENSEMBLE_FOLDER, place, told)
         return
-    kept = {key: predictor.description[key] for key in ("status", "strategy", "plugin") if key in predictor.description}
-    classifier.save(
-        predictor.classifier,
+    kept = {key: model.description[key] for key in ("status", "strategy", "plugin") if key in model.description}
+    predictor.save(
+        model.classifier,
         place / FILES["safetensors"],
         place / "model.json",
-        classes=predictor.classes,
-        preprocess=predictor.preprocess,
-        size_px=predictor.size_px,
-        fit=predictor.fit,
-        temperature=predictor.temperature,
+        classes=model.classes,
+        preprocess=model.preprocess,
+        size_px=model.size_px,
+        fit=model.fit,
+        temperature=model.temperature,
         extra={**kept, "file": FILES["safetensors"], **told},
     )
 

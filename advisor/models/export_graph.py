@@ -17,8 +17,9 @@ from torch import nn
 
 from advisor.errors import AdviseError
 from advisor.heads import fitting
-from advisor.models.classifier import Classifier, Predictor
+from advisor.models.classifier import Classifier
 from advisor.models.ensemble_predictor import Averaged
+from advisor.models.predictor import Predictor
 
 INPUT = "images"
 OUTPUT = "probabilities"

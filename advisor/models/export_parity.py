@@ -16,8 +16,8 @@ import numpy as np
 from advisor.aliases import Bytes, Float64s
 from advisor.data import pixels
 from advisor.errors import InputError
-from advisor.models.classifier import Predictor
 from advisor.models.ensemble_predictor import Averaged
+from advisor.models.predictor import Predictor
 
 TOLERANCE = 1e-4  # largest difference of a probability, float32
 IMAGES = 256  # compared at most; 200 are the promise

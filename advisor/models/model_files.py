@@ -1,18 +1,21 @@
-"""The two files of a saved model, read strictly and written whole: `model.safetensors` and `model.json`; an ensemble's.
+"""The files of a saved model: `model.json`, `model.safetensors` and an ensemble's list of members, written and checked.
 
-Does not cover what they mean (`model`).
+In: descriptions and tensors. Out: files that are replaced atomically; and, read back, values checked like a recipe's: a
+field that is missing, of a wrong type or out of range is one line with its name.
+Does NOT cover: what the fields mean to a network (`predictor`), pretrained weights (`tensor_files`).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.errors import InputError, OutputError, WeightsError
+from advisor.errors import InputError, OutputError, WeightsError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -20,125 +23,178 @@ if TYPE_CHECKING:
 SCHEMA = 1
 ENSEMBLE = "ensemble.json"
 ENSEMBLE_FOLDER = "ensemble"  # in a run directory
-_FIELDS: Mapping[str, type | tuple[type, ...]] = {
-    "classes": list,
-    "backbone": str,
-    "layers": str,
-    "head": str,
-    "preprocess": dict,
-    "temperature": (int, float),
-    "weights_sha256": str,
+HEADS = ("linear", "cosine", "knn")
+MOST_PX = 4096  # a recipe's limit too
+_CAN_BE_ABSENT = ("mirror",)  # fields that older versions did not write
+Rule = tuple[str, Callable[[Any], bool]]
+
+
+def _number(low: float, high: float = math.inf) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low < value < high
+
+
+def _whole(low: int, high: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _classes(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_text, value)) and len(set(value)) == len(value)
+
+
+def _hash(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+
+
+def _three(each: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and len(value) == 3 and all(map(each, value))
+
+
+def _one_of(*names: str) -> Rule:
+    return f"one of {', '.join(names)}", lambda value: isinstance(value, str) and value in names
+
+
+_PX: Rule = f"a whole number from 1 to {MOST_PX}", _whole(1, MOST_PX)
+_FIELDS: Mapping[str, Rule] = {
+    "classes": ("a list of different class names", _classes),
+    "backbone": ("a name", _text),
+    "layers": ('"last", "all" or a stage', _text),
+    "mirror": ("true or false", lambda value: isinstance(value, bool)),
+    "head": _one_of(*HEADS),
+    "preprocess": ("an object", lambda value: isinstance(value, dict)),
+    "temperature": ("a number above 0", _number(0.0)),
+    "weights_sha256": ("64 hexadecimal digits", _hash),
 }
-_PREPROCESS: Mapping[str, type] = {
-    "size_px": int,
-    "resize_px": int,
-    "interpolation": str,
-    "fit": str,
-    "mean": list,
-    "std": list,
+_PREPROCESS: Mapping[str, Rule] = {
+    "size_px": _PX,
+    "resize_px": _PX,
+    "interpolation": _one_of("nearest", "bilinear", "bicubic"),
+    "fit": _one_of("crop", "squash", "pad"),
+    "mean": ("three numbers", _three(_number(-math.inf))),
+    "std": ("three numbers above 0", _three(_number(0.0))),
 }
 
 
 def write(path: Path, writer: Callable[[Path], Any]) -> None:
     """Let `writer` write to a temporary name, flush it to the disk, and rename it to `path`.
 
-    Raises OutputError where that fails; then what stood there before still stands.
+    Raises: OutputError if that fails; an existing file is then left as it was.
     """
-    waiting = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        writer(waiting)
-        with open(waiting, "rb+") as stream:
+        writer(temporary)
+        with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
-        os.replace(waiting, path)
-    except Exception as error:  # safetensors tells of a full disk with an error of its own
-        waiting.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error}.", hint="Choose another --out, or free space.") from error
+        os.replace(temporary, path)
+    except Exception as error:  # safetensors reports a full disk with an error type of its own
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path} cannot be written: {one_line(error)}.", hint="Choose another --out, or free space."
+        ) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write contiguous tensors that share no memory."""
+    """Write contiguous tensors that share no memory. Raises: OutputError."""
     import safetensors.torch
 
     write(path, lambda p: safetensors.torch.save_file(dict(tensors), p))
 
 
 def write_description(path: Path, description: Mapping[str, Any]) -> None:
-    """Write readable JSON."""
+    """Write indented JSON. Raises: OutputError."""
     text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
     write(path, lambda p: p.write_text(text, encoding="utf-8", errors="surrogateescape"))
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Read `model.json` and check the fields that a model needs. Raises InputError with the field at fault."""
+    """Read `model.json` and check every field that a model needs.
+
+    Raises: InputError with the field at fault, what was expected and what is there.
+    """
     try:
         description = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except FileNotFoundError:
         raise InputError(
             f"{path.parent} holds no {path.name}.", hint="Name the directory of a run that has finished."
         ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {one_line(error)}.") from error
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
-        raise InputError(f"{path} is no model description of schema {SCHEMA}.", hint="Which version wrote it?")
+        raise InputError(
+            f"{path} is not a model description of schema {SCHEMA}.",
+            hint="Another version of tl-advise may have written it.",
+        )
     _check(path, description, _FIELDS, "")
     _check(path, description["preprocess"], _PREPROCESS, "preprocess.")
     return description
 
 
-def _check(path: Path, given: Mapping[str, Any], wanted: Mapping[str, Any], where: str) -> None:
-    for name, kind in wanted.items():
-        if name not in given:
-            raise InputError(f"{path}: {where}{name} is missing.")
-        if not isinstance(given[name], kind):
-            raise InputError(f"{path}: {where}{name} has the wrong type: {given[name]!r}.")
+def _check(path: Path, values: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str) -> None:
+    for name, (expected, holds) in rules.items():
+        if name not in values:
+            if name in _CAN_BE_ABSENT:
+                continue
+            raise InputError(f"{path}: {prefix}{name} is missing.", hint="Copy the file from the run again.")
+        if not holds(values[name]):
+            text = json.dumps(values[name])
+            shown = text if len(text) <= 60 else f"{text[:57]}..."
+            raise InputError(
+                f"{path}: {prefix}{name}: expected {expected}, got {shown}.", hint="Copy the file from the run again."
+            )
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read all tensors. Raises InputError where the file is missing, WeightsError where it is damaged."""
+    """Read all tensors. Raises: InputError if the file is missing, WeightsError if it is damaged."""
     import safetensors
     import safetensors.torch
 
     try:
-        found: dict[str, torch.Tensor] = safetensors.torch.load_file(path)
+        tensors: dict[str, torch.Tensor] = safetensors.torch.load_file(path)
     except FileNotFoundError:
-        raise InputError(f"{path} is missing.") from None
+        raise InputError(f"{path} is missing.", hint="Copy it from the run again.") from None
     except (OSError, safetensors.SafetensorError) as error:
-        raise WeightsError(f"{path} is damaged: {error}.", hint="Copy it from the run again.") from error
-    return found
+        raise WeightsError(f"{path} is damaged: {one_line(error)}.", hint="Copy it from the run again.") from error
+    return tensors
 
 
-def write_ensemble(folder: Path, models: Sequence[Path], told: Mapping[str, Any]) -> None:
-    """Copy the members' files out of their folders, as model-0 and so on; `told` is put beside the list of them.
+def write_ensemble(folder: Path, models: Sequence[Path], extra: Mapping[str, Any]) -> None:
+    """Copy the members' files out of their folders, as model-0 and so on; `extra` adds fields to the description.
 
-    The description comes last: where it is, everything is. Raises OutputError where it cannot be written.
+    The description is written last, so that a folder that has one is complete. Raises: OutputError.
     """
-    for number, place in enumerate(models):
+    for number, model in enumerate(models):
         for suffix in ("safetensors", "json"):
-            source = place / f"model.{suffix}"
+            source = model / f"model.{suffix}"
             write(folder / f"model-{number}.{suffix}", lambda to, source=source: shutil.copyfile(source, to))  # type: ignore[misc]
     members = [f"model-{number}" for number in range(len(models))]
-    write_description(folder / ENSEMBLE, {"schema": SCHEMA, "members": members, **told})
+    write_description(folder / ENSEMBLE, {"schema": SCHEMA, "members": members, **extra})
 
 
-def copy_ensemble(folder: Path, to: Path, told: Mapping[str, Any]) -> None:
-    """Copy an ensemble's files, `told` added to its description."""
+def copy_ensemble(folder: Path, to: Path, extra: Mapping[str, Any]) -> None:
+    """Copy an ensemble's files; `extra` adds fields to its description."""
     for name in read_ensemble(folder):
         for suffix in ("safetensors", "json"):
             shutil.copyfile(folder / f"{name}.{suffix}", to / f"{name}.{suffix}")
     description = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8"))
-    write_description(to / ENSEMBLE, {**description, **told})
+    write_description(to / ENSEMBLE, {**description, **extra})
 
 
 def read_ensemble(folder: Path) -> tuple[str, ...]:
-    """List the names of an ensemble's members. Raises InputError where there is none, or it cannot be read."""
+    """List the file stems of an ensemble's members. Raises: InputError if there is none or it cannot be read."""
     path = folder / ENSEMBLE
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(str(name) for name in told["members"])
+        members = json.loads(path.read_text(encoding="utf-8"))["members"]
     except FileNotFoundError:
         raise InputError(
             f"{folder.parent} holds no ensemble.",
-            hint="One is offered below 500 images where several leaders do better together; use the single model.",
+            hint="One is made below 500 images where several top candidates do better together; use the single model.",
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} cannot be read: {error}.") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {one_line(error)}.") from error
+    expected = [f"model-{number}" for number in range(len(members))] if isinstance(members, list) else None
+    if not members or members != expected:
+        raise InputError(f"{path}: members: expected model-0, model-1, ... .", hint="Copy the folder from the run.")
+    return tuple(members)

@@ -1,7 +1,8 @@
-"""A file of named tensors -> a dictionary on the CPU, and never anything else: no object in the file is ever built.
+"""Pretrained weights: a file of named tensors, read onto the CPU without executing anything in it.
 
-Reads .safetensors, and torch's format through its weights-only reader, with or without the usual {"state_dict": ...}
-around. Does NOT cover: which file (`weights`), which network the tensors fit (`backbone`).
+In: a .safetensors file, or torch's format (through its weights-only reader), with or without the usual
+{"state_dict": ...} around the tensors. Out: a dictionary of finite tensors of which at least one matrix varies.
+Does NOT cover: which file (`pretrained_weights`), which network the tensors fit (`backbone`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.errors import WeightsError
+from advisor.errors import WeightsError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 def read(path: Path, *, command: str = "") -> dict[str, torch.Tensor]:
     """Read a file of tensors (.safetensors, or torch's format) onto the CPU; nothing in it is executed.
 
-    Raises WeightsError where it is damaged, truncated, holds anything but tensors, or numbers that are not finite.
+    `command` is what downloads the file again, for the hint. Raises: WeightsError if it is damaged or truncated, holds
+    anything but tensors, values that are not finite, or only constants.
     """
-    hint = f"Get it again with `{command}`, or remove it." if command else "Get it again, or remove it."
+    hint = f"Download it again with `{command}`, or remove it." if command else "Download it again, or remove it."
     try:
         loaded = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     except Exception as error:  # every reader has its own family of errors for damaged bytes
         raise WeightsError(
-            f"{path} cannot be read as weights ({_reason(error)}): damaged or truncated?", hint=hint
+            f"{path} cannot be read as weights ({type(error).__name__}: {one_line(error, 120)}): damaged or truncated?",
+            hint=hint,
         ) from error
     return _checked(path, loaded, hint)
 
@@ -43,7 +46,7 @@ def _read_torch(path: Path) -> Any:
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks about old or odd formats: what matters is whether it can be read
+        warnings.simplefilter("ignore")  # remarks about old or odd formats: what counts is whether it can be read
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -57,11 +60,13 @@ def _checked(path: Path, loaded: Any, hint: str) -> dict[str, torch.Tensor]:
         raise WeightsError(f"{path} is not a file of named tensors.", hint=hint)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise WeightsError(f"{path} holds values that are no numbers (in {name}).", hint=hint)
+            raise WeightsError(f"{path} holds values that are not finite (in {name}).", hint=hint)
+    if is_constant(tensors):
+        raise WeightsError(f"{path} holds no trained weights: every matrix in it is constant.", hint=hint)
     return dict(tensors)
 
 
-def _reason(error: BaseException) -> str:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    text = f"{type(error).__name__}: {first}" if first else type(error).__name__
-    return text if len(text) <= 120 else text[:117] + "..."
+def is_constant(tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Return True if there are matrices (or filters) and each of them holds one value only, such as zero."""
+    matrices = [t for t in tensors.values() if t.ndim >= 2 and t.numel() > 1 and t.is_floating_point()]
+    return bool(matrices) and all(bool((matrix == matrix.flatten()[0]).all()) for matrix in matrices)

@@ -25,7 +25,7 @@ from advisor.data import dataset
 from advisor.execution import fold_averaging, trainer
 from advisor.execution.resources import Resources
 from advisor.metrics import classification
-from advisor.models import classifier as model
+from advisor.models import predictor
 from advisor.models.classifier import Classifier
 from advisor.records import Candidate, TrainPlan
 from advisor.records.messages import OpenDataset
@@ -104,7 +104,7 @@ def once(name: str, seed: int, args: argparse.Namespace) -> ledger.Row:
         head_plan, probe = bench.fitted(head, rows)
         plan, classifier = bench.fitted(full, rows)
         answers.append(bench.logits(full, plan, classifier, bench.test))
-        states.append(model.tensors(classifier))
+        states.append(predictor.state_tensors(classifier))
         own = bench.told(bench.logits(full, plan, classifier, val), val)["log_loss"]
         ahead.append(bench.told(bench.logits(head, head_plan, probe, val), val)["log_loss"] - own)
         probed = bench.told(bench.logits(head, head_plan, probe, bench.test), bench.test)

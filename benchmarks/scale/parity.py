@@ -28,7 +28,7 @@ from advisor.data import pixels
 from advisor.errors import AdviseError
 from advisor.heads import fitting
 from advisor.hooks import Backbone
-from advisor.models import backbone, classifier, export, export_parity, pretrained_weights
+from advisor.models import backbone, classifier, export, export_parity, predictor, pretrained_weights
 
 RESULTS = Path(__file__).parents[1] / "results" / "parity.jsonl"
 DOCS = Path(__file__).parents[2] / "docs" / "export.md"
@@ -113,7 +113,7 @@ def write_run(run: Path, chosen: Backbone, source: str, photos: list[Path], data
     draw = torch.Generator().manual_seed(4)
     weight = torch.randn(len(CLASSES), values_ND.shape[1], generator=draw) / (values_ND.std(0).norm() + 1e-6)
     head = fitting.LinearHead(weight, -weight @ values_ND.mean(0))
-    classifier.save(
+    predictor.save(
         classifier.Classifier(chosen, body, head, "last"),
         run / "model.safetensors",
         run / "model.json",

@@ -14,7 +14,7 @@ import pytest
 import runs
 
 from advisor import cli, registry
-from advisor.models import classifier
+from advisor.models import predictor
 
 
 @pytest.fixture(scope="module", name="run")
@@ -29,7 +29,7 @@ def test_json_holds_what_the_model_says(run: Path, capsys: pytest.CaptureFixture
     assert cli.run(["predict", str(run), str(data), "--top", "2", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     paths = [row["path"] for row in answer["predictions"]]
-    want = classifier.load(run, registry.load()).predict(paths)
+    want = predictor.load(run, registry.load()).predict(paths)
     assert len(paths) == 24
     assert answer["classes"] == list(runs.CLASSES)
     assert [row["class"] for row in answer["predictions"]] == list(want.labels)

@@ -16,7 +16,7 @@ from advisor.cli import run
 from advisor.errors import DatasetError, TrialError
 from advisor.execution import forgetting, refit, trainer
 from advisor.metrics import classification
-from advisor.models import classifier, weight_ops
+from advisor.models import predictor, weight_ops
 from advisor.records import Candidate, Settings
 from advisor.records.messages import MeasureForgetting, Refit
 from advisor.selection import forgetting_budget
@@ -53,7 +53,7 @@ def test_both_ends_are_the_start_and_the_model(tuned: tuple[session.Bench, Candi
     rows = np.sort(held[np.argsort(bench.resources.ids[held], kind="stable")][:12])
     plan = bench.resources.plan(candidate, train)
     start = trainer.classifier_for(bench.resources, candidate, plan, train, 0)
-    after = classifier.load(folder, bench.resources.registry).classifier
+    after = predictor.load(folder, bench.resources.registry).classifier
     for network, share in ((start, 0.0), (after, 1.0)):
         logits = trainer.score_rows(bench.resources, candidate, plan, network, rows)
         expected = classification.accuracy(logits, bench.resources.labels[rows])

@@ -84,7 +84,7 @@ def test_a_part_that_would_stay_random_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "told"), [(lambda: 1 / 0, "division by zero"), (lambda: 5, "gave a int, expected a torch.nn.Module")]
+    ("build", "told"), [(lambda: 1 / 0, "division by zero"), (lambda: 5, "returned a int, expected a torch.nn.Module")]
 )
 def test_a_broken_build_is_the_plugins_fault(build, told: str) -> None:
     """An exception in build(), or something that is no module, is told in one line with the backbone's name."""
@@ -169,7 +169,7 @@ def test_an_unknown_stage_gets_the_nearest_name() -> None:
 
 def test_a_backbone_without_a_source_head_says_so() -> None:
     """Forgetting cannot be measured as accuracy there; a file without the head's tensors is told too."""
-    with pytest.raises(WeightsError, match="offers no source classifier"):
+    with pytest.raises(WeightsError, match="has no source classifier"):
         backbone.build_source_head(SMALL, {})
     headed = replace(SMALL, build_source_head=lambda: nn.Linear(16, 10))
     with pytest.raises(WeightsError, match="weight is not in the file"):

@@ -20,7 +20,7 @@ from advisor.hooks import Backbone
 from advisor.metrics import classification
 from advisor.models import backbone as backbones
 from advisor.models import classifier as model
-from advisor.models import inference
+from advisor.models import inference, predictor
 from advisor.records import Head, Preprocess
 
 CLASSES = ("ants", "bees & more", "ünï", "d")
@@ -57,7 +57,7 @@ def _classifier(kind: str = "ridge", layers: str = "last", mirror: bool = False)
 
 
 def _save(classifier: model.Classifier, folder: Path, fit: str = "crop", temperature: float = 1.0) -> Path:
-    model.save(
+    predictor.save(
         classifier,
         folder / "model.safetensors",
         folder / "model.json",
@@ -71,8 +71,8 @@ def _save(classifier: model.Classifier, folder: Path, fit: str = "crop", tempera
     return folder
 
 
-def _load(folder: Path) -> model.Predictor:
-    return model.load(folder, OnlySmall())  # type: ignore[arg-type]
+def _load(folder: Path) -> predictor.Predictor:
+    return predictor.load(folder, OnlySmall())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -87,7 +87,7 @@ def test_a_loaded_model_is_the_saved_one(kind: str, layers: str, mirror: bool, t
     before = inference.logits(classifier, data.canvas, data.rows, **arguments)  # type: ignore[arg-type]
     after = inference.logits(again.classifier, data.canvas, data.rows, **arguments)  # type: ignore[arg-type]
     assert np.array_equal(before, after)
-    assert model.weights_hash(again.classifier) == model.weights_hash(classifier)
+    assert predictor.weights_hash(again.classifier) == predictor.weights_hash(classifier)
     assert again.classes == CLASSES
 
 
@@ -168,13 +168,13 @@ def test_one_path_is_one_image(tmp_path: Path) -> None:
 def test_the_hash_sees_every_bit() -> None:
     """Another weight, name, shape or type is another hash; memory layout and device are not looked at."""
     classifier = _classifier()
-    before = model.weights_hash(classifier)
+    before = predictor.weights_hash(classifier)
     classifier.to(memory_format=torch.channels_last)
-    assert model.weights_hash(classifier) == before
+    assert predictor.weights_hash(classifier) == before
     with torch.no_grad():
         classifier.head.bias[0] = torch.nextafter(classifier.head.bias[0], torch.tensor(9e9))  # type: ignore[index, union-attr, operator]
-    assert model.weights_hash(classifier) != before
-    assert model.weights_hash(torch.nn.Linear(2, 3).half()) != model.weights_hash(torch.nn.Linear(3, 2).half())
+    assert predictor.weights_hash(classifier) != before
+    assert predictor.weights_hash(torch.nn.Linear(2, 3).half()) != predictor.weights_hash(torch.nn.Linear(3, 2).half())
 
 
 def test_the_description_says_everything_that_predict_needs(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_the_description_says_everything_that_predict_needs(tmp_path: Path) -> N
         "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225],
     }
-    assert told["weights_sha256"] == model.weights_hash(classifier)
+    assert told["weights_sha256"] == predictor.weights_hash(classifier)
     assert (told["schema"], told["backbone"], told["layers"], told["head"]) == (1, "small", "last", "linear")
     assert (told["temperature"], told["status"], told["plugin"]["distribution"]) == (0.8, "final", "some-plugin")
 
@@ -198,7 +198,7 @@ def test_the_description_says_everything_that_predict_needs(tmp_path: Path) -> N
 def test_other_preprocessing_survives_the_round_trip(tmp_path: Path) -> None:
     """Mean, deviation, interpolation and sizes that differ from the backbone's are those that predict uses."""
     pre = Preprocess(size=14, resize=20, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.2, 0.3, 0.4))
-    model.save(
+    predictor.save(
         _classifier(),
         tmp_path / "model.safetensors",
         tmp_path / "model.json",
@@ -229,11 +229,11 @@ def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema": 2}, "no model description of schema 1"),
-        ({"temperature": "warm"}, "temperature has the wrong type: 'warm'"),
+        ({"schema": 2}, "not a model description of schema 1"),
+        ({"temperature": "warm"}, 'temperature: expected a number above 0, got "warm"'),
         ({"preprocess": {"size_px": 12}}, "preprocess.resize_px is missing"),
-        ({"classes": None}, "classes has the wrong type"),
-        ({"head": "forest"}, 'head "forest" is unknown'),
+        ({"classes": None}, "classes: expected a list of different class names"),
+        ({"head": "forest"}, 'head: expected one of linear, cosine, knn, got "forest"'),
     ],
 )
 def test_a_broken_description_is_told_with_its_field(change: dict[str, object], said: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import runs
 import advisor
 from advisor import cli, registry
 from advisor.errors import InputError
-from advisor.models import classifier, ensemble_predictor, model_files
+from advisor.models import ensemble_predictor, model_files, predictor
 
 
 @pytest.fixture(scope="module", name="run")
@@ -44,7 +44,7 @@ def test_the_answer_is_the_mean_of_the_members(run: Path) -> None:
     """Probabilities are averaged, not logits; heads on the same network hold one copy of it."""
     plugins = registry.load()
     together = ensemble_predictor.load(run / "ensemble", plugins)
-    single = [classifier.load(run.parent / f"member-{n}", plugins).predict(photos(run)).probabilities for n in range(3)]
+    single = [predictor.load(run.parent / f"member-{n}", plugins).predict(photos(run)).probabilities for n in range(3)]
     found = together.predict(photos(run))
     np.testing.assert_allclose(found.probabilities, np.mean(single, axis=0), atol=1e-6)
     assert found.classes == runs.CLASSES

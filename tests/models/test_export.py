@@ -18,7 +18,7 @@ from PIL import Image
 from advisor import cli, registry
 from advisor.data import pixels
 from advisor.errors import CheckError, InputError, OutputError, RecipeError
-from advisor.models import classifier, export, export_graph, export_parity
+from advisor.models import export, export_graph, export_parity, predictor
 
 ALL = bool(os.environ.get("TL_ADVISE_SLOW"))
 QUICK = ("pocket",)
@@ -72,7 +72,7 @@ def test_the_folder_is_whole_and_its_example_runs(run: Path, form: str, exports:
     assert len(example.splitlines()) <= 10
     photo = run.parent / "data" / "roof" / "001.jpg"
     ran = subprocess.run([sys.executable, "example.py", photo], cwd=to, capture_output=True, text=True, check=True)
-    want = classifier.load(run, registry.load()).predict([photo])
+    want = predictor.load(run, registry.load()).predict([photo])
     assert want.labels[0] in ran.stdout
     assert f"{want.probabilities.max():.4f}"[:5] in ran.stdout
 
@@ -123,11 +123,11 @@ def test_the_stated_resize_is_the_products_own(run: Path, fit: str, size: tuple[
     """The lines of the example give the same pixels as training and predict, whatever the photo's shape."""
     import dataclasses
 
-    predictor = dataclasses.replace(classifier.load(run, registry.load()), fit=fit)
+    model = dataclasses.replace(predictor.load(run, registry.load()), fit=fit)
     noise = np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     photo = Image.fromarray(noise)
-    want = pixels.centre(pixels.fitted(photo, predictor.rule)[None], predictor.size_px)
-    lines = export_graph.example(predictor, "torch", "model.pt2").splitlines()
+    want = pixels.centre(pixels.fitted(photo, model.rule)[None], model.size_px)
+    lines = export_graph.example(model, "torch", "model.pt2").splitlines()
     scope: dict[str, object] = {"np": np, "Image": Image, "photo": photo}
     exec("\n".join(lines[5:-2]), scope)
     assert np.array_equal(scope["pixels"], want)  # type: ignore[arg-type]
@@ -144,17 +144,13 @@ def test_a_difference_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
 
 def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
     """Left-out normalisation, swapped channels and a lost temperature are each told from the model."""
-    predictor = classifier.load(run, registry.load())
+    model = predictor.load(run, registry.load())
     photos = export_parity.run_images(run)
-    right = export_graph.Deployed(
-        predictor.classifier, predictor.preprocess.mean, predictor.preprocess.std, predictor.temperature
-    )
+    right = export_graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, model.temperature)
     wrongs = {
         "none": right,
-        "normalisation": export_graph.Deployed(predictor.classifier, (0.5,) * 3, (0.5,) * 3, predictor.temperature),
-        "temperature": export_graph.Deployed(
-            predictor.classifier, predictor.preprocess.mean, predictor.preprocess.std, 1.0
-        ),
+        "normalisation": export_graph.Deployed(model.classifier, (0.5,) * 3, (0.5,) * 3, model.temperature),
+        "temperature": export_graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, 1.0),
     }
 
     def answer(module: torch.nn.Module, swap: bool = False) -> export_parity.Answer:
@@ -165,11 +161,11 @@ def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
 
         return run_it
 
-    found = {name: export_parity.compare(predictor, answer(module), photos) for name, module in wrongs.items()}
+    found = {name: export_parity.compare(model, answer(module), photos) for name, module in wrongs.items()}
     assert found["none"].holds
     assert not found["normalisation"].holds
     assert not found["temperature"].holds
-    assert not export_parity.compare(predictor, answer(right, swap=True), photos).holds
+    assert not export_parity.compare(model, answer(right, swap=True), photos).holds
 
 
 def test_test_images_come_first_and_are_spread(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,20 +73,20 @@ def test_a_read_only_place_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [n for n in DESCRIPTION if n != "schema"])
 def test_every_field_must_be_there_and_of_its_type(name: str, tmp_path: Path) -> None:
-    """A field that is missing or of a wrong type is named."""
+    """A field that is missing, or that has a wrong type, is named with what was expected."""
     path = tmp_path / "model.json"
     path.write_text(json.dumps({k: v for k, v in DESCRIPTION.items() if k != name}))
     with pytest.raises(InputError, match=f"{name} is missing"):
         model_files.read_description(path)
     path.write_text(json.dumps({**DESCRIPTION, name: None}))
-    with pytest.raises(InputError, match=f"{name} has the wrong type"):
+    with pytest.raises(InputError, match=f"{name}: expected .*, got null"):
         model_files.read_description(path)
 
 
 def test_foreign_files_are_told(tmp_path: Path) -> None:
     """A list, another schema, no JSON, a missing file, and tensors that are no safetensors are one line each."""
     path = tmp_path / "model.json"
-    for text, said in (("[]", "no model description"), ('{"schema": 9}', "schema 1"), ("{", "cannot be read")):
+    for text, said in (("[]", "not a model description"), ('{"schema": 9}', "schema 1"), ("{", "cannot be read")):
         path.write_text(text)
         with pytest.raises(InputError, match=said):
             model_files.read_description(path)
@@ -98,3 +98,45 @@ def test_foreign_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"PK pickles and other things")
     with pytest.raises(WeightsError, match="is damaged"):
         model_files.read_tensors(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("classes", []),
+        ("classes", ["cat", "cat"]),
+        ("classes", ["cat", 3]),
+        ("temperature", 0),
+        ("temperature", float("nan")),
+        ("temperature", True),
+        ("head", "forest"),
+        ("weights_sha256", "z" * 64),
+        ("mirror", "yes"),
+        ("preprocess.size_px", 10**9),
+        ("preprocess.size_px", 0),
+        ("preprocess.resize_px", 1.5),
+        ("preprocess.interpolation", "magic"),
+        ("preprocess.fit", "stretch"),
+        ("preprocess.mean", [0.5, 0.5]),
+        ("preprocess.std", [0.2, 0.0, 0.2]),
+        ("preprocess.std", [0.2, "x" * 500, 0.2]),
+    ],
+)
+def test_values_out_of_range_are_one_line(tmp_path: Path, field: str, value: object) -> None:
+    """An absurd size, a repeated class or a wrong number is refused with the field, before any memory is taken."""
+    path = tmp_path / "model.json"
+    outer, _, inner = field.partition(".")
+    changed = {**DESCRIPTION, outer: {**DESCRIPTION[outer], inner: value} if inner else value}  # type: ignore[dict-item]
+    path.write_text(json.dumps(changed))
+    with pytest.raises(InputError, match=field.replace(".", r"\.")) as caught:
+        model_files.read_description(path)
+    assert "expected" in str(caught.value)
+    assert len(str(caught.value)) < 300 + len(str(path))
+
+
+def test_an_ensemble_names_its_own_files_only(tmp_path: Path) -> None:
+    """Members of an ensemble are model-0, model-1, ...: a path to somewhere else is refused."""
+    for members in ([], ["../model"], ["model-0", "model-0"], "model-0", 3):
+        (tmp_path / "ensemble.json").write_text(json.dumps({"schema": 1, "members": members}))
+        with pytest.raises(InputError, match="members: expected"):
+            model_files.read_ensemble(tmp_path)

@@ -17,7 +17,7 @@ from advisor.errors import OutputError, WeightsError
 from advisor.hooks import Backbone, Preprocess, Stage, Weights
 from advisor.models import pretrained_weights
 
-CONTENT = save({"0.weight": torch.ones(4, 3, 64, 64), "0.bias": torch.zeros(4)})
+CONTENT = save({"0.weight": torch.arange(4.0 * 3 * 64 * 64).view(4, 3, 64, 64), "0.bias": torch.zeros(4)})
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 FILE = f"net-{DIGEST[:8]}.safetensors"
 

@@ -13,7 +13,7 @@ from advisor import registry
 from advisor.data import dataset
 from advisor.execution import refit, test_scoring
 from advisor.execution.resources import Resources
-from advisor.models import classifier
+from advisor.models import predictor
 from advisor.records import Candidate, EnsembleValidation, FoldScore, Trial
 from advisor.records.messages import OpenDataset, Refit, Score
 from advisor.selection import ensemble
@@ -116,7 +116,7 @@ def test_the_ensemble_is_scored_in_the_same_opening(resources: Resources, run: P
     scored = test_scoring.score(resources, job, lambda told: None)
     labels = np.array([i.label for i in items])
     paths = [str(resources.root / i.path) for i in items]
-    each = [classifier.load(f, resources.registry).predict(paths).probabilities for f in folders]
+    each = [predictor.load(f, resources.registry).predict(paths).probabilities for f in folders]
     assert scored.ensemble is not None
     assert len(scored.scores) == 1
     assert scored.ensemble.accuracy == pytest.approx((np.mean(each, axis=0).argmax(1) == labels).mean())

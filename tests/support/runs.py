@@ -16,7 +16,7 @@ from sklearn.datasets import load_sample_image
 from advisor import registry
 from advisor.data import pixels
 from advisor.heads import fitting
-from advisor.models import backbone, classifier
+from advisor.models import backbone, classifier, predictor
 from advisor.records import Head, recipe_file
 from advisor.reporting import model_card
 
@@ -77,7 +77,7 @@ def write_model(
         top = fitting.fit(
             Head(kind="knn", numbers={"k": 3.0, "temperature": 0.2}), values_ND.numpy(), np.arange(len(paths)) % 3, 3
         )
-    classifier.save(
+    predictor.save(
         classifier.Classifier(chosen, body, top, layers),
         folder / "model.safetensors",
         folder / "model.json",

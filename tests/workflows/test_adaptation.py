@@ -17,7 +17,7 @@ from advisor import registry
 from advisor.cli import run
 from advisor.data import domains
 from advisor.errors import DatasetError, InputError, TrialError
-from advisor.models import classifier
+from advisor.models import predictor
 from advisor.records import Settings, recipe_file
 from advisor.workflows import adabn, adaptation, adaptation_arm, session
 from advisor.workflows.adaptation import Run
@@ -83,8 +83,8 @@ def test_arms_are_trained_chosen_and_scored(folders: tuple[Path, Path], tmp_path
     assert [r.arm for r in told.runs] == ["full", "full + target statistics", "mcc", "dann"]
     assert told.target_labelled == 24
     assert told.target_accuracy == next(r.target_accuracy for r in told.runs if r.arm == told.chosen)
-    predictor = classifier.load(tmp_path / "model", registry.load())
-    assert len(predictor.predict([str(p) for p in sorted(folders[1].rglob("00*.jpg"))[:3]]).paths) == 3
+    model = predictor.load(tmp_path / "model", registry.load())
+    assert len(model.predict([str(p) for p in sorted(folders[1].rglob("00*.jpg"))[:3]]).paths) == 3
     json.dumps(told.target_ci95)
     assert here.target is not None
     blind = replace(here, target=replace(here.target, hidden_labels=(domains.UNKNOWN,) * 24))

@@ -16,7 +16,7 @@ from advisor.cli import run
 from advisor.cli.lr_find import command
 from advisor.errors import InputError
 from advisor.execution import trainer
-from advisor.models import classifier as model
+from advisor.models import predictor
 from advisor.records import Settings
 from advisor.workflows import lr_finder, session
 
@@ -44,7 +44,7 @@ def trained(bench: session.Bench) -> str:
     loop = trainer.train_loop(bench.resources, candidate, plan, classifier, rows, 0)
     for _ in loop.run():
         pass
-    return model.weights_hash(loop.finish())
+    return predictor.weights_hash(loop.finish())
 
 
 def test_it_leaves_no_trace(bench: session.Bench) -> None:

@@ -1,0 +1,226 @@
+"""A saved model: written from a classifier, read back, and asked about images.
+
+In: a trained classifier with its classes and preprocessing. Out: `model.safetensors` (the tensors "body.*", "head.*") and
+`model.json` (classes, preprocessing, backbone and plugin, temperature, hash of the tensors), each replaced atomically; and
+a `Predictor` read from them, which decodes and normalises images as training did and computes in float32.
+Does NOT cover: the format of the files (`model_files`), exports (`export`).
+Legend: N images, K classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from advisor.aliases import Bytes, CountProgress, Float32s, Float64s
+from advisor.data import pixels
+from advisor.errors import PluginError, WeightsError, one_line
+from advisor.heads import fitting
+from advisor.hooks import Backbone
+from advisor.metrics import classification
+from advisor.models import backbone as backbones
+from advisor.models import inference, model_files, tensor_files
+from advisor.models.classifier import Classifier
+from advisor.models.predict import Predictions, classify
+from advisor.records import Compute, Preprocess
+from advisor.runtime import device
+
+if TYPE_CHECKING:
+    from advisor.registry import Registry
+
+_HEADS: Mapping[str, type[nn.Module]] = {
+    "linear": fitting.LinearHead,
+    "cosine": fitting.CosineHead,
+    "knn": fitting.KnnHead,
+}
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A saved model, ready for images. `preprocess.size` and `.resize` are those that it was trained with."""
+
+    classifier: Classifier
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    size_px: int
+    fit: str
+    temperature: float
+    description: Mapping[str, Any]
+
+    @property
+    def rule(self) -> pixels.PixelRule:
+        """How an image becomes a square for this model."""
+        return pixels.rule_for(self.preprocess, self.size_px, self.fit)
+
+    def logits(self, canvas: Bytes, *, compute: Compute | None = None) -> Float32s:
+        """Compute the calibrated logits (N, K) of decoded squares, in float32."""
+        chosen = compute or device.choose("cpu", self.classifier.backbone)
+        raw = inference.logits(
+            self.classifier,
+            canvas,
+            np.arange(len(canvas)),
+            preprocess=self.preprocess,
+            size_px=self.size_px,
+            compute=replace(chosen, precision="float32"),
+        )
+        return raw / np.float32(self.temperature)
+
+    def probabilities(self, canvas: Bytes, *, compute: Compute | None = None) -> Float64s:
+        """Compute the calibrated probabilities (N, K) of decoded squares."""
+        return classification.probabilities(self.logits(canvas, compute=compute))
+
+    def predict(
+        self,
+        images: Iterable[Any],
+        *,
+        compute: Compute | None = None,
+        progress: CountProgress | None = None,
+    ) -> Predictions:
+        """Classify paths, PIL images or (H, W, 3) uint8 arrays; unreadable images are listed instead of raising.
+
+        An image that has no path is named by its position, "#0". Memory use does not grow with the number of images.
+        """
+        return classify(
+            images,
+            self.rule,
+            self.classes,
+            lambda squares: self.probabilities(squares, compute=compute),
+            progress=progress,
+        )
+
+
+def weights_hash(classifier: nn.Module) -> str:
+    """Compute the SHA-256 over every tensor's name, type, shape and bytes, in the order of names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state_tensors(classifier).items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def state_tensors(classifier: nn.Module) -> dict[str, torch.Tensor]:
+    """Copy the state to contiguous tensors on the CPU that share no memory."""
+    return {n: t.detach().cpu().contiguous().clone() for n, t in classifier.state_dict().items()}
+
+
+def save(
+    classifier: Classifier,
+    path_safetensors: Path,
+    path_json: Path,
+    *,
+    classes: Sequence[str],
+    preprocess: Preprocess,
+    size_px: int,
+    fit: str,
+    temperature: float,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `model.safetensors` and `model.json`. `extra` adds fields to `model.json`.
+
+    Raises: OutputError if they cannot be written; existing files are then left as they were.
+    """
+    rule = pixels.rule_for(preprocess, size_px, fit)
+    kind = next(name for name, cls in _HEADS.items() if type(classifier.head) is cls)
+    description = {
+        "schema": model_files.SCHEMA,
+        "classes": list(classes),
+        "backbone": classifier.backbone.name,
+        "layers": classifier.layers,
+        "mirror": classifier.mirror,
+        "head": kind,
+        "preprocess": {
+            "size_px": rule.size_px,
+            "resize_px": rule.resize_px,
+            "interpolation": rule.interpolation,
+            "fit": fit,
+            "mean": list(preprocess.mean),
+            "std": list(preprocess.std),
+        },
+        "temperature": temperature,
+        "weights_sha256": weights_hash(classifier),
+        **(extra or {}),
+    }
+    model_files.write_tensors(path_safetensors, state_tensors(classifier))
+    model_files.write_description(path_json, description)
+
+
+def load(directory: str | Path, registry: Registry, name: str = "model") -> Predictor:
+    """Read a model that `save` wrote, on the CPU, in eval mode; `name` is the stem of its two files.
+
+    Raises: InputError if there is none or `model.json` is invalid, PluginError if its backbone is not installed,
+    WeightsError if the tensors are damaged, constant, or do not belong to this description.
+    """
+    folder = Path(directory)
+    description = model_files.read_description(folder / f"{name}.json")
+    backbone = _backbone_of(description, registry)
+    pre = description["preprocess"]
+    state = model_files.read_tensors(folder / f"{name}.safetensors")
+    body = backbones.build(backbone)
+    head = _build_head(description["head"], state)
+    classifier = Classifier(backbone, body, head, description["layers"], mirror=bool(description.get("mirror")))
+    if tensor_files.is_constant({n: t for n, t in state.items() if n.startswith("body.")}):
+        raise WeightsError(
+            f"{folder}: {name}.safetensors holds no trained network: every matrix in it is constant.",
+            hint="Copy both files from the run again.",
+        )
+    try:
+        classifier.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{folder}: the tensors in {name}.safetensors do not fit backbone {backbone.name} ({one_line(error)}).",
+            hint="The file was damaged or replaced: copy both files from the run again.",
+        ) from error
+    if weights_hash(classifier) != description["weights_sha256"]:
+        raise WeightsError(
+            f"{folder}: {name}.safetensors is not the file that {name}.json describes.",
+            hint="It was damaged or replaced: copy both files from the run again.",
+        )
+    return Predictor(
+        classifier=classifier.eval(),
+        classes=tuple(description["classes"]),
+        preprocess=Preprocess(
+            size=pre["size_px"],
+            resize=pre["resize_px"],
+            interpolation=pre["interpolation"],
+            mean=tuple(pre["mean"]),
+            std=tuple(pre["std"]),
+        ),
+        size_px=pre["size_px"],
+        fit=pre["fit"],
+        temperature=float(description["temperature"]),
+        description=description,
+    )
+
+
+def _backbone_of(description: Mapping[str, Any], registry: Registry) -> Backbone:
+    try:
+        return registry.backbone(description["backbone"])
+    except PluginError as error:
+        plugin = description.get("plugin") or {}
+        if not plugin.get("distribution"):
+            raise
+        named = f"{plugin['distribution']} {plugin.get('version', '')}".strip()
+        raise PluginError(
+            f"this model needs the backbone {description['backbone']} of {named}.",
+            hint=f"pip install {plugin['distribution']}=={plugin.get('version', '')}",
+        ) from error
+
+
+def _build_head(kind: str, state: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Build a head with the tensor shapes in the file."""
+    t = {n.removeprefix("head."): v for n, v in state.items() if n.startswith("head.")}
+    try:
+        if kind == "linear":
+            return fitting.LinearHead(t["weight"], t["bias"])
+        if kind == "cosine":
+            return fitting.CosineHead(t["weight"], t["mean"], t["scale"], float(t["factor"]))
+        return fitting.KnnHead(t["bank"], t["labels"], t["mean"], t["scale"], t["settings"])
+    except KeyError as error:
+        raise WeightsError(f"the model's file lacks the head's tensor {error}.") from error
