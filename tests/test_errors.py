@@ -33,20 +33,6 @@ def test_a_slow_trial_keeps_its_seconds() -> None:
     assert pickle.loads(pickle.dumps(errors.TooSlowError("too slow", needs_s=12.5))).needs_s == 12.5
 
 
-@pytest.mark.parametrize("kind", [c for c in CLASSES if issubclass(c, errors.AdviseError)], ids=lambda c: c.__name__)
-def test_errors_survive_the_pipe(kind: type[errors.AdviseError]) -> None:
-    """Type, text, hint and exit code are the same on the other side of a pipe."""
-    error = kind("what happened.", hint="What to do.")
-    other = pickle.loads(pickle.dumps(error))
-    assert (type(other), str(other), other.hint) == (kind, "what happened. What to do.", "What to do.")
-    assert other.exit_code == kind.exit_code
-
-
-def test_a_slow_trial_keeps_its_seconds() -> None:
-    """How long a training run was measured to take crosses the pipe as well."""
-    assert pickle.loads(pickle.dumps(errors.TooSlowError("too slow", needs_s=12.5))).needs_s == 12.5
-
-
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
