@@ -103,8 +103,8 @@ def rerun(recipe: Path, *, data: Path | None = None, seeds: int = 1, out: Path |
 
     told = recipe_file.read(recipe)
     if told.target is not None:
-        return rerun_adaptation.rerun(told, Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
-    return replay.rerun(Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
+        return rerun_adaptation.rerun_adapted(told, Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
+    return replay.rerun_recipe(Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
 
 
 def load(run_or_recipe: Path) -> Predictor | Averaged:

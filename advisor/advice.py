@@ -31,7 +31,7 @@ from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir, default_place
 from advisor.selection import result_builder
 from advisor.selection.finalize import finish
-from advisor.selection.incumbent import Keeper
+from advisor.selection.incumbent import IncumbentWriter
 from advisor.tuning import availability, budget, candidates, cost_model, regime, search
 from advisor.tuning.distributed import open_study
 from advisor.tuning.search_state import Contest
@@ -118,7 +118,7 @@ def _work(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) 
         sizes = {b.name: candidates.sizes(look.profile, b, settings.size_px) for b in reachable}
         used = budget.for_budget(look.dataset, settings.budget_s, device.likely(settings.device), reachable, sizes)
         job = open_job(settings, rundir.path, look.dataset, used.pool)
-        frame = result_builder.Frame(
+        frame = result_builder.RunContext(
             settings=settings,
             dataset=look.dataset,
             used=used,
@@ -129,7 +129,7 @@ def _work(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) 
             warnings=(*look.profile.warnings, *used.warnings, *_left_out_warning(reachable, left_out)),
             left_out=tuple(left_out),
         )
-        kept = Keeper(frame=frame, rundir=rundir)
+        kept = IncumbentWriter(frame=frame, rundir=rundir)
         study = study or open_study.open_study(settings, rundir, listener)
         contest = _contest(kept, crew, study, clock, strategies, sizes, listener)
         contest.fleet = open_study.fleet(study, crew, settings, rundir, job, look.dataset.fingerprint, listener)
@@ -200,7 +200,7 @@ def _told(listener: Listener, what: str) -> CountProgress:
 
 
 def _contest(
-    kept: Keeper,
+    kept: IncumbentWriter,
     crew: WorkerPool,
     study: Study,
     clock: Clock,
@@ -230,7 +230,7 @@ def _contest(
     return contest
 
 
-def _keep(contest: Contest, kept: Keeper, trial: Trial) -> None:
+def _keep(contest: Contest, kept: IncumbentWriter, trial: Trial) -> None:
     """Put the best so far on disk, unless training it anew for that took a good part of the time that is left."""
     anew_s = 0.0 if contest.is_deep(trial.candidate) else cost_model.train_s(contest, trial.candidate, contest.images)
     if contest.clocked and contest.rundir.recipe.exists() and anew_s > KEEP_SHARE * contest.clock.left_s:

@@ -25,7 +25,8 @@ def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quie
     from advisor.errors import InputError
     from advisor.runtime.clock import Clock, process_start
     from advisor.runtime.run_dir import RunDir, default_place
-    from advisor.workflows import adaptation, session
+    from advisor.workflows import adaptation
+    from advisor.workflows.session import open_session
 
     if not Path(settings.data).exists():
         raise InputError(f"{settings.data}: no such folder or file.", hint="Name a folder of class folders, or a CSV.")
@@ -35,22 +36,22 @@ def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quie
     place = Path(out) if out else default_place(Path(settings.data), datetime.datetime.now())
     arms = settings.strategies or adaptation.ARMS
     with answering(quiet) as report:
-        bench = session.settle(replace(settings, budget_s=None), target=target, report=report)
+        session = open_session(replace(settings, budget_s=None), target=target, report=report)
         rundir = RunDir.create(place, data=Path(settings.data))
         rundir.write("run.json", replace(settings, target=target))
         left = clock.left_s
         answer = adaptation.adapt(
-            bench,
+            session,
             arms=arms,
             seeds=range(settings.seed, settings.seed + (settings.trials or SEEDS)),
-            epochs=min(LONGEST, max(1.0, adaptation.epochs_within(bench, len(arms), SHARE * left))),
+            epochs=min(LONGEST, max(1.0, adaptation.epochs_within(session, len(arms), SHARE * left))),
             deadline=None if left == float("inf") else _now() + left - 2.0,
             settings=settings,
             to=place,
             report=report,
         )
         rundir.write("adaptation.json", {"schema": 1, **_plain(answer)})
-    for warning in bench.warnings:
+    for warning in session.warnings:
         click.echo(f"note: {warning}", err=True)
     if as_json:
         click.echo(json.dumps({"schema": 1, **_plain(answer)}, indent=2))

@@ -58,20 +58,21 @@ def command(
     from advisor.runtime import durations
     from advisor.runtime.clock import Clock, process_start
     from advisor.runtime.run_dir import write_atomically
-    from advisor.workflows import comparison, comparison_budget, session
+    from advisor.workflows import comparison, comparison_budget
+    from advisor.workflows.session import open_session
 
     asked = settings(dataset, call)
     clock = Clock(durations.parse(budget) if budget else None, started=process_start())
     names = [name.strip() for name in arms.split(",") if name.strip()]
     with answering(quiet) as report:
-        bench = session.settle(asked, report=report)
+        session = open_session(asked, report=report)
         rundir = _run_dir(dataset, out)
         deadline = None
         if budget:
-            epochs = comparison_budget.epochs_within(bench, names, epochs=epochs, batch=batch, seconds=clock.left_s)
+            epochs = comparison_budget.epochs_within(session, names, epochs=epochs, batch=batch, seconds=clock.left_s)
             deadline = time.monotonic() + clock.left_s
         answer = comparison.compare(
-            bench,
+            session,
             names,
             epochs=epochs,
             batch=batch,
@@ -83,7 +84,7 @@ def command(
         told = comparison.plain(answer)
     write_atomically(rundir.path / "comparison.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
     write_atomically(rundir.path / "comparison.html", comparison_page.render(told))
-    for warning in bench.warnings:
+    for warning in session.warnings:
         click.echo(f"note: {warning}", err=True)
     if as_json:
         click.echo(json.dumps(told, indent=2, allow_nan=False))

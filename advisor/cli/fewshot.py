@@ -60,15 +60,16 @@ def command(
       tl-advise fewshot ./photos --backbone mobilenet_v2 --size 128 --json
     """
     from advisor.cli._standalone import answering, settings
-    from advisor.workflows import fewshot, session
+    from advisor.workflows import fewshot
+    from advisor.workflows.session import make_candidate, open_session, pool_context
 
     with answering(quiet) as report:
-        bench = session.settle(settings(dataset, call), report=report)
-        names = list(strategies) or fewshot.capable(bench.resources.registry.strategies, session.context(bench))
-        known = bench.resources.registry
-        tried = [session.candidate(bench, n, fewshot.shared(known.strategy(n), layers, epochs)) for n in names]
+        session = open_session(settings(dataset, call), report=report)
+        names = list(strategies) or fewshot.capable(session.resources.registry.strategies, pool_context(session))
+        known = session.resources.registry
+        tried = [make_candidate(session, n, fewshot.shared(known.strategy(n), layers, epochs)) for n in names]
         answer = fewshot.evaluate(
-            bench,
+            session,
             tried,
             ways=ways,
             shots=shots,
@@ -78,7 +79,7 @@ def command(
             layers=layers,
             report=report,
         )
-    for warning in bench.warnings:
+    for warning in session.warnings:
         click.echo(f"note: {warning}", err=True)
     if as_json:
         from dataclasses import asdict

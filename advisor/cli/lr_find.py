@@ -47,16 +47,17 @@ def command(
       tl-advise lr-find ./photos --backbone mobilenet_v2 --plot rates.html --json
     """
     from advisor.cli._standalone import answering, place_for, settings
-    from advisor.workflows import lr_finder, lr_range, session
+    from advisor.workflows import lr_finder
+    from advisor.workflows.session import make_candidate, open_session, parse_parameters
 
-    lr_range.rates(low, high, steps)
+    lr_finder.rates(low, high, steps)
     target = place_for(plot, (".svg", ".html"), "--plot")
     with answering(quiet) as report:
-        bench = session.settle(settings(dataset, call), report=report)
-        chosen = bench.resources.registry.strategy(strategy)
-        candidate = session.candidate(bench, strategy, session.parse(chosen, changes))
+        session = open_session(settings(dataset, call), report=report)
+        chosen = session.resources.registry.strategy(strategy)
+        candidate = make_candidate(session, strategy, parse_parameters(chosen, changes))
         found = lr_finder.sweep(
-            bench.resources, candidate, low=low, high=high, steps=steps, seed=call["seed"], report=report
+            session.resources, candidate, low=low, high=high, steps=steps, seed=call["seed"], report=report
         )
     if target is not None:
         _draw(found, target)

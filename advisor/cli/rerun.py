@@ -66,12 +66,12 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
     """Do the recipe again as what it is: a training on labelled images, or an adaptation to a target."""
     from advisor.cli._live_progress import Screen
     from advisor.cli._standalone import answering
+    from advisor.data import domains
     from advisor.errors import InputError
     from advisor.records import recipe_file
-    from advisor.selection import forgetting_budget
     from advisor.workflows import rerun, rerun_adaptation
 
-    given = forgetting_budget.read(source) if source else None  # before any work: a slip is told at once
+    given = domains.read_source(source) if source else None  # before any work: a slip is told at once
     told = recipe_file.read(path)
     where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline")}
     where["device"] = None if call["device"] == "auto" else call["device"]
@@ -79,11 +79,13 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
         if source or call["devices"]:
             raise InputError("--source and --devices do not apply to the recipe of an adaptation.")
         with answering(quiet) as report:
-            return rerun_adaptation.rerun(told, path, **where, target=Path(target) if target else None, report=report)
+            return rerun_adaptation.rerun_adapted(
+                told, path, **where, target=Path(target) if target else None, report=report
+            )
     if target:
         raise InputError(f"--target: {path} is no recipe of an adaptation.", hint="Leave --target out.")
     with Screen(quiet=quiet) as screen:
-        return rerun.rerun(path, **where, devices=call["devices"], given=given, listener=screen)
+        return rerun.rerun_recipe(path, **where, devices=call["devices"], given=given, listener=screen)
 
 
 def _tell(result: Any, agreed: str | None) -> None:

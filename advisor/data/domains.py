@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.data import folder_layouts, image_paths, images
@@ -26,6 +26,15 @@ class Target:
     items: tuple[Item, ...]
     unreadable: tuple[Unreadable, ...]
     hidden_labels: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceImages:
+    """Labelled images of a source task: `classes` is the number of class folders, labels index their sorted names."""
+
+    root: str
+    items: tuple[Item, ...]
+    classes: int
 
 
 def read(path: str, classes: Sequence[str], *, option: str = "--target") -> Target:
@@ -62,6 +71,24 @@ def class_folders(path: str, *, option: str) -> tuple[str, ...]:
             hint="Give a folder with one subfolder per class.",
         )
     return tuple(names)
+
+
+def read_source(path: str) -> SourceImages:
+    """List labelled source images (`--source`). Raises DatasetError where there are no class folders or no images."""
+    names = class_folders(path, option="--source")
+    listed = read(path, names, option="--source")
+    labelled = [
+        replace(item, label=label)
+        for item, label in zip(listed.items, listed.hidden_labels, strict=True)
+        if label != UNKNOWN
+    ]
+    return SourceImages(root=listed.root, items=tuple(labelled), classes=len(names))
+
+
+def first_by_hash(items: Sequence[Item], count: int) -> tuple[Item, ...]:
+    """Return the `count` items with the smallest content hashes, the same on every machine, in their given order."""
+    taken = {i.path for i in sorted(items, key=lambda i: (i.sha256, i.path))[:count]}
+    return tuple(i for i in items if i.path in taken)
 
 
 def drop_items(target: Target, paths: Sequence[str]) -> Target:

@@ -34,14 +34,14 @@ GAIN = 0.01  # of the validation log-loss, which another member must take away, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class EnsembleChoice:
     """Who is in the ensemble, the winner first, and what the mean of them reached on validation."""
 
     members: tuple[Trial, ...]
     validation: EnsembleValidation
 
 
-def choose(contest: Contest, winner: Trial, contenders: Sequence[Trial]) -> Chosen | None:
+def choose(contest: Contest, winner: Trial, contenders: Sequence[Trial]) -> EnsembleChoice | None:
     """Add to the winner, one at a time, the rival that lowers the validation log-loss most; None where none does.
 
     Rivals are the best of every other kind (network and strategy): two heads of one kind make the same mistakes. Only
@@ -51,7 +51,7 @@ def choose(contest: Contest, winner: Trial, contenders: Sequence[Trial]) -> Chos
         return None
     seen = _pixels(contest, winner.candidate)
     fitting = [t for t in contenders if t.number != winner.number and _pixels(contest, t.candidate) == seen]
-    chosen = choose_on(contest.rundir.path, winner, _of_each_kind(winner, fitting), contest.images)
+    chosen = choose_by_predictions(contest.rundir.path, winner, _of_each_kind(winner, fitting), contest.images)
     if chosen is None or (contest.clocked and not _affordable(contest, chosen)):
         return None
     return chosen
@@ -64,7 +64,7 @@ def _of_each_kind(winner: Trial, contenders: Sequence[Trial]) -> list[Trial]:
     return [t for t in best.values() if t is not winner][:RIVALS]
 
 
-def choose_on(run_dir: Path, winner: Trial, rivals: Sequence[Trial], pool: int) -> Chosen | None:
+def choose_by_predictions(run_dir: Path, winner: Trial, rivals: Sequence[Trial], pool: int) -> EnsembleChoice | None:
     """Choose among trials by their saved validation logits, on the images that all of them were scored on."""
     answers = {t.number: _answers(run_dir, t, pool) for t in (winner, *rivals)}
     shared = np.all([~np.isnan(p).any(axis=1) for p, _ in answers.values()], axis=0)
@@ -87,7 +87,7 @@ def choose_on(run_dir: Path, winner: Trial, rivals: Sequence[Trial], pool: int) 
     if len(members) < 2:
         return None
     together = _mean([probabilities[t.number] for t in members])
-    return Chosen(
+    return EnsembleChoice(
         members=tuple(members),
         validation=EnsembleValidation(
             accuracy=float((together.argmax(1) == labels).mean()),
@@ -99,7 +99,7 @@ def choose_on(run_dir: Path, winner: Trial, rivals: Sequence[Trial], pool: int) 
     )
 
 
-def train(contest: Contest, chosen: Chosen | None, winner: Path) -> tuple[Path, ...]:
+def train(contest: Contest, chosen: EnsembleChoice | None, winner: Path) -> tuple[Path, ...]:
     """Train the members on the whole pool and put them into `ensemble/`; give their folders, none where there is none.
 
     `winner` is the folder with the winner's own model. Once the test was opened nothing is added any more.
@@ -134,18 +134,20 @@ def _trained(contest: Contest, trial: Trial, folder: Path, reserve_s: float) -> 
     return done
 
 
-def outcome(chosen: Chosen, scored: Scored | None, run_dir: Path) -> Ensemble:
+def summarise(chosen: EnsembleChoice, scored: Scored | None, run_dir: Path) -> Ensemble:
     """Say what the ensemble reached beside the single model, on the same images of the locked test."""
     own = scored.ensemble if scored is not None else None
     over = None
     if own is not None:
         with np.load(run_dir / "trials" / "test.npz") as saved:
             right = saved["ensemble"].argmax(1) == saved["labels"]
-            over = result_builder.gain(right, saved["logits"][0].argmax(1) == saved["labels"], saved["groups"])
+            over = result_builder.compare_on_test(
+                right, saved["logits"][0].argmax(1) == saved["labels"], saved["groups"]
+            )
     place = model_files.ENSEMBLE_FOLDER
     files = {f"model_{n}": f"{place}/model-{n}.safetensors" for n in range(len(chosen.members))}
     return Ensemble(
-        members=tuple(result_builder.tie(t) for t in chosen.members),
+        members=tuple(result_builder.describe_tie(t) for t in chosen.members),
         validation=chosen.validation,
         test=own,
         ece=scored.ensemble_ece if scored is not None else None,
@@ -156,7 +158,7 @@ def outcome(chosen: Chosen, scored: Scored | None, run_dir: Path) -> Ensemble:
     )
 
 
-def _affordable(contest: Contest, chosen: Chosen) -> bool:
+def _affordable(contest: Contest, chosen: EnsembleChoice) -> bool:
     more = sum(
         cost_model.train_s(contest, t.candidate, contest.images) + cost_model.test_s(contest, t.candidate)
         for t in chosen.members[1:]

@@ -21,7 +21,7 @@ from advisor.errors import OutOfTimeError, TooSlowError, TrialError, WorkerLostE
 from advisor.records import Trial
 from advisor.records.messages import Refit, Refitted
 from advisor.runtime.run_dir import to_json, write_atomically
-from advisor.selection.incumbent import carried_out, left_behind
+from advisor.selection.incumbent import fold_model_folder, read_refitted
 from advisor.tuning import cost_model
 from advisor.tuning.search_state import Contest
 
@@ -47,10 +47,10 @@ def train(
     """
     written = folder / "refitted.json"
     if not written.is_file():
-        left = left_behind(contest.rundir.path, trial) if or_a_fold else None
+        left = fold_model_folder(contest.rundir.path, trial) if or_a_fold else None
         if alike and left is not None:
             write_atomically(written, to_json(_of_the_folds(contest, trial, left, folder, ALIKE)))
-            return carried_out(folder)
+            return read_refitted(folder)
         may_fail = contest.clocked and contest.is_deep(trial.candidate) and (left is not None or not or_a_fold)
         refitted, why = _refit(contest, trial, folder, contest.clock.left_s - reserve_s if may_fail else None)
         if refitted is None and left is not None:
@@ -60,7 +60,7 @@ def train(
                 raise TrialError(f"{why} {trial.candidate.strategy} on all images, and the search left no model of it")
             return None
         write_atomically(written, to_json(refitted))
-    return carried_out(folder)
+    return read_refitted(folder)
 
 
 def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) -> tuple[Refitted | None, str]:
@@ -86,7 +86,7 @@ def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) 
 
 
 def _of_the_folds(contest: Contest, trial: Trial, found: Path, folder: Path, why: str) -> Refitted:
-    known = carried_out(found)
+    known = read_refitted(found)
     told = f"{why} {trial.candidate.strategy} on all images: {_words(known.folds)}"
     told += " (a larger --budget trains on all)" if why in (LATE, ALIKE) else ""
     contest.listener.note(told)

@@ -31,7 +31,7 @@ BY_PROMISE = "the images alone do not settle it, what such a training brought on
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frozen:
+class FrozenCandidates:
     """What was decided on validation, written down before the test is opened."""
 
     verdict: Verdict
@@ -39,13 +39,13 @@ class Frozen:
     winner: Trial
     default: Trial | None
     ties: tuple[Trial, ...]
-    ensemble: ensemble.Chosen | None = None
+    ensemble: ensemble.EnsembleChoice | None = None
     digest: str = ""
 
 
-def finish(contest: Contest, kept: incumbent.Keeper, profile: Profile) -> Result:
+def finish(contest: Contest, kept: incumbent.IncumbentWriter, profile: Profile) -> Result:
     """Decide, freeze, refit, score once, and write everything down."""
-    frozen = contest.rundir.read("candidates.json", Frozen)
+    frozen = contest.rundir.read("candidates.json", FrozenCandidates)
     if not contest.probes:  # a resume behind the search; the report shows them
         contest.probes = list(contest.rundir.read("probes.json", list[Trial]) or [])
     if frozen is None:
@@ -53,7 +53,7 @@ def finish(contest: Contest, kept: incumbent.Keeper, profile: Profile) -> Result
     models = _refit(contest, frozen)
     together = ensemble.train(contest, frozen.ensemble, models[0][0])
     scored, reason = _score(contest, models, together, kept.frame.used.test)
-    offered = ensemble.outcome(frozen.ensemble, scored, contest.rundir.path) if frozen.ensemble and together else None
+    offered = ensemble.summarise(frozen.ensemble, scored, contest.rundir.path) if frozen.ensemble and together else None
     result = _result(contest, kept, frozen, models, scored, reason, offered, profile)
     contest.rundir.log("final", at_s=contest.clock.used_s)
     return result
@@ -62,7 +62,7 @@ def finish(contest: Contest, kept: incumbent.Keeper, profile: Profile) -> Result
 # ---- deciding ----------------------------------------------------------------------------------------------------
 
 
-def _freeze(contest: Contest, frame: result_builder.Frame) -> Frozen:
+def _freeze(contest: Contest, frame: result_builder.RunContext) -> FrozenCandidates:
     contenders = contest.contenders()
     if not contenders:
         failed = [t for t in contest.study.trials() if t.error]
@@ -83,7 +83,7 @@ def _freeze(contest: Contest, frame: result_builder.Frame) -> Frozen:
     winner = by_number[verdict.winner]
     more = [*([BY_PROMISE] if verdict.by_promise else []), *epoch_budget.untried(contest, everyone)]
     settled = evidence.settle(frame.regime, contest.rundir.path, everyone, winner, contest.images, groups, more)
-    frozen = Frozen(
+    frozen = FrozenCandidates(
         verdict=verdict,
         regime=settled,
         winner=winner,
@@ -106,7 +106,7 @@ def _expected(contest: Contest, trial: Trial) -> float:
 # ---- the end -----------------------------------------------------------------------------------------------------
 
 
-def _refit(contest: Contest, frozen: Frozen) -> list[tuple[Path, Refitted]]:
+def _refit(contest: Contest, frozen: FrozenCandidates) -> list[tuple[Path, Refitted]]:
     """Refit winner and default alike: on the whole pool, or where no time is left for the winner's, neither of them.
 
     What an earlier process refitted is taken as it is.
@@ -122,7 +122,7 @@ def _refit(contest: Contest, frozen: Frozen) -> list[tuple[Path, Refitted]]:
             trial,
             contest.rundir.trials / f"final-{name}",
             reserve_s=reserve_s,
-            or_a_fold=name == "winner" or incumbent.left_behind(contest.rundir.path, trial) is not None,
+            or_a_fold=name == "winner" or incumbent.fold_model_folder(contest.rundir.path, trial) is not None,
             alike=bool(models and models[0][1].folds),
         )
         if refitted is None:
@@ -154,8 +154,8 @@ def _score(
 
 def _result(
     contest: Contest,
-    kept: incumbent.Keeper,
-    frozen: Frozen,
+    kept: incumbent.IncumbentWriter,
+    frozen: FrozenCandidates,
     models: Sequence[tuple[Path, Refitted]],
     scored: Scored | None,
     reason: str | None,
@@ -170,7 +170,7 @@ def _result(
         shutil.copyfile(folder / name, staged / name)
     made = result_builder.make_recipe(frame, "final", frozen.winner, refitted, scored.scores[0] if scored else None)
     write_atomically(staged / "recipe.yaml", recipe_file.write(made, command=frame.settings.command))
-    ending = result_builder.Ending(
+    ending = result_builder.SearchOutcome(
         regime=frozen.regime,
         winner=frozen.winner,
         trials=trials,
@@ -182,7 +182,7 @@ def _result(
         ties=frozen.ties,
         ensemble=offered,
         warnings=_warnings(models),
-        forgetting=forgetting_budget.kept(contest, frozen.winner, refitted, folder),
+        forgetting=forgetting_budget.measure_winner(contest, frozen.winner, refitted, folder),
     )
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
     result = result_builder.make_result(frame, "final", ending, files)
@@ -208,12 +208,12 @@ def _warnings(models: Sequence[tuple[Path, Refitted]]) -> list[str]:
     return told
 
 
-def _licence(kept: incumbent.Keeper, winner: Trial) -> str:
+def _licence(kept: incumbent.IncumbentWriter, winner: Trial) -> str:
     used = pretrained_weights.as_weights(kept.frame.registry.backbone(winner.candidate.backbone))
     return used.licence if used is not None else "unknown"
 
 
-def _gain(contest: Contest, frozen: Frozen, scored: Scored | None) -> Gain | None:
+def _gain(contest: Contest, frozen: FrozenCandidates, scored: Scored | None) -> Gain | None:
     if scored is None:
         return None
     if len(scored.scores) < 2:
@@ -221,4 +221,4 @@ def _gain(contest: Contest, frozen: Frozen, scored: Scored | None) -> Gain | Non
         return Gain(over_baseline=0.0, ci95=(0.0, 0.0), within_noise=True) if same else None
     with np.load(contest.rundir.trials / "test.npz") as saved:
         right = saved["logits"].argmax(2) == saved["labels"]
-        return result_builder.gain(right[0], right[1], saved["groups"])
+        return result_builder.compare_on_test(right[0], right[1], saved["groups"])

@@ -7,15 +7,14 @@ In: a folder of class folders whose sorted order is that of the source head's cl
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from advisor.data import domains
 from advisor.data.splits import FOLDS
 from advisor.errors import AdviseError, TrialError
 from advisor.execution.worker import Worker
-from advisor.records import Candidate, Forgetting, Item, Trial
+from advisor.records import Candidate, Forgetting, Trial
 from advisor.records.messages import ForgettingMeasured, MeasureForgetting, Refitted
 from advisor.runtime.progress import Listener
 from advisor.tuning import budget, cost_model
@@ -28,38 +27,11 @@ LEAST = 40  # images under which the measures say nothing
 SOURCE_IMAGES = 500
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Labelled source images: `classes` folders, items labelled by their place in the sorted order."""
-
-    root: str
-    items: tuple[Item, ...]
-    classes: int
-
-
-def read(path: str) -> Source:
-    """List labelled source images. Raises DatasetError where the folder holds no class folders or no images."""
-    names = domains.class_folders(path, option="--source")
-    found = domains.read(path, names, option="--source")
-    labelled = [
-        replace(item, label=label)
-        for item, label in zip(found.items, found.hidden_labels, strict=True)
-        if label != domains.UNKNOWN
-    ]
-    return Source(root=found.root, items=tuple(labelled), classes=len(names))
-
-
-def some(items: Sequence[Item], count: int) -> tuple[Item, ...]:
-    """Take `count` items by the hash of their bytes, the same on every machine; keeps the order."""
-    taken = {i.path for i in sorted(items, key=lambda i: (i.sha256, i.path))[:count]}
-    return tuple(i for i in items if i.path in taken)
-
-
-def kept(contest: Contest, winner: Trial, refitted: Refitted, folder: Path) -> Forgetting | None:
+def measure_winner(contest: Contest, winner: Trial, refitted: Refitted, folder: Path) -> Forgetting | None:
     """Ask how much of its source the winner has kept; None where it left the network as it was, or no time is left."""
     if not contest.is_deep(winner.candidate) or refitted.plan.from_scratch:
         return None
-    job = question(contest, winner, folder)
+    job = plan_measurement(contest, winner, folder)
     if job is None:
         contest.listener.note("no time is left to see how much of the source is kept")
         return None
@@ -72,13 +44,13 @@ def kept(contest: Contest, winner: Trial, refitted: Refitted, folder: Path) -> F
         return None
 
 
-def question(contest: Contest, winner: Trial, folder: Path) -> MeasureForgetting | None:
+def plan_measurement(contest: Contest, winner: Trial, folder: Path) -> MeasureForgetting | None:
     """Put the question as large as the time allows: fewer images first, then the two ends of the curve alone.
 
     Without a clock its size is fixed. The first fold's model is asked about, on images that it has not seen, or where
     that is gone the model in `folder`, whose curve says nothing of the new task. None where no time is left.
     """
-    given = read(contest.settings.source) if contest.settings.source else None
+    given = domains.read_source(contest.settings.source) if contest.settings.source else None
     left = contest.clock.left_s - budget.FINISH_S / 2
     seconds = min(left, cost_model.retention_s(contest, winner.candidate)) if contest.clocked else float("inf")
     each = cost_model.forward_s(contest, winner.candidate)
@@ -99,14 +71,14 @@ def question(contest: Contest, winner: Trial, folder: Path) -> MeasureForgetting
                 images=images,
                 shares=shares,
                 source_root=given.root if given else "",
-                source_items=some(given.items, count) if given else (),
+                source_items=domains.first_by_hash(given.items, count) if given else (),
                 source_classes=given.classes if given else 0,
             )
     return None
 
 
-def kept_by(
-    worker: Worker, candidate: Candidate, seed: int, place: Path, given: Source, listener: Listener
+def measure_rerun(
+    worker: Worker, candidate: Candidate, seed: int, place: Path, given: domains.SourceImages, listener: Listener
 ) -> Forgetting | None:
     """Ask the same of a model that was trained again and lies in `place`, on images that it may have been trained on."""
     listener.stage("looking at what is kept of the source")
@@ -119,7 +91,7 @@ def kept_by(
         images=IMAGES,
         shares=SHARES,
         source_root=given.root,
-        source_items=some(given.items, SOURCE_IMAGES),
+        source_items=domains.first_by_hash(given.items, SOURCE_IMAGES),
         source_classes=given.classes,
     )
     try:

@@ -24,21 +24,21 @@ MODEL = ("model.safetensors", "model.json")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keeper:
+class IncumbentWriter:
     """What is needed to keep a trial; all of it is known before the first probe."""
 
-    frame: result_builder.Frame
+    frame: result_builder.RunContext
     rundir: RunDir
 
     def keep(self, worker: Worker, trial: Trial, trials: Sequence[Trial], used_s: float) -> None:
         """Put a trial's recipe, model and provisional result in place of what was there; `worker` refits a head."""
         staged = self.rundir.staging("best")
-        refitted = self._model(worker, trial, staged)
+        refitted = self._fit_model(worker, trial, staged)
         if refitted is None:
             return
         made = result_builder.make_recipe(self.frame, "provisional", trial, refitted, None)
         write_atomically(staged / "recipe.yaml", recipe_file.write(made, command=self.frame.settings.command))
-        ending = result_builder.Ending(
+        ending = result_builder.SearchOutcome(
             regime=self.frame.regime,
             winner=trial,
             trials=trials,
@@ -52,9 +52,9 @@ class Keeper:
         self.rundir.adopt(staged)
         shutil.rmtree(staged, ignore_errors=True)
 
-    def _model(self, worker: Worker, trial: Trial, staged: Path) -> Refitted | None:
+    def _fit_model(self, worker: Worker, trial: Trial, staged: Path) -> Refitted | None:
         if trial.steps:
-            return self._left_behind(trial, staged)
+            return self._copy_fold_model(trial, staged)
         job = Refit(
             candidate=trial.candidate,
             seed=self.frame.settings.seed,
@@ -68,16 +68,16 @@ class Keeper:
             self.rundir.log("not kept", at_s=0.0, number=trial.number, error=str(error))
             return None
 
-    def _left_behind(self, trial: Trial, staged: Path) -> Refitted | None:
-        left = left_behind(self.rundir.path, trial)
+    def _copy_fold_model(self, trial: Trial, staged: Path) -> Refitted | None:
+        left = fold_model_folder(self.rundir.path, trial)
         if left is None:
             return None  # the model went away with a process that was killed here; the next better one is kept
         for name in MODEL:
             shutil.copyfile(left / name, staged / name)
-        return carried_out(left)
+        return read_refitted(left)
 
 
-def left_behind(run_dir: Path, trial: Trial) -> Path | None:
+def fold_model_folder(run_dir: Path, trial: Trial) -> Path | None:
     """Give the folder with the model that a trial's folds left, where it is complete: the mean of all, else the first's."""
     if not trial.steps:
         return None
@@ -86,6 +86,6 @@ def left_behind(run_dir: Path, trial: Trial) -> Path | None:
     return next((f for f in (first / MIXED, first) if all((f / name).is_file() for name in names)), None)
 
 
-def carried_out(folder: Path) -> Refitted:
+def read_refitted(folder: Path) -> Refitted:
     """Read what was carried out for the model in a folder."""
     return msgspec.json.decode((folder / "refitted.json").read_bytes(), type=Refitted)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def validation(trial: Trial) -> ValidationScore:
+def validation_score(trial: Trial) -> ValidationScore:
     """Summarise a trial's validation scores; `std` is over folds and repeats, None where there is one."""
     import statistics
 
@@ -55,20 +55,20 @@ def validation(trial: Trial) -> ValidationScore:
     )
 
 
-def best(trial: Trial) -> Best:
+def describe_best(trial: Trial) -> Best:
     """Name what was tried; a probe (which is no trial of the study) has its number below zero."""
     c = trial.candidate
     return Best(backbone=c.backbone, strategy=c.strategy, parameters=dict(c.parameters), trial=trial.number)
 
 
-def tie(trial: Trial) -> Tie:
+def describe_tie(trial: Trial) -> Tie:
     """Name a trial that stands beside the winner."""
     c = trial.candidate
     return Tie(trial=trial.number, backbone=c.backbone, strategy=c.strategy, accuracy=trial.accuracy)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frame:
+class RunContext:
     """What is the same for every recipe and result of one run."""
 
     settings: Settings
@@ -82,7 +82,9 @@ class Frame:
     left_out: tuple[LeftOut, ...]
 
 
-def make_recipe(frame: Frame, status: str, trial: Trial, refitted: Refitted, test: TestScore | None) -> recipe.Recipe:
+def make_recipe(
+    frame: RunContext, status: str, trial: Trial, refitted: Refitted, test: TestScore | None
+) -> recipe.Recipe:
     """Write down everything that a rerun needs, and what came out (docs/design.md 3.4)."""
     backbone = frame.registry.backbone(trial.candidate.backbone)
     return recipe.Recipe(
@@ -110,7 +112,7 @@ def make_recipe(frame: Frame, status: str, trial: Trial, refitted: Refitted, tes
         fitted=recipe.Fitted(temperature=trial.temperature, numbers=dict(trial.fitted)),
         plan=refitted.plan,
         outcome=recipe.Outcome(
-            validation=validation(trial),
+            validation=validation_score(trial),
             test=None if test is None else _test_outcome(test),
             weights_sha256=refitted.weights_sha256,
             environment=frame.environment,
@@ -138,7 +140,7 @@ def split_list_sha256(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _data(frame: Frame) -> recipe.Data:
+def _data(frame: RunContext) -> recipe.Data:
     found = frame.dataset
     return recipe.Data(
         name=Path(found.root).name,
@@ -191,7 +193,9 @@ def _input(backbone: Backbone, trial: Trial, refitted: Refitted) -> recipe.Input
     )
 
 
-def gain(winner: npt.NDArray[np.bool_], default: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]) -> Gain:
+def compare_on_test(
+    winner: npt.NDArray[np.bool_], default: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]
+) -> Gain:
     """Compare two models on the same test images, of which those of one group stay together.
 
     `within_noise` where the 95 % interval of the difference holds zero.
@@ -202,7 +206,7 @@ def gain(winner: npt.NDArray[np.bool_], default: npt.NDArray[np.bool_], groups: 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class SearchOutcome:
     """What was found: the winner with its scores, and everything that it is compared with."""
 
     regime: Regime
@@ -219,7 +223,7 @@ class Ending:
     forgetting: Forgetting | None = None
 
 
-def make_result(frame: Frame, status: str, ending: Ending, files: dict[str, str | None]) -> Result:
+def make_result(frame: RunContext, status: str, ending: SearchOutcome, files: dict[str, str | None]) -> Result:
     """Put the whole answer together (docs/design.md 3.2)."""
     scored, winner = ending.scored, ending.winner
     test = scored.scores[0] if scored else None
@@ -229,13 +233,13 @@ def make_result(frame: Frame, status: str, ending: Ending, files: dict[str, str 
         status=status,
         dataset=_summary(frame),
         regime=ending.regime,
-        best=best(winner),
-        validation=validation(winner),
+        best=describe_best(winner),
+        validation=validation_score(winner),
         test=test,
         test_reason=ending.test_reason,
         baseline=_baseline(ending),
         gain=ending.gain,
-        ties=tuple(tie(t) for t in ending.ties),
+        ties=tuple(describe_tie(t) for t in ending.ties),
         optimism=max(t.accuracy for t in [winner, *ending.trials] if t.scores) - test.accuracy if test else None,
         calibration=Calibration(ece=scored.ece[0] if scored else None, temperature=winner.temperature),
         budget=BudgetUse(asked_s=frame.settings.budget_s, used_s=round(ending.used_s, 2)),
@@ -253,7 +257,7 @@ def make_result(frame: Frame, status: str, ending: Ending, files: dict[str, str 
     )
 
 
-def _summary(frame: Frame) -> DatasetSummary:
+def _summary(frame: RunContext) -> DatasetSummary:
     return DatasetSummary(
         path=frame.settings.data,
         fingerprint=frame.dataset.fingerprint,
@@ -263,10 +267,10 @@ def _summary(frame: Frame) -> DatasetSummary:
     )
 
 
-def _baseline(ending: Ending) -> Baseline | None:
+def _baseline(ending: SearchOutcome) -> Baseline | None:
     if ending.default is None:
         return None
     scores = ending.scored.scores if ending.scored else ()
     same = ending.default.candidate == ending.winner.candidate
     test = scores[0] if same and scores else scores[1] if len(scores) > 1 else None
-    return Baseline(best=best(ending.default), validation=validation(ending.default), test=test)
+    return Baseline(best=describe_best(ending.default), validation=validation_score(ending.default), test=test)

@@ -29,7 +29,7 @@ from advisor.runtime.run_dir import write_atomically
 from advisor.tuning import budget
 from advisor.workflows import adaptation_arm
 from advisor.workflows.adaptation_arm import Arm
-from advisor.workflows.session import Bench, Report, candidate, silent
+from advisor.workflows.session import Report, Session, make_candidate, report_nothing
 
 GUARD = 0.05
 ARMS = ("full", "mcc", "dann")
@@ -82,7 +82,7 @@ def choose(runs: Sequence[Run]) -> Run:
 
 
 def adapt(
-    bench: Bench,
+    session: Session,
     *,
     arms: Sequence[str] = ARMS,
     seeds: Sequence[int] = (0,),
@@ -90,7 +90,7 @@ def adapt(
     deadline: float | None = None,
     settings: Settings | None = None,
     to: Path | None = None,
-    report: Report = silent,
+    report: Report = report_nothing,
 ) -> Adaptation:
     """Train every arm with every seed at equal steps, choose, score, and leave model and recipe in the folder `to`.
 
@@ -98,7 +98,7 @@ def adapt(
     call's, for the recipe. Raises InputError where no target is open or an arm cannot be trained, TrialError where the
     first seed's arms do not end in time.
     """
-    if bench.target is None:
+    if session.target is None:
         raise InputError("adaptation needs a target domain:", hint="name it with --target DIR.")
     trained: dict[Run, Arm] = {}
     longest = 0.0
@@ -108,52 +108,54 @@ def adapt(
             break
         last = None if trained else deadline
         for arm in arms:
-            chosen = candidate(bench, arm, same_terms(bench, arm, epochs))
-            for one in adaptation_arm.train(bench, chosen, seed, deadline=last, report=report):
-                accuracy = adaptation_arm.held_out_score(bench, one).accuracy
+            chosen = make_candidate(session, arm, same_terms(session, arm, epochs))
+            for one in adaptation_arm.train(session, chosen, seed, deadline=last, report=report):
+                accuracy = adaptation_arm.held_out_score(session, one).accuracy
                 told = information(one.target_logits)
                 trained[Run(arm=one.name, seed=seed, source_accuracy=accuracy, information=told)] = one
         longest = max(longest, time.monotonic() - began)
     best = choose(list(trained))
     if to is not None:
-        asked = settings or Settings(data=bench.dataset.root)
-        written = recipe_file.write(adaptation_arm.make_recipe(bench, asked, trained[best], to), command=asked.command)
+        asked = settings or Settings(data=session.dataset.root)
+        written = recipe_file.write(
+            adaptation_arm.make_recipe(session, asked, trained[best], to), command=asked.command
+        )
         write_atomically(to / recipe_file.FILE, written)
-    return _answer(bench, trained, best)
+    return _answer(session, trained, best)
 
 
-def epochs_within(bench: Bench, arms: int, seconds: float) -> float:
+def epochs_within(session: Session, arms: int, seconds: float) -> float:
     """Say how many epochs all arms can have in so many seconds, from cards alone; an adapted arm costs two."""
-    backbone = bench.backbone
-    macs = budget.at_size(backbone.macs, backbone.preprocess.size, bench.size_px)
-    device = bench.resources.compute(backbone).device
-    one = budget.training_s(len(bench.resources.labels), 1.0, macs, device)
-    scoring = arms * 3 * budget.extraction_s(len(bench.resources.job.target_items), macs, device)
+    backbone = session.backbone
+    macs = budget.at_size(backbone.macs, backbone.preprocess.size, session.size_px)
+    device = session.resources.compute(backbone).device
+    one = budget.training_s(len(session.resources.labels), 1.0, macs, device)
+    scoring = arms * 3 * budget.extraction_s(len(session.resources.job.target_items), macs, device)
     return max(0.0, seconds - scoring) / (one * max(1, 2 * arms - 1))
 
 
-def same_terms(bench: Bench, arm: str, epochs: float) -> dict[str, Any]:
+def same_terms(session: Session, arm: str, epochs: float) -> dict[str, Any]:
     """Give the parameters that all arms share: length, and batch statistics of a domain's own while training."""
-    card = bench.resources.registry.strategy(arm).card
+    card = session.resources.registry.strategy(arm).card
     known = {p.name for p in getattr(card, "parameters", ())}
     return {k: v for k, v in {"epochs": epochs, "norm": "trained"}.items() if k in known}
 
 
-def _answer(bench: Bench, trained: dict[Run, Arm], best: Run) -> Adaptation:
+def _answer(session: Session, trained: dict[Run, Arm], best: Run) -> Adaptation:
     """Open the hidden labels, after the choice."""
-    assert bench.target is not None
-    labels = np.array(bench.target.hidden_labels)
+    assert session.target is not None
+    labels = np.array(session.target.hidden_labels)
     known = labels != UNKNOWN
 
     def reached(arm: Arm) -> float | None:
         return classification.accuracy(arm.target_logits[known], labels[known]) if known.any() else None
 
-    score = adaptation_arm.target_score(bench, trained[best])
+    score = adaptation_arm.target_score(session, trained[best])
     return Adaptation(
-        backbone=bench.backbone.name,
-        size_px=bench.size_px,
+        backbone=session.backbone.name,
+        size_px=session.size_px,
         steps=trained[best].plan.steps,
-        source_images=len(bench.resources.labels),
+        source_images=len(session.resources.labels),
         target_images=len(labels),
         target_labelled=int(known.sum()),
         runs=tuple(replace(run, target_accuracy=reached(arm)) for run, arm in trained.items()),

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from advisor._version import __version__
 from advisor.data import pixels, splits
@@ -30,8 +32,45 @@ from advisor.records.messages import Refitted
 from advisor.records.trials import regime_name
 from advisor.runtime import environment
 from advisor.selection import result_builder
-from advisor.workflows import adabn
-from advisor.workflows.session import Bench, Report, silent
+from advisor.workflows.session import Report, Session, report_nothing
+
+
+def has_statistics(network: Classifier) -> bool:
+    """Whether there is anything to replace."""
+    return any(isinstance(m, _BatchNorm) for m in network.body.modules())
+
+
+def use_target(session: Session, plan: TrainPlan, network: Classifier) -> None:
+    """Replace BatchNorm's running statistics by those of the target's images, in place."""
+    canvas = session.resources.target_canvas(session.resources.rule(session.backbone, session.size_px, plan.fit))[0]
+    _use(session, network, canvas, np.arange(len(canvas)))
+
+
+def use_source(session: Session, plan: TrainPlan, network: Classifier, rows: npt.NDArray[np.int64]) -> None:
+    """Replace BatchNorm's running statistics by those of these source images, in place."""
+    canvas = session.resources.canvas(session.resources.rule(session.backbone, session.size_px, plan.fit))
+    _use(session, network, canvas, rows)
+
+
+def _use(session: Session, network: Classifier, canvas: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> None:
+    norms = [m for m in network.body.modules() if isinstance(m, _BatchNorm)]
+    momenta = [m.momentum for m in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average over batches
+        norm.train()
+    order = rows[np.random.default_rng(0).permutation(len(rows))]
+    compute = session.resources.compute(session.backbone)
+    with torch.no_grad(), inference.autocast(compute):
+        for images_NCHW, _ in inference.batches(
+            canvas, order, preprocess=session.backbone.preprocess, size_px=session.size_px, compute=compute
+        ):
+            network.features(images_NCHW)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
+
 
 STATISTICS = " + target statistics"
 
@@ -52,24 +91,24 @@ class Arm:
 
 
 def train(
-    bench: Bench, chosen: Candidate, seed: int, *, deadline: float | None = None, report: Report = silent
+    session: Session, chosen: Candidate, seed: int, *, deadline: float | None = None, report: Report = report_nothing
 ) -> list[Arm]:
     """Train one candidate on the source but its first fold, beside the target where its plan asks for it.
 
     Raises InputError where it trains nothing, TrialError where `deadline`, a time.monotonic(), passes first.
     """
-    rows, held_out = bench.resources.folds()[0]
+    rows, held_out = session.resources.folds()[0]
     began = time.monotonic()
-    plan, network = _trained(bench, chosen, rows, seed, deadline, report)
+    plan, network = _trained(session, chosen, rows, seed, deadline, report)
     adapts = any(stream.name == "target" for stream in plan.streams)
     if adapts:
-        adabn.use_source(bench, plan, network, rows)  # else those of two domains, which fit neither
-    source = trainer.score_rows(bench.resources, chosen, plan, network, held_out)
+        use_source(session, plan, network, rows)  # else those of two domains, which fit neither
+    source = trainer.score_rows(session.resources, chosen, plan, network, held_out)
     arms = []
     for statistics in _variants(network, adapts=adapts):
         own = copy.deepcopy(network) if statistics else network
-        if statistics or (adapts and adabn.has_statistics(network)):
-            adabn.use_target(bench, plan, own)
+        if statistics or (adapts and has_statistics(network)):
+            use_target(session, plan, own)
         arms.append(
             Arm(
                 name=f"{chosen.strategy}{STATISTICS}" if statistics else chosen.strategy,
@@ -79,7 +118,7 @@ def train(
                 network=own,
                 statistics=statistics,
                 source_logits=source,
-                target_logits=_on_target(bench, plan, own),
+                target_logits=_on_target(session, plan, own),
                 seconds=time.monotonic() - began,
             )
         )
@@ -87,22 +126,22 @@ def train(
 
 
 def _variants(network: Classifier, *, adapts: bool) -> tuple[bool, ...]:
-    return (False,) if adapts or not adabn.has_statistics(network) else (False, True)
+    return (False,) if adapts or not has_statistics(network) else (False, True)
 
 
 def _trained(
-    bench: Bench,
+    session: Session,
     chosen: Candidate,
     rows: npt.NDArray[np.int64],
     seed: int,
     deadline: float | None,
     report: Report,
 ) -> tuple[TrainPlan, Classifier]:
-    plan = bench.resources.plan(chosen, rows)
+    plan = session.resources.plan(chosen, rows)
     if not plan.phases:
         raise InputError(f"{chosen.strategy} trains nothing and cannot adapt.", hint="Take some of full, mcc, dann.")
-    start = trainer.classifier_for(bench.resources, chosen, plan, rows, seed)
-    loop = trainer.train_loop(bench.resources, chosen, plan, start, rows, seed)
+    start = trainer.classifier_for(session.resources, chosen, plan, rows, seed)
+    loop = trainer.train_loop(session.resources, chosen, plan, start, rows, seed)
     for step in loop.run():
         report(f"{chosen.strategy}, seed {seed}", step.step, step.steps)
         if deadline is not None and time.monotonic() > deadline:
@@ -112,21 +151,21 @@ def _trained(
     return plan, loop.finish()
 
 
-def _on_target(bench: Bench, plan: TrainPlan, network: Classifier) -> npt.NDArray[np.float32]:
-    canvas = bench.resources.target_canvas(bench.resources.rule(bench.backbone, bench.size_px, plan.fit))[0]
+def _on_target(session: Session, plan: TrainPlan, network: Classifier) -> npt.NDArray[np.float32]:
+    canvas = session.resources.target_canvas(session.resources.rule(session.backbone, session.size_px, plan.fit))[0]
     return inference.logits(
         network,
-        pixels.centre(canvas, bench.size_px),
+        pixels.centre(canvas, session.size_px),
         np.arange(len(canvas)),
-        preprocess=bench.backbone.preprocess,
-        size_px=bench.size_px,
-        compute=bench.resources.compute(bench.backbone),
+        preprocess=session.backbone.preprocess,
+        size_px=session.size_px,
+        compute=session.resources.compute(session.backbone),
     )
 
 
-def held_out_score(bench: Bench, arm: Arm) -> FoldScore:
+def held_out_score(session: Session, arm: Arm) -> FoldScore:
     """Score an arm on the source images that were put aside."""
-    labels = bench.resources.labels[bench.resources.folds()[0][1]]
+    labels = session.resources.labels[session.resources.folds()[0][1]]
     return FoldScore(
         fold=0,
         repeat=0,
@@ -137,28 +176,28 @@ def held_out_score(bench: Bench, arm: Arm) -> FoldScore:
     )
 
 
-def target_score(bench: Bench, arm: Arm, *, temperature: float = 1.0) -> TestScore | None:
+def target_score(session: Session, arm: Arm, *, temperature: float = 1.0) -> TestScore | None:
     """Open the target's labels, where its folders are named like classes; None where none is.
 
     `temperature` is the kept model's, for its log-loss.
     """
-    assert bench.target is not None
-    labels = np.array(bench.target.hidden_labels)
+    assert session.target is not None
+    labels = np.array(session.target.hidden_labels)
     known = labels != UNKNOWN
     if not known.any():
         return None
-    groups = splits.groups_of([item for item, named in zip(bench.target.items, known, strict=True) if named])
+    groups = splits.groups_of([item for item, named in zip(session.target.items, known, strict=True) if named])
     logits = arm.target_logits[known] / np.float32(temperature)
-    return test_scoring.test_score(logits, labels[known], bench.dataset.classes, groups)
+    return test_scoring.test_score(logits, labels[known], session.dataset.classes, groups)
 
 
-def keep(bench: Bench, arm: Arm, to: Path) -> tuple[Refitted, float]:
+def keep(session: Session, arm: Arm, to: Path) -> tuple[Refitted, float]:
     """Write an arm's model into a folder; give what was carried out, and the temperature, fitted on held-out source."""
-    rows, held_out = bench.resources.folds()[0]
-    logits = trainer.score_rows(bench.resources, arm.candidate, arm.plan, arm.network, held_out)
-    temperature = classification.fit_temperature(logits, bench.resources.labels[held_out])
+    rows, held_out = session.resources.folds()[0]
+    logits = trainer.score_rows(session.resources, arm.candidate, arm.plan, arm.network, held_out)
+    temperature = classification.fit_temperature(logits, session.resources.labels[held_out])
     refitted = trainer.write_model(
-        bench.resources,
+        session.resources,
         arm.candidate,
         arm.plan,
         arm.network,
@@ -176,21 +215,21 @@ def fingerprint(target: Target) -> str:
     return hashlib.sha256("".join(sorted(item.sha256 for item in target.items)).encode()).hexdigest()
 
 
-def make_recipe(bench: Bench, settings: Settings, arm: Arm, to: Path) -> recipe.Recipe:
+def make_recipe(session: Session, settings: Settings, arm: Arm, to: Path) -> recipe.Recipe:
     """Keep an arm: its model in `to`, and what a rerun needs. `settings` are the call's, `--target` aside."""
-    assert bench.target is not None
-    refitted, temperature = keep(bench, arm, to)
-    plugins = bench.resources.registry
+    assert session.target is not None
+    refitted, temperature = keep(session, arm, to)
+    plugins = session.resources.registry
     regime = regime_name(plugins.strategy(arm.candidate.strategy).regime)
-    frame = result_builder.Frame(
+    frame = result_builder.RunContext(
         settings=replace(settings, created_by=__version__, remove_leaks=False),
-        dataset=bench.dataset,
-        used=Subsample(pool=bench.dataset.pool, test=()),
+        dataset=session.dataset,
+        used=Subsample(pool=session.dataset.pool, test=()),
         regime=Regime(name=regime, reason="adaptation to a target", prior=regime),
         registry=plugins,
         environment=environment.describe(refitted.compute),
-        folds=len(bench.resources.folds()),
-        warnings=bench.warnings,
+        folds=len(session.resources.folds()),
+        warnings=session.warnings,
         left_out=(),
     )
     trial = Trial(
@@ -198,16 +237,16 @@ def make_recipe(bench: Bench, settings: Settings, arm: Arm, to: Path) -> recipe.
         candidate=arm.candidate,
         regime=regime,
         state="complete",
-        scores=(held_out_score(bench, arm),),
+        scores=(held_out_score(session, arm),),
         temperature=temperature,
     )
     told = result_builder.make_recipe(
-        frame, "final", trial, refitted, target_score(bench, arm, temperature=temperature)
+        frame, "final", trial, refitted, target_score(session, arm, temperature=temperature)
     )
     aim = recipe.TargetUse(
-        path_hint=bench.target.root,
-        fingerprint=fingerprint(bench.target),
-        images=len(bench.target.items),
+        path_hint=session.target.root,
+        fingerprint=fingerprint(session.target),
+        images=len(session.target.items),
         statistics=arm.statistics,
         seed=arm.seed,
     )

@@ -2,7 +2,7 @@
 
 What it makes visible is the implicit regularisation of transfer: learning curves, the gap between training and held-out
 images, how far each stage moves from where it began, the path of the weights in its two main directions, how sharp the
-end is, and how much of the starting features is left. In: a bench and arm names. Out: numbers. Does NOT cover: search,
+end is, and how much of the starting features is left. In: a session and arm names. Out: numbers. Does NOT cover: search,
 the locked test, drawing (`comparison_page`).
 Sources: Neyshabur et al. 2020 (2008.11687), What is being transferred?; filter-wise perturbation and weight paths, Li et
 al. 2018 (1712.09913).
@@ -30,7 +30,7 @@ from advisor.records import Candidate, TrainPlan
 from advisor.runtime import rng
 from advisor.training import loop as training
 from advisor.workflows import loss_surface
-from advisor.workflows.session import Bench, Report, candidate, silent
+from advisor.workflows.session import Report, Session, make_candidate, report_nothing
 
 ALIASES = {"pretrained": "full"}  # what a person calls an arm -> its strategy
 WATCHED = 500  # training images on which training accuracy is measured
@@ -93,7 +93,7 @@ class Comparison:
 
 
 def compare(
-    bench: Bench,
+    session: Session,
     names: Sequence[str],
     *,
     epochs: float,
@@ -101,7 +101,7 @@ def compare(
     seed: int = 0,
     surface: int = 0,
     deadline: float | None = None,
-    report: Report = silent,
+    report: Report = report_nothing,
 ) -> Comparison:
     """Train the arms one after another at equal steps. Arms are "pretrained", "scratch" or names of strategies.
 
@@ -111,40 +111,40 @@ def compare(
     """
     if len(set(names)) < len(names) or not names:
         raise InputError("--arms: name each arm once, for example pretrained,scratch.")
-    rows, held_out = bench.resources.folds()[0]
-    every = [(name, *planned(bench, name, rows, epochs, batch)) for name in names]
+    rows, held_out = session.resources.folds()[0]
+    every = [(name, *planned(session, name, rows, epochs, batch)) for name in names]
     arms = []
     for i, (name, c, plan) in enumerate(every):
         now = time.monotonic()
         end = None if deadline is None else now + (deadline - now) / (len(every) - i)
-        arms.append(_train(bench, name, c, plan, seed, surface, end, report))
+        arms.append(_train(session, name, c, plan, seed, surface, end, report))
     return Comparison(
-        backbone=bench.backbone.name,
-        size_px=bench.size_px,
+        backbone=session.backbone.name,
+        size_px=session.size_px,
         seed=seed,
         epochs=epochs,
-        classes=bench.resources.classes,
+        classes=session.resources.classes,
         train_images=len(rows),
         held_out=len(held_out),
         arms=tuple(arms),
     )
 
 
-def planned(bench: Bench, name: str, rows: Rows, epochs: float, batch: int) -> tuple[Candidate, TrainPlan]:
+def planned(session: Session, name: str, rows: Rows, epochs: float, batch: int) -> tuple[Candidate, TrainPlan]:
     """Give an arm's candidate and plan. Raises InputError where it trains nothing."""
     strategy = ALIASES.get(name, name)
-    card = bench.resources.registry.strategy(strategy).card
+    card = session.resources.registry.strategy(strategy).card
     known = {p.name for p in getattr(card, "parameters", ())}
     shared = {k: v for k, v in {"epochs": epochs, "batch": batch}.items() if k in known}
-    chosen = candidate(bench, strategy, shared)
-    plan = bench.resources.plan(chosen, rows)
+    chosen = make_candidate(session, strategy, shared)
+    plan = session.resources.plan(chosen, rows)
     if not plan.phases:
         raise InputError(f"--arms {name}: it fits a head at once and has no curve.", hint="Name strategies that train.")
     return chosen, plan
 
 
 def _train(
-    bench: Bench,
+    session: Session,
     name: str,
     chosen: Candidate,
     plan: TrainPlan,
@@ -153,17 +153,17 @@ def _train(
     end: float | None,
     report: Report,
 ) -> Arm:
-    rows, held_out = bench.resources.folds()[0]
+    rows, held_out = session.resources.folds()[0]
     began = time.monotonic()
-    network = trainer.classifier_for(bench.resources, chosen, plan, rows, seed)
+    network = trainer.classifier_for(session.resources, chosen, plan, rows, seed)
     start = weight_ops.copy(network.body)
-    loop = trainer.train_loop(bench.resources, chosen, plan, network, rows, seed)
+    loop = trainer.train_loop(session.resources, chosen, plan, network, rows, seed)
     watched = rows[rng.permutation(seed, "watched", 0, len(rows))[:WATCHED]]
     seen = np.union1d(watched, held_out)
-    before = _features(bench, plan, network, seen)
-    look = _Look(bench, chosen, plan, network, start, np.sort(watched), held_out)
+    before = _features(session, plan, network, seen)
+    look = _Look(session, chosen, plan, network, start, np.sort(watched), held_out)
     points, places = _followed(loop, look, end, lambda step: report(name, step, plan.steps))
-    after = _features(bench, plan, network, seen)
+    after = _features(session, plan, network, seen)
     directions, path, explained = representation.components(places)
     places_2 = tuple((float(x), float(y)) for x, y in path)
     return Arm(
@@ -217,17 +217,17 @@ def _until(loop: training.Loop, until: int, end: float | None, tell: Callable[[i
     return float(np.mean(losses)) if losses else float("nan")
 
 
-def _features(bench: Bench, plan: TrainPlan, network: Classifier, rows: Rows) -> npt.NDArray[np.float32]:
+def _features(session: Session, plan: TrainPlan, network: Classifier, rows: Rows) -> npt.NDArray[np.float32]:
     """Give the features that the head reads, for these images as they are."""
-    compute, parts = bench.resources.compute(bench.backbone), []
-    canvas = bench.resources.canvas(bench.resources.rule(bench.backbone, bench.size_px, plan.fit))
+    compute, parts = session.resources.compute(session.backbone), []
+    canvas = session.resources.canvas(session.resources.rule(session.backbone, session.size_px, plan.fit))
     inference.place(network, compute)
     with inference.evaluating(network), torch.inference_mode(), inference.autocast(compute):
         for images, n in inference.batches(
-            pixels.centre(canvas, bench.size_px),
+            pixels.centre(canvas, session.size_px),
             rows,
-            preprocess=bench.backbone.preprocess,
-            size_px=bench.size_px,
+            preprocess=session.backbone.preprocess,
+            size_px=session.size_px,
             compute=compute,
         ):
             parts.append(network.features(images)[:n].float().cpu())
@@ -238,7 +238,7 @@ def _features(bench: Bench, plan: TrainPlan, network: Classifier, rows: Rows) ->
 class _Look:
     """Measures one arm at any step, always on the same images."""
 
-    bench: Bench
+    session: Session
     candidate: Candidate
     plan: TrainPlan
     network: Classifier
@@ -248,8 +248,8 @@ class _Look:
 
     def scores(self, rows: Rows) -> tuple[float, float]:
         """Give (accuracy, log-loss) on these rows."""
-        logits = trainer.score_rows(self.bench.resources, self.candidate, self.plan, self.network, rows)
-        labels = self.bench.resources.labels[rows]
+        logits = trainer.score_rows(self.session.resources, self.candidate, self.plan, self.network, rows)
+        labels = self.session.resources.labels[rows]
         return classification.accuracy(logits, labels), classification.log_loss(logits, labels)
 
     def point(self, step: int, loss: float) -> Point:
@@ -264,7 +264,7 @@ class _Look:
             accuracy=held[0],
             log_loss=held[1],
             distance=weight_ops.distance(weights, self.network.body),
-            stages=weight_ops.stage_distances(self.bench.backbone, self.start, self.network.body),
+            stages=weight_ops.stage_distances(self.session.backbone, self.start, self.network.body),
         )
 
     def surface(

@@ -8,23 +8,27 @@ Does NOT cover: other images and classes; the interval is over episodes drawn fr
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from advisor.aliases import Rows
+from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.execution import trainer
+from advisor.execution.resources import Resources
 from advisor.heads import episodic
 from advisor.hooks import Context, Strategy
 from advisor.models import features
 from advisor.records import Candidate, Head
+from advisor.runtime import rng
 from advisor.training import episodes
-from advisor.workflows import fewshot_base
-from advisor.workflows.session import Bench, Report, silent
+from advisor.workflows.session import Report, Session, report_nothing
 
 CHUNK_BYTES = 1 << 27  # features of the episodes that are computed together
 READER = Head(kind="cosine_prototypes")  # of the features of a network that was trained on base classes
@@ -89,7 +93,7 @@ def shared(strategy: Strategy, layers: str, epochs: float | None = None) -> dict
 
 
 def evaluate(
-    bench: Bench,
+    session: Session,
     tried: Sequence[Candidate],
     *,
     ways: int,
@@ -98,7 +102,7 @@ def evaluate(
     count: int,
     seed: int,
     layers: str = "all",
-    report: Report = silent,
+    report: Report = report_nothing,
 ) -> Answer:
     """Score candidates on the same `count` episodes of the pool; `layers` are read of a network that was trained.
 
@@ -106,24 +110,24 @@ def evaluate(
     """
     if ways < 2 or shots < 1 or queries < 1 or count < 2:
         raise InputError("episodes need at least 2 ways, 1 shot, 1 query, and there must be at least 2 of them.")
-    resources, names = bench.resources, bench.resources.job.classes
+    resources, names = session.resources, session.resources.job.classes
     usable = episodes.eligible(resources.labels, shots + queries)
-    parts = fewshot_base.ClassSplit(base=(), novel=tuple(int(c) for c in usable))
-    if any(_trains(bench, candidate) for candidate in tried):
-        parts = fewshot_base.split(names, usable, ways=ways, seed=seed)
+    parts = ClassSplit(base=(), novel=tuple(int(c) for c in usable))
+    if any(_trains(session, candidate) for candidate in tried):
+        parts = split(names, usable, ways=ways, seed=seed)
     rows = np.flatnonzero(np.isin(resources.labels, parts.novel)) if parts.base else np.arange(len(resources.labels))
     drawn = episodes.draw(
         resources.labels[rows], resources.ids[rows], ways=ways, shots=shots, queries=queries, count=count, seed=seed
     )
     reached = []
     for candidate in tried:
-        head, values, blocks = _read(bench, candidate, parts.base, layers, seed, report)
+        head, values, blocks = _read(session, candidate, parts.base, layers, seed, report)
         reached.append(score(head, values[rows], drawn, blocks))
     best = max(reached, key=lambda own: float(own.mean()))
     scores = [_score(candidate, own, best) for candidate, own in zip(tried, reached, strict=True)]
     return Answer(
-        backbone=bench.backbone.name,
-        size_px=bench.size_px,
+        backbone=session.backbone.name,
+        size_px=session.size_px,
         ways=ways,
         shots=shots,
         queries=queries,
@@ -136,20 +140,20 @@ def evaluate(
     )
 
 
-def _trains(bench: Bench, candidate: Candidate) -> bool:
-    return bool(bench.resources.plan(candidate, np.arange(len(bench.resources.labels))).phases)
+def _trains(session: Session, candidate: Candidate) -> bool:
+    return bool(session.resources.plan(candidate, np.arange(len(session.resources.labels))).phases)
 
 
 def _read(
-    bench: Bench, candidate: Candidate, base: Sequence[int], layers: str, seed: int, report: Report
+    session: Session, candidate: Candidate, base: Sequence[int], layers: str, seed: int, report: Report
 ) -> tuple[Head, npt.NDArray[np.float32], tuple[int, ...]]:
     """Give the head that an episode fits, the features (N, D) of all images that it looks at, and their blocks."""
-    if _trains(bench, candidate):
-        pooled = fewshot_base.tuned(bench, candidate, base, seed=seed, report=report)
-        names = [stage.name for stage in bench.backbone.stages]
+    if _trains(session, candidate):
+        pooled = tuned(session, candidate, base, seed=seed, report=report)
+        names = [stage.name for stage in session.backbone.stages]
         return READER, features.select(pooled, layers, names), features.blocks(pooled, layers)
-    plan = bench.resources.plan(candidate, np.arange(len(bench.resources.labels)))
-    return (plan.head, *trainer.head_features(bench.resources, bench.backbone, candidate, plan))
+    plan = session.resources.plan(candidate, np.arange(len(session.resources.labels)))
+    return (plan.head, *trainer.head_features(session.resources, session.backbone, candidate, plan))
 
 
 def score(
@@ -188,3 +192,70 @@ def _score(candidate: Candidate, own: npt.NDArray[np.float64], best: npt.NDArray
         behind=float((best - own).mean()),
         behind_ci95=interval(best - own),
     )
+
+
+BASE_SHARE = 0.6  # of the classes that have enough images
+LEAST_BASE = 2
+
+
+@dataclass(frozen=True)
+class ClassSplit:
+    """Class numbers: `base` are trained on, `novel` are tested on; none is in both."""
+
+    base: tuple[int, ...]
+    novel: tuple[int, ...]
+
+
+def split(names: Sequence[str], usable: Rows, *, ways: int, seed: int) -> ClassSplit:
+    """Put about 60 % of the usable classes into the base, by a draw from the seed; at least `ways` stay novel.
+
+    Raises InputError where there are too few classes for both.
+    """
+    if len(usable) < ways + LEAST_BASE:
+        raise InputError(
+            f"training on base classes and testing on {ways} others needs {ways + LEAST_BASE} classes with enough images; "
+            f"there are {len(usable)}:",
+            hint="take fewer --ways, or strategies on frozen features.",
+        )
+    ids = [int(hashlib.sha256(names[c].encode("utf-8", "surrogateescape")).hexdigest()[:15], 16) for c in usable]
+    drawn = usable[rng.order(seed, "base classes", 0, np.array(ids, dtype=np.uint64))]
+    count = min(round(BASE_SHARE * len(usable)), len(usable) - ways)
+    return ClassSplit(
+        base=tuple(sorted(int(c) for c in drawn[:count])), novel=tuple(sorted(int(c) for c in drawn[count:]))
+    )
+
+
+def tuned(
+    session: Session, candidate: Candidate, base: Sequence[int], *, seed: int, report: Report = report_nothing
+) -> features.Pooled:
+    """Train a candidate on the images of the base classes; give the pooled features of all images from the network.
+
+    Raises InputError where its parameters do not fit the base classes, TrialError where training fails.
+    """
+    resources = _only(session.resources, base)
+    rows = np.arange(len(resources.labels))
+    plan = resources.plan(candidate, rows)
+    network = trainer.classifier_for(resources, candidate, plan, rows, seed)
+    loop = trainer.train_loop(resources, candidate, plan, network, rows, seed)
+    for step in loop.run():
+        report(f"{candidate.strategy} on {len(base)} base classes", step.step, step.steps)
+    trained = loop.finish()
+    rule = session.resources.rule(session.backbone, session.size_px, plan.fit)
+    return features.extract(
+        session.backbone,
+        trained.body,
+        pixels.centre(session.resources.canvas(rule), session.size_px),
+        preprocess=session.backbone.preprocess,
+        size_px=session.size_px,
+        compute=session.resources.compute(session.backbone),
+        weights_key="",
+        item_key="",
+    )
+
+
+def _only(resources: Resources, base: Sequence[int]) -> Resources:
+    """Open the images of these classes alone, so that no label of another reaches training."""
+    number = {c: i for i, c in enumerate(base)}
+    items = tuple(replace(i, label=number[i.label]) for i in resources.job.items if i.label in number)
+    classes = tuple(resources.job.classes[c] for c in base)
+    return Resources(replace(resources.job, classes=classes, items=items), resources.registry, resources.report)

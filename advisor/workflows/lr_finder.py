@@ -6,7 +6,9 @@ random number than it would have seen without it. Does NOT cover: how the losses
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,8 +16,108 @@ from advisor.errors import InputError, TrialError
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
 from advisor.records import Candidate
-from advisor.workflows import lr_range
-from advisor.workflows.session import Report, silent
+from advisor.records.plan import Phase, ScheduleSpec, TrainPlan
+from advisor.workflows.session import Report, report_nothing
+
+SMOOTHING = 0.9
+DIVERGED = 3.0  # the sweep ends where the smoothed loss exceeds its lowest by this times (its first minus its lowest)
+SETTLING = 8  # steps until the smoothed loss is more than noise
+FALL = 0.03  # share of the first loss by which it has to fall before a lowest point means anything
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """`rate` is what to use; `lowest` and `steepest` are where the smoothed loss is lowest and falls fastest.
+
+    `diverged_at` is the rate at which training broke down, None where it held to the end.
+    """
+
+    rate: float
+    lowest: float
+    steepest: float
+    diverged_at: float | None
+    reason: str
+
+
+def rates(low: float, high: float, steps: int) -> list[float]:
+    """Space `steps` rates geometrically from `low` to `high`, both included.
+
+    Raises InputError where the bounds are not 0 < low < high, or there are fewer than 10 steps.
+    """
+    if not 0 < low < high or not math.isfinite(high):
+        raise InputError(f"rates from {low:g} to {high:g}: expected 0 < low < high.")
+    if steps < 10:
+        raise InputError(f"{steps} steps: a range test needs at least 10.")
+    ratio = math.log(high / low) / (steps - 1)
+    return [low * math.exp(ratio * i) for i in range(steps - 1)] + [high]
+
+
+def rising(plan: TrainPlan, tried: Sequence[float]) -> TrainPlan:
+    """Turn a plan into its range test: one phase a step, all groups scaled alike so that the highest stage has `tried[i]`.
+
+    The groups are those of the plan's last phase with the most stages; where only the head trains, the rate is the
+    head's. Averages and last touches are left out, since they do not shape the loss.
+    Raises InputError where the plan trains nothing.
+    """
+    if not plan.phases:
+        raise InputError("this strategy fits its head without a learning rate.", hint="Name one that trains.")
+    widest = max(plan.phases, key=lambda phase: (len(phase.rates), phase.start))
+    reference = max(widest.rates.values(), default=0.0) or widest.head_rate
+    phases = tuple(
+        Phase(
+            start=i,
+            rates={name: rate * tried_i / reference for name, rate in widest.rates.items()},
+            head_rate=widest.head_rate * tried_i / reference,
+            only=widest.only,
+        )
+        for i, tried_i in enumerate(tried)
+    )
+    constant = ScheduleSpec(name="constant", warmup=0.0)
+    return replace(plan, phases=phases, steps=len(phases), schedule=constant, ema=0.0, finish=None)
+
+
+def smoothed(losses: Sequence[float], beta: float = SMOOTHING) -> list[float]:
+    """Give the running average of losses, corrected for its start: losses that are all equal stay what they are."""
+    average, answer = 0.0, []
+    for i, loss in enumerate(losses):
+        average = beta * average + (1 - beta) * loss
+        answer.append(average / (1 - beta ** (i + 1)))
+    return answer
+
+
+def broke_down(losses: Sequence[float]) -> bool:
+    """Say whether the last of the smoothed losses has left every useful range."""
+    curve = smoothed(losses)
+    lowest = min(curve)
+    return len(curve) > 10 and curve[-1] > lowest + max(DIVERGED * (curve[0] - lowest), curve[0])
+
+
+def suggest(tried: Sequence[float], losses: Sequence[float], *, diverged: bool = False) -> Suggestion:
+    """Read a sweep: a tenth of the rate of the lowest smoothed loss, or a third of the last harmless one.
+
+    The lowest loss lies just before training breaks down, so that a tenth of it is safe and still fast (1506.01186
+    reads the same from the beginning of the rise). A head that starts from a fitted probe leaves little to gain: where
+    the loss falls by less than 3 %, the suggestion is a third of the highest rate that did not raise it by 3 %.
+    Raises InputError where fewer than 10 steps were done.
+    """
+    if len(losses) < 10:
+        raise InputError(
+            f"training broke down after {len(losses)} steps, at a rate of {tried[max(0, len(losses) - 1)]:.1e}:",
+            hint="give a smaller --low.",
+        )
+    curve = smoothed(losses)
+    ending = tried[len(losses) - 1] if diverged else None
+    settled = range(SETTLING, len(curve) - 1)  # before, the average is of a few batches, and follows their noise
+    steepest = tried[min(settled, key=lambda i: curve[i + 1] - curve[i - 1])]
+    at = min(range(SETTLING, len(curve)), key=curve.__getitem__)
+    first = curve[SETTLING]
+    if curve[at] < (1 - FALL) * first:
+        reason = f"a tenth of {tried[at]:.1e}, where the smoothed loss is lowest"
+        return Suggestion(rate=tried[at] / 10, lowest=tried[at], steepest=steepest, diverged_at=ending, reason=reason)
+    harmless = [rate for rate, loss in zip(tried, curve, strict=False) if loss <= (1 + FALL) * first]
+    most = harmless[-1] if harmless else tried[0]
+    reason = f"the loss hardly falls in so few steps; a third of {most:.1e}, the highest rate that did not raise it"
+    return Suggestion(rate=most / 3, lowest=tried[at], steepest=steepest, diverged_at=ending, reason=reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +129,7 @@ class Sweep:
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     smoothed: tuple[float, ...]
-    suggestion: lr_range.Suggestion
+    suggestion: Suggestion
 
 
 def sweep(
@@ -38,15 +140,15 @@ def sweep(
     high: float,
     steps: int,
     seed: int = 0,
-    report: Report = silent,
+    report: Report = report_nothing,
 ) -> Sweep:
     """Train a fresh network for `steps` steps whose rate rises from `low` to `high`, on the whole pool.
 
     Ends early where training breaks down. Raises InputError where the strategy trains nothing, or breaks down at once.
     """
-    tried = lr_range.rates(low, high, steps)
+    tried = rates(low, high, steps)
     rows = np.arange(len(resources.labels))
-    plan = lr_range.rising(resources.plan(candidate, rows), tried)
+    plan = rising(resources.plan(candidate, rows), tried)
     classifier = trainer.classifier_for(resources, candidate, plan, rows, seed)
     loop = trainer.train_loop(resources, candidate, plan, classifier, rows, seed)
     losses: list[float] = []
@@ -55,7 +157,7 @@ def sweep(
         for step in loop.run():
             losses.append(step.loss)
             report("rates", step.step, step.steps)
-            if lr_range.broke_down(losses):
+            if broke_down(losses):
                 diverged = True
                 break
     except TrialError as error:
@@ -69,8 +171,8 @@ def sweep(
         parameter=_parameter(candidate),
         rates=tuple(tried[: len(losses)]),
         losses=tuple(losses),
-        smoothed=tuple(lr_range.smoothed(losses)),
-        suggestion=lr_range.suggest(tried, losses, diverged=diverged),
+        smoothed=tuple(smoothed(losses)),
+        suggestion=suggest(tried, losses, diverged=diverged),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor import registry
-from advisor.data import dataset, profile, subsample
+from advisor.data import dataset, domains, profile, subsample
 from advisor.errors import CheckError, RecipeError
 from advisor.execution.worker import Worker, open_job
 from advisor.models import pretrained_weights
@@ -24,10 +24,10 @@ from advisor.runtime import cache
 from advisor.runtime.progress import Listener
 from advisor.selection import forgetting_budget
 from advisor.workflows import rerun_verify
-from advisor.workflows.rerun_verify import Once, Rerun
+from advisor.workflows.rerun_verify import Rerun, RerunScore
 
 
-def rerun(
+def rerun_recipe(
     path: Path,
     *,
     data: Path | None = None,
@@ -37,7 +37,7 @@ def rerun(
     offline: bool = False,
     device: str | None = None,
     devices: int | None = None,
-    given: forgetting_budget.Source | None = None,
+    given: domains.SourceImages | None = None,
     listener: Listener | None = None,
 ) -> Rerun:
     """Train a recipe again and score it, `seeds` times with seeds counted up from the recipe's.
@@ -65,7 +65,7 @@ def rerun(
         opened = worker.open(job, listener.progress)
         again = _Again(told, candidate, worker, listener, place, used, same)
         runs = tuple(again.once(told.seed + i) for i in range(seeds))
-        kept = forgetting_budget.kept_by(worker, candidate, told.seed, place, given, listener) if given else None
+        kept = forgetting_budget.measure_rerun(worker, candidate, told.seed, place, given, listener) if given else None
     result = rerun_verify.compared(path, found, told, runs, same, opened.environment)
     return replace(result, forgetting=kept, same_devices=settings.devices == (told.devices or 1))
 
@@ -86,7 +86,7 @@ class _Again:
         self.told, self.candidate, self.worker, self.listener = told, candidate, worker, listener
         self.place, self.used, self.same = place, used, same
 
-    def once(self, seed: int) -> Once:
+    def once(self, seed: int) -> RerunScore:
         provisional = self.told.status == "provisional" and self.same
         self.listener.stage(f"training with seed {seed}")
         if provisional or not self.used.test:
@@ -96,15 +96,17 @@ class _Again:
         refitted = self._refit(seed, folder, temperature, self._folds() if self.same else ())
         score = Score(folders=(str(folder),), items=self.used.test, predictions=str(self.place / "trials" / "test.npz"))
         test = self.worker.ask(score, Scored, self.listener.progress).scores[0]
-        return Once(seed=seed, accuracy=test.accuracy, n=test.n, weights_sha256=refitted.weights_sha256, test=test)
+        return RerunScore(
+            seed=seed, accuracy=test.accuracy, n=test.n, weights_sha256=refitted.weights_sha256, test=test
+        )
 
-    def _validate(self, seed: int) -> Once:
+    def _validate(self, seed: int) -> RerunScore:
         trial = self._trial(seed)
         deep = bool(trial.steps)
         folds = (self._folds() or self.told.validation.scored[:1]) if deep else ()
         refitted = self._refit(seed, self.place / "trials" / f"seed-{seed}", trial.temperature, folds)
         n = sum(s.n for s in trial.scores)
-        return Once(seed=seed, accuracy=trial.accuracy, n=n, weights_sha256=refitted.weights_sha256, test=None)
+        return RerunScore(seed=seed, accuracy=trial.accuracy, n=n, weights_sha256=refitted.weights_sha256, test=None)
 
     def _folds(self) -> tuple[int, ...]:
         """Give the folds on whose parts the recipe's model was trained; () for all images."""

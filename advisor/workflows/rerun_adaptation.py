@@ -15,13 +15,13 @@ from advisor import registry
 from advisor.errors import RecipeError
 from advisor.records.recipe import Recipe
 from advisor.runtime import environment
-from advisor.workflows import adaptation_arm, rerun_verify, session
+from advisor.workflows import adaptation_arm, rerun_verify
 from advisor.workflows import rerun as replay
-from advisor.workflows.rerun_verify import Once, Rerun
-from advisor.workflows.session import Bench, Report, silent
+from advisor.workflows.rerun_verify import Rerun, RerunScore
+from advisor.workflows.session import Report, Session, open_session, report_nothing
 
 
-def rerun(
+def rerun_adapted(
     told: Recipe,
     path: Path,
     *,
@@ -32,7 +32,7 @@ def rerun(
     weights_dir: str | None = None,
     offline: bool = False,
     device: str | None = None,
-    report: Report = silent,
+    report: Report = report_nothing,
 ) -> Rerun:
     """Train an adaptation again, `seeds` times with seeds counted up from the recipe's; `path` is where the recipe lies.
 
@@ -47,37 +47,37 @@ def rerun(
     aim = target or replay.by_hint(told.target.path_hint, path, "target.path_hint", "--target")
     settings = replay.settings_of(told, str(place), device=device, weights_dir=weights_dir, offline=offline)
     settings = replace(settings, backbones=(told.backbone.name,), size_px=told.input.size_px)
-    bench = session.settle(settings, target=str(aim), folds=told.validation.folds, report=report)
-    same = _check(told, bench, data=data, target=target)
+    session = open_session(settings, target=str(aim), folds=told.validation.folds, report=report)
+    same = _check(told, session, data=data, target=target)
     runs = []
     with ExitStack() as stack:
         keep = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-advise-rerun-")))
         for seed in range(told.target.seed, told.target.seed + seeds):
-            arms = adaptation_arm.train(bench, chosen, seed, report=report)
+            arms = adaptation_arm.train(session, chosen, seed, report=report)
             arm = next(a for a in arms if a.statistics == told.target.statistics)
             folder = keep if seed == told.target.seed else keep / "trials" / f"seed-{seed}"
-            runs.append(_once(bench, arm, folder))
-    here = environment.describe(bench.resources.compute(bench.backbone))
-    return rerun_verify.compared(path, bench.dataset, told, tuple(runs), same, here)
+            runs.append(_once(session, arm, folder))
+    here = environment.describe(session.resources.compute(session.backbone))
+    return rerun_verify.compared(path, session.dataset, told, tuple(runs), same, here)
 
 
-def _once(bench: Bench, arm: adaptation_arm.Arm, folder: Path) -> Once:
-    refitted, temperature = adaptation_arm.keep(bench, arm, folder)
+def _once(session: Session, arm: adaptation_arm.Arm, folder: Path) -> RerunScore:
+    refitted, temperature = adaptation_arm.keep(session, arm, folder)
     held_out, test = (
-        adaptation_arm.held_out_score(bench, arm),
-        adaptation_arm.target_score(bench, arm, temperature=temperature),
+        adaptation_arm.held_out_score(session, arm),
+        adaptation_arm.target_score(session, arm, temperature=temperature),
     )
     accuracy, n = (test.accuracy, test.n) if test else (held_out.accuracy, held_out.n)
-    return Once(seed=arm.seed, accuracy=accuracy, n=n, weights_sha256=refitted.weights_sha256, test=test)
+    return RerunScore(seed=arm.seed, accuracy=accuracy, n=n, weights_sha256=refitted.weights_sha256, test=test)
 
 
-def _check(told: Recipe, bench: Bench, *, data: Path | None, target: Path | None) -> bool:
+def _check(told: Recipe, session: Session, *, data: Path | None, target: Path | None) -> bool:
     """Whether source and target are the recipe's. Raises RecipeError where they are not and nobody said so."""
     assert told.target is not None
-    assert bench.target is not None
+    assert session.target is not None
     pairs = (
-        ("data", data, told.data.fingerprint, bench.dataset.fingerprint, bench.dataset.root),
-        ("target", target, told.target.fingerprint, adaptation_arm.fingerprint(bench.target), bench.target.root),
+        ("data", data, told.data.fingerprint, session.dataset.fingerprint, session.dataset.root),
+        ("target", target, told.target.fingerprint, adaptation_arm.fingerprint(session.target), session.target.root),
     )
     for name, given, stated, here, place in pairs:
         if stated != here and given is None:

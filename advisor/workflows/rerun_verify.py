@@ -20,7 +20,7 @@ IMAGES = 2  # or by so many images, whichever is more
 
 
 @dataclass(frozen=True, kw_only=True)
-class Once:
+class RerunScore:
     """One rerun: its seed, the score it reached, and the hash of its weights."""
 
     seed: int
@@ -41,7 +41,7 @@ class Rerun:
     measured_on: str
     expected: float | None
     expected_sha256: str | None
-    runs: tuple[Once, ...]
+    runs: tuple[RerunScore, ...]
     mean: float
     std: float | None
     environment: Environment
@@ -54,7 +54,9 @@ class Rerun:
         return self.runs[0].weights_sha256 == self.expected_sha256
 
 
-def compared(path: Path, found: Dataset, told: Recipe, runs: tuple[Once, ...], same: bool, here: Environment) -> Rerun:
+def compared(
+    path: Path, found: Dataset, told: Recipe, runs: tuple[RerunScore, ...], same: bool, here: Environment
+) -> Rerun:
     """Put what came out beside what the recipe says: of its test, where there was one, else of its validation."""
     outcome = told.outcome
     on_test = runs[0].test is not None

@@ -1,6 +1,6 @@
 """A data set opened for one command of its own: items, backbone, input size and resources, without a search around it.
 
-In: a path and what a person asked for. Out: a `Bench` whose resources holds the pool alone; the locked test stays shut.
+In: a path and what a person asked for. Out: a `Session` whose resources holds the pool alone; the locked test stays shut.
 Does NOT cover: the main job (`advice`), which keeps its resources in a worker process.
 """
 
@@ -23,12 +23,12 @@ from advisor.tuning import availability, candidates
 Report = Callable[[str, int, int], None]
 
 
-def silent(what: str, done: int, total: int) -> None:
+def report_nothing(what: str, done: int, total: int) -> None:
     """Report nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class Session:
     """A data set at hand. `size_px` is the input size; `warnings` say what was left out."""
 
     dataset: Dataset
@@ -39,7 +39,9 @@ class Bench:
     target: domains.Target | None = None
 
 
-def settle(settings: Settings, *, target: str | None = None, folds: int = 5, report: Report = silent) -> Bench:
+def open_session(
+    settings: Settings, *, target: str | None = None, folds: int = 5, report: Report = report_nothing
+) -> Session:
     """Read a data set and choose backbone and size as asked, or the most accurate backbone whose weights are in reach.
 
     `target` is a folder of unlabelled images. Images that cannot be decoded are left out. Raises AdviseError where
@@ -67,7 +69,9 @@ def settle(settings: Settings, *, target: str | None = None, folds: int = 5, rep
         job = replace(_job(settings, found, aim, folds), items=tuple(i for i in found.pool if i.path not in gone))
         resources = Resources(job, plugins, report)
     device.apply(resources.compute(backbone))
-    return Bench(dataset=found, resources=resources, backbone=backbone, size_px=size_px, warnings=warnings, target=aim)
+    return Session(
+        dataset=found, resources=resources, backbone=backbone, size_px=size_px, warnings=warnings, target=aim
+    )
 
 
 def _job(settings: Settings, found: Dataset, aim: domains.Target | None, folds: int) -> OpenDataset:
@@ -88,36 +92,36 @@ def _job(settings: Settings, found: Dataset, aim: domains.Target | None, folds: 
     )
 
 
-def context(bench: Bench) -> Context:
+def pool_context(session: Session) -> Context:
     """Give what strategies may know of the whole pool."""
     import numpy as np
 
-    rows = np.arange(len(bench.resources.labels))
-    return bench.resources.context(bench.backbone, rows, bench.size_px)
+    rows = np.arange(len(session.resources.labels))
+    return session.resources.context(session.backbone, rows, session.size_px)
 
 
-def candidate(bench: Bench, strategy: str, given: Mapping[str, Any] | None = None) -> Candidate:
+def make_candidate(session: Session, strategy: str, given: Mapping[str, Any] | None = None) -> Candidate:
     """Give a strategy's first guess for this data, with these parameters changed.
 
     Raises PluginError for an unknown strategy, InputError where it does not apply or a parameter is not legal.
     """
-    chosen = bench.resources.registry.strategy(strategy)
-    here = context(bench)
+    chosen = session.resources.registry.strategy(strategy)
+    here = pool_context(session)
     reason = chosen.applies(here)
     if reason:
         raise InputError(f"strategy {strategy} does not apply here: {reason}.")
     parameters = {**chosen.first_guesses(here)[0], **(given or {})}
     recipe_file.check_parameters(chosen, parameters, path=strategy)
     return Candidate(
-        backbone=bench.backbone.name,
+        backbone=session.backbone.name,
         strategy=strategy,
         parameters=parameters,
         origin="guess",
-        size_px=bench.size_px,
+        size_px=session.size_px,
     )
 
 
-def parse(strategy: Strategy, settings: Sequence[str]) -> dict[str, Any]:
+def parse_parameters(strategy: Strategy, settings: Sequence[str]) -> dict[str, Any]:
     """Read `name=value` pairs by the kinds on the strategy's card. Raises InputError."""
     declared: dict[str, Parameter] = {p.name: p for p in getattr(strategy.card, "parameters", ())}
     found: dict[str, Any] = {}

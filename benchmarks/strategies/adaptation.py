@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rows import Rows
 
 from advisor.records import Settings
-from advisor.workflows import adaptation, session
+from advisor.workflows import adaptation
+from advisor.workflows.session import Session, open_session
 
 
 def main() -> None:
@@ -33,14 +34,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="CPU threads, all cores by default")
     asked = parser.parse_args()
     rows = Rows(asked.out)
-    bench = None
+    session = None
     for seed in range(asked.seeds):
         for arm in adaptation.ARMS:
             key = {"arm": arm, "seed": seed, "epochs": asked.epochs, "size": asked.size, "backbone": asked.backbone}
             if rows.has(key):
                 continue
-            bench = bench or open_bench(asked)
-            told = adaptation.adapt(bench, arms=(arm,), seeds=(seed,), epochs=asked.epochs)
+            session = session or open_bench(asked)
+            told = adaptation.adapt(session, arms=(arm,), seeds=(seed,), epochs=asked.epochs)
             for run in told.runs:
                 numbers = {"source": run.source_accuracy, "information": run.information, "target": run.target_accuracy}
                 rows.add({**key, "arm": run.arm}, **numbers, steps=told.steps)
@@ -48,7 +49,7 @@ def main() -> None:
     print_table(rows, asked)
 
 
-def open_bench(asked: argparse.Namespace) -> session.Bench:
+def open_bench(asked: argparse.Namespace) -> Session:
     """Open photos as the source and sketches as the target."""
     settings = Settings(
         data=str(asked.data / "photo"),
@@ -58,7 +59,7 @@ def open_bench(asked: argparse.Namespace) -> session.Bench:
         offline=True,
         threads=asked.threads,
     )
-    return session.settle(settings, target=str(asked.data / "sketch"))
+    return open_session(settings, target=str(asked.data / "sketch"))
 
 
 def print_table(rows: Rows, asked: argparse.Namespace) -> None:

@@ -19,7 +19,8 @@ from rows import Rows
 from advisor.models import features
 from advisor.records import Head, Settings
 from advisor.training import episodes
-from advisor.workflows import fewshot, session
+from advisor.workflows import fewshot
+from advisor.workflows.session import open_session
 
 HEADS = {
     "prototypes, cosine": Head(kind="cosine_prototypes"),
@@ -70,13 +71,13 @@ def run(asked: argparse.Namespace, backbone: str, missing: list[tuple[int, str, 
     settings = Settings(
         data=str(asked.data), backbones=(backbone,), size_px=asked.size, offline=True, threads=asked.threads
     )
-    bench = session.settle(settings)
-    pooled = bench.resources.pooled(bench.backbone, bench.size_px)
-    names = [s.name for s in bench.backbone.stages]
+    session = open_session(settings)
+    pooled = session.resources.pooled(session.backbone, session.size_px)
+    names = [s.name for s in session.backbone.stages]
     for shots, layers, name in missing:
         drawn = episodes.draw(
-            bench.resources.labels,
-            bench.resources.ids,
+            session.resources.labels,
+            session.resources.ids,
             ways=WAYS,
             shots=shots,
             queries=QUERIES,

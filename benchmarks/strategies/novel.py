@@ -24,7 +24,8 @@ from rows import Rows
 from advisor.models import features
 from advisor.records import Head, Settings
 from advisor.training import episodes
-from advisor.workflows import fewshot, fewshot_base, session
+from advisor.workflows import fewshot
+from advisor.workflows.session import Session, make_candidate, open_session
 
 FROZEN = {
     "frozen, prototypes": Head(kind="cosine_prototypes"),
@@ -48,15 +49,15 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--limit-s", type=float, default=float("inf"))
     asked = parser.parse_args()
-    began, rows, bench = time.monotonic(), Rows(asked.out), None
+    began, rows, session = time.monotonic(), Rows(asked.out), None
     for seed in range(asked.seeds):
         for line in LINES:
             if rows.has(key(asked, seed, line, SHOTS[-1], LAYERS[-1])):
                 continue
             if time.monotonic() - began > asked.limit_s:
                 return 1
-            bench = bench or open_bench(asked)
-            run(bench, asked, seed, line, rows)
+            session = session or open_bench(asked)
+            run(session, asked, seed, line, rows)
     return 0
 
 
@@ -65,28 +66,28 @@ def key(asked: argparse.Namespace, seed: int, line: str, shots: int, layers: str
     return {"line": line, "seed": seed, "shots": shots, "layers": layers, "size": asked.size, "epochs": asked.epochs}
 
 
-def open_bench(asked: argparse.Namespace) -> session.Bench:
+def open_bench(asked: argparse.Namespace) -> Session:
     """Open training and validation images of all classes."""
     settings = Settings(
         data=str(asked.data), backbones=("mobilenet_v2",), size_px=asked.size, offline=True, threads=asked.threads
     )
-    return session.settle(settings)
+    return open_session(settings)
 
 
-def run(bench: session.Bench, asked: argparse.Namespace, seed: int, line: str, rows: Rows) -> None:
+def run(session: Session, asked: argparse.Namespace, seed: int, line: str, rows: Rows) -> None:
     """Compute one line's features once, and score them for all shots and layers."""
-    resources = bench.resources
+    resources = session.resources
     usable = episodes.eligible(resources.labels, max(SHOTS) + QUERIES)
-    parts = fewshot_base.split(resources.job.classes, usable, ways=WAYS, seed=seed)
+    parts = fewshot.split(resources.job.classes, usable, ways=WAYS, seed=seed)
     novel: npt.NDArray[np.int64] = np.flatnonzero(np.isin(resources.labels, parts.novel))
     began = time.monotonic()
     if line in FROZEN:
-        head, pooled = FROZEN[line], resources.pooled(bench.backbone, bench.size_px)
+        head, pooled = FROZEN[line], resources.pooled(session.backbone, session.size_px)
     else:
-        candidate = session.candidate(bench, TRAINED[line], {"epochs": asked.epochs})
-        head, pooled = fewshot.READER, fewshot_base.tuned(bench, candidate, parts.base, seed=seed)
+        candidate = make_candidate(session, TRAINED[line], {"epochs": asked.epochs})
+        head, pooled = fewshot.READER, fewshot.tuned(session, candidate, parts.base, seed=seed)
     seconds = time.monotonic() - began
-    names = [s.name for s in bench.backbone.stages]
+    names = [s.name for s in session.backbone.stages]
     for shots in SHOTS:
         drawn = episodes.draw(
             resources.labels[novel],

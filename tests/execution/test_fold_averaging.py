@@ -67,9 +67,9 @@ def test_what_has_no_common_ground_is_not_averaged(plan: TrainPlan) -> None:
 
 def test_the_mean_of_the_folds_is_what_is_left_behind(contest: Contest, trained: Trial) -> None:
     """The mean stands beside the first fold's model, the members are gone, and what was carried out names the folds."""
-    folder = incumbent.left_behind(contest.rundir.path, trained)
+    folder = incumbent.fold_model_folder(contest.rundir.path, trained)
     assert folder is not None
-    assert incumbent.carried_out(folder).folds == (0, 2, 3)
+    assert incumbent.read_refitted(folder).folds == (0, 2, 3)
     assert (folder.parent / "model.safetensors").is_file()
     assert not (folder.parent / "members").exists()
     one, mean = (model_files.read_tensors(f / "model.safetensors") for f in (folder.parent, folder))
@@ -78,11 +78,11 @@ def test_the_mean_of_the_folds_is_what_is_left_behind(contest: Contest, trained:
 
 def test_training_the_folds_again_gives_the_mean_to_the_bit(contest: Contest, trained: Trial) -> None:
     """That is what `rerun` does with a recipe whose model is a mean of folds."""
-    left = incumbent.left_behind(contest.rundir.path, trained)
+    left = incumbent.fold_model_folder(contest.rundir.path, trained)
     assert left is not None
     job = Refit(candidate=TRAINED, seed=0, to=str(contest.rundir.trials / "again"), temperature=1.0, folds=(0, 2, 3))
     again = contest.worker.ask(job, Refitted)
-    assert again.weights_sha256 == incumbent.carried_out(left).weights_sha256
+    assert again.weights_sha256 == incumbent.read_refitted(left).weights_sha256
     assert again.folds == (0, 2, 3)
 
 
@@ -104,9 +104,9 @@ def test_a_fold_that_is_gone_leaves_the_first_one_s_model(contest: Contest) -> N
     """A scored trial on one fold has no mean."""
     job = RunTrial(number=7, candidate=TRAINED, folds=(1,), repeat=0, seed=0, started_s=0.0)
     trial = contest.worker.ask(job, Trial)
-    folder = incumbent.left_behind(contest.rundir.path, trial)
+    folder = incumbent.fold_model_folder(contest.rundir.path, trial)
     assert folder is not None
-    assert incumbent.carried_out(folder).folds == ()
+    assert incumbent.read_refitted(folder).folds == ()
     assert folder.name == "00007"
 
 
@@ -128,6 +128,6 @@ def test_a_member_that_cannot_be_read_costs_the_mean_and_not_the_trial(
         job = RunTrial(number=9, candidate=TRAINED, folds=(0, 1), repeat=0, seed=0, started_s=0.0)
         trial = other.worker.ask(job, Trial)
         assert trial.state == "complete", trial.error
-        left = incumbent.left_behind(other.rundir.path, trial)
+        left = incumbent.fold_model_folder(other.rundir.path, trial)
     assert left is not None
     assert left.name == "00009"

@@ -13,29 +13,29 @@ import torch
 from photos import write_crops
 
 from advisor.cli import run
+from advisor.data import domains
 from advisor.errors import DatasetError, TrialError
 from advisor.execution import forgetting, refit, trainer
 from advisor.metrics import classification
 from advisor.models import predictor, weight_ops
 from advisor.records import Candidate, Settings
 from advisor.records.messages import MeasureForgetting, Refit
-from advisor.selection import forgetting_budget
-from advisor.workflows import session
+from advisor.workflows.session import Session, make_candidate, open_session
 
 SHARES = (0.0, 0.5, 1.0)
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[session.Bench, Candidate, Path]:
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Candidate, Path]:
     """A pocket network that was fine-tuned on the first fold's part of real crops, and written down."""
     folder = tmp_path_factory.mktemp("retention")
     crops = write_crops(folder / "crops", classes=3, each=15, side_px=32)
     settings = Settings(data=str(crops), backbones=("pocket",), size_px=32, offline=True, threads=1, test_split="none")
-    bench = session.settle(settings)
-    candidate = session.candidate(bench, "full", {"epochs": 1.0})
+    session = open_session(settings)
+    candidate = make_candidate(session, "full", {"epochs": 1.0})
     job = Refit(candidate=candidate, seed=0, to=str(folder / "model"), temperature=1.0, folds=(0,))
-    refit.refit(bench.resources, job, lambda progress: None)
-    return bench, candidate, folder / "model"
+    refit.refit(session.resources, job, lambda progress: None)
+    return session, candidate, folder / "model"
 
 
 def ask(candidate: Candidate, folder: Path, fold: int | None = 0, **more: object) -> MeasureForgetting:
@@ -45,18 +45,18 @@ def ask(candidate: Candidate, folder: Path, fold: int | None = 0, **more: object
     )  # type: ignore[arg-type]
 
 
-def test_both_ends_are_the_start_and_the_model(tuned: tuple[session.Bench, Candidate, Path]) -> None:
+def test_both_ends_are_the_start_and_the_model(tuned: tuple[Session, Candidate, Path]) -> None:
     """Share 0 scores as the network before training, share 1 as the model on disk, on held-out images of the fold."""
-    bench, candidate, folder = tuned
-    told = forgetting.measure(bench.resources, ask(candidate, folder)).forgetting
-    train, held = bench.resources.folds()[0]
-    rows = np.sort(held[np.argsort(bench.resources.ids[held], kind="stable")][:12])
-    plan = bench.resources.plan(candidate, train)
-    start = trainer.classifier_for(bench.resources, candidate, plan, train, 0)
-    after = predictor.load(folder, bench.resources.registry).classifier
+    session, candidate, folder = tuned
+    told = forgetting.measure(session.resources, ask(candidate, folder)).forgetting
+    train, held = session.resources.folds()[0]
+    rows = np.sort(held[np.argsort(session.resources.ids[held], kind="stable")][:12])
+    plan = session.resources.plan(candidate, train)
+    start = trainer.classifier_for(session.resources, candidate, plan, train, 0)
+    after = predictor.load(folder, session.resources.registry).classifier
     for network, share in ((start, 0.0), (after, 1.0)):
-        logits = trainer.score_rows(bench.resources, candidate, plan, network, rows)
-        expected = classification.accuracy(logits, bench.resources.labels[rows])
+        logits = trainer.score_rows(session.resources, candidate, plan, network, rows)
+        expected = classification.accuracy(logits, session.resources.labels[rows])
         assert next(b.accuracy for b in told.blends if b.share == share) == pytest.approx(expected)
     assert told.held_out
     assert told.images == 9
@@ -67,44 +67,44 @@ def test_both_ends_are_the_start_and_the_model(tuned: tuple[session.Bench, Candi
     assert told.source_reason is None
 
 
-def test_a_model_of_the_whole_pool_says_nothing_of_new_images(tuned: tuple[session.Bench, Candidate, Path]) -> None:
+def test_a_model_of_the_whole_pool_says_nothing_of_new_images(tuned: tuple[Session, Candidate, Path]) -> None:
     """Without a fold the images were trained on: the curve has no accuracy of the new task."""
-    bench, candidate, folder = tuned
-    told = forgetting.measure(bench.resources, ask(candidate, folder, fold=None)).forgetting
+    session, candidate, folder = tuned
+    told = forgetting.measure(session.resources, ask(candidate, folder, fold=None)).forgetting
     assert not told.held_out
     assert all(b.accuracy is None for b in told.blends)
 
 
-def test_an_untouched_network_has_kept_everything(tuned: tuple[session.Bench, Candidate, Path], tmp_path: Path) -> None:
+def test_an_untouched_network_has_kept_everything(tuned: tuple[Session, Candidate, Path], tmp_path: Path) -> None:
     """A model that equals its start has CKA 1, all neighbours and no distance."""
-    bench, candidate, _ = tuned
-    train, _ = bench.resources.folds()[0]
-    plan = bench.resources.plan(candidate, train)
-    start = trainer.classifier_for(bench.resources, candidate, plan, train, 0)
+    session, candidate, _ = tuned
+    train, _ = session.resources.folds()[0]
+    plan = session.resources.plan(candidate, train)
+    start = trainer.classifier_for(session.resources, candidate, plan, train, 0)
     trainer.write_model(
-        bench.resources, candidate, plan, start, tmp_path, rows=1, temperature=1.0, status="final", seconds=0.0
+        session.resources, candidate, plan, start, tmp_path, rows=1, temperature=1.0, status="final", seconds=0.0
     )
-    told = forgetting.measure(bench.resources, ask(candidate, tmp_path)).forgetting
+    told = forgetting.measure(session.resources, ask(candidate, tmp_path)).forgetting
     assert told.cka == pytest.approx(1.0)
     assert told.neighbours == 1.0
     assert {s.distance for s in told.stages.values() if s.distance is not None} == {0.0}
 
 
-def test_what_changed_nothing_is_refused(tuned: tuple[session.Bench, Candidate, Path]) -> None:
+def test_what_changed_nothing_is_refused(tuned: tuple[Session, Candidate, Path]) -> None:
     """A head on frozen features, or a network from scratch, has nothing to forget."""
-    bench, _, folder = tuned
+    session, _, folder = tuned
     for name in ("ridge", "scratch"):
-        other = session.candidate(bench, name)
+        other = make_candidate(session, name)
         with pytest.raises(TrialError, match="nothing was forgotten"):
-            forgetting.measure(bench.resources, ask(other, folder))
+            forgetting.measure(session.resources, ask(other, folder))
 
 
-def test_a_network_without_its_head_says_so(tuned: tuple[session.Bench, Candidate, Path]) -> None:
+def test_a_network_without_its_head_says_so(tuned: tuple[Session, Candidate, Path]) -> None:
     """The pocket network has no source classifier: the other measures stand, and the reason is told."""
-    bench, candidate, folder = tuned
-    items = bench.resources.job.items[:4]
-    job = ask(candidate, folder, source_root=bench.resources.job.root, source_items=items, source_classes=3)
-    told = forgetting.measure(bench.resources, job).forgetting
+    session, candidate, folder = tuned
+    items = session.resources.job.items[:4]
+    job = ask(candidate, folder, source_root=session.resources.job.root, source_items=items, source_classes=3)
+    told = forgetting.measure(session.resources, job).forgetting
     assert told.source is None
     assert "source classifier" in (told.source_reason or "")
 
@@ -112,14 +112,14 @@ def test_a_network_without_its_head_says_so(tuned: tuple[session.Bench, Candidat
 def test_source_images_are_class_folders(tmp_path: Path) -> None:
     """Items are labelled by the place of their folder in the sorted order; fewer than two folders are told in one line."""
     crops = write_crops(tmp_path / "crops", classes=3, each=4, side_px=32)
-    found = forgetting_budget.read(str(crops))
+    found = domains.read_source(str(crops))
     assert found.classes == 3
     assert {i.path.split("/")[0]: i.label for i in found.items} == {"class 0": 0, "class 1": 1, "class 2": 2}
-    some = forgetting_budget.some(found.items, 5)
+    some = domains.first_by_hash(found.items, 5)
     assert len(some) == 5
-    assert forgetting_budget.some(found.items[::-1], 5) == some[::-1]
+    assert domains.first_by_hash(found.items[::-1], 5) == some[::-1]
     with pytest.raises(DatasetError, match=r"--source .*class folders"):
-        forgetting_budget.read(str(crops / "class 0"))
+        domains.read_source(str(crops / "class 0"))
 
 
 def test_squeezenet_knows_its_source(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,23 +131,23 @@ def test_squeezenet_knows_its_source(shared: Path, tmp_path: Path, monkeypatch: 
     settings = Settings(
         data=str(crops), backbones=("squeezenet1_1",), size_px=64, offline=True, threads=1, test_split="none"
     )
-    bench = session.settle(settings)
-    candidate = session.candidate(bench, "full", {"epochs": 1.0})
-    train, _ = bench.resources.folds()[0]
-    plan = bench.resources.plan(candidate, train)
-    broken = trainer.classifier_for(bench.resources, candidate, plan, train, 0)
+    session = open_session(settings)
+    candidate = make_candidate(session, "full", {"epochs": 1.0})
+    train, _ = session.resources.folds()[0]
+    plan = session.resources.plan(candidate, train)
+    broken = trainer.classifier_for(session.resources, candidate, plan, train, 0)
     weight_ops.put({n: torch.zeros_like(v) for n, v in weight_ops.floats(broken).items()}, broken)
     trainer.write_model(
-        bench.resources, candidate, plan, broken, tmp_path / "m", rows=1, temperature=1.0, status="final", seconds=0.0
+        session.resources, candidate, plan, broken, tmp_path / "m", rows=1, temperature=1.0, status="final", seconds=0.0
     )
-    given = forgetting_budget.read(str(tmp_path / "imagenet1000"))
-    asked = ask(candidate, tmp_path / "m", source_root=given.root, source_items=forgetting_budget.some(given.items, 40))
+    given = domains.read_source(str(tmp_path / "imagenet1000"))
+    asked = ask(candidate, tmp_path / "m", source_root=given.root, source_items=domains.first_by_hash(given.items, 40))
     job = replace(asked, source_classes=given.classes, shares=(0.0, 1.0))
-    told = forgetting.measure(bench.resources, job).forgetting
+    told = forgetting.measure(session.resources, job).forgetting
     assert told.source is not None
     assert told.source.before > 0.3
     assert told.source.after < 0.1
-    odd = forgetting.measure(bench.resources, replace(job, source_classes=999)).forgetting
+    odd = forgetting.measure(session.resources, replace(job, source_classes=999)).forgetting
     assert "1000 classes" in (odd.source_reason or "")
 
 

@@ -12,7 +12,7 @@ from photos import write_crops
 
 import advisor
 from advisor.data import dataset
-from advisor.execution.worker import Worker
+from advisor.execution.worker import Worker, open_job
 from advisor.metrics import intervals
 from advisor.records import Candidate, Settings
 from advisor.records.messages import Refit, Refitted, Score, Scored
@@ -36,7 +36,7 @@ def test_the_locked_test_is_scored_as_predict_would(tmp_path: Path) -> None:
     rundir = RunDir.create(tmp_path / "run", data=crops)
     worker = Worker()
     try:
-        worker.open(worker.open_job(settings, rundir.path, found, found.pool))
+        worker.open(open_job(settings, rundir.path, found, found.pool))
         folders = []
         for candidate in MODELS.values():
             folders.append(str(tmp_path / hashlib.sha256(repr(candidate).encode()).hexdigest()))

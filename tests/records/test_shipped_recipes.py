@@ -37,6 +37,6 @@ def test_the_demo_recipe_reruns_anywhere(tmp_path: Path) -> None:
     """To the bit on the machine kind that wrote it, within the promised tolerance elsewhere."""
     path = next(p for p in RECIPES if p.name == "demo-digits.yaml")
     write_digits(tmp_path / "digits")
-    result = rerun.rerun(path, data=tmp_path / "digits", offline=True)
+    result = rerun.rerun_recipe(path, data=tmp_path / "digits", offline=True)
     assert result.same_data
     assert rerun_verify.verify(result)

@@ -50,7 +50,7 @@ def noisy(seed: int, strength: float = 1.5) -> np.ndarray:
 def test_members_whose_mistakes_differ_are_averaged(run: Path) -> None:
     """The mean of three independent models is better than each; its log-loss is that of the mean of probabilities."""
     trials = [tried(run, n, noisy(n)) for n in range(5)]
-    chosen = ensemble.choose_on(run, trials[0], trials[1:], POOL)
+    chosen = ensemble.choose_by_predictions(run, trials[0], trials[1:], POOL)
     assert chosen is not None
     assert chosen.members[0] is trials[0]
     assert len(chosen.members) == ensemble.MEMBERS
@@ -68,18 +68,18 @@ def test_a_rival_that_adds_nothing_stays_out(run: Path) -> None:
     """The same answers again, or a guess, make no ensemble."""
     winner = tried(run, 0, noisy(0))
     same, guess = tried(run, 1, noisy(0)), tried(run, 2, np.random.default_rng(9).normal(0, 3, (POOL, CLASSES)))
-    assert ensemble.choose_on(run, winner, [same, guess], POOL) is None
-    assert ensemble.choose_on(run, winner, [], POOL) is None
+    assert ensemble.choose_by_predictions(run, winner, [same, guess], POOL) is None
+    assert ensemble.choose_by_predictions(run, winner, [], POOL) is None
 
 
 def test_only_images_that_all_were_scored_on_count(run: Path) -> None:
     """A trained candidate is scored on one fold; the comparison is on that fold, or there is none."""
     winner, part = tried(run, 0, noisy(0)), tried(run, 1, noisy(1), rows=np.arange(40))
-    chosen = ensemble.choose_on(run, winner, [part], POOL)
+    chosen = ensemble.choose_by_predictions(run, winner, [part], POOL)
     assert chosen is not None
     assert chosen.validation.n == 40
     other = tried(run, 2, noisy(2), rows=np.arange(60, 90))
-    assert ensemble.choose_on(run, part, [other], POOL) is None
+    assert ensemble.choose_by_predictions(run, part, [other], POOL) is None
 
 
 @pytest.fixture(name="resources")
@@ -121,10 +121,10 @@ def test_the_ensemble_is_scored_in_the_same_opening(resources: Resources, run: P
     assert len(scored.scores) == 1
     assert scored.ensemble.accuracy == pytest.approx((np.mean(each, axis=0).argmax(1) == labels).mean())
     assert scored.ensemble.log_loss == pytest.approx(log_loss(labels, np.mean(each, axis=0)), abs=1e-3)
-    chosen = ensemble.Chosen(members=(tried(run, 0, noisy(0)), tried(run, 1, noisy(1))), validation=VALIDATION)
-    told = ensemble.outcome(chosen, scored, run)
+    chosen = ensemble.EnsembleChoice(members=(tried(run, 0, noisy(0)), tried(run, 1, noisy(1))), validation=VALIDATION)
+    told = ensemble.summarise(chosen, scored, run)
     assert told.test == scored.ensemble
     assert told.over_single == pytest.approx(scored.ensemble.accuracy - scored.scores[0].accuracy)
     assert told.beats_single is False
     assert [m.trial for m in told.members] == [0, 1]
-    assert ensemble.outcome(chosen, None, run).test is None
+    assert ensemble.summarise(chosen, None, run).test is None

@@ -10,7 +10,7 @@ from photos import write_crops
 
 from advisor import registry
 from advisor.data import dataset
-from advisor.execution.worker import Worker
+from advisor.execution.worker import Worker, open_job
 from advisor.execution.worker_pool import WorkerPool
 from advisor.records import Settings
 from advisor.runtime import clock
@@ -28,7 +28,7 @@ def on_crops(place: Path) -> Iterator[Contest]:
     settings = Settings(data=found.root, budget_s=600.0, threads=1, offline=True)
     rundir = RunDir.create(place / "run", data=place / "crops")
     worker = Worker()
-    worker.open(worker.open_job(settings, rundir.path, found, found.pool))
+    worker.open(open_job(settings, rundir.path, found, found.pool))
     try:
         yield Contest(
             settings=settings,

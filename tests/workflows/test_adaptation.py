@@ -19,8 +19,9 @@ from advisor.data import domains
 from advisor.errors import DatasetError, InputError, TrialError
 from advisor.models import predictor
 from advisor.records import Settings, recipe_file
-from advisor.workflows import adabn, adaptation, adaptation_arm, session
+from advisor.workflows import adaptation, adaptation_arm
 from advisor.workflows.adaptation import Run
+from advisor.workflows.session import Session, make_candidate, open_session
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return source, aim
 
 
-def bench(source: Path, aim: Path | None) -> session.Bench:
+def session(source: Path, aim: Path | None) -> Session:
     settings = Settings(data=str(source), backbones=("pocket",), size_px=32, offline=True, threads=1)
-    return session.settle(settings, target=str(aim) if aim else None)
+    return open_session(settings, target=str(aim) if aim else None)
 
 
 def test_a_target_has_no_labels_where_training_looks(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_the_choice_reads_no_target_label() -> None:
 
 def test_arms_are_trained_chosen_and_scored(folders: tuple[Path, Path], tmp_path: Path) -> None:
     """Every arm has a run a seed; the chosen model predicts; without labelled folders the answer is the same, unscored."""
-    here = bench(*folders)
+    here = session(*folders)
     told = adaptation.adapt(here, arms=("full", "mcc", "dann"), epochs=1.0, to=tmp_path / "model")
     assert [r.arm for r in told.runs] == ["full", "full + target statistics", "mcc", "dann"]
     assert told.target_labelled == 24
@@ -95,12 +96,12 @@ def test_arms_are_trained_chosen_and_scored(folders: tuple[Path, Path], tmp_path
 
 def test_target_statistics_are_those_of_the_target(folders: tuple[Path, Path]) -> None:
     """Only BatchNorm's running statistics change, to what the target's images give; momenta and modes are put back."""
-    here = bench(*folders)
-    arm = adaptation_arm.train(here, session.candidate(here, "full", {"epochs": 1.0}), 0)[0]
+    here = session(*folders)
+    arm = adaptation_arm.train(here, make_candidate(here, "full", {"epochs": 1.0}), 0)[0]
     plan, trained = arm.plan, arm.network
     before = {k: v.clone() for k, v in trained.state_dict().items()}
     momenta = [m.momentum for m in trained.modules() if hasattr(m, "momentum")]
-    adabn.use_target(here, plan, trained)
+    adaptation_arm.use_target(here, plan, trained)
     differ = {k for k, v in trained.state_dict().items() if not torch.equal(v, before[k])}
     assert differ
     assert all(k.endswith(("running_mean", "running_var", "num_batches_tracked")) for k in differ)
@@ -111,13 +112,13 @@ def test_target_statistics_are_those_of_the_target(folders: tuple[Path, Path]) -
 def test_faults_are_told(folders: tuple[Path, Path]) -> None:
     """No target, or an arm that trains nothing, is the caller's fault."""
     with pytest.raises(InputError, match="--target DIR"):
-        adaptation.adapt(bench(folders[0], None))
+        adaptation.adapt(session(folders[0], None))
     with pytest.raises(InputError, match="does not apply"):
-        session.candidate(bench(folders[0], None), "dann")
+        make_candidate(session(folders[0], None), "dann")
     with pytest.raises(TrialError, match="larger --budget"):
-        adaptation.adapt(bench(*folders), deadline=0.0)
+        adaptation.adapt(session(*folders), deadline=0.0)
     with pytest.raises(InputError, match="cannot adapt"):
-        adaptation.adapt(bench(*folders), arms=("ridge",))
+        adaptation.adapt(session(*folders), arms=("ridge",))
 
 
 def test_the_command_adapts(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

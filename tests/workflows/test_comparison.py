@@ -14,7 +14,8 @@ from advisor.cli import run
 from advisor.cli.compare import command
 from advisor.records import Settings
 from advisor.reporting import comparison_page
-from advisor.workflows import comparison, session
+from advisor.workflows import comparison
+from advisor.workflows.session import open_session
 
 WORK = ["--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--epochs", "2"]
 
@@ -31,7 +32,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(crops: Path) -> comparison.Comparison:
     """Three arms on the crops."""
     settings = Settings(data=str(crops), backbones=("pocket",), size_px=32, offline=True, threads=1)
-    return comparison.compare(session.settle(settings), ARMS, epochs=2.0, batch=8, surface=3)
+    return comparison.compare(open_session(settings), ARMS, epochs=2.0, batch=8, surface=3)
 
 
 def test_arms_have_equal_steps_and_points(told: comparison.Comparison) -> None:
@@ -92,7 +93,7 @@ def test_stops_end_at_the_end(steps: int, expected: int) -> None:
 def test_an_arm_whose_time_is_over_stops_early(crops: Path) -> None:
     """Past the deadline each arm takes one step a stop at most, is finished and measured, and says how far it came."""
     settings = Settings(data=str(crops), backbones=("pocket",), size_px=32, offline=True, threads=1)
-    told = comparison.compare(session.settle(settings), ["full"], epochs=4.0, batch=8, deadline=0.0)
+    told = comparison.compare(open_session(settings), ["full"], epochs=4.0, batch=8, deadline=0.0)
     arm = told.arms[0]
     assert 1 <= arm.steps < arm.planned
     assert arm.points[-1].step == arm.steps

@@ -13,9 +13,11 @@ from scipy import stats
 
 from advisor.cli import run
 from advisor.cli.fewshot import command
-from advisor.records import Head
+from advisor.errors import InputError
+from advisor.records import Head, Settings
 from advisor.training import episodes
 from advisor.workflows import fewshot
+from advisor.workflows.session import make_candidate, open_session
 
 WORK = ["--backbone", "pocket", "--size", "32", "--offline", "--threads", "1"]
 SMALL = ["--ways", "3", "--shots", "2", "--queries", "4", "--episodes", "40"]
@@ -109,3 +111,42 @@ def test_faults_are_told(crops: Path, more: list[str], told: str, capsys: pytest
     """A call at fault ends with code 2 and says what to do."""
     assert run(["fewshot", str(crops), *WORK, *SMALL, *more]) == 2
     assert told in capsys.readouterr().err
+
+
+NAMES = [f"class {i}" for i in range(12)]
+
+
+def test_a_split_is_disjoint_and_follows_names() -> None:
+    """No class is on both sides, about 60 % are base, enough stay novel; another order of names is the same split."""
+    usable = np.array([0, 1, 2, 4, 5, 6, 7, 8, 9, 11])
+    parts = fewshot.split(NAMES, usable, ways=3, seed=0)
+    assert len(parts.base) == 6
+    assert sorted([*parts.base, *parts.novel]) == usable.tolist()
+    assert len(fewshot.split(NAMES, usable, ways=8, seed=0).novel) == 8
+    turned = fewshot.split(NAMES[::-1], np.sort(11 - usable), ways=3, seed=0)
+    assert {NAMES[::-1][c] for c in turned.base} == {NAMES[c] for c in parts.base}
+    assert fewshot.split(NAMES, usable, ways=3, seed=1) != parts
+    with pytest.raises(InputError, match="needs 11 classes"):
+        fewshot.split(NAMES, usable, ways=9, seed=0)
+
+
+def test_training_sees_base_classes_alone(tmp_path: Path) -> None:
+    """Changing the pictures of novel classes changes nothing of the trained network: base features are the same bits."""
+    folder = write_crops(tmp_path / "crops", classes=5, each=8, side_px=32)
+    told = []
+    for round_ in range(2):
+        settings = Settings(
+            data=str(folder), backbones=("pocket",), size_px=32, offline=True, threads=1, test_split="none"
+        )
+        session = open_session(settings)
+        candidate = make_candidate(session, "episodic", {"epochs": 1.0})
+        pooled = fewshot.tuned(session, candidate, (0, 1, 2), seed=0)
+        base = [i for i, item in enumerate(session.resources.job.items) if item.label < 3]
+        told.append(pooled.values[base])
+        frozen = session.resources.pooled(session.backbone, 32)
+        last = frozen.values.shape[1] - frozen.dims[-1]
+        assert not np.allclose(pooled.values[base][:, last:], frozen.values[base][:, last:])
+        if not round_:
+            for path in (folder / "class 4").iterdir():
+                path.write_bytes(next((folder / "class 0").iterdir()).read_bytes())
+    assert np.array_equal(*told)
