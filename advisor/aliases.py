@@ -18,7 +18,7 @@ Float64s = NDArray[np.float64]
 Ints = NDArray[np.integer]  # of any width: labels
 Rows = NDArray[np.int64]  # positions of items in an array
 Bools = NDArray[np.bool_]
-Bytes = NDArray[np.uint8]  # decoded pixels, 0..255
+Pixels = NDArray[np.uint8]  # decoded pixels, 0..255
 Folds = Sequence[tuple[Ints, Ints]]  # (training rows, validation rows) of each fold
 
 CountProgress = Callable[[int, int], None]  # (done, total); total is 0 where it is not known

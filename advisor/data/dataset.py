@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from advisor.aliases import CountProgress
 from advisor.data import folder_layouts, images, manifest, splits
-from advisor.data.aliases import OnProgress
 from advisor.data.folder_layouts import Entry, Listing
 from advisor.errors import DatasetError, InputError
 from advisor.records import Dataset, DataSplit, Item, Unreadable
@@ -26,7 +26,7 @@ _BATCH = 64  # files that a thread takes at once
 _WHOLE = 256 * 1024 * 1024  # bytes; a larger file is hashed in pieces
 
 
-def read(path: str | Path, *, test_split: str = "auto", progress: OnProgress | None = None) -> Dataset:
+def read(path: str | Path, *, test_split: str = "auto", progress: CountProgress | None = None) -> Dataset:
     """Read a folder or manifest: list it, hash every file, read the headers, lock the test.
 
     `test_split` "auto" takes the given test or cuts 20 %; "none" cuts none (a given test stays locked). Raises
@@ -154,7 +154,7 @@ def _examine(root: str, entry: Entry) -> _File:
     return _File(entry, digest, size, width, height, mode)
 
 
-def _examine_all(listing: Listing, progress: OnProgress | None) -> list[_File]:
+def _examine_all(listing: Listing, progress: CountProgress | None) -> list[_File]:
     root, entries = str(listing.root), listing.entries
     batches = [entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH)]
     files: list[_File] = []

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from advisor.aliases import AnyArray, CountProgress
 from advisor.data import near_duplicates, pixels
-from advisor.data.aliases import Array, OnProgress
 from advisor.data.pixels import PixelRule
 from advisor.records import Dataset, DuplicateGroup, Item, Unreadable
 
@@ -39,13 +39,13 @@ def exact(items: Sequence[Item]) -> tuple[DuplicateGroup, ...]:
 
 
 def thumbnails(
-    root: str | Path, items: Sequence[Item], *, store: Store | None = None, progress: OnProgress | None = None
-) -> tuple[Array, tuple[Unreadable, ...]]:
+    root: str | Path, items: Sequence[Item], *, store: Store | None = None, progress: CountProgress | None = None
+) -> tuple[AnyArray, tuple[Unreadable, ...]]:
     """Decode all items to (N, 32, 32, 3) uint8, squashed to squares; every file is decoded to its end."""
     return pixels.canvas(root, items, RULE, store=store, progress=progress)
 
 
-def near(root: str | Path, items: Sequence[Item], thumbnails_NSS3: Array) -> tuple[DuplicateGroup, ...]:
+def near(root: str | Path, items: Sequence[Item], thumbnails_NSS3: AnyArray) -> tuple[DuplicateGroup, ...]:
     """Group items that look the same but differ in bytes; exact copies of a member are listed in its group as well.
 
     `thumbnails_NSS3` holds one row per item. The files of candidate pairs are read again under `root`.
@@ -85,7 +85,7 @@ def _group(kind: str, members: Sequence[Item]) -> DuplicateGroup:
     )
 
 
-def _confirmed(root: str | Path, items: Sequence[Item], pairs: Array, small_NSS3: Array) -> Array:
+def _confirmed(root: str | Path, items: Sequence[Item], pairs: AnyArray, small_NSS3: AnyArray) -> AnyArray:
     """Return the pairs that also match on larger thumbnails; small images are compared on the small ones only."""
     first, second = pairs.T
     large = np.array([min(item.width, item.height) >= FINE_PX for item in items], dtype=bool)
@@ -96,11 +96,11 @@ def _confirmed(root: str | Path, items: Sequence[Item], pairs: Array, small_NSS3
         fine, _ = pixels.canvas(root, [items[row] for row in rows], FINE_RULE, store=None)
         first_row, second_row = positions.reshape(-1, 2).T
         confirmed[finer] = near_duplicates.same(fine[first_row], fine[second_row], FINE_TOLERANCE)
-    confirmed_pairs: Array = pairs[confirmed]
+    confirmed_pairs: AnyArray = pairs[confirmed]
     return confirmed_pairs
 
 
-def _connected(pairs: Array) -> list[list[int]]:
+def _connected(pairs: AnyArray) -> list[list[int]]:
     """Return the connected sets of rows, each sorted, in order of their first row."""
     parent: dict[int, int] = {}
 

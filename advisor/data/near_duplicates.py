@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from advisor.data.aliases import Array
+from advisor.aliases import AnyArray
 
 FLAT = 4.0  # grey levels; an image with less contrast is not compared
 PEAK = 0.3  # largest local difference in units of contrast, and ...
@@ -24,7 +24,7 @@ _LOW = 6  # frequencies per axis in the hash
 _ROWS = 256
 
 
-def alike(images_NSS3: Array, tolerance: float) -> Array:
+def alike(images_NSS3: AnyArray, tolerance: float) -> AnyArray:
     """Find the pairs (i, j), i < j, of uint8 thumbnails whose distance is at most `tolerance` (unrelated: 1.41).
 
     For an image with very many similar ones, only the nearest by hash are compared.
@@ -40,7 +40,7 @@ def alike(images_NSS3: Array, tolerance: float) -> Array:
     return sorted_pairs[np.lexsort((sorted_pairs[:, 1], sorted_pairs[:, 0]))]
 
 
-def same(first_NSS3: Array, second_NSS3: Array, tolerance: float) -> Array:
+def same(first_NSS3: AnyArray, second_NSS3: AnyArray, tolerance: float) -> AnyArray:
     """Return for each pair, (N,) bool, whether both show one image: close, without a difference in one region."""
     matches = [np.empty(0, bool)]
     for start in range(0, len(first_NSS3), _ROWS):
@@ -56,14 +56,14 @@ def same(first_NSS3: Array, second_NSS3: Array, tolerance: float) -> Array:
     return np.concatenate(matches)
 
 
-def distances(first_NSS3: Array, second_NSS3: Array) -> Array:
+def distances(first_NSS3: AnyArray, second_NSS3: AnyArray) -> AnyArray:
     """Return the distance of each image of `first` from its counterpart in `second`, (N,)."""
     first, second = (_unit(_spectrum(images))[0] for images in (first_NSS3, second_NSS3))
-    gaps: Array = np.sqrt(np.square(first - second).sum(axis=(1, 2, 3)))
+    gaps: AnyArray = np.sqrt(np.square(first - second).sum(axis=(1, 2, 3)))
     return gaps
 
 
-def perceptual_hash(images_NSS3: Array) -> tuple[Array, Array]:
+def perceptual_hash(images_NSS3: AnyArray) -> tuple[AnyArray, AnyArray]:
     """Hash (N, F) with distances that never exceed those of `distances`, and the contrast (N,) in grey levels."""
     hashes, contrasts = [np.empty((0, _LOW * _LOW), np.float32)], [np.empty(0, np.float32)]
     for start in range(0, len(images_NSS3), _ROWS):
@@ -76,7 +76,7 @@ def perceptual_hash(images_NSS3: Array) -> tuple[Array, Array]:
     return np.concatenate(hashes), np.concatenate(contrasts)
 
 
-def close_pairs(points_NF: Array, radius: float, nearest: int = NEAREST) -> Array:
+def close_pairs(points_NF: AnyArray, radius: float, nearest: int = NEAREST) -> AnyArray:
     """Return pairs of points within `radius`, unsorted: sorted along the first principal axis, compared in blocks.
 
     Each point is paired with at most its `nearest` ones among those that follow it on that axis.
@@ -105,7 +105,7 @@ def close_pairs(points_NF: Array, radius: float, nearest: int = NEAREST) -> Arra
     return np.concatenate(pairs)
 
 
-def _nearest(i: Array, j: Array, gaps: Array, most: int) -> tuple[Array, Array]:
+def _nearest(i: AnyArray, j: AnyArray, gaps: AnyArray, most: int) -> tuple[AnyArray, AnyArray]:
     """Return, of the pairs (i, j), for each i the `most` with the smallest gap."""
     if len(i) == 0 or np.bincount(i).max() <= most:
         return i, j
@@ -115,32 +115,32 @@ def _nearest(i: Array, j: Array, gaps: Array, most: int) -> tuple[Array, Array]:
     return i[rank < most], j[rank < most]
 
 
-def _basis(side: int) -> Array:
+def _basis(side: int) -> AnyArray:
     """Return the orthonormal cosine basis (F, S)."""
     position = np.arange(side)
-    basis: Array = np.sqrt(2.0 / side) * np.cos(np.pi * np.outer(position, 2 * position + 1) / (2 * side))
+    basis: AnyArray = np.sqrt(2.0 / side) * np.cos(np.pi * np.outer(position, 2 * position + 1) / (2 * side))
     basis[0] /= np.sqrt(2.0)
     return basis.astype(np.float32)
 
 
-def _gaussian(side: int, deviation_px: float) -> Array:
+def _gaussian(side: int, deviation_px: float) -> AnyArray:
     """Return the factor of a Gaussian blur per frequency, (F,)."""
     frequency = np.pi * np.arange(side) / side
-    factors: Array = np.exp(-0.5 * np.square(frequency * deviation_px)).astype(np.float32)
+    factors: AnyArray = np.exp(-0.5 * np.square(frequency * deviation_px)).astype(np.float32)
     return factors
 
 
-def _spectrum(images_NSS3: Array) -> Array:
+def _spectrum(images_NSS3: AnyArray) -> AnyArray:
     """Return the blurred cosine transform (N, 3, F, F) without the means."""
     side = images_NSS3.shape[1]
     basis = _basis(side) * _gaussian(side, _BLUR)[:, None]
     planes = np.ascontiguousarray(np.moveaxis(images_NSS3, 3, 1), dtype=np.float32)  # (N, 3, S, S)
-    spectrum: Array = np.matmul(np.matmul(basis, planes), basis.T)
+    spectrum: AnyArray = np.matmul(np.matmul(basis, planes), basis.T)
     spectrum[:, :, 0, 0] = 0.0
     return spectrum
 
 
-def _unit(spectrum_N3FF: Array) -> tuple[Array, Array]:
+def _unit(spectrum_N3FF: AnyArray) -> tuple[AnyArray, AnyArray]:
     size = np.sqrt(np.square(spectrum_N3FF).sum(axis=(1, 2, 3)))
     contrast = size / np.sqrt(np.prod(spectrum_N3FF.shape[1:]))
     return spectrum_N3FF / np.maximum(size, 1e-6)[:, None, None, None], contrast

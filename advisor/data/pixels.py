@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from advisor.aliases import CountProgress, Pixels
 from advisor.data import images, pixel_reuse
-from advisor.data.aliases import OnProgress, Pixels
 from advisor.errors import AdviseError, CacheFullError
 from advisor.records import Item, Preprocess, Unreadable
 from advisor.runtime.cache import Store
@@ -105,7 +105,7 @@ def canvas(
     rule: PixelRule,
     *,
     store: Store | None,
-    progress: OnProgress | None = None,
+    progress: CountProgress | None = None,
     threads: int | None = None,
 ) -> tuple[Pixels, tuple[Unreadable, ...]]:
     """Decode all items to (N, S, S, 3) uint8, or map them from `store`; read-only, independent of `threads`.
@@ -195,7 +195,7 @@ def _decoded(
     items: Sequence[Item],
     rule: PixelRule,
     refused: list[_Refused],
-    progress: OnProgress | None,
+    progress: CountProgress | None,
     threads: int | None,
     donor: pixel_reuse.Donor | None = None,
 ) -> Iterator[Pixels]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from advisor.aliases import CountProgress
 from advisor.data import duplicates, splits
-from advisor.data.aliases import OnProgress
 from advisor.data.dataset import drop_items
 from advisor.data.folder_layouts import shortened
 from advisor.data.images import printable
@@ -33,7 +33,7 @@ TINY_PX = 32  # short side; below it images show little detail
 
 
 def measure(
-    dataset: Dataset, *, deep: bool = False, store: Store | None = None, progress: OnProgress | None = None
+    dataset: Dataset, *, deep: bool = False, store: Store | None = None, progress: CountProgress | None = None
 ) -> Profile:
     """Measure a data set; `deep` also decodes every file and searches for near-duplicates.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.data.aliases import Array
+from advisor.aliases import AnyArray
 from advisor.records import Dataset, Item
 
 FOLDS = 5
@@ -29,7 +29,7 @@ def cut_test(
     groups: Sequence[str] | None = None,
     *,
     fraction: float = TEST_FRACTION,
-) -> Array:
+) -> AnyArray:
     """Choose the held-out test set: a boolean array, True for its images.
 
     Stratified: about `fraction` of each class and at least one image, whole groups ("" is a group of its own; equal
@@ -50,7 +50,7 @@ def cut_test(
     return locked
 
 
-def joined(sha256: Sequence[str], groups: Sequence[str] | None = None) -> Array:
+def joined(sha256: Sequence[str], groups: Sequence[str] | None = None) -> AnyArray:
     """Number the sets of images that must stay together (equal bytes or equal group), in order of first appearance."""
     parent = list(range(len(sha256)))
 
@@ -70,12 +70,12 @@ def joined(sha256: Sequence[str], groups: Sequence[str] | None = None) -> Array:
     return np.array([number.setdefault(root(i), len(number)) for i in range(len(sha256))], dtype=np.int64)
 
 
-def groups_of(items: Sequence[Item]) -> Array:
+def groups_of(items: Sequence[Item]) -> AnyArray:
     """Number the sets of items that must stay together, in the form that `folds` takes as `groups`."""
     return joined([item.sha256 for item in items], [item.group for item in items])
 
 
-def folds(labels: Array, groups: Array | None = None, *, k: int, seed: int) -> list[tuple[Array, Array]]:
+def folds(labels: AnyArray, groups: AnyArray | None = None, *, k: int, seed: int) -> list[tuple[AnyArray, AnyArray]]:
     """Split items into at most `k` stratified (train rows, validation rows) pairs, whole groups, from `seed` alone.
 
     Every class keeps at least one image in every train part: an only image, or an only group, of a class is in no
@@ -113,12 +113,12 @@ def write_csv(dataset: Dataset, path: str | Path) -> None:
     os.replace(temporary, path)
 
 
-def _members(whole: Array) -> list[Array]:
+def _members(whole: AnyArray) -> list[AnyArray]:
     order = np.argsort(whole, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(whole[order])) + 1) if len(order) else []
 
 
-def _take(order: list[Array], labels_N: Array, counts_K: Array, target_K: Array) -> list[Array]:
+def _take(order: list[AnyArray], labels_N: AnyArray, counts_K: AnyArray, target_K: AnyArray) -> list[AnyArray]:
     """Take groups in order while they bring the test set closer to its target and leave training images in every class."""
     left_K, need_K = counts_K.copy(), target_K.copy()
     chosen, passed = [], []
@@ -145,7 +145,7 @@ def _take(order: list[Array], labels_N: Array, counts_K: Array, target_K: Array)
     return chosen
 
 
-def _deal(labels_N: Array, k: int, draws: np.random.Generator) -> Array:
+def _deal(labels_N: AnyArray, k: int, draws: np.random.Generator) -> AnyArray:
     """Deal single items class by class, starting each class at another fold, so that small classes do not all fill fold 0."""
     fold_N = np.full(len(labels_N), -1, dtype=np.int64)
     start = 0
@@ -158,7 +158,7 @@ def _deal(labels_N: Array, k: int, draws: np.random.Generator) -> Array:
     return fold_N
 
 
-def _deal_groups(labels_N: Array, whole: Array, k: int, draws: np.random.Generator) -> Array:
+def _deal_groups(labels_N: AnyArray, whole: AnyArray, k: int, draws: np.random.Generator) -> AnyArray:
     """Deal whole groups, the largest first, each to the fold where it keeps class counts most even."""
     members = _members(whole)
     classes = int(labels_N.max()) + 1

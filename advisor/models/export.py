@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advisor.aliases import Bytes, Float64s
+from advisor.aliases import Float64s, Pixels
 from advisor.errors import CheckError, InputError, OutputError
 from advisor.models import ensemble_predictor, export_graph, export_parity, model_files, predictor
 from advisor.models.ensemble_predictor import Averaged
@@ -129,7 +129,7 @@ def runner(form: str, place: Path, registry: Registry) -> Answer:
 
     module = torch.export.load(file).module()
 
-    def run_module(squares: Bytes) -> Float64s:
+    def run_module(squares: Pixels) -> Float64s:
         with torch.inference_mode():
             return module(torch.from_numpy(np.ascontiguousarray(squares))).double().numpy()  # type: ignore[no-any-return]
 

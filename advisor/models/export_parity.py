@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.aliases import Bytes, Float64s
+from advisor.aliases import Float64s, Pixels
 from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.models.ensemble_predictor import Averaged
@@ -23,7 +23,7 @@ TOLERANCE = 1e-4  # largest difference of a probability, float32
 IMAGES = 256  # compared at most; 200 are the promise
 BATCH = 32
 
-Answer = Callable[[Bytes], Float64s]  # uint8 (N, S, S, 3) -> (N, K)
+Answer = Callable[[Pixels], Float64s]  # uint8 (N, S, S, 3) -> (N, K)
 Progress = Callable[[str, int, int], None]
 
 
@@ -119,7 +119,7 @@ def compare(
     return Parity(n=n, agreement=same / n, worst=worst, tolerance=tolerance)
 
 
-def _squares(predictor: Predictor | Averaged, photos: Sequence[Path]) -> tuple[Bytes, list[Path]]:
+def _squares(predictor: Predictor | Averaged, photos: Sequence[Path]) -> tuple[Pixels, list[Path]]:
     """The uint8 squares that a user of the export would feed, and the photos that could be read."""
     squares, readable = [], []
     for photo in photos:
