@@ -151,7 +151,7 @@ class stopped_by_signals:  # noqa: N801 (a context manager that reads as a phras
 
 def answer(result: Any, path: Path, as_json: bool) -> None:
     """Print the answer on standard output: JSON, or the final table."""
-    from advisor.runtime.run_dir import to_json
+    from advisor.runtime.atomic_file import to_json
 
     if as_json:
         click.echo(to_json(result), nl=False)

@@ -56,8 +56,8 @@ def command(
     from advisor.cli._standalone import answering, settings
     from advisor.reporting import comparison_page
     from advisor.runtime import durations
+    from advisor.runtime.atomic_file import write_atomically
     from advisor.runtime.clock import Clock, process_start
-    from advisor.runtime.run_dir import write_atomically
     from advisor.workflows import comparison, comparison_budget
     from advisor.workflows.session import open_session
 

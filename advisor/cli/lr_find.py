@@ -101,7 +101,7 @@ def _print(found: Sweep) -> None:
 def _draw(found: Sweep, target: Path) -> None:
     from advisor.reporting import html_page, standalone_charts
     from advisor.reporting.report_plots import Line
-    from advisor.runtime.run_dir import write_atomically
+    from advisor.runtime.atomic_file import write_atomically
 
     c = found.candidate
     title = f"{c.strategy} on {c.backbone}: training loss over the learning rate"

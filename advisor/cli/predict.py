@@ -78,9 +78,9 @@ def command(
 def _predictor(run: str, blocked: Sequence[str], ensemble: bool) -> Any:
     from advisor import registry
     from advisor.models import ensemble_predictor, model_files, predictor
-    from advisor.runtime import allocator
+    from advisor.runtime import device
 
-    allocator.keep()
+    device.keep_freed_memory()
     place = Path(run).parent if Path(run).is_file() else Path(run)
     plugins = registry.load(block=tuple(blocked))
     return (

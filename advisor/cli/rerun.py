@@ -48,7 +48,8 @@ def command(
       tl-advise rerun run1 --source ./imagenet-sample
       tl-advise rerun adapted1 --verify --target ./sketches
     """
-    from advisor.runtime.run_dir import RunDir, to_json
+    from advisor.runtime.atomic_file import to_json
+    from advisor.runtime.run_dir import RunDir
     from advisor.workflows import rerun_verify
 
     place = RunDir.create(Path(out), data=Path(data or ".")).path if out else None

@@ -27,7 +27,8 @@ from advisor.models import model_files, predictor
 from advisor.models.classifier import Classifier
 from advisor.records import TrainPlan
 from advisor.records.messages import RunTrial
-from advisor.runtime.run_dir import MIXED, to_json, trial_name, write_atomically
+from advisor.runtime.atomic_file import to_json, write_atomically
+from advisor.runtime.run_dir import MIXED, trial_name
 
 
 def mixable(plan: TrainPlan) -> bool:

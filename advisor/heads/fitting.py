@@ -19,6 +19,7 @@ from advisor.aliases import Float32s, Folds, Ints
 from advisor.data import splits
 from advisor.errors import InputError
 from advisor.heads import logistic, prototypes, ridge, standardise
+from advisor.heads.modules import CosineHead, KnnHead, LinearHead
 from advisor.metrics import classification
 from advisor.records import Head
 
@@ -31,70 +32,6 @@ _HUGE = 1e10  # features times outputs from which on a head to start from is a r
 # Images from which on a strength is chosen on one fold, and a head to start from is a ridge head: the other one takes half
 # a minute with 40,000, better spent training. With many logits (102 classes) one fold has to do from fewer images on.
 _MANY, _SURE = 20_000, 2_000
-
-
-class LinearHead(nn.Module):
-    """Logits = features @ weight' + bias."""
-
-    def __init__(self, weight_KD: torch.Tensor, bias_K: torch.Tensor) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weight_KD.detach().clone().float())
-        self.bias = nn.Parameter(bias_K.detach().clone().float())
-
-    def forward(self, features_ND: torch.Tensor) -> torch.Tensor:
-        """Map (N, D) to (N, K)."""
-        return nn.functional.linear(features_ND, self.weight, self.bias)
-
-
-class CosineHead(nn.Module):
-    """Logits = cosine of standardised features and unit prototypes, times a factor."""
-
-    def __init__(self, weight_KD: torch.Tensor, mean_D: torch.Tensor, scale_D: torch.Tensor, factor: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weight_KD.detach().clone().float())
-        self.mean: torch.Tensor
-        self.scale: torch.Tensor
-        self.factor: torch.Tensor
-        self.register_buffer("mean", mean_D.detach().clone().float())
-        self.register_buffer("scale", scale_D.detach().clone().float())
-        self.register_buffer("factor", torch.tensor(factor, dtype=torch.float32))
-
-    def forward(self, features_ND: torch.Tensor) -> torch.Tensor:
-        """Map (N, D) to (N, K)."""
-        unit = nn.functional.normalize((features_ND - self.mean) * self.scale)
-        return self.factor * (unit @ self.weight.T)
-
-
-class KnnHead(nn.Module):
-    """Logits = factor * log of the classes' shares among the k nearest of a bank of M standardised unit vectors."""
-
-    def __init__(
-        self,
-        bank_MD: torch.Tensor,
-        labels_M: torch.Tensor,
-        mean_D: torch.Tensor,
-        scale_D: torch.Tensor,
-        settings: torch.Tensor,
-    ) -> None:
-        """`settings` holds (classes, k, sharpness, factor), so that the state dict is the whole head."""
-        super().__init__()
-        self.bank: torch.Tensor
-        self.labels: torch.Tensor
-        self.mean: torch.Tensor
-        self.scale: torch.Tensor
-        self.settings: torch.Tensor
-        self.register_buffer("bank", bank_MD.detach().clone().float())
-        self.register_buffer("labels", labels_M.detach().clone().long())
-        self.register_buffer("mean", mean_D.detach().clone().float())
-        self.register_buffer("scale", scale_D.detach().clone().float())
-        self.register_buffer("settings", settings.detach().clone().double())
-
-    def forward(self, features_ND: torch.Tensor) -> torch.Tensor:
-        """Map (N, D) to (N, K)."""
-        classes, k, sharpness, factor = self.settings.tolist()
-        unit = nn.functional.normalize((features_ND.float() - self.mean) * self.scale)
-        shares = prototypes.neighbours(unit, self.bank, self.labels, int(classes), k=int(k), sharpness=sharpness)
-        return torch.as_tensor(factor * shares)
 
 
 def initial(start: str, width: int, classes: int, *, seed: int = 0) -> LinearHead:

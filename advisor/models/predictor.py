@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from advisor.aliases import Bytes, CountProgress, Float32s, Float64s
+from advisor.aliases import CountProgress, Float32s, Float64s, Pixels
 from advisor.data import pixels
 from advisor.errors import PluginError, WeightsError, one_line
-from advisor.heads import fitting
+from advisor.heads import modules
 from advisor.hooks import Backbone
 from advisor.metrics import classification
 from advisor.models import backbone as backbones
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from advisor.registry import Registry
 
 _HEADS: Mapping[str, type[nn.Module]] = {
-    "linear": fitting.LinearHead,
-    "cosine": fitting.CosineHead,
-    "knn": fitting.KnnHead,
+    "linear": modules.LinearHead,
+    "cosine": modules.CosineHead,
+    "knn": modules.KnnHead,
 }
 
 
@@ -59,7 +59,7 @@ class Predictor:
         """How an image becomes a square for this model."""
         return pixels.rule_for(self.preprocess, self.size_px, self.fit)
 
-    def logits(self, canvas: Bytes, *, compute: Compute | None = None) -> Float32s:
+    def logits(self, canvas: Pixels, *, compute: Compute | None = None) -> Float32s:
         """Compute the calibrated logits (N, K) of decoded squares, in float32."""
         chosen = compute or device.choose("cpu", self.classifier.backbone)
         raw = inference.logits(
@@ -72,7 +72,7 @@ class Predictor:
         )
         return raw / np.float32(self.temperature)
 
-    def probabilities(self, canvas: Bytes, *, compute: Compute | None = None) -> Float64s:
+    def probabilities(self, canvas: Pixels, *, compute: Compute | None = None) -> Float64s:
         """Compute the calibrated probabilities (N, K) of decoded squares."""
         return classification.probabilities(self.logits(canvas, compute=compute))
 
@@ -218,9 +218,9 @@ def _build_head(kind: str, state: Mapping[str, torch.Tensor]) -> nn.Module:
     t = {n.removeprefix("head."): v for n, v in state.items() if n.startswith("head.")}
     try:
         if kind == "linear":
-            return fitting.LinearHead(t["weight"], t["bias"])
+            return modules.LinearHead(t["weight"], t["bias"])
         if kind == "cosine":
-            return fitting.CosineHead(t["weight"], t["mean"], t["scale"], float(t["factor"]))
-        return fitting.KnnHead(t["bank"], t["labels"], t["mean"], t["scale"], t["settings"])
+            return modules.CosineHead(t["weight"], t["mean"], t["scale"], float(t["factor"]))
+        return modules.KnnHead(t["bank"], t["labels"], t["mean"], t["scale"], t["settings"])
     except KeyError as error:
         raise WeightsError(f"the model's file lacks the head's tensor {error}.") from error

@@ -1,7 +1,9 @@
-"""Temporary files whose space is claimed before a byte is written, and which a dead process does not leave behind.
+"""Files that are whole at any instant: written beside their name, flushed to the disk and renamed.
 
-A write through a memory map to a full disk ends the process (SIGBUS) and cannot be caught; so space is reserved, data
-goes through write(), and whoever reads maps the finished file. Not covered: names and contents (`cache`).
+In: bytes, text or records. Out: files. `write_atomically` replaces a file of moderate size; `opened` reserves the space
+of a large one first and removes it unless it was renamed. A write through a memory map to a full disk ends the process
+(SIGBUS) and cannot be caught; so data goes through write(), and readers map the finished file.
+Does not cover: names and contents (`cache`, `run_dir`).
 """
 
 from __future__ import annotations
@@ -9,11 +11,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from advisor.errors import OutputError
 
 _STALE_S = 60.0  # a file that nobody holds and that is older than this was left by a process that died
 _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # a file system that cannot reserve
@@ -23,12 +28,12 @@ _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # a file system that c
 def opened(path: Path, size_bytes: int = 0) -> Iterator[IO[bytes]]:
     """Open a new file for writing with `size_bytes` reserved; at the end it is removed if it still has this name.
 
-    Raises OSError (ENOSPC where the space is not there).
+    Raises: OSError (ENOSPC where the disk is full).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = open(path, "xb")  # noqa: SIM115  (closed below, where a last flush may fail)
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX)  # alive: `sweep` leaves it alone
+        fcntl.flock(stream, fcntl.LOCK_EX)  # marks it as in use for `sweep`
         if size_bytes and hasattr(os, "posix_fallocate"):
             try:
                 os.posix_fallocate(stream.fileno(), 0, size_bytes)
@@ -37,13 +42,13 @@ def opened(path: Path, size_bytes: int = 0) -> Iterator[IO[bytes]]:
                     raise
         yield stream
     finally:
-        with contextlib.suppress(OSError):  # a buffer that does not fit any more is not wanted either
+        with contextlib.suppress(OSError):  # the last buffer may not fit; the file goes anyway
             stream.close()
         path.unlink(missing_ok=True)
 
 
 def settle(stream: IO[bytes]) -> int:
-    """Cut what was reserved beyond what was written, and bring it to the disk; returns the size in bytes."""
+    """Cut off what was reserved but not written, flush to the disk, and return the size in bytes."""
     size_bytes = stream.tell()
     stream.truncate()
     stream.flush()
@@ -52,7 +57,7 @@ def settle(stream: IO[bytes]) -> int:
 
 
 def sweep(folder: Path) -> None:
-    """Delete files that processes left when they died: old, and locked by nobody."""
+    """Delete files that were left by processes which died: old, and locked by nobody."""
     for path in folder.glob("*"):
         with contextlib.suppress(OSError):  # held by a living process, or already gone
             if time.time() - path.stat().st_mtime < _STALE_S:
@@ -60,3 +65,41 @@ def sweep(folder: Path) -> None:
             with open(path, "rb") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Replace `path` by `data` so that a reader sees the old or the new whole file.
+
+    Raises: OutputError where the disk is full or the folder cannot be written.
+    """
+    payload = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}).", hint="Free some space or choose another --out."
+        ) from error
+
+
+def to_json(record: Any) -> str:
+    """Return any record as JSON: indented, keys in field order, nan and infinities as null."""
+    import msgspec
+
+    plain = _finite(msgspec.to_builtins(record, enc_hook=dict))  # the hook is for read-only mappings
+    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value

@@ -1,29 +1,30 @@
-"""How the arithmetic is done: device, precision, memory layout and threads, from a fixed table, never from a stopwatch.
+"""How the arithmetic is done: device, precision, memory layout and threads, from a fixed table, never from a measurement.
 
-In: what a person asked for ("auto", "cpu", "cuda:0") and a backbone. Out: a `Compute`, which is part of every feature
-key and of the recipe. `apply` puts it into force in this process.
-Does NOT cover: finding faults of an installation (`doctor`), or how many workers there are (`workers`).
-Source: our own readings, in the comments of the table (docs/design.md 4.5: no decision depends on a clock).
+In: the device that the user named ("auto", "cpu", "cuda:0") and a backbone. Out: a `Compute`, which is part of every
+feature key and of the recipe. `apply` sets it up in this process.
+Does not cover: finding faults of an installation (`workflows.doctor`).
+Source: our own measurements, in the comments of the table (docs/design.md 4.5: no decision depends on a clock).
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.errors import InputError
 from advisor.records.plan import Compute
-from advisor.runtime import allocator
 
 if TYPE_CHECKING:
     from advisor.hooks import Backbone
 
 # Which networks run faster in bfloat16 on a processor that multiplies it (AMD Zen 5, avx512_bf16). Images per second of
 # training and of inference, float32 -> bfloat16, channels_last, one thread, 128 px (Swin 224, pocket 96), 16 images a
-# step, best of 3 and more, torch 2.15, memory kept (`allocator`):
+# step, best of 3 and more, torch 2.15, freed memory kept (`keep_freed_memory`):
 #   pocket              161 -> 258   596 -> 1,011    resnet18             46 -> 68    148 -> 248
 #   squeezenet1_1       151 -> 330   550 -> 1,058    resnet50             18 -> 30     62 -> 78
 #   densenet121          23 -> 37     79 -> 129      regnet_y_400mf       86 -> 119   340 -> 480
@@ -31,17 +32,24 @@ if TYPE_CHECKING:
 # and which do not, since the backward pass of depthwise convolutions is slower there:
 #   mobilenet_v2        107 -> 48    314 -> 385      mobilenet_v3_small  282 -> 115   1,257 -> 1,406
 #   efficientnet_b0      55 -> 30    278 -> 328      shufflenet_v2_x1_0  194 -> 124   668 -> 864
-# vgg16, with memory handed back after every operation: 3 -> 4, 18 -> 23.
+# vgg16, without keeping freed memory: 3 -> 4, 18 -> 23.
 # A probe on SqueezeNet's bfloat16 features scores as on float32 ones (PACS sketches, 1,500 test images: 0.773 both).
-# Networks that were not measured, strangers' among them, stay in float32.
+# Networks that were not measured, those of other plugins among them, stay in float32.
 _BFLOAT16_FAMILIES = ("convnext", "densenet", "pocket", "regnet", "resnet", "squeezenet", "swin", "vgg")
-# channels_last against contiguous, the same readings in float32: mobilenet_v2 49 -> 73, 242 -> 339; resnet18 31 -> 34,
+# channels_last against contiguous, the same measurements in float32: mobilenet_v2 49 -> 73, 242 -> 339; resnet18 31 -> 34,
 # 105 -> 127; squeezenet1_1 113 -> 146, 223 -> 594. It was never slower.
 _LAYOUT = "channels_last"
+# glibc hands every block above 32 MiB, and what lies free at the top of its heap, back to the kernel. A network's
+# activations are such blocks: each operation's result is mapped, filled with zeros page by page and unmapped again, and
+# on several cores every unmapping interrupts the others. One core took 370,000 page faults a second on that; with freed
+# memory kept, MobileNetV2 went from 42 to 136 images a second in extraction at 224 px, from 66 to 97 in training at
+# 128 px (docs/speed.md, `benchmarks/speed/run.py allocator --threads 1`). Source of the names: mallopt(3), malloc.h.
+_M_TRIM_THRESHOLD, _NEVER = -1, 2**31 - 1
+_M_MMAP_THRESHOLD, _LARGEST_ACTIVATION_BYTES = -3, 1 << 30  # blocks of a gibibyte and more are data, not activations
 
 
 def cores() -> int:
-    """Count the processor cores that this process may use, at least 1."""
+    """Return the number of processor cores that this process may use, at least 1."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return max(1, os.cpu_count() or 1)
@@ -50,7 +58,7 @@ def cores() -> int:
 def choose(device: str = "auto", backbone: Backbone | None = None, workers: int = 1) -> Compute:
     """Choose device, precision, layout and threads for a backbone; `workers` processes share the cores.
 
-    Raises InputError where the device is not "auto", "cpu" or "cuda[:i]", or is not there.
+    Raises: InputError where the device is not "auto", "cpu" or "cuda[:i]", or does not exist.
     """
     name = _resolve(device)
     threads = max(1, cores() // max(1, workers))
@@ -59,14 +67,14 @@ def choose(device: str = "auto", backbone: Backbone | None = None, workers: int 
 
 
 def likely(device: str) -> str:
-    """Guess what "auto" will be without importing torch: "cuda" where the driver shows a device, else "cpu"."""
+    """Return what "auto" will probably be, without importing torch: "cuda" where the driver shows a device, else "cpu"."""
     if device != "auto":
         return device
     return "cuda" if os.path.exists("/dev/nvidia0") else "cpu"
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """Name the CUDA devices that this process may use, without importing torch: as CUDA_VISIBLE_DEVICES would."""
+    """List the CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them, without importing torch."""
     there = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None or not there:
@@ -75,14 +83,14 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 def workers(device: str) -> int:
-    """Say how many workers to start where nobody says: one per visible GPU, one on a CPU or on a GPU that was named."""
+    """Return the default number of workers: one per visible GPU, one on a CPU or on a GPU that was named."""
     return max(1, len(visible_gpus())) if device == "auto" else 1
 
 
 def places(device: str, workers: int) -> list[dict[str, str]]:
-    """Give each worker's environment: on several GPUs each sees one of them alone, in turn; else nothing is set.
+    """Return each worker's environment variables: on several GPUs each sees one of them alone, in turn; else none are set.
 
-    So the same network's features have the same name in the cache, whichever GPU computes them.
+    So the same network's features have the same key in the cache, whichever GPU computes them.
     """
     gpus = visible_gpus() if device == "auto" and workers > 1 else ()
     if len(gpus) < 2:
@@ -91,9 +99,9 @@ def places(device: str, workers: int) -> list[dict[str, str]]:
 
 
 def apply(compute: Compute) -> None:
-    """Set threads, ask torch for deterministic arithmetic, keep freed memory: in this process, before all operations."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS wants before it promises equal bits
-    allocator.keep()
+    """Set threads, deterministic arithmetic and the keeping of freed memory in this process, before any operation."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
+    keep_freed_memory()
     import torch
 
     torch.set_num_threads(compute.threads)
@@ -105,17 +113,33 @@ def apply(compute: Compute) -> None:
     torch.backends.cudnn.deterministic = True
 
 
-def check_together(device: str, devices: int) -> None:
-    """Refuse a number of devices for one training that are not there. On a CPU they are processes that share its cores.
+def has_glibc() -> bool:
+    """Return True if the C library is glibc, the one whose allocator gives memory back."""
+    return sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
 
-    Raises InputError.
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory that it frees, up to its peak; False where the C library is not glibc.
+
+    May be called at any time, and more than once. Memory of a GPU is torch's to keep.
+    """
+    if not has_glibc():
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_ACTIVATION_BYTES)) and bool(mallopt(_M_TRIM_THRESHOLD, _NEVER))
+
+
+def check_together(device: str, devices: int) -> None:
+    """Check that this machine has the devices for one training run. On a CPU they are processes that share its cores.
+
+    Raises: InputError where it has fewer.
     """
     if devices < 2 or not (first := _resolve(device)).startswith("cuda"):
         return
     if ":" in device:
         raise InputError(
             f"--device {device} names one GPU, --devices {devices} takes the first {devices}.",
-            hint="Use --device cuda; CUDA_VISIBLE_DEVICES says which GPUs there are.",
+            hint="Use --device cuda; CUDA_VISIBLE_DEVICES selects the GPUs.",
         )
     import torch
 
@@ -128,20 +152,20 @@ def check_together(device: str, devices: int) -> None:
 
 
 def _resolve(device: str) -> str:
-    asked = device.strip().lower()
-    if asked == "cpu":
+    requested = device.strip().lower()
+    if requested == "cpu":
         return "cpu"
-    if asked != "auto" and not re.fullmatch(r"cuda(:\d+)?", asked):
+    if requested != "auto" and not re.fullmatch(r"cuda(:\d+)?", requested):
         raise InputError(f"--device {device}: expected auto, cpu or cuda[:i].")
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if asked == "auto":
+    if requested == "auto":
         return "cuda:0" if count else "cpu"
-    index = int(asked.partition(":")[2] or 0)
+    index = int(requested.partition(":")[2] or 0)
     if index >= count:
-        there = f"this machine has {count} CUDA device(s)" if count else "torch sees no CUDA device here"
-        raise InputError(f"--device {device}: {there}.", hint="Use --device cpu, or see `tl-advise doctor`.")
+        reason = f"this machine has {count} CUDA device(s)" if count else "torch sees no CUDA device here"
+        raise InputError(f"--device {device}: {reason}.", hint="Use --device cpu, or see `tl-advise doctor`.")
     return f"cuda:{index}"
 
 
@@ -152,7 +176,7 @@ def _cpu_precision(backbone: Backbone | None) -> str:
 
 @functools.cache
 def multiplies_bfloat16() -> bool:
-    """Say whether this processor has instructions for bfloat16 products; False where it cannot be told."""
+    """Return True if this processor has instructions for bfloat16 products; False where the system does not state it."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from advisor.errors import InputError, OutputError
+from advisor.runtime.atomic_file import to_json, write_atomically
 
 T = TypeVar("T")
 MIXED = "mixed"  # beside the first fold's model in a trial's folder: the mean of all folds' weights
@@ -28,26 +29,6 @@ def trial_name(number: int, repeat: int) -> str:
     """Name a trial's files: its number (probes count below zero), and the repeat where it was scored again."""
     stem = f"probe-{-number:05d}" if number < 0 else f"{number:05d}"
     return f"{stem}-r{repeat}" if repeat else stem
-
-
-def write_atomically(path: Path, data: bytes | str) -> None:
-    """Replace `path` by `data` so that a reader sees the old or the new whole file.
-
-    Raises OutputError where the disk is full or the place cannot be written.
-    """
-    payload = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}).", hint="Free some space or choose another --out."
-        ) from error
 
 
 def default_place(data: Path, now: datetime.datetime, base: Path | None = None) -> Path:
@@ -202,21 +183,3 @@ def _holds_something(path: Path) -> bool:
         return True
     trials = path / "trials"
     return trials.exists() and (not trials.is_dir() or any(trials.iterdir()))
-
-
-def to_json(record: Any) -> str:
-    """Write any record as JSON: indented, keys in field order, nan and infinities as null."""
-    import msgspec
-
-    plain = _finite(msgspec.to_builtins(record, enc_hook=dict))  # the hook is for read-only mappings
-    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value

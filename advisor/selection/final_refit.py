@@ -20,7 +20,7 @@ from advisor.data.splits import FOLDS
 from advisor.errors import OutOfTimeError, TooSlowError, TrialError, WorkerLostError
 from advisor.records import Trial
 from advisor.records.messages import Refit, Refitted
-from advisor.runtime.run_dir import to_json, write_atomically
+from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.selection.incumbent import fold_model_folder, read_refitted
 from advisor.tuning import cost_model
 from advisor.tuning.search_state import Contest

@@ -22,7 +22,7 @@ from advisor.records import Ensemble, Gain, Item, Profile, Regime, Result, Trial
 from advisor.records.messages import Refitted, Score, Scored
 from advisor.records.trials import REGIMES
 from advisor.reporting import model_card, report, thumbnails
-from advisor.runtime.run_dir import to_json, write_atomically
+from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.selection import ensemble, evidence, final_refit, forgetting_budget, incumbent, rescoring, result_builder
 from advisor.tuning import budget, cost_model, epoch_budget, expected_loss
 from advisor.tuning.search_state import Contest

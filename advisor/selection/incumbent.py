@@ -17,7 +17,8 @@ from advisor.errors import AdviseError
 from advisor.execution.worker import Worker
 from advisor.records import Trial, recipe_file
 from advisor.records.messages import Refit, Refitted
-from advisor.runtime.run_dir import MIXED, RunDir, to_json, write_atomically
+from advisor.runtime.atomic_file import to_json, write_atomically
+from advisor.runtime.run_dir import MIXED, RunDir
 from advisor.selection import result_builder
 
 MODEL = ("model.safetensors", "model.json")

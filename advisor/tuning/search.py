@@ -17,7 +17,8 @@ from advisor.hooks import Backbone
 from advisor.records import Candidate, Trial
 from advisor.records.messages import Progress, RunTrial
 from advisor.records.trials import regime_name
-from advisor.runtime.run_dir import trial_name, write_atomically
+from advisor.runtime.atomic_file import write_atomically
+from advisor.runtime.run_dir import trial_name
 from advisor.tuning import cost_model, probes, pruner
 from advisor.tuning.proposer import Proposer
 from advisor.tuning.search_state import Contest

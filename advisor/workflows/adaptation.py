@@ -25,7 +25,7 @@ from advisor.errors import InputError
 from advisor.metrics import classification
 from advisor.metrics import classification as metrics
 from advisor.records import Settings, recipe_file
-from advisor.runtime.run_dir import write_atomically
+from advisor.runtime.atomic_file import write_atomically
 from advisor.tuning import budget
 from advisor.workflows import adaptation_arm
 from advisor.workflows.adaptation_arm import Arm

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from advisor import registry
 from advisor.models import pretrained_weights
-from advisor.runtime import cache, device, environment, requirements
+from advisor.runtime import cache, device, environment
 
 GIB = 2**30
 _LOW_MEMORY, _LOW_DISK, _NO_DISK = 2 * GIB, 5 * GIB, GIB // 4
@@ -68,13 +68,13 @@ def _python(check: str, asked: Asked) -> Finding:
 
 
 def _libraries(check: str, asked: Asked) -> Finding:
-    faults = requirements.unmet(registry.FIRST_PARTY)
+    faults = environment.unmet(registry.FIRST_PARTY)
     if faults is None:
         advice = "Run `pip install .` in the checkout."
         return Finding(check=check, state="problem", found="tl-advise itself is not installed", advice=advice)
     if faults:
         advice = "Run `pip install --upgrade " + " ".join(f"'{f.requirement}'" for f in faults) + "`."
-        return Finding(check=check, state="problem", found="; ".join(f.told for f in faults), advice=advice)
+        return Finding(check=check, state="problem", found="; ".join(f.description for f in faults), advice=advice)
     return Finding(check=check, state="good", found=f"tl-advise {metadata.version(registry.FIRST_PARTY)}, all it needs")
 
 
@@ -100,7 +100,7 @@ def torch_pair(torch: str, torchvision: str, *, compiled: bool) -> str:
         return f"they were built for different devices ({builds[0]}, {builds[1]})"
     if not compiled:
         return "torchvision's compiled part does not load"
-    wrong = [f for f in requirements.unmet("torchvision") or [] if f.name == "torch"]
+    wrong = [f for f in environment.unmet("torchvision") or [] if f.name == "torch"]
     return f"this torchvision needs {wrong[0].requirement}" if wrong else ""
 
 

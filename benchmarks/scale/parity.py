@@ -26,7 +26,7 @@ from torch import nn
 from advisor import registry
 from advisor.data import pixels
 from advisor.errors import AdviseError
-from advisor.heads import fitting
+from advisor.heads import modules
 from advisor.hooks import Backbone
 from advisor.models import backbone, classifier, export, export_parity, predictor, pretrained_weights
 
@@ -112,7 +112,7 @@ def write_run(run: Path, chosen: Backbone, source: str, photos: list[Path], data
         values_ND = torch.cat([plain.features(part) for part in torch.split(images_NCHW, 8)])
     draw = torch.Generator().manual_seed(4)
     weight = torch.randn(len(CLASSES), values_ND.shape[1], generator=draw) / (values_ND.std(0).norm() + 1e-6)
-    head = fitting.LinearHead(weight, -weight @ values_ND.mean(0))
+    head = modules.LinearHead(weight, -weight @ values_ND.mean(0))
     predictor.save(
         classifier.Classifier(chosen, body, head, "last"),
         run / "model.safetensors",

@@ -29,13 +29,13 @@ def turn(work: str, size_px: int, threads: int, kept: bool) -> dict[str, float]:
     import ceiling
 
     from advisor import registry
-    from advisor.runtime import allocator, device
+    from advisor.runtime import device
 
     backbone = registry.load().backbone("mobilenet_v2")
     module = backbone.build()
     compute = replace(device.choose("cpu", backbone), threads=threads)
     if not kept:
-        allocator.keep = lambda: False
+        device.keep_freed_memory = lambda: False
     device.apply(compute)
     if work == "extraction":
         step = ceiling.extraction(backbone, module, compute, size_px, BATCH)

@@ -13,7 +13,8 @@ import pytest
 
 from advisor.errors import InputError, OutputError
 from advisor.records import Settings
-from advisor.runtime.run_dir import RunDir, default_place, to_json, write_atomically
+from advisor.runtime.atomic_file import to_json, write_atomically
+from advisor.runtime.run_dir import RunDir, default_place
 
 
 @pytest.fixture
