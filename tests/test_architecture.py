@@ -33,6 +33,7 @@ ORDER = (
     "selection",
     "advice",
     "workflows",
+    "serving",
     "__init__",
     "cli",
     "__main__",

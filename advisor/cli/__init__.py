@@ -23,6 +23,7 @@ COMMANDS = {
     "worker": "Train for a search that runs on another machine.",
     "rerun": "Train a recipe again and compare, or apply it to other data.",
     "predict": "Classify images with a run's model.",
+    "serve": "Serve a run's model over HTTP, with a page to try it on.",
     "export": "Write a run's model for other programs, checked against predict.",
     "compare": "Train several ways side by side and show what transfer does.",
     "fewshot": "Score few-shot heads on frozen features over many episodes.",

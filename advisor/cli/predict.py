@@ -60,7 +60,7 @@ def command(
     if form not in FORMATS:
         raise InputError(f"--format {form}: there is no such format.", hint=f"Choose one of {', '.join(FORMATS)}.")
     chosen = image_paths.resolve(images)
-    predictor = _predictor(run, blocked, ensemble)
+    predictor = load_predictor(run, blocked, ensemble)
     unreadable: list[Unreadable] = []
     rows = _rows(predictor, chosen.paths, top, unreadable, quiet)
     known = len(predictor.classes)
@@ -75,7 +75,7 @@ def command(
     return 0
 
 
-def _predictor(run: str, blocked: Sequence[str], ensemble: bool) -> Any:
+def load_predictor(run: str, blocked: Sequence[str], ensemble: bool) -> Any:
     from advisor import registry
     from advisor.models import ensemble_predictor, model_files, predictor
     from advisor.runtime import device

@@ -1,0 +1,72 @@
+"""`tl-advise serve`: a run's model over HTTP, with a page to try it on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="serve")
+@click.argument("run", type=click.Path())
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, metavar="N", help="0: any.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of the model. [all cores]")
+@click.option("--batch", type=click.IntRange(1, 1024), default=64, show_default=True, help="Largest batch.")
+@click.option("--max-body-mb", type=click.IntRange(1, 4096), default=32, show_default=True, metavar="MB")
+@click.option("--max-megapixels", type=click.IntRange(1, 1000), default=50, show_default=True, metavar="MP")
+@click.option("--block", "blocked", multiple=True, metavar="PLUGIN", help="Skip a plugin (repeatable).")
+@click.option("--ensemble", is_flag=True, help="Serve the run's ensemble instead of its single model.")
+@click.option("--quiet", is_flag=True, help="Log warnings only, not every request.")
+def command(
+    run: str,
+    host: str,
+    port: int,
+    threads: int | None,
+    batch: int,
+    max_body_mb: int,
+    max_megapixels: int,
+    blocked: tuple[str, ...],
+    ensemble: bool,
+    quiet: bool,
+) -> int:
+    """Serve a run's model over HTTP, with a page to try it on.
+
+    POST /predict answers like `tl-advise predict --json`; GET /health, /model, /report and /docs describe the rest. The
+    server listens on this machine only unless --host says otherwise; put a proxy with authentication in front of it before
+    you open it to others. Ctrl-C ends it after the requests under way.
+
+    \b
+    Examples:
+      tl-advise serve runs/ants
+      tl-advise serve runs/ants --port 0 --threads 2
+      curl --data-binary @photo.jpg -H "Content-Type: image/jpeg" http://127.0.0.1:8000/predict
+    """
+    from advisor.errors import InputError
+
+    try:
+        import fastapi  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"serving needs packages that are not installed ({error.name}).", hint="pip install 'tl-advise[serve]'"
+        ) from None
+    import torch
+
+    from advisor.cli.predict import load_predictor
+    from advisor.runtime import device
+    from advisor.serving import app, server
+    from advisor.serving.limits import Limits
+
+    torch.set_num_threads(threads or device.cores())
+    bound = server.bind(host, port)
+    predictor = load_predictor(run, blocked, ensemble)
+    folder = Path(run).parent if Path(run).is_file() else Path(run)
+    limits = Limits(body_bytes=max_body_mb * 2**20, pixels=max_megapixels * 1_000_000)
+    application = app.create(predictor, folder, limits=limits, decoders=device.cores(), batch=batch)
+    server.log_to_stderr(quiet=quiet)
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"serving {run} at http://{shown}:{bound.getsockname()[1]} (Ctrl-C to stop)")
+    server.run(application, bound)
+    return 0

@@ -1,0 +1,202 @@
+"""The web application: POST /predict, GET /health, /model, /report, /openapi.json, /docs, and the page at /.
+
+In: a predictor and the run's files. Out: a FastAPI application without any request to another host. Does NOT cover:
+sockets and signals (`server`), forming batches (`batcher`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+
+from advisor._version import __version__
+from advisor.data import image_inputs
+from advisor.serving import body
+from advisor.serving.batcher import Batcher
+from advisor.serving.limits import Limits, RequestError, check_header
+from advisor.serving.openapi import DESCRIPTION, PREDICT, page
+
+PAGE = Path(__file__).parent / "page"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+log = logging.getLogger("tl_advise.serve")
+
+
+class Service:
+    """What the routes share: the model behind its batches, threads that decode, the limits."""
+
+    def __init__(self, predictor: Any, run: Path, limits: Limits, *, decoders: int, batch: int) -> None:
+        self.predictor = predictor
+        self.run = run
+        self.limits = limits
+        self.batcher = Batcher(predictor.probabilities, most=batch, waiting=limits.waiting_images)
+        self.decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decode")
+        self.decoding = asyncio.Semaphore(4 * decoders)
+        self.started = time.monotonic()
+
+    async def predict(self, images: body.Images, top: int) -> dict[str, Any]:
+        """Return what `tl-advise predict --json` prints for these images.
+
+        Raises: RequestError where none of them can be read, or too many wait.
+        """
+        squares = await asyncio.gather(*(self._square(data) for _, data in images))
+        readable = [i for i, square in enumerate(squares) if not isinstance(square, RequestError)]
+        if not readable:
+            first = next(square for square in squares if isinstance(square, RequestError))
+            raise first if len(images) == 1 else RequestError(first.status, f"no image can be read: {first.message}")
+        rows = await self.batcher.submit([squares[i] for i in readable])
+        names = [name for name, _ in images]
+        return {
+            "schema": 1,
+            "classes": list(self.predictor.classes),
+            "predictions": [self._row(names[i], row, top) for i, row in zip(readable, rows, strict=True)],
+            "unreadable": [
+                {"path": name, "reason": square.message}
+                for name, square in zip(names, squares, strict=True)
+                if isinstance(square, RequestError)
+            ],
+        }
+
+    async def _square(self, data: bytes) -> Any:
+        loop = asyncio.get_running_loop()
+        async with self.decoding:
+            try:
+                return await loop.run_in_executor(self.decoders, self._decoded, data)
+            except RequestError as error:
+                return error
+
+    def _decoded(self, data: bytes) -> Any:
+        check_header(data, self.limits)
+        try:
+            return image_inputs.square(data, self.predictor.rule)
+        except ValueError as error:
+            raise RequestError(415, f"the image cannot be decoded: {error}.") from None
+
+    def _row(self, name: str, row: Any, top: int) -> dict[str, Any]:
+        order = np.argsort(-row, kind="stable")[:top]
+        best = [{"class": self.predictor.classes[k], "probability": float(row[k])} for k in order]
+        return {"path": name, **best[0], "top": best}
+
+    def model(self) -> dict[str, Any]:
+        """Return the model's card as plain values: what it is, its classes, and the run's scores where they exist."""
+        description = dict(self.predictor.description)
+        result = self.run / "result.json"
+        scores = json.loads(result.read_text(encoding="utf-8")) if result.is_file() else {}
+        return {
+            "classes": list(self.predictor.classes),
+            "size_px": self.predictor.size_px,
+            **{key: description[key] for key in ("backbone", "strategy", "weights_sha256") if key in description},
+            **{key: scores.get(key) for key in ("status", "test", "validation", "calibration", "warnings")},
+            "report": (self.run / "report.html").is_file(),
+            "tl_advise": __version__,
+        }
+
+
+def create(predictor: Any, run: Path, *, limits: Limits | None = None, decoders: int = 2, batch: int = 64) -> FastAPI:
+    """Build the application for one model. `decoders` threads decode images, batches hold up to `batch` images."""
+    bounds = limits or Limits()
+    service: dict[str, Service] = {}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service["now"] = Service(predictor, run, bounds, decoders=decoders, batch=batch)
+        async with service["now"].batcher:
+            yield
+        service["now"].decoders.shutdown(wait=True)
+
+    app = FastAPI(
+        title="tl-advise",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    _add_routes(app, service)
+    _add_files(app, run)
+    _add_policy(app)
+    return app
+
+
+def _add_routes(app: FastAPI, service: dict[str, Service]) -> None:
+    async def predict(request: Request, top: int = 5) -> dict[str, Any]:
+        """Classify one image (the body) or several (form fields), and return the most probable classes of each."""
+        now = service["now"]
+        images = await body.images(request, now.limits)
+        return await now.predict(images, max(1, min(top, len(now.predictor.classes))))
+
+    app.post("/predict", openapi_extra=PREDICT, summary="Classify images")(predict)
+
+    @app.get("/health", summary="Is the model ready?")
+    async def health() -> dict[str, Any]:
+        now = service["now"]
+        return {
+            "status": "ok",
+            "uptime_s": round(time.monotonic() - now.started, 1),
+            "images": now.batcher.images,
+            "batches": now.batcher.batches,
+            "waiting": now.batcher.queued,
+        }
+
+    @app.get("/model", summary="What the model is")
+    async def model() -> dict[str, Any]:
+        return service["now"].model()
+
+
+def _add_files(app: FastAPI, run: Path) -> None:
+    def served(name: str, kind: str) -> Any:
+        async def file() -> FileResponse:
+            return FileResponse(PAGE / name, media_type=kind)
+
+        return file
+
+    for path, name, kind in (
+        ("/", "index.html", "text/html"),
+        ("/page.css", "page.css", "text/css"),
+        ("/page.js", "page.js", "text/javascript"),
+    ):
+        app.get(path, include_in_schema=False)(served(name, kind))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page(app.openapi()))
+
+    @app.get("/report", summary="The run's report", response_class=HTMLResponse)
+    async def report() -> HTMLResponse:
+        file = run / "report.html"
+        if not file.is_file():
+            raise RequestError(404, "this run has no report.")
+        return HTMLResponse(file.read_text(encoding="utf-8"), headers={"Content-Security-Policy": REPORT_POLICY})
+
+
+def _add_policy(app: FastAPI) -> None:
+    @app.exception_handler(RequestError)
+    async def refuse(request: Any, error: RequestError) -> JSONResponse:
+        headers = {"Retry-After": "1"} if error.status == 503 else {}
+        return JSONResponse({"error": error.message}, status_code=error.status, headers=headers)
+
+    @app.middleware("http")
+    async def policy(request: Any, call_next: Any) -> Any:
+        began = time.monotonic()
+        response = await call_next(request)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        seconds = round(time.monotonic() - began, 4)
+        line = {"method": request.method, "path": request.url.path, "status": response.status_code, "seconds": seconds}
+        log.info(json.dumps(line))
+        return response

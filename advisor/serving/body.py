@@ -1,0 +1,74 @@
+"""The body of a prediction request: one image as it is, or a form with several, read within bounds of size and time.
+
+In: a Starlette request. Out: (name, bytes) of each image. Does NOT cover: decoding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from advisor.serving.limits import Limits, RequestError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+Images = list[tuple[str, bytes]]
+
+
+async def images(request: Request, limits: Limits) -> Images:
+    """Read the images of a request.
+
+    Raises: RequestError with 400 (no image, too many, a broken form), 408 (too slow) or 413 (too large).
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limits.body_bytes:
+        raise _too_large(limits)
+    try:
+        async with asyncio.timeout(limits.body_s):
+            if request.headers.get("content-type", "").startswith("multipart/form-data"):
+                found = await _form(request, limits)
+            else:
+                found = [("image", await _raw(request, limits))]
+    except TimeoutError:
+        raise RequestError(408, f"the body did not arrive within {limits.body_s:.0f} s.") from None
+    if not found or (len(found) == 1 and not found[0][1]):
+        raise RequestError(400, 'no image was sent: send one as the body, or form fields named "image".')
+    if len(found) > limits.images:
+        raise RequestError(400, f"{len(found)} images were sent; at most {limits.images} are accepted at once.")
+    return found
+
+
+async def _raw(request: Request, limits: Limits) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limits.body_bytes:
+            raise _too_large(limits)
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _form(request: Request, limits: Limits) -> Images:
+    from starlette.datastructures import UploadFile
+    from starlette.formparsers import MultiPartException, MultiPartParser
+
+    async def bounded():  # type: ignore[no-untyped-def]
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > limits.body_bytes:
+                raise _too_large(limits)
+            yield part
+
+    parser = MultiPartParser(request.headers, bounded(), max_files=limits.images + 1, max_fields=8)
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise RequestError(400, f"the form cannot be read: {error}.") from None
+    uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+    return [(upload.filename or f"#{n}", await upload.read()) for n, upload in enumerate(uploads)]
+
+
+def _too_large(limits: Limits) -> RequestError:
+    return RequestError(413, f"the request is larger than {limits.body_bytes // 2**20} MiB.")

@@ -1,0 +1,51 @@
+"""What the server accepts: bytes, pixels, images and waiting requests, each with the status code of its refusal."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds of one server. `waiting_images` counts decoded images that wait for the model, over all requests."""
+
+    body_bytes: int = 32 * 2**20
+    images: int = 64  # per request
+    pixels: int = 50_000_000  # per image, as its header says
+    waiting_images: int = 256
+    body_s: float = 30.0  # within which a request's body must have arrived
+
+
+class RequestError(Exception):
+    """A request that is refused: an HTTP status of 400 or above, and one sentence that says why and what to do."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def check_header(data: bytes, limits: Limits) -> None:
+    """Read an image's header and refuse what is no image or has too many pixels, before anything is decoded.
+
+    Raises: RequestError with 415 where no decoder knows the bytes, 413 where the image is too large.
+    """
+    import warnings
+
+    from PIL import Image, UnidentifiedImageError
+
+    if not data:
+        raise RequestError(415, "the file is empty.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                width, height = image.size
+    except Image.DecompressionBombError:
+        raise RequestError(413, f"the image is larger than {limits.pixels:,} pixels; scale it down.") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError):
+        raise RequestError(415, "the file is not an image that can be read; send JPEG, PNG or WebP.") from None
+    if width * height > limits.pixels:
+        size = f"{width:,} x {height:,} pixels"
+        raise RequestError(413, f"the image has {size}; at most {limits.pixels:,} pixels are accepted.")

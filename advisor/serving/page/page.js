@@ -1,0 +1,121 @@
+"use strict";
+const at = (id) => document.getElementById(id);
+const MOST = 64;
+
+function say(text, bad = false) {
+  at("status").textContent = text;
+  at("status").classList.toggle("error", bad);
+}
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+async function describe() {
+  try {
+    const model = await (await fetch("/model")).json();
+    const score = model.test ? ` It was right on ${(100 * model.test.accuracy).toFixed(1)} % of ${model.test.n} held-out images.` : "";
+    const shown = model.classes.slice(0, 8).join(", ") + (model.classes.length > 8 ? ", …" : "");
+    at("about").textContent = `It tells ${model.classes.length} classes apart: ${shown}.${score}`;
+    at("report").hidden = !model.report;
+  } catch {
+    at("about").textContent = "The server does not answer.";
+  }
+}
+
+function bars(top) {
+  const list = element("dl", { class: "bars" });
+  for (const { class: name, probability } of top) {
+    const percent = `${(100 * probability).toFixed(1)} %`;
+    const fill = element("i");
+    fill.style.width = `${100 * probability}%`;
+    list.append(
+      element("dt", {}, name),
+      element("dd", { "aria-hidden": "true" }, element("div", { class: "bar" }, fill)),
+      element("dd", { class: "number" }, percent),
+    );
+  }
+  return list;
+}
+
+function show(file, answer) {
+  const picture = element("img", { alt: `Your image ${file.name}` });
+  picture.src = URL.createObjectURL(file);
+  picture.onload = picture.onerror = () => URL.revokeObjectURL(picture.src);
+  const title = element("h2", {}, answer.error ? file.name : `${answer.top[0].class}`);
+  const detail = answer.error ? element("p", { class: "error" }, answer.error) : bars(answer.top);
+  at("results").prepend(element("li", {}, picture, element("div", {}, title, detail)));
+  at("clear").hidden = false;
+}
+
+async function ask(file) {
+  const form = new FormData();
+  form.append("image", file, file.name);
+  try {
+    const response = await fetch("/predict?top=5", { method: "POST", body: form });
+    const answer = await response.json();
+    return response.ok ? answer.predictions[0] : { error: answer.error || `The server answered ${response.status}.` };
+  } catch {
+    return { error: "The server does not answer. Is it still running?" };
+  }
+}
+
+async function classify(files) {
+  const chosen = [...files].slice(0, MOST);
+  if (!chosen.length) return;
+  let done = 0;
+  say(`Classifying ${chosen.length} image${chosen.length > 1 ? "s" : ""}…`);
+  const results = await Promise.all(chosen.map(async (file) => {
+    const answer = await ask(file);
+    say(`Classified ${++done} of ${chosen.length}.`);
+    return answer;
+  }));
+  chosen.forEach((file, n) => show(file, results[n]));
+  const failed = results.filter((answer) => answer.error).length;
+  say(failed ? `${failed} of ${chosen.length} could not be classified.` : `Done: ${chosen.length} classified.`, failed > 0);
+}
+
+let stream = null;
+async function openCamera() {
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    at("video").srcObject = stream;
+    await at("video").play();
+    at("viewfinder").hidden = false;
+    at("shoot").focus();
+  } catch (error) {
+    say(`The camera cannot be used: ${error.message}`, true);
+  }
+}
+
+function closeCamera() {
+  if (stream) stream.getTracks().forEach((track) => track.stop());
+  stream = null;
+  at("viewfinder").hidden = true;
+}
+
+function shoot() {
+  const video = at("video");
+  const canvas = element("canvas", { width: video.videoWidth, height: video.videoHeight });
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  canvas.toBlob((blob) => classify([new File([blob], "camera.jpg", { type: "image/jpeg" })]), "image/jpeg", 0.92);
+}
+
+for (const id of ["files", "capture"]) {
+  at(id).addEventListener("change", (event) => { classify(event.target.files); event.target.value = ""; });
+}
+for (const [name, over] of [["dragover", true], ["dragenter", true], ["dragleave", false], ["drop", false]]) {
+  document.addEventListener(name, (event) => { event.preventDefault(); at("drop").classList.toggle("over", over); });
+}
+document.addEventListener("drop", (event) => classify(event.dataTransfer.files));
+document.addEventListener("paste", (event) => classify(event.clipboardData.files));
+at("clear").addEventListener("click", () => { at("results").replaceChildren(); at("clear").hidden = true; say(""); });
+at("camera").hidden = !(navigator.mediaDevices && navigator.mediaDevices.getUserMedia);
+at("phone").hidden = !at("camera").hidden;
+at("camera").addEventListener("click", openCamera);
+at("close").addEventListener("click", closeCamera);
+at("shoot").addEventListener("click", shoot);
+describe();
