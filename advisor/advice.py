@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import datetime
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,15 +34,13 @@ from advisor.runtime.run_dir import RunDir, default_place
 from advisor.selection import result_builder
 from advisor.selection.finalize import finish
 from advisor.selection.incumbent import IncumbentWriter
-from advisor.tuning import availability, budget, candidates, cost_model, regime, search
-from advisor.tuning.distributed import open_study
-from advisor.tuning.search_state import Contest
-from advisor.tuning.study import Study
+from advisor.tuning import availability, budget, candidates, cost_model, policy, regime, search
+from advisor.tuning.search_run import SearchRun
+from advisor.tuning.search_state import SearchFacts
+from advisor.tuning.trials.study import Study
 
 if TYPE_CHECKING:
     from advisor.aliases import CountProgress
-
-KEEP_SHARE = 0.05  # of the time left, which a better recipe on the way may cost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def advise(
         raise InputError(f"{settings.data}: no such folder or file.", hint="Name a folder of class folders, or a CSV.")
     place = out or default_place(data, datetime.datetime.now())
     rundir = RunDir.create(place, data=data)
-    settings = open_study.named(settings, rundir)
+    settings = _with_study_name(settings, rundir)
     rundir.write("run.json", settings)
     try:
         with rundir.locked():
@@ -109,11 +109,10 @@ def _work(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) 
     reachable, left_out = availability.find(plugins, settings, strategies)
     rundir.log("start", at_s=clock.used_s, command=settings.command)
     _note_a_short_budget(settings, listener)
-    crew = WorkerPool(_workers(settings, rundir, listener))
-    crew.first.start()  # torch loads while the folder is read
-    study: Study | None = None
+    workers = WorkerPool(_workers(settings, rundir, listener))
+    workers.first.start()  # torch loads while the folder is read
     try:
-        study = open_study.open_study(settings, rundir, listener) if settings.storage else None
+        study = _open_study(settings, rundir, listener)
         look = _look(settings, rundir, listener)
         sizes = {b.name: candidates.sizes(look.profile, b, settings.size_px) for b in reachable}
         used = budget.for_budget(look.dataset, settings.budget_s, device.likely(settings.device), reachable, sizes)
@@ -124,26 +123,30 @@ def _work(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) 
             used=used,
             regime=look.regime,
             registry=plugins,
-            environment=crew.open(job, listener.progress).environment,
+            environment=workers.open(job, listener.progress).environment,
             folds=FOLDS,
             warnings=(*look.profile.warnings, *used.warnings, *_left_out_warning(reachable, left_out)),
             left_out=tuple(left_out),
         )
         kept = IncumbentWriter(frame=frame, rundir=rundir)
-        study = study or open_study.open_study(settings, rundir, listener)
-        contest = _contest(kept, crew, study, clock, strategies, sizes, listener)
-        contest.fleet = open_study.fleet(study, crew, settings, rundir, job, look.dataset.fingerprint, listener)
+        run = SearchRun(
+            facts=_facts(frame, strategies, sizes),
+            rundir=rundir,
+            clock=clock,
+            workers=workers,
+            executor=workers,
+            study=study,
+            listener=listener,
+            on_better=partial(_keep_incumbent, kept),
+        )
         if not rundir.candidates.exists():
-            search.explore(contest, reachable)
-        study.close()
-        return finish(contest, kept, look.profile)
+            search.explore(run, reachable)
+        return finish(run, kept, look.profile)
     except KeyboardInterrupt:
         rundir.log("interrupted", at_s=clock.used_s)
         raise _interrupted(rundir) from None
     finally:
-        crew.stop()
-        if study is not None:
-            study.leave()
+        workers.close()
 
 
 def _note_a_short_budget(settings: Settings, listener: Listener) -> None:
@@ -199,44 +202,51 @@ def _told(listener: Listener, what: str) -> CountProgress:
     return lambda done, total: listener.progress(Progress(what=what, done=done, total=total))
 
 
-def _contest(
-    kept: IncumbentWriter,
-    crew: WorkerPool,
-    study: Study,
-    clock: Clock,
-    strategies: Mapping[str, Strategy],
-    sizes: Mapping[str, tuple[int, ...]],
-    listener: Listener,
-) -> Contest:
-    counts = [0] * len(kept.frame.dataset.classes)
-    for item in kept.frame.used.pool:
+def _with_study_name(settings: Settings, rundir: RunDir) -> Settings:
+    """Fix the study's name, and the mark of this run, where the study stands in a team's database."""
+    if not settings.storage:
+        return settings
+    mark = uuid.uuid4().hex
+    return replace(settings, study=settings.study or f"{rundir.path.name}-{mark[:4]}", run=mark)
+
+
+def _open_study(settings: Settings, rundir: RunDir, listener: Listener) -> Study:
+    """Open the run's study: its own file, or the one in a team's database."""
+    if not settings.storage:
+        return Study(rundir.study, settings.seed)
+    from advisor.tuning.trials.storage import Database, address
+
+    database = Database(address(settings.storage) or settings.storage, listener.note)
+    listener.note(f"study {settings.study} in {database.place}")
+    return Study(database, settings.seed, name=settings.study, run=settings.run)
+
+
+def _facts(
+    frame: result_builder.RunContext, strategies: Mapping[str, Strategy], sizes: Mapping[str, tuple[int, ...]]
+) -> SearchFacts:
+    counts = [0] * len(frame.dataset.classes)
+    for item in frame.used.pool:
         counts[item.label] += 1
-    contest = Contest(
-        settings=kept.frame.settings,
-        rundir=kept.rundir,
-        clock=clock,
-        crew=crew,
-        registry=kept.frame.registry,
+    return SearchFacts(
+        settings=frame.settings,
+        registry=frame.registry,
         strategies=strategies,
-        regime=kept.frame.regime,
+        regime=frame.regime,
         counts=tuple(counts),
-        test_images=len(kept.frame.used.test),
-        device=kept.frame.environment.device,
-        study=study,
-        listener=listener,
-        on_better=lambda trial: _keep(contest, kept, trial),
+        test_images=len(frame.used.test),
+        device=frame.environment.device,
         sizes=sizes,
     )
-    return contest
 
 
-def _keep(contest: Contest, kept: IncumbentWriter, trial: Trial) -> None:
+def _keep_incumbent(kept: IncumbentWriter, run: SearchRun, trial: Trial) -> None:
     """Put the best so far on disk, unless training it anew for that took a good part of the time that is left."""
-    anew_s = 0.0 if contest.is_deep(trial.candidate) else cost_model.train_s(contest, trial.candidate, contest.images)
-    if contest.clocked and contest.rundir.recipe.exists() and anew_s > KEEP_SHARE * contest.clock.left_s:
-        return
-    kept.keep(contest.worker, trial, contest.study.trials(), contest.clock.used_s)
-    contest.listener.kept(trial)
+    if run.facts.has_deadline and run.rundir.recipe.exists() and not run.facts.trains_backbone(trial.candidate):
+        state = run.state()
+        if cost_model.train_s(state, trial.candidate, state.images) > policy.INCUMBENT_REFIT_SHARE * state.left_s:
+            return
+    kept.keep(run.worker, trial, run.study.trials(), run.clock.used_s)
+    run.listener.kept(trial)
 
 
 def _left_out_warning(reachable: list[Backbone], left_out: list[LeftOut]) -> list[str]:

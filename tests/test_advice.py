@@ -17,7 +17,7 @@ import yaml
 from photos import write_crops
 
 from advisor.records import Trial
-from advisor.tuning.study import Study
+from advisor.tuning.trials.study import Study
 
 CALL = [sys.executable, "-m", "advisor"]
 WORK = ["--trials", "3", "--seed", "3", "--backbone", "pocket", "--size", "64", "--offline", "--threads", "1"]

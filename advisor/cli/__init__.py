@@ -20,7 +20,6 @@ COMMANDS = {
     "advise": "From a folder of images to advice, a model, a recipe and an honest score.",
     "inspect": "Look at a data set: sizes, classes, duplicates, leaks, broken files.",
     "resume": "Go on with a run that was stopped or killed.",
-    "worker": "Train for a search that runs on another machine.",
     "rerun": "Train a recipe again and compare, or apply it to other data.",
     "predict": "Classify images with a run's model.",
     "serve": "Serve a run's model over HTTP, with a page to try it on.",

@@ -21,16 +21,15 @@ def training(default_budget: str | None = "15m") -> Callable[[F], F]:
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N"),
         click.option(
             "--workers",
-            type=click.IntRange(min=0),
+            type=click.IntRange(min=1),
             metavar="N",
             help="Trials at the same time; with more than one, the same seed need not give the same trials. "
             "[1, or one per visible GPU]",
         ),
         click.option(
-            "--storage", metavar="URL", help="Share the search through a database: docs/scale.md. [TL_ADVISE_STORAGE]"
+            "--storage", metavar="URL", help="Keep the study in a team's database: docs/scale.md. [TL_ADVISE_STORAGE]"
         ),
         click.option("--study", metavar="NAME", help="The search's name there. [the run directory's]"),
-        click.option("--lease", metavar="TIME", help="How long a worker elsewhere may be silent. [90s]"),
         click.option("--size", "size_px", type=click.IntRange(min=16, max=2048), metavar="PX", help="Input size."),
         click.option("--backbone", "backbones", multiple=True, metavar="NAME", help="Only this backbone (repeatable)."),
         click.option(

@@ -94,27 +94,25 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         plugins_blocked=tuple(call["blocked"]),
         threads=call["threads"],
         source=_source(call["source"]),
-        **_shared(call),
+        **_stored(call),
     )
 
 
-def _shared(call: dict[str, Any]) -> dict[str, Any]:
-    """Read where the search is shared, if it is. Raises InputError."""
+def _stored(call: dict[str, Any]) -> dict[str, Any]:
+    """Read in which database the study stands, if it is in one. Raises InputError."""
     import os
 
     from advisor.errors import InputError
-    from advisor.runtime import durations
 
     if call["storage"] is None and not os.environ.get("TL_ADVISE_STORAGE"):
-        if call["workers"] == 0 or call["study"] or call["lease"]:
-            raise InputError("--workers 0, --study and --lease need a --storage.", hint="Name one, or leave them out.")
+        if call["study"]:
+            raise InputError("--study needs a --storage.", hint="Name one, or leave it out.")
         return {}
-    from advisor.tuning.distributed import database
+    from advisor.tuning.trials import storage
 
     return {
-        "storage": database.public(database.address(call["storage"]) or ""),
+        "storage": storage.public(storage.address(call["storage"]) or ""),
         "study": call["study"] or "",
-        "lease_s": durations.parse(call["lease"]) if call["lease"] else 90.0,
     }
 
 

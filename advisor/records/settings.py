@@ -33,4 +33,3 @@ class Settings:
     storage: str = ""  # the shared database's URL, never with a password; "" for a file in the run directory
     study: str = ""  # its name there
     run: str = ""  # this run's own mark there
-    lease_s: float = 90.0  # how long a worker elsewhere may be silent

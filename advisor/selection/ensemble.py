@@ -1,6 +1,6 @@
 """The leaders together: on few images the mean of their probabilities is offered beside the single model.
 
-In: a contest whose leaders were scored again, the winner. Out: who is in the ensemble, decided on validation alone and
+In: a run whose leaders were scored again, the winner. Out: who is in the ensemble, decided on validation alone and
 frozen with the candidates; then the members' models in `ensemble/`, before the test is opened. Where nothing is gained
 on validation, or no time is left behind the winner's own finish, there is none. Does NOT cover: answering (`averaged`).
 Source: greedy selection with the mean of probabilities, Caruana et al. 2004 (doi 10.1145/1015330.1015432).
@@ -25,7 +25,7 @@ from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
 from advisor.records.messages import Scored
 from advisor.selection import final_refit, result_builder
 from advisor.tuning import budget, cost_model
-from advisor.tuning.search_state import Contest
+from advisor.tuning.search_run import SearchRun
 
 FEW = 500  # images in the pool, under which an ensemble is offered: one validation split tells leaders apart badly
 MEMBERS = 3
@@ -41,18 +41,18 @@ class EnsembleChoice:
     validation: EnsembleValidation
 
 
-def choose(contest: Contest, winner: Trial, contenders: Sequence[Trial]) -> EnsembleChoice | None:
+def choose(run: SearchRun, winner: Trial, contenders: Sequence[Trial]) -> EnsembleChoice | None:
     """Add to the winner, one at a time, the rival that lowers the validation log-loss most; None where none does.
 
     Rivals are the best of every other kind (network and strategy): two heads of one kind make the same mistakes. Only
     those that see the same pixels as the winner are asked, so that one image is decoded once for all.
     """
-    if contest.images >= FEW:
+    if run.facts.images >= FEW:
         return None
-    seen = _pixels(contest, winner.candidate)
-    fitting = [t for t in contenders if t.number != winner.number and _pixels(contest, t.candidate) == seen]
-    chosen = choose_by_predictions(contest.rundir.path, winner, _of_each_kind(winner, fitting), contest.images)
-    if chosen is None or (contest.clocked and not _affordable(contest, chosen)):
+    seen = _pixels(run, winner.candidate)
+    fitting = [t for t in contenders if t.number != winner.number and _pixels(run, t.candidate) == seen]
+    chosen = choose_by_predictions(run.rundir.path, winner, _of_each_kind(winner, fitting), run.facts.images)
+    if chosen is None or (run.facts.has_deadline and not _affordable(run, chosen)):
         return None
     return chosen
 
@@ -99,38 +99,38 @@ def choose_by_predictions(run_dir: Path, winner: Trial, rivals: Sequence[Trial],
     )
 
 
-def train(contest: Contest, chosen: EnsembleChoice | None, winner: Path) -> tuple[Path, ...]:
+def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> tuple[Path, ...]:
     """Train the members on the whole pool and put them into `ensemble/`; give their folders, none where there is none.
 
     `winner` is the folder with the winner's own model. Once the test was opened nothing is added any more.
     """
-    place = contest.rundir.path / model_files.ENSEMBLE_FOLDER
+    place = run.rundir.path / model_files.ENSEMBLE_FOLDER
     if chosen is None or not (
-        (place / model_files.ENSEMBLE).is_file() or not (contest.rundir.path / "test.json").is_file()
+        (place / model_files.ENSEMBLE).is_file() or not (run.rundir.path / "test.json").is_file()
     ):
         return ()
-    folders = [winner, *(contest.rundir.trials / f"final-member-{n}" for n in range(1, len(chosen.members)))]
+    folders = [winner, *(run.rundir.trials / f"final-member-{n}" for n in range(1, len(chosen.members)))]
     if not (place / model_files.ENSEMBLE).is_file():
-        reserve_s = budget.FINISH_S + sum(cost_model.test_s(contest, t.candidate) for t in chosen.members)
+        reserve_s = budget.FINISH_S + sum(cost_model.test_scoring_s(run.state(), t.candidate) for t in chosen.members)
         for trial, folder in zip(chosen.members[1:], folders[1:], strict=True):
-            if not _trained(contest, trial, folder, reserve_s):
+            if not _trained(run, trial, folder, reserve_s):
                 return ()
-        staged = contest.rundir.staging("ensemble")
+        staged = run.rundir.staging("ensemble")
         model_files.write_ensemble(staged, folders, {"trials": [t.number for t in chosen.members]})
         shutil.rmtree(place, ignore_errors=True)
         os.replace(staged, place)
     return tuple(folders)
 
 
-def _trained(contest: Contest, trial: Trial, folder: Path, reserve_s: float) -> bool:
+def _trained(run: SearchRun, trial: Trial, folder: Path, reserve_s: float) -> bool:
     """Train a member; what keeps it from that costs the ensemble, never the run."""
     try:
-        done = final_refit.train(contest, trial, folder, reserve_s=reserve_s, or_a_fold=False) is not None
+        done = final_refit.train(run, trial, folder, reserve_s=reserve_s, or_a_fold=False) is not None
         why = "no time is left to train its members"
     except AdviseError as error:
         done, why = False, str(error)
     if not done:
-        contest.listener.note(f"no ensemble: {why}")
+        run.listener.note(f"no ensemble: {why}")
     return done
 
 
@@ -158,17 +158,18 @@ def summarise(chosen: EnsembleChoice, scored: Scored | None, run_dir: Path) -> E
     )
 
 
-def _affordable(contest: Contest, chosen: EnsembleChoice) -> bool:
+def _affordable(run: SearchRun, chosen: EnsembleChoice) -> bool:
     more = sum(
-        cost_model.train_s(contest, t.candidate, contest.images) + cost_model.test_s(contest, t.candidate)
+        cost_model.train_s(run.state(), t.candidate, run.facts.images)
+        + cost_model.test_scoring_s(run.state(), t.candidate)
         for t in chosen.members[1:]
     )
-    return cost_model.finish_s(contest, chosen.members[0].candidate) + more <= contest.clock.left_s
+    return cost_model.finish_s(run.state(), chosen.members[0].candidate) + more <= run.clock.left_s
 
 
-def _pixels(contest: Contest, candidate: Candidate) -> pixels.PixelRule:
+def _pixels(run: SearchRun, candidate: Candidate) -> pixels.PixelRule:
     """Say how a candidate's images become squares."""
-    shape = contest.registry.backbone(candidate.backbone).preprocess
+    shape = run.facts.registry.backbone(candidate.backbone).preprocess
     return pixels.rule_for(shape, candidate.size_px or shape.size, candidate.parameters.get("fit", "crop"))
 
 

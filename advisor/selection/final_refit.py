@@ -1,6 +1,6 @@
 """Frozen candidates -> the models that ship: trained on the whole pool, or, where no time is left, what the folds left.
 
-In: a contest, a candidate that was frozen. Out: a model in a folder of the run, with what was carried out. A trained
+In: a run, a candidate that was frozen. Out: a model in a folder of the run, with what was carried out. A trained
 candidate's refit is given up as soon as it is seen to end behind the budget, or where it fails twice: then the mean of its
 folds' models ships, or the model of its one fold, which saw all but a fifth of the pool, and recipe and result say so.
 What an earlier process wrote is taken as it is.
@@ -23,7 +23,7 @@ from advisor.records.messages import Refit, Refitted
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.selection.incumbent import fold_model_folder, read_refitted
 from advisor.tuning import cost_model
-from advisor.tuning.search_state import Contest
+from advisor.tuning.search_run import SearchRun
 
 HOPELESS = 2.0  # predicted to take so many times what is left: not even worth the first steps
 LATE = "no time was left to train"
@@ -32,7 +32,7 @@ GRACE_S = 10.0  # after its limit, before a worker that hears nothing is stopped
 
 
 def train(
-    contest: Contest,
+    run: SearchRun,
     trial: Trial,
     folder: Path,
     *,
@@ -47,14 +47,15 @@ def train(
     """
     written = folder / "refitted.json"
     if not written.is_file():
-        left = fold_model_folder(contest.rundir.path, trial) if or_a_fold else None
+        left = fold_model_folder(run.rundir.path, trial) if or_a_fold else None
         if alike and left is not None:
-            write_atomically(written, to_json(_of_the_folds(contest, trial, left, folder, ALIKE)))
+            write_atomically(written, to_json(_of_the_folds(run, trial, left, folder, ALIKE)))
             return read_refitted(folder)
-        may_fail = contest.clocked and contest.is_deep(trial.candidate) and (left is not None or not or_a_fold)
-        refitted, why = _refit(contest, trial, folder, contest.clock.left_s - reserve_s if may_fail else None)
+        trained = run.facts.trains_backbone(trial.candidate)
+        may_fail = run.facts.has_deadline and trained and (left is not None or not or_a_fold)
+        refitted, why = _refit(run, trial, folder, run.clock.left_s - reserve_s if may_fail else None)
         if refitted is None and left is not None:
-            refitted = _of_the_folds(contest, trial, left, folder, why)
+            refitted = _of_the_folds(run, trial, left, folder, why)
         if refitted is None:
             if or_a_fold:
                 raise TrialError(f"{why} {trial.candidate.strategy} on all images, and the search left no model of it")
@@ -63,14 +64,14 @@ def train(
     return read_refitted(folder)
 
 
-def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) -> tuple[Refitted | None, str]:
+def _refit(run: SearchRun, trial: Trial, folder: Path, limit_s: float | None) -> tuple[Refitted | None, str]:
     """Train on all images, or say why that did not come to its end."""
-    if limit_s is not None and cost_model.train_s(contest, trial.candidate, contest.images) > HOPELESS * limit_s:
+    if limit_s is not None and cost_model.train_s(run.state(), trial.candidate, run.facts.images) > HOPELESS * limit_s:
         return None, LATE
-    contest.listener.stage(f"training {trial.candidate.strategy} on all {contest.images:,} images")
+    run.listener.stage(f"training {trial.candidate.strategy} on all {run.facts.images:,} images")
     job = Refit(
         candidate=trial.candidate,
-        seed=contest.settings.seed,
+        seed=run.facts.settings.seed,
         to=str(folder),
         temperature=trial.temperature,
         fitted=trial.fitted,
@@ -78,18 +79,18 @@ def _refit(contest: Contest, trial: Trial, folder: Path, limit_s: float | None) 
     )
     deadline = None if limit_s is None else time.monotonic() + limit_s + GRACE_S
     try:
-        return contest.ask(job, Refitted, deadline=deadline), ""
+        return run.ask(job, Refitted, deadline=deadline, restarts=1), ""
     except (TooSlowError, OutOfTimeError):
         return None, LATE
     except (TrialError, WorkerLostError) as error:  # memory that was there during the search may be gone
         return None, f"{str(error).rstrip('.:')}, so it was not possible to train"
 
 
-def _of_the_folds(contest: Contest, trial: Trial, found: Path, folder: Path, why: str) -> Refitted:
+def _of_the_folds(run: SearchRun, trial: Trial, found: Path, folder: Path, why: str) -> Refitted:
     known = read_refitted(found)
     told = f"{why} {trial.candidate.strategy} on all images: {_words(known.folds)}"
     told += " (a larger --budget trains on all)" if why in (LATE, ALIKE) else ""
-    contest.listener.note(told)
+    run.listener.note(told)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(found / "model.safetensors", folder / "model.safetensors")
     description = json.loads((found / "model.json").read_text(encoding="utf-8"))

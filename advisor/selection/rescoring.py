@@ -20,34 +20,34 @@ from advisor.records import Trial
 from advisor.records.messages import RunTrial
 from advisor.selection import evidence
 from advisor.tuning import cost_model
-from advisor.tuning.search_state import Contest
+from advisor.tuning.search_run import SearchRun
 
 LEADERS = 3  # contenders scored again on fresh folds and seeds
 FRESH = (1, 2)  # the repeats of a head's fresh folds; a trained candidate gets the first
 
 
 def rescore(
-    contest: Contest, contenders: Sequence[Trial], groups: npt.NDArray[np.int64] | None = None
+    run: SearchRun, contenders: Sequence[Trial], groups: npt.NDArray[np.int64] | None = None
 ) -> dict[int, Trial]:
     """Score the leaders again; give them by number, those of an earlier process included. `groups` are the pool's."""
-    done = {t.number: t for t in contest.rundir.read("rescored.json", list[Trial]) or []}
-    doubtful = evidence.in_doubt(contest.rundir.path, _leaders(contenders), contest.images, groups)
+    done = {t.number: t for t in run.rundir.read("rescored.json", list[Trial]) or []}
+    doubtful = evidence.in_doubt(run.rundir.path, _leaders(contenders), run.facts.images, groups)
     leaders = {t.number: t for t in doubtful if t.number not in done}
-    waiting = deque((t, repeat) for t in leaders.values() for repeat in _repeats(contest, t))
+    waiting = deque((t, repeat) for t in leaders.values() for repeat in _repeats(run, t))
     fresh: dict[int, dict[int, Trial | None]] = {number: {} for number in leaders}
-    while waiting or contest.crew.busy:
-        while waiting and contest.crew.idle is not None:
+    while waiting or run.executor.busy:
+        while waiting and run.executor.free:
             trial, repeat = waiting.popleft()
-            order = _order(contest, trial, repeat)
+            order = _order(run, trial, repeat)
             if order is not None:
-                contest.crew.submit(order)
-            elif _note(contest, fresh, trial, repeat, None):
-                _write(contest, done, leaders, fresh)
-        ended = contest.crew.poll(contest.listener.progress) if contest.crew.busy else None
+                run.executor.submit(order)
+            elif _note(run, fresh, trial, repeat, None):
+                _write(run, done, leaders, fresh)
+        ended = run.executor.poll(run.listener.progress) if run.executor.busy else None
         if ended is not None:
             trial = leaders[ended.order.number]
-            if _note(contest, fresh, trial, ended.order.repeat, ended.answer):
-                _write(contest, done, leaders, fresh)
+            if _note(run, fresh, trial, ended.order.repeat, ended.answer):
+                _write(run, done, leaders, fresh)
     return done
 
 
@@ -60,18 +60,18 @@ def _leaders(contenders: Sequence[Trial]) -> list[Trial]:
     return unique
 
 
-def _repeats(contest: Contest, trial: Trial) -> tuple[int, ...]:
-    return FRESH[:1] if contest.is_deep(trial.candidate) else FRESH
+def _repeats(run: SearchRun, trial: Trial) -> tuple[int, ...]:
+    return FRESH[:1] if run.facts.trains_backbone(trial.candidate) else FRESH
 
 
-def _order(contest: Contest, trial: Trial, repeat: int) -> RunTrial | None:
+def _order(run: SearchRun, trial: Trial, repeat: int) -> RunTrial | None:
     """Say what to run; None where the time is too short for it."""
-    left = contest.clock.left_s - cost_model.end_s(contest, trial.candidate)
-    folds = _folds(contest, trial, left)
-    if not folds and trial == contest.best() and contest.is_deep(trial.candidate):
+    left = run.clock.left_s - cost_model.reserve_s(run.state(), trial.candidate)
+    folds = _folds(run, trial, left)
+    if not folds and trial == run.state().best() and run.facts.trains_backbone(trial.candidate):
         # It loses where it cannot be told from a head: its refit, which has no room beside this, is worth less.
-        left = contest.clock.left_s - cost_model.end_s(contest, trial.candidate, refit=False)
-        folds = _folds(contest, trial, left)[: len(trial.scores)]
+        left = run.clock.left_s - cost_model.reserve_s(run.state(), trial.candidate, refit=False)
+        folds = _folds(run, trial, left)[: len(trial.scores)]
     if not folds:
         return None
     return RunTrial(
@@ -79,29 +79,29 @@ def _order(contest: Contest, trial: Trial, repeat: int) -> RunTrial | None:
         candidate=trial.candidate,
         folds=folds,
         repeat=repeat,
-        seed=contest.settings.seed + repeat,
-        started_s=contest.clock.used_s,
-        limit_s=left if contest.clocked else None,
+        seed=run.facts.settings.seed + repeat,
+        started_s=run.clock.used_s,
+        limit_s=left if run.facts.has_deadline else None,
     )
 
 
-def _folds(contest: Contest, trial: Trial, left_s: float) -> tuple[int, ...]:
+def _folds(run: SearchRun, trial: Trial, left_s: float) -> tuple[int, ...]:
     """Choose the folds: all for a head, as many as the time allows for a trained candidate.
 
     What is trained is scored on few images, and the verdict must tell it from heads that were scored on all.
     """
     first = tuple(s.fold for s in trial.scores if s.repeat == 0)
-    each_s = cost_model.train_s(contest, trial.candidate, contest.images - contest.images // FOLDS)
-    if not contest.is_deep(trial.candidate):
-        return tuple(range(FOLDS)) if not contest.clocked or each_s <= left_s else ()
-    if not contest.clocked:
+    each_s = cost_model.train_s(run.state(), trial.candidate, run.facts.images - run.facts.images // FOLDS)
+    if not run.facts.trains_backbone(trial.candidate):
+        return tuple(range(FOLDS)) if not run.facts.has_deadline or each_s <= left_s else ()
+    if not run.facts.has_deadline:
         return first
     fit = min(FOLDS, int(left_s / max(each_s, 1e-9)))
     return (*first, *(f for f in range(FOLDS) if f not in first))[:fit]
 
 
 def _note(
-    contest: Contest,
+    run: SearchRun,
     fresh: dict[int, dict[int, Trial | None]],
     trial: Trial,
     repeat: int,
@@ -109,14 +109,14 @@ def _note(
 ) -> bool:
     """Keep what came of one repeat; say whether it was the trial's last one."""
     if isinstance(answer, AdviseError):
-        contest.rundir.log("rescore failed", at_s=contest.clock.used_s, number=trial.number, error=str(answer))
+        run.rundir.log("rescore failed", at_s=run.clock.used_s, number=trial.number, error=str(answer))
         answer = None
     fresh[trial.number][repeat] = answer if answer is not None and answer.state == "complete" else None
-    return len(fresh[trial.number]) == len(_repeats(contest, trial))
+    return len(fresh[trial.number]) == len(_repeats(run, trial))
 
 
 def _write(
-    contest: Contest,
+    run: SearchRun,
     done: dict[int, Trial],
     leaders: dict[int, Trial],
     fresh: dict[int, dict[int, Trial | None]],
@@ -125,6 +125,6 @@ def _write(
     for number, trial in leaders.items():
         heard = fresh[number]
         again = [heard[r] for r in sorted(heard) if heard[r] is not None]
-        if again and len(heard) == len(_repeats(contest, trial)):
+        if again and len(heard) == len(_repeats(run, trial)):
             done[number] = replace(trial, scores=(*trial.scores, *(s for t in again if t for s in t.scores)))
-    contest.rundir.write("rescored.json", list(done.values()))
+    run.rundir.write("rescored.json", list(done.values()))

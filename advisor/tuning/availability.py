@@ -13,11 +13,7 @@ from advisor.hooks import Backbone, Strategy
 from advisor.models import pretrained_weights
 from advisor.records import LeftOut, Settings
 from advisor.registry import Registry
-
-FETCHED_AT_MOST = 2  # backbones that one run downloads unasked
-FETCHED_BYTES = 120_000_000  # size of a file that is downloaded unasked
-FETCH_BYTES_PER_S = 4e6  # a slow line; decides whether a download fits the budget, never measured
-FETCH_SHARE = 0.1  # of the budget
+from advisor.tuning import policy
 
 
 def find(
@@ -69,9 +65,9 @@ def _worth_fetching(downloadable: Sequence[Backbone], settings: Settings, named:
         return []
     if named:
         return list(downloadable)
-    room = FETCH_SHARE * (settings.budget_s or 900.0) * FETCH_BYTES_PER_S
-    small = [b for b in downloadable if 0 < getattr(b.weights, "bytes", 0) <= min(room, FETCHED_BYTES)]
-    return sorted(small, key=lambda b: (-(b.published_accuracy or 0.0), b.name))[:FETCHED_AT_MOST]
+    room = policy.FETCH_SHARE * (settings.budget_s or policy.UNBOUNDED_BUDGET_S) * policy.FETCH_BYTES_PER_S
+    small = [b for b in downloadable if 0 < getattr(b.weights, "bytes", 0) <= min(room, policy.MAX_FETCH_BYTES)]
+    return sorted(small, key=lambda b: (-(b.published_accuracy or 0.0), b.name))[: policy.MAX_FETCHES]
 
 
 def _not_fetched(backbone: Backbone, settings: Settings) -> LeftOut:

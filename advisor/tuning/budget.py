@@ -1,7 +1,7 @@
-"""Time: the clock of a run, what is kept back for its end, and what work costs before anybody has measured it.
+"""What work costs before anything was measured, how measured speeds correct that, and how many images a budget affords.
 
-In: seconds and multiply-adds. Out: whether something may start. No stopwatch decides under `--trials` alone: there the
-clock has no end, and everything that must be chosen is chosen from the fixed table below (docs/design.md 4.5).
+In: images, multiply-adds, measured seconds. Out: predicted seconds. Under `--trials` alone no measured speed decides anything:
+what must be chosen is chosen from the fixed table below (docs/design.md 4.5).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from advisor.data.subsample import Subsample, draw
 from advisor.hooks import Backbone
 from advisor.records import Dataset, Item
+from advisor.tuning import policy
 
 # Multiply-adds a second that a small network reaches: cards and fixed numbers, so that a choice made from them is the
 # same on every machine. Measured with MobileNetV2 in float32 on two cores (67 images/s at 224 px x 0.3 GMACs) and
@@ -79,12 +80,23 @@ class Speeds:
             self.by_name.setdefault(name, Speed()).learn(predicted_s, taken_s)
 
 
-# Of the budget, for the first probe of the pool: beyond it, a sample of the pool stands for it. In a budget that is too short
-# to train anything heads are all there is, and gain from every image: there the larger share, up to so many seconds.
-POOL_SHARE, SHORT_SHARE, SHORT_S = 0.2, 0.35, 15.0
+@dataclass(frozen=True)
+class MeasuredSpeeds:
+    """The one table that the search learns speeds in: of frozen passes, and of trainings by regime, each by backbone.
 
+    A training of another regime does not inform: a cached prefix costs unlike the rest.
+    """
 
-TEST_SHARE = 0.15  # of the budget, for scoring the locked test once
+    passes: Speeds = field(default_factory=Speeds)
+    trainings: dict[str, Speeds] = field(default_factory=dict)
+
+    def has_training(self, regime: str, backbone: str) -> bool:
+        """Return True if a training of this regime on this backbone was measured."""
+        return regime in self.trainings and self.trainings[regime].known(backbone)
+
+    def observe_training(self, regime: str, backbone: str, predicted_s: float, taken_s: float) -> None:
+        """Take in the seconds that a training took, beside those that cards predict for it."""
+        self.trainings.setdefault(regime, Speeds()).learn(backbone, predicted_s, taken_s)
 
 
 def cheapest_macs(backbones: Sequence[Backbone], sizes: Mapping[str, tuple[int, ...]]) -> float:
@@ -112,7 +124,9 @@ def for_budget(
         return draw(dataset, None, None)
     usable_s = max(1.0, budget_s - START_S - FINISH_S)
     macs = cheapest_macs(backbones, sizes)
-    pool_s = max(POOL_SHARE * usable_s, min(SHORT_SHARE * usable_s, SHORT_S))
+    pool_s = max(
+        policy.POOL_PASS_SHARE * usable_s, min(policy.SHORT_POOL_PASS_SHARE * usable_s, policy.SHORT_POOL_PASS_S)
+    )
     pool = affordable(dataset.pool, macs, device, pool_s)
-    test = affordable(dataset.test, macs, device, TEST_SHARE * usable_s) if dataset.test else None
+    test = affordable(dataset.test, macs, device, policy.TEST_SCORING_SHARE * usable_s) if dataset.test else None
     return draw(dataset, pool, test)

@@ -7,10 +7,11 @@ untuned default (fixed before any measurement), probes, and the portfolio of kno
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from advisor.hooks import Backbone, Context, Strategy
 from advisor.records import Candidate, Profile, Regime
-from advisor.tuning import budget
+from advisor.tuning import budget, policy
 
 # The strategy that stands for a regime before anything is measured. Full fine-tuning is the gentle one.
 DEFAULT_STRATEGY = {"feature_extraction": "logistic", "partial": "partial", "full": "full"}
@@ -36,6 +37,18 @@ FEW_SHOT = ("prototypes", "logistic", "knn")
 STEP_PX = 32
 SMALLEST_PX = 64
 LITTLE, LITTLE_PX = 0.6, 96  # of a backbone's default size, and at least: 128 px beside 224
+
+
+class BackboneAtSize(NamedTuple):
+    """A backbone at one input size: where a probe is made, and what the sampler chooses among."""
+
+    name: str
+    size_px: int
+
+    @staticmethod
+    def of(candidate: Candidate) -> BackboneAtSize:
+        """Return where a candidate is trained."""
+        return BackboneAtSize(candidate.backbone, candidate.size_px)
 
 
 def sizes(profile: Profile, backbone: Backbone, asked_px: int | None) -> tuple[int, ...]:
@@ -66,7 +79,7 @@ def default_backbone(reachable: Sequence[Backbone], afford: Mapping[str, float],
     ranked = sorted(reachable, key=lambda b: (-(b.published_accuracy or 0.0), b.macs or 0, b.name))
     if budget_s is None:
         return ranked[0]
-    fits = [b for b in ranked if afford[b.name] <= budget_s / 3]
+    fits = [b for b in ranked if afford[b.name] <= policy.DEFAULT_WORK_SHARE * budget_s]
     return fits[0] if fits else min(ranked, key=lambda b: (afford[b.name], b.name))
 
 

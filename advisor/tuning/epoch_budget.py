@@ -1,7 +1,7 @@
-"""How long a candidate may train in the time that is left: whole, shortened, or not at all.
+"""How long a candidate may train in the time left: whole, shortened, or not at all; and its pace, from a few real steps.
 
-In: a contest and a candidate. Out: the candidate as it fits, with its refit, the test and the end kept back.
-Does NOT cover: what things cost (costs.py), in which order they are tried (portfolio.py, proposals.py).
+In: a `SearchState` and a candidate. Out: the candidate as it fits, with its refit, the test and the end kept back.
+Does NOT cover: what things cost (cost_model.py), in which order they are tried (portfolio.py, proposer.py).
 """
 
 from __future__ import annotations
@@ -9,111 +9,135 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from advisor.data.splits import FOLDS
+from advisor.errors import AdviseError
 from advisor.records import Candidate, Trial
+from advisor.records.messages import StepTime, TimeSteps
 from advisor.records.trials import DEFAULT, REGIME_WORDS, REGIMES
 from advisor.runtime import durations
-from advisor.tuning import candidates, cost_model
-from advisor.tuning.search_state import Contest
-
-# Of the time left, with a pace that was guessed, and one that was seen here: what is shortened to fit must not fail for a
-# prediction that was a little off.
-SLACK, SEEN_SLACK = 0.85, 0.95
-# Below both of them a training is too short to learn anything: 75 steps lowered the log-loss of the probe by 15 to 30 % on
-# sketches, flowers and CIFAR-10 (docs/advice.md, "What does a guess bring").
-FEWEST_EPOCHS, FEWEST_STEPS = 2.0, 75.0
-LEAST_EPOCHS = 0.2  # however many steps that is: fewer images had better been a smaller sample
-HALVINGS = 6  # of the range in which the length is looked for
+from advisor.tuning import candidates, cost_model, policy
+from advisor.tuning.search_run import SearchRun
+from advisor.tuning.search_state import SearchState
 
 
-def in_reach(contest: Contest, candidate: Candidate) -> Candidate | None:
-    """Give the candidate as it can be finished in time: whole, else with fewer epochs, else None."""
-    return candidate if cost_model.affordable(contest, candidate) else shortened(contest, candidate)
+def fitted(state: SearchState, candidate: Candidate) -> Candidate | None:
+    """Return the candidate as it can be finished in time: whole, else with fewer epochs, else None."""
+    return candidate if cost_model.affordable(state, candidate) else shortened(state, candidate)
 
 
-def shortened(contest: Contest, candidate: Candidate) -> Candidate | None:
-    """Give a trained candidate the epochs that the time affords; None where that is too few to learn anything.
+def shortened(state: SearchState, candidate: Candidate) -> Candidate | None:
+    """Return a trained candidate with the epochs that the time affords; None where they are too few to learn anything.
 
     The first training of a search gives up its refit rather than epochs where it runs on two folds, whose mean is worth
     one, and on one fold before it gives up more than half of them: five fourths of the images are worth less than that.
     """
     asked = candidate.parameters.get("epochs")
-    if not contest.clocked or not isinstance(asked, int | float):
+    if not state.has_deadline or not isinstance(asked, int | float):
         return None
-    folds, whole = cost_model.least_folds(contest, candidate), float(asked)
-    epochs = _longest(contest, candidate, whole, refit=True)
+    folds, whole = cost_model.least_folds(state, candidate), float(asked)
+    epochs = _longest(state, candidate, whole, refit=True)
     # Not the untuned default, which is compared on all images.
-    first = candidate.origin != DEFAULT and not contest.has_trained
+    first = candidate.origin != DEFAULT and not state.has_trained
     if first and (epochs is None or epochs < (whole if folds > 1 else whole / 2)):
-        without = _longest(contest, candidate, whole, refit=False, folds=folds)
-        epochs = without or epochs or _longest(contest, candidate, whole, refit=False, folds=1)
+        without = _longest(state, candidate, whole, refit=False, folds=folds)
+        epochs = without or epochs or _longest(state, candidate, whole, refit=False, folds=1)
     if epochs is None:
         return None
     return of_epochs(candidate, round(epochs, 1) if epochs >= 2 else round(epochs, 2))
 
 
 def _longest(
-    contest: Contest, candidate: Candidate, asked: float, *, refit: bool, folds: int | None = None
+    state: SearchState, candidate: Candidate, asked: float, *, refit: bool, folds: int | None = None
 ) -> float | None:
-    share = SEEN_SLACK if cost_model.has_pace(contest, candidate) else SLACK
+    share = policy.FILL_SHARE_MEASURED if cost_model.has_pace(state, candidate) else policy.FILL_SHARE
 
     def fits(epochs: float) -> bool:
-        return cost_model.affordable(contest, of_epochs(candidate, epochs), share=share, refit=refit, folds=folds)
+        return cost_model.affordable(state, of_epochs(candidate, epochs), share=share, refit=refit, folds=folds)
 
-    low, high = fewest_epochs(contest, candidate), asked
+    low, high = fewest_epochs(state, candidate), asked
     if asked <= low or not fits(low):
         return None
     if fits(high):
         return high
-    for _ in range(HALVINGS):
+    for _ in range(policy.EPOCH_BISECTIONS):
         middle = (low + high) / 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
 
 
-def steps(contest: Contest, candidate: Candidate) -> int:
+def steps(state: SearchState, candidate: Candidate) -> int:
     """Count the optimizer steps of training a candidate on one fold; 0 for a head that is fitted at once."""
-    context = contest.context(candidate.backbone, candidate.size_px)
-    plan = contest.strategies_of(candidate).plan(candidate.parameters, context)
-    return plan.steps if contest.is_deep(candidate) else 0
+    context = state.context(candidate.backbone, candidate.size_px)
+    plan = state.strategy_of(candidate).plan(candidate.parameters, context)
+    return plan.steps if state.trains_backbone(candidate) else 0
 
 
-def fewest_epochs(contest: Contest, candidate: Candidate) -> float:
-    """Give the fewest passes over the images that are worth a trial: fewer where one pass is many steps."""
-    each = contest.context(candidate.backbone, candidate.size_px).steps_per_epoch
-    return max(LEAST_EPOCHS, min(FEWEST_EPOCHS, FEWEST_STEPS / each))
+def fewest_epochs(state: SearchState, candidate: Candidate) -> float:
+    """Return the fewest passes over the images that are worth a trial: fewer where one pass is many steps."""
+    each = state.context(candidate.backbone, candidate.size_px).steps_per_epoch
+    return max(policy.MIN_EPOCHS_EVER, min(policy.MIN_EPOCHS, policy.MIN_STEPS / each))
 
 
 def of_epochs(candidate: Candidate, epochs: float) -> Candidate:
-    """Give the same candidate with another length."""
+    """Return the same candidate with another length."""
     return replace(candidate, parameters={**candidate.parameters, "epochs": epochs})
 
 
-def untried(contest: Contest, contenders: Sequence[Trial]) -> list[str]:
-    """Say of each regime of which nothing was tried why: its shortest training would take too long, or others came first."""
+def untried(state: SearchState, contenders: Sequence[Trial]) -> list[str]:
+    """Explain, for each regime of which nothing was tried, why: too slow for the budget, or not worth the time left."""
     best = min(contenders, key=lambda t: (t.log_loss, t.number)).candidate
-    told = []
+    reasons = []
     for name in REGIMES:
-        own = {n: s for n, s in contest.strategies.items() if s.regime == name}
-        if not own or not contest.clocked or any(t.regime == name for t in contenders):
+        own = {n: s for n, s in state.strategies.items() if s.regime == name}
+        if not own or not state.has_deadline or any(t.regime == name for t in contenders):
             continue
-        guesses = candidates.guesses(
-            own, contest.context(best.backbone, best.size_px), backbone=best.backbone, size_px=best.size_px
-        )
-        needed_s = min(
-            (
-                cost_model.train_s(contest, _briefest(contest, g), 2 * contest.images - contest.images // FOLDS)
-                for g in guesses
-            ),
-            default=0.0,
-        )
-        asked_s = contest.clock.asked_s or 0.0
-        why = f"even a short training would need about {durations.words(needed_s)} of the {durations.words(asked_s)}"
-        why = why if needed_s > asked_s else "something else promised more for its time"
-        told.append(f"{REGIME_WORDS[name]} was not tried: {why}")
-    return told
+        context = state.context(best.backbone, best.size_px)
+        guesses = candidates.guesses(own, context, backbone=best.backbone, size_px=best.size_px)
+        images = state.images + state.fold_images
+        needed_s = min((cost_model.train_s(state, _briefest(state, g), images) for g in guesses), default=0.0)
+        reasons.append(f"{REGIME_WORDS[name]} was not tried: {_why_untried(needed_s, state.settings.budget_s or 0.0)}")
+    return reasons
 
 
-def _briefest(contest: Contest, candidate: Candidate) -> Candidate:
-    asked, least = candidate.parameters.get("epochs"), fewest_epochs(contest, candidate)
+def _why_untried(needed_s: float, budget_s: float) -> str:
+    if needed_s > budget_s:
+        return f"even a short run needs about {durations.words(needed_s)}; the budget is {durations.words(budget_s)}"
+    return "other candidates were expected to gain more in the time"
+
+
+def _briefest(state: SearchState, candidate: Candidate) -> Candidate:
+    asked, least = candidate.parameters.get("epochs"), fewest_epochs(state, candidate)
     return of_epochs(candidate, least) if isinstance(asked, int | float) and asked > least else candidate
+
+
+# ---- the pace of a training, from its first steps ------------------------------------------------------------------
+
+
+def measure_pace(run: SearchRun, candidate: Candidate) -> None:
+    """Time a few real steps of a candidate's training where nothing of its kind was measured on this network.
+
+    Only with a deadline, one device and a free worker on this machine. What fails here is left to the trial itself.
+    """
+    if not run.facts.has_deadline or run.facts.settings.devices > 1 or run.executor is not run.workers:
+        return
+    state = run.state()
+    if run.workers.idle is None or not state.trains_backbone(candidate) or cost_model.has_pace(state, candidate):
+        return
+    count = steps(state, candidate)
+    each_s = cost_model.train_s(state, candidate, state.fold_images) / max(1, count)
+    if not count or (policy.TIMED_WARMUP_STEPS + 1) * each_s > policy.TIMED_STEPS_SHARE * state.left_s:
+        return
+    job = TimeSteps(
+        candidate=candidate,
+        seed=state.settings.seed,
+        warm=policy.TIMED_WARMUP_STEPS,
+        steps=policy.TIMED_STEPS,
+    )
+    try:
+        step_s = run.ask(job, StepTime).step_s
+    except AdviseError as error:  # the trial itself will meet it, and report it
+        run.rundir.log("not timed", at_s=run.clock.used_s, error=str(error))
+        return
+    if step_s:
+        scoring_s = cost_model.forward_s(state, candidate) * (state.images - state.fold_images)
+        run.rundir.log("timed", at_s=run.clock.used_s, step_s=step_s, steps=count, scoring_s=scoring_s)
+        cost_model.observe_training(run.speeds, state, candidate, 1, step_s * count + scoring_s)

@@ -1,161 +1,175 @@
-"""Known-good guesses, one after another: in a fixed order without a clock, else by what they promise in the time left.
+"""Known-good guesses, one after another: in a fixed order without a deadline, else by expected improvement in the time left.
 
-In: a contest whose probes are done. Out: the next guess on the places where it may be tried. With a clock, what costs
+In: a run whose probes are done. Out: the next guess on the backbones where it may be tried. With a deadline, what costs
 next to nothing comes first; then whatever has the highest expected improvement of the log-loss in the time that is left,
-shortened where it must be, the first training on the network of the highest published accuracy. What promises nothing
-over the best that is there is left to the samples.
-Does NOT cover: samples and second tries (proposals.py), the expectation (promise.py).
+shortened where it must be, the first training on the network of the highest published accuracy. Guesses that are not
+expected to improve on the best so far are left to the sampler.
+Does NOT cover: samples and second tries (proposer.py), the expectation (expected_loss.py).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from advisor.records import Candidate
 from advisor.records.trials import DEFAULT
-from advisor.tuning import candidates, cost_model, epoch_budget, expected_loss, step_probe
-from advisor.tuning.search_state import Contest
+from advisor.tuning import candidates, cost_model, epoch_budget, expected_loss, policy
+from advisor.tuning.candidates import BackboneAtSize
+from advisor.tuning.search_run import SearchRun
+from advisor.tuning.search_state import SearchState
 
-CHEAP = 0.06  # of the time left: what costs less is tried before anything is weighed
-HOPE = 0.01  # expected improvement of the log-loss: what promises less is not worth a trial of its own
-NEAR = 0.4  # of the highest expected improvement: from there on the first training goes to the most accurate network
-HEADS_EACH, DEEP_EACH = 3, 2  # guesses of one strategy; without a clock one of each that is trained
+Entry = list[Candidate]  # one guess on one backbone after another; the first that fits into the time is tried
 
-Entry = list[Candidate]  # one guess on one place after another, the first that is in reach is tried
+
+@dataclass(frozen=True)
+class _Option:
+    """A guess that fits into the time: its position among those that wait, and its expected improvement."""
+
+    position: int
+    improvement: float
 
 
 class Portfolio:
     """The guesses that were not tried yet."""
 
-    def __init__(self, contest: Contest, first: Candidate, places: list[tuple[str, int]]) -> None:
-        self.contest = contest
-        self.waiting: list[Entry] = [[first], *_entries(contest, places)]
+    def __init__(self, run: SearchRun, first: Candidate, backbones: Sequence[BackboneAtSize]) -> None:
+        self.run = run
+        self.waiting: list[Entry] = [[first], *_entries(run.state(), backbones)]
         self.begun = False
-        self.looked: set[tuple[str, str]] = set()  # regimes and networks whose pace was looked at
+        self.timed: set[tuple[str, str]] = set()  # regimes and networks whose pace was measured
 
     def next(self) -> tuple[Entry, Candidate] | None:
-        """Take the next guess: its entry, and the candidate of it that is in reach; None where none is left."""
+        """Take the next guess: its entry, and the candidate of it that fits into the time; None where none is left."""
         while self.waiting:
-            position = 0 if not self.begun or not self.contest.clocked else self._best()
+            position = 0 if not self.begun or not self.run.facts.has_deadline else self._best()
             self.begun = True
             if position is None:
                 self.waiting.clear()
                 return None
             entry = self.waiting.pop(position)
-            self._look(entry[0])
-            chosen = first_in_reach(self.contest, entry)
+            self._measure_pace(entry[0])
+            chosen = first_that_fits(self.run, self.run.state(), entry)
             if chosen is not None:
                 return entry, chosen
         return None
 
     def _best(self) -> int | None:
-        """Say which guess comes next; None where all are expected to stay behind."""
+        """Return the position of the guess that comes next; None where no guess is expected to improve."""
+        state = self.run.state()
         for position, entry in enumerate(self.waiting):
-            chosen = first_in_reach(self.contest, entry)
-            if chosen is not None and self._costs_nothing(chosen):
+            chosen = first_that_fits(self.run, state, entry)
+            if chosen is not None and _is_cheap(state, chosen):
                 return position
-        hope, position = max(self._options(), default=(0.0, 0))
-        if hope >= HOPE and not self.contest.is_deep(self.waiting[-position][0]):
-            return -position  # a look at a training's pace may cost what this head needs
-        self._look_at_the_pace()
-        options = self._options()
-        hope, position = max(options, default=(0.0, 0))
-        if options and self.contest.is_deep(self.waiting[-position][0]) and not self.contest.has_trained:
-            return self._on_the_most_accurate([-p for h, p in sorted(options, reverse=True) if h >= NEAR * hope])
-        return -position if hope >= HOPE else None
+        best = _highest(self._options(state))
+        if best is not None and best.improvement >= policy.MIN_IMPROVEMENT and not self._trains(best):
+            return best.position  # measuring a training's pace may cost what this head needs
+        self._measure_first_pace(state)
+        options = self._options(self.run.state())
+        best = _highest(options)
+        if best is None:
+            return None
+        if self._trains(best) and not state.has_trained:
+            return self._on_the_most_accurate(
+                [o for o in options if o.improvement >= policy.FIRST_TRAINING_SHARE * best.improvement]
+            )
+        return best.position if best.improvement >= policy.MIN_IMPROVEMENT else None
 
-    def _options(self) -> list[tuple[float, int]]:
-        """Give what each guess in reach promises, with its position below 0: of equal ones the first is the largest."""
-        reachable = [(p, c) for p, e in enumerate(self.waiting) if (c := first_in_reach(self.contest, e)) is not None]
-        sure = [
-            (p, c)
-            for p, c in reachable
-            if len(cost_model.folds_for(self.contest, c)) >= cost_model.least_folds(self.contest, c)
-        ]
-        return [(self._improvement(chosen), -position) for position, chosen in sure or reachable]
+    def _options(self, state: SearchState) -> list[_Option]:
+        """List what fits into the time; where some of it can be scored on enough folds, only that."""
+        fits = [(p, c) for p, e in enumerate(self.waiting) if (c := first_that_fits(self.run, state, e)) is not None]
+        sure = [(p, c) for p, c in fits if len(cost_model.folds_for(state, c)) >= cost_model.least_folds(state, c)]
+        return [_Option(position, _improvement(state, chosen)) for position, chosen in sure or fits]
 
-    def _look_at_the_pace(self) -> None:
-        """Before the first training is chosen, see how fast the most accurate network trains, on small images.
+    def _trains(self, option: _Option) -> bool:
+        return self.run.facts.trains_backbone(self.waiting[option.position][0])
 
-        Guessed too slow, it would seem out of reach, and a weaker one would be trained in its place.
+    def _measure_first_pace(self, state: SearchState) -> None:
+        """Before the first training is chosen, measure how fast the most accurate network trains, on small images.
+
+        Guessed too slow, it would seem not to fit, and a weaker one would be trained in its place.
         """
-        deep = [c for entry in self.waiting for c in entry[:1] if self.contest.is_deep(c)]
-        if deep and not self.contest.has_trained:
-            whole = [c for c in deep if self.contest.strategies_of(c).regime == "full"] or deep
-            self._look(min(whole, key=lambda c: (-self._published(c), c.size_px or 0)))
+        trained = [c for entry in self.waiting for c in entry[:1] if state.trains_backbone(c)]
+        if trained and not state.has_trained:
+            whole = [c for c in trained if state.strategy_of(c).regime == "full"] or trained
+            self._measure_pace(min(whole, key=lambda c: (-self._published(c), c.size_px or 0)))
 
-    def _look(self, candidate: Candidate) -> None:
-        kind = (self.contest.strategies_of(candidate).regime, candidate.backbone)
-        if self.contest.is_deep(candidate) and kind not in self.looked:
-            self.looked.add(kind)
-            step_probe.look(self.contest, candidate)
+    def _measure_pace(self, candidate: Candidate) -> None:
+        kind = (self.run.facts.strategy_of(candidate).regime, candidate.backbone)
+        if self.run.facts.trains_backbone(candidate) and kind not in self.timed:
+            self.timed.add(kind)
+            epoch_budget.measure_pace(self.run, candidate)
 
-    def _on_the_most_accurate(self, positions: list[int]) -> int:
-        """Take the most promising training of the network of the highest published accuracy: where a search begins to train.
-
-        `positions` are in the order of what they promise.
+    def _on_the_most_accurate(self, options: Sequence[_Option]) -> int:
+        """Choose the most promising training of the network of the highest published accuracy: where training begins.
 
         How linearly a network shows the classes says less about what training makes of it than its published accuracy
-        (Kornblith et al. 2019); the first training here then tells how much that is (`promise.surprise`).
+        (Kornblith et al. 2019); the first training here then shows how much that is (`expected_loss.surprise`).
         """
-        deep = [p for p in positions if self.contest.is_deep(self.waiting[p][0])]
-        return min(deep, key=lambda p: (-self._published(self.waiting[p][0]), positions.index(p)))
+        trained = [o for o in options if self._trains(o)]
+        best = min(trained, key=lambda o: (-self._published(self.waiting[o.position][0]), -o.improvement, o.position))
+        return best.position
 
     def _published(self, candidate: Candidate) -> float:
-        return self.contest.registry.backbone(candidate.backbone).published_accuracy or -math.inf
-
-    def _costs_nothing(self, candidate: Candidate) -> bool:
-        frozen = not self.contest.is_deep(candidate)
-        return (
-            frozen
-            and cost_model.train_s(self.contest, candidate, self.contest.images) <= CHEAP * self.contest.clock.left_s
-        )
-
-    def _improvement(self, chosen: Candidate) -> float:
-        contest = self.contest
-        strategy = contest.strategies_of(chosen)
-        steps = epoch_budget.steps(contest, chosen)
-        published = {n: b.published_accuracy for n, b in contest.registry.backbones.items()}
-        trials = contest.study.trials()
-        reached = expected_loss.expected(chosen, strategy.regime, steps, contest.probes, trials, published)
-        best = contest.best()
-        return expected_loss.improvement(
-            reached, expected_loss.spread(steps, trials), best.log_loss if best is not None else math.inf
-        )
+        return self.run.facts.registry.backbone(candidate.backbone).published_accuracy or -math.inf
 
 
-def first_in_reach(contest: Contest, entry: Entry) -> Candidate | None:
-    """Take the first candidate that was not tried and can be finished in time; else the first that can if shortened.
+def _highest(options: Sequence[_Option]) -> _Option | None:
+    """Return the option of the highest expected improvement, the first of equal ones; None where there is none."""
+    return max(options, key=lambda o: (o.improvement, -o.position), default=None)
+
+
+def _is_cheap(state: SearchState, candidate: Candidate) -> bool:
+    """Return True for a head on frozen features that costs a small share of the time left."""
+    if state.trains_backbone(candidate):
+        return False
+    return cost_model.train_s(state, candidate, state.images) <= policy.CHEAP_SHARE * state.left_s
+
+
+def _improvement(state: SearchState, candidate: Candidate) -> float:
+    """Return the expected improvement of the best log-loss's logarithm."""
+    steps = epoch_budget.steps(state, candidate)
+    published = {n: b.published_accuracy for n, b in state.registry.backbones.items()}
+    regime = state.strategy_of(candidate).regime
+    loss = expected_loss.expected(candidate, regime, steps, state.probes, state.trials, published)
+    best = state.best()
+    spread = expected_loss.spread(steps, state.trials)
+    return expected_loss.improvement(loss, spread, best.log_loss if best is not None else math.inf)
+
+
+def first_that_fits(run: SearchRun, state: SearchState, entry: Entry) -> Candidate | None:
+    """Return the first candidate that was not tried and can be finished in time; else the first that can if shortened.
 
     A probe is tried already; the untuned default is a trial all the same.
     """
-    fresh = [c for c in entry if not contest.study.tried(c) and (c.origin == DEFAULT or contest.probe_of(c) is None)]
-    whole = next((c for c in fresh if cost_model.affordable(contest, c)), None)
-    return whole or next((s for c in fresh if (s := epoch_budget.shortened(contest, c)) is not None), None)
+    fresh = [c for c in entry if not run.study.tried(c) and (c.origin == DEFAULT or state.probe_of(c) is None)]
+    whole = next((c for c in fresh if cost_model.affordable(state, c)), None)
+    return whole or next((s for c in fresh if (s := epoch_budget.shortened(state, c)) is not None), None)
 
 
-def _entries(contest: Contest, places: list[tuple[str, int]]) -> list[Entry]:
+def _entries(state: SearchState, backbones: Sequence[BackboneAtSize]) -> list[Entry]:
     """List the guesses in portfolio order.
 
     Heads go where the probe was best. What is trained goes to the best published network first, since what a network
-    learned matters more there than how linearly it shows (Kornblith et al. 2019, 1805.08974); with a clock every place
-    is a guess of its own, and its promise decides.
+    learned matters more there than how linearly it shows (Kornblith et al. 2019, 1805.08974); with a deadline every
+    backbone and size is a guess of its own, and its expected improvement decides.
     """
-    published = {n: contest.registry.backbone(n).published_accuracy or -math.inf for n, _ in places}
+    published = {at.name: state.registry.backbone(at.name).published_accuracy or -math.inf for at in backbones}
     entries: list[Entry] = []
-    for name in candidates.ordered(contest.strategies, few_shot=contest.regime.few_shot):
-        strategy = contest.strategies[name]
+    for name in candidates.ordered(state.strategies, few_shot=state.regime.few_shot):
+        strategy = state.strategies[name]
         frozen = strategy.regime == "feature_extraction"
-        each = HEADS_EACH if frozen else DEEP_EACH if contest.clocked else 1
-        order = places if frozen else sorted(places, key=lambda p: -published[p[0]])
+        each = policy.HEAD_GUESSES if frozen else policy.TRAINING_GUESSES if state.has_deadline else 1
+        order = backbones if frozen else sorted(backbones, key=lambda at: -published[at.name])
         spread = [
-            candidates.guesses({name: strategy}, contest.context(*p), backbone=p[0], size_px=p[1], each=each)
-            for p in order
+            candidates.guesses({name: strategy}, state.context(*at), backbone=at.name, size_px=at.size_px, each=each)
+            for at in order
         ]
         for number in range(each):
             entry = [guesses[number] for guesses in spread if len(guesses) > number]
-            if contest.clocked and not frozen:
+            if state.has_deadline and not frozen:
                 entries += [[guess] for guess in entry]
             elif entry:
-                entries.append(entry if contest.clocked else entry[:1])
+                entries.append(entry if state.has_deadline else entry[:1])
     return entries

@@ -1,39 +1,39 @@
-"""What to try next: known-good guesses, shortened second tries, paused trials that look better by now, then samples.
+"""What to try next: known-good guesses, shortened second tries, paused trials that rank better by now, then samples.
 
-In: a contest whose probes are done, and what came of earlier proposals. Out: one candidate after another; None where
-nothing more is worth a trial for now. Does NOT cover: running them (search.py), what things cost (costs.py).
+In: a run whose probes are done, and the ends of earlier proposals. Out: one candidate after another; None where nothing
+more is worth a trial for now. Does NOT cover: running them (search.py), what things cost (cost_model.py).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from advisor.records import Candidate, Trial
-from advisor.tuning import cost_model, epoch_budget, pruner
-from advisor.tuning.portfolio import Entry, Portfolio, first_in_reach
-from advisor.tuning.search_state import Contest
-
-RESCORE_SHARE = 0.15  # of the budget, kept back for scoring the leaders again
-PATIENCE = 24  # sampled trials in a row without a better one, after which more would only fit the validation images
-DRAWS = 8  # of the sampler, for one candidate that is new and fits into the time
+from advisor.tuning import cost_model, epoch_budget, policy, pruner
+from advisor.tuning.candidates import BackboneAtSize
+from advisor.tuning.portfolio import Entry, Portfolio, first_that_fits
+from advisor.tuning.search_run import SearchRun
+from advisor.tuning.search_state import SearchState
 
 
 class Proposer:
-    """Proposes candidates. Tell it which number each got (`begun`) and what came of it (`ended`)."""
+    """Proposes candidates. Report to it which number each got (`begun`) and how it ended (`ended`)."""
 
-    def __init__(self, contest: Contest, first: Candidate, places: list[tuple[str, int]]) -> None:
-        self.contest = contest
-        self.places = places
-        self.portfolio = Portfolio(contest, first, places)
+    def __init__(self, run: SearchRun, first: Candidate, backbones: Sequence[BackboneAtSize]) -> None:
+        self.run = run
+        self.backbones = list(backbones)
+        self.portfolio = Portfolio(run, first, backbones)
         self.again: deque[Entry] = deque()  # guesses that were too slow, to be tried once more, shortened
-        self._proposed: Entry = []  # the guess that the last proposal was made from, on all of its places
+        self._proposed: Entry = []  # the guess that the last proposal was made from, on all of its backbones
         self._first_tries: dict[int, Entry] = {}
+        contexts = [run.state().context(*at) for at in backbones]
         self.usable = {
-            n: s for n, s in contest.strategies.items() if all(s.applies(contest.context(*p)) is None for p in places)
+            n: s for n, s in run.facts.strategies.items() if all(s.applies(context) is None for context in contexts)
         }
 
     def next(self) -> Candidate | None:
-        """Give the next candidate; None where nothing is worth a trial unless one that is under way tells otherwise."""
+        """Return the next candidate; None where nothing is worth a trial unless one that is under way changes that."""
         self._proposed = []
         if self._trials_left() <= 0:
             return None
@@ -45,63 +45,65 @@ class Proposer:
             self._first_tries[number] = self._proposed
 
     def ended(self, trial: Trial) -> None:
-        """Learn what came of a trial: what was given up as too slow has taught the true speed, a shorter one may fit."""
+        """Learn how a trial ended: what was given up as too slow has shown the true speed, a shorter one may fit."""
         entry = self._first_tries.pop(trial.number, None)
         if entry is not None and trial.needs_s:
             self.again.append(entry)
 
     def _trials_left(self) -> float:
-        asked = self.contest.settings.trials
-        return float("inf") if asked is None else asked - self.contest.study.counted
+        asked = self.run.facts.settings.trials
+        return float("inf") if asked is None else asked - self.run.study.counted
 
     def _shorter(self) -> Candidate | None:
+        state = self.run.state()
         while self.again:
-            shorter = (s for c in self.again.popleft() if (s := epoch_budget.shortened(self.contest, c)) is not None)
-            chosen = next((s for s in shorter if not self.contest.study.tried(s)), None)
+            shorter = (s for c in self.again.popleft() if (s := epoch_budget.shortened(state, c)) is not None)
+            chosen = next((s for s in shorter if not self.run.study.tried(s)), None)
             if chosen is not None:
                 return chosen
         return None
 
     def _guess(self) -> Candidate | None:
-        found = self.portfolio.next()
-        if found is None:
+        guess = self.portfolio.next()
+        if guess is None:
             return None
-        self._proposed, chosen = found
+        self._proposed, chosen = guess
         return chosen
 
     def _promoted(self) -> Candidate | None:
-        """Go on with a paused trial that stands better among the others by now."""
-        contest = self.contest
-        found = pruner.promotion(contest.study.trials(), contest.study.candidates())
-        return found if found is not None and cost_model.affordable(contest, found) else None
+        """Continue a paused trial that ranks better among the others by now."""
+        candidate = pruner.promotion(self.run.study.trials(), self.run.study.candidates())
+        if candidate is None or not cost_model.affordable(self.run.state(), candidate):
+            return None
+        return candidate
 
     def _sampled(self) -> Candidate | None:
         """Sample a candidate that is new and fits into the time; None where a few draws give none."""
-        contest = self.contest
-        if not self.usable or _stale(contest) >= PATIENCE or _late(contest):
+        state = self.run.state()
+        if not self.usable or _stale(state) >= policy.PATIENCE_TRIALS or _late(state):
             return None
-        for attempt in range(DRAWS):
-            drawn = contest.study.sample(self.places, self.usable, contest.context, attempt=attempt)
-            candidate = first_in_reach(contest, [drawn])
-            if candidate is not None and not contest.study.tried(candidate):
+        for attempt in range(policy.SAMPLER_DRAWS):
+            drawn = self.run.study.sample(self.backbones, self.usable, state.context, attempt=attempt)
+            candidate = first_that_fits(self.run, state, [drawn])
+            if candidate is not None and not self.run.study.tried(candidate):
                 return candidate
         return None
 
 
-def _stale(contest: Contest) -> int:
+def _stale(state: SearchState) -> int:
     """Count the sampled trials since the last one that was better than all before it."""
-    best, stale = min((p.log_loss for p in contest.probes), default=float("inf")), 0
-    for trial in contest.study.trials():
+    best, stale = min((p.log_loss for p in state.probes), default=float("inf")), 0
+    for trial in state.trials:
         better = trial.state == "complete" and trial.log_loss < best
         best = min(best, trial.log_loss) if better else best
         stale = 0 if better or trial.candidate.origin != "sampled" else stale + 1
     return stale
 
 
-def _late(contest: Contest) -> bool:
-    """Whether what is left is needed for scoring the leaders again and for the end."""
-    best = contest.best()
-    if not contest.clocked or best is None:
+def _late(state: SearchState) -> bool:
+    """Return True if the time left is needed for re-evaluating the leaders and for the end."""
+    best = state.best()
+    if not state.has_deadline or best is None:
         return False
-    spare = RESCORE_SHARE * (contest.clock.asked_s or 0.0)
-    return contest.clock.left_s - spare < cost_model.finish_s(contest, best.candidate)
+    spare_s = policy.RESCORING_SHARE * (state.settings.budget_s or 0.0)
+    return state.left_s - spare_s < cost_model.finish_s(state, best.candidate)

@@ -1,8 +1,8 @@
-"""Places and strategies -> trials: begun as workers get free, written down as they end, until nothing more is proposed.
+"""The search: probes, then trials, begun as workers get free and written down as they end, until nothing more is proposed.
 
-In: a contest whose data set is open. Out: finished trials in its study, each written down before the next begins where
-there is one worker. Does NOT cover: what to try (proposals.py), where trials run (crew.py), what a trial does (trial.py),
-who won (finish.py).
+In: a run whose data set is open. Out: finished trials in its study, each written down before the next begins where there is
+one worker. Does NOT cover: what to try (proposer.py), where trials run (`execution`), what a trial does (trial.py), who won
+(`selection`).
 """
 
 from __future__ import annotations
@@ -11,114 +11,111 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from advisor.errors import AdviseError
-from advisor.execution.worker_pool import Ended
+from advisor.errors import AdviseError, WorkerLostError
+from advisor.execution.executor import Ended
 from advisor.hooks import Backbone
 from advisor.records import Candidate, Trial
 from advisor.records.messages import Progress, RunTrial
 from advisor.records.trials import regime_name
 from advisor.runtime.atomic_file import write_atomically
 from advisor.runtime.run_dir import trial_name
-from advisor.tuning import cost_model, probes, pruner
+from advisor.tuning import cost_model, policy, probes, pruner
+from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.proposer import Proposer
-from advisor.tuning.search_state import Contest
-
-RUNGS = (33, 66)  # percent of the steps, at which a trial may pause
+from advisor.tuning.search_run import SearchRun
 
 
-def explore(contest: Contest, reachable: list[Backbone]) -> None:
+def explore(run: SearchRun, backbones: list[Backbone]) -> None:
     """Probe, then search until trials, time or patience are used up; the default is fixed before either."""
-    first = probes.default(contest, reachable)
-    probes.probe_all(contest, reachable)
-    places = probes.places(contest) or [(first.backbone, first.size_px)]
-    proposer = Proposer(contest, first, places)
-    seats = contest.seats
-    cut_off = deque(contest.study.interrupted())
-    if contest.fleet is not None:
-        names = dict.fromkeys([first.backbone, *(name for name, _ in places)])
-        contest.fleet.invite({name: contest.describe(name).weights_sha256 for name in names})
-        adopted = contest.fleet.adopt([number for number, _ in cut_off])
-        cut_off = deque(pair for pair in cut_off if pair[0] not in adopted)
+    run.describe(b.name for b in backbones)
+    first = probes.default(run.state(), backbones)
+    probes.probe_all(run, backbones)
+    proposer = Proposer(run, first, probes.shortlist(run.state()) or [BackboneAtSize.of(first)])
+    cut_off = deque(run.study.interrupted())
     more = True
     while True:
-        while seats.free and (more := _begin_next(contest, proposer, cut_off)):
+        while run.executor.free and (more := _begin_next(run, proposer, cut_off)):
             pass
-        if not seats.busy and (not more or not seats.waiting or contest.clock.left_s <= 0):
+        if not run.executor.busy and not more:
             return
-        ended = seats.poll(_progress(contest))
+        ended = run.executor.poll(_progress(run))
         if ended is not None:
-            proposer.ended(_end(contest, ended))
+            proposer.ended(_end(run, ended))
 
 
-def _begin_next(contest: Contest, proposer: Proposer, cut_off: deque[tuple[int, Candidate]]) -> bool:
-    """Begin what an earlier process or a lost worker left, else what is proposed; False where there is neither."""
-    lost = contest.study.lost()
+def _begin_next(run: SearchRun, proposer: Proposer, cut_off: deque[tuple[int, Candidate]]) -> bool:
+    """Begin what an earlier process left unfinished, else what is proposed; False where there is neither."""
     if cut_off:
         number, candidate = cut_off.popleft()
-    elif lost:
-        candidate = contest.study.candidate(lost[0])
-        number = contest.begin(candidate, again=lost[0])
     else:
         proposed = proposer.next()
         if proposed is None:
             return False
-        number, candidate = contest.begin(proposed), proposed
+        number, candidate = run.begin(proposed), proposed
         proposer.begun(number)
-    known = contest.probe_of(candidate)
-    if known is not None:
-        proposer.ended(_adopt(contest, number, candidate, known))
+    probe = run.state().probe_of(candidate)
+    if probe is not None:
+        proposer.ended(_adopt(run, number, candidate, probe))
         return True
-    contest.listener.stage(f"trial {number}: {candidate.strategy} on {candidate.backbone} at {candidate.size_px} px")
-    contest.seats.submit(_order(contest, number, candidate))
+    run.listener.stage(f"trial {number}: {candidate.strategy} on {candidate.backbone} at {candidate.size_px} px")
+    run.executor.submit(_order(run, number, candidate))
     return True
 
 
-def _adopt(contest: Contest, number: int, candidate: Candidate, probe: Trial) -> Trial:
+def _adopt(run: SearchRun, number: int, candidate: Candidate, probe: Trial) -> Trial:
     """Let a probe of the very same head be the trial: nothing is computed again."""
     predictions = f"trials/{trial_name(number, 0)}.npz"
-    write_atomically(contest.rundir.path / predictions, (contest.rundir.path / probe.predictions).read_bytes())
+    write_atomically(run.rundir.path / predictions, (run.rundir.path / probe.predictions).read_bytes())
     trial = replace(probe, number=number, candidate=candidate, predictions=predictions)
-    contest.ended(trial)
+    run.record_trial(trial)
     return trial
 
 
-def _order(contest: Contest, number: int, candidate: Candidate) -> RunTrial:
-    left = contest.clock.left_s - cost_model.end_s(contest, candidate, refit=cost_model.affordable(contest, candidate))
+def _order(run: SearchRun, number: int, candidate: Candidate) -> RunTrial:
+    run.describe([candidate.backbone])  # one that an earlier process began may be of any backbone
+    state = run.state()
+    reserve_s = cost_model.reserve_s(state, candidate, refit=cost_model.affordable(state, candidate))
     return RunTrial(
         number=number,
         candidate=candidate,
-        folds=cost_model.folds_for(contest, candidate),
+        folds=cost_model.folds_for(state, candidate),
         repeat=0,
-        seed=contest.settings.seed,
-        started_s=contest.clock.used_s,
-        limit_s=max(1.0, left) if contest.clocked else None,
-        stop_above=pruner.limits(contest.study.trials(), RUNGS),
+        seed=state.settings.seed,
+        started_s=run.clock.used_s,
+        limit_s=max(1.0, state.left_s - reserve_s) if state.has_deadline else None,
+        stop_above=pruner.limits(state.trials, policy.PAUSE_RUNGS),
     )
 
 
-def _progress(contest: Contest) -> Callable[[Progress], None]:
-    """Show how far the trial is; where several run, a bar that jumps between them would tell nothing."""
-    return contest.listener.progress if len(contest.seats.running) == 1 else lambda progress: None
+def _progress(run: SearchRun) -> Callable[[Progress], None]:
+    """Show how far the trial is; where several run, a bar that jumps between them would show nothing."""
+    return run.listener.progress if len(run.executor.running) == 1 else lambda progress: None
 
 
-def _end(contest: Contest, ended: Ended) -> Trial:
+def _end(run: SearchRun, ended: Ended) -> Trial:
     """Learn from a trial that ended and write it down; a worker that died with it costs this trial only."""
     order, answer = ended.order, ended.answer
-    trial = _failed(contest, order, answer) if isinstance(answer, AdviseError) else answer
-    taken, folds = (trial.seconds, len(trial.scores)) if trial.state == "complete" else (trial.needs_s, 1)
-    if contest.is_deep(order.candidate) and taken and order.candidate.continues is None:  # else it was not the whole
-        cost_model.trained(contest, order.candidate, folds, taken)
-    contest.ended(trial)
+    trial = _failed(run, order, answer) if isinstance(answer, AdviseError) else answer
+    if isinstance(answer, Trial):
+        run.deaths = 0
+    taken_s, folds = (trial.seconds, len(trial.scores)) if trial.state == "complete" else (trial.needs_s, 1)
+    if (
+        run.facts.trains_backbone(order.candidate) and taken_s and order.candidate.continues is None
+    ):  # else a part of it
+        cost_model.observe_training(run.speeds, run.state(), order.candidate, folds, taken_s)
+    run.record_trial(trial)
+    if isinstance(answer, WorkerLostError):
+        run.restart_after(answer)
     return trial
 
 
-def _failed(contest: Contest, order: RunTrial, error: AdviseError) -> Trial:
+def _failed(run: SearchRun, order: RunTrial, error: AdviseError) -> Trial:
     return Trial(
         number=order.number,
         candidate=order.candidate,
-        regime=regime_name(contest.strategies_of(order.candidate).regime),
+        regime=regime_name(run.facts.strategy_of(order.candidate).regime),
         state="failed",
         error=str(error),
         started_s=order.started_s,
-        seconds=contest.clock.used_s - order.started_s,
+        seconds=run.clock.used_s - order.started_s,
     )

@@ -134,7 +134,7 @@ def readable(run: Path) -> bool:
 
 def finished(run: Path) -> dict[int, str]:
     """Read the finished trials from a copy of the study, as their records; number -1 tells how many are open."""
-    from advisor.tuning.study import Study
+    from advisor.tuning.trials.study import Study
 
     if not (run / "study.db").exists():
         return {-1: "0"}
@@ -165,7 +165,7 @@ def facts(run: Path) -> dict[str, Any]:
     recipe["outcome"].pop("seconds")
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     kept = ("status", "regime", "best", "validation", "test", "baseline", "gain", "ties", "trials", "optimism")
-    from advisor.tuning.study import Study
+    from advisor.tuning.trials.study import Study
 
     trials = [(t.number, t.candidate, t.state, t.scores, t.curve) for t in Study(run / "study.db", 0).trials()]
     return {

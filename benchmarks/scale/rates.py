@@ -14,7 +14,7 @@ from photos import write_crops
 from advisor.execution.worker_pool import WorkerPool
 from advisor.tuning.distributed.database import Database
 from advisor.tuning.distributed.shared_study import SharedStudy
-from advisor.tuning.study import Study
+from advisor.tuning.trials.study import Study
 
 WORKERS = (1, 2, 4)
 

@@ -17,7 +17,7 @@ from photos import write_crops
 
 from advisor.records import Candidate
 from advisor.records.messages import RunTrial
-from advisor.tuning import sampler
+from advisor.tuning.trials import sampler
 from advisor.tuning.distributed.database import Database
 from advisor.tuning.distributed.shared_study import SharedStudy
 

@@ -21,7 +21,7 @@ from advisor.hooks import Context
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.records.messages import RunTrial
 from advisor.tuning.distributed.remote_pool import Fleet
-from advisor.tuning.study import Study
+from advisor.tuning.trials.study import Study
 
 IMAGES, CLASSES = 40, 3
 

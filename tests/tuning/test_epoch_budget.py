@@ -12,7 +12,7 @@ from advisor.records import Candidate, FoldScore, Trial
 from advisor.runtime import clock
 from advisor.tuning import budget, cost_model, epoch_budget
 from advisor.tuning.search_state import Contest
-from advisor.tuning.study import Study
+from advisor.tuning.trials.study import Study
 
 FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}, size_px=64)
 HEAD = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=64)

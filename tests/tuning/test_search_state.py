@@ -15,7 +15,7 @@ from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir
 from advisor.tuning import regime
 from advisor.tuning.search_state import Contest
-from advisor.tuning.study import Study
+from advisor.tuning.trials.study import Study
 
 
 class Killed(Exception):

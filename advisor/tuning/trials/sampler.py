@@ -17,11 +17,12 @@ import optuna
 from advisor.hooks import Context, Strategy
 from advisor.records import Candidate, Trial
 from advisor.runtime import rng
+from advisor.tuning import policy
+from advisor.tuning.candidates import BackboneAtSize
 
-STARTUP_TRIALS = 6  # sampled at random before the estimator speaks; the portfolio counts as information from the start
 REMEMBERED = 1000  # the newest trials that the estimator certainly looks at; its cost grows with what it looks at
 BEST_REMEMBERED = 100  # of all that came before those; the estimator's better group never holds more than 25
-Places = Sequence[tuple[str, int]]
+Backbones = Sequence[BackboneAtSize]
 Contexts = Callable[[str, int], Context]
 Shown = tuple[
     dict[str, Any], dict[str, optuna.distributions.BaseDistribution]
@@ -55,9 +56,9 @@ class StudyMirror:
     apply to every backbone: what applies to some of them only is left to the portfolio.
     """
 
-    def __init__(self, seed: int, places: Places, strategies: Mapping[str, Strategy], context: Contexts) -> None:
+    def __init__(self, seed: int, backbones: Backbones, strategies: Mapping[str, Strategy], context: Contexts) -> None:
         self.seed = seed
-        self.places = list(places)
+        self.backbones = [BackboneAtSize(*at) for at in backbones]
         self.strategies = strategies
         self.context = context
         self._forgotten = -1  # what was begun before this number is only remembered where it was good
@@ -76,15 +77,15 @@ class StudyMirror:
             seed=rng.key(self.seed, "sampler", len(begun), attempt) % 2**31,
             multivariate=True,
             group=True,
-            n_startup_trials=STARTUP_TRIALS,
+            n_startup_trials=policy.RANDOM_TRIALS,
         )
         drawn = mirror.ask()
         self._size += 1
-        place = self.places[drawn.suggest_categorical("backbone", list(range(len(self.places))))]
+        at = self.backbones[drawn.suggest_categorical("backbone", list(range(len(self.backbones))))]
         name = drawn.suggest_categorical("strategy", sorted(self.strategies))
-        parameters = dict(self.strategies[name].space(ScopedTrial(drawn, name), self.context(*place)))
+        parameters = dict(self.strategies[name].space(ScopedTrial(drawn, name), self.context(*at)))
         mirror.tell(drawn, state=optuna.trial.TrialState.FAIL)  # the estimator looks past what failed
-        return Candidate(backbone=place[0], strategy=name, parameters=parameters, origin="sampled", size_px=place[1])
+        return Candidate(backbone=at.name, strategy=name, parameters=parameters, origin="sampled", size_px=at.size_px)
 
     def _learn(self, begun: Mapping[int, Candidate], ended: Mapping[int, Trial]) -> optuna.Study:
         """Bring the mirror up to date: new trials, and the ends of those that were under way."""
@@ -122,21 +123,21 @@ class StudyMirror:
 
     def _frozen(self, candidate: Candidate, trial: Trial | None) -> optuna.trial.FrozenTrial | None:
         """Turn a trial into one that the sampler can learn from; None where its backbone or strategy is out."""
-        place = (candidate.backbone, candidate.size_px)
-        if place not in self.places or candidate.strategy not in self.strategies:
+        at = BackboneAtSize.of(candidate)
+        if at not in self.backbones or candidate.strategy not in self.strategies:
             return None
         scope = candidate.strategy
         recorded = Recorded(candidate.parameters)
-        self.strategies[scope].space(recorded, self.context(*place))
+        self.strategies[scope].space(recorded, self.context(*at))
         everywhere = {
-            "backbone": optuna.distributions.CategoricalDistribution(list(range(len(self.places)))),
+            "backbone": optuna.distributions.CategoricalDistribution(list(range(len(self.backbones)))),
             "strategy": optuna.distributions.CategoricalDistribution(sorted(self.strategies)),
         }
         return optuna.trial.create_trial(
             state=optuna.trial.TrialState.RUNNING if trial is None else optuna.trial.TrialState.COMPLETE,
             value=None if trial is None else trial.log_loss,
             params={
-                "backbone": self.places.index(place),
+                "backbone": self.backbones.index(at),
                 "strategy": scope,
                 **{f"{scope}.{n}": v for n, v in recorded.values.items()},
             },

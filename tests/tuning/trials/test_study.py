@@ -13,7 +13,7 @@ import pytest
 from advisor.errors import OutputError
 from advisor.hooks import Context, Space
 from advisor.records import Candidate, FoldScore, Trial
-from advisor.tuning.study import Study
+from advisor.tuning.trials.study import Study
 
 PLACES = [("small", 64), ("large", 96)]
 

@@ -7,7 +7,7 @@ import sleepers
 
 from advisor.records import Candidate, Trial
 from advisor.records.messages import RunTrial
-from advisor.tuning import sampler
+from advisor.tuning.trials import sampler
 
 PLACES = [("pocket", 64)]
 

@@ -1,1 +1,0 @@
-"""A search shared through a database by several machines."""

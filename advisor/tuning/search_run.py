@@ -1,0 +1,146 @@
+"""One search while it runs: its study, its workers, its clock; every change of what is known goes through here.
+
+In: facts, where trials run, where they are written down. Out: snapshots (`state`) for whoever predicts or decides; trials and
+probes on disk, each before the next step that builds on it. Does NOT cover: what to try (proposer.py), the loop (search.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from advisor.errors import WorkerLostError
+from advisor.execution.executor import TrialExecutor
+from advisor.execution.worker import Worker
+from advisor.execution.worker_pool import WorkerPool
+from advisor.records import Candidate, Trial
+from advisor.records.messages import Answer, Describe, Description, Job
+from advisor.runtime import durations
+from advisor.runtime.clock import Clock
+from advisor.runtime.progress import Listener
+from advisor.runtime.run_dir import RunDir
+from advisor.tuning import budget, policy, pruner
+from advisor.tuning.search_state import SearchFacts, SearchState
+from advisor.tuning.trials import sampler
+from advisor.tuning.trials.study import Study
+
+A = TypeVar("A", bound=Answer)
+
+
+@dataclass(kw_only=True)
+class SearchRun:
+    """The moving parts of one search. `workers` does what is no trial, `executor` runs trials; `on_better` is called with a
+    trial that beat all before it.
+    """
+
+    facts: SearchFacts
+    rundir: RunDir
+    clock: Clock
+    workers: WorkerPool
+    executor: TrialExecutor
+    study: Study
+    listener: Listener
+    on_better: Callable[[SearchRun, Trial], None]
+    probes: list[Trial] = field(default_factory=list)
+    backbones: dict[str, Description] = field(default_factory=dict)
+    speeds: budget.MeasuredSpeeds = field(default_factory=budget.MeasuredSpeeds)
+    deaths: int = 0  # of worker processes, since the last job or trial that ended well
+
+    def state(self) -> SearchState:
+        """Return what is known at this moment."""
+        first = self.study.first()
+        return SearchState(
+            **vars(self.facts),
+            backbones=dict(self.backbones),
+            probes=tuple(self.probes),
+            trials=tuple(self.study.trials()),
+            default=first if first is not None and first.state == "complete" else None,
+            speeds=self.speeds,
+            left_s=self.clock.left_s,
+        )
+
+    # ---- work that is no trial -----------------------------------------------------------------------------------
+
+    @property
+    def worker(self) -> Worker:
+        """The worker that does what is no trial: the first one, or while that is busy any that is not."""
+        return self.workers.idle or self.workers.first
+
+    def ask(self, job: Job, kind: type[A], *, deadline: float | None = None, restarts: int | None = None) -> A:
+        """Run a job that is no trial and return its answer, begun again where the process died with it.
+
+        That is `restarts` times, by default as long as the search makes progress. Raises what the job raised; OutOfTimeError;
+        WorkerLostError where the process died too often.
+        """
+        tries = 0
+        while True:
+            try:
+                answer = self.worker.ask(job, kind, self.listener.progress, deadline=deadline)
+            except WorkerLostError as error:  # memory may have run short, somebody may have cut a cache file
+                tries += 1
+                if restarts is not None and tries > restarts:
+                    raise
+                self.restart_after(error)
+            else:
+                self.deaths = 0
+                return answer
+
+    def restart_after(self, error: WorkerLostError) -> None:
+        """Pause before a worker that died is started again, longer each time while nothing ends well.
+
+        Raises WorkerLostError with the command that goes on, once that was so too often.
+        """
+        self.deaths += 1
+        if self.deaths > policy.MAX_WORKER_DEATHS:
+            raise WorkerLostError(
+                f"{error.what} It died {self.deaths} times in a row and nothing ended in between.",
+                hint=f"{error.hint} Then continue with `tl-advise resume {self.rundir.path}`.".strip(),
+            )
+        pause_s = min(policy.FIRST_RESTART_PAUSE_S * 2 ** (self.deaths - 1), max(0.0, self.clock.left_s))
+        self.listener.note(f"{error} It is started again in {durations.words(pause_s)}.")
+        time.sleep(pause_s)
+
+    def describe(self, names: Iterable[str]) -> None:
+        """Have a worker measure the shapes of these backbones, each once: what contexts and predictions are made from."""
+        for name in names:
+            if name not in self.backbones:
+                self.backbones[name] = self.ask(Describe(backbone=name), Description)
+
+    # ---- what becomes known --------------------------------------------------------------------------------------
+
+    def begin(self, candidate: Candidate) -> int:
+        """Write a trial down as begun and return its number."""
+        self.describe([candidate.backbone])
+        registry = self.facts.registry
+        names = {"backbone": tuple(registry.backbones), "strategy": tuple(registry.strategies)}
+        context = self.state().context(candidate.backbone, candidate.size_px)
+        parameters = sampler.shown(candidate, names, self.facts.strategy_of(candidate), context)
+        return self.study.begin(candidate, parameters)
+
+    def record_probes(self, trials: Sequence[Trial]) -> None:
+        """Write the probes of one backbone and size down, all together: after a kill it is probed or not probed."""
+        before, now_s = self.state().best(), self.clock.used_s
+        trials = [replace(t, started_s=max(0.0, now_s - t.seconds)) for t in trials]
+        complete = [t for t in trials if t.state == "complete"]
+        self.probes.extend(complete)
+        self.rundir.write("probes.json", self.probes)
+        for trial in trials:
+            self._announce(trial, before, "probe")
+        best = min(complete, key=lambda t: (t.log_loss, t.number), default=None)
+        if best is not None and (before is None or best.log_loss < before.log_loss):
+            self.on_better(self, best)
+
+    def record_trial(self, trial: Trial) -> None:
+        """Write a trial's end down, announce it, and hand it on where it is the best so far."""
+        before = self.state().best()
+        self.study.finish(trial)
+        pruner.tidy(self.rundir, self.study.trials(), self.study.candidates())
+        self._announce(trial, before, "trial")
+        if trial.state == "complete" and (before is None or trial.log_loss < before.log_loss):
+            self.on_better(self, trial)
+
+    def _announce(self, trial: Trial, before: Trial | None, what: str) -> None:
+        self.rundir.log(what, at_s=self.clock.used_s, number=trial.number, state=trial.state)
+        self.listener.trial(trial, before, self.clock.left_s)
