@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from advisor import cli
-from advisor.tuning import portfolio, sampler
+from advisor.tuning import policy, portfolio
 
 WAYS = ("advice", "random", "default")
 
@@ -19,8 +19,8 @@ def main(way: str, arguments: list[str]) -> int:
     if way not in WAYS:
         raise SystemExit(f"expected one of {', '.join(WAYS)}, got {way}")
     if way == "random":
-        portfolio._entries = lambda contest, places: []
-        sampler.STARTUP_TRIALS = sys.maxsize
+        portfolio._entries = lambda state, backbones: []
+        policy.RANDOM_TRIALS = sys.maxsize
     if way == "default":
         arguments = [*arguments, "--trials", "1"]
     return cli.run(arguments)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import contests
 import numpy as np
 import pytest
+import searches
 import torch
 
 from advisor.execution import fold_averaging
@@ -16,24 +16,24 @@ from advisor.records import Candidate, TrainPlan, Trial
 from advisor.records.messages import Refit, Refitted, RunTrial
 from advisor.records.plan import Phase, Term
 from advisor.selection import final_refit, incumbent
-from advisor.tuning.search_state import Contest
+from advisor.tuning.search_run import SearchRun
 
 TRAINED = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 1.0}, size_px=64)
 PHASES = (Phase(rates={"stem": 1e-3}, head_rate=1e-3),)
 
 
 @pytest.fixture(scope="module")
-def contest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contest]:
-    """A contest on real crops with one worker."""
-    with contests.on_crops(tmp_path_factory.mktemp("folds")) as contest:
-        yield contest
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchRun]:
+    """A search on real crops with one worker."""
+    with searches.on_crops(tmp_path_factory.mktemp("folds")) as run:
+        yield run
 
 
 @pytest.fixture(scope="module")
-def trained(contest: Contest) -> Trial:
+def trained(run: SearchRun) -> Trial:
     """A trial that was scored on three folds."""
     job = RunTrial(number=0, candidate=TRAINED, folds=(0, 2, 3), repeat=0, seed=0, started_s=0.0)
-    trial = contest.worker.ask(job, Trial)
+    trial = run.worker.ask(job, Trial)
     assert trial.state == "complete", trial.error
     return trial
 
@@ -65,9 +65,9 @@ def test_what_has_no_common_ground_is_not_averaged(plan: TrainPlan) -> None:
     assert fold_averaging.mixable(TrainPlan(phases=PHASES))
 
 
-def test_the_mean_of_the_folds_is_what_is_left_behind(contest: Contest, trained: Trial) -> None:
+def test_the_mean_of_the_folds_is_what_is_left_behind(run: SearchRun, trained: Trial) -> None:
     """The mean stands beside the first fold's model, the members are gone, and what was carried out names the folds."""
-    folder = incumbent.fold_model_folder(contest.rundir.path, trained)
+    folder = incumbent.fold_model_folder(run.rundir.path, trained)
     assert folder is not None
     assert incumbent.read_refitted(folder).folds == (0, 2, 3)
     assert (folder.parent / "model.safetensors").is_file()
@@ -76,52 +76,52 @@ def test_the_mean_of_the_folds_is_what_is_left_behind(contest: Contest, trained:
     assert any(not torch.equal(one[name], mean[name]) for name in one)
 
 
-def test_training_the_folds_again_gives_the_mean_to_the_bit(contest: Contest, trained: Trial) -> None:
+def test_training_the_folds_again_gives_the_mean_to_the_bit(run: SearchRun, trained: Trial) -> None:
     """That is what `rerun` does with a recipe whose model is a mean of folds."""
-    left = incumbent.fold_model_folder(contest.rundir.path, trained)
+    left = incumbent.fold_model_folder(run.rundir.path, trained)
     assert left is not None
-    job = Refit(candidate=TRAINED, seed=0, to=str(contest.rundir.trials / "again"), temperature=1.0, folds=(0, 2, 3))
-    again = contest.worker.ask(job, Refitted)
+    job = Refit(candidate=TRAINED, seed=0, to=str(run.rundir.trials / "again"), temperature=1.0, folds=(0, 2, 3))
+    again = run.worker.ask(job, Refitted)
     assert again.weights_sha256 == incumbent.read_refitted(left).weights_sha256
     assert again.folds == (0, 2, 3)
 
 
-def test_without_time_for_a_refit_the_mean_ships(contest: Contest, trained: Trial) -> None:
+def test_without_time_for_a_refit_the_mean_ships(run: SearchRun, trained: Trial) -> None:
     """The folds' seconds together are its time, and the warning says what it is."""
     from dataclasses import replace
 
     from advisor.runtime import clock
 
-    late = replace(contest, clock=clock.Clock(600.0, used_before_s=599.0))
-    refitted = final_refit.train(late, trained, contest.rundir.trials / "late", reserve_s=1.0)
+    late = replace(run, clock=clock.Clock(600.0, used_before_s=599.0))
+    refitted = final_refit.train(late, trained, run.rundir.trials / "late", reserve_s=1.0)
     assert refitted is not None
     assert refitted.folds == (0, 2, 3)
     assert "the mean of the weights of its 3 models" in refitted.warning
     assert refitted.seconds == pytest.approx(trained.seconds, abs=0.02)
 
 
-def test_a_fold_that_is_gone_leaves_the_first_one_s_model(contest: Contest) -> None:
+def test_a_fold_that_is_gone_leaves_the_first_one_s_model(run: SearchRun) -> None:
     """A scored trial on one fold has no mean."""
     job = RunTrial(number=7, candidate=TRAINED, folds=(1,), repeat=0, seed=0, started_s=0.0)
-    trial = contest.worker.ask(job, Trial)
-    folder = incumbent.fold_model_folder(contest.rundir.path, trial)
+    trial = run.worker.ask(job, Trial)
+    folder = incumbent.fold_model_folder(run.rundir.path, trial)
     assert folder is not None
     assert incumbent.read_refitted(folder).folds == ()
     assert folder.name == "00007"
 
 
-def test_folds_on_which_a_leader_is_scored_again_leave_nothing(contest: Contest) -> None:
+def test_folds_on_which_a_leader_is_scored_again_leave_nothing(run: SearchRun) -> None:
     """Their models would never ship."""
     job = RunTrial(number=8, candidate=TRAINED, folds=(0, 1), repeat=1, seed=1, started_s=0.0)
-    assert contest.worker.ask(job, Trial).state == "complete"
-    assert not (contest.rundir.trials / "00008-r1").exists()
+    assert run.worker.ask(job, Trial).state == "complete"
+    assert not (run.rundir.trials / "00008-r1").exists()
 
 
 def test_a_member_that_cannot_be_read_costs_the_mean_and_not_the_trial(
     tmp_path: Path,
 ) -> None:
     """A disk that was full for a moment: the first fold's model ships, as it would have without a second one."""
-    with contests.on_crops(tmp_path) as other:
+    with searches.on_crops(tmp_path) as other:
         folder = other.rundir.trials / "00009" / "members"
         folder.mkdir(parents=True)
         (folder / "1.safetensors").mkdir()  # nothing can be written over it, or read from it

@@ -50,7 +50,7 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     )
     made.open(job)
     yield made
-    made.stop()
+    made.close()
 
 
 def heard(crew: WorkerPool, count: int) -> list[Ended]:
@@ -76,7 +76,7 @@ def test_every_order_ends_once_under_its_own_number(crew: WorkerPool) -> None:
         assert isinstance(end.answer, Trial)
         assert end.answer.number == end.order.number
     assert crew.poll(quiet, wait_s=0.0) is None
-    assert crew.seats[1].worker.process is not None
+    assert crew.slots[1].worker.process is not None
 
 
 def test_a_worker_that_dies_costs_its_own_order_only(crew: WorkerPool) -> None:
@@ -84,7 +84,7 @@ def test_a_worker_that_dies_costs_its_own_order_only(crew: WorkerPool) -> None:
     crew.submit(order(0, long=True))
     crew.submit(order(1))
     assert crew.idle is None
-    process = crew.seats[0].worker.process
+    process = crew.slots[0].worker.process
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
     answers = {e.order.number: e.answer for e in heard(crew, 2)}
@@ -103,7 +103,7 @@ def test_an_order_over_its_limit_ends_though_its_worker_does_not_answer(
     """A worker that hangs is killed a little after the limit."""
     monkeypatch.setattr("advisor.execution.worker_pool.GRACE_S", 0.5)
     crew.submit(order(0, long=True, limit_s=0.5))
-    process = crew.seats[0].worker.process
+    process = crew.slots[0].worker.process
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)
     assert isinstance(heard(crew, 1)[0].answer, OutOfTimeError)

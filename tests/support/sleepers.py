@@ -1,6 +1,6 @@
 """Workers whose trials sleep and then end with a made-up score: what the machinery costs, without any training.
 
-Used by the tests of the shared study and by benchmarks/scale. A sleeper speaks the worker's own protocol.
+Used by tests and by benchmarks/scale. A sleeper speaks the worker's own protocol.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from advisor.errors import AdviseError
+from advisor.execution.executor import Ended, TrialExecutor
 from advisor.execution.worker import Worker
-from advisor.execution.worker_pool import Ended, WorkerPool
 from advisor.hooks import Context
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.records.messages import RunTrial
-from advisor.tuning.distributed.remote_pool import Fleet
+from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.trials.study import Study
 
 IMAGES, CLASSES = 40, 3
@@ -108,35 +107,35 @@ def context(name: str, size_px: int) -> Context:
 
 def search(
     study: Study,
-    seats: WorkerPool | Fleet,
+    executor: TrialExecutor,
     trials: int,
     *,
     on_end: Callable[[Ended], None] = lambda ended: None,
     sample: bool = True,
 ) -> None:
-    """Run so many sampled trials on the seats, as search.explore does: begun as seats get free, lost ones again."""
+    """Run so many sampled trials on an executor, as search.explore does: begun as it gets free, written down as they end."""
     while True:
-        while seats.free and (study.lost() or study.counted < trials):
-            again = next(iter(study.lost()), None)
-            if again is not None:
-                candidate = study.candidate(again)
-            elif sample:
-                candidate = study.sample([("pocket", 64)], {"full": Rates()}, context)
+        while executor.free and study.counted < trials:
+            if sample:
+                candidate = study.sample([BackboneAtSize("pocket", 64)], {"full": Rates()}, context)
             else:
                 candidate = Candidate(backbone="pocket", strategy="full", parameters={"rate": study.counted / trials})
-            number = study.begin(candidate, again=again)
-            seats.submit(RunTrial(number=number, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0))
-        if not seats.busy and study.counted >= trials and not study.lost():
+            number = study.begin(candidate)
+            executor.submit(RunTrial(number=number, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0))
+        if not executor.busy and study.counted >= trials:
             return
-        ended = seats.poll(lambda progress: None)
+        ended = executor.poll(lambda progress: None)
         if ended is not None:
-            answer = ended.answer
-            failed = Trial(
-                number=ended.order.number,
-                candidate=ended.order.candidate,
-                regime="full",
-                state="failed",
-                error=str(answer),
-            )
-            study.finish(failed if isinstance(answer, AdviseError) else answer)
+            study.finish(ended.answer if isinstance(ended.answer, Trial) else failed(ended))
             on_end(ended)
+
+
+def failed(ended: Ended) -> Trial:
+    """Record an order that ended without a trial."""
+    return Trial(
+        number=ended.order.number,
+        candidate=ended.order.candidate,
+        regime="full",
+        state="failed",
+        error=str(ended.answer),
+    )

@@ -5,71 +5,76 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import contests
 import numpy as np
 import pytest
+import searches
 
 from advisor.records import Candidate
 from advisor.records.trials import DEFAULT
-from advisor.tuning import portfolio, probes, search, step_probe, study
-from advisor.tuning.search_state import Contest
+from advisor.tuning import epoch_budget, portfolio, probes, search
+from advisor.tuning.candidates import BackboneAtSize
+from advisor.tuning.search_run import SearchRun
+from advisor.tuning.trials.study import key
 
-PLACES = [("pocket", 96), ("pocket", 64)]
+BACKBONES = [BackboneAtSize("pocket", 96), BackboneAtSize("pocket", 64)]
 
 
 @pytest.fixture
-def contest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contest]:
-    """A contest on real crops whose probes are done, heads and full fine-tuning allowed."""
-    with contests.on_crops(tmp_path_factory.mktemp("portfolio")) as contest:
-        contest.strategies = {n: contest.registry.strategies[n] for n in ("ridge", "logistic", "full")}
-        contest.sizes = {"pocket": (64, 96)}
-        probes.probe_all(contest, [contest.registry.backbone("pocket")])
-        yield contest
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchRun]:
+    """A search on real crops whose probes are done, heads and full fine-tuning allowed."""
+    with searches.on_crops(tmp_path_factory.mktemp("portfolio")) as run:
+        strategies = {n: run.facts.registry.strategies[n] for n in ("ridge", "logistic", "full")}
+        run.facts = replace(run.facts, strategies=strategies, sizes={"pocket": (64, 96)})
+        probes.probe_all(run, [run.facts.registry.backbone("pocket")])
+        yield run
 
 
-def drawn(contest: Contest, looked: list[Candidate], monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
+def drawn(run: SearchRun, looked: list[Candidate], monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
     """Take guesses until a training comes."""
-    monkeypatch.setattr(step_probe, "look", lambda contest, candidate: looked.append(candidate))
+    monkeypatch.setattr(epoch_budget, "measure_pace", lambda run, candidate: looked.append(candidate))
     first = Candidate(backbone="pocket", strategy="ridge", parameters={}, origin="default", size_px=64)
-    source, taken = portfolio.Portfolio(contest, first, PLACES), list[Candidate]()
+    source, taken = portfolio.Portfolio(run, first, BACKBONES), list[Candidate]()
     while (found := source.next()) is not None:
         taken.append(found[1])
-        contest.study.begin(found[1])
-        if contest.is_deep(found[1]):
+        run.study.begin(found[1])
+        if run.facts.trains_backbone(found[1]):
             break
     return taken
 
 
 def test_the_pace_of_the_most_accurate_network_is_seen_before_a_training_is_chosen(
-    contest: Contest, monkeypatch: pytest.MonkeyPatch
+    run: SearchRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guessed too slow it would seem out of reach: it is timed on its smallest images, once, after all heads."""
     looked: list[Candidate] = []
-    taken = drawn(contest, looked, monkeypatch)
+    taken = drawn(run, looked, monkeypatch)
     assert [(c.strategy, c.size_px) for c in looked] == [("full", 64)]
     assert {c.strategy for c in taken[:-1]} == {"ridge", "logistic"}
     assert taken[-1].strategy == "full"
 
 
-def test_a_probe_is_no_trial_again_and_the_default_that_is_one_costs_nothing(contest: Contest) -> None:
+def test_a_probe_is_no_trial_again_and_the_default_that_is_one_costs_nothing(run: SearchRun) -> None:
     """The untuned default takes the scores and predictions of its probe; no guess repeats another probe."""
-    contest.settings = replace(contest.settings, trials=3)
-    probed = {study.key(p.candidate): p for p in contest.probes}
+    probed = {key(p.candidate): p for p in run.probes}
     ran: list[int] = []
-    submit = contest.crew.submit
-    contest.crew.submit = lambda order: (ran.append(order.number), submit(order))[1]  # type: ignore[method-assign]
-    contest.regime = replace(contest.regime, name="feature_extraction")
-    contest.strategies = {"ridge": contest.registry.strategies["ridge"]}
-    search.explore(contest, [contest.registry.backbone("pocket")])
-    trials = contest.study.trials()
+    submit = run.workers.submit
+    run.workers.submit = lambda order: (ran.append(order.number), submit(order))[1]  # type: ignore[method-assign]
+    run.facts = replace(
+        run.facts,
+        settings=replace(run.facts.settings, trials=3),
+        regime=replace(run.facts.regime, name="feature_extraction"),
+        strategies={"ridge": run.facts.registry.strategies["ridge"]},
+    )
+    search.explore(run, [run.facts.registry.backbone("pocket")])
+    trials = run.study.trials()
     first = trials[0]
-    same = probed[study.key(first.candidate)]
+    same = probed[key(first.candidate)]
     assert first.candidate.origin == DEFAULT
     assert 0 not in ran
     assert first.scores == same.scores
     with (
-        np.load(contest.rundir.path / first.predictions) as own,
-        np.load(contest.rundir.path / same.predictions) as its,
+        np.load(run.rundir.path / first.predictions) as own,
+        np.load(run.rundir.path / same.predictions) as its,
     ):
         assert np.array_equal(own["logits"], its["logits"])
-    assert not [t for t in trials[1:] if study.key(t.candidate) in probed]
+    assert not [t for t in trials[1:] if key(t.candidate) in probed]

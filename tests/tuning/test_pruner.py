@@ -7,7 +7,7 @@ from pathlib import Path
 
 from advisor.records import Candidate, Curve, FoldScore, Trial
 from advisor.runtime.run_dir import RunDir
-from advisor.tuning import pruner
+from advisor.tuning import policy, pruner
 
 
 def ended(number: int, *losses: float, state: str = "complete", continues: int | None = None) -> Trial:
@@ -82,14 +82,14 @@ def test_only_the_best_trained_trials_and_the_first_one_keep_their_models(tmp_pa
     (tmp_path / "data").mkdir()
     rundir = RunDir.create(tmp_path / "run", data=tmp_path / "data")
     trials = []
-    for number in range(pruner.MODELS + 3):
+    for number in range(policy.KEPT_MODELS + 3):
         score = FoldScore(fold=0, repeat=0, seed=0, n=10, accuracy=0.5, log_loss=9.0 - number)
         trials.append(replace(ended(number, 9.0 - number), steps=10, scores=(score,)))
         (rundir.trials / f"{number:05d}").mkdir(parents=True)
         (rundir.trials / f"{number:05d}" / "model.safetensors").touch()
     pruner.tidy(rundir, trials, begun(trials))
     left = sorted(int(p.name) for p in rundir.trials.iterdir())
-    assert left == [0, *range(3, pruner.MODELS + 3)]
+    assert left == [0, *range(3, policy.KEPT_MODELS + 3)]
 
 
 def test_a_candidate_is_the_same_whoever_continues_it() -> None:
