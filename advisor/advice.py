@@ -108,22 +108,20 @@ def _work(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) 
     strategies = _strategies(plugins, settings)
     reachable, left_out = availability.find(plugins, settings, strategies)
     rundir.log("start", at_s=clock.used_s, command=settings.command)
-    _note_a_short_budget(settings, listener)
-    workers = WorkerPool(_workers(settings, rundir, listener))
-    workers.first.start()  # torch loads while the folder is read
+    workers = _start_workers(settings, rundir, listener)
     try:
         study = _open_study(settings, rundir, listener)
         look = _look(settings, rundir, listener)
         sizes = {b.name: candidates.sizes(look.profile, b, settings.size_px) for b in reachable}
         used = budget.for_budget(look.dataset, settings.budget_s, device.likely(settings.device), reachable, sizes)
-        job = open_job(settings, rundir.path, look.dataset, used.pool)
+        opened = workers.open(open_job(settings, rundir.path, look.dataset, used.pool), listener.progress)
         frame = result_builder.RunContext(
             settings=settings,
             dataset=look.dataset,
             used=used,
             regime=look.regime,
             registry=plugins,
-            environment=workers.open(job, listener.progress).environment,
+            environment=opened.environment,
             folds=FOLDS,
             warnings=(*look.profile.warnings, *used.warnings, *_left_out_warning(reachable, left_out)),
             left_out=tuple(left_out),
@@ -162,12 +160,15 @@ def _interrupted(rundir: RunDir) -> Interrupted:
     return Interrupted(f"stopped. {state}", hint=f"Go on with `tl-advise resume {rundir.path}`.")
 
 
-def _workers(settings: Settings, rundir: RunDir, listener: Listener) -> list[Worker]:
-    """Make the workers, none started: each on a GPU of its own as far as there are some."""
+def _start_workers(settings: Settings, rundir: RunDir, listener: Listener) -> WorkerPool:
+    """Make the workers, each on a GPU of its own as far as there are some, and start the first."""
+    _note_a_short_budget(settings, listener)
     if settings.workers > 1 and settings.workers * (settings.threads or 1) > device.cores():
         listener.note(f"{settings.workers} workers share {device.cores()} processor cores: they slow each other down")
     places = device.places(settings.device, max(1, settings.workers))  # one probes and refits even where none trains
-    return [Worker(log=str(rundir.path / "worker.log"), environment=place) for place in places]
+    workers = WorkerPool([Worker(log=str(rundir.path / "worker.log"), environment=place) for place in places])
+    workers.first.start()  # torch loads while the folder is read
+    return workers
 
 
 def _strategies(plugins: registry.Registry, settings: Settings) -> dict[str, Strategy]:
