@@ -115,6 +115,7 @@ def _work(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) 
         sizes = {b.name: candidates.sizes(look.profile, b, settings.size_px) for b in reachable}
         used = budget.for_budget(look.dataset, settings.budget_s, device.likely(settings.device), reachable, sizes)
         opened = workers.open(open_job(settings, rundir.path, look.dataset, used.pool), listener.progress)
+        warnings = (*look.profile.warnings, *used.warnings, *_left_out_warning(reachable, left_out))
         frame = result_builder.RunContext(
             settings=settings,
             dataset=look.dataset,
@@ -123,20 +124,11 @@ def _work(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) 
             registry=plugins,
             environment=opened.environment,
             folds=FOLDS,
-            warnings=(*look.profile.warnings, *used.warnings, *_left_out_warning(reachable, left_out)),
+            warnings=warnings,
             left_out=tuple(left_out),
         )
         kept = IncumbentWriter(frame=frame, rundir=rundir)
-        run = SearchRun(
-            facts=_facts(frame, strategies, sizes),
-            rundir=rundir,
-            clock=clock,
-            workers=workers,
-            executor=workers,
-            study=study,
-            listener=listener,
-            on_better=partial(_keep_incumbent, kept),
-        )
+        run = _search_run(kept, _facts(frame, strategies, sizes), workers, study, clock, listener)
         if not rundir.candidates.exists():
             search.explore(run, reachable)
         return finish(run, kept, look.profile)
@@ -237,6 +229,21 @@ def _facts(
         test_images=len(frame.used.test),
         device=frame.environment.device,
         sizes=sizes,
+    )
+
+
+def _search_run(
+    kept: IncumbentWriter, facts: SearchFacts, workers: WorkerPool, study: Study, clock: Clock, listener: Listener
+) -> SearchRun:
+    return SearchRun(
+        facts=facts,
+        rundir=kept.rundir,
+        clock=clock,
+        workers=workers,
+        executor=workers,
+        study=study,
+        listener=listener,
+        on_better=partial(_keep_incumbent, kept),
     )
 
 
