@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from advisor.aliases import AnyArray
 from advisor.records import Dataset, Item
+from advisor.runtime import atomic_file
 
 FOLDS = 5
 TEST_FRACTION = 0.2
@@ -100,17 +101,13 @@ def write_csv(dataset: Dataset, path: str | Path) -> None:
 
     The file is a manifest: copied into the root of the data it states the same split.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(("path", "label", "split", "group", "sha256"))
-        for item in dataset.items:
-            split = "test" if item.split == "test" else "train"
-            table.writerow((item.path, dataset.classes[item.label], split, item.group, item.sha256))
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(("path", "label", "split", "group", "sha256"))
+    for item in dataset.items:
+        split = "test" if item.split == "test" else "train"
+        table.writerow((item.path, dataset.classes[item.label], split, item.group, item.sha256))
+    atomic_file.write_atomically(Path(path), text.getvalue())
 
 
 def _members(whole: AnyArray) -> list[AnyArray]:

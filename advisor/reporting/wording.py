@@ -12,6 +12,7 @@ from typing import Any
 
 from advisor.records import Best, Ensemble, Result, TestScore
 from advisor.records.trials import REGIME_WORDS
+from advisor.runtime import durations
 
 NONE = "–"
 MINUS = "−"
@@ -53,16 +54,7 @@ def number(value: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """Write seconds as a person says them."""
-    if seconds is None:
-        return NONE
-    if seconds < 10 and not float(seconds).is_integer():
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return NONE if seconds is None else durations.words(seconds)
 
 
 def value(setting: Any) -> str:

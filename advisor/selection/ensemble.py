@@ -20,6 +20,7 @@ import numpy.typing as npt
 from advisor.aliases import Float64s
 from advisor.data import pixels
 from advisor.errors import AdviseError
+from advisor.metrics import classification
 from advisor.models import model_files
 from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
 from advisor.records.messages import Scored
@@ -181,15 +182,9 @@ def _answers(run_dir: Path, trial: Trial, pool: int) -> tuple[Float64s, npt.NDAr
     with np.load(run_dir / trial.predictions) as saved:
         rows, logits, labels = saved["rows"], saved["logits"].astype(np.float64), saved["labels"]
     probabilities, truth = np.full((pool, logits.shape[1]), np.nan), np.full(pool, -1, dtype=np.int64)
-    probabilities[rows] = _softmax(logits / trial.temperature)
+    probabilities[rows] = classification.probabilities(logits, temperature=trial.temperature)
     truth[rows] = labels
     return probabilities, truth
-
-
-def _softmax(logits: Float64s) -> Float64s:
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    answer: Float64s = shifted / shifted.sum(1, keepdims=True)
-    return answer
 
 
 def _mean(each: Sequence[Float64s]) -> Float64s:

@@ -36,10 +36,10 @@ def test_a_file_that_was_renamed_stays(tmp_path: Path) -> None:
 def test_a_disk_without_the_space_is_told_before_anything_is_written(tmp_path: Path) -> None:
     """Reserving fails with the system's own error, and the name is gone."""
     code = (
-        "import resource, signal, sys\nfrom pathlib import Path\nfrom advisor import reserve\n"
+        "import resource, signal, sys\nfrom pathlib import Path\nfrom advisor.runtime import atomic_file\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try:\n    with reserve.opened(Path(sys.argv[1]), 5000):\n        print('opened')\n"
+        "try:\n    with atomic_file.opened(Path(sys.argv[1]), 5000):\n        print('opened')\n"
         "except OSError as error:\n    print(error.errno)\n"
     )
     run = subprocess.run([sys.executable, "-c", code, tmp_path / "a"], capture_output=True, text=True, check=True)

@@ -59,14 +59,14 @@ def test_half_precision_only_where_it_was_measured_to_help() -> None:
 
 def test_choosing_the_processor_needs_no_torch() -> None:
     """`--device cpu` is answered without importing torch."""
-    code = "import sys; from advisor import device; device.choose('cpu'); sys.exit('torch' in sys.modules)"
+    code = "import sys; from advisor.runtime import device; device.choose('cpu'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_apply_sets_threads_and_determinism() -> None:
     """In a process of its own, as a worker does it: threads as chosen, deterministic arithmetic asked for."""
     code = (
-        "from advisor import device; from advisor.records import Compute; import torch;"
+        "from advisor.runtime import device; from advisor.records import Compute; import torch;"
         "device.apply(Compute(threads=1));"
         "assert torch.get_num_threads() == 1 and torch.are_deterministic_algorithms_enabled()"
     )

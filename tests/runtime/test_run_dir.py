@@ -82,7 +82,7 @@ def test_two_processes_never_work_on_one_run(data: Path, tmp_path: Path) -> None
     run = RunDir.create(tmp_path / "run", data=data)
     run.write("run.json", Settings(data="x"))
     code = (
-        "import sys; from pathlib import Path; from advisor.rundir import RunDir\n"
+        "import sys; from pathlib import Path; from advisor.runtime.run_dir import RunDir\n"
         "with RunDir.open(Path(sys.argv[1])).locked(): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
