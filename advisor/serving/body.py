@@ -6,6 +6,7 @@ In: a Starlette request. Out: (name, bytes) of each image. Does NOT cover: decod
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from advisor.serving.limits import Limits, RequestError
@@ -53,7 +54,7 @@ async def _form(request: Request, limits: Limits) -> Images:
     from starlette.datastructures import UploadFile
     from starlette.formparsers import MultiPartException, MultiPartParser
 
-    async def bounded():  # type: ignore[no-untyped-def]
+    async def bounded() -> AsyncGenerator[bytes, None]:
         size = 0
         async for part in request.stream():
             size += len(part)

@@ -17,9 +17,9 @@ function element(tag, attributes = {}, ...children) {
 async function describe() {
   try {
     const model = await (await fetch("/model")).json();
-    const score = model.test ? ` It was right on ${(100 * model.test.accuracy).toFixed(1)} % of ${model.test.n} held-out images.` : "";
-    const shown = model.classes.slice(0, 8).join(", ") + (model.classes.length > 8 ? ", …" : "");
-    at("about").textContent = `It tells ${model.classes.length} classes apart: ${shown}.${score}`;
+    const score = model.test ? ` Accuracy on held-out images: ${(100 * model.test.accuracy).toFixed(1)} % of ${model.test.n}.` : "";
+    const shown = model.classes.slice(0, 8).join(", ") + (model.classes.length > 8 ? " and others" : "");
+    at("about").textContent = `Distinguishes ${model.classes.length} classes: ${shown}.${score}`;
     at("report").hidden = !model.report;
   } catch {
     at("about").textContent = "The server does not answer.";
@@ -46,8 +46,9 @@ function show(file, answer) {
   picture.src = URL.createObjectURL(file);
   picture.onload = picture.onerror = () => URL.revokeObjectURL(picture.src);
   const title = element("h2", {}, answer.error ? file.name : `${answer.top[0].class}`);
+  const name = element("p", { class: "name" }, answer.error ? "" : file.name);
   const detail = answer.error ? element("p", { class: "error" }, answer.error) : bars(answer.top);
-  at("results").prepend(element("li", {}, picture, element("div", {}, title, detail)));
+  at("results").prepend(element("li", {}, picture, element("div", {}, title, name, detail)));
   at("clear").hidden = false;
 }
 
