@@ -10,7 +10,7 @@ import click
 from advisor.cli import _options
 
 if TYPE_CHECKING:
-    from advisor.workflows.fewshot import Answer
+    from advisor.workflows.fewshot import FewShotResult
 
 
 @click.command(name="fewshot")
@@ -67,7 +67,9 @@ def command(
         session = open_session(settings(dataset, call), report=report)
         names = list(strategies) or fewshot.capable(session.resources.registry.strategies, pool_context(session))
         known = session.resources.registry
-        tried = [make_candidate(session, n, fewshot.shared(known.strategy(n), layers, epochs)) for n in names]
+        tried = [
+            make_candidate(session, n, fewshot.shared_parameters(known.strategy(n), layers, epochs)) for n in names
+        ]
         answer = fewshot.evaluate(
             session,
             tried,
@@ -90,7 +92,7 @@ def command(
     return 0
 
 
-def _print(answer: Answer) -> None:
+def _print(answer: FewShotResult) -> None:
     from advisor.cli import _console, _result_table
 
     out = _console.console()
@@ -112,7 +114,7 @@ def _print(answer: Answer) -> None:
         out.print(f"{len(answer.left_out)} of {_all(answer)} classes have too few images")
 
 
-def _all(answer: Answer) -> int:
+def _all(answer: FewShotResult) -> int:
     return len(answer.left_out) + len(answer.classes) + len(answer.base_classes)
 
 

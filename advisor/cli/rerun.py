@@ -72,7 +72,9 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
     from advisor.records import recipe_file
     from advisor.workflows import rerun, rerun_adaptation
 
-    given = domains.read_source(source) if source else None  # before any work: a slip is told at once
+    source_images = (
+        domains.read_source(source) if source else None
+    )  # before any work, so that an error is reported at once
     told = recipe_file.read(path)
     where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline")}
     where["device"] = None if call["device"] == "auto" else call["device"]
@@ -86,7 +88,7 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
     if target:
         raise InputError(f"--target: {path} is no recipe of an adaptation.", hint="Leave --target out.")
     with Screen(quiet=quiet) as screen:
-        return rerun.rerun_recipe(path, **where, devices=call["devices"], given=given, listener=screen)
+        return rerun.rerun_recipe(path, **where, devices=call["devices"], source=source_images, listener=screen)
 
 
 def _tell(result: Any, agreed: str | None) -> None:

@@ -1,11 +1,12 @@
-"""Labelled source, unlabelled target: train source-only and adapted arms, choose without a target label, score at the end.
+"""Domain adaptation: train source-only and adapted arms, choose one without target labels, then score it on the target.
 
-The choice: among arms whose accuracy on held-out source images is within GUARD of the best, the one with the highest
-mutual information between target images and predictions (entropy of the mean prediction minus mean entropy), averaged
-over seeds. Predictions of one class for all have none, and so have uncertain ones. It is a proxy that can be wrong.
-Adapted arms, and the source-only one as an arm of its own, are scored with BatchNorm statistics of the images' domain.
-Target labels, where folders are named like classes, are read after the choice. Does NOT cover: training one arm
-(adapted.py), searching.
+In: a session with a labelled source and an unlabelled target. Out: an `Adaptation`, and the chosen model with its recipe.
+Among the arms whose accuracy on held-out source images is within GUARD of the best, the one with the highest mutual
+information between target images and predictions (entropy of the mean prediction minus mean entropy), averaged over
+seeds, is chosen. The criterion is 0 for predictions that are all the same or all uncertain; it is a proxy and can be
+wrong. Adapted arms, and the source-only network as an additional arm, are scored with BatchNorm statistics of the images'
+domain. Target labels, where folders are named like classes, are read after the choice.
+Does NOT cover: training one arm (`adaptation_arm`), searching.
 Sources: mutual information, Shi and Sha 2012 (1206.6438); target statistics, Li et al. 2016 (1603.04779).
 """
 
@@ -37,7 +38,7 @@ ARMS = ("full", "mcc", "dann")
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One arm with one seed. `information` is the criterion, in nats; `target_accuracy` None where nothing is labelled."""
+    """One arm with one seed. `information` is the criterion, in nats; `target_accuracy` is None without target labels."""
 
     arm: str
     seed: int
@@ -48,7 +49,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptation:
-    """The answer: all runs, the arm and seed that were chosen, and the chosen run's score on the labelled target."""
+    """All runs, the chosen arm and seed, and the score of the chosen run on the labelled part of the target."""
 
     backbone: str
     size_px: int
@@ -64,7 +65,7 @@ class Adaptation:
 
 
 def information(logits_MK: npt.NDArray[np.floating]) -> float:
-    """Give the mutual information of images and predictions, in nats: 0 where it says the same of all, at most log K."""
+    """Return the mutual information of images and predictions in nats: 0 for identical predictions, at most log K."""
     p_MK = metrics.probabilities(logits_MK)
     mean_K = p_MK.mean(0)
     each = -(p_MK * np.log(np.maximum(p_MK, 1e-12))).sum(1).mean()
@@ -72,12 +73,12 @@ def information(logits_MK: npt.NDArray[np.floating]) -> float:
 
 
 def choose(runs: Sequence[Run]) -> Run:
-    """Choose an arm by its mean criterion among those that hold the source, then its seed by its own."""
+    """Choose the arm by its mean criterion among arms that keep their source accuracy, then the seed by its criterion."""
     arms = list(dict.fromkeys(r.arm for r in runs))
-    held = {a: float(np.mean([r.source_accuracy for r in runs if r.arm == a])) for a in arms}
-    told = {a: float(np.mean([r.information for r in runs if r.arm == a])) for a in arms}
-    allowed = [a for a in arms if held[a] >= max(held.values()) - GUARD]
-    arm = max(allowed, key=lambda a: told[a])
+    held_out_by_arm = {a: float(np.mean([r.source_accuracy for r in runs if r.arm == a])) for a in arms}
+    information_by_arm = {a: float(np.mean([r.information for r in runs if r.arm == a])) for a in arms}
+    allowed = [a for a in arms if held_out_by_arm[a] >= max(held_out_by_arm.values()) - GUARD]
+    arm = max(allowed, key=lambda a: information_by_arm[a])
     return max((r for r in runs if r.arm == arm), key=lambda r: r.information)
 
 
@@ -92,14 +93,14 @@ def adapt(
     to: Path | None = None,
     report: Report = report_nothing,
 ) -> Adaptation:
-    """Train every arm with every seed at equal steps, choose, score, and leave model and recipe in the folder `to`.
+    """Train every arm with every seed for equal steps, choose and score; write model and recipe into the folder `to`.
 
-    `deadline` is a time.monotonic(): a further seed is begun only where all arms would end before it. `settings` are the
-    call's, for the recipe. Raises InputError where no target is open or an arm cannot be trained, TrialError where the
-    first seed's arms do not end in time.
+    `deadline` is a time.monotonic(): a further seed starts only if all arms should end before it. `settings` are those of
+    the call, for the recipe. Raises InputError if no target is open or an arm cannot be trained, TrialError if the arms
+    of the first seed do not end in time.
     """
     if session.target is None:
-        raise InputError("adaptation needs a target domain:", hint="name it with --target DIR.")
+        raise InputError("adaptation needs a target domain.", hint="Name its folder with --target DIR.")
     trained: dict[Run, Arm] = {}
     longest = 0.0
     for seed in seeds:
@@ -108,24 +109,24 @@ def adapt(
             break
         last = None if trained else deadline
         for arm in arms:
-            chosen = make_candidate(session, arm, same_terms(session, arm, epochs))
-            for one in adaptation_arm.train(session, chosen, seed, deadline=last, report=report):
-                accuracy = adaptation_arm.held_out_score(session, one).accuracy
-                told = information(one.target_logits)
-                trained[Run(arm=one.name, seed=seed, source_accuracy=accuracy, information=told)] = one
+            chosen = make_candidate(session, arm, shared_parameters(session, arm, epochs))
+            for trained_arm in adaptation_arm.train(session, chosen, seed, deadline=last, report=report):
+                accuracy = adaptation_arm.held_out_score(session, trained_arm).accuracy
+                criterion = information(trained_arm.target_logits)
+                trained[Run(arm=trained_arm.name, seed=seed, source_accuracy=accuracy, information=criterion)] = (
+                    trained_arm
+                )
         longest = max(longest, time.monotonic() - began)
     best = choose(list(trained))
     if to is not None:
-        asked = settings or Settings(data=session.dataset.root)
-        written = recipe_file.write(
-            adaptation_arm.make_recipe(session, asked, trained[best], to), command=asked.command
-        )
-        write_atomically(to / recipe_file.FILE, written)
-    return _answer(session, trained, best)
+        call = settings or Settings(data=session.dataset.root)
+        text = recipe_file.write(adaptation_arm.make_recipe(session, call, trained[best], to), command=call.command)
+        write_atomically(to / recipe_file.FILE, text)
+    return _result(session, trained, best)
 
 
 def epochs_within(session: Session, arms: int, seconds: float) -> float:
-    """Say how many epochs all arms can have in so many seconds, from cards alone; an adapted arm costs two."""
+    """Predict how many epochs all arms can train in `seconds`, from the cards alone; an adapted arm costs twice as much."""
     backbone = session.backbone
     macs = budget.at_size(backbone.macs, backbone.preprocess.size, session.size_px)
     device = session.resources.compute(backbone).device
@@ -134,21 +135,21 @@ def epochs_within(session: Session, arms: int, seconds: float) -> float:
     return max(0.0, seconds - scoring) / (one * max(1, 2 * arms - 1))
 
 
-def same_terms(session: Session, arm: str, epochs: float) -> dict[str, Any]:
-    """Give the parameters that all arms share: length, and batch statistics of a domain's own while training."""
+def shared_parameters(session: Session, arm: str, epochs: float) -> dict[str, Any]:
+    """Return the parameters that all arms share: the length, and BatchNorm in training mode."""
     card = session.resources.registry.strategy(arm).card
-    known = {p.name for p in getattr(card, "parameters", ())}
-    return {k: v for k, v in {"epochs": epochs, "norm": "trained"}.items() if k in known}
+    declared = {p.name for p in getattr(card, "parameters", ())}
+    return {k: v for k, v in {"epochs": epochs, "norm": "trained"}.items() if k in declared}
 
 
-def _answer(session: Session, trained: dict[Run, Arm], best: Run) -> Adaptation:
-    """Open the hidden labels, after the choice."""
+def _result(session: Session, trained: dict[Run, Arm], best: Run) -> Adaptation:
+    """Read the hidden target labels, after the choice."""
     assert session.target is not None
     labels = np.array(session.target.hidden_labels)
-    known = labels != UNKNOWN
+    labelled = labels != UNKNOWN
 
     def reached(arm: Arm) -> float | None:
-        return classification.accuracy(arm.target_logits[known], labels[known]) if known.any() else None
+        return classification.accuracy(arm.target_logits[labelled], labels[labelled]) if labelled.any() else None
 
     score = adaptation_arm.target_score(session, trained[best])
     return Adaptation(
@@ -157,7 +158,7 @@ def _answer(session: Session, trained: dict[Run, Arm], best: Run) -> Adaptation:
         steps=trained[best].plan.steps,
         source_images=len(session.resources.labels),
         target_images=len(labels),
-        target_labelled=int(known.sum()),
+        target_labelled=int(labelled.sum()),
         runs=tuple(replace(run, target_accuracy=reached(arm)) for run, arm in trained.items()),
         chosen=best.arm,
         chosen_seed=best.seed,

@@ -1,8 +1,9 @@
-"""One arm of an adaptation with one seed: trained, its logits on both domains, the model and the recipe that it leaves.
+"""One arm of an adaptation with one seed: its training, its logits on both domains, its model and its recipe.
 
-In: an opened source with a target, a candidate, a seed. Out: one arm, or two where a source-only network is also read with
-the target's BatchNorm statistics. Held out is the first fold of the source. No label of the target is read.
-Does NOT cover: which arm is chosen (adaptation.py), doing a recipe again (readapt.py).
+In: a session with a source and a target, a candidate, a seed. Out: one arm, or two where a source-only network is also
+evaluated with BatchNorm statistics of the target (AdaBN, Li et al. 2016, 1603.04779). The first fold of the source is held
+out. Target labels are not used for training. Does NOT cover: choosing an arm (`adaptation`), rerunning a recipe
+(`rerun_adaptation`).
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from advisor.workflows.session import Report, Session, report_nothing
 
 
 def has_statistics(network: Classifier) -> bool:
-    """Whether there is anything to replace."""
+    """Return True if the body has BatchNorm statistics to replace."""
     return any(isinstance(m, _BatchNorm) for m in network.body.modules())
 
 
 def use_target(session: Session, plan: TrainPlan, network: Classifier) -> None:
-    """Replace BatchNorm's running statistics by those of the target's images, in place."""
+    """Replace BatchNorm's running statistics by those of the target images, in place."""
     canvas = session.resources.target_canvas(session.resources.rule(session.backbone, session.size_px, plan.fit))[0]
     _use(session, network, canvas, np.arange(len(canvas)))
 
@@ -77,7 +78,7 @@ STATISTICS = " + target statistics"
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """A trained arm. `statistics`: of a source-only network, whether BatchNorm's are the target's all the same."""
+    """A trained arm. `statistics`: True for a source-only network that uses the target's BatchNorm statistics."""
 
     name: str
     seed: int
@@ -85,7 +86,7 @@ class Arm:
     plan: TrainPlan
     network: Classifier
     statistics: bool
-    source_logits: npt.NDArray[np.float32]  # of the held-out source, with the source's statistics where it adapts
+    source_logits: npt.NDArray[np.float32]  # of the held-out source; adapted arms use the source's statistics here
     target_logits: npt.NDArray[np.float32]
     seconds: float
 
@@ -93,16 +94,16 @@ class Arm:
 def train(
     session: Session, chosen: Candidate, seed: int, *, deadline: float | None = None, report: Report = report_nothing
 ) -> list[Arm]:
-    """Train one candidate on the source but its first fold, beside the target where its plan asks for it.
+    """Train one candidate on the source without its first fold, and on the target images if its plan uses them.
 
-    Raises InputError where it trains nothing, TrialError where `deadline`, a time.monotonic(), passes first.
+    Raises InputError if it trains nothing, TrialError if `deadline`, a time.monotonic(), passes first.
     """
     rows, held_out = session.resources.folds()[0]
     began = time.monotonic()
     plan, network = _trained(session, chosen, rows, seed, deadline, report)
     adapts = any(stream.name == "target" for stream in plan.streams)
     if adapts:
-        use_source(session, plan, network, rows)  # else those of two domains, which fit neither
+        use_source(session, plan, network, rows)  # after training they are a mixture of both domains
     source = trainer.score_rows(session.resources, chosen, plan, network, held_out)
     arms = []
     for statistics in _variants(network, adapts=adapts):
@@ -139,14 +140,14 @@ def _trained(
 ) -> tuple[TrainPlan, Classifier]:
     plan = session.resources.plan(chosen, rows)
     if not plan.phases:
-        raise InputError(f"{chosen.strategy} trains nothing and cannot adapt.", hint="Take some of full, mcc, dann.")
+        raise InputError(f"{chosen.strategy} trains nothing and cannot adapt.", hint="Choose from full, mcc, dann.")
     start = trainer.classifier_for(session.resources, chosen, plan, rows, seed)
     loop = trainer.train_loop(session.resources, chosen, plan, start, rows, seed)
     for step in loop.run():
         report(f"{chosen.strategy}, seed {seed}", step.step, step.steps)
         if deadline is not None and time.monotonic() > deadline:
             raise TrialError(
-                "the time was over before one arm ended:", hint="give a larger --budget, or a smaller --size."
+                "the budget ran out before any arm finished.", hint="Give a larger --budget or a smaller --size."
             )
     return plan, loop.finish()
 
@@ -164,7 +165,7 @@ def _on_target(session: Session, plan: TrainPlan, network: Classifier) -> npt.ND
 
 
 def held_out_score(session: Session, arm: Arm) -> FoldScore:
-    """Score an arm on the source images that were put aside."""
+    """Score an arm on the held-out source images."""
     labels = session.resources.labels[session.resources.folds()[0][1]]
     return FoldScore(
         fold=0,
@@ -177,22 +178,24 @@ def held_out_score(session: Session, arm: Arm) -> FoldScore:
 
 
 def target_score(session: Session, arm: Arm, *, temperature: float = 1.0) -> TestScore | None:
-    """Open the target's labels, where its folders are named like classes; None where none is.
+    """Score an arm on the labelled target images; None if no target folder is named like a class.
 
-    `temperature` is the kept model's, for its log-loss.
+    `temperature` is that of the written model, for its log-loss.
     """
     assert session.target is not None
     labels = np.array(session.target.hidden_labels)
-    known = labels != UNKNOWN
-    if not known.any():
+    is_labelled = labels != UNKNOWN
+    if not is_labelled.any():
         return None
-    groups = splits.groups_of([item for item, named in zip(session.target.items, known, strict=True) if named])
-    logits = arm.target_logits[known] / np.float32(temperature)
-    return test_scoring.test_score(logits, labels[known], session.dataset.classes, groups)
+    groups = splits.groups_of(
+        [item for item, labelled in zip(session.target.items, is_labelled, strict=True) if labelled]
+    )
+    logits = arm.target_logits[is_labelled] / np.float32(temperature)
+    return test_scoring.test_score(logits, labels[is_labelled], session.dataset.classes, groups)
 
 
-def keep(session: Session, arm: Arm, to: Path) -> tuple[Refitted, float]:
-    """Write an arm's model into a folder; give what was carried out, and the temperature, fitted on held-out source."""
+def write_arm(session: Session, arm: Arm, to: Path) -> tuple[Refitted, float]:
+    """Write an arm's model into a folder; return its `Refitted` and the temperature fitted on the held-out source."""
     rows, held_out = session.resources.folds()[0]
     logits = trainer.score_rows(session.resources, arm.candidate, arm.plan, arm.network, held_out)
     temperature = classification.fit_temperature(logits, session.resources.labels[held_out])
@@ -211,17 +214,17 @@ def keep(session: Session, arm: Arm, to: Path) -> tuple[Refitted, float]:
 
 
 def fingerprint(target: Target) -> str:
-    """Hash the target's images by their bytes alone: names and folders decide nothing there."""
+    """Hash the target images by their bytes; names and folders do not count."""
     return hashlib.sha256("".join(sorted(item.sha256 for item in target.items)).encode()).hexdigest()
 
 
 def make_recipe(session: Session, settings: Settings, arm: Arm, to: Path) -> recipe.Recipe:
-    """Keep an arm: its model in `to`, and what a rerun needs. `settings` are the call's, `--target` aside."""
+    """Write an arm's model into `to` and return the recipe for a rerun. `settings` are those of the call."""
     assert session.target is not None
-    refitted, temperature = keep(session, arm, to)
+    refitted, temperature = write_arm(session, arm, to)
     plugins = session.resources.registry
     regime = regime_name(plugins.strategy(arm.candidate.strategy).regime)
-    frame = result_builder.RunContext(
+    run_context = result_builder.RunContext(
         settings=replace(settings, created_by=__version__, remove_leaks=False),
         dataset=session.dataset,
         used=Subsample(pool=session.dataset.pool, test=()),
@@ -240,14 +243,14 @@ def make_recipe(session: Session, settings: Settings, arm: Arm, to: Path) -> rec
         scores=(held_out_score(session, arm),),
         temperature=temperature,
     )
-    told = result_builder.make_recipe(
-        frame, "final", trial, refitted, target_score(session, arm, temperature=temperature)
+    made = result_builder.make_recipe(
+        run_context, "final", trial, refitted, target_score(session, arm, temperature=temperature)
     )
-    aim = recipe.TargetUse(
+    target_use = recipe.TargetUse(
         path_hint=session.target.root,
         fingerprint=fingerprint(session.target),
         images=len(session.target.items),
         statistics=arm.statistics,
         seed=arm.seed,
     )
-    return replace(told, target=aim)
+    return replace(made, target=target_use)

@@ -35,7 +35,7 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Options:
     """What a person said on the command line that checks depend on."""
 
     weights_dir: str | None = None
@@ -44,13 +44,13 @@ class Asked:
 
 def examine(*, weights_dir: str | None = None, offline: bool = False) -> tuple[Finding, ...]:
     """Look at everything. `offline` leaves out the check of the network, which takes up to 3 s where there is none."""
-    asked = Asked(weights_dir=weights_dir, offline=offline)
-    return tuple(_looked(name, check, asked) for name, check in CHECKS)
+    options = Options(weights_dir=weights_dir, offline=offline)
+    return tuple(_run_check(name, check, options) for name, check in CHECKS)
 
 
-def _looked(name: str, check: Callable[[str, Asked], Finding], asked: Asked) -> Finding:
+def _run_check(name: str, check: Callable[[str, Options], Finding], options: Options) -> Finding:
     try:
-        return check(name, asked)
+        return check(name, options)
     except Exception as error:  # whatever is broken here is what a person came to hear about
         reason = " ".join(str(error).split())[:200]
         return Finding(check=name, state="problem", found=f"cannot be looked at: {type(error).__name__}: {reason}")
@@ -59,15 +59,15 @@ def _looked(name: str, check: Callable[[str, Asked], Finding], asked: Asked) -> 
 # ---- libraries ---------------------------------------------------------------------------------------------------
 
 
-def _python(check: str, asked: Asked) -> Finding:
-    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+def _python(check: str, options: Options) -> Finding:
+    version = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if platform.system() not in ("Linux", "Darwin"):
         advice = "Use Linux or macOS: tl-advise is tested there."
-        return Finding(check=check, state="warning", found=found, advice=advice)
-    return Finding(check=check, state="good", found=found)
+        return Finding(check=check, state="warning", found=version, advice=advice)
+    return Finding(check=check, state="good", found=version)
 
 
-def _libraries(check: str, asked: Asked) -> Finding:
+def _libraries(check: str, options: Options) -> Finding:
     faults = environment.unmet(registry.FIRST_PARTY)
     if faults is None:
         advice = "Run `pip install .` in the checkout."
@@ -78,19 +78,19 @@ def _libraries(check: str, asked: Asked) -> Finding:
     return Finding(check=check, state="good", found=f"tl-advise {metadata.version(registry.FIRST_PARTY)}, all it needs")
 
 
-def _torch(check: str, asked: Asked) -> Finding:
-    again = "Install the pair anew from one place: `pip install --force-reinstall torch torchvision`."
+def _torch(check: str, options: Options) -> Finding:
+    reinstall = "Install the pair anew from one place: `pip install --force-reinstall torch torchvision`."
     try:
         import torch
         import torchvision
     except (ImportError, OSError, RuntimeError) as error:
-        found = f"cannot be imported: {' '.join(str(error).split())[:200]}"
-        return Finding(check=check, state="problem", found=found, advice=again)
+        versions = f"cannot be imported: {' '.join(str(error).split())[:200]}"
+        return Finding(check=check, state="problem", found=versions, advice=reinstall)
     fault = torch_pair(torch.__version__, torchvision.__version__, compiled=hasattr(torch.ops.torchvision, "nms"))
-    found = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+    versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
     if fault:
-        return Finding(check=check, state="problem", found=f"{found}: {fault}", advice=again)
-    return Finding(check=check, state="good", found=found)
+        return Finding(check=check, state="problem", found=f"{versions}: {fault}", advice=reinstall)
+    return Finding(check=check, state="good", found=versions)
 
 
 def torch_pair(torch: str, torchvision: str, *, compiled: bool) -> str:
@@ -107,7 +107,7 @@ def torch_pair(torch: str, torchvision: str, *, compiled: bool) -> str:
 # ---- the machine -------------------------------------------------------------------------------------------------
 
 
-def _devices(check: str, asked: Asked) -> Finding:
+def _devices(check: str, options: Options) -> Finding:
     import torch
 
     cpu = f"{environment.device_model('cpu')}, {device.cores()} cores"
@@ -118,28 +118,26 @@ def _devices(check: str, asked: Asked) -> Finding:
     if Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists():
         why = "made without CUDA" if torch.version.cuda is None else f"made for CUDA {torch.version.cuda}"
         advice = "Update the driver, or install the torch that fits it (`nvidia-smi` names its CUDA version)."
-        found = f"{cpu}; there is an NVIDIA device that torch ({why}) cannot use"
-        return Finding(check=check, state="warning", found=found, advice=advice)
+        present = f"{cpu}; there is an NVIDIA device that torch ({why}) cannot use"
+        return Finding(check=check, state="warning", found=present, advice=advice)
     return Finding(check=check, state="good", found=f"{cpu}; no GPU, so everything runs on the CPU")
 
 
-def _threads(check: str, asked: Asked) -> Finding:
+def _threads(check: str, options: Options) -> Finding:
     import torch
 
     cores, used = device.cores(), torch.get_num_threads()
-    share = quota()
-    found = f"{cores} cores, torch uses {used} threads unless told otherwise"
-    if share is not None and share < cores - 0.5:
-        found += f", and this container may use {share:.1f} cores at a time"
-        advice = (
-            f"Give the process as many cores as it may use: `taskset -c 0-{max(0, round(share) - 1)} tl-advise ...`."
-        )
-        return Finding(check=check, state="warning", found=found, advice=advice)
+    core_limit = quota()
+    use = f"{cores} cores, torch uses {used} threads unless told otherwise"
+    if core_limit is not None and core_limit < cores - 0.5:
+        use += f", and this container may use {core_limit:.1f} cores at a time"
+        advice = f"Give the process as many cores as it may use: `taskset -c 0-{max(0, round(core_limit) - 1)} tl-advise ...`."
+        return Finding(check=check, state="warning", found=use, advice=advice)
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdigit() and int(limit) < cores:
         advice = "Unset OMP_NUM_THREADS: libraries that read it will use fewer cores than there are."
-        return Finding(check=check, state="warning", found=f"{found}; OMP_NUM_THREADS={limit}", advice=advice)
-    return Finding(check=check, state="good", found=found)
+        return Finding(check=check, state="warning", found=f"{use}; OMP_NUM_THREADS={limit}", advice=advice)
+    return Finding(check=check, state="good", found=use)
 
 
 def quota(file: str = "/sys/fs/cgroup/cpu.max") -> float | None:
@@ -154,19 +152,19 @@ def quota(file: str = "/sys/fs/cgroup/cpu.max") -> float | None:
         return None
 
 
-def _precision(check: str, asked: Asked) -> Finding:
+def _precision(check: str, options: Options) -> Finding:
     import torch
 
     compute = device.choose("auto")
     if compute.device != "cpu":
         major, minor = torch.cuda.get_device_capability(compute.device)
-        found = f"{compute.device} has compute capability {major}.{minor}: {compute.precision} is used in training"
-        return Finding(check=check, state="good", found=found)
+        use = f"{compute.device} has compute capability {major}.{minor}: {compute.precision} is used in training"
+        return Finding(check=check, state="good", found=use)
     flags = _cpu_flags()
-    has = [f for f in ("amx_bf16", "avx512_bf16", "bf16") if f in flags]
-    told = f"bfloat16 in hardware ({', '.join(has)})" if has else "no bfloat16 in hardware"
+    flags_present = [f for f in ("amx_bf16", "avx512_bf16", "bf16") if f in flags]
+    bfloat16 = f"bfloat16 in hardware ({', '.join(flags_present)})" if flags_present else "no bfloat16 in hardware"
     level = torch.backends.cpu.get_cpu_capability()
-    return Finding(check=check, state="good", found=f"CPU with {level}, {told}: {compute.precision} is used")
+    return Finding(check=check, state="good", found=f"CPU with {level}, {bfloat16}: {compute.precision} is used")
 
 
 def _cpu_flags() -> set[str]:
@@ -178,56 +176,59 @@ def _cpu_flags() -> set[str]:
     return set(line.group(1).split()) if line else set()
 
 
-def _memory(check: str, asked: Asked) -> Finding:
+def _memory(check: str, options: Options) -> Finding:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     free = total
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         line = re.search(r"MemAvailable:\s*(\d+)", meminfo.read_text())
         free = int(line.group(1)) * 1024 if line else total
-    found = f"{free / GIB:.1f} of {total / GIB:.1f} GiB are free"
+    state = f"{free / GIB:.1f} of {total / GIB:.1f} GiB are free"
     if free < _LOW_MEMORY:
         advice = "Close other programs, or choose small networks with --backbone and --size."
-        return Finding(check=check, state="warning", found=found, advice=advice)
-    return Finding(check=check, state="good", found=found)
+        return Finding(check=check, state="warning", found=state, advice=advice)
+    return Finding(check=check, state="good", found=state)
 
 
 # ---- what is at hand ---------------------------------------------------------------------------------------------
 
 
-def _plugins(check: str, asked: Asked) -> Finding:
-    found = registry.load()
-    told = f"{len(found.backbones)} backbones, {len(found.strategies)} strategies in {len(found.plugins)} plugins"
-    broken = [f"{p.name} ({p.distribution} {p.version}): {p.broken}" for p in found.plugins if p.broken]
-    if not found.backbones or not found.strategies:
+def _plugins(check: str, options: Options) -> Finding:
+    plugins = registry.load()
+    counts = (
+        f"{len(plugins.backbones)} backbones, {len(plugins.strategies)} strategies in {len(plugins.plugins)} plugins"
+    )
+    broken = [f"{p.name} ({p.distribution} {p.version}): {p.broken}" for p in plugins.plugins if p.broken]
+    if not plugins.backbones or not plugins.strategies:
         advice = "Run `pip install .` in the checkout, and see TL_ADVISE_PLUGINS."
-        return Finding(check=check, state="problem", found="; ".join([told, *broken]), advice=advice)
+        return Finding(check=check, state="problem", found="; ".join([counts, *broken]), advice=advice)
     if broken:
-        name = next(p.name for p in found.plugins if p.broken)
+        name = next(p.name for p in plugins.plugins if p.broken)
         advice = f"Update or remove the package, or leave the plugin out: TL_ADVISE_PLUGINS=-{name}."
-        return Finding(check=check, state="warning", found="; ".join([told, *broken]), advice=advice)
-    return Finding(check=check, state="good", found=told)
+        return Finding(check=check, state="warning", found="; ".join([counts, *broken]), advice=advice)
+    return Finding(check=check, state="good", found=counts)
 
 
-def _weights(check: str, asked: Asked) -> Finding:
-    found = registry.load()
+def _weights(check: str, options: Options) -> Finding:
+    plugins = registry.load()
     located = {
-        n: pretrained_weights.locate(b, weights_dir=asked.weights_dir, offline=True) for n, b in found.backbones.items()
+        n: pretrained_weights.locate(b, weights_dir=options.weights_dir, offline=True)
+        for n, b in plugins.backbones.items()
     }
     ready = [n for n, where in located.items() if where.path is not None]
     if not ready:
         advice = "Run `tl-advise weights fetch mobilenet_v2` where there is a network."
         return Finding(check=check, state="problem", found="no pretrained weights on this disk", advice=advice)
-    told = f"{len(ready)} of {len(located)} backbones have theirs at hand: {', '.join(ready)}"
-    strange = [n for n in ready if _strange(pretrained_weights.as_weights(found.backbones[n]), located[n])]
+    local = f"{len(ready)} of {len(located)} backbones have theirs at hand: {', '.join(ready)}"
+    strange = [n for n in ready if _strange(pretrained_weights.as_weights(plugins.backbones[n]), located[n])]
     if strange:
         advice = f"If that is not meant: `tl-advise weights fetch {strange[0]} --again`."
-        told += f"; not the published size: {', '.join(strange)}"
-        return Finding(check=check, state="warning", found=told, advice=advice)
+        local += f"; not the published size: {', '.join(strange)}"
+        return Finding(check=check, state="warning", found=local, advice=advice)
     if all(located[n].state == "built_in" for n in ready):
         advice = "Others are more accurate: `tl-advise weights` lists them, `tl-advise weights fetch NAME` brings one."
-        return Finding(check=check, state="warning", found=f"{told} (built in, nothing else)", advice=advice)
-    return Finding(check=check, state="good", found=told)
+        return Finding(check=check, state="warning", found=f"{local} (built in, nothing else)", advice=advice)
+    return Finding(check=check, state="good", found=local)
 
 
 def _strange(published: object, located: pretrained_weights.Located) -> bool:
@@ -235,8 +236,8 @@ def _strange(published: object, located: pretrained_weights.Located) -> bool:
     return located.state == "cached" and stated > 0 and abs(located.bytes - stated) > 0.01 * stated
 
 
-def _network(check: str, asked: Asked) -> Finding:
-    if asked.offline:
+def _network(check: str, options: Options) -> Finding:
+    if options.offline:
         return Finding(check=check, state="good", found="not looked at (--offline)")
     if pretrained_weights.network_reachable():
         return Finding(check=check, state="good", found="weights can be fetched")
@@ -244,33 +245,33 @@ def _network(check: str, asked: Asked) -> Finding:
     return Finding(check=check, state="warning", found="no answer from where weights are published", advice=advice)
 
 
-def _cache(check: str, asked: Asked) -> Finding:
+def _cache(check: str, options: Options) -> Finding:
     folder = cache.default_dir()
     store = cache.Store()
     used = sum(e.bytes for e in store.entries())
-    found = f"{folder}: {used / GIB:.2f} of at most {store.cap_bytes / GIB:.1f} GiB used"
-    standing = next(p for p in (folder, *folder.parents) if p.exists())
-    if not os.access(standing, os.W_OK):
+    use = f"{folder}: {used / GIB:.2f} of at most {store.cap_bytes / GIB:.1f} GiB used"
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not os.access(existing, os.W_OK):
         advice = f"Set {cache.ENVIRONMENT} to a folder that can be written; without a cache every run decodes anew."
-        return Finding(check=check, state="warning", found=f"{found}, and it cannot be written", advice=advice)
-    return Finding(check=check, state="good", found=found)
+        return Finding(check=check, state="warning", found=f"{use}, and it cannot be written", advice=advice)
+    return Finding(check=check, state="good", found=use)
 
 
-def _disk(check: str, asked: Asked) -> Finding:
-    places = {"here": Path.cwd(), "cache": cache.default_dir()}
+def _disk(check: str, options: Options) -> Finding:
+    folders = {"here": Path.cwd(), "cache": cache.default_dir()}
     free = {
-        name: shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
-        for name, place in places.items()
+        name: shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
+        for name, folder in folders.items()
     }
-    found = ", ".join(f"{name}: {bytes_ / GIB:.1f} GiB free" for name, bytes_ in free.items())
+    space = ", ".join(f"{name}: {bytes_ / GIB:.1f} GiB free" for name, bytes_ in free.items())
     least = min(free.values())
     if least < _LOW_DISK:
         advice = f"Make room (`tl-advise cache clear`), or move the cache with {cache.ENVIRONMENT}."
-        return Finding(check=check, state="problem" if least < _NO_DISK else "warning", found=found, advice=advice)
-    return Finding(check=check, state="good", found=found)
+        return Finding(check=check, state="problem" if least < _NO_DISK else "warning", found=space, advice=advice)
+    return Finding(check=check, state="good", found=space)
 
 
-CHECKS: tuple[tuple[str, Callable[[str, Asked], Finding]], ...] = (
+CHECKS: tuple[tuple[str, Callable[[str, Options], Finding]], ...] = (
     ("python", _python),
     ("libraries", _libraries),
     ("torch", _torch),

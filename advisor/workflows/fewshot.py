@@ -1,4 +1,4 @@
-"""Few-shot evaluation: strategies -> accuracy over seeded episodes, with 95 % intervals.
+"""Few-shot evaluation: strategies -> accuracy over seeded episodes, with 95 % confidence intervals.
 
 A strategy on frozen features fits its head in every episode. One that trains the network trains it once, on base
 classes; its features are then read by cosine prototypes, and all strategies are tested on the other classes alone. All
@@ -35,8 +35,8 @@ READER = Head(kind="cosine_prototypes")  # of the features of a network that was
 
 
 @dataclass(frozen=True, kw_only=True)
-class FewShot:
-    """What a strategy reached: mean accuracy over episodes with its 95 % interval, and how far it is behind the best.
+class StrategyScore:
+    """The score of a strategy: mean accuracy over episodes with its 95 % interval, and the difference to the best.
 
     `behind` is the best strategy's mean minus this one's over the same episodes, `behind_ci95` its interval; the best
     has 0 and (0, 0).
@@ -52,8 +52,8 @@ class FewShot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """The evaluation: episodes were drawn from `classes`; `left_out` had too few images; `scores` best first.
+class FewShotResult:
+    """An evaluation: episodes were drawn from `classes`; `left_out` had too few images; `scores` are best first.
 
     `base_classes` are those that networks were trained on, none where no strategy trains one.
     """
@@ -67,29 +67,29 @@ class Answer:
     seed: int
     classes: tuple[str, ...]
     left_out: tuple[str, ...]
-    scores: tuple[FewShot, ...]
+    scores: tuple[StrategyScore, ...]
     base_classes: tuple[str, ...] = ()
 
 
 def capable(strategies: Mapping[str, Strategy], context: Context) -> list[str]:
-    """Name the strategies whose first guess fits a head on frozen features and nothing else."""
-    found = []
+    """List the strategies whose first guess only fits a head on frozen features."""
+    names = []
     for name, strategy in sorted(strategies.items()):
         if strategy.applies(context) is None and not getattr(strategy.card, "only_when_named", False):
             plan = strategy.plan(strategy.first_guesses(context)[0], context)
             if not plan.phases and plan.head.kind != "linear":
-                found.append(name)
-    return found
+                names.append(name)
+    return names
 
 
-def shared(strategy: Strategy, layers: str, epochs: float | None = None) -> dict[str, Any]:
-    """Give the parameters that make strategies comparable, as far as its card knows them: the same features, no mirrors.
+def shared_parameters(strategy: Strategy, layers: str, epochs: float | None = None) -> dict[str, Any]:
+    """Return the parameters that make strategies comparable, as far as the card declares them: same features, no mirroring.
 
-    `epochs`, where given, are those of a strategy that trains.
+    `epochs`, if given, apply to strategies that train.
     """
-    known = {p.name for p in getattr(strategy.card, "parameters", ())}
-    wanted = {"layers": layers, "mirror": False, "epochs": epochs}
-    return {name: value for name, value in wanted.items() if name in known and value is not None}
+    declared = {p.name for p in getattr(strategy.card, "parameters", ())}
+    values = {"layers": layers, "mirror": False, "epochs": epochs}
+    return {name: value for name, value in values.items() if name in declared and value is not None}
 
 
 def evaluate(
@@ -103,7 +103,7 @@ def evaluate(
     seed: int,
     layers: str = "all",
     report: Report = report_nothing,
-) -> Answer:
+) -> FewShotResult:
     """Score candidates on the same `count` episodes of the pool; `layers` are read of a network that was trained.
 
     Raises InputError where the data cannot give such episodes, or too few classes are left to test on.
@@ -119,13 +119,13 @@ def evaluate(
     drawn = episodes.draw(
         resources.labels[rows], resources.ids[rows], ways=ways, shots=shots, queries=queries, count=count, seed=seed
     )
-    reached = []
+    accuracies = []
     for candidate in tried:
-        head, values, blocks = _read(session, candidate, parts.base, layers, seed, report)
-        reached.append(score(head, values[rows], drawn, blocks))
-    best = max(reached, key=lambda own: float(own.mean()))
-    scores = [_score(candidate, own, best) for candidate, own in zip(tried, reached, strict=True)]
-    return Answer(
+        head, values, blocks = _head_and_features(session, candidate, parts.base, layers, seed, report)
+        accuracies.append(score(head, values[rows], drawn, blocks))
+    best = max(accuracies, key=lambda own: float(own.mean()))
+    scores = [_score(candidate, own, best) for candidate, own in zip(tried, accuracies, strict=True)]
+    return FewShotResult(
         backbone=session.backbone.name,
         size_px=session.size_px,
         ways=ways,
@@ -144,12 +144,12 @@ def _trains(session: Session, candidate: Candidate) -> bool:
     return bool(session.resources.plan(candidate, np.arange(len(session.resources.labels))).phases)
 
 
-def _read(
+def _head_and_features(
     session: Session, candidate: Candidate, base: Sequence[int], layers: str, seed: int, report: Report
 ) -> tuple[Head, npt.NDArray[np.float32], tuple[int, ...]]:
-    """Give the head that an episode fits, the features (N, D) of all images that it looks at, and their blocks."""
+    """Return the head that an episode fits, the features (N, D) of all images that it reads, and their blocks."""
     if _trains(session, candidate):
-        pooled = tuned(session, candidate, base, seed=seed, report=report)
+        pooled = base_trained_features(session, candidate, base, seed=seed, report=report)
         names = [stage.name for stage in session.backbone.stages]
         return READER, features.select(pooled, layers, names), features.blocks(pooled, layers)
     plan = session.resources.plan(candidate, np.arange(len(session.resources.labels)))
@@ -159,31 +159,31 @@ def _read(
 def score(
     head: Head, values: npt.NDArray[np.float32], drawn: episodes.Episodes, blocks: Sequence[int] = ()
 ) -> npt.NDArray[np.float64]:
-    """Give the accuracy of a head in every episode, (E,), from the features (N, D) of all images."""
+    """Return the accuracy of a head in every episode, (E,), from the features (N, D) of all images."""
     count, ways, shots = drawn.support.shape
     queries = drawn.queries.shape[2]
     truth = torch.arange(ways).repeat_interleave(queries)
     at_once = max(1, CHUNK_BYTES // (4 * ways * (shots + queries) * values.shape[1]))
     parts = []
     for start in range(0, count, at_once):
-        support, asked = (
+        support, query = (
             torch.from_numpy(values[rows[start : start + at_once]]).flatten(1, 2)
             for rows in (drawn.support, drawn.queries)
         )
-        told = episodic.logits(head, support, asked, ways, blocks).argmax(2)
-        parts.append((told == truth).double().mean(1))
+        predicted = episodic.logits(head, support, query, ways, blocks).argmax(2)
+        parts.append((predicted == truth).double().mean(1))
     return np.asarray(torch.cat(parts).numpy())
 
 
 def interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Give the 95 % interval of a mean of independent episodes: mean +- 1.96 standard errors."""
+    """Return the 95 % interval of a mean over independent episodes: mean +- 1.96 standard errors."""
     half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def _score(candidate: Candidate, own: npt.NDArray[np.float64], best: npt.NDArray[np.float64]) -> FewShot:
+def _score(candidate: Candidate, own: npt.NDArray[np.float64], best: npt.NDArray[np.float64]) -> StrategyScore:
     low, high = interval(own)
-    return FewShot(
+    return StrategyScore(
         strategy=candidate.strategy,
         candidate=candidate,
         accuracy=float(own.mean()),
@@ -207,15 +207,15 @@ class ClassSplit:
 
 
 def split(names: Sequence[str], usable: Rows, *, ways: int, seed: int) -> ClassSplit:
-    """Put about 60 % of the usable classes into the base, by a draw from the seed; at least `ways` stay novel.
+    """Draw about 60 % of the usable classes as base classes, by the seed; at least `ways` stay novel.
 
     Raises InputError where there are too few classes for both.
     """
     if len(usable) < ways + LEAST_BASE:
         raise InputError(
             f"training on base classes and testing on {ways} others needs {ways + LEAST_BASE} classes with enough images; "
-            f"there are {len(usable)}:",
-            hint="take fewer --ways, or strategies on frozen features.",
+            f"there are {len(usable)}.",
+            hint="Use fewer --ways, or strategies on frozen features.",
         )
     ids = [int(hashlib.sha256(names[c].encode("utf-8", "surrogateescape")).hexdigest()[:15], 16) for c in usable]
     drawn = usable[rng.order(seed, "base classes", 0, np.array(ids, dtype=np.uint64))]
@@ -225,14 +225,14 @@ def split(names: Sequence[str], usable: Rows, *, ways: int, seed: int) -> ClassS
     )
 
 
-def tuned(
+def base_trained_features(
     session: Session, candidate: Candidate, base: Sequence[int], *, seed: int, report: Report = report_nothing
 ) -> features.Pooled:
-    """Train a candidate on the images of the base classes; give the pooled features of all images from the network.
+    """Train a candidate on the images of the base classes and return the pooled features of all images.
 
     Raises InputError where its parameters do not fit the base classes, TrialError where training fails.
     """
-    resources = _only(session.resources, base)
+    resources = _only_classes(session.resources, base)
     rows = np.arange(len(resources.labels))
     plan = resources.plan(candidate, rows)
     network = trainer.classifier_for(resources, candidate, plan, rows, seed)
@@ -253,8 +253,8 @@ def tuned(
     )
 
 
-def _only(resources: Resources, base: Sequence[int]) -> Resources:
-    """Open the images of these classes alone, so that no label of another reaches training."""
+def _only_classes(resources: Resources, base: Sequence[int]) -> Resources:
+    """Return resources with the images of these classes only, so that no other label reaches training."""
     number = {c: i for i, c in enumerate(base)}
     items = tuple(replace(i, label=number[i.label]) for i in resources.job.items if i.label in number)
     classes = tuple(resources.job.classes[c] for c in base)

@@ -1,7 +1,8 @@
-"""The loss around a path of weights: a plane through the path's main directions, and the loss on a grid of it.
+"""The loss around a path of weights: evaluated on a grid in the plane of the path's two main directions.
 
-In: places of the path in the plane, directions, a start, and a function that scores weights. Out: a grid of losses. The
-weights are put back. Does NOT cover: which images score (`comparison`), drawing (`charts`).
+In: coordinates of the path in the plane, directions, a start, and a function that scores the current weights. Out: a grid
+of losses. The weights are restored. Does NOT cover: which images are scored (`comparison_arm`), drawing
+(`reporting.standalone_charts`).
 Source: Li et al. 2018 (1712.09913), section 7.
 """
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-MARGIN = 0.25  # how far the grid reaches beyond the path, as a share of its extent
+MARGIN = 0.25  # of the path's extent, by which the grid exceeds it on every side
 NARROW = 0.2  # the shorter side is at least this share of the longer one
 
 
@@ -29,10 +30,10 @@ class Surface:
 
 
 def axes(path: Sequence[tuple[float, float]], points: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Give the grid's coordinates in both directions: around the whole path, with a margin, never a line."""
-    places = np.asarray(path, dtype=np.float64)
-    middle = (places.max(0) + places.min(0)) / 2
-    extent = places.max(0) - places.min(0)
+    """Return the grid's coordinates in both directions: around the whole path, with a margin, never degenerate."""
+    path_N2 = np.asarray(path, dtype=np.float64)
+    middle = (path_N2.max(0) + path_N2.min(0)) / 2
+    extent = path_N2.max(0) - path_N2.min(0)
     extent = np.maximum(extent, NARROW * max(float(extent.max()), 1e-6)) * (0.5 + MARGIN)
     return (
         np.linspace(middle[0] - extent[0], middle[0] + extent[0], points),
@@ -41,12 +42,12 @@ def axes(path: Sequence[tuple[float, float]], points: int) -> tuple[npt.NDArray[
 
 
 def flat(module: nn.Module) -> npt.NDArray[np.float32]:
-    """Give all parameters as one vector, in their own order."""
+    """Return all parameters as one vector, in the order of `module.parameters()`."""
     return np.concatenate([p.detach().float().cpu().numpy().ravel() for p in module.parameters()])
 
 
 def put(values: npt.NDArray[np.floating], module: nn.Module) -> None:
-    """Write one vector into all parameters, in place. Raises ValueError where the lengths differ."""
+    """Write one vector into all parameters, in place. Raises ValueError if the lengths differ."""
     if len(values) != sum(p.numel() for p in module.parameters()):
         raise ValueError(f"{len(values)} numbers do not fit the module's parameters")
     at = 0
@@ -57,7 +58,7 @@ def put(values: npt.NDArray[np.floating], module: nn.Module) -> None:
             at += parameter.numel()
 
 
-def surface(
+def evaluate_grid(
     module: nn.Module,
     start: npt.NDArray[np.floating],
     directions: npt.NDArray[np.floating],
@@ -66,8 +67,8 @@ def surface(
     *,
     points: int,
 ) -> Surface:
-    """Score the module with the weights start + x d1 + y d2 on a grid around the path; buffers stay what they are."""
-    here = flat(module)
+    """Score the module with the weights start + x d1 + y d2 on a grid around the path; buffers do not change."""
+    original = flat(module)
     xs, ys = axes(path, points)
     rows = []
     try:
@@ -78,12 +79,12 @@ def surface(
                 row.append(score())
             rows.append(tuple(row))
     finally:
-        put(here, module)
+        put(original, module)
     return Surface(xs=tuple(map(float, xs)), ys=tuple(map(float, ys)), losses=tuple(rows))
 
 
 def nudge(body: torch.nn.Module, radius: float, seed: int) -> None:
-    """Move every filter in place, in a random direction, by `radius` times its own length; vectors stay as they are."""
+    """Move every filter in place by `radius` times its norm in a random direction; 1-d parameters do not change."""
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in body.parameters():

@@ -1,4 +1,4 @@
-"""The learning-rate range test at work: a candidate on a data set -> losses at rising rates and a suggestion.
+"""The learning-rate range test: a candidate on a data set -> losses at rising learning rates, and a suggestion.
 
 The network is built for the test and thrown away: nothing that is trained afterwards sees another weight, mode, order or
 random number than it would have seen without it. Does NOT cover: how the losses are read (`rate_range`).
@@ -20,14 +20,14 @@ from advisor.records.plan import Phase, ScheduleSpec, TrainPlan
 from advisor.workflows.session import Report, report_nothing
 
 SMOOTHING = 0.9
-DIVERGED = 3.0  # the sweep ends where the smoothed loss exceeds its lowest by this times (its first minus its lowest)
+DIVERGED = 3.0  # the sweep ends when the smoothed loss exceeds its lowest by this times (its first minus its lowest)
 SETTLING = 8  # steps until the smoothed loss is more than noise
-FALL = 0.03  # share of the first loss by which it has to fall before a lowest point means anything
+FALL = 0.03  # share of the first loss by which it must decrease before its lowest point is meaningful
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """`rate` is what to use; `lowest` and `steepest` are where the smoothed loss is lowest and falls fastest.
+    """`rate` is the suggestion; `lowest` and `steepest` are where the smoothed loss is lowest and decreases fastest.
 
     `diverged_at` is the rate at which training broke down, None where it held to the end.
     """
@@ -52,7 +52,7 @@ def rates(low: float, high: float, steps: int) -> list[float]:
     return [low * math.exp(ratio * i) for i in range(steps - 1)] + [high]
 
 
-def rising(plan: TrainPlan, tried: Sequence[float]) -> TrainPlan:
+def rising(plan: TrainPlan, rates_tried: Sequence[float]) -> TrainPlan:
     """Turn a plan into its range test: one phase a step, all groups scaled alike so that the highest stage has `tried[i]`.
 
     The groups are those of the plan's last phase with the most stages; where only the head trains, the rate is the
@@ -60,7 +60,9 @@ def rising(plan: TrainPlan, tried: Sequence[float]) -> TrainPlan:
     Raises InputError where the plan trains nothing.
     """
     if not plan.phases:
-        raise InputError("this strategy fits its head without a learning rate.", hint="Name one that trains.")
+        raise InputError(
+            "this strategy fits its head without a learning rate.", hint="Name a strategy that trains the network."
+        )
     widest = max(plan.phases, key=lambda phase: (len(phase.rates), phase.start))
     reference = max(widest.rates.values(), default=0.0) or widest.head_rate
     phases = tuple(
@@ -70,29 +72,29 @@ def rising(plan: TrainPlan, tried: Sequence[float]) -> TrainPlan:
             head_rate=widest.head_rate * tried_i / reference,
             only=widest.only,
         )
-        for i, tried_i in enumerate(tried)
+        for i, tried_i in enumerate(rates_tried)
     )
     constant = ScheduleSpec(name="constant", warmup=0.0)
     return replace(plan, phases=phases, steps=len(phases), schedule=constant, ema=0.0, finish=None)
 
 
 def smoothed(losses: Sequence[float], beta: float = SMOOTHING) -> list[float]:
-    """Give the running average of losses, corrected for its start: losses that are all equal stay what they are."""
-    average, answer = 0.0, []
+    """Return the running average of losses with bias correction: constant losses stay constant."""
+    average, corrected = 0.0, []
     for i, loss in enumerate(losses):
         average = beta * average + (1 - beta) * loss
-        answer.append(average / (1 - beta ** (i + 1)))
-    return answer
+        corrected.append(average / (1 - beta ** (i + 1)))
+    return corrected
 
 
 def broke_down(losses: Sequence[float]) -> bool:
-    """Say whether the last of the smoothed losses has left every useful range."""
+    """Return True if the last smoothed loss shows that training has diverged."""
     curve = smoothed(losses)
     lowest = min(curve)
     return len(curve) > 10 and curve[-1] > lowest + max(DIVERGED * (curve[0] - lowest), curve[0])
 
 
-def suggest(tried: Sequence[float], losses: Sequence[float], *, diverged: bool = False) -> Suggestion:
+def suggest(rates_tried: Sequence[float], losses: Sequence[float], *, diverged: bool = False) -> Suggestion:
     """Read a sweep: a tenth of the rate of the lowest smoothed loss, or a third of the last harmless one.
 
     The lowest loss lies just before training breaks down, so that a tenth of it is safe and still fast (1506.01186
@@ -102,27 +104,30 @@ def suggest(tried: Sequence[float], losses: Sequence[float], *, diverged: bool =
     """
     if len(losses) < 10:
         raise InputError(
-            f"training broke down after {len(losses)} steps, at a rate of {tried[max(0, len(losses) - 1)]:.1e}:",
-            hint="give a smaller --low.",
+            f"training broke down after {len(losses)} steps, at a rate of {rates_tried[max(0, len(losses) - 1)]:.1e}:",
+            hint="Give a smaller --low.",
         )
     curve = smoothed(losses)
-    ending = tried[len(losses) - 1] if diverged else None
+    ending = rates_tried[len(losses) - 1] if diverged else None
     settled = range(SETTLING, len(curve) - 1)  # before, the average is of a few batches, and follows their noise
-    steepest = tried[min(settled, key=lambda i: curve[i + 1] - curve[i - 1])]
+    steepest = rates_tried[min(settled, key=lambda i: curve[i + 1] - curve[i - 1])]
     at = min(range(SETTLING, len(curve)), key=curve.__getitem__)
+    lowest = rates_tried[at]
     first = curve[SETTLING]
     if curve[at] < (1 - FALL) * first:
-        reason = f"a tenth of {tried[at]:.1e}, where the smoothed loss is lowest"
-        return Suggestion(rate=tried[at] / 10, lowest=tried[at], steepest=steepest, diverged_at=ending, reason=reason)
-    harmless = [rate for rate, loss in zip(tried, curve, strict=False) if loss <= (1 + FALL) * first]
-    most = harmless[-1] if harmless else tried[0]
+        reason = f"a tenth of {rates_tried[at]:.1e}, where the smoothed loss is lowest"
+        return Suggestion(
+            rate=rates_tried[at] / 10, lowest=rates_tried[at], steepest=steepest, diverged_at=ending, reason=reason
+        )
+    harmless = [rate for rate, loss in zip(rates_tried, curve, strict=False) if loss <= (1 + FALL) * first]
+    most = harmless[-1] if harmless else rates_tried[0]
     reason = f"the loss hardly falls in so few steps; a third of {most:.1e}, the highest rate that did not raise it"
-    return Suggestion(rate=most / 3, lowest=tried[at], steepest=steepest, diverged_at=ending, reason=reason)
+    return Suggestion(rate=most / 3, lowest=lowest, steepest=steepest, diverged_at=ending, reason=reason)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A range test that was run: one loss a rate, until training broke down; `parameter` is what the rate is called."""
+    """A range test: one loss per rate, until training diverged; `parameter` is the name of the rate."""
 
     candidate: Candidate
     parameter: str
@@ -146,9 +151,9 @@ def sweep(
 
     Ends early where training breaks down. Raises InputError where the strategy trains nothing, or breaks down at once.
     """
-    tried = rates(low, high, steps)
+    rates_tried = rates(low, high, steps)
     rows = np.arange(len(resources.labels))
-    plan = rising(resources.plan(candidate, rows), tried)
+    plan = rising(resources.plan(candidate, rows), rates_tried)
     classifier = trainer.classifier_for(resources, candidate, plan, rows, seed)
     loop = trainer.train_loop(resources, candidate, plan, classifier, rows, seed)
     losses: list[float] = []
@@ -163,16 +168,16 @@ def sweep(
     except TrialError as error:
         if "loss is" not in str(error):
             raise
-        diverged = True  # not finite any more: the loss of that step says nothing and is left out
+        diverged = True  # the loss of that step is not finite and is left out
     if not losses:
-        raise InputError("the first step already broke down:", hint="give a smaller --low.")
+        raise InputError("training diverged at the first step.", hint="Give a smaller --low.")
     return Sweep(
         candidate=candidate,
         parameter=_parameter(candidate),
-        rates=tuple(tried[: len(losses)]),
+        rates=tuple(rates_tried[: len(losses)]),
         losses=tuple(losses),
         smoothed=tuple(smoothed(losses)),
-        suggestion=suggest(tried, losses, diverged=diverged),
+        suggestion=suggest(rates_tried, losses, diverged=diverged),
     )
 
 

@@ -1,8 +1,8 @@
-"""Recipe -> the same model and score again, or the same recipe on other data. The refit and the test, nothing else.
+"""Rerun of a recipe: refit and test, to the same model and score, or on other data.
 
-In: a recipe and its data. Out: what came out beside what the recipe says. A provisional recipe has no test: its
-validation is done again instead. Does NOT cover: what counts as agreement (agreement.py), recipes of an adaptation
-(readapt.py), searching.
+In: a recipe and its data. Out: a `Rerun`, the new scores beside the recipe's. A provisional recipe has no test score: its
+validation is repeated instead. Does NOT cover: what counts as agreement (`rerun_verify`), recipes of an adaptation
+(`rerun_adaptation`), searching.
 """
 
 from __future__ import annotations
@@ -37,64 +37,72 @@ def rerun_recipe(
     offline: bool = False,
     device: str | None = None,
     devices: int | None = None,
-    given: domains.SourceImages | None = None,
+    source: domains.SourceImages | None = None,
     listener: Listener | None = None,
 ) -> Rerun:
-    """Train a recipe again and score it, `seeds` times with seeds counted up from the recipe's.
+    """Train a recipe again and score it, `seeds` times with consecutive seeds from the recipe's.
 
-    `data` names other data on purpose: epochs stay, splits and temperature are made anew. `devices` trains on another
-    number of devices than the recipe did, which changes the last bits. `given`: images on which forgetting is measured.
-    Raises RecipeError where a plugin, the data or the weights are not the recipe's.
+    `data` may name other data on purpose: then the epochs stay the same, splits and temperature are new. `devices` trains
+    on another number of devices than the recipe, which changes the last bits. `source` are images on which forgetting is
+    measured. Raises RecipeError if a plugin, the data or the weights differ from the recipe's.
     """
     listener = listener or Listener()
-    told = recipe_file.read(path)
+    recipe = recipe_file.read(path)
     plugins = registry.load()
-    candidate = candidate_of(told, plugins)
-    check_weights(told, plugins, weights_dir, offline)
-    listener.stage("looking at the data")
-    found, same = _dataset(told, path, data)
-    used = subsample.draw(found, told.data.pool_sample if same else None, told.data.test_sample if same else None)
-    settings = settings_of(told, found.root, device=device, weights_dir=weights_dir, offline=offline)
-    settings = replace(settings, devices=devices or told.devices or 1)
+    candidate = candidate_of(recipe, plugins)
+    check_weights(recipe, plugins, weights_dir, offline)
+    listener.stage("reading the data")
+    data_set, same_data = _dataset(recipe, path, data)
+    sample = subsample.draw(
+        data_set, recipe.data.pool_sample if same_data else None, recipe.data.test_sample if same_data else None
+    )
+    settings = settings_of(recipe, data_set.root, device=device, weights_dir=weights_dir, offline=offline)
+    settings = replace(settings, devices=devices or recipe.devices or 1)
     with ExitStack() as stack:
-        place = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-advise-rerun-")))
-        (place / "trials").mkdir(parents=True, exist_ok=True)
-        worker = Worker(log=str(place / "worker.log"))
+        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-advise-rerun-")))
+        (folder / "trials").mkdir(parents=True, exist_ok=True)
+        worker = Worker(log=str(folder / "worker.log"))
         stack.callback(worker.stop)
-        job = replace(open_job(settings, place, found, used.pool), folds=told.validation.folds)
+        job = replace(open_job(settings, folder, data_set, sample.pool), folds=recipe.validation.folds)
         opened = worker.open(job, listener.progress)
-        again = _Again(told, candidate, worker, listener, place, used, same)
-        runs = tuple(again.once(told.seed + i) for i in range(seeds))
-        kept = forgetting_budget.measure_rerun(worker, candidate, told.seed, place, given, listener) if given else None
-    result = rerun_verify.compared(path, found, told, runs, same, opened.environment)
-    return replace(result, forgetting=kept, same_devices=settings.devices == (told.devices or 1))
+        rerunner = _Rerunner(recipe, candidate, worker, listener, folder, sample, same_data)
+        runs = tuple(rerunner.score(recipe.seed + i) for i in range(seeds))
+        forgetting = (
+            forgetting_budget.measure_rerun(worker, candidate, recipe.seed, folder, source, listener)
+            if source
+            else None
+        )
+    result = rerun_verify.compared(path, data_set, recipe, runs, same_data, opened.environment)
+    return replace(result, forgetting=forgetting, same_devices=settings.devices == (recipe.devices or 1))
 
 
-class _Again:
-    """Does a recipe once more at an opened worker."""
+class _Rerunner:
+    """Trains and scores a recipe with an opened worker."""
 
     def __init__(
         self,
-        told: Recipe,
+        recipe: Recipe,
         candidate: Candidate,
         worker: Worker,
         listener: Listener,
-        place: Path,
-        used: subsample.Subsample,
-        same: bool,
+        folder: Path,
+        sample: subsample.Subsample,
+        same_data: bool,
     ) -> None:
-        self.told, self.candidate, self.worker, self.listener = told, candidate, worker, listener
-        self.place, self.used, self.same = place, used, same
+        self.recipe, self.candidate, self.worker, self.listener = recipe, candidate, worker, listener
+        self.folder, self.sample, self.same_data = folder, sample, same_data
 
-    def once(self, seed: int) -> RerunScore:
-        provisional = self.told.status == "provisional" and self.same
+    def score(self, seed: int) -> RerunScore:
+        provisional = self.recipe.status == "provisional" and self.same_data
         self.listener.stage(f"training with seed {seed}")
-        if provisional or not self.used.test:
+        if provisional or not self.sample.test:
             return self._validate(seed)
-        temperature = self.told.fitted.temperature if self.same else self._trial(seed).temperature
-        folder = self.place if seed == self.told.seed else self.place / "trials" / f"seed-{seed}"
-        refitted = self._refit(seed, folder, temperature, self._folds() if self.same else ())
-        score = Score(folders=(str(folder),), items=self.used.test, predictions=str(self.place / "trials" / "test.npz"))
+        temperature = self.recipe.fitted.temperature if self.same_data else self._trial(seed).temperature
+        folder = self.folder if seed == self.recipe.seed else self.folder / "trials" / f"seed-{seed}"
+        refitted = self._refit(seed, folder, temperature, self._folds() if self.same_data else ())
+        score = Score(
+            folders=(str(folder),), items=self.sample.test, predictions=str(self.folder / "trials" / "test.npz")
+        )
         test = self.worker.ask(score, Scored, self.listener.progress).scores[0]
         return RerunScore(
             seed=seed, accuracy=test.accuracy, n=test.n, weights_sha256=refitted.weights_sha256, test=test
@@ -103,21 +111,21 @@ class _Again:
     def _validate(self, seed: int) -> RerunScore:
         trial = self._trial(seed)
         deep = bool(trial.steps)
-        folds = (self._folds() or self.told.validation.scored[:1]) if deep else ()
-        refitted = self._refit(seed, self.place / "trials" / f"seed-{seed}", trial.temperature, folds)
+        folds = (self._folds() or self.recipe.validation.scored[:1]) if deep else ()
+        refitted = self._refit(seed, self.folder / "trials" / f"seed-{seed}", trial.temperature, folds)
         n = sum(s.n for s in trial.scores)
         return RerunScore(seed=seed, accuracy=trial.accuracy, n=n, weights_sha256=refitted.weights_sha256, test=None)
 
     def _folds(self) -> tuple[int, ...]:
-        """Give the folds on whose parts the recipe's model was trained; () for all images."""
-        training = self.told.training
+        """Return the folds that the recipe's model was trained without; () if it was trained on all images."""
+        training = self.recipe.training
         return training.mean_of_folds or (() if training.fold is None else (training.fold,))
 
     def _trial(self, seed: int) -> Trial:
         job = RunTrial(
             number=seed,
             candidate=self.candidate,
-            folds=self.told.validation.scored,
+            folds=self.recipe.validation.scored,
             repeat=0,
             seed=seed,
             started_s=0.0,
@@ -133,98 +141,109 @@ class _Again:
             seed=seed,
             to=str(folder),
             temperature=temperature,
-            fitted=dict(self.told.fitted.numbers),
-            status=self.told.status,
+            fitted=dict(self.recipe.fitted.numbers),
+            status=self.recipe.status,
             folds=folds,
         )
         refitted = self.worker.ask(job, Refitted, self.listener.progress)
-        if self.same and self.told.plan is not None and refitted.plan != self.told.plan and not folds:
+        if self.same_data and self.recipe.plan is not None and refitted.plan != self.recipe.plan and not folds:
             raise RecipeError(
-                f"plan: {self.told.strategy.name} plans differently here than the recipe says.",
-                hint=f"Install {self.told.strategy.plugin.distribution} {self.told.strategy.plugin.version}, "
+                f"plan: the training plan of {self.recipe.strategy.name} here differs from the one in the recipe.",
+                hint=f"Install {self.recipe.strategy.plugin.distribution} {self.recipe.strategy.plugin.version}, "
                 "or delete `plan` from the recipe to accept it.",
             )
         return refitted
 
 
-def settings_of(told: Recipe, data: str, *, device: str | None, weights_dir: str | None, offline: bool) -> Settings:
-    """Give the call that does a recipe again: its seed, device and threads, on these data."""
+def settings_of(recipe: Recipe, data: str, *, device: str | None, weights_dir: str | None, offline: bool) -> Settings:
+    """Return the settings of a rerun: the recipe's seed, device and threads, on these data."""
     return Settings(
         data=data,
-        seed=told.seed,
-        device=device or told.compute.device.partition(":")[0],
+        seed=recipe.seed,
+        device=device or recipe.compute.device.partition(":")[0],
         weights_dir=weights_dir,
         offline=offline,
-        threads=told.compute.threads,
+        threads=recipe.compute.threads,
         budget_s=None,
-        test_split=_test_split(told),
+        test_split=_test_split(recipe),
     )
 
 
-def _test_split(told: Recipe) -> str:
-    return "none" if told.data.split.rule == "none" else "auto"
+def _test_split(recipe: Recipe) -> str:
+    return "none" if recipe.data.split.rule == "none" else "auto"
 
 
-def candidate_of(told: Recipe, plugins: registry.Registry) -> Candidate:
-    """Name what a recipe trains. Raises RecipeError where a plugin is missing or a parameter is not legal."""
-    for use, known in ((told.backbone, plugins.backbones), (told.strategy, plugins.strategies)):
-        if use.name not in known:
-            wanted = f"{use.plugin.distribution} {use.plugin.version}"
+def candidate_of(recipe: Recipe, plugins: registry.Registry) -> Candidate:
+    """Return the candidate of a recipe. Raises RecipeError if a plugin is missing or a parameter is not legal."""
+    for use, installed in ((recipe.backbone, plugins.backbones), (recipe.strategy, plugins.strategies)):
+        if use.name not in installed:
+            package = f"{use.plugin.distribution} {use.plugin.version}"
             raise RecipeError(
-                f'the recipe needs "{use.name}" from the package {wanted}, which is not installed here.',
+                f'the recipe needs "{use.name}" from the package {package}, which is not installed.',
                 hint=f"Install it: pip install '{use.plugin.distribution}=={use.plugin.version}'.",
             )
-    recipe_file.check_parameters(plugins.strategy(told.strategy.name), told.strategy.parameters)
+    recipe_file.check_parameters(plugins.strategy(recipe.strategy.name), recipe.strategy.parameters)
     return Candidate(
-        backbone=told.backbone.name,
-        strategy=told.strategy.name,
-        parameters=dict(told.strategy.parameters),
+        backbone=recipe.backbone.name,
+        strategy=recipe.strategy.name,
+        parameters=dict(recipe.strategy.parameters),
         origin="recipe",
-        size_px=told.input.size_px,
+        size_px=recipe.input.size_px,
     )
 
 
-def check_weights(told: Recipe, plugins: registry.Registry, weights_dir: str | None, offline: bool) -> None:
-    """Raise RecipeError where the pretrained file at hand is another one than the recipe's."""
-    if told.backbone.weights is None:
+def check_weights(recipe: Recipe, plugins: registry.Registry, weights_dir: str | None, offline: bool) -> None:
+    """Raise RecipeError if the local pretrained weights are not those of the recipe."""
+    if recipe.backbone.weights is None:
         return
-    backbone = plugins.backbone(told.backbone.name)
+    backbone = plugins.backbone(recipe.backbone.name)
     where = pretrained_weights.locate(backbone, weights_dir=weights_dir, offline=offline)
     if where.state not in ("built_in", "cached") or where.path is None:
-        return  # the worker fetches it, or says why it cannot
+        return  # the worker downloads it, or reports why it cannot
     digest = pretrained_weights.sha256(where.path)
-    if digest != told.backbone.weights.sha256:
+    if digest != recipe.backbone.weights.sha256:
         raise RecipeError(
-            f"backbone.weights.sha256: the recipe was made with {told.backbone.weights.sha256[:12]}, "
+            f"backbone.weights.sha256: the recipe was made with {recipe.backbone.weights.sha256[:12]}, "
             f"{where.path} is {digest[:12]}.",
-            hint="Put the same file in its place (--weights-dir), or edit the recipe if you mean this one.",
+            hint="Use the recipe's file (--weights-dir), or edit the recipe to accept this one.",
         )
 
 
-def _dataset(told: Recipe, path: Path, data: Path | None) -> tuple[Dataset, bool]:
-    place = data or by_hint(told.data.path_hint, path, "data.path_hint", "--data")
-    found = dataset.read(place, test_split=_test_split(told))
-    profile.check_learnable(found)
-    measured = profile.measure(found, deep=True, store=cache.Store())
-    found = profile.set_aside(found, measured.unreadable)
-    if told.data.leaks_removed:
-        found = profile.without_leaks(found, measured)
-    profile.check_learnable(found)
-    same = found.fingerprint == told.data.fingerprint
-    if not same and data is None:
+def _dataset(recipe: Recipe, path: Path, data: Path | None) -> tuple[Dataset, bool]:
+    folder = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
+    data_set = dataset.read(folder, test_split=_test_split(recipe))
+    profile.check_learnable(data_set)
+    measured = profile.measure(data_set, deep=True, store=cache.Store())
+    data_set = profile.set_aside(data_set, measured.unreadable)
+    if recipe.data.leaks_removed:
+        data_set = profile.without_leaks(data_set, measured)
+    profile.check_learnable(data_set)
+    same_data = data_set.fingerprint == recipe.data.fingerprint
+    if not same_data and data is None:
         raise RecipeError(
-            f"data.fingerprint: {place} has changed since the recipe was made ({found.fingerprint[:12]} instead of "
-            f"{told.data.fingerprint[:12]}).",
-            hint=f"If that is meant, say so: --data {place}.",
+            f"data.fingerprint: {folder} has changed since the recipe was made ({data_set.fingerprint[:12]} instead of "
+            f"{recipe.data.fingerprint[:12]}).",
+            hint=f"To use the changed data, pass --data {folder}.",
         )
-    return found, same
+    return data_set, same_data
 
 
-def by_hint(stated: str, path: Path, field: str, option: str) -> Path:
-    """Find a place that a recipe at `path` names: as it stands there, or beside the recipe. Raises RecipeError."""
-    hint = Path(stated)
-    beside = (path if path.is_dir() else path.parent) / hint
-    for place in (hint, beside):
-        if place.exists():
-            return place
-    raise RecipeError(f"{field}: {hint} is not here.", hint=f"Say where it lies: {option} PATH.")
+ANCESTORS = 3  # of a run directory, in which a relative data path is looked for: `runs/NAME/run1` and `NAME` are usual
+
+
+def by_hint(hint: str, path: Path, field: str, option: str) -> Path:
+    """Find the folder or file that a recipe at `path` names: in the current directory, or beside the run directory.
+
+    A relative hint is resolved against the current directory, the recipe's folder and up to three folders above it, the
+    first existing one wins. Raises RecipeError, naming all of them, if none exists.
+    """
+    run_dir = (path if path.is_dir() else path.parent).resolve()
+    bases = [Path(), run_dir, *list(run_dir.parents)[:ANCESTORS]]
+    tried = [Path(hint)] if Path(hint).is_absolute() else [base / hint for base in bases]
+    for location in tried:
+        if location.exists():
+            return location
+    raise RecipeError(
+        f"{field}: {hint} does not exist here, nor beside {path} (searched {', '.join(str(t) for t in tried)}).",
+        hint=f"Give its location: {option} PATH.",
+    )

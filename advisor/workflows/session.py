@@ -1,7 +1,7 @@
-"""A data set opened for one command of its own: items, backbone, input size and resources, without a search around it.
+"""A data set opened for a command without a search: items, backbone, input size and training resources.
 
-In: a path and what a person asked for. Out: a `Session` whose resources holds the pool alone; the locked test stays shut.
-Does NOT cover: the main job (`advice`), which keeps its resources in a worker process.
+In: settings. Out: a `Session` whose resources hold only the pool; the locked test set is not read. Does NOT cover: the main
+job (`advice`), whose resources live in a worker process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def report_nothing(what: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A data set at hand. `size_px` is the input size; `warnings` say what was left out."""
+    """An opened data set. `size_px` is the input size; `warnings` list the images that were left out."""
 
     dataset: Dataset
     resources: Resources
@@ -42,58 +42,66 @@ class Session:
 def open_session(
     settings: Settings, *, target: str | None = None, folds: int = 5, report: Report = report_nothing
 ) -> Session:
-    """Read a data set and choose backbone and size as asked, or the most accurate backbone whose weights are in reach.
+    """Read a data set and choose backbone and size: those requested, or the most accurate backbone with local weights.
 
-    `target` is a folder of unlabelled images. Images that cannot be decoded are left out. Raises AdviseError where
-    nothing can be learned from, or no weights are in reach.
+    `target` is a folder of unlabelled images. Images that cannot be decoded are left out. Raises AdviseError if there are
+    too few readable images or no weights are available.
     """
-    found = dataset.read(settings.data, test_split=settings.test_split)
-    profile.check_learnable(found)
-    measured = profile.measure(found)
-    found = profile.set_aside(found, measured.unreadable)
-    aim = domains.read(target, found.classes) if target else None
+    data_set = dataset.read(settings.data, test_split=settings.test_split)
+    profile.check_learnable(data_set)
+    measured = profile.measure(data_set)
+    data_set = profile.set_aside(data_set, measured.unreadable)
+    target_images = domains.read(target, data_set.classes) if target else None
     plugins = registry.load(block=settings.plugins_blocked)
     reachable, _ = availability.find(plugins, settings, plugins.strategies)
     backbone = sorted(reachable, key=lambda b: (-(b.published_accuracy or 0.0), b.macs or 0, b.name))[0]
     size_px = max(candidates.sizes(measured, backbone, settings.size_px))
-    job = _job(settings, found, aim, folds)
+    job = _job(settings, data_set, target_images, folds)
     resources = Resources(job, plugins, report)
     rule = resources.rule(backbone, size_px)
     resources.canvas(rule)
-    broken = [*resources.unreadable, *(resources.target_canvas(rule)[1] if aim else ())]
-    unread = [*broken, *(aim.unreadable if aim else ())]
-    warnings = (*found.warnings, *(f"{u.path} cannot be read ({u.reason}); it is left out" for u in unread))
+    broken = [*resources.unreadable, *(resources.target_canvas(rule)[1] if target_images else ())]
+    unread = [*broken, *(target_images.unreadable if target_images else ())]
+    warnings = (*data_set.warnings, *(f"{u.path} cannot be read ({u.reason}); it is left out" for u in unread))
     if broken:
-        gone = {u.path for u in broken}
-        aim = domains.drop_items(aim, tuple(gone)) if aim else None
-        job = replace(_job(settings, found, aim, folds), items=tuple(i for i in found.pool if i.path not in gone))
+        unreadable_paths = {u.path for u in broken}
+        target_images = domains.drop_items(target_images, tuple(unreadable_paths)) if target_images else None
+        job = replace(
+            _job(settings, data_set, target_images, folds),
+            items=tuple(i for i in data_set.pool if i.path not in unreadable_paths),
+        )
         resources = Resources(job, plugins, report)
     device.apply(resources.compute(backbone))
     return Session(
-        dataset=found, resources=resources, backbone=backbone, size_px=size_px, warnings=warnings, target=aim
+        dataset=data_set,
+        resources=resources,
+        backbone=backbone,
+        size_px=size_px,
+        warnings=warnings,
+        target=target_images,
     )
 
 
-def _job(settings: Settings, found: Dataset, aim: domains.Target | None, folds: int) -> OpenDataset:
+def _job(settings: Settings, data_set: Dataset, target_images: domains.Target | None, folds: int) -> OpenDataset:
     return OpenDataset(
-        root=found.root,
-        classes=found.classes,
-        items=found.pool,
+        root=data_set.root,
+        classes=data_set.classes,
+        items=data_set.pool,
         folds=folds,
         seed=settings.seed,
         device=settings.device,
         run_dir="",
         weights_dir=settings.weights_dir,
         offline=settings.offline,
-        has_groups=found.has_groups,
+        has_groups=data_set.has_groups,
         threads=settings.threads,
-        target_root=aim.root if aim else "",
-        target_items=aim.items if aim else (),
+        target_root=target_images.root if target_images else "",
+        target_items=target_images.items if target_images else (),
     )
 
 
 def pool_context(session: Session) -> Context:
-    """Give what strategies may know of the whole pool."""
+    """Return the facts about the whole pool that strategies may use."""
     import numpy as np
 
     rows = np.arange(len(session.resources.labels))
@@ -101,16 +109,16 @@ def pool_context(session: Session) -> Context:
 
 
 def make_candidate(session: Session, strategy: str, given: Mapping[str, Any] | None = None) -> Candidate:
-    """Give a strategy's first guess for this data, with these parameters changed.
+    """Return a strategy's first guess for this data, with the parameters `given` replaced.
 
-    Raises PluginError for an unknown strategy, InputError where it does not apply or a parameter is not legal.
+    Raises PluginError for an unknown strategy, InputError if it does not apply or a parameter is not legal.
     """
     chosen = session.resources.registry.strategy(strategy)
-    here = pool_context(session)
-    reason = chosen.applies(here)
+    pool = pool_context(session)
+    reason = chosen.applies(pool)
     if reason:
-        raise InputError(f"strategy {strategy} does not apply here: {reason}.")
-    parameters = {**chosen.first_guesses(here)[0], **(given or {})}
+        raise InputError(f"strategy {strategy} does not apply to this data: {reason}.")
+    parameters = {**chosen.first_guesses(pool)[0], **(given or {})}
     recipe_file.check_parameters(chosen, parameters, path=strategy)
     return Candidate(
         backbone=session.backbone.name,
@@ -122,18 +130,19 @@ def make_candidate(session: Session, strategy: str, given: Mapping[str, Any] | N
 
 
 def parse_parameters(strategy: Strategy, settings: Sequence[str]) -> dict[str, Any]:
-    """Read `name=value` pairs by the kinds on the strategy's card. Raises InputError."""
+    """Parse `name=value` pairs by the parameter kinds on the strategy's card. Raises InputError."""
     declared: dict[str, Parameter] = {p.name: p for p in getattr(strategy.card, "parameters", ())}
-    found: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for text in settings:
         name, equals, value = text.partition("=")
         if not equals or name not in declared:
-            known = ", ".join(declared) or "none"
+            names = ", ".join(declared) or "none"
             raise InputError(
-                f"--set {text}: expected NAME=VALUE with a parameter of {strategy.name}.", hint=f"There are {known}."
+                f"--set {text}: expected NAME=VALUE with a parameter of {strategy.name}.",
+                hint=f"Its parameters: {names}.",
             )
-        found[name] = _value(declared[name], value)
-    return found
+        parameters[name] = _value(declared[name], value)
+    return parameters
 
 
 def _value(parameter: Parameter, text: str) -> Any:

@@ -85,7 +85,7 @@ def run(session: Session, asked: argparse.Namespace, seed: int, line: str, rows:
         head, pooled = FROZEN[line], resources.pooled(session.backbone, session.size_px)
     else:
         candidate = make_candidate(session, TRAINED[line], {"epochs": asked.epochs})
-        head, pooled = fewshot.READER, fewshot.tuned(session, candidate, parts.base, seed=seed)
+        head, pooled = fewshot.READER, fewshot.base_trained_features(session, candidate, parts.base, seed=seed)
     seconds = time.monotonic() - began
     names = [s.name for s in session.backbone.stages]
     for shots in SHOTS:

@@ -14,7 +14,7 @@ from advisor.cli import run
 from advisor.cli.compare import command
 from advisor.records import Settings
 from advisor.reporting import comparison_page
-from advisor.workflows import comparison
+from advisor.workflows import comparison, comparison_arm
 from advisor.workflows.session import open_session
 
 WORK = ["--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--epochs", "2"]
@@ -83,7 +83,7 @@ def test_pretraining_shows(told: comparison.Comparison) -> None:
 @pytest.mark.parametrize(("steps", "expected"), [(100, 10), (3, 3), (1, 1), (17, 10)])
 def test_stops_end_at_the_end(steps: int, expected: int) -> None:
     """An arm is looked at about ten times, never twice after the same step, and at its end."""
-    found = comparison.stops(steps)
+    found = comparison_arm.stops(steps)
     assert len(found) == expected
     assert found == sorted(set(found))
     assert found[-1] == steps

@@ -140,7 +140,7 @@ def test_training_sees_base_classes_alone(tmp_path: Path) -> None:
         )
         session = open_session(settings)
         candidate = make_candidate(session, "episodic", {"epochs": 1.0})
-        pooled = fewshot.tuned(session, candidate, (0, 1, 2), seed=0)
+        pooled = fewshot.base_trained_features(session, candidate, (0, 1, 2), seed=0)
         base = [i for i, item in enumerate(session.resources.job.items) if item.label < 3]
         told.append(pooled.values[base])
         frozen = session.resources.pooled(session.backbone, 32)

@@ -38,7 +38,7 @@ def test_a_bowl_is_a_bowl() -> None:
     def score() -> float:
         return float(np.square(loss_surface.flat(module)).sum())
 
-    told = loss_surface.surface(module, start, directions, path, score, points=5)
+    told = loss_surface.evaluate_grid(module, start, directions, path, score, points=5)
     for j, y in enumerate(told.ys):
         for i, x in enumerate(told.xs):
             assert told.losses[j][i] == pytest.approx(x * x + y * y, abs=1e-5)
@@ -50,7 +50,7 @@ def test_weights_come_back_after_a_fault() -> None:
     module = torch.nn.Linear(3, 2)
     before = loss_surface.flat(module)
     with pytest.raises(ZeroDivisionError):
-        loss_surface.surface(module, before * 0, np.eye(2, 8), [(0, 0), (1, 1)], lambda: 1 / 0, points=3)
+        loss_surface.evaluate_grid(module, before * 0, np.eye(2, 8), [(0, 0), (1, 1)], lambda: 1 / 0, points=3)
     assert np.array_equal(loss_surface.flat(module), before)
     with pytest.raises(ValueError, match="do not fit"):
         loss_surface.put(before[:-1], module)
