@@ -1,8 +1,8 @@
-"""Trials with their validation logits on disk -> the verdict, and the evidence for the regime that it settles.
+"""Saved validation logits of trials -> the verdict, and the evidence for the recommended regime.
 
-In: a run directory with `trials/*.npz`, contenders, the untuned default. Out: a `Verdict` and the settled `Regime`. Two
-contenders are compared on the images that both were scored on, and on nothing else. Reads no pixels, imports no torch.
-Does NOT cover: the statistics (verdict.py, intervals.py).
+In: a run directory with `trials/*.npz`, contenders, the untuned default. Out: a `Verdict` and the final `Regime`. Two
+contenders are compared only on the images that both were scored on. Reads no pixels, imports no torch.
+Does NOT cover: the statistics (`verdict`, `metrics.intervals`).
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from advisor.records.trials import REGIME_WORDS, REGIMES
 from advisor.selection import verdict
 from advisor.tuning import regime
 
-# Of the paired difference in log-loss to the best, in standard errors: a contender farther behind cannot come back with
-# fresh folds. Only said on so many common images, since the error itself is uncertain on few.
-BEYOND_DOUBT, WELL_KNOWN = 5.0, 500
+# A contender that is this many standard errors of the paired log-loss difference behind the best cannot overtake it on new
+# folds. Applied only from this number of common images, since the standard error itself is uncertain on few.
+CLEARLY_BEHIND_ERRORS, CLEARLY_BEHIND_IMAGES = 5.0, 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a contender did on each image of the pool: nan where it was not scored on it. Repeats are averaged."""
+class ImageScores:
+    """The log-loss and correctness of a contender on each image of the pool, nan if not scored. Repeats are averaged."""
 
     log_loss: Float64s
     correct: Float64s
 
 
-def outcome(run_dir: Path, trial: Trial, pool: int) -> Outcome:
+def read_scores(run_dir: Path, trial: Trial, pool: int) -> ImageScores:
     """Read a contender's validation logits; `pool` is the number of images in the pool."""
     total, right, count = (np.zeros(pool) for _ in range(3))
     for repeat in sorted({s.repeat for s in trial.scores}):
@@ -48,26 +48,28 @@ def outcome(run_dir: Path, trial: Trial, pool: int) -> Outcome:
         right[rows] += logits.argmax(1) == labels
         count[rows] += 1
     with np.errstate(invalid="ignore"):
-        return Outcome(
+        return ImageScores(
             log_loss=np.where(count > 0, total / count, np.nan), correct=np.where(count > 0, right / count, np.nan)
         )
 
 
-def in_doubt(
+def list_doubtful(
     run_dir: Path, leaders: Sequence[Trial], pool: int, groups: npt.NDArray[np.int64] | None = None
 ) -> list[Trial]:
-    """Keep those leaders, best first, that fresh scores could still bring ahead; none where the first one is alone."""
-    outcomes = [outcome(run_dir, t, pool).log_loss for t in leaders]
-    kept = [t for t, own in zip(leaders[1:], outcomes[1:], strict=True) if not _behind(own, outcomes[0], groups)]
-    return [leaders[0], *kept] if kept else []
+    """Return the leaders, best first, whose order new scores could still change; none if only the first one is left."""
+    outcomes = [read_scores(run_dir, t, pool).log_loss for t in leaders]
+    doubtful = [
+        t for t, own in zip(leaders[1:], outcomes[1:], strict=True) if not _is_clearly_behind(own, outcomes[0], groups)
+    ]
+    return [leaders[0], *doubtful] if doubtful else []
 
 
-def _behind(own: Float64s, best: Float64s, groups: npt.NDArray[np.int64] | None) -> bool:
+def _is_clearly_behind(own: Float64s, best: Float64s, groups: npt.NDArray[np.int64] | None) -> bool:
     both = ~np.isnan(own) & ~np.isnan(best)
-    if both.sum() < WELL_KNOWN or own[both].mean() <= best[both].mean():
+    if both.sum() < CLEARLY_BEHIND_IMAGES or own[both].mean() <= best[both].mean():
         return False
     members = None if groups is None else groups[both]
-    return intervals.errors_apart(own[both], best[both], groups=members) > BEYOND_DOUBT
+    return intervals.errors_apart(own[both], best[both], groups=members) > CLEARLY_BEHIND_ERRORS
 
 
 def judge(
@@ -79,19 +81,21 @@ def judge(
     groups: npt.NDArray[np.int64] | None = None,
     expected: dict[int, float] | None = None,
 ) -> Verdict:
-    """Decide on validation who wins, who ties, and whether the untuned default is kept; `groups` stay together.
+    """Judge the contenders by their saved validation logits; images of one of the `groups` are resampled together.
 
     `expected` is the log-loss that was expected of trained contenders before they were tried.
     """
-    outcomes = {t.number: outcome(run_dir, t, pool) for t in contenders}
+    outcomes = {t.number: read_scores(run_dir, t, pool) for t in contenders}
     losses = {n: o.log_loss for n, o in outcomes.items()}
     errors = {n: 1.0 - o.correct for n, o in outcomes.items()}
     first = default.number if default else contenders[0].number
-    promised = {t.number: (expected[t.number], len(t.scores)) for t in contenders if expected and t.number in expected}
-    return verdict.judge(contenders, losses, first, costs, errors=errors, promised=promised, groups=groups)
+    expectations = {
+        t.number: (expected[t.number], len(t.scores)) for t in contenders if expected and t.number in expected
+    }
+    return verdict.judge(contenders, losses, first, costs, errors=errors, expected=expectations, groups=groups)
 
 
-def settle(
+def settle_regime(
     prior: Regime,
     run_dir: Path,
     contenders: Sequence[Trial],
@@ -100,32 +104,32 @@ def settle(
     groups: npt.NDArray[np.int64] | None = None,
     more: Sequence[str] = (),
 ) -> Regime:
-    """Give the regime of the winner, with what the best of every other regime reached on the same images.
+    """Return the winner's regime with its paired comparison to the best trial of every other regime.
 
-    `more` is what else there is to say, in words: why a regime was not tried, what settled a tie.
+    `more` are further sentences: why a regime was not tried, what decided a tie.
     """
-    evidence, told = [], []
-    ours = outcome(run_dir, winner, pool)
+    comparisons, sentences = [], []
+    of_winner = read_scores(run_dir, winner, pool)
     for name in REGIMES:
         rivals = [t for t in contenders if t.regime == name]
         if name == winner.regime or not rivals:
             continue
         rival = min(rivals, key=lambda t: (t.log_loss, t.number))
-        theirs = outcome(run_dir, rival, pool)
-        both = ~np.isnan(ours.correct) & ~np.isnan(theirs.correct)
+        of_rival = read_scores(run_dir, rival, pool)
+        both = ~np.isnan(of_winner.correct) & ~np.isnan(of_rival.correct)
         if not both.any():
             continue
-        value, reference = float(ours.correct[both].mean()), float(theirs.correct[both].mean())
-        losses = f"log-loss {ours.log_loss[both].mean():.3f} against {theirs.log_loss[both].mean():.3f}"
+        value, reference = float(of_winner.correct[both].mean()), float(of_rival.correct[both].mean())
+        losses = f"log-loss {of_winner.log_loss[both].mean():.3f} against {of_rival.log_loss[both].mean():.3f}"
         members = None if groups is None else groups[both]
-        p = verdict.paired_p(ours.log_loss[both], theirs.log_loss[both], groups=members)
-        evidence.append(
+        p = verdict.paired_p(of_winner.log_loss[both], of_rival.log_loss[both], groups=members)
+        comparisons.append(
             Evidence(signal=f"{winner.regime} over {name}", value=value, reference=reference, n=int(both.sum()), p=p)
         )
-        told.append(
+        sentences.append(
             f"{100 * (value - reference):+.1f} points over {REGIME_WORDS[name]} on the same {int(both.sum())} images "
             f"({losses}), p = {p:.3g}"
         )
-    if not (told or more):
-        told.append("nothing deeper could be tried")
-    return regime.settle(prior, winner.regime, evidence, told, more)
+    if not (sentences or more):
+        sentences.append("no fine-tuning was tried")
+    return regime.settle(prior, winner.regime, comparisons, sentences, more)

@@ -83,7 +83,7 @@ def _freeze(run: SearchRun, frame: result_builder.RunContext) -> FrozenCandidate
     by_number = {t.number: t for t in everyone}
     winner = by_number[verdict.winner]
     more = [*([BY_PROMISE] if verdict.by_promise else []), *epoch_budget.untried(run.state(), everyone)]
-    settled = evidence.settle(frame.regime, run.rundir.path, everyone, winner, run.facts.images, groups, more)
+    settled = evidence.settle_regime(frame.regime, run.rundir.path, everyone, winner, run.facts.images, groups, more)
     frozen = FrozenCandidates(
         verdict=verdict,
         regime=settled,

@@ -1,7 +1,8 @@
-"""The best so far, on disk: a provisional recipe with its model and result, replaced whenever something better is found.
+"""The best trial so far, on disk: a provisional recipe with its model and result, replaced by every better one.
 
-In: a trial that beat all before it. Out: recipe.yaml (`status: provisional`, no test), model, result.json. A closed-form
-head is refitted on the whole pool at once; a trained candidate leaves the mean of its folds' models, or the first one's.
+In: a trial that is better than all before it. Out: recipe.yaml (`status: provisional`, no test score), model, result.json.
+A closed-form head is refitted on the whole pool; of a trained candidate the mean of its fold models is used, or the first.
+Does NOT cover: the final recipe (`finalize`).
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ MODEL = ("model.safetensors", "model.json")
 
 @dataclass(frozen=True, kw_only=True)
 class IncumbentWriter:
-    """What is needed to keep a trial; all of it is known before the first probe."""
+    """Writes the best trial so far into the run directory."""
 
     frame: result_builder.RunContext
     rundir: RunDir
 
     def keep(self, worker: Worker, trial: Trial, trials: Sequence[Trial], used_s: float) -> None:
-        """Put a trial's recipe, model and provisional result in place of what was there; `worker` refits a head."""
+        """Replace recipe, model and result by a trial's, marked as provisional; `worker` refits a head."""
         staged = self.rundir.staging("best")
         refitted = self._fit_model(worker, trial, staged)
         if refitted is None:
@@ -44,7 +45,7 @@ class IncumbentWriter:
             winner=trial,
             trials=trials,
             used_s=used_s,
-            test_reason="the search has not ended: the test is opened once, at the end",
+            test_reason="the search has not ended: the test set is evaluated once, at the end",
         )
         files = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": None}
         write_atomically(
@@ -70,16 +71,16 @@ class IncumbentWriter:
             return None
 
     def _copy_fold_model(self, trial: Trial, staged: Path) -> Refitted | None:
-        left = fold_model_folder(self.rundir.path, trial)
-        if left is None:
-            return None  # the model went away with a process that was killed here; the next better one is kept
+        fold_folder = fold_model_folder(self.rundir.path, trial)
+        if fold_folder is None:
+            return None  # its process was killed before the model was complete; the next better trial is written
         for name in MODEL:
-            shutil.copyfile(left / name, staged / name)
-        return read_refitted(left)
+            shutil.copyfile(fold_folder / name, staged / name)
+        return read_refitted(fold_folder)
 
 
 def fold_model_folder(run_dir: Path, trial: Trial) -> Path | None:
-    """Give the folder with the model that a trial's folds left, where it is complete: the mean of all, else the first's."""
+    """Return the folder of a trial's complete fold model: the mean of all folds, else the first fold's; None if neither."""
     if not trial.steps:
         return None
     first = run_dir / trial.predictions.removesuffix(".npz")
@@ -88,5 +89,5 @@ def fold_model_folder(run_dir: Path, trial: Trial) -> Path | None:
 
 
 def read_refitted(folder: Path) -> Refitted:
-    """Read what was carried out for the model in a folder."""
+    """Read the record of how the model in a folder was trained."""
     return msgspec.json.decode((folder / "refitted.json").read_bytes(), type=Refitted)

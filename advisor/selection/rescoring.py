@@ -31,7 +31,7 @@ def rescore(
 ) -> dict[int, Trial]:
     """Score the leaders again; give them by number, those of an earlier process included. `groups` are the pool's."""
     done = {t.number: t for t in run.rundir.read("rescored.json", list[Trial]) or []}
-    doubtful = evidence.in_doubt(run.rundir.path, _leaders(contenders), run.facts.images, groups)
+    doubtful = evidence.list_doubtful(run.rundir.path, _leaders(contenders), run.facts.images, groups)
     leaders = {t.number: t for t in doubtful if t.number not in done}
     waiting = deque((t, repeat) for t in leaders.values() for repeat in _repeats(run, t))
     fresh: dict[int, dict[int, Trial | None]] = {number: {} for number in leaders}

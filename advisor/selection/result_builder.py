@@ -1,4 +1,7 @@
-"""Records -> the recipe and the result that a person keeps. Pure: what was decided elsewhere is only put together here."""
+"""Records -> the recipe and the result of a run. Pure: it assembles what other modules decided.
+
+In: a `RunContext` and a `SearchOutcome`. Out: `Recipe`, `Result`. Does NOT cover: writing them (`incumbent`, `finalize`).
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 
 
 def validation_score(trial: Trial) -> ValidationScore:
-    """Summarise a trial's validation scores; `std` is over folds and repeats, None where there is one."""
+    """Summarise a trial's validation scores; `std` is over folds and repeats, None if there is only one."""
     import statistics
 
     each = [s.accuracy for s in trial.scores]
@@ -56,20 +59,20 @@ def validation_score(trial: Trial) -> ValidationScore:
 
 
 def describe_best(trial: Trial) -> Best:
-    """Name what was tried; a probe (which is no trial of the study) has its number below zero."""
+    """Describe the recommended trial; a probe (not a trial of the study) has a negative number."""
     c = trial.candidate
     return Best(backbone=c.backbone, strategy=c.strategy, parameters=dict(c.parameters), trial=trial.number)
 
 
 def describe_tie(trial: Trial) -> Tie:
-    """Name a trial that stands beside the winner."""
+    """Describe a trial that is statistically tied with the winner, or a member of the ensemble."""
     c = trial.candidate
     return Tie(trial=trial.number, backbone=c.backbone, strategy=c.strategy, accuracy=trial.accuracy)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """What is the same for every recipe and result of one run."""
+    """The facts that every recipe and result of one run share; all are known before the first probe."""
 
     settings: Settings
     dataset: Dataset
@@ -85,7 +88,7 @@ class RunContext:
 def make_recipe(
     frame: RunContext, status: str, trial: Trial, refitted: Refitted, test: TestScore | None
 ) -> recipe.Recipe:
-    """Write down everything that a rerun needs, and what came out (docs/design.md 3.4)."""
+    """Return the recipe: everything that a rerun needs, and its outcome (docs/design.md 3.4)."""
     backbone = frame.registry.backbone(trial.candidate.backbone)
     return recipe.Recipe(
         schema=recipe.SCHEMA,
@@ -133,7 +136,7 @@ def _test_outcome(test: TestScore) -> recipe.TestOutcome:
 
 
 def split_list_sha256(dataset: Dataset) -> str:
-    """Hash which image is in which split, by content and label, so that two lists can be told apart without showing them."""
+    """Hash the assignment of images to splits by content and label, so that two splits can be compared without listing."""
     digest = hashlib.sha256()
     for line in sorted(f"{i.split}\t{dataset.classes[i.label]}\t{i.sha256}" for i in dataset.items):
         digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
@@ -141,19 +144,19 @@ def split_list_sha256(dataset: Dataset) -> str:
 
 
 def _data(frame: RunContext) -> recipe.Data:
-    found = frame.dataset
+    data_set = frame.dataset
     return recipe.Data(
-        name=Path(found.root).name,
+        name=Path(data_set.root).name,
         path_hint=frame.settings.data,
-        fingerprint=found.fingerprint,
-        images=len(found.items),
-        classes=found.classes,
+        fingerprint=data_set.fingerprint,
+        images=len(data_set.items),
+        classes=data_set.classes,
         split=recipe.Split(
-            rule=found.split.rule,
-            fraction=found.split.fraction,
-            pool=found.split.pool,
-            test=found.split.test,
-            list_sha256=split_list_sha256(found),
+            rule=data_set.split.rule,
+            fraction=data_set.split.fraction,
+            pool=data_set.split.pool,
+            test=data_set.split.test,
+            list_sha256=split_list_sha256(data_set),
         ),
         leaks_removed=frame.settings.remove_leaks,
         pool_sample=frame.used.pool_sample,
@@ -207,7 +210,7 @@ def compare_on_test(
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOutcome:
-    """What was found: the winner with its scores, and everything that it is compared with."""
+    """The outcome of a search: the winner with its scores, and everything that it is compared with."""
 
     regime: Regime
     winner: Trial
@@ -223,34 +226,34 @@ class SearchOutcome:
     forgetting: Forgetting | None = None
 
 
-def make_result(frame: RunContext, status: str, ending: SearchOutcome, files: dict[str, str | None]) -> Result:
-    """Put the whole answer together (docs/design.md 3.2)."""
-    scored, winner = ending.scored, ending.winner
+def make_result(frame: RunContext, status: str, outcome: SearchOutcome, files: dict[str, str | None]) -> Result:
+    """Assemble the result (docs/design.md 3.2)."""
+    scored, winner = outcome.scored, outcome.winner
     test = scored.scores[0] if scored else None
-    states = [t.state for t in ending.trials]
+    states = [t.state for t in outcome.trials]
     return Result(
         schema=1,
         status=status,
         dataset=_summary(frame),
-        regime=ending.regime,
+        regime=outcome.regime,
         best=describe_best(winner),
         validation=validation_score(winner),
         test=test,
-        test_reason=ending.test_reason,
-        baseline=_baseline(ending),
-        gain=ending.gain,
-        ties=tuple(describe_tie(t) for t in ending.ties),
-        optimism=max(t.accuracy for t in [winner, *ending.trials] if t.scores) - test.accuracy if test else None,
+        test_reason=outcome.test_reason,
+        baseline=_baseline(outcome),
+        gain=outcome.gain,
+        ties=tuple(describe_tie(t) for t in outcome.ties),
+        optimism=max(t.accuracy for t in [winner, *outcome.trials] if t.scores) - test.accuracy if test else None,
         calibration=Calibration(ece=scored.ece[0] if scored else None, temperature=winner.temperature),
-        budget=BudgetUse(asked_s=frame.settings.budget_s, used_s=round(ending.used_s, 2)),
+        budget=BudgetUse(asked_s=frame.settings.budget_s, used_s=round(outcome.used_s, 2)),
         trials=TrialCounts(
             complete=states.count("complete"), pruned=states.count("pruned"), failed=states.count("failed")
         ),
         left_out=frame.left_out,
-        ensemble=ending.ensemble,
+        ensemble=outcome.ensemble,
         target=None,
-        forgetting=ending.forgetting,
-        warnings=(*frame.warnings, *ending.warnings),
+        forgetting=outcome.forgetting,
+        warnings=(*frame.warnings, *outcome.warnings),
         files=files,
         environment=frame.environment,
         mistakes=scored.mistakes if scored else (),
@@ -267,10 +270,10 @@ def _summary(frame: RunContext) -> DatasetSummary:
     )
 
 
-def _baseline(ending: SearchOutcome) -> Baseline | None:
-    if ending.default is None:
+def _baseline(outcome: SearchOutcome) -> Baseline | None:
+    if outcome.default is None:
         return None
-    scores = ending.scored.scores if ending.scored else ()
-    same = ending.default.candidate == ending.winner.candidate
+    scores = outcome.scored.scores if outcome.scored else ()
+    same = outcome.default.candidate == outcome.winner.candidate
     test = scores[0] if same and scores else scores[1] if len(scores) > 1 else None
-    return Baseline(best=describe_best(ending.default), validation=validation_score(ending.default), test=test)
+    return Baseline(best=describe_best(outcome.default), validation=validation_score(outcome.default), test=test)

@@ -1,8 +1,8 @@
-"""Is this machine fit for the work? One function looks at one thing and says what it found and what to do about it.
+"""Checks of this machine and installation: each function examines one thing and reports what to do about it.
 
-Out: `Finding`s in the order of `CHECKS`; a "problem" stops the main job or makes its numbers wrong, a "warning" costs
-time or leaves something out. A check that cannot look says so and never raises.
-Does NOT cover: whether plugins keep their promises (`testing`), or choosing a device (`device`).
+Out: `Finding`s in the order of `CHECKS`. A "problem" stops the main job or makes its numbers wrong, a "warning" costs time
+or disables something. A check that fails becomes a finding; it never raises.
+Does NOT cover: whether plugins meet their contract (`testing`), choosing a device (`runtime.device`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOW_MEMORY, _LOW_DISK, _NO_DISK = 2 * GIB, 5 * GIB, GIB // 4
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one check found: `state` is "good", "warning" or "problem"; `advice` says what to do, "" if nothing."""
+    """The result of one check: `state` is "good", "warning" or "problem"; `advice` is what to do, "" if nothing."""
 
     check: str
     state: str
@@ -36,14 +36,14 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person said on the command line that checks depend on."""
+    """The command-line options that checks depend on."""
 
     weights_dir: str | None = None
     offline: bool = False
 
 
 def examine(*, weights_dir: str | None = None, offline: bool = False) -> tuple[Finding, ...]:
-    """Look at everything. `offline` leaves out the check of the network, which takes up to 3 s where there is none."""
+    """Run all checks. `offline` skips the check of the internet connection, which takes up to 3 s without one."""
     options = Options(weights_dir=weights_dir, offline=offline)
     return tuple(_run_check(name, check, options) for name, check in CHECKS)
 
@@ -51,9 +51,9 @@ def examine(*, weights_dir: str | None = None, offline: bool = False) -> tuple[F
 def _run_check(name: str, check: Callable[[str, Options], Finding], options: Options) -> Finding:
     try:
         return check(name, options)
-    except Exception as error:  # whatever is broken here is what a person came to hear about
+    except Exception as error:  # a broken installation is what this command must report
         reason = " ".join(str(error).split())[:200]
-        return Finding(check=name, state="problem", found=f"cannot be looked at: {type(error).__name__}: {reason}")
+        return Finding(check=name, state="problem", found=f"the check failed: {type(error).__name__}: {reason}")
 
 
 # ---- libraries ---------------------------------------------------------------------------------------------------
@@ -71,15 +71,16 @@ def _libraries(check: str, options: Options) -> Finding:
     faults = environment.unmet(registry.FIRST_PARTY)
     if faults is None:
         advice = "Run `pip install .` in the checkout."
-        return Finding(check=check, state="problem", found="tl-advise itself is not installed", advice=advice)
+        return Finding(check=check, state="problem", found="tl-advise is not installed", advice=advice)
     if faults:
         advice = "Run `pip install --upgrade " + " ".join(f"'{f.requirement}'" for f in faults) + "`."
         return Finding(check=check, state="problem", found="; ".join(f.description for f in faults), advice=advice)
-    return Finding(check=check, state="good", found=f"tl-advise {metadata.version(registry.FIRST_PARTY)}, all it needs")
+    version = metadata.version(registry.FIRST_PARTY)
+    return Finding(check=check, state="good", found=f"tl-advise {version}, all requirements met")
 
 
 def _torch(check: str, options: Options) -> Finding:
-    reinstall = "Install the pair anew from one place: `pip install --force-reinstall torch torchvision`."
+    reinstall = "Reinstall both from the same index: `pip install --force-reinstall torch torchvision`."
     try:
         import torch
         import torchvision
@@ -94,10 +95,10 @@ def _torch(check: str, options: Options) -> Finding:
 
 
 def torch_pair(torch: str, torchvision: str, *, compiled: bool) -> str:
-    """Say what is wrong with two versions together, "" if nothing; `compiled`: torchvision's compiled part loads."""
+    """Return why two versions do not fit together, "" if they do; `compiled`: torchvision's compiled part loads."""
     builds = [v.partition("+")[2] for v in (torch, torchvision)]
     if all(builds) and builds[0] != builds[1]:
-        return f"they were built for different devices ({builds[0]}, {builds[1]})"
+        return f"they were built for different platforms ({builds[0]}, {builds[1]})"
     if not compiled:
         return "torchvision's compiled part does not load"
     wrong = [f for f in environment.unmet("torchvision") or [] if f.name == "torch"]
@@ -116,11 +117,11 @@ def _devices(check: str, options: Options) -> Finding:
         names = [f"cuda:{i} {gpu.name}, {gpu.total_memory / GIB:.0f} GiB" for i, gpu in enumerate(gpus)]
         return Finding(check=check, state="good", found="; ".join([*names, cpu]))
     if Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists():
-        why = "made without CUDA" if torch.version.cuda is None else f"made for CUDA {torch.version.cuda}"
-        advice = "Update the driver, or install the torch that fits it (`nvidia-smi` names its CUDA version)."
-        present = f"{cpu}; there is an NVIDIA device that torch ({why}) cannot use"
+        why = "built without CUDA" if torch.version.cuda is None else f"built for CUDA {torch.version.cuda}"
+        advice = "Update the driver, or install the torch build for it (`nvidia-smi` shows its CUDA version)."
+        present = f"{cpu}; torch ({why}) cannot use the NVIDIA device"
         return Finding(check=check, state="warning", found=present, advice=advice)
-    return Finding(check=check, state="good", found=f"{cpu}; no GPU, so everything runs on the CPU")
+    return Finding(check=check, state="good", found=f"{cpu}; no GPU: everything runs on the CPU")
 
 
 def _threads(check: str, options: Options) -> Finding:
@@ -128,20 +129,20 @@ def _threads(check: str, options: Options) -> Finding:
 
     cores, used = device.cores(), torch.get_num_threads()
     core_limit = quota()
-    use = f"{cores} cores, torch uses {used} threads unless told otherwise"
+    use = f"{cores} cores, torch uses {used} threads by default"
     if core_limit is not None and core_limit < cores - 0.5:
-        use += f", and this container may use {core_limit:.1f} cores at a time"
-        advice = f"Give the process as many cores as it may use: `taskset -c 0-{max(0, round(core_limit) - 1)} tl-advise ...`."
+        use += f"; this container is limited to {core_limit:.1f} cores"
+        advice = f"Restrict the process to the available cores: `taskset -c 0-{max(0, round(core_limit) - 1)} tl-advise ...`."
         return Finding(check=check, state="warning", found=use, advice=advice)
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdigit() and int(limit) < cores:
-        advice = "Unset OMP_NUM_THREADS: libraries that read it will use fewer cores than there are."
+        advice = "Unset OMP_NUM_THREADS: it makes libraries use fewer cores than available."
         return Finding(check=check, state="warning", found=f"{use}; OMP_NUM_THREADS={limit}", advice=advice)
     return Finding(check=check, state="good", found=use)
 
 
 def quota(file: str = "/sys/fs/cgroup/cpu.max") -> float | None:
-    """Read how many cores this container may use at a time, None where there is no limit.
+    """Return how many cores this container may use at a time, None if there is no limit.
 
     Source: cpu.max of Linux control groups, version 2: quota and period in microseconds.
     """
@@ -183,14 +184,14 @@ def _memory(check: str, options: Options) -> Finding:
     if meminfo.is_file():
         line = re.search(r"MemAvailable:\s*(\d+)", meminfo.read_text())
         free = int(line.group(1)) * 1024 if line else total
-    state = f"{free / GIB:.1f} of {total / GIB:.1f} GiB are free"
+    state = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free"
     if free < _LOW_MEMORY:
         advice = "Close other programs, or choose small networks with --backbone and --size."
         return Finding(check=check, state="warning", found=state, advice=advice)
     return Finding(check=check, state="good", found=state)
 
 
-# ---- what is at hand ---------------------------------------------------------------------------------------------
+# ---- plugins, weights, storage -----------------------------------------------------------------------------------
 
 
 def _plugins(check: str, options: Options) -> Finding:
@@ -204,7 +205,7 @@ def _plugins(check: str, options: Options) -> Finding:
         return Finding(check=check, state="problem", found="; ".join([counts, *broken]), advice=advice)
     if broken:
         name = next(p.name for p in plugins.plugins if p.broken)
-        advice = f"Update or remove the package, or leave the plugin out: TL_ADVISE_PLUGINS=-{name}."
+        advice = f"Update or remove the package, or disable the plugin: TL_ADVISE_PLUGINS=-{name}."
         return Finding(check=check, state="warning", found="; ".join([counts, *broken]), advice=advice)
     return Finding(check=check, state="good", found=counts)
 
@@ -217,17 +218,17 @@ def _weights(check: str, options: Options) -> Finding:
     }
     ready = [n for n, where in located.items() if where.path is not None]
     if not ready:
-        advice = "Run `tl-advise weights fetch mobilenet_v2` where there is a network."
-        return Finding(check=check, state="problem", found="no pretrained weights on this disk", advice=advice)
-    local = f"{len(ready)} of {len(located)} backbones have theirs at hand: {', '.join(ready)}"
+        advice = "Run `tl-advise weights fetch mobilenet_v2` on a machine with internet access."
+        return Finding(check=check, state="problem", found="no pretrained weights found locally", advice=advice)
+    local = f"{len(ready)} of {len(located)} backbones have local weights: {', '.join(ready)}"
     strange = [n for n in ready if _strange(pretrained_weights.as_weights(plugins.backbones[n]), located[n])]
     if strange:
-        advice = f"If that is not meant: `tl-advise weights fetch {strange[0]} --again`."
+        advice = f"If this is not intended: `tl-advise weights fetch {strange[0]} --again`."
         local += f"; not the published size: {', '.join(strange)}"
         return Finding(check=check, state="warning", found=local, advice=advice)
     if all(located[n].state == "built_in" for n in ready):
-        advice = "Others are more accurate: `tl-advise weights` lists them, `tl-advise weights fetch NAME` brings one."
-        return Finding(check=check, state="warning", found=f"{local} (built in, nothing else)", advice=advice)
+        advice = "More accurate networks exist: `tl-advise weights` lists them, `tl-advise weights fetch NAME` downloads one."
+        return Finding(check=check, state="warning", found=f"{local} (built-in only)", advice=advice)
     return Finding(check=check, state="good", found=local)
 
 
@@ -238,11 +239,11 @@ def _strange(published: object, located: pretrained_weights.Located) -> bool:
 
 def _network(check: str, options: Options) -> Finding:
     if options.offline:
-        return Finding(check=check, state="good", found="not looked at (--offline)")
+        return Finding(check=check, state="good", found="skipped (--offline)")
     if pretrained_weights.network_reachable():
-        return Finding(check=check, state="good", found="weights can be fetched")
-    advice = "Weights that are cached still work; with --offline nothing waits for the network."
-    return Finding(check=check, state="warning", found="no answer from where weights are published", advice=advice)
+        return Finding(check=check, state="good", found="the download server responds")
+    advice = "Cached weights still work; use --offline to avoid waiting for the network."
+    return Finding(check=check, state="warning", found="the download server did not respond", advice=advice)
 
 
 def _cache(check: str, options: Options) -> Finding:
@@ -252,8 +253,8 @@ def _cache(check: str, options: Options) -> Finding:
     use = f"{folder}: {used / GIB:.2f} of at most {store.cap_bytes / GIB:.1f} GiB used"
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     if not os.access(existing, os.W_OK):
-        advice = f"Set {cache.ENVIRONMENT} to a folder that can be written; without a cache every run decodes anew."
-        return Finding(check=check, state="warning", found=f"{use}, and it cannot be written", advice=advice)
+        advice = f"Set {cache.ENVIRONMENT} to a writable folder; without a cache every run decodes all images again."
+        return Finding(check=check, state="warning", found=f"{use}, not writable", advice=advice)
     return Finding(check=check, state="good", found=use)
 
 
@@ -266,7 +267,7 @@ def _disk(check: str, options: Options) -> Finding:
     space = ", ".join(f"{name}: {bytes_ / GIB:.1f} GiB free" for name, bytes_ in free.items())
     least = min(free.values())
     if least < _LOW_DISK:
-        advice = f"Make room (`tl-advise cache clear`), or move the cache with {cache.ENVIRONMENT}."
+        advice = f"Free some space (`tl-advise cache clear`), or move the cache with {cache.ENVIRONMENT}."
         return Finding(check=check, state="problem" if least < _NO_DISK else "warning", found=space, advice=advice)
     return Finding(check=check, state="good", found=space)
 

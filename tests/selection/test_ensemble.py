@@ -108,12 +108,14 @@ def test_the_ensemble_is_scored_in_the_same_opening(resources: Resources, run: P
         parameters = dict(resources.registry.strategy(strategy).first_guesses(context)[0])
         candidate = Candidate(backbone="pocket", strategy=strategy, parameters=parameters, size_px=32)
         folders.append(str(run / strategy))
-        refit.refit(resources, Refit(candidate=candidate, seed=0, to=folders[-1], temperature=1.0), lambda told: None)
+        refit.refit(
+            resources, Refit(candidate=candidate, seed=0, to=folders[-1], temperature=1.0), lambda summary: None
+        )
     items = dataset.read(resources.root, test_split="none").items[1::2]
     job = Score(
         folders=(folders[0],), ensemble=tuple(folders), items=items, predictions=str(run / "trials" / "test.npz")
     )
-    scored = test_scoring.score(resources, job, lambda told: None)
+    scored = test_scoring.score(resources, job, lambda summary: None)
     labels = np.array([i.label for i in items])
     paths = [str(resources.root / i.path) for i in items]
     each = [predictor.load(f, resources.registry).predict(paths).probabilities for f in folders]
@@ -122,9 +124,9 @@ def test_the_ensemble_is_scored_in_the_same_opening(resources: Resources, run: P
     assert scored.ensemble.accuracy == pytest.approx((np.mean(each, axis=0).argmax(1) == labels).mean())
     assert scored.ensemble.log_loss == pytest.approx(log_loss(labels, np.mean(each, axis=0)), abs=1e-3)
     chosen = ensemble.EnsembleChoice(members=(tried(run, 0, noisy(0)), tried(run, 1, noisy(1))), validation=VALIDATION)
-    told = ensemble.summarise(chosen, scored, run)
-    assert told.test == scored.ensemble
-    assert told.over_single == pytest.approx(scored.ensemble.accuracy - scored.scores[0].accuracy)
-    assert told.beats_single is False
-    assert [m.trial for m in told.members] == [0, 1]
+    summary = ensemble.summarise(chosen, scored, run)
+    assert summary.test == scored.ensemble
+    assert summary.over_single == pytest.approx(scored.ensemble.accuracy - scored.scores[0].accuracy)
+    assert summary.beats_single is False
+    assert [m.trial for m in summary.members] == [0, 1]
     assert ensemble.summarise(chosen, None, run).test is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from advisor.records import Candidate, FoldScore, Trial
-from advisor.selection import evidence as judging
+from advisor.selection import evidence
 from advisor.tuning import regime
 
 POOL = 60
@@ -33,9 +33,9 @@ def left(
 def test_only_images_that_were_scored_have_an_outcome(tmp_path: Path) -> None:
     """A trial on one fold says nothing of the others' images."""
     rows = np.arange(0, POOL, 2)
-    found = judging.outcome(tmp_path, left(tmp_path, 0, rows, np.ones(len(rows))), POOL)
-    assert np.isnan(found.log_loss[1::2]).all()
-    assert found.log_loss[0] == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-5)
+    scores = evidence.read_scores(tmp_path, left(tmp_path, 0, rows, np.ones(len(rows))), POOL)
+    assert np.isnan(scores.log_loss[1::2]).all()
+    assert scores.log_loss[0] == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-5)
 
 
 def test_images_of_one_group_are_no_independent_witnesses(tmp_path: Path) -> None:
@@ -46,9 +46,9 @@ def test_images_of_one_group_are_no_independent_witnesses(tmp_path: Path) -> Non
     better_on_one[:50] = 1.5
     other = left(tmp_path, 1, rows, better_on_one)
     costs = {0: 0.0, 1: 0.0}
-    assert judging.judge(tmp_path, [default, other], default, POOL, costs).winner == 1
+    assert evidence.judge(tmp_path, [default, other], default, POOL, costs).winner == 1
     patients = np.concatenate([np.zeros(50, dtype=np.int64), np.arange(1, 11)])
-    assert judging.judge(tmp_path, [default, other], default, POOL, costs, patients).kept_default
+    assert evidence.judge(tmp_path, [default, other], default, POOL, costs, patients).kept_default
 
 
 def test_the_regime_s_evidence_is_paired_on_the_images_that_both_have(tmp_path: Path) -> None:
@@ -56,11 +56,11 @@ def test_the_regime_s_evidence_is_paired_on_the_images_that_both_have(tmp_path: 
     head = left(tmp_path, 0, np.arange(POOL), np.full(POOL, 1.0))
     half = np.arange(0, POOL, 2)
     deep = left(tmp_path, 1, half, np.full(len(half), -1.0), name="full")
-    settled = judging.settle(regime.by_size(POOL, 2), tmp_path, [head, deep], head, POOL)
-    (evidence,) = settled.evidence
-    assert (evidence.n, evidence.value, evidence.reference) == (len(half), 1.0, 0.0)
-    assert evidence.p is not None
-    assert evidence.p < 0.01
+    settled = evidence.settle_regime(regime.by_size(POOL, 2), tmp_path, [head, deep], head, POOL)
+    (comparison,) = settled.evidence
+    assert (comparison.n, comparison.value, comparison.reference) == (len(half), 1.0, 0.0)
+    assert comparison.p is not None
+    assert comparison.p < 0.01
 
 
 def test_who_is_behind_beyond_any_doubt_is_not_scored_again(tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_who_is_behind_beyond_any_doubt_is_not_scored_again(tmp_path: Path) -> N
     tie = left(tmp_path, 1, many, 1.0 + np.roll(noise, 1))
     behind = left(tmp_path, 2, many, 0.5 + np.roll(noise, 2))
     on_few = left(tmp_path, 3, few, 0.5 + np.roll(noise, 2)[:100])
-    assert judging.in_doubt(tmp_path, [best, tie, behind], 1000) == [best, tie]
-    assert judging.in_doubt(tmp_path, [best, behind], 1000) == []
-    assert judging.in_doubt(tmp_path, [best, on_few], 1000) == [best, on_few]
+    assert evidence.list_doubtful(tmp_path, [best, tie, behind], 1000) == [best, tie]
+    assert evidence.list_doubtful(tmp_path, [best, behind], 1000) == []
+    assert evidence.list_doubtful(tmp_path, [best, on_few], 1000) == [best, on_few]
 
 
 def test_many_images_of_one_patient_leave_doubt(tmp_path: Path) -> None:
@@ -81,5 +81,5 @@ def test_many_images_of_one_patient_leave_doubt(tmp_path: Path) -> None:
     rows = np.arange(1000)
     by_patient = np.repeat([1.5, 1.4, 1.3, 0.4], 250)
     best, other = left(tmp_path, 0, rows, by_patient), left(tmp_path, 1, rows, np.full(1000, 0.9))
-    assert judging.in_doubt(tmp_path, [best, other], 1000) == []
-    assert judging.in_doubt(tmp_path, [best, other], 1000, np.repeat(np.arange(4), 250)) == [best, other]
+    assert evidence.list_doubtful(tmp_path, [best, other], 1000) == []
+    assert evidence.list_doubtful(tmp_path, [best, other], 1000, np.repeat(np.arange(4), 250)) == [best, other]

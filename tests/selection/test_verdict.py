@@ -25,32 +25,32 @@ def _losses(better: float, noise: float = 0.3, seed: int = 0) -> np.ndarray:
 
 def test_a_clear_winner_wins() -> None:
     """A contender that is better beyond noise wins, dear as it is, and the reason says so."""
-    told = verdict.judge(
+    decision = verdict.judge(
         [_trial(0), _trial(1)], {0: _losses(0.0, seed=1), 1: _losses(0.2, seed=2)}, 0, {0: 1.0, 1: 900.0}
     )
-    assert (told.winner, told.ties, told.kept_default) == (1, (), False)
-    assert "trial 1 has the lowest validation log-loss" in told.reason
-    assert "300 images" in told.reason
-    assert told.reason.endswith("beyond noise")
+    assert (decision.winner, decision.ties, decision.kept_default) == (1, (), False)
+    assert "trial 1 has the lowest validation log-loss" in decision.reason
+    assert "300 images" in decision.reason
+    assert decision.reason.endswith("significantly ahead of all others")
 
 
 def test_the_default_is_kept_where_the_gain_is_noise() -> None:
     """A contender that only seems better does not replace the default, and is listed as a tie."""
-    told = verdict.judge(
+    decision = verdict.judge(
         [_trial(0), _trial(5)],
         {0: _losses(0.0, seed=1), 5: _losses(0.01, seed=2)},
         0,
         {0: 9.0, 5: 1.0},
     )
-    assert (told.winner, told.ties, told.kept_default) == (0, (5,), True)
-    assert "the default is kept" in told.reason
+    assert (decision.winner, decision.ties, decision.kept_default) == (0, (5,), True)
+    assert "the default is kept" in decision.reason
 
 
 def test_the_default_that_leads_is_kept() -> None:
     """Where the default has the lowest loss, the reason says that it leads."""
-    told = verdict.judge([_trial(0), _trial(1)], {0: _losses(0.3, seed=1), 1: _losses(0.0, seed=2)}, 0, {})
-    assert (told.winner, told.kept_default) == (0, True)
-    assert "it is the untuned default" in told.reason
+    decision = verdict.judge([_trial(0), _trial(1)], {0: _losses(0.3, seed=1), 1: _losses(0.0, seed=2)}, 0, {})
+    assert (decision.winner, decision.kept_default) == (0, True)
+    assert "it is the untuned default" in decision.reason
 
 
 def test_the_cheapest_of_the_ties_wins() -> None:
@@ -61,11 +61,11 @@ def test_the_cheapest_of_the_ties_wins() -> None:
         2: _losses(0.302, seed=3),
         3: _losses(0.298, seed=4),
     }
-    told = verdict.judge([_trial(n) for n in range(4)], predictions, 0, {0: 1.0, 1: 30.0, 2: 60.0, 3: 20.0})
-    assert told.winner == 3
-    assert set(told.ties) == {1, 2}
-    assert not told.kept_default
-    assert "trial 3 is the cheapest" in told.reason
+    decision = verdict.judge([_trial(n) for n in range(4)], predictions, 0, {0: 1.0, 1: 30.0, 2: 60.0, 3: 20.0})
+    assert decision.winner == 3
+    assert set(decision.ties) == {1, 2}
+    assert not decision.kept_default
+    assert "trial 3 is the cheapest" in decision.reason
 
 
 def test_what_was_promised_settles_a_tie_as_one_more_fold() -> None:
@@ -73,30 +73,30 @@ def test_what_was_promised_settles_a_tie_as_one_more_fold() -> None:
     predictions = {0: _losses(0.0, seed=1), 1: _losses(0.30, seed=2), 2: _losses(0.30, seed=3)}
     trials, costs, level = [_trial(n) for n in range(3)], {0: 1.0, 1: 1.0, 2: 2.0}, float(HARD.mean() - 0.30)
     assert verdict.judge(trials, predictions, 0, costs).winner == 1
-    told = verdict.judge(trials, predictions, 0, costs, promised={2: (level - 0.1, 2)})
-    assert (told.winner, told.ties, told.by_promise) == (2, (1,), True)
-    assert "of these trial 2 is the better bet" in told.reason
-    assert verdict.judge(trials, predictions, 0, costs, promised={2: (level - 0.1, 20)}).winner == 1
-    assert verdict.judge(trials, predictions, 0, costs, promised={2: (level + 0.1, 2)}).winner == 1
-    assert verdict.judge(trials, predictions, 0, costs, promised={2: (float("inf"), 2)}).winner == 1
+    decision = verdict.judge(trials, predictions, 0, costs, expected={2: (level - 0.1, 2)})
+    assert (decision.winner, decision.ties, decision.by_promise) == (2, (1,), True)
+    assert "of these, trial 2 has the lowest log-loss" in decision.reason
+    assert verdict.judge(trials, predictions, 0, costs, expected={2: (level - 0.1, 20)}).winner == 1
+    assert verdict.judge(trials, predictions, 0, costs, expected={2: (level + 0.1, 2)}).winner == 1
+    assert verdict.judge(trials, predictions, 0, costs, expected={2: (float("inf"), 2)}).winner == 1
 
 
 def test_a_promise_does_not_overrule_what_the_images_show() -> None:
     """A cheap contender that is better beyond noise wins, whatever was expected of the other one."""
     predictions = {0: _losses(0.0, seed=1), 1: _losses(0.4, seed=2), 2: _losses(0.2, seed=3)}
-    told = verdict.judge(
-        [_trial(n) for n in range(3)], predictions, 0, {0: 1.0, 1: 1.0, 2: 2.0}, promised={2: (0.01, 1)}
+    decision = verdict.judge(
+        [_trial(n) for n in range(3)], predictions, 0, {0: 1.0, 1: 1.0, 2: 2.0}, expected={2: (0.01, 1)}
     )
-    assert (told.winner, told.ties) == (1, ())
+    assert (decision.winner, decision.ties) == (1, ())
 
 
 def test_a_promise_does_not_make_up_for_more_errors() -> None:
     """As low a log-loss and more mistakes than chance explains: the cheap one stays."""
     predictions = {0: _losses(0.0, seed=1), 1: _losses(0.30, seed=2), 2: _losses(0.30, seed=3)}
-    trials, costs, promised = [_trial(n) for n in range(3)], {0: 1.0, 1: 1.0, 2: 2.0}, {2: (0.1, 1)}
+    trials, costs, expected = [_trial(n) for n in range(3)], {0: 1.0, 1: 1.0, 2: 2.0}, {2: (0.1, 1)}
     errors = {0: np.ones(N), 1: (np.arange(N) % 10 == 0).astype(float), 2: (np.arange(N) % 9 < 2).astype(float)}
-    assert verdict.judge(trials, predictions, 0, costs, promised=promised).winner == 2
-    assert verdict.judge(trials, predictions, 0, costs, promised=promised, errors=errors).winner == 1
+    assert verdict.judge(trials, predictions, 0, costs, expected=expected).winner == 2
+    assert verdict.judge(trials, predictions, 0, costs, expected=expected, errors=errors).winner == 1
 
 
 def test_a_dearer_tie_must_be_ahead_of_every_cheaper_one() -> None:
@@ -120,9 +120,9 @@ def test_only_shared_images_are_compared() -> None:
     easy = np.argsort(HARD)[: N // 2]
     partial = np.full(N, np.nan)
     partial[easy] = _losses(-0.3, seed=2)[easy]
-    told = verdict.judge([_trial(0), _trial(1)], {0: _losses(0.0, seed=1), 1: partial}, 0, {})
-    assert told.winner == 0
-    assert told.ties == ()
+    decision = verdict.judge([_trial(0), _trial(1)], {0: _losses(0.0, seed=1), 1: partial}, 0, {})
+    assert decision.winner == 0
+    assert decision.ties == ()
 
 
 def test_too_few_shared_images_show_nothing() -> None:
@@ -136,14 +136,14 @@ def test_failed_and_unscored_trials_do_not_count() -> None:
     """Trials that failed, were pruned or have no predictions are no contenders."""
     trials = [_trial(0), _trial(1, "failed"), _trial(2, "pruned"), _trial(3)]
     predictions = {n: _losses(0.1 * n) for n in range(3)}
-    told = verdict.judge(trials, predictions, 0, {})
-    assert (told.winner, told.ties) == (0, ())
+    decision = verdict.judge(trials, predictions, 0, {})
+    assert (decision.winner, decision.ties) == (0, ())
 
 
 def test_a_default_that_failed_is_not_kept() -> None:
     """Where the default itself has no score, the best of the others wins."""
-    told = verdict.judge([_trial(0, "failed"), _trial(1)], {1: _losses(0.0)}, 0, {})
-    assert (told.winner, told.default, told.kept_default) == (1, 0, False)
+    decision = verdict.judge([_trial(0, "failed"), _trial(1)], {1: _losses(0.0)}, 0, {})
+    assert (decision.winner, decision.default, decision.kept_default) == (1, 0, False)
 
 
 def test_nothing_to_judge_is_an_error() -> None:
@@ -176,9 +176,9 @@ def test_a_contender_that_was_scored_on_hard_images_alone_is_not_taken_for_worse
     few = np.full(N, np.nan)
     few[hard] = _losses(0.4, noise=0.1, seed=2)[hard]
     rest = _losses(0.1, noise=0.1, seed=3)
-    told = verdict.judge([_trial(0), _trial(1), _trial(2)], {0: _losses(0.0, seed=1), 1: few, 2: rest}, 0, {1: 9.0})
+    decision = verdict.judge([_trial(0), _trial(1), _trial(2)], {0: _losses(0.0, seed=1), 1: few, 2: rest}, 0, {1: 9.0})
     assert np.nanmean(few) > rest.mean()
-    assert (told.winner, told.ties) == (1, ())
+    assert (decision.winner, decision.ties) == (1, ())
 
 
 def test_a_default_that_is_wrong_more_often_beyond_noise_is_not_kept() -> None:
@@ -189,9 +189,9 @@ def test_a_default_that_is_wrong_more_often_beyond_noise_is_not_kept() -> None:
     errors = {0: (hard | (draw.random(N) < 0.06)).astype(float), 1: hard.astype(float)}
     trials = [_trial(0), _trial(1)]
     assert verdict.judge(trials, losses, 0, {}).kept_default
-    told = verdict.judge(trials, losses, 0, {}, errors=errors)
-    assert (told.winner, told.ties, told.kept_default) == (1, (), False)
-    assert told.reason.endswith("is right more often than the untuned default (trial 0) beyond noise")
+    decision = verdict.judge(trials, losses, 0, {}, errors=errors)
+    assert (decision.winner, decision.ties, decision.kept_default) == (1, (), False)
+    assert decision.reason.endswith("is significantly more accurate than the untuned default (trial 0)")
     even = {0: errors[1], 1: errors[1]}
     assert verdict.judge(trials, losses, 0, {}, errors=even).kept_default
 
@@ -213,8 +213,8 @@ def test_a_leader_on_few_images_does_not_shield_the_default() -> None:
     head, default = _losses(0.1, seed=2), _losses(0.0, seed=1)
     few[:12] += (head[:12] - few[:12]).mean() - 0.01  # ahead of the head by a little on twelve images
     trials = [_trial(n) for n in (0, 1, 2)]
-    told = verdict.judge(trials, {0: default, 1: head, 2: few}, 0, {0: 0.0, 1: 0.0, 2: 2.0})
-    assert "trial 2 has the lowest validation log-loss" in told.reason
-    assert (told.winner, told.kept_default) == (1, False)
+    decision = verdict.judge(trials, {0: default, 1: head, 2: few}, 0, {0: 0.0, 1: 0.0, 2: 2.0})
+    assert "trial 2 has the lowest validation log-loss" in decision.reason
+    assert (decision.winner, decision.kept_default) == (1, False)
     no_head = verdict.judge([_trial(0), _trial(2)], {0: default, 2: few}, 0, {0: 0.0, 2: 2.0})
     assert no_head.kept_default

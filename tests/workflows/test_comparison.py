@@ -135,7 +135,7 @@ def test_the_command_writes_and_repeats(crops: Path, tmp_path: Path) -> None:
     [
         ("full,full", "each arm once"),
         ("", "each arm once"),
-        ("ridge", "has no curve"),
+        ("ridge", "no learning curve"),
         ("scrach", "scratch"),
         ("mcc", "--target"),
     ],

@@ -61,45 +61,45 @@ def test_a_broken_plugin_is_a_warning_with_a_way_out(
     """It is named with its package and its reason, and how to leave it out."""
     install(tmp_path / "site", "stranger", {"strange": "strange_module"}, {"strange_module": "import nothing_like_it"})
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    found = _find(doctor.examine(offline=True), "plugins")
-    assert found.state == "warning"
-    assert "strange (stranger 1.0): cannot be imported" in found.found
-    assert "TL_ADVISE_PLUGINS=-strange" in found.advice
+    finding = _find(doctor.examine(offline=True), "plugins")
+    assert finding.state == "warning"
+    assert "strange (stranger 1.0): cannot be imported" in finding.found
+    assert "TL_ADVISE_PLUGINS=-strange" in finding.advice
 
 
 def test_no_plugins_at_all_is_a_problem(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without strategies nothing can be advised."""
     monkeypatch.setenv("TL_ADVISE_PLUGINS", "torchvision")
-    found = _find(doctor.examine(offline=True), "plugins")
-    assert found.state == "problem"
-    assert "0 strategies" in found.found
+    finding = _find(doctor.examine(offline=True), "plugins")
+    assert finding.state == "problem"
+    assert "0 strategies" in finding.found
 
 
 def test_weights_of_another_size_than_published_are_told(bare: Path, tmp_path: Path) -> None:
     """A cached file that cannot be the published one is named, with the command that brings that."""
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "resnet18-f37072fd.pth").write_bytes(b"short")
-    found = _find(doctor.examine(weights_dir=str(tmp_path / "w"), offline=True), "weights")
-    assert found.state == "warning"
-    assert "not the published size: resnet18" in found.found
-    assert "tl-advise weights fetch resnet18 --again" in found.advice
+    finding = _find(doctor.examine(weights_dir=str(tmp_path / "w"), offline=True), "weights")
+    assert finding.state == "warning"
+    assert "not the published size: resnet18" in finding.found
+    assert "tl-advise weights fetch resnet18 --again" in finding.advice
 
 
 def test_no_weights_at_all_are_a_problem(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command that would get some is named."""
     monkeypatch.setenv("TL_ADVISE_PLUGINS", "torchvision,strategies")
-    found = _find(doctor.examine(offline=True), "weights")
-    assert found.state == "problem"
-    assert "tl-advise weights fetch" in found.advice
+    finding = _find(doctor.examine(offline=True), "weights")
+    assert finding.state == "problem"
+    assert "tl-advise weights fetch" in finding.advice
 
 
 def test_a_check_that_raises_is_a_finding(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be looked at is told, and the other checks still run."""
     monkeypatch.setenv("TL_ADVISE_PLUGINS", "nothing-of-this-name")
     findings = doctor.examine(offline=True)
-    found = _find(findings, "plugins")
-    assert found.state == "problem"
-    assert "cannot be looked at: PluginError" in found.found
+    finding = _find(findings, "plugins")
+    assert finding.state == "problem"
+    assert "the check failed: PluginError" in finding.found
     assert _find(findings, "disk").check == "disk"
 
 

@@ -38,10 +38,10 @@ def test_a_bowl_is_a_bowl() -> None:
     def score() -> float:
         return float(np.square(loss_surface.flat(module)).sum())
 
-    told = loss_surface.evaluate_grid(module, start, directions, path, score, points=5)
-    for j, y in enumerate(told.ys):
-        for i, x in enumerate(told.xs):
-            assert told.losses[j][i] == pytest.approx(x * x + y * y, abs=1e-5)
+    grid = loss_surface.evaluate_grid(module, start, directions, path, score, points=5)
+    for j, y in enumerate(grid.ys):
+        for i, x in enumerate(grid.xs):
+            assert grid.losses[j][i] == pytest.approx(x * x + y * y, abs=1e-5)
     assert np.array_equal(loss_surface.flat(module), before)
 
 
