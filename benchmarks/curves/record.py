@@ -11,15 +11,16 @@ the rows (fit.py), the replay of searches (../search/simulate.py).
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import training
@@ -33,28 +34,35 @@ from advisor.records import Candidate, Item, Settings
 from advisor.tuning import candidates
 
 SETS = {
-    "hymenoptera": ("hymenoptera", (70, 240)),
-    "sketch": ("pacs/sketch", (70, 300, 1000)),
-    "photo": ("pacs/photo", (70, 300, 1000)),
-    "five_flowers": ("five_flowers", (70, 300, 1000)),
-    "cifar10": ("cifar10", (70, 300, 1000)),
-    "flowers102": ("flowers102", (204, 510, 1020)),
+    "hymenoptera": ("hymenoptera", (70, 140, 240)),
+    "sketch": ("pacs/sketch", (70, 200, 600)),
+    "photo": ("pacs/photo", (70, 200, 600)),
+    "five_flowers": ("five_flowers", (70, 200, 600)),
+    "cifar10": ("cifar10/test", (70, 200, 600)),
+    "flowers102": ("flowers102", (204, 408, 816)),
 }
 PLACES = (
     ("squeezenet1_1", 48),
     ("squeezenet1_1", 64),
-    ("squeezenet1_1", 96),
     ("pocket", 32),
     ("pocket", 48),
     ("mobilenet_v2", 32),
     ("mobilenet_v2", 64),
 )
+WEIGHTS = (4.0, 3.0, 2.0, 0.5, 0.5, 0.5)  # of the places among the draws, best probe first
+GUESSED = 2  # places of the best probes, at which the first guesses train
 TRAIN_SHARE = 0.8  # of the pool, on which a fold trains
-HELD_OUT = {70: 240, 204: 300, 300: 240}  # images that score every training of a cell, by pool; others: OTHER_HELD_OUT
-OTHER_HELD_OUT = 320
-EACH_ROUND = 4  # trainings of one cell before the next cell's turn
-MANY_GUESSES = {"full": 3, "partial": 2, "logistic": 3}  # first guesses of one strategy that are recorded; others: 1
-LIMITS_S = (2.0, 4.0, 4.0, 6.0, 12.0)  # CPU seconds of one training, drawn
+HELD_OUT = {70: 240}  # images that score every training of a cell, by pool; others: OTHER_HELD_OUT
+OTHER_HELD_OUT = 200
+LATE, SMALL_POOL = 2, 150  # rounds before the smallest pools join, where training seldom pays
+EACH_ROUND = 5  # trainings of one cell before the next cell's turn
+MANY_GUESSES = {
+    "full": 3,
+    "partial": 2,
+    "logistic": 3,
+    "ridge": 2,
+}  # first guesses of one strategy that are recorded; others: 1
+LIMITS_S = (0.8, 1.2, 2.0, 3.0, 6.0)  # CPU seconds of one training, drawn
 
 
 class RandomSpace:
@@ -89,8 +97,15 @@ class Cell:
         settings = Settings(data=found.root, seed=0, threads=1, offline=True)
         job = worker.open_job(settings, work, found, (*train, *held))
         self.resources = Resources(job, registry.load(), lambda what, done, total: None)
+        self.probes: dict[tuple[str, int], float] = {}  # log-loss of the best ridge head at each place
         self.rows = np.arange(len(train))
         self.held = np.arange(len(train), len(train) + len(held))
+
+    def learn(self, row: dict[str, Any]) -> None:
+        """Take in a row of this cell: probes decide where trainings are drawn."""
+        if row["strategy"] == "ridge" and "error" not in row:
+            place = (row["backbone"], row["size_px"])
+            self.probes[place] = min(self.probes.get(place, np.inf), row["log_loss"][-1])
 
     def strategies(self) -> dict[str, Strategy]:
         """Return the strategies that compete without being named."""
@@ -101,9 +116,12 @@ class Cell:
         return self.resources.context(self.resources.registry.backbone(backbone), self.rows, size_px)
 
     def heads(self) -> Iterator[Candidate]:
-        """List the heads on frozen features: the first guesses of every strategy that trains nothing, at every place."""
-        for backbone, size_px in PLACES:
-            yield from self._guesses(backbone, size_px, frozen=True)
+        """List the heads on frozen features: the first guesses of every strategy that trains nothing, at every place.
+
+        Those that also look at mirror images are left out: a second pass over all images, for a gain that is known.
+        """
+        for place in PLACES:
+            yield from (c for c in self._guesses(*place, frozen=True) if not c.parameters.get("mirror"))
 
     def _guesses(self, backbone: str, size_px: int, *, frozen: bool) -> Iterator[Candidate]:
         context = self.context(backbone, size_px)
@@ -114,15 +132,16 @@ class Cell:
                 )
 
     def trainings(self) -> Iterator[tuple[Candidate, float]]:
-        """Yield candidates that train, with CPU seconds to spend, without end: guesses and draws in turn."""
+        """Yield candidates that train, with CPU seconds to spend: guesses and draws in turn, mostly where probes lead."""
         generator = random.Random(f"{self.name} {self.pool}")
-        guesses = [c for p in PLACES for c in self._guesses(*p, frozen=False)]
+        places = sorted(PLACES, key=lambda p: self.probes.get(p, np.inf))
+        guesses = [c for p in places[:GUESSED] for c in self._guesses(*p, frozen=False)]
         generator.shuffle(guesses)
         names = sorted(n for n, s in self.strategies().items() if s.regime != "feature_extraction")
         while True:
             if guesses:
                 yield guesses.pop(), generator.choice(LIMITS_S)
-            backbone, size_px = generator.choice(PLACES)
+            backbone, size_px = generator.choices(places, WEIGHTS)[0]
             context = self.context(backbone, size_px)
             strategy = self.strategies()[generator.choice(names)]
             parameters = dict(strategy.space(RandomSpace(generator), context))
@@ -141,7 +160,7 @@ def read_cells(data: Path, work: Path, only: Sequence[str]) -> list[Cell]:
         found = dataset.read(data / folder)
         items = found.items if len(found.items) <= 10_000 else subsample.stratified(found.items, 4_000)
         cells += [Cell(name, pool, items, found, work) for pool in pools]
-    return sorted(cells, key=lambda c: c.pool)
+    return sorted(cells, key=lambda c: (c.pool < SMALL_POOL, c.pool))
 
 
 def key(name: str, pool: int, candidate: Candidate) -> str:
@@ -180,6 +199,21 @@ def record(cell: Cell, candidate: Candidate, limit_s: float, pace: training.Pace
         return {**row, "parameters": dict(candidate.parameters), "error": f"{type(error).__name__}: {error}"[:300]}
 
 
+def record_all(
+    cell: Cell, work: Iterable[tuple[Candidate, float]], done: set[str], pace: training.Pace, book: TextIO
+) -> None:
+    """Record those of the candidates that were not recorded before, each row written as it ends."""
+    for candidate, limit_s in work:
+        if key(cell.name, cell.pool, candidate) in done:
+            continue
+        row = record(cell, candidate, limit_s, pace)
+        cell.learn(row)
+        book.write(json.dumps(row) + "\n")
+        book.flush()
+        words = (row["data"], row["pool"], row["backbone"], row["size_px"], row["strategy"])
+        print(*words, row.get("log_loss"), row.get("cpu_s"), row.get("error", ""), flush=True)
+
+
 def main() -> int:
     """Record what is missing, a few trainings of each cell in turn."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -196,20 +230,18 @@ def main() -> int:
     done = {row["key"] for row in rows}
     pace = training.Pace.read(rows)
     cells = read_cells(args.data, args.work, args.only)
+    for cell in cells:
+        for row in rows:
+            if (row["data"], row["pool"]) == (cell.name, cell.pool):
+                cell.learn(row)
     queues = [cell.trainings() for cell in cells]
     with args.to.open("a", encoding="utf-8") as book:
         for turn in range(args.rounds):
             for cell, queue in zip(cells, queues, strict=True):
-                work = [(c, 0.0) for c in cell.heads()] if turn == 0 else []
-                work += [next(queue) for _ in range(EACH_ROUND)]
-                for candidate, limit_s in work:
-                    if key(cell.name, cell.pool, candidate) in done:
-                        continue
-                    row = record(cell, candidate, limit_s, pace)
-                    book.write(json.dumps(row) + "\n")
-                    book.flush()
-                    words = (row["data"], row["pool"], row["backbone"], row["size_px"], row["strategy"])
-                    print(turn, *words, row.get("log_loss"), row.get("cpu_s"), row.get("error", ""), flush=True)
+                first = LATE if cell.pool < SMALL_POOL else 0
+                work = [(c, 0.0) for c in cell.heads()] if turn == first else []
+                if turn >= first:
+                    record_all(cell, itertools.chain(work, itertools.islice(queue, EACH_ROUND)), done, pace, book)
     return 0
 
 

@@ -24,9 +24,9 @@ from advisor.records import Candidate
 from advisor.training import loop as training_loop
 
 Rows = npt.NDArray[np.int64]
-RUNGS = (0.125, 0.25, 0.5, 1.0)  # shares of the steps
+RUNGS = (0.25, 0.5, 1.0)  # shares of the steps
 ALPHAS = (0.0, 0.5, 1.0)  # of a finish that leaves a number to validation
-FEWEST_STEPS = 12
+FEWEST_STEPS = 10
 LARGEST_LOSS, LOSS_BEND = 12.0, 20.0  # nats, of the byte that holds an image's loss
 # CPU seconds of one training step of 32 images through the whole network, one thread, before any was recorded.
 STEP_S = {
