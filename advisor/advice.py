@@ -68,9 +68,12 @@ def advise(
     started = process_start() if from_process_start else time.monotonic()
     clock = Clock(settings.budget_s, started=started)
     listener = listener or Listener()
+    listener.started(clock)
     data = Path(settings.data)
     if not data.exists():
-        raise InputError(f"{settings.data}: no such folder or file.", hint="Name a folder of class folders, or a CSV.")
+        raise InputError(
+            f"{settings.data}: no such folder or file.", hint="Name a folder with one folder per class, or a CSV file."
+        )
     place = out or default_place(data, datetime.datetime.now())
     rundir = RunDir.create(place, data=data)
     settings = _with_study_name(settings, rundir)
@@ -92,15 +95,17 @@ def resume(path: Path, *, listener: Listener | None = None) -> tuple[Result, Run
         raise InputError(f"{path}: no run.json.")
     if settings.target is not None:
         raise InputError(
-            f"{path}: an adaptation (--target {settings.target}), which has no search to go on with.",
-            hint=f"Where it did not end, begin it again under another --out: {settings.command}",
+            f"{path}: an adapted run (--target {settings.target}) cannot be resumed.",
+            hint=f"Start it again with another --out: {settings.command}",
         )
     with rundir.locked():
         done = rundir.read("result.json", Result)
         if done is not None and done.status == "final":
             return done, rundir
         clock = Clock(settings.budget_s, used_before_s=rundir.used_s(), started=process_start())
-        return _work(settings, rundir, clock, listener or Listener()), rundir
+        listener = listener or Listener()
+        listener.started(clock)
+        return _work(settings, rundir, clock, listener), rundir
 
 
 def _work(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) -> Result:
@@ -142,21 +147,23 @@ def _work(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) 
 def _note_a_short_budget(settings: Settings, listener: Listener) -> None:
     if settings.budget_s is not None and settings.budget_s < budget.FLOOR_S:
         listener.note(
-            f"a budget of {durations.words(settings.budget_s)} lies below the floor of about "
-            f"{durations.words(budget.FLOOR_S)} (imports, one probe on a sample, the test): that much is done all the same"
+            f"a budget of {durations.words(settings.budget_s)} is shorter than the minimum of about "
+            f"{durations.words(budget.FLOOR_S)} (start-up, one probe on a sample, the test), which is done anyway"
         )
 
 
 def _interrupted(rundir: RunDir) -> Interrupted:
-    state = f"The best so far is in {rundir.path}." if rundir.recipe.exists() else "Nothing was found yet."
-    return Interrupted(f"stopped. {state}", hint=f"Go on with `tl-advise resume {rundir.path}`.")
+    state = f"The best so far is in {rundir.path}." if rundir.recipe.exists() else "There is no result yet."
+    return Interrupted(f"stopped. {state}", hint=f"`tl-advise resume {rundir.path}` continues it.")
 
 
 def _start_workers(settings: Settings, rundir: RunDir, listener: Listener) -> WorkerPool:
     """Make the workers, each on a GPU of its own as far as there are some, and start the first."""
     _note_a_short_budget(settings, listener)
     if settings.workers > 1 and settings.workers * (settings.threads or 1) > device.cores():
-        listener.note(f"{settings.workers} workers share {device.cores()} processor cores: they slow each other down")
+        listener.note(
+            f"{settings.workers} workers share {device.cores()} processor cores and will slow each other down"
+        )
     places = device.places(settings.device, max(1, settings.workers))  # one probes and refits even where none trains
     workers = WorkerPool([Worker(log=str(rundir.path / "worker.log"), environment=place) for place in places])
     workers.first.start()  # torch loads while the folder is read
@@ -169,12 +176,12 @@ def _strategies(plugins: registry.Registry, settings: Settings) -> dict[str, Str
     asked = regime.override(regime.by_size(0, 1), settings.regime).name if settings.regime else None
     found = candidates.selectable(plugins.strategies, settings.strategies, asked)
     if not found:
-        raise InputError("no strategy is left to choose from.", hint="See `tl-advise plugins`.")
+        raise InputError("no strategy remains to choose from.", hint="See `tl-advise plugins`.")
     return found
 
 
 def _look(settings: Settings, rundir: RunDir, listener: Listener) -> Look:
-    listener.stage("looking at the data")
+    listener.stage("reading and checking the images")
     found = dataset.read(settings.data, test_split=settings.test_split, progress=_told(listener, "read"))
     profile.check_learnable(found)
     measured = profile.measure(found, deep=True, store=cache.Store(), progress=_told(listener, "decode"))
@@ -266,6 +273,6 @@ def _left_out_warning(reachable: list[Backbone], left_out: list[LeftOut]) -> lis
         return []
     best = next((item for item in left_out if item.backbone == "mobilenet_v2"), left_out[0])
     return [
-        f"the built-in backbone {built_in[0].name} was used because no other weights could be reached; "
-        f"`{best.command}` would let a stronger one compete"
+        f"the built-in backbone {built_in[0].name} was used because no other weights are available; "
+        f"`{best.command}` adds a stronger one"
     ]

@@ -1,4 +1,4 @@
-"""The command line: one small file a command; each is imported only when it is called, so that --help stays instant.
+"""The command line: one small file per command, imported only when it is called, so that --help stays instant.
 
 `tl-advise DATASET` is short for `tl-advise advise DATASET`. Errors end here: one line on standard error (what, where,
 what to do) and the error's exit code; anything else that escapes is a bug and shows its traceback.
@@ -6,6 +6,7 @@ what to do) and the error's exit code; anything else that escapes is a bug and s
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -14,32 +15,36 @@ import traceback
 import click
 
 from advisor._version import __version__
-from advisor.errors import AdviseError
+from advisor.errors import AdviseError, InputError
+from advisor.runtime.printable import printable
 
 COMMANDS = {
-    "advise": "From a folder of images to advice, a model, a recipe and an honest score.",
-    "inspect": "Look at a data set: sizes, classes, duplicates, leaks, broken files.",
-    "resume": "Go on with a run that was stopped or killed.",
-    "rerun": "Train a recipe again and compare, or apply it to other data.",
-    "predict": "Classify images with a run's model.",
-    "serve": "Serve a run's model over HTTP, with a page to try it on.",
-    "export": "Write a run's model for other programs, checked against predict.",
-    "compare": "Train several ways side by side and show what transfer does.",
-    "fewshot": "Score few-shot heads on frozen features over many episodes.",
-    "lr-find": "Find a learning rate: a range test that leaves nothing behind.",
-    "plugins": "List backbones and strategies, and check one.",
-    "weights": "Say which pretrained weights are here, and fetch them.",
-    "cache": "List and clear cached pixels and features.",
+    "advise": "Train an image classifier from a folder of images, and say how good it is.",
+    "inspect": "Check a data set: sizes, classes, duplicates, leaks, broken files.",
+    "show": "Print the result of a run again.",
+    "open": "Open the report of a run in the browser.",
+    "resume": "Resume a run that was stopped or killed.",
+    "predict": "Classify images with the model of a run.",
+    "serve": "Serve the model of a run over HTTP, with a page to try it on.",
+    "export": "Export the model of a run for other programs.",
+    "rerun": "Retrain a recipe and verify its score, or apply it to other data.",
+    "compare": "Train several strategies side by side, and show how pretraining helps.",
+    "fewshot": "Few-shot: a handful of images per class, over many episodes.",
+    "lr-find": "Find a learning rate with a range test.",
+    "weights": "List and download pretrained weights.",
+    "plugins": "List backbones and strategies, and check that a plugin meets its contract.",
+    "cache": "Show and clear cached pixels and features.",
     "doctor": "Check this machine: versions, devices, weights, disk, plugins.",
-    "demo": "Run the main job on sample images that need no download.",
+    "demo": "Run the whole job on sample images, without a download.",
 }
+SIMILAR = 0.7  # ratio of difflib above which a word is taken for a mistyped command
 
 
 class LazyCommands(click.Group):
     """Commands are imported when they are called; an unknown first word that is a path means `advise`."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Name the commands in the order of a first acquaintance."""
+        """List the commands in the order of a first acquaintance."""
         return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
@@ -50,9 +55,11 @@ class LazyCommands(click.Group):
         return command
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Read `tl-advise DATASET ...` as `tl-advise advise DATASET ...`."""
-        known = args and (args[0] in COMMANDS or args[0] in ("--help", "-h", "--version"))
-        if args and not known:
+        """Read `tl-advise DATASET ...` as `tl-advise advise DATASET ...`. Raises InputError for a mistyped command."""
+        if not args:
+            args = ["--help"]
+        if args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version"):
+            _raise_if_mistyped(args[0])
             args = ["advise", *args]
         return super().parse_args(context, args)
 
@@ -62,59 +69,81 @@ class LazyCommands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _raise_if_mistyped(word: str) -> None:
+    """Raise InputError where a first word is neither an option nor a path, but looks like a command."""
+    if word.startswith("-") or os.path.lexists(word):
+        return
+    similar = difflib.get_close_matches(word.lower(), COMMANDS, n=1, cutoff=SIMILAR)
+    if similar:
+        raise InputError(f"{word}: no such command, folder or file.", hint=f"Did you mean `tl-advise {similar[0]}`?")
+    if os.sep not in word and "." not in word:
+        raise InputError(f"{word}: no such command, folder or file.", hint="`tl-advise --help` lists the commands.")
+
+
 @click.group(
     cls=LazyCommands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="`tl-advise COMMAND --help` shows options and examples.",
+    epilog="`tl-advise COMMAND --help` shows options and examples. Terms are explained in docs/glossary.md.",
 )
 @click.version_option(__version__, prog_name="tl-advise")
 def group() -> None:
-    """From a folder of images to a good classifier: how to transfer, a model, a recipe, and a score that is true.
+    """From a folder of images to a good classifier: what to train, a model, a recipe, and an honest test score.
 
     \b
-      tl-advise ./photos                    advice within 15 minutes
+      tl-advise ./photos                    train within 15 minutes
       tl-advise ./photos --budget 3m        ... within 3
-      tl-advise inspect ./photos            look first
-      tl-advise predict RUN new-images/     use the model
+      tl-advise inspect ./photos            check the data first
+      tl-advise predict RUN new-images/     classify images with the model
     """
 
 
 def fail(error: AdviseError) -> int:
-    """Print an error in one line on standard error; give its exit code."""
-    text = " ".join(str(error).split())
-    print(f"error: {text.encode('utf-8', 'backslashreplace').decode('utf-8')}", file=sys.stderr)
+    """Print an error in one line on standard error; return its exit code."""
+    from advisor.cli import _console
+
+    _console.say(f"error: {' '.join(str(error).split())}", stderr=True)
     return error.exit_code
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit with its code (docs/design.md 3.1)."""
+    """Run the command line and exit with its code (docs/design.md, 3.1)."""
     sys.exit(run(args))
 
 
 def run(args: list[str] | None = None) -> int:
-    """Run the command line; give the exit code."""
+    """Run the command line; return the exit code."""
     try:
         code = group.main(args=args, prog_name="tl-advise", standalone_mode=False)
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except AdviseError as error:
         return fail(error)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         print("stopped", file=sys.stderr)
         return 130
     except click.ClickException as error:
-        error.show(file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+        return _fail_of_usage(error)
+    except BrokenPipeError:
+        return _reader_left()
     except (OSError, MemoryError) as error:
-        if isinstance(error, BrokenPipeError):
-            # The reader of our standard output went away (`| head`); nothing is wrong here.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
         return fail(AdviseError(f"{type(error).__name__}: {error}.", hint="Is the disk full, or memory short?"))
     except Exception as error:
-        traceback.print_exc()
+        sys.stderr.write("".join(printable(line) + "\n" for line in traceback.format_exc().splitlines()))
         return fail(
             AdviseError(f"{type(error).__name__}: {error}.", hint="This is a bug: please report the lines above.")
         )
+
+
+def _fail_of_usage(error: click.ClickException) -> int:
+    """Print what is wrong with the call, and where its options are explained."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "tl-advise"
+    message = error.format_message().rstrip()
+    end = "" if message.endswith((".", "?", "!")) else "."
+    return fail(InputError(f"{message}{end}", hint=f"See `{path} --help`."))
+
+
+def _reader_left() -> int:
+    """Leave quietly where the reader of standard output is gone (`| head`): nothing is wrong here."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

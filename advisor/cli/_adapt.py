@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import datetime
-import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from advisor.reporting import wording
 
 if TYPE_CHECKING:
     from advisor.records import Settings
     from advisor.workflows.adaptation import Adaptation
 
-SEEDS = 3  # as many as the budget affords, at least one; --trials says another number
-SHARE = 0.8  # of what is left of the budget goes into the first round; the rest is for reading and scoring
-LONGEST = 10.0  # epochs
+SEEDS = 3  # at most, as far as the budget allows; at least one; --trials changes the number
+SHARE = 0.8  # of the remaining budget goes into the first round; the rest is for reading and scoring
+MAX_EPOCHS = 10.0
 
 
 def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quiet: bool) -> int:
-    """Adapt, print what came of it, and leave the chosen model in the run directory."""
-    from advisor.cli._standalone import answering
+    """Adapt to the target, print the result, and leave the chosen model in the run directory."""
+    from advisor.cli import _console
     from advisor.errors import InputError
     from advisor.runtime.clock import Clock, process_start
     from advisor.runtime.run_dir import RunDir, default_place
@@ -29,13 +29,15 @@ def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quie
     from advisor.workflows.session import open_session
 
     if not Path(settings.data).exists():
-        raise InputError(f"{settings.data}: no such folder or file.", hint="Name a folder of class folders, or a CSV.")
+        raise InputError(
+            f"{settings.data}: no such folder or file.", hint="Name a folder with one folder per class, or a CSV file."
+        )
     if len(settings.backbones) > 1:
-        raise InputError("--target works with one --backbone.")
+        raise InputError("--target works with one --backbone.", hint="Name only one.")
     clock = Clock(settings.budget_s, started=process_start())
     place = Path(out) if out else default_place(Path(settings.data), datetime.datetime.now())
     arms = settings.strategies or adaptation.ARMS
-    with answering(quiet) as report:
+    with _console.bar(quiet) as report:
         session = open_session(replace(settings, budget_s=None), target=target, report=report)
         rundir = RunDir.create(place, data=Path(settings.data))
         rundir.write("run.json", replace(settings, target=target))
@@ -44,7 +46,7 @@ def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quie
             session,
             arms=arms,
             seeds=range(settings.seed, settings.seed + (settings.trials or SEEDS)),
-            epochs=min(LONGEST, max(1.0, adaptation.epochs_within(session, len(arms), SHARE * left))),
+            epochs=min(MAX_EPOCHS, max(1.0, adaptation.epochs_within(session, len(arms), SHARE * left))),
             deadline=None if left == float("inf") else _now() + left - 2.0,
             settings=settings,
             to=place,
@@ -52,9 +54,9 @@ def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quie
         )
         rundir.write("adaptation.json", {"schema": 1, **_plain(answer)})
     for warning in session.warnings:
-        click.echo(f"note: {warning}", err=True)
+        _console.note(warning)
     if as_json:
-        click.echo(json.dumps({"schema": 1, **_plain(answer)}, indent=2))
+        _console.as_json({"schema": 1, **_plain(answer)})
     else:
         _print(answer, place)
     return 0
@@ -72,29 +74,29 @@ def _plain(answer: Adaptation) -> dict[str, object]:
     return asdict(answer)
 
 
-def _print(answer: Adaptation, place: Path) -> None:
-    from advisor.cli import _console, _result_table
+def _print(adaptation: Adaptation, run: Path) -> None:
+    from advisor.cli import _console
 
-    out = _console.console()
-    out.print(
-        f"{answer.source_images:,} labelled source images, {answer.target_images:,} target images without labels: "
-        f"{_result_table.text(answer.backbone)} at {answer.size_px} px, {answer.steps:,} steps an arm"
+    _console.say(
+        f"{adaptation.source_images:,} labelled source images, {adaptation.target_images:,} unlabelled target images: "
+        f"{adaptation.backbone} at {adaptation.size_px} px, {adaptation.steps:,} steps per arm"
     )
-    table = _console.listing("arm", "seed", "held-out source", "information", "target, read after the choice", "")
-    for run in answer.runs:
-        scored = "-" if run.target_accuracy is None else f"{100 * run.target_accuracy:.1f} %"
-        chosen = "chosen" if (run.arm, run.seed) == (answer.chosen, answer.chosen_seed) else ""
-        cells = (f"{100 * run.source_accuracy:.1f} %", f"{run.information:.3f}", scored, chosen)
-        table.add_row(_result_table.text(run.arm), str(run.seed), *cells)
-    out.print(table)
-    if answer.target_accuracy is not None and answer.target_ci95 is not None:
-        low, high = (100 * end for end in answer.target_ci95)
-        out.print(
-            f"{100 * answer.target_accuracy:.1f} % of {answer.target_labelled:,} labelled target images are right "
-            f"(95 % interval {low:.1f} - {high:.1f} %); their labels took no part in training or choice"
+    columns = ("arm", "seed", "held-out source", "information", "target (not used for the choice)", "")
+    table = _console.listing(*columns)
+    for one in adaptation.runs:
+        scored = wording.percent(one.target_accuracy)
+        chosen = "chosen" if (one.arm, one.seed) == (adaptation.chosen, adaptation.chosen_seed) else ""
+        cells = (wording.percent(one.source_accuracy), f"{one.information:.3f}", scored, chosen)
+        table.add_row(_console.text(one.arm), str(one.seed), *cells)
+    _console.console().print(table)
+    if adaptation.target_accuracy is not None and adaptation.target_ci95 is not None:
+        _console.say(
+            f"Accuracy on {adaptation.target_labelled:,} labelled target images: "
+            f"{wording.percent(adaptation.target_accuracy)} (95 % interval {wording.span(adaptation.target_ci95)}); "
+            "their labels were used neither for training nor for the choice"
         )
     else:
-        out.print("the target has no labels, so that nothing is known about how right the model is there")
-    shown = _result_table.text(str(place))
-    out.print(f"classify: tl-advise predict {shown} IMAGES", soft_wrap=True)
-    out.print(f"again:    tl-advise rerun {shown} --verify", soft_wrap=True)
+        _console.say("The target has no labels, so its accuracy is unknown.")
+    quoted = shlex.quote(str(run))
+    _console.command(f"classify images:    tl-advise predict {quoted} IMAGES")
+    _console.command(f"retrain and verify: tl-advise rerun {quoted} --verify")

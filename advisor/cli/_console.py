@@ -1,37 +1,132 @@
-"""Plain tables of the commands that list things: the console that they print to and the look that they share."""
+"""The one door to the terminal: everything that a command prints goes through here, so that no name can harm it.
+
+In: text, tables, records. Out: standard output (the answer) or standard error (progress, notes, errors). On a terminal,
+lines are wrapped between words; where the output goes into a file or a pipe, they are not wrapped and not coloured. Does
+NOT cover: the live view of a run (`_live_progress`), what the answer of a run says (`_result_table`).
+"""
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from advisor.runtime.printable import LONGEST, printable, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+LOG_WIDTH = 160  # of tables where nobody watches
+GLOSSARY = "Terms are explained in docs/glossary.md"
 
-def console() -> Console:
-    """Open standard output; where nobody watches, lines are as long as a log can bear."""
+
+def console(*, stderr: bool = False) -> Console:
+    """Open standard output or standard error; where nobody watches, tables are as wide as a log can bear."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else LOG_WIDTH
+    return Console(stderr=stderr, highlight=False, width=width)
 
 
-def listing(*columns: str) -> Table:
-    """Make an empty table with these column titles; the last column takes what room there is."""
+def text(value: str, *, longest: int = LONGEST) -> str:
+    """Return a string that is safe inside markup: brackets are text, what is not visible is written as escapes."""
+    from rich.markup import escape
+
+    return escape(shortened(value, longest))
+
+
+def say(line: str, *, stderr: bool = False) -> None:
+    """Print one line of plain text: wrapped between words on a terminal, whole elsewhere."""
+    import click
+
+    stream = sys.stderr if stderr else sys.stdout
+    if not stream.isatty():
+        click.echo(printable(line), err=stderr)
+        return
+    from rich.text import Text
+
+    console(stderr=stderr).print(Text(printable(line), overflow="fold"))
+
+
+def note(line: str) -> None:
+    """Print a warning on standard error."""
+    say(f"note: {line}", stderr=True)
+
+
+def command(line: str) -> None:
+    """Print a command to be copied: never wrapped or shortened."""
+    import click
+
+    click.echo(printable(line))
+
+
+def command_block(block: str) -> None:
+    """Print lines that must keep their columns: a drawing in characters."""
+    import click
+
+    click.echo("\n".join(printable(line) for line in block.splitlines()))
+
+
+def as_json(value: Any) -> None:
+    """Print JSON on standard output, in ASCII: whatever a name holds is an escape there."""
+    import click
+
+    click.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def record_as_json(record: Any) -> None:
+    """Print a record as JSON on standard output: fields in their order, numbers that are not finite as null."""
+    from advisor.runtime.atomic_file import to_json
+
+    as_json(json.loads(to_json(record)))
+
+
+def listing(*columns: str, right: Sequence[str] = ()) -> Table:
+    """Return an empty table with these column titles; those in `right` are aligned right, the last takes what room is left."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in columns[:-1]:
-        table.add_column(title, no_wrap=True)
-    table.add_column(columns[-1], overflow="fold")
+        table.add_column(title, no_wrap=True, justify="right" if title in right else "left")
+    table.add_column(columns[-1], overflow="fold", justify="right" if columns[-1] in right else "left")
+    return table
+
+
+def facts() -> Table:
+    """Return an empty table of two columns: a dim label, and what it says."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
     return table
 
 
 def size(count: int) -> str:
-    """Write a number of bytes as a person reads it."""
-    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= unit:
-            return f"{count / unit:.1f} {name}"
+    """Return a number of bytes in decimal units with one digit, a dash for zero."""
+    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
     return f"{count} B" if count else "-"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: "1 file", "2 files"."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+@contextmanager
+def bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function that moves a bar on standard error: (what, done, total). It does nothing where nobody watches."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    hidden = quiet or not sys.stderr.isatty()
+    with Progress(*columns, console=console(stderr=True), transient=True, disable=hidden) as progress:
+        task = progress.add_task("reading", total=None)
+        yield lambda what, done, total: progress.update(task, description=text(what), completed=done, total=total)

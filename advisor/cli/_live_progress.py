@@ -1,105 +1,199 @@
-"""What a person sees while a run works, on standard error: one live line on a terminal, plain lines elsewhere."""
+"""What a person sees while a run works, on standard error: one live view on a terminal, plain lines elsewhere.
+
+The view shows the stage, the trial with its fold and epoch, the loss, the best so far, and the time left with what it is
+for. Lines of finished trials stay above it. Does NOT cover: the answer (`_result_table`).
+"""
 
 from __future__ import annotations
 
-import sys
+import time
 from types import TracebackType
+from typing import Any
 
-from rich.console import Console
+from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
 
-from advisor.records import Profile, Regime, Trial, messages
-from advisor.records.trials import REGIME_WORDS
+from advisor.cli import _console
+from advisor.records import Candidate, Profile, Regime, Trial, messages
+from advisor.reporting import wording
 from advisor.runtime import durations
+from advisor.runtime.clock import Clock
+from advisor.runtime.printable import printable
 from advisor.runtime.progress import Listener
 
+WHY_LOG_LOSS = "lower log-loss: more reliable probabilities"  # said where the best has the lower accuracy
+SHOWN_DIFFERENCES = 3  # parameters that tell a trial from an earlier one with the same name
 
-class Screen(Listener):
+
+class LiveProgress(Listener):
     """Shows stages, progress with loss and accuracy, every trial's end, and the time left. A context manager."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self.quiet = quiet
-        self.live = self.console.is_terminal and not quiet
-        self.bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}"),
-            TimeElapsedColumn(),
-            console=self.console,
-            transient=True,
-        )
-        self.task = self.bar.add_task("starting", total=None, facts="") if self.live else None
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self.console = _console.console(stderr=True)
+        self.quiet, self.verbose = quiet, verbose
+        self.live = Live(self, console=self.console, transient=True, refresh_per_second=6, redirect_stdout=False)
+        self.watched = self.console.is_terminal and not quiet
+        self.spinner = Spinner("dots")
+        self.begun = time.monotonic()
+        self.clock: Clock | None = None
+        self.reserve_s = 0.0
+        self.stage_text, self.stage_begun = "starting", self.begun
+        self.now: messages.Progress | None = None
+        self.best: Trial | None = None
+        self.earlier: dict[tuple[str, str, int], dict[str, Any]] = {}
 
-    def __enter__(self) -> Screen:
-        if self.live:
-            self.bar.start()
+    def __enter__(self) -> LiveProgress:
+        if self.watched:
+            self.live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.live:
-            self.bar.stop()
+        if self.watched:
+            self.live.stop()
 
-    def _say(self, text: str) -> None:
-        if not self.quiet:
-            self.console.print(text)
+    # ---- what the run reports ----------------------------------------------------------------------------------
+
+    def started(self, clock: Clock) -> None:
+        """Keep the clock, from which the view reads the time left."""
+        self.clock = clock
+
+    def reserved(self, seconds: float) -> None:
+        """Keep what is reserved for the final training and the test."""
+        self.reserve_s = seconds
 
     def stage(self, text: str) -> None:
-        """Name what begins: on the live line, or as a line of its own."""
-        if self.task is not None:
-            self.bar.reset(self.task, total=None, description=escape(text), facts="")
-        else:
-            self._say(f"[dim]{escape(text)}[/dim]")
+        """Show what begins: in the view, or as a line of its own."""
+        self.stage_text, self.stage_begun, self.now = printable(text), time.monotonic(), None
+        if not self.watched or self.verbose:
+            self._print(f"[dim]{self._at()}{escape(self.stage_text)}[/dim]")
 
     def note(self, text: str) -> None:
         """Print a warning, also where it is quiet."""
-        self.console.print(f"[yellow]note:[/yellow] {escape(text)}")
+        self.console.print(f"[yellow]note:[/yellow] {escape(printable(text))}", soft_wrap=not self.console.is_terminal)
 
-    def profile(self, profile: Profile, regime_: Regime) -> None:
-        """Say what was found, and the prior."""
+    def profile(self, profile: Profile, regime: Regime) -> None:
+        """Print what the data set holds, and what the rule of thumb says."""
         test = profile.split.test
-        self._say(
-            f"[bold]{profile.images:,}[/bold] images, [bold]{len(profile.classes)}[/bold] classes, "
-            f"{profile.split.pool:,} for training and validation, {test:,} locked for the test"
+        held_out = f"{test:,} held out for the test" if test else "no test set"
+        self._print(
+            f"[bold]{profile.images:,}[/bold] images, [bold]{len(profile.classes):,}[/bold] classes: "
+            f"{profile.split.pool:,} for training and validation, {held_out}"
         )
         for warning in profile.warnings:
             self.note(warning)
-        self._say(f"size rule: [bold]{REGIME_WORDS[regime_.name]}[/bold] - {escape(regime_.reason)}")
+        if regime.forced:
+            self._print(f"regime: [bold]{wording.regime(regime.name)}[/bold], {escape(regime.reason)}")
+        else:
+            name = wording.regime(regime.name)
+            self._print(f"rule of thumb for this size: [bold]{name}[/bold] (the search will measure whether it holds)")
 
     def progress(self, progress: messages.Progress) -> None:
-        """Move the bar."""
-        if self.task is None:
-            return
-        facts = []
-        if progress.loss is not None and progress.loss == progress.loss:
-            facts.append(f"loss {progress.loss:.3f}")
-        if progress.accuracy is not None:
-            facts.append(f"accuracy {progress.accuracy:.3f}")
-        self.bar.update(self.task, completed=progress.done, total=progress.total, facts="  ".join(facts))
+        """Move the bar; a fold that ended is printed where the output is verbose."""
+        self.now = progress
+        if self.verbose and progress.accuracy is not None and progress.done >= progress.total:
+            fold = f"fold {progress.fold} of {progress.folds}: " if progress.folds > 1 else ""
+            self._print(f"[dim]{self._at()}  {fold}accuracy {wording.percent(progress.accuracy)}[/dim]")
 
     def trial(self, trial: Trial, best: Trial | None, left_s: float) -> None:
         """Print one line for a trial that ended."""
-        c = trial.candidate
-        name = "probe  " if trial.number < 0 else f"trial {trial.number:<2}"
-        where = f"{c.strategy} on {c.backbone} at {c.size_px} px"
-        left = "" if left_s == float("inf") else f", {durations.words(max(0.0, left_s))} left"
+        what = f"[bold]{wording.trial(trial.number):<9}[/bold]{escape(printable(self._name(trial.candidate)))}"
         if trial.state == "failed":
-            self._say(f"{name} {escape(where)}: [red]failed[/red], {escape(trial.error)}{left}")
+            self._print(f"{what}: [red]failed[/red], {escape(printable(trial.error))}")
             return
-        better = best is None or trial.log_loss < best.log_loss
-        mark = " [green]best so far[/green]" if trial.state == "complete" and better else ""
-        cut = " (stopped early)" if trial.state == "pruned" else ""
-        self._say(
-            f"{name} {escape(where)}: accuracy [bold]{trial.accuracy:.3f}[/bold], log-loss {trial.log_loss:.3f}"
-            f"{cut}, {durations.words(trial.seconds)}{left}{mark}"
-        )
+        better = trial.state == "complete" and (best is None or trial.log_loss < best.log_loss)
+        mark = f"  [green]best so far{self._why(trial, best)}[/green]" if better else ""
+        if better or self.best is None:
+            self.best = trial if better else best
+        cut = ", stopped early" if trial.state == "pruned" else ""
+        took = durations.words(trial.seconds)
+        scores = f"accuracy [bold]{wording.percent(trial.accuracy)}[/bold], log-loss {trial.log_loss:.3f}"
+        self._print(f"{what}: {scores}{cut} ({took}){mark}")
+
+    # ---- how it is shown ---------------------------------------------------------------------------------------
+
+    def _print(self, markup: str) -> None:
+        if not self.quiet:
+            self.console.print(markup, soft_wrap=not self.console.is_terminal)
+
+    def _at(self) -> str:
+        used = self.clock.used_s if self.clock is not None else time.monotonic() - self.begun
+        return f"[{durations.words(used)}] ".replace("[", r"\[")
+
+    def _name(self, candidate: Candidate) -> str:
+        """Name a candidate; where an earlier one had the same name, with the parameters that differ."""
+        key = (candidate.backbone, candidate.strategy, candidate.size_px)
+        before = self.earlier.get(key)
+        self.earlier[key] = dict(candidate.parameters)
+        name = wording.candidate(candidate)
+        if before is None:
+            return name
+        shown = wording.shown_parameters(candidate)
+        changed = {k: v for k, v in candidate.parameters.items() if before.get(k) != v and k not in shown}
+        few = dict(list(changed.items())[:SHOWN_DIFFERENCES])
+        return f"{name}, {wording.settings(few)}" if few else name
+
+    def _why(self, trial: Trial, best: Trial | None) -> str:
+        return f" ({WHY_LOG_LOSS})" if best is not None and trial.accuracy < best.accuracy else ""
+
+    def __rich__(self) -> RenderableType:
+        """Draw the view: what is done now, the best so far, and the time."""
+        head = Table.grid(padding=(0, 1))
+        elapsed = durations.words(time.monotonic() - self.stage_begun)
+        head.add_row(self.spinner, Text(self.stage_text, overflow="ellipsis", no_wrap=True), Text(elapsed, "dim"))
+        lines: list[RenderableType] = [head]
+        if self.now is not None and self.now.total:
+            lines.append(self._bar(self.now))
+        if self.best is not None:
+            lines.append(Text(f"  {_best(self.best)}", "dim", overflow="ellipsis", no_wrap=True))
+        if (times := self._times()) is not None:
+            lines.append(Text(f"  {times}", "dim", overflow="ellipsis", no_wrap=True))
+        return Group(*lines)
+
+    def _bar(self, now: messages.Progress) -> RenderableType:
+        done, total = (now.fold - 1) * now.total + now.done, now.folds * now.total
+        row = Table.grid(padding=(0, 1))
+        row.add_row(" ", ProgressBar(total=total, completed=done, width=24), Text(_facts(now), no_wrap=True))
+        return row
+
+    def _times(self) -> str | None:
+        if self.clock is None:
+            return None
+        used = durations.words(self.clock.used_s)
+        if self.clock.asked_s is None:
+            return f"{used} used"
+        left = max(0.0, self.clock.left_s)
+        whole = f"{used} of {durations.words(self.clock.asked_s)} used"
+        if not self.reserve_s:
+            return f"{whole}, {durations.words(left)} left"
+        search = durations.words(max(0.0, left - self.reserve_s))
+        kept = durations.words(min(left, self.reserve_s))
+        return f"{whole}; left: {search} for the search, {kept} for the final training and the test"
 
 
-def is_a_terminal() -> bool:
-    """Whether standard error is a terminal."""
-    return sys.stderr.isatty()
+def _facts(now: messages.Progress) -> str:
+    """Write how far a job is: fold, epoch or count, loss, accuracy."""
+    parts = []
+    if now.folds > 1:
+        parts.append(f"fold {now.fold} of {now.folds}")
+    if now.epochs:
+        parts.append(f"epoch {now.epochs * now.done / max(1, now.total):.1f} of {now.epochs:.1f}")
+    else:
+        parts.append(f"{now.done:,} of {now.total:,}")
+    if now.loss is not None and now.loss == now.loss:
+        parts.append(f"loss {now.loss:.3f}")
+    if now.accuracy is not None:
+        parts.append(f"validation {wording.percent(now.accuracy)}")
+    return ", ".join(parts)
+
+
+def _best(best: Trial) -> str:
+    name = printable(wording.candidate(best.candidate))
+    score = f"log-loss {best.log_loss:.3f}, accuracy {wording.percent(best.accuracy)}"
+    return f"best so far by log-loss: {name}: {score}"

@@ -1,79 +1,195 @@
-"""Options that several commands share (docs/design.md 3.1), spelled once."""
+"""Options that several commands share (docs/design.md, 3.1), spelled once: the same meaning has the same name everywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+Option = Callable[[Any], Any]  # a decorator that adds options to a command
 
 
-def training(default_budget: str | None = "15m") -> Callable[[F], F]:
-    """Give a command the options of those that train."""
-    options = [
+def training() -> Option:
+    """Add the options of the main job: budget, search, machine, output."""
+    return _all([*_work(), *_search(), *_parallel(), *_machine(), threads()])
+
+
+def _work() -> list[Option]:
+    return [
         click.option(
-            "--budget", metavar="TIME", help=f"Hard limit, everything included: 90s, 10m, 1h. [{default_budget}]"
+            "--budget", metavar="TIME", help="Hard limit for everything, start-up included: 90s, 10m, 1h. [15m]"
         ),
-        click.option("--trials", type=click.IntRange(min=1), metavar="N", help="A reproducible amount of work."),
-        click.option("--out", type=click.Path(), metavar="DIR", help="Run directory. [./tl-advise-runs/NAME-TIME]"),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N"),
         click.option(
-            "--workers",
+            "--trials",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Trials at the same time; with more than one, the same seed need not give the same trials. "
-            "[1, or one per visible GPU]",
+            help="Number of trials (reproducible, unlike --budget).",
         ),
-        click.option(
-            "--storage", metavar="URL", help="Keep the study in a team's database: docs/scale.md. [TL_ADVISE_STORAGE]"
-        ),
-        click.option("--study", metavar="NAME", help="The search's name there. [the run directory's]"),
-        click.option("--size", "size_px", type=click.IntRange(min=16, max=2048), metavar="PX", help="Input size."),
+        out("Run directory. [./tl-advise-runs/NAME-TIME]"),
+        seed(),
+    ]
+
+
+def _search() -> list[Option]:
+    return [
+        size(),
         click.option("--backbone", "backbones", multiple=True, metavar="NAME", help="Only this backbone (repeatable)."),
         click.option(
             "--strategy", "strategies", multiple=True, metavar="NAME", help="Only this strategy (repeatable)."
         ),
-        click.option("--regime", metavar="NAME", help="feature_extraction, partial or full: overrule the advice."),
+        click.option(
+            "--regime",
+            metavar="NAME",
+            help="How much of the network to train, instead of letting the search decide: "
+            "feature_extraction, partial or full.",
+        ),
     ]
-    return _all([*options, *_machine()])
 
 
-def _machine() -> list[Callable[[F], F]]:
+def _parallel() -> list[Option]:
     return [
-        click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda[:i]."),
-        click.option("--weights-dir", type=click.Path(), metavar="DIR", help="Look for pretrained weights here first."),
-        click.option("--offline", is_flag=True, help="Never touch the network."),
-        *_answers(),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Trials that run at the same time; above 1, the same seed may not give the same trials. "
+            "[1, or one per visible GPU]",
+        ),
+        click.option(
+            "--storage",
+            metavar="URL",
+            help="Keep the study in the database of a team: docs/scale.md. [TL_ADVISE_STORAGE]",
+        ),
+        click.option("--study", metavar="NAME", help="Name of the study in that database. [name of the run]"),
     ]
 
 
-def _answers() -> list[Callable[[F], F]]:
-    return [
-        click.option("--quiet", is_flag=True, help="No progress, only warnings and the answer."),
-        click.option("--json", "as_json", is_flag=True, help="The answer as JSON on standard output."),
-    ]
+def _machine() -> list[Option]:
+    return [device(), weights_dir(), offline(), *_answers()]
 
 
-def single() -> Callable[[F], F]:
-    """Give a command the options of those that open a data set for one backbone."""
-    options = [
-        click.option("--backbone", metavar="NAME", help="The network. [the most accurate whose weights are here]"),
-        click.option("--size", "size_px", type=click.IntRange(min=16, max=2048), metavar="PX", help="Input size."),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N"),
-        click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. [all cores]"),
-    ]
-    return _all([*options, *_machine()])
+def _answers() -> list[Option]:
+    return [quiet(), as_json()]
 
 
-def machine() -> Callable[[F], F]:
-    """Give a command the options that say where it runs and how it answers."""
+def out(text: str) -> Option:
+    """Return `--out DIR`, with what it holds."""
+    return click.option("-o", "--out", type=click.Path(), metavar="DIR", help=text)
+
+
+def seed() -> Option:
+    """Return `--seed N`."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Seed of all random numbers.",
+    )
+
+
+def size() -> Option:
+    """Return `--size PX`."""
+    return click.option(
+        "--size",
+        "size_px",
+        type=click.IntRange(min=16, max=2048),
+        metavar="PX",
+        help="Input size of the network in pixels. [chosen from the images]",
+    )
+
+
+def device() -> Option:
+    """Return `--device NAME`."""
+    return click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda[:i].")
+
+
+def threads() -> Option:
+    """Return `--threads N`."""
+    return click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. [all cores]")
+
+
+def weights_dir() -> Option:
+    """Return `--weights-dir DIR`."""
+    return click.option(
+        "--weights-dir", type=click.Path(), metavar="DIR", help="Folder to search for pretrained weights first."
+    )
+
+
+def offline() -> Option:
+    """Return `--offline`."""
+    return click.option("--offline", is_flag=True, help="Do not use the internet.")
+
+
+def quiet() -> Option:
+    """Return `-q`, `--quiet`."""
+    return click.option("-q", "--quiet", is_flag=True, help="Print warnings and the result, but no progress.")
+
+
+def verbose() -> Option:
+    """Return `-v`, `--verbose`."""
+    return click.option("-v", "--verbose", is_flag=True, help="Also print every stage and fold, with the time.")
+
+
+def as_json(text: str = "Print the result as JSON on standard output.") -> Option:
+    """Return `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help=text)
+
+
+def devices(default: int | None, text: str) -> Option:
+    """Return `--gpus K`, which is also called `--devices`."""
+    return click.option(
+        "--gpus",
+        "--devices",
+        "devices",
+        type=click.IntRange(min=1),
+        default=default,
+        show_default=default is not None,
+        metavar="K",
+        help=text,
+    )
+
+
+def target(text: str) -> Option:
+    """Return `--target DIR`, which is also called `--unlabelled`."""
+    return click.option("--target", "--unlabelled", "target", metavar="DIR", help=text)
+
+
+def blocked() -> Option:
+    """Return `--block PLUGIN`."""
+    return click.option(
+        "--block", "blocked", multiple=True, metavar="PLUGIN", help="Do not load this plugin (repeatable)."
+    )
+
+
+def test_split() -> Option:
+    """Return `--test-split auto|none`."""
+    return click.option(
+        "--test-split",
+        type=click.Choice(["auto", "none"]),
+        default="auto",
+        show_default=True,
+        help="Hold out a test set?",
+    )
+
+
+def single() -> Option:
+    """Add the options of commands that open a data set for one backbone."""
+    backbone = click.option(
+        "--backbone", metavar="NAME", help="Network. [the most accurate network with weights available locally]"
+    )
+    return _all([backbone, size(), seed(), threads(), *_machine()])
+
+
+def machine() -> Option:
+    """Add the options that say where a command runs and how it prints its result."""
     return _all(_machine())
 
 
-def _all(options: list[Callable[[F], F]]) -> Callable[[F], F]:
-    def decorate(command: F) -> F:
+def _all(options: list[Option]) -> Option:
+    def decorate(command: Any) -> Any:
         for option in reversed(options):
             command = option(command)
         return command

@@ -1,6 +1,7 @@
-"""The answer of `advise` on a terminal: score, regime, gain, warnings, what to do next; plain text where it is piped.
+"""The result of a run on a terminal: score and verdict first, then the evidence, then what to do next.
 
-Result -> rich tables on standard output. What it does not cover: progress (`advisor/cli/screen.py`), the report.
+Result -> rich tables on standard output; plain text where it is piped. Does NOT cover: progress (`_live_progress`), the
+report (`reporting.report`), what a result is worth (`reporting.assessment`).
 """
 
 from __future__ import annotations
@@ -8,63 +9,82 @@ from __future__ import annotations
 import math
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.records import Best, Result, TestScore, ValidationScore
-from advisor.reporting import wording
+from advisor.cli._console import GLOSSARY, console, counted, facts, listing, text
+from advisor.records import Best, LeftOut, Result, TestScore, ValidationScore
+from advisor.reporting import assessment, wording
 
 if TYPE_CHECKING:
-    from rich.box import Box
     from rich.console import Console, RenderableType
 
 SHOWN_WARNINGS = 12
-SHOWN_LEFT_OUT = 4
+SHOWN_SKIPPED = 2
+SHOWN_TIES = 3
+WHOLE = 100_000  # sentences are never shortened
+Lines = list[tuple[str, str]]
 
 
-def result(answer: Result, run: Path, *, console: Console | None = None) -> None:
-    """Print the answer; `run` is the run directory that the next commands name."""
-    from rich.console import Console
-
-    # Where nobody watches, lines are as long as a log can bear, and nothing is cut off.
-    out = console or Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+def result(answer: Result, run: Path, *, out: Console | None = None) -> None:
+    """Print the result; `run` is the run directory that the commands name."""
+    out = out or console()
     for part in parts(answer, run):
         out.print(part)
 
 
 def parts(answer: Result, run: Path) -> list[RenderableType]:
-    """Return the answer's parts in reading order: scores, then reasons, warnings, what was left out, next steps."""
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for block in (_reasons(answer, _place(run)), _warnings(answer), _left_out(answer), _next(answer, _place(run))):
+    """Return the parts in reading order: score and verdict, comparison, evidence, warnings, next steps."""
+    folder = _relative(run)
+    judged = assessment.assess(answer, shlex.quote(folder))
+    table = facts()
+    blocks = (
+        _evidence(answer, shlex.quote(folder)),
+        _labelled("warnings", _warnings(answer)),
+        _labelled("skipped networks", _skipped(answer.left_out)),
+        _labelled("what to do next", [_step(step) for step in judged.steps]),
+        _files(answer, folder),
+    )
+    for block in blocks:
         for label, line in block:
-            table.add_row(label, text(line))
+            table.add_row(label, text(line, longest=WHOLE))
         if block:
             table.add_row("", "")
-    return [_scores(answer), table]
+    return [_headline(answer, judged), _scores(answer), table, f"[dim]{GLOSSARY}[/dim]"]
+
+
+def _headline(answer: Result, judged: assessment.Assessment) -> RenderableType:
+    """Return the score beside guessing, and the verdict."""
+    from rich.console import Group
+    from rich.text import Text
+
+    name = Path(answer.dataset.path).name
+    score = wording.score(answer.test, answer.test_reason)
+    colours = {"good": "green", "uncertain": "yellow", "bad": "bold red", "unknown": "yellow"}
+    lines: list[RenderableType] = [Text.from_markup(f"[bold]{text(name)}[/bold]: {text(score, longest=WHOLE)}")]
+    if judged.guess is not None:
+        share = wording.percent(judged.guess.share)
+        lines.append(Text.from_markup(f"Always answering {text(judged.guess.label)} would be right for {share}."))
+    verdict = text(judged.verdict, longest=WHOLE)
+    lines.append(Text.from_markup(f"[{colours[judged.state]}]{verdict}[/{colours[judged.state]}]"))
+    return Group(*lines)
 
 
 def _scores(answer: Result) -> RenderableType:
-    """The table: a column for the recommendation, one for the untuned default, a row for what each reached."""
-    from rich.table import Table
-
-    title = f"{text(Path(answer.dataset.path).name)}: {wording.regime(answer.regime.name)}"
-    table = Table(title=title, title_style="bold", title_justify="left", box=_box(), pad_edge=False)
-    columns = [("recommended", "bold", _column(answer.best, answer.validation, answer.test))]
+    """Return a column for the recommendation, one for the untuned default, and a row for each of their facts."""
+    columns = [("recommended", _column(answer.best, answer.validation, answer.test))]
     if answer.baseline and not wording.kept_default(answer):
         base = answer.baseline
-        columns.append(("untuned default", "", _column(base.best, base.validation, base.test)))
-    table.add_column("", style="dim", no_wrap=True)
-    for name, style, _ in columns:
-        table.add_column(name, style=style, overflow="fold")
-    labels = ("network", "strategy", "validation", "locked test", "95 % interval")
-    for label, *cells in zip(labels, *(cells for _, _, cells in columns), strict=True):
-        table.add_row(label, *cells)
+        columns.append(("untuned default", _column(base.best, base.validation, base.test)))
+    table = listing("", *(name for name, _ in columns))
+    for column in table.columns[1:]:
+        column.no_wrap, column.overflow = False, "fold"
+    labels = ("regime", "network", "strategy", "validation", "test", "95 % interval")
+    regimes = [wording.regime(answer.regime.name), *[wording.NONE] * (len(columns) - 1)]
+    rows = [regimes, *zip(*(cells for _, cells in columns), strict=True)]
+    for label, cells in zip(labels, rows, strict=True):
+        table.add_row(f"[dim]{label}[/dim]", *cells)
     return table
 
 
@@ -85,71 +105,55 @@ def _validation(score: ValidationScore) -> str:
     return f"{wording.percent(score.accuracy).removesuffix(' %')}{spread} % (n = {score.n})"
 
 
-def _reasons(answer: Result, place: str) -> list[tuple[str, str]]:
-    """Why it is this, what the search brought, how sure one can be."""
-    rows = [("why", wording.reason(answer)), ("gain", wording.gain(answer))]
-    if answer.test is None:
-        rows.append(("test", wording.score(None, answer.test_reason)))
-    else:
-        rows.append(
-            ("balanced", f"{wording.percent(answer.test.balanced_accuracy)} on the locked test (mean over classes)")
-        )
+def _evidence(answer: Result, folder: str) -> Lines:
+    """Return why it is this, what tuning brought, what is as good, and the time."""
+    rows = [("why", wording.reason(answer)), ("tuning", wording.gain(answer))]
     if answer.ties:
-        named = [f"{wording.trial(t.trial)} ({t.strategy} on {t.backbone})" for t in answer.ties[:SHOWN_LEFT_OUT]]
-        more = f" and {len(answer.ties) - SHOWN_LEFT_OUT} more" if len(answer.ties) > SHOWN_LEFT_OUT else ""
-        rows.append(("ties", f"the data cannot tell it from {', '.join(named)}{more}"))
+        named = [f"{t.strategy} on {t.backbone} ({wording.trial(t.trial)})" for t in answer.ties[:SHOWN_TIES]]
+        more = f" and {len(answer.ties) - SHOWN_TIES} more" if len(answer.ties) > SHOWN_TIES else ""
+        rows.append(("statistically tied", f"{', '.join(named)}{more}"))
     if answer.ensemble:
-        rows.append(("ensemble", wording.ensemble(answer, shlex.quote(place))))
-    asked = f" of {wording.duration(answer.budget.asked_s)}" if answer.budget.asked_s is not None else ""
+        rows.append(("ensemble", wording.ensemble(answer, folder)))
     counts = answer.trials
-    tried = f"{counts.complete} trials complete, {counts.pruned} stopped early, {counts.failed} failed"
-    rows.append(("settings", wording.settings(answer.best.parameters)))
-    rows.append(("time", f"{wording.duration(answer.budget.used_s)}{asked}; {tried}"))
+    tried = f"{counted(counts.complete, 'trial')} completed, {counts.pruned} stopped early, {counts.failed} failed"
+    rows.append(("time", f"{wording.time_used(answer.budget)}; {tried}"))
     return rows
 
 
-def _warnings(answer: Result) -> list[tuple[str, str]]:
+def _warnings(answer: Result) -> list[str]:
     lines = list(dict.fromkeys(answer.warnings))
     more = len(lines) - SHOWN_WARNINGS
-    tail = [f"and {more} more, in the report"] if more > 0 else []
-    return _under("mind this", [*lines[:SHOWN_WARNINGS], *tail])
+    return [*lines[:SHOWN_WARNINGS], *([f"and {more} more, in the report"] if more > 0 else [])]
 
 
-def _left_out(answer: Result) -> list[tuple[str, str]]:
-    lines = [
-        f"{item.backbone}: {item.reason}" + (f" ({item.command})" if item.command else "") for item in answer.left_out
-    ]
-    more = len(lines) - SHOWN_LEFT_OUT
-    tail = [f"and {more} more (tl-advise weights)"] if more > 0 else []
-    return _under("left out", [*lines[:SHOWN_LEFT_OUT], *tail])
+def _skipped(left_out: Sequence[LeftOut]) -> list[str]:
+    """Return the networks that were not tried, the most useful first, those with the same reason in one line."""
+    by_reason: dict[str, list[LeftOut]] = {}
+    for item in left_out:
+        by_reason.setdefault(item.reason, []).append(item)
+    lines = []
+    for reason, items in by_reason.items():
+        names = ", ".join(item.backbone for item in items[:SHOWN_SKIPPED])
+        more = f" and {len(items) - SHOWN_SKIPPED} more" if len(items) > SHOWN_SKIPPED else ""
+        commands = [item.command for item in items[:1] if item.command]
+        lines.append(f"{names}{more}: {reason}" + (f" ({commands[0]})" if commands else ""))
+    return lines
 
 
-def _under(label: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+def _step(step: assessment.Step) -> str:
+    return f"{step.text} {step.command}".strip()
+
+
+def _labelled(label: str, lines: Sequence[str]) -> Lines:
     return [(label if index == 0 else "", line) for index, line in enumerate(lines)]
 
 
-def _place(run: Path) -> str:
+def _relative(run: Path) -> str:
     return os.path.relpath(run) if run.absolute().is_relative_to(Path.cwd()) else str(run)
 
 
-def _next(answer: Result, place: str) -> list[tuple[str, str]]:
-    """Where the files are, and the commands that use them."""
-    files = [(name, os.path.join(place, file)) for name in ("report", "recipe") if (file := answer.files.get(name))]
-    steps = [(command.split()[1], command) for _, command in wording.commands(answer, shlex.quote(place))]
-    return [*files, *steps]
-
-
-def text(value: str) -> str:
-    """Make a string safe to print: brackets are no markup, stray bytes and control characters are shown as escapes."""
-    from rich.markup import escape
-
-    # Bytes that are no UTF-8 are shown as such (\\xe9), any other stray surrogate by its number.
-    clean = "".join(f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in value)
-    clean = clean.encode("utf-8", "backslashreplace").decode("utf-8")
-    return escape("".join(c if c.isprintable() or c == " " else repr(c)[1:-1] for c in clean))
-
-
-def _box() -> Box:
-    from rich import box
-
-    return box.SIMPLE_HEAD
+def _files(answer: Result, folder: str) -> Lines:
+    """Return where the files are, and the commands that use them."""
+    files = [(name, os.path.join(folder, file)) for name in ("report", "recipe") if (file := answer.files.get(name))]
+    commands = [(command.split()[1], command) for _, command in wording.commands(answer, shlex.quote(folder))]
+    return [*files, *commands]

@@ -16,30 +16,31 @@ from advisor.cli import _options
 @click.command(name="advise")
 @click.argument("dataset", type=click.Path())
 @_options.training()
+@_options.test_split()
+@click.option("--remove-leaks", is_flag=True, help="Remove images from training that are also in the test set.")
+@_options.blocked()
+@_options.devices(1, "GPUs per training run.")
+@_options.target("Unlabelled images from where the model will be used, to adapt to: docs/adaptation.md.")
 @click.option(
-    "--test-split", type=click.Choice(["auto", "none"]), default="auto", show_default=True, help="Cut a test?"
+    "--source",
+    metavar="DIR",
+    help="Labelled images of the pretraining classes, to measure how much of them is forgotten: docs/compare.md.",
 )
-@click.option("--remove-leaks", is_flag=True, help="Take images out of training that are also in the test.")
-@click.option("--block", "blocked", multiple=True, metavar="PLUGIN", help="Leave a plugin out (repeatable).")
-@click.option(
-    "--devices", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="GPUs of one training."
-)
-@click.option("--target", metavar="DIR", help="Unlabelled images to adapt to: see docs/adaptation.md.")
-@click.option(
-    "--source", metavar="DIR", help="Images of the source's classes, to see what is forgotten: docs/compare.md."
-)
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. [all cores]")
-def command(dataset: str, as_json: bool, quiet: bool, out: str | None, target: str | None, **call: Any) -> int:
-    """From a folder of images to advice, a model, a recipe and an honest score.
+@_options.verbose()
+def command(
+    dataset: str, as_json: bool, quiet: bool, verbose: bool, out: str | None, target: str | None, **call: Any
+) -> int:
+    """Train an image classifier from a folder of images: a model, a recipe, a report and an honest test score.
 
-    DATASET is a folder of class folders; or train/, val/, test/ of class folders; or a CSV or TSV with path,label.
+    DATASET is a folder with one folder per class; or train/, val/ and test/ with such folders; or a CSV or TSV file
+    with the columns path,label. Everything is written to a run directory; `tl-advise show RUN` prints the result again.
 
     \b
     Examples:
       tl-advise ./photos
       tl-advise ./photos --budget 3m --out run1
       tl-advise photos.csv --backbone mobilenet_v2 --trials 8 --seed 3
-      tl-advise ./photos --regime full --json > answer.json
+      tl-advise ./photos --regime full --json > result.json
       tl-advise ./photos --target ./sketches
     """
     settings = _settings(dataset, call)
@@ -48,15 +49,15 @@ def command(dataset: str, as_json: bool, quiet: bool, out: str | None, target: s
         from advisor.errors import InputError
 
         if call["devices"] > 1:
-            raise InputError("--target adapts on one device.", hint="Leave --devices out.")
+            raise InputError("--target adapts on one GPU.", hint="Remove --gpus.")
 
         return _adapt.run(settings, target, out, as_json=as_json, quiet=quiet)
     from advisor import advice
-    from advisor.cli._live_progress import Screen
+    from advisor.cli._live_progress import LiveProgress
 
-    with Screen(quiet=quiet) as screen, stopped_by_signals():
+    with LiveProgress(quiet=quiet, verbose=verbose) as screen, stopped_by_signals():
         result, rundir = advice.advise(settings, out=Path(out) if out else None, listener=screen)
-    answer(result, rundir.path, as_json)
+    print_result(result, rundir.path, as_json)
     return 0
 
 
@@ -67,11 +68,11 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
 
     if call["devices"] > 1 and (call["workers"] or 1) > 1:
         raise InputError(
-            f"--workers {call['workers']} and --devices {call['devices']} cannot go together.",
-            hint="Use --devices for one training on several devices, --workers for several trials at a time.",
+            f"--workers {call['workers']} and --gpus {call['devices']} cannot be combined.",
+            hint="Use --gpus for one training run on several GPUs, --workers for several trials at the same time.",
         )
-    asked = call["budget"]
-    seconds = durations.parse(asked) if asked else (None if call["trials"] else 900.0)
+    budget = call["budget"]
+    seconds = durations.parse(budget) if budget else (None if call["trials"] else 900.0)
     return Settings(
         data=dataset,
         command=command_line(),
@@ -99,14 +100,14 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
 
 
 def _stored(call: dict[str, Any]) -> dict[str, Any]:
-    """Read in which database the study stands, if it is in one. Raises InputError."""
+    """Return where the study is stored, nothing where it is in the run directory. Raises InputError."""
     import os
 
     from advisor.errors import InputError
 
     if call["storage"] is None and not os.environ.get("TL_ADVISE_STORAGE"):
         if call["study"]:
-            raise InputError("--study needs a --storage.", hint="Name one, or leave it out.")
+            raise InputError("--study needs --storage.", hint="Add --storage URL, or remove --study.")
         return {}
     from advisor.tuning.trials import storage
 
@@ -117,7 +118,7 @@ def _stored(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _source(path: str | None) -> str | None:
-    """Check at the start that the folder can be used at the end. Raises DatasetError."""
+    """Check at the start that the folder can be read at the end. Raises DatasetError."""
     if path is not None:
         from advisor.data import domains
 
@@ -126,14 +127,14 @@ def _source(path: str | None) -> str | None:
 
 
 def command_line() -> str:
-    """Give the call as a person would type it again."""
+    """Return the call as a person would type it again."""
     return shlex.join(["tl-advise", *sys.argv[1:]]) if sys.argv else "tl-advise"
 
 
 class stopped_by_signals:  # noqa: N801 (a context manager that reads as a phrase)
     """SIGTERM means what Ctrl-C means while this is open: keep the best so far, and stop.
 
-    SIGINT is taken as well: a script's background job starts with it ignored, and could not be stopped gently else.
+    SIGINT is handled as well: a background job of a script starts with it ignored, and could not be stopped gently.
     """
 
     def __enter__(self) -> None:
@@ -147,13 +148,11 @@ class stopped_by_signals:  # noqa: N801 (a context manager that reads as a phras
             signal.signal(number, handler)
 
 
-def answer(result: Any, path: Path, as_json: bool) -> None:
-    """Print the answer on standard output: JSON, or the final table."""
-    from advisor.runtime.atomic_file import to_json
+def print_result(result: Any, path: Path, as_json: bool) -> None:
+    """Print a result on standard output: JSON, or tables."""
+    from advisor.cli import _console, _result_table
 
     if as_json:
-        click.echo(to_json(result), nl=False)
-        return
-    from advisor.cli import _result_table
-
-    _result_table.result(result, path)
+        _console.record_as_json(result)
+    else:
+        _result_table.result(result, path)

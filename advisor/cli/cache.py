@@ -1,28 +1,38 @@
-"""`tl-advise cache`: list and clear what is kept of decoded pixels and computed features."""
+"""`tl-advise cache`: how much is cached, for what, since when; and clearing it."""
 
 from __future__ import annotations
 
-import json
+import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from advisor.cli import _options
+
 if TYPE_CHECKING:
     from advisor.runtime.cache import Entry
+
+KINDS = {
+    "pixels": "decoded images",
+    "features": "features of frozen networks",
+    "pixel contents": "which decoded images are the same",
+}
 
 
 @click.group(name="cache", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List and clear cached pixels and features.
+    """Show and clear cached pixels and features.
 
-    Decoded images and features of frozen networks are kept in the user's cache directory (TL_ADVISE_CACHE moves it) and
-    bounded in size: the least recently used make room. Clearing costs time on the next run, never a result.
+    Decoded images and features of frozen networks are kept in the cache directory of the user (TL_ADVISE_CACHE moves
+    it), up to a size limit: what was used least recently is deleted first. Clearing costs time in the next run and never
+    changes a result.
 
     \b
     Examples:
-      tl-advise cache list
-      tl-advise cache clear
+      tl-advise cache
+      tl-advise cache list --json
       tl-advise cache clear --kind pixels
     """
     if context.invoked_subcommand is None:
@@ -30,26 +40,31 @@ def command(context: click.Context) -> None:
 
 
 @command.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="The entries as JSON on standard output.")
-def listing(as_json: bool = False) -> None:
-    """List what is kept: kind, size, last use, what it was made from."""
+@click.option("--all", "everything", is_flag=True, help="List every entry, with what it was made from.")
+@_options.as_json("Print the entries as JSON on standard output.")
+def listing(everything: bool = False, as_json: bool = False) -> None:
+    """Show how much is cached, for what, and when it was last used (the same as `tl-advise cache`)."""
+    from advisor.cli import _console
     from advisor.runtime import cache
 
     store = cache.Store()
     entries = store.entries()
     used = sum(entry.bytes for entry in entries)
     if as_json:
-        facts = [{"kind": e.kind, "bytes": e.bytes, "used_s": e.used_s, "fields": e.fields} for e in entries]
-        answer = {"path": str(store.directory), "bytes": used, "cap_bytes": store.cap_bytes, "entries": facts}
-        click.echo(json.dumps(answer, indent=2))
+        rows = [{"kind": e.kind, "bytes": e.bytes, "used_s": e.used_s, "fields": e.fields} for e in entries]
+        _console.as_json({"path": str(store.directory), "bytes": used, "cap_bytes": store.cap_bytes, "entries": rows})
         return
-    _print(entries, str(store.directory), used, store.cap_bytes)
+    _print(entries, everything=everything)
+    full = f"{_console.size(used)} of at most" if entries else "Empty, at most"
+    _console.say(f"{full} {_console.size(store.cap_bytes)} in {store.directory}")
+    if entries:
+        _console.say("`tl-advise cache clear` frees the space; no result changes.")
 
 
 @command.command()
-@click.option("--kind", help="Only entries of this kind, as `cache list` names it.")
+@click.option("--kind", help="Only entries of this kind, as `tl-advise cache` names it.")
 def clear(kind: str | None) -> None:
-    """Delete cached entries; runs that use them now keep what they have opened."""
+    """Delete cached entries; runs that are using them now are not disturbed."""
     from advisor.cli import _console
     from advisor.errors import InputError
     from advisor.runtime import cache
@@ -57,25 +72,34 @@ def clear(kind: str | None) -> None:
     store = cache.Store()
     kinds = sorted({entry.kind for entry in store.entries()})
     if kind is not None and kind not in kinds:
-        known = ", ".join(kinds) or "nothing"
-        raise InputError(f"nothing of kind {kind!r} is cached (there is: {known}).", hint="See `tl-advise cache list`.")
-    click.echo(f"freed {_console.size(store.clear(kind))} at {store.directory}")
+        cached = f"it holds {', '.join(kinds)}" if kinds else "it is empty"
+        raise InputError(f"--kind {kind}: the cache has no such entries ({cached}).", hint="See `tl-advise cache`.")
+    freed = store.clear(kind)
+    _console.say(f"Freed {_console.size(freed) if freed else '0 B'} in {store.directory}")
 
 
-def _print(entries: tuple[Entry, ...], place: str, used: int, cap: int) -> None:
-    import datetime
+def _print(entries: Sequence[Entry], *, everything: bool) -> None:
+    from advisor.cli import _console
 
-    from advisor.cli import _console, _result_table
-
+    if not entries:
+        return
+    table = _console.listing("kind", "what", "entries", "size", "oldest use", "last use", right=("entries", "size"))
+    for kind in sorted({entry.kind for entry in entries}):
+        own = [entry for entry in entries if entry.kind == kind]
+        uses = sorted(entry.used_s for entry in own)
+        size = _console.size(sum(entry.bytes for entry in own))
+        cells = (KINDS.get(kind, ""), f"{len(own):,}", size, _date(uses[0]), _date(uses[-1]))
+        table.add_row(_console.text(kind), *cells)
     out = _console.console()
-    if entries:
-        table = _console.listing("kind", "size", "last used", "made from")
-        for entry in entries:
-            when = datetime.datetime.fromtimestamp(entry.used_s).strftime("%Y-%m-%d %H:%M")
-            facts = ", ".join(f"{k} {v}" for k, v in entry.fields.items() if k not in ("kind", "items", "code"))
-            table.add_row(_result_table.text(entry.kind), _console.size(entry.bytes), when, _result_table.text(facts))
-        out.print(table)
-    share = (
-        f"{_console.size(used)} of at most {_console.size(cap)}" if entries else f"empty, at most {_console.size(cap)}"
-    )
-    out.print(f"{share} at {_result_table.text(place)}", soft_wrap=True)
+    out.print(table)
+    if everything:
+        detail = _console.listing("kind", "size", "last use", "made from", right=("size",))
+        for entry in sorted(entries, key=lambda e: -e.bytes):
+            made = ", ".join(f"{k} {v}" for k, v in entry.fields.items() if k not in ("kind", "items", "code"))
+            row = (_console.text(entry.kind), _console.size(entry.bytes), _date(entry.used_s), _console.text(made))
+            detail.add_row(*row)
+        out.print(detail)
+
+
+def _date(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

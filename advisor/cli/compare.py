@@ -1,4 +1,4 @@
-"""`tl-advise compare`: ways of training side by side, at equal steps."""
+"""`tl-advise compare`: strategies side by side, trained for the same number of steps."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ if TYPE_CHECKING:
 
 @click.command(name="compare")
 @click.argument("dataset", type=click.Path())
-@click.option("--arms", default="pretrained,scratch", show_default=True, metavar="A,B", help="Or names of strategies.")
 @click.option(
-    "--epochs", type=click.FloatRange(min=0.1), default=8.0, show_default=True, metavar="N", help="Of every arm."
+    "--arms",
+    default="pretrained,scratch",
+    show_default=True,
+    metavar="A,B",
+    help="pretrained, scratch, or names of strategies.",
 )
-@click.option("--budget", metavar="TIME", help="Of all arms together, in equal parts: 90s, 10m; fewer epochs then.")
-@click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True, metavar="N", help="Images a step.")
+@click.option(
+    "--epochs", type=click.FloatRange(min=0.1), default=8.0, show_default=True, metavar="N", help="Epochs per arm."
+)
+@click.option("--budget", metavar="TIME", help="Limit for all arms together: 90s, 10m. Trains fewer epochs if needed.")
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=32, show_default=True, metavar="N", help="Images per step."
+)
 @click.option(
     "--surface", type=click.IntRange(0, 51), default=0, metavar="N", help="Loss surface of N x N points. [none]"
 )
-@click.option("--out", type=click.Path(), metavar="DIR", help="Numbers and page go here. [./tl-advise-runs/NAME-TIME]")
+@_options.out("Folder for the numbers and the page. [./tl-advise-runs/NAME-TIME]")
 @_options.single()
 def command(
     dataset: str,
@@ -39,10 +47,11 @@ def command(
     quiet: bool,
     **call: Any,
 ) -> int:
-    """Train arms side by side for equal steps and show what transfer does: curves, gaps, distances, paths.
+    """Train several arms for the same number of steps, and show how pretraining helps: curves, gaps, distances, paths.
 
-    Arms are `pretrained` (the full fine-tune), `scratch` (the same network from random weights) or strategies by name.
-    A fifth of the training images is held out; the locked test stays shut. Writes comparison.json and comparison.html.
+    An arm is `pretrained` (full fine-tuning), `scratch` (the same network from random weights) or the name of a
+    strategy. One fifth of the training images is held out; the test set is not used. Writes comparison.json and
+    comparison.html.
 
     \b
     Examples:
@@ -53,19 +62,18 @@ def command(
     """
     import time
 
-    from advisor.cli._standalone import answering, settings
-    from advisor.reporting import comparison_page
+    from advisor.cli import _console
+    from advisor.cli._standalone import settings
     from advisor.runtime import durations
-    from advisor.runtime.atomic_file import write_atomically
     from advisor.runtime.clock import Clock, process_start
     from advisor.workflows import comparison, comparison_budget
     from advisor.workflows.session import open_session
 
-    asked = settings(dataset, call)
+    run_settings = settings(dataset, call)
     clock = Clock(durations.parse(budget) if budget else None, started=process_start())
     names = [name.strip() for name in arms.split(",") if name.strip()]
-    with answering(quiet) as report:
-        session = open_session(asked, report=report)
+    with _console.bar(quiet) as report:
+        session = open_session(run_settings, report=report)
         rundir = _run_dir(dataset, out)
         deadline = None
         if budget:
@@ -82,29 +90,38 @@ def command(
             report=report,
         )
         told = comparison.plain(answer)
-    write_atomically(rundir.path / "comparison.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
-    write_atomically(rundir.path / "comparison.html", comparison_page.render(told))
+    _write(told, rundir.path)
     for warning in session.warnings:
-        click.echo(f"note: {warning}", err=True)
+        _console.note(warning)
     if as_json:
-        click.echo(json.dumps(told, indent=2, allow_nan=False))
+        _console.as_json(told)
     else:
         _print(told, rundir.path)
     return 0
 
 
+def _write(numbers: dict[str, Any], folder: Path) -> None:
+    from advisor.reporting import comparison_page
+    from advisor.runtime.atomic_file import write_atomically
+
+    write_atomically(folder / "comparison.json", json.dumps(numbers, indent=2, allow_nan=False) + "\n")
+    write_atomically(folder / "comparison.html", comparison_page.render(numbers))
+
+
 def _print(told: dict[str, Any], place: Path) -> None:
-    from advisor.cli import _console, _result_table
+    from advisor.cli import _console
 
     out = _console.console()
     out.print(
-        f"{_result_table.text(told['backbone'])} at {told['size_px']} px: {told['train_images']:,} training and "
+        f"{_console.text(told['backbone'])} at {told['size_px']} px: {told['train_images']:,} training and "
         f"{told['held_out']:,} held-out images, {told['epochs']:.3g} epochs"
     )
-    table = _console.listing("arm", "steps", "held out", "gap", "distance", "sharpness", "CKA to start", "seconds", "")
+    table = _console.listing(
+        "arm", "steps", "held-out accuracy", "gap", "distance", "sharpness", "CKA to start", "seconds", ""
+    )
     for arm in told["arms"]:
         table.add_row(
-            _result_table.text(arm["name"]),
+            _console.text(arm["name"]),
             f"{arm['steps']:,}" + (f" of {arm['planned']:,}" if arm["steps"] < arm["planned"] else ""),
             f"{100 * arm['accuracy']:.1f} %",
             f"{100 * arm['gap']:.1f} points",
@@ -115,7 +132,7 @@ def _print(told: dict[str, Any], place: Path) -> None:
             "",
         )
     out.print(table)
-    out.print(f"curves, stages and paths: {_result_table.text(str(place / 'comparison.html'))}", soft_wrap=True)
+    _console.command(f"curves, stages and paths: {place / 'comparison.html'}")
 
 
 def _run_dir(dataset: str, out: str | None) -> RunDir:

@@ -1,22 +1,32 @@
-"""`tl-advise demo`: the main job on images that a dependency ships, with no download."""
+"""`tl-advise demo`: the whole job on images that a dependency ships, without a download."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from advisor.cli import _options
 
 PER_CLASS = 60
 SIDE_PX = 64
 
 
 @click.command(name="demo")
-@click.option("--out", default="tl-advise-demo", show_default=True, type=click.Path(), help="Images and run go here.")
-@click.option("--budget", default="60s", show_default=True, metavar="TIME", help="Time for the run.")
-@click.option("--offline/--online", default=True, help="Whether other weights may be fetched. [offline]")
-@click.option("--quiet", is_flag=True, help="No progress, only the answer.")
-def command(out: str, budget: str, offline: bool, quiet: bool) -> int:
-    """Run the main job on 600 handwritten digits that scikit-learn ships, with the built-in backbone.
+@_options.out("Folder for the images and the run. [tl-advise-demo]")
+@click.option("--budget", default="60s", show_default=True, metavar="TIME", help="Hard limit for the run.")
+@_options.seed()
+@_options.device()
+@_options.threads()
+@click.option(
+    "--offline/--online", default=True, help="Use only weights that are available locally, or download more. [offline]"
+)
+@_options.quiet()
+@_options.verbose()
+@_options.as_json()
+def command(out: str | None, budget: str, offline: bool, quiet: bool, verbose: bool, as_json: bool, **call: Any) -> int:
+    """Run the whole job on 600 images of handwritten digits that scikit-learn ships, with the built-in backbone.
 
     \b
     Example:
@@ -25,29 +35,31 @@ def command(out: str, budget: str, offline: bool, quiet: bool) -> int:
     import datetime
 
     from advisor import advice
-    from advisor.cli._live_progress import Screen
-    from advisor.cli.advise import answer, stopped_by_signals
+    from advisor.cli._live_progress import LiveProgress
+    from advisor.cli.advise import print_result, stopped_by_signals
     from advisor.records import Settings
     from advisor.runtime import durations
     from advisor.runtime.run_dir import default_place
 
-    digits = Path(out) / "digits"
+    base = Path(out or "tl-advise-demo")
+    digits = base / "digits"
     write_digits(digits)
     settings = Settings(
         data=str(digits),
-        command=f"tl-advise {digits} --budget {budget} --offline",
+        command=f"tl-advise {digits} --budget {budget}{' --offline' if offline else ''}",
         budget_s=durations.parse(budget),
         offline=offline,
+        **call,
     )
-    place = default_place(digits, datetime.datetime.now(), Path(out))
-    with Screen(quiet=quiet) as screen, stopped_by_signals():
-        result, rundir = advice.advise(settings, out=place, listener=screen)
-    answer(result, rundir.path, as_json=False)
+    run = default_place(digits, datetime.datetime.now(), base)
+    with LiveProgress(quiet=quiet, verbose=verbose) as screen, stopped_by_signals():
+        result, rundir = advice.advise(settings, out=run, listener=screen)
+    print_result(result, rundir.path, as_json)
     return 0
 
 
 def write_digits(folder: Path, per_class: int = PER_CLASS) -> None:
-    """Write scikit-learn's handwritten digits (UCI, CC-BY 4.0) as BMP files in class folders; keeps what is there.
+    """Write scikit-learn's handwritten digits (UCI, CC-BY 4.0) as BMP files into class folders; files that exist are kept.
 
     BMP, since its bytes are the same whatever the version of Pillow: a recipe knows its data by their bytes.
     """

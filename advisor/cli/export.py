@@ -1,4 +1,4 @@
-"""`tl-advise export`: a run's model for other programs, checked against `predict`."""
+"""`tl-advise export`: the model of a run for other programs, verified against `predict`."""
 
 from __future__ import annotations
 
@@ -8,65 +8,70 @@ from typing import TYPE_CHECKING
 
 import click
 
+from advisor.cli import _options
+
 if TYPE_CHECKING:
     from advisor.models.export import Exported
 
 
 @click.command(name="export")
 @click.argument("run", type=click.Path())
-@click.option("--format", "form", default="torch", show_default=True, metavar="NAME", help="torch, onnx, safetensors.")
-@click.option("--to", type=click.Path(), metavar="DIR", help="A new folder. [RUN/export-NAME]")
-@click.option("--data", type=click.Path(), metavar="DIR", help="Where the run's images are now, if they moved.")
-@click.option("--ensemble", is_flag=True, help="The run's ensemble instead of its single model.")
-@click.option("--quiet", is_flag=True, help="No progress, only warnings and the answer.")
-@click.option("--json", "as_json", is_flag=True, help="The answer as JSON on standard output.")
-def command(run: str, form: str, to: str | None, data: str | None, ensemble: bool, quiet: bool, as_json: bool) -> int:
-    """Write a run's model for other programs, checked against predict.
+@click.option(
+    "--format", "form", default="torch", show_default=True, metavar="NAME", help="torch, onnx or safetensors."
+)
+@click.option("-o", "--out", "--to", "out", type=click.Path(), metavar="DIR", help="A new folder. [RUN/export-FORMAT]")
+@click.option("--data", type=click.Path(), metavar="DIR", help="Folder of the run's images, if they were moved.")
+@click.option("--ensemble", is_flag=True, help="Export the ensemble of the run instead of its single model.")
+@_options.quiet()
+@_options.as_json()
+def command(run: str, form: str, out: str | None, data: str | None, ensemble: bool, quiet: bool, as_json: bool) -> int:
+    """Export the model of a run for other programs, and verify that it predicts the same.
 
-    The exported graph takes uint8 RGB images (N, S, S, 3) and gives calibrated probabilities; normalisation and class
-    names are inside. Beside it: model.json (the resize rule to the pixel), example.py (ten lines) and the model card.
-    It is compared with `predict` on up to 256 real images of the run, and kept only if it agrees.
+    The exported graph takes uint8 RGB images (N, S, S, 3) and returns calibrated probabilities; normalisation and class
+    names are included. Beside it: model.json (the exact resize rule), example.py (ten lines) and the model card. The
+    export is compared with `predict` on up to 256 images of the run, and kept only if both agree.
 
     \b
     Examples:
       tl-advise export runs/ants
-      tl-advise export runs/ants --format onnx --to ants-onnx
+      tl-advise export runs/ants --format onnx --out ants-onnx
       tl-advise export runs/ants --format safetensors --json
       tl-advise export runs/ants --ensemble --format onnx
     """
     from advisor import registry
+    from advisor.cli import _console
     from advisor.models import export
 
     export.check_format(form)
-    told: set[str] = set()
+    printed: set[str] = set()
 
     def progress(what: str, done: int, total: int) -> None:
-        if not quiet and what not in told:
-            told.add(what)
-            click.echo(f"{what} …", err=True)
+        if not quiet and what not in printed:
+            printed.add(what)
+            _console.say(f"{what} …", stderr=True)
 
     done = export.export(
         Path(run),
         form,
         registry=registry.load(),
-        to=Path(to) if to else None,
+        to=Path(out) if out else None,
         data=Path(data) if data else None,
         ensemble=ensemble,
         progress=progress,
     )
-    _answer(done, as_json)
+    _print(done, as_json)
     return 0
 
 
-def _answer(done: Exported, as_json: bool) -> None:
-    if as_json:
-        import json
+def _print(done: Exported, as_json: bool) -> None:
+    from advisor.cli import _console
 
-        click.echo(json.dumps({"schema": 1, **asdict(done)}, indent=2))
+    if as_json:
+        _console.as_json({"schema": 1, **asdict(done)})
         return
     parity = done.parity
-    click.echo(f"{done.path}: {', '.join(done.files)} ({done.bytes / 1e6:.1f} MB)")
-    click.echo(
-        f"agrees with predict on {parity.n} images: the same class first on all, "
+    _console.say(f"{done.path}: {', '.join(done.files)} ({_console.size(done.bytes)})")
+    _console.say(
+        f"Verified against predict on {parity.n} images: same class for all of them, "
         f"probabilities within {parity.worst:.1g} (allowed: {parity.tolerance:g})"
     )

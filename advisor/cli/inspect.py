@@ -1,20 +1,19 @@
-"""`tl-advise inspect`: describe a data set before anything is trained. Runs without torch."""
+"""`tl-advise inspect`: check a data set before anything is trained. No torch on this path."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from advisor.cli import _options
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from advisor.aliases import CountProgress
     from advisor.records import Dataset, Profile, Quantiles
 
 SHOWN_CLASSES = 24
@@ -23,17 +22,15 @@ SHOWN_PATHS = 8
 
 @click.command(name="inspect")
 @click.argument("dataset", type=click.Path())
-@click.option("--deep", is_flag=True, help="Decode every file: truncated images and near-duplicates.")
-@click.option(
-    "--test-split", type=click.Choice(["auto", "none"]), default="auto", show_default=True, help="Hold out a test set?"
-)
-@click.option("--quiet", is_flag=True, help="No progress display, only the result.")
-@click.option("--json", "as_json", is_flag=True, help="The profile as JSON on standard output.")
+@click.option("--deep", is_flag=True, help="Decode every file, to find damaged images and near-duplicates.")
+@_options.test_split()
+@_options.quiet()
+@_options.as_json("Print the profile as JSON on standard output.")
 def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: bool) -> None:
-    """Inspect a data set: sizes, classes, splits, duplicates, leaks, unreadable files.
+    """Check a data set: sizes, classes, splits, duplicates, leaks, broken files. Nothing is trained.
 
-    DATASET is a folder of class folders; or train/, val/, test/ of class folders; or a CSV or TSV with path,label and
-    optionally split,group. Headers are read and bytes are hashed; --deep decodes everything.
+    DATASET is a folder with one folder per class; or train/, val/ and test/ with such folders; or a CSV or TSV file
+    with the columns path,label and optionally split,group. Only headers and checksums are read, unless --deep is given.
 
     \b
     Examples:
@@ -41,52 +38,35 @@ def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: boo
       tl-advise inspect ./photos --deep
       tl-advise inspect labels.csv --json
     """
-    from advisor.data.dataset import read
-    from advisor.data.profile import check_learnable, measure, set_aside
+    from advisor.cli import _console
+    from advisor.data import dataset as datasets
+    from advisor.data import profile
     from advisor.runtime import cache
 
-    with _progress(quiet) as begin:
-        items = read(dataset, test_split=test_split, progress=begin("reading files"))
-        check_learnable(items)
+    with _console.bar(quiet) as bar:
+        found = datasets.read(dataset, test_split=test_split, progress=partial(bar, "reading files"))
+        profile.check_learnable(found)
         store = cache.Store() if deep else None
-        profile = measure(items, deep=deep, store=store, progress=begin("decoding") if deep else None)
-    items = set_aside(items, profile.unreadable)
-    check_learnable(items)
+        measured = profile.measure(found, deep=deep, store=store, progress=partial(bar, "decoding") if deep else None)
+    found = profile.set_aside(found, measured.unreadable)
+    profile.check_learnable(found)
     if as_json:
-        click.echo(json.dumps(to_json(items, profile), indent=2, allow_nan=False))
+        _console.as_json(facts(found, measured))
     else:
-        _print(items, profile)
+        _print(found, measured)
 
 
-def to_json(dataset: Dataset, profile: Profile) -> dict[str, Any]:
-    """Return the profile with the path, layout and skipped files of the data set, ready for JSON."""
-    location = {"path": dataset.root, "layout": dataset.layout, "skipped": dataset.skipped}
-    return {**location, **asdict(profile), "per_class": profile.per_class}
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str], CountProgress]]:
-    """Yield a function that adds a progress bar on standard error (none where that is not a terminal)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    screen = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
-    bars = Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal)
-
-    def begin(what: str) -> CountProgress:
-        task = bars.add_task(what, total=None)
-        return lambda done, total: bars.update(task, completed=done, total=total)
-
-    with bars:
-        yield begin
+def facts(dataset: Dataset, profile: Profile) -> dict[str, Any]:
+    """Return the profile with the path and the layout of the data set, ready for JSON."""
+    source = {"path": dataset.root, "layout": dataset.layout, "skipped": dataset.skipped}
+    return {**source, **asdict(profile), "per_class": profile.per_class}
 
 
 def _print(dataset: Dataset, profile: Profile) -> None:
-    from advisor.cli import _console, _result_table
+    from advisor.cli import _console
 
     out = _console.console()
-    out.print(f"[bold]{_result_table.text(dataset.root)}[/bold]")
+    out.print(f"[bold]{_console.text(dataset.root)}[/bold]")
     out.print(_overview(dataset, profile))
     out.print(_classes(profile))
     out.print(_shapes(profile))
@@ -95,34 +75,34 @@ def _print(dataset: Dataset, profile: Profile) -> None:
     _list_duplicates(out, profile)
     _list_unreadable(out, profile)
     for warning in profile.warnings:
-        out.print(f"[yellow]Warning:[/yellow] {_result_table.text(warning)}", soft_wrap=True)
+        _console.say(f"warning: {warning}")
     if any(group.across for group in profile.duplicates):
-        out.print("[dim]`advise --remove-leaks` removes the leaking images from training.[/dim]")
+        _console.say("`tl-advise advise --remove-leaks` removes the leaking images from training.")
     if not profile.near_checked:
-        out.print("[dim]--deep also decodes every file, to find truncated images and near-duplicates.[/dim]")
+        _console.say("--deep also decodes every file, to find damaged images and near-duplicates.")
 
 
 def _overview(dataset: Dataset, profile: Profile) -> Table:
-    from rich.table import Table
+    from advisor.cli import _console
 
-    layouts = {"folders": "class folders", "splits": "train/val/test folders", "manifest": "manifest"}
+    layouts = {"folders": "one folder per class", "splits": "train/val/test folders", "manifest": "manifest"}
     rules = {
-        "given": "given test set",
-        "cut": f"{dataset.split.fraction:.0%} of each class held out, chosen by content",
+        "given": "test set as given",
+        "cut": f"{dataset.split.fraction:.0%} held out as the test set, by content",
         "none": "no test set, so no test score",
     }
-    pool, test = dataset.split.pool, dataset.split.test
-    split = f"{pool:,} for training and validation, {test:,} for the test: {rules[dataset.split.rule]}"
-    balance = "balanced"
-    if profile.imbalance >= 1.05:
-        balance = f"the largest has {profile.imbalance:.1f} times as many as the smallest"
-    per_class = f"{len(profile.classes):,}, {profile.per_class:,.1f} images each on average, "
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("layout", layouts[dataset.layout])
+    test = f"{dataset.split.test:,} for the test ({rules[dataset.split.rule]})"
+    split = f"{dataset.split.pool:,} for training and validation, {test}"
+    balance = (
+        "balanced"
+        if profile.imbalance < 1.05
+        else f"the largest has {profile.imbalance:.1f} times the images of the smallest"
+    )
+    per_class = f"{len(profile.classes):,}, {profile.per_class:,.1f} images per class on average, {balance}"
+    table = _console.facts()
+    table.add_row("layout", layouts.get(dataset.layout, dataset.layout))
     table.add_row("images", f"{profile.images:,} readable, {len(profile.unreadable):,} unreadable")
-    table.add_row("classes", per_class + balance)
+    table.add_row("classes", per_class)
     table.add_row("split", split)
     table.add_row("skipped", f"{dataset.skipped:,} hidden or other files")
     table.add_row("fingerprint", profile.fingerprint)
@@ -130,22 +110,22 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
 
 
 def _classes(profile: Profile) -> Table:
-    """Return the table of images per class; of many classes, the largest and the smallest only."""
-    from advisor.cli import _console, _result_table
+    """Images of each class; of many classes the largest and the smallest."""
+    from advisor.cli import _console
 
     pool, test = profile.counts["pool"], profile.counts["test"]
     order = sorted(profile.classes, key=lambda name: (-pool[name], name))
     half = SHOWN_CLASSES // 2
-    table = _console.listing("class", "training and validation", "test", "")
+    table = _console.listing("class", "training", "test", "")
     for column in table.columns[1:3]:
         column.justify = "right"
     few = len(order) <= SHOWN_CLASSES
     for name in order if few else order[:half]:
-        table.add_row(_result_table.text(name), f"{pool[name]:,}", f"{test[name]:,}", "")
+        table.add_row(_console.text(name), f"{pool[name]:,}", f"{test[name]:,}", "")
     if not few:
         table.add_row(f"... {len(order) - 2 * half:,} more ...", "", "", "")
         for name in order[-half:]:
-            table.add_row(_result_table.text(name), f"{pool[name]:,}", f"{test[name]:,}", "")
+            table.add_row(_console.text(name), f"{pool[name]:,}", f"{test[name]:,}", "")
     return table
 
 
@@ -160,38 +140,43 @@ def _shapes(profile: Profile) -> Table:
     row("width", profile.width, ",.0f")
     row("height", profile.height, ",.0f")
     row("width / height", profile.aspect, ".2f")
+    modes = ", ".join(f"{mode} {n:,}" for mode, n in profile.modes.items())
+    table.caption = (
+        f"A square centre crop removes {profile.crop_loss:.0%} of an image on average. Colour modes: {modes}"
+    )
+    table.caption_justify = "left"
     return table
 
 
 def _list_duplicates(out: Console, profile: Profile) -> None:
-    from advisor.cli import _console, _result_table
+    from advisor.cli import _console
 
     groups = sorted(profile.duplicates, key=lambda g: (not g.across, not g.labels_differ, g.kind, g.paths))
     if not groups:
-        compared = "equal bytes and near-duplicates" if profile.near_checked else "equal bytes"
-        out.print(f"no duplicates ({compared})")
+        checked = "identical files and near-duplicates" if profile.near_checked else "identical files"
+        _console.say(f"No duplicates (checked: {checked}).")
         return
     table = _console.listing("duplicates", "", "files")
     for group in groups[:SHOWN_PATHS]:
-        marks = ["[red]leak: training and test[/red]"] * group.across + [
+        marks = ["[red]leak between training and test[/red]"] * group.across + [
             "[red]labels differ[/red]"
         ] * group.labels_differ
-        names = ", ".join(_result_table.text(path) for path in group.paths[:4])
+        names = ", ".join(_console.text(path) for path in group.paths[:4])
         more = f" and {len(group.paths) - 4} more" if len(group.paths) > 4 else ""
         table.add_row(group.kind, ", ".join(marks), names + more)
     if len(groups) > SHOWN_PATHS:
-        table.add_row("...", "", f"{len(groups) - SHOWN_PATHS:,} more sets (--json lists all)")
+        table.add_row("...", "", f"{len(groups) - SHOWN_PATHS:,} more groups (--json lists all)")
     out.print(table)
 
 
 def _list_unreadable(out: Console, profile: Profile) -> None:
-    from advisor.cli import _console, _result_table
+    from advisor.cli import _console
 
     if not profile.unreadable:
         return
     table = _console.listing("unreadable", "reason")
     for file in profile.unreadable[:SHOWN_PATHS]:
-        table.add_row(_result_table.text(file.path), _result_table.text(file.reason))
+        table.add_row(_console.text(file.path), _console.text(file.reason))
     if len(profile.unreadable) > SHOWN_PATHS:
         table.add_row("...", f"{len(profile.unreadable) - SHOWN_PATHS:,} more (--json lists all)")
     out.print(table)

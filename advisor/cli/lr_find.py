@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,14 @@ if TYPE_CHECKING:
 
 @click.command(name="lr-find")
 @click.argument("dataset", type=click.Path())
-@click.option("--strategy", default="full", show_default=True, metavar="NAME", help="What is trained.")
-@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="A parameter of it (repeatable).")
-@click.option("--low", type=float, default=1e-6, show_default=True, metavar="RATE", help="First rate.")
-@click.option("--high", type=float, default=1.0, show_default=True, metavar="RATE", help="Last rate.")
-@click.option("--steps", type=int, default=100, show_default=True, metavar="N", help="Steps, one a rate.")
-@click.option("--plot", type=click.Path(), metavar="FILE", help="Draw it into an .svg or .html file.")
+@click.option("--strategy", default="full", show_default=True, metavar="NAME", help="Strategy to train with.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Strategy parameter (repeatable).")
+@click.option("--low", type=float, default=1e-6, show_default=True, metavar="RATE", help="Lowest rate.")
+@click.option("--high", type=float, default=1.0, show_default=True, metavar="RATE", help="Highest rate.")
+@click.option(
+    "--steps", type=int, default=100, show_default=True, metavar="N", help="Number of steps; each has its own rate."
+)
+@click.option("--plot", type=click.Path(), metavar="FILE", help="Also draw the curve into this .svg or .html file.")
 @_options.single()
 def command(
     dataset: str,
@@ -35,10 +36,10 @@ def command(
     quiet: bool,
     **call: Any,
 ) -> int:
-    """Find a learning rate: train a throw-away network while its rate rises, and read the losses.
+    """Find a learning rate: train a temporary network with a rising rate, and watch the loss (a range test).
 
-    All groups of the strategy rise together, in the proportions that it gives them; the rate named is that of the last
-    stage (of the head, where nothing else trains). Only training images are used. Nothing is kept.
+    The rates of all stages rise together, in the proportions of the strategy; the rate shown is that of the last stage
+    (of the head, where only the head trains). Only training images are used. No model is kept.
 
     \b
     Examples:
@@ -46,72 +47,75 @@ def command(
       tl-advise lr-find ./photos --strategy partial --set optimizer=sgd --high 10
       tl-advise lr-find ./photos --backbone mobilenet_v2 --plot rates.html --json
     """
-    from advisor.cli._standalone import answering, place_for, settings
+    from advisor.cli import _console
+    from advisor.cli._standalone import output_file, settings
     from advisor.workflows import lr_finder
     from advisor.workflows.session import make_candidate, open_session, parse_parameters
 
     lr_finder.rates(low, high, steps)
-    target = place_for(plot, (".svg", ".html"), "--plot")
-    with answering(quiet) as report:
+    target = output_file(plot, (".svg", ".html"), "--plot")
+    with _console.bar(quiet) as report:
         session = open_session(settings(dataset, call), report=report)
         chosen = session.resources.registry.strategy(strategy)
         candidate = make_candidate(session, strategy, parse_parameters(chosen, changes))
-        found = lr_finder.sweep(
+        sweep = lr_finder.sweep(
             session.resources, candidate, low=low, high=high, steps=steps, seed=call["seed"], report=report
         )
     if target is not None:
-        _draw(found, target)
+        _draw(sweep, target)
     if as_json:
-        click.echo(json.dumps(facts(found), indent=2, allow_nan=False))
+        _console.as_json(facts(sweep))
     else:
-        _print(found)
+        _print(sweep)
     return 0
 
 
-def facts(found: Sweep) -> dict[str, Any]:
-    """Give the answer as plain values (schema 1)."""
+def facts(sweep: Sweep) -> dict[str, Any]:
+    """Return the result as plain values (schema 1)."""
     from dataclasses import asdict
 
     return {
         "schema": 1,
-        "backbone": found.candidate.backbone,
-        "strategy": found.candidate.strategy,
-        "size_px": found.candidate.size_px,
-        "parameters": found.candidate.parameters,
-        "parameter": found.parameter or None,
-        "suggestion": asdict(found.suggestion),
-        "rates": found.rates,
-        "losses": found.losses,
-        "smoothed": found.smoothed,
+        "backbone": sweep.candidate.backbone,
+        "strategy": sweep.candidate.strategy,
+        "size_px": sweep.candidate.size_px,
+        "parameters": sweep.candidate.parameters,
+        "parameter": sweep.parameter or None,
+        "suggestion": asdict(sweep.suggestion),
+        "rates": sweep.rates,
+        "losses": sweep.losses,
+        "smoothed": sweep.smoothed,
     }
 
 
-def _print(found: Sweep) -> None:
+def _print(sweep: Sweep) -> None:
+    from advisor.cli import _console
     from advisor.reporting import standalone_charts
 
-    told = found.suggestion
-    c = found.candidate
-    click.echo(f"{c.strategy} on {c.backbone} at {c.size_px} px: smoothed training loss over the rate")
-    click.echo(standalone_charts.in_characters(found.rates, found.smoothed, mark=told.rate))
-    click.echo(f"suggested rate {told.rate:.1e}{f' ({found.parameter})' if found.parameter else ''}: {told.reason}")
-    ending = f"training broke down at {told.diverged_at:.1e}" if told.diverged_at else "training held to the end"
-    click.echo(f"steepest fall at {told.steepest:.1e}, lowest at {told.lowest:.1e}; {ending}")
+    suggestion, c = sweep.suggestion, sweep.candidate
+    _console.say(f"{c.strategy} on {c.backbone} at {c.size_px} px: smoothed training loss against the learning rate")
+    _console.command_block(standalone_charts.in_characters(sweep.rates, sweep.smoothed, mark=suggestion.rate))
+    parameter = f" ({sweep.parameter})" if sweep.parameter else ""
+    _console.say(f"suggested rate {suggestion.rate:.1e}{parameter}: {suggestion.reason}")
+    diverged = suggestion.diverged_at
+    ending = f"training diverged at {diverged:.1e}" if diverged else "training did not diverge"
+    _console.say(f"steepest fall at {suggestion.steepest:.1e}, lowest loss at {suggestion.lowest:.1e}; {ending}")
 
 
-def _draw(found: Sweep, target: Path) -> None:
+def _draw(sweep: Sweep, target: Path) -> None:
     from advisor.reporting import html_page, standalone_charts
     from advisor.reporting.report_plots import Line
     from advisor.runtime.atomic_file import write_atomically
 
-    c = found.candidate
+    c = sweep.candidate
     title = f"{c.strategy} on {c.backbone}: training loss over the learning rate"
     series = [
-        Line(name="smoothed", kind="smoothed", xs=found.rates, ys=found.smoothed),
-        Line(name="each step", kind="raw", xs=found.rates, ys=found.losses),
+        Line(name="smoothed", kind="smoothed", xs=sweep.rates, ys=sweep.smoothed),
+        Line(name="each step", kind="raw", xs=sweep.rates, ys=sweep.losses),
     ]
-    drawn = standalone_charts.lines(series, title=title, x_title="rate", log_x=True, mark=found.suggestion.rate)
+    drawn = standalone_charts.lines(series, title=title, x_title="rate", log_x=True, mark=sweep.suggestion.rate)
     if target.suffix == ".svg":
         write_atomically(target, drawn)
         return
-    told = f"Suggested: {found.suggestion.rate:.1e} - {found.suggestion.reason}."
+    told = f"Suggested: {sweep.suggestion.rate:.1e} - {sweep.suggestion.reason}."
     write_atomically(target, html_page.page(title, [(told, drawn)]))

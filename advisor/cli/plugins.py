@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from advisor.cli import _options
 from advisor.errors import CheckError
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.group(name="plugins", invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="The list as JSON on standard output.")
+@_options.as_json("Print the list as JSON on standard output.")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List backbones and strategies, where each comes from, and plugins that are disabled, with the reason.
+    """List backbones and strategies with the package of each, and disabled plugins with the reason.
 
-    TL_ADVISE_PLUGINS=a,b loads only these plugins, TL_ADVISE_PLUGINS=-a leaves one out.
+    TL_ADVISE_PLUGINS=a,b loads only the plugins a and b, TL_ADVISE_PLUGINS=-a loads all but a.
 
     \b
     Examples:
@@ -33,7 +33,7 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 @command.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="The list as JSON on standard output.")
+@_options.as_json("Print the list as JSON on standard output.")
 def list_(as_json: bool) -> None:
     """List backbones and strategies (the same as `tl-advise plugins`)."""
     _list(as_json)
@@ -44,12 +44,12 @@ def list_(as_json: bool) -> None:
 @click.option(
     "--size", "size_px", type=click.IntRange(min=16, max=2048), metavar="PX", help="Input size of the checks."
 )
-@click.option("--fetch", is_flag=True, help="Fetch the weights first, if they are not on this disk.")
-@click.option("--json", "as_json", is_flag=True, help="The checks as JSON on standard output.")
+@click.option("--fetch", is_flag=True, help="Download the weights first, if they are not available locally.")
+@_options.as_json("Print the checks as JSON on standard output.")
 def check(name: str, size_px: int | None, fetch: bool, as_json: bool) -> None:
-    """Look at every rule that a backbone or strategy promises to keep; exit code 3 where one does not hold.
+    """Check that a plugin meets its contract; the exit code is 3 if it does not.
 
-    NAME is a backbone, a strategy, or a plugin (then all that it offers).
+    NAME is a backbone, a strategy, or a plugin (then everything that it provides is checked).
 
     \b
     Examples:
@@ -57,52 +57,53 @@ def check(name: str, size_px: int | None, fetch: bool, as_json: bool) -> None:
       tl-advise plugins check full --json
     """
     from advisor import registry
+    from advisor.cli import _console
 
-    found = registry.load()
-    plugin, names = _meant(found, name)
-    checks = _run(found, plugin, names, size_px, offline=not fetch)
+    plugins = registry.load()
+    plugin, names = _meant(plugins, name)
+    checks = _run(plugins, plugin, names, size_px, offline=not fetch)
     if as_json:
-        click.echo(json.dumps([{"of": of, **asdict(c)} for of, c in checks], indent=2))
+        _console.as_json([{"of": of, **asdict(c)} for of, c in checks])
     else:
-        _tell(checks)
+        _print_checks(checks)
     failed = [f"{of}: {c.name}" for of, c in checks if not c.passed]
     if failed:
-        raise CheckError(f"{len(failed)} of {len(checks)} checks did not hold; the first: {failed[0]}.")
+        raise CheckError(f"{len(failed)} of {len(checks)} checks failed; the first: {failed[0]}.")
 
 
-def _meant(found: Registry, name: str) -> tuple[PluginInfo, tuple[str, ...]]:
-    plugin = next((p for p in found.plugins if p.name == name), None)
-    if plugin is None or name in (*found.backbones, *found.strategies):
-        return found.plugin(name), (name,)
+def _meant(plugins: Registry, name: str) -> tuple[PluginInfo, tuple[str, ...]]:
+    plugin = next((p for p in plugins.plugins if p.name == name), None)
+    if plugin is None or name in (*plugins.backbones, *plugins.strategies):
+        return plugins.plugin(name), (name,)
     if plugin.broken:
         raise CheckError(f"plugin {name} ({plugin.distribution} {plugin.version}) is disabled: {plugin.broken}.")
     return plugin, plugin.provides
 
 
 def _run(
-    found: Registry, plugin: PluginInfo, names: tuple[str, ...], size_px: int | None, *, offline: bool
+    plugins: Registry, plugin: PluginInfo, names: tuple[str, ...], size_px: int | None, *, offline: bool
 ) -> list[tuple[str, Check]]:
     from advisor import testing
+    from advisor.cli import _console
 
     checks = [(plugin.name, testing.check_imports(plugin))]
     for name in names:
-        click.echo(f"checking {name}", err=True)
-        if name in found.backbones:
-            done = testing.check_backbone(found.backbones[name], offline=offline, size_px=size_px)
+        _console.say(f"checking {name}", stderr=True)
+        if name in plugins.backbones:
+            done = testing.check_backbone(plugins.backbones[name], offline=offline, size_px=size_px)
         else:
-            done = testing.check_strategy(found.strategies[name])
+            done = testing.check_strategy(plugins.strategies[name])
         checks += [(name, c) for c in done]
     return checks
 
 
-def _tell(checks: list[tuple[str, Check]]) -> None:
+def _print_checks(checks: list[tuple[str, Check]]) -> None:
     from advisor.cli import _console
-    from advisor.cli._result_table import text
 
-    table = _console.listing("", "of", "rule", "found")
+    table = _console.listing("", "of", "rule", "details")
     for of, check in checks:
-        mark = "[green]holds[/green]" if check.passed else "[bold red]does not hold[/bold red]"
-        table.add_row(mark, text(of), text(check.name), text(check.detail))
+        mark = "[green]passed[/green]" if check.passed else "[bold red]failed[/bold red]"
+        table.add_row(mark, _console.text(of), _console.text(check.name), _console.text(check.detail))
     _console.console().print(table)
 
 
@@ -111,39 +112,38 @@ def _tell(checks: list[tuple[str, Check]]) -> None:
 
 def _list(as_json: bool) -> None:
     from advisor import registry
-
-    found = registry.load()
-    rows = _rows(found)
-    broken = [asdict(p) for p in found.plugins if p.broken]
-    if as_json:
-        click.echo(json.dumps({"plugins": rows, "broken": broken}, indent=2))
-        return
     from advisor.cli import _console
-    from advisor.cli._result_table import text
 
-    table = _console.listing("name", "kind", "package", "version", "what it is")
+    plugins = registry.load()
+    rows = _rows(plugins)
+    broken = [asdict(p) for p in plugins.plugins if p.broken]
+    if as_json:
+        _console.as_json({"plugins": rows, "broken": broken})
+        return
+
+    table = _console.listing("name", "kind", "package", "version", "description")
     for row in rows:
-        table.add_row(*(text(str(row[key])) for key in ("name", "kind", "distribution", "version", "what")))
+        table.add_row(*(_console.text(str(row[key])) for key in ("name", "kind", "distribution", "version", "what")))
     out = _console.console()
     out.print(table)
     for plugin in broken:
-        told = f"{plugin['name']} ({plugin['distribution']} {plugin['version']}): {plugin['broken']}"
-        out.print(f"[bold red]disabled[/bold red] {text(told)}")
+        line = f"{plugin['name']} ({plugin['distribution']} {plugin['version']}): {plugin['broken']}"
+        out.print(f"[bold red]disabled[/bold red] {_console.text(line, longest=2000)}")
 
 
-def _rows(found: Registry) -> list[dict[str, Any]]:
+def _rows(plugins: Registry) -> list[dict[str, Any]]:
     from advisor import plugin_validation
 
     rows: list[dict[str, Any]] = []
-    for name, backbone in found.backbones.items():
-        distribution, version = found.origin(name)
+    for name, backbone in plugins.backbones.items():
+        distribution, version = plugins.origin(name)
         accuracy = backbone.published_accuracy
         what = [f"{backbone.dim} features", f"{backbone.preprocess.size} px"]
         what += [f"{backbone.parameters / 1e6:.1f} M parameters"] if backbone.parameters else []
         what += [f"ImageNet {100 * accuracy:.1f} %"] if accuracy is not None else []
         rows.append(_row(name, "backbone", distribution, version, ", ".join(what)))
-    for name, strategy in found.strategies.items():
-        distribution, version = found.origin(name)
+    for name, strategy in plugins.strategies.items():
+        distribution, version = plugins.origin(name)
         what_ = f"{strategy.regime.replace('_', ' ')}: {plugin_validation.card(strategy).what}"
         rows.append(_row(name, "strategy", distribution, version, what_))
     return rows

@@ -1,105 +1,142 @@
-"""`tl-advise predict`: classify images with a run's model, by the same decoding and preprocessing as its training."""
+"""`tl-advise predict`: classify images with the model of a run, decoded and resized exactly as in training."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from advisor.cli import _options
+
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from rich.progress import Progress
 
+    from advisor.cli._predict_output import Row
     from advisor.records import Unreadable
 
 CHUNK = 256  # images that are in memory at once
 FORMATS = ("table", "json", "csv")
-Row = tuple[str, list[tuple[str, float]]]  # path, the most probable classes with their probabilities
 
 
 @click.command(name="predict")
 @click.argument("run", type=click.Path())
-@click.argument("images", nargs=-1, required=True, type=click.Path())
-@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="Name K classes.")
-@click.option("--format", "form", default="table", show_default=True, metavar="NAME", help="table, json or csv.")
+@click.argument("images", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.option(
+    "--top", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="Show the K best classes."
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.0,
+    metavar="P",
+    help='Answer "unsure" where the best probability is below P. [0]',
+)
+@click.option("--format", "form", metavar="NAME", help="table, json or csv. [table, or the ending of --out]")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option("--block", "blocked", multiple=True, metavar="PLUGIN", help="Leave a plugin out (repeatable).")
-@click.option("--ensemble", is_flag=True, help="Ask the run's ensemble instead of its single model.")
-@click.option("--quiet", is_flag=True, help="No progress, only warnings and the answer.")
-def command(
-    run: str,
-    images: Sequence[str],
-    top: int,
-    form: str,
-    as_json: bool,
-    blocked: Sequence[str],
-    ensemble: bool,
-    quiet: bool,
-) -> int:
-    """Classify images with a run's model.
+@click.option(
+    "--raw-csv", is_flag=True, help="Write names into the CSV unchanged, even if a spreadsheet computes them."
+)
+@click.option("-o", "--out", type=click.Path(), metavar="FILE", help="Write the predictions into this file.")
+@click.option("--sort-into", type=click.Path(), metavar="DIR", help="Copy every image into DIR/CLASS/.")
+@_options.blocked()
+@click.option("--ensemble", is_flag=True, help="Use the ensemble of the run instead of its single model.")
+@_options.threads()
+@_options.quiet()
+def command(run: str, images: Sequence[str], form: str | None, as_json: bool, quiet: bool, **call: Any) -> int:
+    """Classify images with the model of a run.
 
-    RUN is a run directory (or its recipe.yaml). IMAGES are files, folders, or patterns in quotes. What cannot be read
-    is reported on standard error and left out; the probabilities are calibrated.
+    RUN is a run directory (or its recipe.yaml). IMAGES are files, folders, patterns in quotes, lists of paths (CSV or
+    TSV with a column called path, TXT with one path per line), or - for one image on standard input. Images that cannot
+    be read are reported on standard error and skipped. Probabilities are calibrated.
 
     \b
     Examples:
       tl-advise predict runs/ants photo.jpg
       tl-advise predict runs/ants new-photos/ --top 3
-      tl-advise predict runs/ants "scans/**/*.png" --format csv > classes.csv
+      tl-advise predict runs/ants new-photos/ --sort-into sorted --threshold 0.8
+      tl-advise predict runs/ants "scans/**/*.png" --out classes.csv
+      curl -s https://example.org/ant.jpg | tl-advise predict runs/ants -
     """
-    from advisor.data import image_paths
+    from advisor.cli import _console, _predict_inputs, _standalone
     from advisor.errors import InputError
 
-    form = "json" if as_json else form
-    if form not in FORMATS:
-        raise InputError(f"--format {form}: there is no such format.", hint=f"Choose one of {', '.join(FORMATS)}.")
-    chosen = image_paths.resolve(images)
-    predictor = load_predictor(run, blocked, ensemble)
+    form = _format(form, as_json, call["out"])
+    _standalone.output_file(call["out"], (), "--out")
+    chosen, skipped = _predict_inputs.images(images)
+    predictor = load_predictor(run, call["blocked"], call["ensemble"], call["threads"])
     unreadable: list[Unreadable] = []
-    rows = _rows(predictor, chosen.paths, top, unreadable, quiet)
-    known = len(predictor.classes)
-    shown = _write(rows, form, list(predictor.classes), min(top, known), unreadable)
+    rows = _rows(predictor, chosen, call, unreadable, quiet)
+    shown = _write(rows, form, call, list(predictor.classes), unreadable)
     for file in unreadable:
-        reason = file.reason.removeprefix(f"{_shown(file.path)} cannot be read: ").rstrip(".")
-        _tell(f"warning: {_shown(file.path)} cannot be read ({_shown(reason)}); it is left out.")
-    if chosen.skipped and not quiet:
-        _tell(f"left out {chosen.skipped} file{'s' if chosen.skipped > 1 else ''} that cannot be images.")
+        reason = file.reason.removeprefix(f"{file.path} cannot be read: ").rstrip(".")
+        _console.say(f"warning: {file.path} cannot be read ({reason}); it is skipped.", stderr=True)
+    if skipped and not quiet:
+        _console.say(f"{_console.counted(skipped, 'file')} skipped: not an image by name.", stderr=True)
     if not shown:
-        raise InputError("none of the images can be read.", hint="The warnings above say why.")
+        raise InputError("none of the images can be read.", hint="See the warnings above.")
     return 0
 
 
-def load_predictor(run: str, blocked: Sequence[str], ensemble: bool) -> Any:
+def _format(form: str | None, as_json: bool, out: str | None) -> str:
+    """Choose how to write: as asked, else by the ending of --out. Raises InputError for an unknown format."""
+    from advisor.errors import InputError
+
+    if as_json:
+        return "json"
+    if form is None:
+        ending = Path(out).suffix.lower().lstrip(".") if out else "table"
+        form = ending if ending in FORMATS else "csv"
+    if form not in FORMATS or (form == "table" and out):
+        choices = [name for name in FORMATS if not (out and name == "table")]
+        raise InputError(f"--format {form}: not possible here.", hint=f"Choose one of {', '.join(choices)}.")
+    return form
+
+
+def load_predictor(run: str, blocked: Sequence[str], ensemble: bool, threads: int | None = None) -> Any:
     from advisor import registry
     from advisor.models import ensemble_predictor, model_files, predictor
     from advisor.runtime import device
 
     device.keep_freed_memory()
-    place = Path(run).parent if Path(run).is_file() else Path(run)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    folder = Path(run).parent if Path(run).is_file() else Path(run)
     plugins = registry.load(block=tuple(blocked))
-    return (
-        ensemble_predictor.load(place / model_files.ENSEMBLE_FOLDER, plugins)
-        if ensemble
-        else predictor.load(place, plugins)
-    )
+    if ensemble:
+        return ensemble_predictor.load(folder / model_files.ENSEMBLE_FOLDER, plugins)
+    return predictor.load(folder, plugins)
 
 
-def _rows(predictor: Any, paths: Sequence[str], top: int, unreadable: list[Unreadable], quiet: bool) -> Iterator[Row]:
+def _rows(
+    predictor: Any, chosen: Sequence[tuple[str, Any]], call: dict[str, Any], unreadable: list[Unreadable], quiet: bool
+) -> Iterator[Row]:
     """Classify in chunks, so that memory is bounded however many images there are."""
-    with _Progress(len(paths), quiet) as progress:
-        for start in range(0, len(paths), CHUNK):
-            part = paths[start : start + CHUNK]
-            found = predictor.predict(part)
-            unreadable += found.unreadable
-            for path, probabilities_K in zip(found.paths, found.probabilities, strict=True):
-                yield path, _most_probable(probabilities_K, found.classes, top)
-            progress.advance(len(part))
+    from dataclasses import replace
+
+    from advisor.cli import _console, _predict_output
+
+    with _console.bar(quiet or len(chosen) <= CHUNK) as progress:
+        for start in range(0, len(chosen), CHUNK):
+            part = chosen[start : start + CHUNK]
+            answers = predictor.predict([image for _, image in part])
+            by_name = {_called(image, at): (shown, image) for at, (shown, image) in enumerate(part)}
+            unreadable += [
+                replace(file, path=by_name.get(file.path, (file.path, None))[0]) for file in answers.unreadable
+            ]
+            for path, probabilities_K in zip(answers.paths, answers.probabilities, strict=True):
+                best = _most_probable(probabilities_K, answers.classes, call["top"])
+                shown, image = by_name.get(path, (path, path))
+                yield _predict_output.row(shown, image, best, call["threshold"])
+            progress("classifying", start + len(part), len(chosen))
+
+
+def _called(image: Any, position: int) -> str:
+    """Return what a predictor calls an image: its path, or its position where it has none."""
+    return image if isinstance(image, str) else f"#{position}"
 
 
 def _most_probable(probabilities_K: npt.NDArray[Any], classes: Sequence[str], top: int) -> list[tuple[str, float]]:
@@ -107,106 +144,27 @@ def _most_probable(probabilities_K: npt.NDArray[Any], classes: Sequence[str], to
     return [(classes[k], float(probabilities_K[k])) for k in order]
 
 
-def _write(rows: Iterator[Row], form: str, classes: list[str], top: int, unreadable: Sequence[Unreadable]) -> int:
-    """Write the answer on standard output; give how many images are in it."""
-    if form == "csv":
-        return _write_csv(rows, top)
-    found = list(rows)
-    if form == "json":
-        click.echo(_json(found, classes, unreadable))
-    elif found:
-        _print_table(found, top)
-    return len(found)
+def _write(
+    rows: Iterator[Row], form: str, call: dict[str, Any], classes: list[str], unreadable: Sequence[Unreadable]
+) -> int:
+    """Write the predictions, sort the images where that is wanted, and return how many there are."""
+    from advisor.cli import _predict_output as output
 
-
-def _write_csv(rows: Iterator[Row], top: int) -> int:
-    """One line an image, as they come; a path's own bytes are written, whatever they are."""
-    out = sys.stdout.buffer
-    extra = [name for k in range(2, top + 1) for name in (f"class_{k}", f"probability_{k}")]
-    out.write(_line(["path", "class", "probability", *extra]))
+    folder = Path(call["sort_into"]) if call["sort_into"] else None
+    top = min(call["top"], len(classes))
+    shown: list[Row] = []
     count = 0
-    for path, best in rows:
-        cells = [cell for name, probability in best for cell in (name, f"{probability:.6f}")]
-        out.write(_line([path, *cells]))
-        count += 1
-    out.flush()
+    with output.destination(call["out"]) as stream:
+        if form == "csv":
+            rows = output.as_csv(rows, top, stream, raw=call["raw_csv"])
+        for one in rows:
+            count += 1
+            if folder is not None:
+                output.sort_into(folder, one)
+            if form != "csv":
+                shown.append(one)
+        if form == "json":
+            output.as_json(shown, classes, unreadable, stream)
+    if form == "table":
+        output.as_table(shown, top)
     return count
-
-
-def _line(cells: Sequence[str]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue().encode("utf-8", "surrogateescape")
-
-
-def _json(rows: Sequence[Row], classes: Sequence[str], unreadable: Sequence[Unreadable]) -> str:
-    """ASCII only: a byte that is no UTF-8 becomes an escape (U+DC80 to U+DCFF), which Python reads back."""
-    predictions = [
-        {
-            "path": path,
-            "class": best[0][0],
-            "probability": best[0][1],
-            "top": [{"class": name, "probability": probability} for name, probability in best],
-        }
-        for path, best in rows
-    ]
-    left_out = [{"path": file.path, "reason": file.reason} for file in unreadable]
-    answer = {"schema": 1, "classes": list(classes), "predictions": predictions, "unreadable": left_out}
-    return json.dumps(answer, indent=2)
-
-
-def _print_table(rows: Sequence[Row], top: int) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    from advisor.cli import _result_table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("image", overflow="fold")
-    table.add_column("class", overflow="fold")
-    table.add_column("probability", justify="right")
-    if top > 1:
-        table.add_column("then", overflow="fold")
-    for path, best in rows:
-        then = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in best[1:])
-        first = [_result_table.text(path), _result_table.text(best[0][0]), f"{100 * best[0][1]:.1f} %"]
-        table.add_row(*first, *([_result_table.text(then)] if top > 1 else []))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
-
-
-class _Progress:
-    """A bar on standard error where somebody watches and there is more than one chunk."""
-
-    def __init__(self, total: int, quiet: bool) -> None:
-        self.total = total
-        self.bar: Progress | None = None
-        self.wanted = not quiet and total > CHUNK and sys.stderr.isatty()
-
-    def __enter__(self) -> _Progress:
-        if self.wanted:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self.bar = Progress(console=Console(stderr=True), transient=True)
-            self.bar.start()
-            self.task = self.bar.add_task("classifying", total=self.total)
-        return self
-
-    def advance(self, images: int) -> None:
-        if self.bar:
-            self.bar.advance(self.task, images)
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar:
-            self.bar.stop()
-
-
-def _tell(line: str) -> None:
-    click.echo(line, err=True)
-
-
-def _shown(text: str) -> str:
-    from advisor.data.images import printable
-
-    return " ".join(printable(text).split())

@@ -1,4 +1,4 @@
-"""`tl-advise rerun`: train a recipe again and compare."""
+"""`tl-advise rerun`: retrain a recipe and verify its score."""
 
 from __future__ import annotations
 
@@ -8,22 +8,38 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from advisor.cli import _options
+from advisor.reporting import wording
 
 if TYPE_CHECKING:
+    from advisor.records import Forgetting
     from advisor.workflows.rerun_verify import Rerun
 
 
 @click.command(name="rerun")
 @click.argument("recipe", type=click.Path())
-@click.option("--verify", is_flag=True, help="Compare with what the recipe says; exit 3 where it does not hold.")
-@click.option("--data", type=click.Path(), metavar="PATH", help="Use these data (other data: own splits, same epochs).")
+@click.option("--verify", is_flag=True, help="Verify the score of the recipe; the exit code is 3 if it differs.")
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Repeat; mean, std."
+    "--data",
+    type=click.Path(),
+    metavar="PATH",
+    help="Use this data set; another one gets its own splits and the same number of epochs.",
 )
-@click.option("--out", type=click.Path(), metavar="DIR", help="Keep the model here.")
-@click.option("--devices", type=click.IntRange(min=1), metavar="K", help="Train on K devices. [as the recipe says]")
-@click.option("--target", metavar="DIR", help="Of an adaptation: where its unlabelled images lie now, or other ones.")
-@click.option("--source", metavar="DIR", help="Images of the source's classes: how much of them is forgotten?")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Repeat with N seeds; print mean and standard deviation.",
+)
+@_options.out("Folder for the model. [it is not kept]")
+@_options.devices(None, "GPUs per training run. [as in the recipe]")
+@_options.target("For adapted runs: folder of unlabelled images.")
+@click.option(
+    "--source",
+    metavar="DIR",
+    help="Labelled images of the pretraining classes, to measure how much of them is forgotten.",
+)
 @_options.machine()
 def command(
     recipe: str,
@@ -36,7 +52,7 @@ def command(
     as_json: bool,
     **call: Any,
 ) -> int:
-    """Train a recipe again, score it, and compare: the refit and the test, nothing else.
+    """Retrain a recipe and score it on the test set; nothing is searched again.
 
     RECIPE is a recipe.yaml or a run directory.
 
@@ -48,7 +64,7 @@ def command(
       tl-advise rerun run1 --source ./imagenet-sample
       tl-advise rerun adapted1 --verify --target ./sketches
     """
-    from advisor.runtime.atomic_file import to_json
+    from advisor.cli import _console
     from advisor.runtime.run_dir import RunDir
     from advisor.workflows import rerun_verify
 
@@ -57,69 +73,72 @@ def command(
     result = _rerun(Path(recipe), target, source, call, quiet=quiet)
     agreed = rerun_verify.verify(result) if verify else None
     if as_json:
-        click.echo(to_json({"result": result, "verified": agreed}), nl=False)
-        return 0
-    _tell(result, agreed)
+        _console.record_as_json({"result": result, "verified": agreed})
+    else:
+        _print(result, agreed)
     return 0
 
 
 def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, Any], *, quiet: bool) -> Rerun:
-    """Do the recipe again as what it is: a training on labelled images, or an adaptation to a target."""
-    from advisor.cli._live_progress import Screen
-    from advisor.cli._standalone import answering
+    """Retrain the recipe as what it is: a training run on labelled images, or an adaptation to a target."""
+    from advisor.cli import _console
+    from advisor.cli._live_progress import LiveProgress
     from advisor.data import domains
     from advisor.errors import InputError
     from advisor.records import recipe_file
     from advisor.workflows import rerun, rerun_adaptation
 
-    source_images = (
-        domains.read_source(source) if source else None
-    )  # before any work, so that an error is reported at once
-    told = recipe_file.read(path)
+    source_images = domains.read_source(source) if source else None  # before any work, so that a mistake shows at once
+    recipe = recipe_file.read(path)
     where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline")}
     where["device"] = None if call["device"] == "auto" else call["device"]
-    if told.target is not None:
+    if recipe.target is not None:
         if source or call["devices"]:
-            raise InputError("--source and --devices do not apply to the recipe of an adaptation.")
-        with answering(quiet) as report:
+            raise InputError("--source and --gpus do not apply to an adapted run.", hint="Remove them.")
+        with _console.bar(quiet) as report:
             return rerun_adaptation.rerun_adapted(
-                told, path, **where, target=Path(target) if target else None, report=report
+                recipe, path, **where, target=Path(target) if target else None, report=report
             )
     if target:
-        raise InputError(f"--target: {path} is no recipe of an adaptation.", hint="Leave --target out.")
-    with Screen(quiet=quiet) as screen:
+        raise InputError(f"--target: {path} is not the recipe of an adapted run.", hint="Remove --target.")
+    with LiveProgress(quiet=quiet) as screen:
         return rerun.rerun_recipe(path, **where, devices=call["devices"], source=source_images, listener=screen)
 
 
-def _tell(result: Any, agreed: str | None) -> None:
-    for once in result.runs:
-        interval = f" [{once.test.ci95[0]:.3f} .. {once.test.ci95[1]:.3f}]" if once.test else ""
-        click.echo(
-            f"seed {once.seed}: {result.measured_on} accuracy {once.accuracy:.4f}{interval}, n = {once.n}, "
-            f"weights {once.weights_sha256[:12]}"
+def _print(result: Rerun, agreed: str | None) -> None:
+    from advisor.cli import _console
+
+    for run in result.runs:
+        interval = f", 95 % interval {wording.span(run.test.ci95)}" if run.test else ""
+        _console.say(
+            f"seed {run.seed}: {result.measured_on} accuracy {wording.percent(run.accuracy, 2)}{interval}, "
+            f"{_console.counted(run.n, 'image')}, weights {run.weights_sha256[:12]}"
         )
     if result.std is not None:
-        click.echo(f"mean {result.mean:.4f}, std {result.std:.4f}, {len(result.runs)} seeds")
+        mean, std = wording.percent(result.mean, 2), wording.percent(result.std, 2)
+        _console.say(f"mean {mean}, standard deviation {std}, {_console.counted(len(result.runs), 'seed')}")
     if result.expected is not None:
-        same = "identical weights" if result.identical else "other weights"
-        click.echo(f"the recipe says {result.expected:.4f}: {same}")
+        same = "identical weights" if result.identical else "different weights"
+        _console.say(f"the recipe states {wording.percent(result.expected, 2)}: {same}")
     if result.forgetting is not None:
-        _tell_kept(result.forgetting)
+        _print_forgetting(result.forgetting)
     if agreed:
-        click.echo(f"verified: {agreed}")
+        _console.say(f"verified: {agreed}")
 
 
-def _tell_kept(told: Any) -> None:
-    click.echo(
-        f"features: CKA {told.cka:.3f} to the start" if told.cka is not None else "features never vary", nl=False
-    )
-    click.echo(f", {100 * told.neighbours:.0f} % of neighbours kept, on {told.images} images")
-    if told.source is None:
-        click.echo(f"source accuracy: not measured, {told.source_reason}")
+def _print_forgetting(kept: Forgetting) -> None:
+    from advisor.cli import _console
+
+    similarity = f"CKA {kept.cka:.3f} to the start" if kept.cka is not None else "they do not vary"
+    neighbours = f"{wording.percent(kept.neighbours, 0)} of the nearest neighbours kept"
+    _console.say(f"features: {similarity}, {neighbours}, on {_console.counted(kept.images, 'image')}")
+    if kept.source is None:
+        _console.say(f"accuracy on the pretraining classes: not measured, {kept.source_reason}")
         return
-    click.echo(
-        f"source accuracy: {100 * told.source.after:.1f} %, before {100 * told.source.before:.1f} % "
-        f"({told.source.images} images at {told.source.size_px} px)"
+    after, before = wording.percent(kept.source.after), wording.percent(kept.source.before)
+    _console.say(
+        f"accuracy on the pretraining classes: {after}, before training {before} "
+        f"({_console.counted(kept.source.images, 'image')} at {kept.source.size_px} px)"
     )
-    for blend in told.blends:
-        click.echo(f"  {blend.share:4.2f} of the way from start to tuned: {100 * blend.source:.1f} %")
+    for blend in kept.blends:
+        _console.say(f"  {blend.share:4.2f} of the way from old to new weights: {wording.percent(blend.source)}")

@@ -1,4 +1,4 @@
-"""`tl-advise serve`: a run's model over HTTP, with a page to try it on."""
+"""`tl-advise serve`: the model of a run over HTTP, with a page to try it on."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from pathlib import Path
 
 import click
 
+from advisor.cli import _options
+
 
 @click.command(name="serve")
 @click.argument("run", type=click.Path())
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, metavar="N", help="0: any.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of the model. [all cores]")
+@_options.threads()
 @click.option("--batch", type=click.IntRange(1, 1024), default=64, show_default=True, help="Largest batch.")
 @click.option("--max-body-mb", type=click.IntRange(1, 4096), default=32, show_default=True, metavar="MB")
 @click.option("--max-megapixels", type=click.IntRange(1, 1000), default=50, show_default=True, metavar="MP")
-@click.option("--block", "blocked", multiple=True, metavar="PLUGIN", help="Skip a plugin (repeatable).")
-@click.option("--ensemble", is_flag=True, help="Serve the run's ensemble instead of its single model.")
-@click.option("--quiet", is_flag=True, help="Log warnings only, not every request.")
+@_options.blocked()
+@click.option("--ensemble", is_flag=True, help="Serve the ensemble of the run instead of its single model.")
+@click.option("-q", "--quiet", is_flag=True, help="Log warnings only, not every request.")
 def command(
     run: str,
     host: str,
@@ -30,7 +32,7 @@ def command(
     ensemble: bool,
     quiet: bool,
 ) -> int:
-    """Serve a run's model over HTTP, with a page to try it on.
+    """Serve the model of a run over HTTP, with a page to try it on.
 
     POST /predict answers like `tl-advise predict --json`; GET /health, /model, /report and /docs describe the rest. The
     server listens on this machine only unless --host says otherwise; put a proxy with authentication in front of it before
@@ -54,6 +56,7 @@ def command(
         ) from None
     import torch
 
+    from advisor.cli import _console
     from advisor.cli.predict import load_predictor
     from advisor.runtime import device
     from advisor.serving import app, server
@@ -67,6 +70,6 @@ def command(
     application = app.create(predictor, folder, limits=limits, decoders=device.cores(), batch=batch)
     server.log_to_stderr(quiet=quiet)
     shown = f"[{host}]" if ":" in host else host
-    click.echo(f"serving {run} at http://{shown}:{bound.getsockname()[1]} (Ctrl-C to stop)")
+    _console.say(f"serving {run} at http://{shown}:{bound.getsockname()[1]} (Ctrl-C to stop)")
     server.run(application, bound)
     return 0

@@ -1,14 +1,14 @@
-"""`tl-advise weights`: which pretrained files are here, and fetching them. No torch on this path."""
+"""`tl-advise weights`: list and download pretrained weights. No torch on this path."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from advisor.cli import _options
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,21 +19,21 @@ _WORDS = {
     "built_in": "built in",
     "cached": "cached",
     "downloadable": "downloadable",
-    "unavailable": "not to be had",
-    "none": "needs none",
+    "unavailable": "unavailable",
+    "none": "none needed",
 }
 
 
 @click.group(name="weights", invoke_without_command=True)
-@click.option("--weights-dir", type=click.Path(), metavar="DIR", help="Look for pretrained weights here first.")
-@click.option("--offline", is_flag=True, help="Never touch the network.")
-@click.option("--verify", is_flag=True, help="Compare cached files with their published checksums.")
-@click.option("--json", "as_json", is_flag=True, help="The list as JSON on standard output.")
+@_options.weights_dir()
+@_options.offline()
+@click.option("--verify", is_flag=True, help="Compare local files with their published checksums.")
+@_options.as_json("Print the list as JSON on standard output.")
 @click.pass_context
 def command(context: click.Context, weights_dir: str | None, offline: bool, verify: bool, as_json: bool) -> None:
-    """Say for each backbone whether its weights are built in, cached, downloadable or not to be had.
+    """List and download pretrained weights: which are built in, cached, downloadable or unavailable.
 
-    Files are looked for in --weights-dir, TORCH_HOME, torch's own cache and tl-advise's.
+    Files are searched for in --weights-dir, TORCH_HOME, the cache of torch and the cache of tl-advise.
 
     \b
     Examples:
@@ -46,23 +46,23 @@ def command(context: click.Context, weights_dir: str | None, offline: bool, veri
 
 
 @command.command(name="list")
-@click.option("--weights-dir", type=click.Path(), metavar="DIR", help="Look for pretrained weights here first.")
-@click.option("--offline", is_flag=True, help="Never touch the network.")
-@click.option("--verify", is_flag=True, help="Compare cached files with their published checksums.")
-@click.option("--json", "as_json", is_flag=True, help="The list as JSON on standard output.")
+@_options.weights_dir()
+@_options.offline()
+@click.option("--verify", is_flag=True, help="Compare local files with their published checksums.")
+@_options.as_json("Print the list as JSON on standard output.")
 def list_(weights_dir: str | None, offline: bool, verify: bool, as_json: bool) -> None:
-    """List them (the same as `tl-advise weights`)."""
+    """List pretrained weights (the same as `tl-advise weights`)."""
     _list(weights_dir, offline, verify, as_json)
 
 
 @command.command(name="fetch")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--to", type=click.Path(), metavar="DIR", help="Put files here. [the cache]")
-@click.option("--again", is_flag=True, help="Fetch also what is here already.")
-@click.option("--offline", is_flag=True, help="Never touch the network.")
-@click.option("--quiet", is_flag=True, help="No bar.")
-def fetch(names: tuple[str, ...], to: str | None, again: bool, offline: bool, quiet: bool) -> None:
-    """Fetch the weights of backbones; an interrupted transfer goes on where it stopped, and every file is checked.
+@click.option("-o", "--out", "--to", "out", type=click.Path(), metavar="DIR", help="Folder for the files. [the cache]")
+@click.option("--again", is_flag=True, help="Download again what is available locally.")
+@_options.offline()
+@_options.quiet()
+def fetch(names: tuple[str, ...], out: str | None, again: bool, offline: bool, quiet: bool) -> None:
+    """Download the weights of backbones. An interrupted download is resumed, and every file is verified.
 
     \b
     Examples:
@@ -70,27 +70,29 @@ def fetch(names: tuple[str, ...], to: str | None, again: bool, offline: bool, qu
       tl-advise weights fetch mobilenet_v2 --again
     """
     from advisor import registry
+    from advisor.cli import _console
     from advisor.models import pretrained_weights
 
-    found = registry.load()
-    backbones = [found.backbone(name) for name in names]
+    plugins = registry.load()
+    backbones = [plugins.backbone(name) for name in names]
     for backbone in backbones:
         with _bar(backbone, quiet=quiet) as progress:
-            where = pretrained_weights.fetch(backbone, to=to, offline=offline, again=again, progress=progress)
-        told = str(where.path) if where.path is not None else where.reason
-        click.echo(f"{backbone.name}: {_WORDS[where.state]}, {told}")
+            where = pretrained_weights.fetch(backbone, to=out, offline=offline, again=again, progress=progress)
+        detail = str(where.path) if where.path is not None else where.reason
+        _console.say(f"{backbone.name}: {_WORDS[where.state]}, {detail}")
 
 
 @contextmanager
 def _bar(backbone: Backbone, *, quiet: bool) -> Iterator[CountProgress | None]:
+    from advisor.cli import _console
+
     if quiet:
         yield None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = _console.console(stderr=True)
     with Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(backbone.name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
@@ -101,32 +103,33 @@ def _bar(backbone: Backbone, *, quiet: bool) -> Iterator[CountProgress | None]:
 
 def _list(weights_dir: str | None, offline: bool, verify: bool, as_json: bool) -> None:
     from advisor import registry
-
-    found = registry.load()
-    if not found.backbones:
-        raise InputError("no backbone is installed.", hint="See `tl-advise plugins`.")
-    rows = [_row(b, weights_dir, offline=offline, verify=verify) for b in found.backbones.values()]
-    rows = _reached(rows)
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    _tell(rows)
-
-
-def _tell(rows: list[dict[str, Any]]) -> None:
     from advisor.cli import _console
-    from advisor.cli._result_table import text
 
-    table = _console.listing("backbone", "weights", "size", "ImageNet", "licence", "where, or why not")
+    plugins = registry.load()
+    if not plugins.backbones:
+        raise InputError("no backbone is installed.", hint="See `tl-advise plugins`.")
+    rows = [_row(b, weights_dir, offline=offline, verify=verify) for b in plugins.backbones.values()]
+    rows = _without_server(rows)
+    if as_json:
+        _console.as_json(rows)
+    else:
+        _print(rows)
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    from advisor.cli import _console
+
+    table = _console.listing("backbone", "weights", "size", "ImageNet", "licence", "path or reason")
     for row in sorted(rows, key=lambda r: (list(_WORDS).index(r["state"]), r["backbone"])):
         accuracy = "-" if row["published_accuracy"] is None else f"{100 * row['published_accuracy']:.1f} %"
-        told = "; ".join(part for part in (row["warning"], row["path"] or row["reason"]) if part)
-        cells = (row["backbone"], _WORDS[row["state"]], _console.size(row["bytes"]), accuracy, row["licence"], told)
-        table.add_row(*(text(cell) for cell in cells))
-    out = _console.console()
-    out.print(table)
+        detail = "; ".join(part for part in (row["warning"], row["path"] or row["reason"]) if part)
+        cells = (row["backbone"], _WORDS[row["state"]], _console.size(row["bytes"]), accuracy, row["licence"], detail)
+        table.add_row(*(_console.text(cell) for cell in cells))
+    _console.console().print(table)
     if any(row["command"] for row in rows):
-        out.print("Fetch one with `tl-advise weights fetch NAME`, or copy its file into a folder for --weights-dir.")
+        _console.say(
+            "Download with `tl-advise weights fetch NAME`, or copy the file into a folder and name it by --weights-dir."
+        )
 
 
 def _row(backbone: Backbone, weights_dir: str | None, *, offline: bool, verify: bool) -> dict[str, Any]:
@@ -152,11 +155,11 @@ def _row(backbone: Backbone, weights_dir: str | None, *, offline: bool, verify: 
     }
 
 
-def _reached(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Say truly what can be had: where no network answers, nothing is downloadable now."""
+def _without_server(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows, with downloads marked as unavailable where the download server does not respond."""
     from advisor.models import pretrained_weights
 
     if not any(row["state"] == "downloadable" for row in rows) or pretrained_weights.network_reachable():
         return rows
-    lost = {"state": "unavailable", "reason": "not on this disk, and no network answers"}
-    return [{**row, **lost} if row["state"] == "downloadable" else row for row in rows]
+    unavailable = {"state": "unavailable", "reason": "not downloaded, and the download server did not respond"}
+    return [{**row, **unavailable} if row["state"] == "downloadable" else row for row in rows]

@@ -246,6 +246,7 @@ def _train_fold(
     classifier = trainer.classifier_for(resources, job.candidate, plan, rows, job.seed)
     loop = trainer.train_loop(resources, job.candidate, plan, classifier, rows, job.seed)
     curve, first_rung = saved.restore(position, loop)
+    emit = _of_fold(emit, position, len(job.folds), loop)
     logits, fitted = np.zeros((len(val), resources.classes), dtype=np.float32), {}
     rungs = timing.rungs(loop, len(val))
     for rung in rungs[first_rung:]:
@@ -261,6 +262,12 @@ def _train_fold(
                 return FoldOutcome(rows=val, logits=logits, curve=curve, stopped_at=rung)
     fold_averaging.leave(resources, job, plan, classifier, position, rows=rows, logits=logits, val=val)
     return FoldOutcome(rows=val, logits=logits, curve=curve, fitted=fitted)
+
+
+def _of_fold(emit: Emit, position: int, folds: int, loop: training.Loop) -> Emit:
+    """Return `emit` for one fold: its progress names the fold, and how many epochs a fold trains."""
+    epochs = loop.rounds(loop.plan.steps)
+    return lambda progress: emit(replace(progress, fold=position + 1, folds=folds, epochs=epochs))
 
 
 def _finish(

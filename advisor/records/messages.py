@@ -210,13 +210,19 @@ class ForgettingMeasured:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a job is: `done` of `total` `what`s; loss and accuracy where they are known."""
+    """How far a job is: `done` of `total` steps of `what`; loss and accuracy where they are known.
+
+    A trial trains once per fold: this is fold `fold` of `folds` (counted from 1), and `epochs` is the length of one.
+    """
 
     what: str
     done: int
     total: int
     loss: float | None = None
     accuracy: float | None = None
+    fold: int = 1
+    folds: int = 1
+    epochs: float = 0.0
 
 
 OnProgress = Callable[[Progress], None]

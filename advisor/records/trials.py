@@ -53,6 +53,7 @@ class Regime:
     evidence: tuple[Evidence, ...] = ()
     few_shot: bool = False  # the rule recommends few-shot heads first
     origin: str = ""  # the source of the rule that decided
+    forced: bool = False  # set by --regime: nothing that is measured changes it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The model card: result and recipe -> README.md in the format that model hubs read (a YAML head, then plain words).
 
-It lies beside every run and every export. What it does not cover: the report's drawings (`advisor/report.py`).
+It is written beside every run and every export. Does NOT cover: the drawings of the report (`report`).
 Source: the metadata fields of https://huggingface.co/docs/hub/model-cards (model-index, library, pipeline tag).
 """
 
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from advisor.records import Result
+from advisor.records import Result, TestScore
 from advisor.records.recipe import Recipe
-from advisor.reporting import wording
+from advisor.reporting import assessment, wording
+from advisor.runtime.printable import printable
 
 SHOWN_CLASSES = 200
-SMALL_CLASS = 10  # test images under which a class's score says little
 
 
 def render(result: Result, recipe: Recipe, *, licence: str = "unknown", run: str = "RUN") -> str:
@@ -31,7 +31,7 @@ def render(result: Result, recipe: Recipe, *, licence: str = "unknown", run: str
         _use(recipe, run),
         _made(result, recipe, licence),
     ]
-    return "\n".join(part for part in parts if part).encode("utf-8", "replace").decode("utf-8")
+    return "\n".join(part for part in parts if part)
 
 
 def _head(result: Result, recipe: Recipe, name: str, licence: str) -> str:
@@ -66,73 +66,89 @@ def _head(result: Result, recipe: Recipe, name: str, licence: str) -> str:
 
 
 def _what(result: Result, recipe: Recipe) -> str:
+    judged = assessment.assess(result)
     classes = recipe.data.classes
     listed = ", ".join(_plain(name) for name in classes[:20]) + (
         f" and {len(classes) - 20} more" if len(classes) > 20 else ""
     )
     status = "" if result.status == "final" else "\n**Provisional**: the search had not ended when this was written.\n"
     return (
-        f"Sorts a photo into one of {len(classes)} classes: {listed}.\n{status}\n"
-        f"**{wording.score(result.test, result.test_reason)}** {wording.gain(result)}\n"
+        f"Classifies an image into one of {len(classes)} classes: {listed}.\n{status}\n"
+        f"**{wording.score(result.test, result.test_reason)}** {_plain(judged.verdict)} {wording.gain(result)}\n"
     )
 
 
 def _scores(result: Result) -> str:
-    rows = [("accuracy on validation (it chose the model: optimistic)", wording.percent(result.validation.accuracy))]
+    rows = [
+        (
+            "accuracy on validation (it chose the model, so it tends to be too high)",
+            wording.percent(result.validation.accuracy),
+        )
+    ]
     test = result.test
     if test:
         rows = [
-            (f"accuracy on the locked test, {test.n} images", wording.percent(test.accuracy)),
+            (f"accuracy on the test set, {test.n} images", wording.percent(test.accuracy)),
             ("95 % interval", wording.span(test.ci95)),
-            ("balanced accuracy", wording.percent(test.balanced_accuracy)),
+            *_guess_row(test),
+            ("balanced accuracy (mean over classes)", wording.percent(test.balanced_accuracy)),
             ("log-loss", f"{test.log_loss:.3f}"),
             *rows,
         ]
     if result.baseline and result.baseline.test:
-        rows.append(("untuned default on the same test", wording.percent(result.baseline.test.accuracy)))
+        rows.append(("untuned default on the same test images", wording.percent(result.baseline.test.accuracy)))
     if result.ensemble:
-        rows.append(("beside the single model", wording.ensemble(result, "RUN")))
+        rows.append(("ensemble", wording.ensemble(result, "RUN")))
     if result.calibration.ece is not None:
-        rows.append(("expected calibration error", wording.percent(result.calibration.ece)))
-    rows.append(("softmax temperature, fitted out of fold", f"{result.calibration.temperature:.2f}"))
+        rows.append(
+            ("calibration error (average gap between confidence and accuracy)", wording.percent(result.calibration.ece))
+        )
+    rows.append(("temperature of the probabilities", f"{result.calibration.temperature:.2f}"))
     text = "## Scores\n\n" + _table(("measure", "value"), rows)
     if test and test.per_class:
         per = [
             (_plain(name), wording.percent(score.recall), wording.percent(score.precision), str(score.n))
             for name, score in list(test.per_class.items())[:SHOWN_CLASSES]
         ]
-        text += "\nBy class, on the locked test:\n\n" + _table(("class", "recall", "precision", "images"), per)
+        text += "\nPer class, on the test set:\n\n" + _table(("class", "recall", "precision", "images"), per)
         if len(test.per_class) > SHOWN_CLASSES:
             text += f"\n{len(test.per_class) - SHOWN_CLASSES} more classes are in `result.json`.\n"
     return text
 
 
+def _guess_row(test: TestScore) -> list[tuple[str, str]]:
+    guess = assessment.largest_class(test)
+    return [(f"always answering {_plain(guess.label)}", wording.percent(guess.share))] if guess else []
+
+
 def _warnings(result: Result) -> str:
     lines = list(dict.fromkeys(result.warnings))
-    small = [n for n, s in result.test.per_class.items() if s.n < SMALL_CLASS] if result.test else []
+    small = assessment.small_classes(result.test.per_class) if result.test else []
     if small:
         shown = ", ".join(_plain(name) for name in small[:10]) + (" …" if len(small) > 10 else "")
-        lines.append(f"Fewer than {SMALL_CLASS} test images, so their own scores say little: {shown}.")
+        lines.append(
+            f"Fewer than {assessment.FEW_TEST_IMAGES} test images, so the scores of these classes are uncertain: {shown}."
+        )
     if not lines:
         return ""
-    return "## Mind this\n\n" + "".join(f"- {_plain(line)}\n" for line in lines)
+    return "## Warnings\n\n" + "".join(f"- {_plain(line)}\n" for line in lines)
 
 
 def _data(result: Result, recipe: Recipe) -> str:
     data = recipe.data
     how = {
         "given": "came with the data",
-        "cut": f"was cut from the data by content ({wording.percent(data.split.fraction, 0)})",
+        "cut": f"is {wording.percent(data.split.fraction, 0)} of the images, chosen by their content",
         "none": "does not exist",
     }[data.split.rule]
     rows = [
         ("images", wording.number(data.images)),
         ("training and validation", wording.number(data.split.pool)),
-        ("locked test", wording.number(data.split.test)),
+        ("test", wording.number(data.split.test)),
         ("fingerprint", f"`{data.fingerprint}`"),
     ]
-    leaks = " Images that were also in the test were taken out of training." if data.leaks_removed else ""
-    return f"## Data\n\nThe locked test {how}; no decision saw it.{leaks}\n\n" + _table(("", ""), rows)
+    leaks = " Images that are also in the test set were removed from training." if data.leaks_removed else ""
+    return f"## Data\n\nThe test set {how}; no decision used it.{leaks}\n\n" + _table(("", ""), rows)
 
 
 def _use(recipe: Recipe, run: str) -> str:
@@ -140,8 +156,8 @@ def _use(recipe: Recipe, run: str) -> str:
     return (
         "## Use\n\n"
         f"```sh\ntl-advise predict {run} PHOTOS\ntl-advise rerun {run} --verify\n```\n\n"
-        f"{run} is the folder of the run. The network sees {size} x {size} pixels; what happens to a photo before that "
-        "stands in `model.json`, and `predict` does it.\n"
+        f"{run} is the run directory. The network takes images of {size} x {size} pixels; `model.json` describes how an "
+        "image is resized, and `predict` does it.\n"
     )
 
 
@@ -154,7 +170,7 @@ def _made(result: Result, recipe: Recipe, licence: str) -> str:
         ("started from", start),
         ("licence of the pretrained weights", licence if weights else wording.NONE),
         ("strategy", f"{recipe.strategy.name}: {wording.settings(recipe.strategy.parameters)}"),
-        ("how deep", f"{deep}. {wording.reason(result).removeprefix(f'{deep}: ')}"),
+        ("regime", f"{deep}. {wording.reason(result).removeprefix(f'{deep}: ')}"),
         ("seed", str(recipe.seed)),
         ("machine", f"{place.model}, {place.device}, {place.threads} threads"),
         ("versions", ", ".join(f"{name} {version}" for name, version in place.versions.items())),
@@ -169,8 +185,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Keep a name from being read as Markdown or HTML, and on one line."""
-    text = " ".join(text.split())
+    """Return a name that is not read as Markdown or HTML, on one line."""
+    text = printable(" ".join(text.split()))
     for sign, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), *((sign, f"\\{sign}") for sign in "\\`*_[]#")):
         text = text.replace(sign, safe)
     return text

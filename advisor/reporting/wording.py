@@ -1,16 +1,17 @@
-"""Numbers and results in the words that every page uses: the terminal, the report and the model card say the same.
+"""Numbers and results in words, the same in the terminal, the report and the model card.
 
-Records -> short text; no layout, no markup. What it does not cover: tables (`advisor/cli/show.py`), HTML
-(`advisor/report.py`), the card (`advisor/card.py`).
+In: records. Out: short text without layout or markup. Does NOT cover: tables (`cli._result_table`), HTML (`report`), the
+card (`model_card`), what a result is worth (`assessment`).
 """
 
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from advisor.records import Best, Ensemble, Result, TestScore
+from advisor.records import Best, BudgetUse, Candidate, Ensemble, Result, TestScore
 from advisor.records.trials import REGIME_WORDS
 from advisor.runtime import durations
 
@@ -53,8 +54,34 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Write seconds as a person says them."""
+    """Write seconds for people, a dash where there are none."""
     return NONE if seconds is None else durations.words(seconds)
+
+
+def duration_option(seconds: float) -> str:
+    """Write seconds as the option --budget takes them, in whole minutes."""
+    return f"{math.ceil(seconds / 60)}m"
+
+
+def time_used(budget: BudgetUse) -> str:
+    """Write the time of a run beside its budget, and how far it went over it."""
+    if budget.asked_s is None:
+        return duration(budget.used_s)
+    over = budget.used_s - budget.asked_s
+    beyond = f" ({duration(over)} over the budget)" if over >= 0.5 else ""
+    return f"{duration(budget.used_s)} of {duration(budget.asked_s)}{beyond}"
+
+
+def one_in(share: float) -> str:
+    """Write a share of errors as people count: "about 1 error in 26 images"."""
+    if share <= 0:
+        return "almost no errors"
+    return f"about 1 error in {round(1 / share)} images" if share < 0.4 else f"{percent(share, 0)} errors"
+
+
+def quoted(path: str) -> str:
+    """Quote a path for a shell."""
+    return shlex.quote(path)
 
 
 def value(setting: Any) -> str:
@@ -70,7 +97,7 @@ def settings(parameters: Mapping[str, Any]) -> str:
 
 
 def regime(name: str) -> str:
-    """Name a regime as a reader says it."""
+    """Return a regime in words."""
     return REGIME_WORDS.get(name, name.replace("_", " "))
 
 
@@ -79,8 +106,27 @@ def trial(number: int) -> str:
     return f"trial {number}" if number >= 0 else f"probe {-number}"
 
 
+def shown_parameters(candidate: Candidate) -> dict[str, str]:
+    """Return the parameters that belong to a candidate's name, in words: which features, how many epochs."""
+    shown = {}
+    layers = candidate.parameters.get("layers")
+    if layers in ("all", "last"):
+        shown["layers"] = "all stages" if layers == "all" else "last stage"
+    epochs = candidate.parameters.get("epochs")
+    if isinstance(epochs, int | float) and not isinstance(epochs, bool):
+        shown["epochs"] = f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'}"
+    return shown
+
+
+def candidate(candidate: Candidate) -> str:
+    """Name a candidate so that a reader can tell it from others: strategy, network, size, features or epochs."""
+    size = f" at {candidate.size_px} px" if candidate.size_px else ""
+    details = "".join(f", {text}" for text in shown_parameters(candidate).values())
+    return f"{candidate.strategy} on {candidate.backbone}{size}{details}"
+
+
 def reason(result: Result) -> str:
-    """Say why this regime, as whole sentences; the reason holds what the size of the data alone had said."""
+    """Return why this regime was chosen, as a sentence."""
     why = result.regime.reason.strip()
     return why if why.endswith((".", "!", "?")) or not why else f"{why}."
 
@@ -91,73 +137,79 @@ def choice(best: Best) -> str:
 
 
 def score(test: TestScore | None, reason: str | None) -> str:
-    """Say what the locked test gave, with its interval, or why there is no score."""
+    """Write the test accuracy with its interval, or why there is none."""
     if test is None:
         return f"No test score: {reason or 'the run is not finished'}."
-    return f"{percent(test.accuracy)} of {number(test.n)} locked test images (95 % interval {span(test.ci95)})."
+    return f"{percent(test.accuracy)} of {number(test.n)} test images are right (95 % interval {span(test.ci95)})."
 
 
 def kept_default(result: Result) -> bool:
-    """Hold where the untuned default is what won."""
+    """Return True if the untuned default won."""
     return result.baseline is not None and result.baseline.best.trial == result.best.trial
 
 
 def gain(result: Result) -> str:
-    """Say what the search brought over the untuned default, and whether it is more than noise."""
+    """Write the gain of the search over the untuned default, and whether it is more than noise."""
     if kept_default(result):
-        return "The untuned default is kept: nothing that was tried beats it beyond noise."
+        return "The untuned default was kept: no alternative was clearly better."
     if result.gain is None:
-        return "The gain over the untuned default is not known yet."
+        if result.status == "final":
+            return "Tuning was not compared with the untuned default (no time left)."
+        return "Tuning has not been compared with the untuned default yet."
     brought = f"{points(result.gain.over_baseline)} over the untuned default on the same test images"
     verdict = "within noise" if result.gain.within_noise else "more than noise"
     return f"{brought} (95 % interval {point_span(result.gain.ci95)}): {verdict}."
 
 
 def optimism(result: Result) -> str:
-    """Say how far the score that chose lay above the locked test; "" where one of them is missing."""
+    """Write how the best validation score compares with the test; "" where one of them is missing."""
     if result.optimism is None:
         return ""
-    return f"Validation {percent(result.validation.accuracy)}, test {points(-result.optimism)} from it."
+    size = points(abs(result.optimism)).removeprefix("+").removeprefix("±")
+    if size == "0.0 points":
+        return "The best validation score equals the test score."
+    side = "higher" if result.optimism > 0 else "lower"
+    why = " (it chose the model, so it tends to be too high)" if result.optimism > 0 else ""
+    return f"The best validation score was {size} {side} than the test score{why}."
 
 
 def ensemble(result: Result, run: str) -> str:
-    """Say in a line what the ensemble reached beside the single model, and how to use it; "" where there is none."""
-    told = result.ensemble
-    if told is None:
+    """Write in a line what the ensemble reaches beside the single model, and how to use it; "" without one."""
+    if result.ensemble is None:
         return ""
-    use = f"tl-advise predict {run} --ensemble PHOTOS, tl-advise export {run} --ensemble"
-    return f"an ensemble of {len(told.members)} reaches {_reached(told)} ({use})"
+    use = f"tl-advise predict {run} --ensemble PHOTOS"
+    return f"an ensemble of {len(result.ensemble.members)} models: {_reached(result.ensemble)} ({use})"
 
 
-def _reached(told: Ensemble) -> str:
-    if told.test is None:
-        score = told.validation
+def _reached(both: Ensemble) -> str:
+    if both.test is None:
+        score = both.validation
         return f"{percent(score.accuracy)} on validation, the single model {percent(score.single_accuracy)}"
-    noise = "more than noise" if told.beats_single or (told.ci95 is not None and told.ci95[1] < 0) else "within noise"
+    beyond = both.beats_single or (both.ci95 is not None and both.ci95[1] < 0)
     return (
-        f"{percent(told.test.accuracy)} on the locked test (95 % interval {span(told.test.ci95)}), "
-        f"{points(told.over_single)} against the single model: {noise}"
+        f"{percent(both.test.accuracy)} on the test (95 % interval {span(both.test.ci95)}), "
+        f"{points(both.over_single)} against the single model: {'more than noise' if beyond else 'within noise'}"
     )
 
 
-def ensemble_facts(told: Ensemble | None) -> dict[str, str] | None:
-    """List what a page says of the ensemble, label by label."""
-    if told is None:
+def ensemble_facts(both: Ensemble | None) -> dict[str, str] | None:
+    """Return what a page says about the ensemble, label by label."""
+    if both is None:
         return None
-    score = told.validation
+    score = both.validation
     return {
-        "members": ", ".join(f"{trial(m.trial)} ({m.strategy} on {m.backbone})" for m in told.members),
+        "members": ", ".join(f"{trial(m.trial)} ({m.strategy} on {m.backbone})" for m in both.members),
         "validation log-loss": f"{score.log_loss:.3f}, the single model {score.single_log_loss:.3f} ({score.n} images)",
-        "reaches": _reached(told),
-        "calibration error": percent(told.ece),
-        "use it": "tl-advise predict RUN --ensemble, tl-advise export RUN --ensemble --format onnx",
+        "result": _reached(both),
+        "calibration error": percent(both.ece),
+        "how to use it": "tl-advise predict RUN --ensemble, tl-advise export RUN --ensemble --format onnx",
     }
 
 
 def commands(result: Result, run: str) -> tuple[tuple[str, str], ...]:
-    """List what to do next with a run directory, as (purpose, command)."""
+    """Return the commands for a run directory, as (purpose, command)."""
     return (
         ("Classify new images", f"tl-advise predict {run} PHOTOS"),
-        ("Redo it and compare", f"tl-advise rerun {run} --verify"),
-        ("Use the model elsewhere", f"tl-advise export {run} --format torch"),
+        ("Retrain and verify", f"tl-advise rerun {run} --verify"),
+        ("Export the model", f"tl-advise export {run} --format torch"),
     )

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from advisor.records import Profile, Regime, Trial
 from advisor.records.messages import Progress
+from advisor.runtime.clock import Clock
 
 
 class Listener:
     """Hears everything and shows nothing; override what you want to show."""
+
+    def started(self, clock: Clock) -> None:
+        """The run begins, and its clock with it."""
+
+    def reserved(self, seconds: float) -> None:
+        """So much of the time left is kept for the final training and the test; the rest is for the search."""
 
     def stage(self, text: str) -> None:
         """A new part of the story begins."""

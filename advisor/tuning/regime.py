@@ -81,10 +81,11 @@ def override(regime: Regime, name: str) -> Regime:
         ) from None
     return Regime(
         name=forced,
-        reason=f"asked for with --regime; the size rule says {REGIME_WORDS[regime.prior]}",
+        reason=f"set by --regime; the rule of thumb for this size is {REGIME_WORDS[regime.prior]}",
         prior=regime.prior,
         few_shot=regime.few_shot,
-        origin="the person who runs this",
+        origin="set by --regime",
+        forced=True,
     )
 
 
@@ -95,16 +96,21 @@ def settle(
 
     `told` is the evidence in words, `more` what else there is to say.
     """
-    rule = (
-        "the size rule says the same"
-        if winner == prior.prior
-        else f"the size rule had said {REGIME_WORDS[prior.prior]}: overruled"
-    )
     return Regime(
         name=winner,
-        reason=f"{REGIME_WORDS[winner]}: {'; '.join([*told, rule, *more])}",
+        reason=f"{REGIME_WORDS[winner]}: {'; '.join([*told, _rule_in_words(prior, winner), *more])}",
         prior=prior.prior,
         evidence=tuple(evidence),
         few_shot=prior.few_shot,
-        origin=prior.origin if winner == prior.prior else "measured on this data set",
+        origin=prior.origin if prior.forced or winner == prior.prior else "measured on this data set",
+        forced=prior.forced,
     )
+
+
+def _rule_in_words(prior: Regime, winner: str) -> str:
+    """Write what the rule of thumb has to do with the winner; nothing outweighs it where a person set the regime."""
+    if prior.forced:
+        return f"set by --regime (the rule of thumb for this size is {REGIME_WORDS[prior.prior]})"
+    if winner == prior.prior:
+        return "this agrees with the rule of thumb for your data size"
+    return f"measurements on your data outweigh the rule of thumb for your data size ({REGIME_WORDS[prior.prior]})"

@@ -75,6 +75,7 @@ def _order(run: SearchRun, number: int, candidate: Candidate) -> RunTrial:
     run.describe([candidate.backbone])  # one that an earlier process began may be of any backbone
     state = run.state()
     reserve_s = cost_model.reserve_s(state, candidate, refit=cost_model.affordable(state, candidate))
+    run.listener.reserved(reserve_s)
     return RunTrial(
         number=number,
         candidate=candidate,

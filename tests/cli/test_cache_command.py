@@ -13,15 +13,17 @@ from advisor.runtime import cache
 
 
 def test_entries_are_listed_with_size_and_cap(capsys: pytest.CaptureFixture[str]) -> None:
-    """Kind, size, what it was made from; the total, the bound and the place."""
+    """What is cached, how much, since when; the total, the limit and the folder; with --all, what it was made from."""
     cache.Store().keep({"kind": "pixels", "size_px": 224}, np.zeros(1000))
     for words in (["cache"], ["cache", "list"]):
         assert cli.run(words) == 0
         text = capsys.readouterr().out
         assert "pixels" in text
         assert "8.1 kB" in text
-        assert "size_px 224" in text
+        assert "decoded images" in text
         assert str(cache.Store().directory) in text
+    assert cli.run(["cache", "list", "--all"]) == 0
+    assert "size_px 224" in capsys.readouterr().out
     assert cli.run(["cache", "list", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["bytes"] == 8128
@@ -34,9 +36,9 @@ def test_clearing_says_what_was_freed(capsys: pytest.CaptureFixture[str]) -> Non
     cache.Store().keep({"kind": "pixels"}, np.zeros(1000))
     cache.Store().keep({"kind": "features"}, np.zeros(10))
     assert cli.run(["cache", "clear", "--kind", "pixel"]) == 2
-    assert "there is: features, pixels" in capsys.readouterr().err
+    assert "it holds features, pixels" in capsys.readouterr().err
     assert cli.run(["cache", "clear", "--kind", "pixels"]) == 0
-    assert "freed 8.1 kB" in capsys.readouterr().out
+    assert "Freed 8.1 kB" in capsys.readouterr().out
     assert [entry.kind for entry in cache.Store().entries()] == ["features"]
     assert cli.run(["cache", "clear"]) == 0
     assert cache.Store().entries() == ()
@@ -45,5 +47,5 @@ def test_clearing_says_what_was_freed(capsys: pytest.CaptureFixture[str]) -> Non
 def test_an_empty_cache_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing kept yet: said so, with the place; nothing is created by looking."""
     assert cli.run(["cache"]) == 0
-    assert "empty" in capsys.readouterr().out
+    assert "Empty" in capsys.readouterr().out
     assert not Path(cache.Store().directory).exists()

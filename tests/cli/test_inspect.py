@@ -24,11 +24,11 @@ def test_tables_say_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[
     text = capsys.readouterr().out
     for part in (
         "my [photos]",
-        "class folders",
+        "one folder per class",
         "17 readable, 1 unreadable",
         "13 for training and validation, 4 for the test",
         "RGB 17",
-        "removes 50%",
+        "removes 50% of an image",
         "labels differ",
         "cat/0000.jpg, dog/copy.jpg",
         "dog/broken.jpg",
@@ -64,7 +64,7 @@ def test_leaks_come_with_the_option_that_removes_them(tmp_path: Path, capsys: py
     shutil.copy(tmp_path / "train/cat/0000.jpg", tmp_path / "test/cat/x.jpg")
     assert cli.run(["inspect", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert "leak: training and test" in text
+    assert "leak between training and test" in text
     assert "--remove-leaks" in text
 
 

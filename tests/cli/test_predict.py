@@ -73,7 +73,7 @@ def test_what_cannot_be_read_is_reported_and_left_out(
     assert [Path(row["path"]).name for row in answer["unreadable"]] == ["broken.jpg", "empty.png"]
     lines = shown.err.splitlines()
     assert sum("cannot be read" in line and line.count("cannot be read") == 1 for line in lines) == 2
-    assert "left out 1 file that cannot be images." in lines
+    assert "1 file skipped: not an image by name." in lines
 
 
 def test_a_path_keeps_its_bytes_in_csv(run: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -90,7 +90,7 @@ def test_a_path_keeps_its_bytes_in_csv(run: Path, tmp_path: Path, capfdbinary: p
         (["{run}", "gone.jpg"], "error: no such file or folder: gone.jpg."),
         (["{run}", "{run}/splits.csv"], "error: none of the images can be read."),
         (["{run}/gone", "{photo}"], "holds no model.json"),
-        (["{run}", "{photo}", "--format", "xml"], "error: --format xml: there is no such format."),
+        (["{run}", "{photo}", "--format", "xml"], "error: --format xml: not possible here."),
     ],
 )
 def test_bad_calls_are_one_line(run: Path, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:

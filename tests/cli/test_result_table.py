@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 def printed(answer: records.Result, run: Path, width: int = 110) -> str:
     """What a plain terminal of this width shows, without the spaces at the ends of lines."""
     stream = io.StringIO()
-    _result_table.result(answer, run, console=Console(file=stream, width=width, highlight=False, color_system=None))
+    _result_table.result(answer, run, out=Console(file=stream, width=width, highlight=False, color_system=None))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
@@ -50,19 +50,19 @@ def test_an_ensemble_is_told_in_a_line() -> None:
     )
     answer = dataclasses.replace(answer, ensemble=told)
     text = " ".join(printed(answer, Path("runs/1"), 200).split())
-    assert "an ensemble of 3 reaches 91.7 % on the locked test" in text
+    assert "an ensemble of 3 models: 91.7 % on the test" in text
     assert "+1.7 points against the single model: within noise" in text
     assert "tl-advise predict runs/1 --ensemble" in text
     page = report.render(answer, results.profile(), ())
     assert "0.250, the single model 0.270 (200 images)" in page
-    assert "an ensemble of 3 reaches" in model_card.render(answer, example())
+    assert "an ensemble of 3 models" in model_card.render(answer, example())
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_nothing_is_cut_off(width: int) -> None:
     """Scores, reasons, warnings and commands are whole at any width."""
     text = " ".join(printed(results.final(), Path("runs/1"), width).split())
-    for words in ("90.0 %", "82.4 to 97.6 %", "within noise", "3 test images: its score says little", "p = 0.003"):
+    for words in ("90.0 %", "82.4 to 97.6 %", "within noise", "3 test images: its score is uncertain", "p = 0.003"):
         assert words in text
     assert "…" not in text
 
@@ -88,5 +88,5 @@ def test_long_lists_are_shortened_and_say_so() -> None:
     answer = dataclasses.replace(answer, warnings=tuple(f"warning {i}" for i in range(20)), left_out=out)
     text = printed(answer, Path("run"))
     assert "and 8 more, in the report" in text
-    assert "and 6 more (tl-advise weights)" in text
+    assert "net0, net1 and 8 more: no weights" in text
     assert "warning 19" not in text

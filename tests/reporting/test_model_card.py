@@ -46,11 +46,11 @@ def test_the_card_says_what_a_reader_must_know() -> None:
     result = dataclasses.replace(result, test=dataclasses.replace(result.test, per_class=small))
     text = model_card.render(result, example(), licence="BSD-3-Clause")
     for words in (
-        "90.0 % of 60 locked test images (95 % interval 82.4 to 97.6 %)",
+        "90.0 % of 60 test images are right (95 % interval 82.4 to 97.6 %)",
         "| ants | 100.0 % | 78.9 % | 15 |",
         "| moth | – | – | 2 |",
-        "scores say little: moth.",
-        "| expected calibration error | 3.2 % |",
+        "so the scores of these classes are uncertain: moth.",
+        "| calibration error (average gap between confidence and accuracy) | 3.2 % |",
         "The class ants has 3 test images",
         "| licence of the pretrained weights | BSD-3-Clause |",
         "tl-advise rerun RUN --verify",

@@ -151,7 +151,7 @@ def final(classes: int = 4, per_class: int = 15) -> records.Result:
         regime=records.Regime(
             name="partial",
             reason="The last-block pilot gained 4.1 points over the probe on the same 204 images "
-            "(p = 0.003; the size rule had said feature extraction: overruled).",
+            "(p = 0.003); measurements on your data outweigh the rule of thumb (feature extraction).",
             prior="feature_extraction",
             evidence=(
                 records.Evidence(
@@ -179,14 +179,14 @@ def final(classes: int = 4, per_class: int = 15) -> records.Result:
         left_out=(
             records.LeftOut(
                 backbone="resnet50",
-                reason="its weights are not here and no network can be reached",
+                reason="weights not downloaded, and the download server did not respond",
                 command="tl-advise weights fetch resnet50",
             ),
         ),
         ensemble=None,
         target=None,
         forgetting=None,
-        warnings=("The class ants has 3 test images: its score says little.",),
+        warnings=("The class ants has 3 test images: its score is uncertain.",),
         files={"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"},
         environment=environment(),
         mistakes=(

@@ -65,8 +65,17 @@ def test_measurements_overrule_the_prior_and_say_so() -> None:
     settled = regime.settle(prior, "full", [evidence], ["+10.0 points"], ["partial was not tried"])
     assert settled.name == "full"
     assert settled.prior == "partial"
-    rule = "the size rule had said partial fine-tuning: overruled"
+    rule = "measurements on your data outweigh the rule of thumb for your data size (partial fine-tuning)"
     assert settled.reason == f"full fine-tuning: +10.0 points; {rule}; partial was not tried"
     assert settled.evidence == (evidence,)
     agreed = regime.settle(prior, "partial", [], ["+1.0 points"])
-    assert agreed.reason == "partial fine-tuning: +1.0 points; the size rule says the same"
+    assert agreed.reason == "partial fine-tuning: +1.0 points; this agrees with the rule of thumb for your data size"
+
+
+def test_a_regime_that_a_person_set_is_never_outweighed() -> None:
+    """Where --regime was given, the reason says so, and claims neither agreement nor a measurement against the rule."""
+    prior = regime.override(regime.by_size(200, 2), "partial")
+    settled = regime.settle(prior, "partial", [], ["-1.0 points"])
+    assert settled.forced
+    assert settled.reason.endswith("set by --regime (the rule of thumb for this size is feature extraction)")
+    assert settled.origin == "set by --regime"

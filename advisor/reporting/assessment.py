@@ -1,0 +1,180 @@
+"""What a result is worth and what to do next: `Result` -> a plain verdict and steps that follow from *this* result.
+
+Terminal, report, model card and notebooks say the same, because they all ask here. Pure. Does NOT cover: wording of
+numbers (`wording`), layout.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from advisor.records import ClassScore, Result, TestScore
+from advisor.reporting import wording
+
+FEW_TEST_IMAGES = 10  # of a class, under which its own score says little
+WIDE = 0.10  # an interval from end to end, above which the score is called uncertain
+WEAK = 0.10  # recall of a class below the accuracy by so much: a weak class
+SHOWN_WEAK = 3
+SHOWN_STEPS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """Always answering the largest class of the test set: its name, and the share of images for which that is right."""
+
+    label: str
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeakClass:
+    """A class of the test set that is recognised less often than the others, and what it is mistaken for most often."""
+
+    label: str
+    recall: float
+    n: int
+    mistaken_for: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Something to do next: why, and the command for it ("" where there is none)."""
+
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """The plain verdict: `state` is "good", "uncertain", "bad" or "unknown"; `verdict` says it in a sentence."""
+
+    state: str
+    verdict: str
+    guess: Guess | None
+    weak: tuple[WeakClass, ...]
+    steps: tuple[Step, ...]
+
+
+def assess(result: Result, run: str = "RUN") -> Assessment:
+    """Return the verdict, the weak classes, and the next steps; `run` is the directory that commands name."""
+    guess = largest_class(result.test) if result.test else None
+    weak = weak_classes(result.test) if result.test else ()
+    state, verdict = _verdict(result, guess, weak)
+    return Assessment(
+        state=state, verdict=verdict, guess=guess, weak=weak, steps=_steps(result, state, weak, run)[:SHOWN_STEPS]
+    )
+
+
+def largest_class(test: TestScore) -> Guess | None:
+    """Return what always answering the largest class of the test set would score; None without classes."""
+    total = sum(score.n for score in test.per_class.values())
+    if not total:
+        return None
+    label, score = max(test.per_class.items(), key=lambda item: item[1].n)
+    return Guess(label=label, share=score.n / total)
+
+
+def weak_classes(test: TestScore) -> tuple[WeakClass, ...]:
+    """Return the classes with enough test images whose recall is clearly below the accuracy, worst first."""
+    names = list(test.per_class)
+    found = [
+        WeakClass(label=name, recall=score.recall, n=score.n, mistaken_for=_mistaken_for(test, names, index))
+        for index, (name, score) in enumerate(test.per_class.items())
+        if score.recall is not None and score.n >= FEW_TEST_IMAGES and score.recall < test.accuracy - WEAK
+    ]
+    return tuple(sorted(found, key=lambda one: (one.recall, one.label))[:SHOWN_WEAK])
+
+
+def small_classes(per_class: dict[str, ClassScore]) -> list[str]:
+    """Return the classes with too few test images for a score of their own."""
+    return [name for name, score in per_class.items() if score.n < FEW_TEST_IMAGES]
+
+
+def _mistaken_for(test: TestScore, names: list[str], index: int) -> str:
+    if len(test.confusion) != len(names):
+        return ""
+    row = [count if j != index else 0 for j, count in enumerate(test.confusion[index])]
+    return names[row.index(max(row))] if max(row, default=0) else ""
+
+
+# ---- the verdict -------------------------------------------------------------------------------------------------
+
+
+def _verdict(result: Result, guess: Guess | None, weak: tuple[WeakClass, ...]) -> tuple[str, str]:
+    test = result.test
+    if test is None or guess is None:
+        return "unknown", "Not tested on held-out images, so how good it is on new images is unknown."
+    if test.ci95[0] <= guess.share:
+        return "bad", (
+            f"Do not use it: it is not better than always answering {guess.label} "
+            f"({wording.percent(guess.share)}), beyond chance."
+        )
+    errors = wording.one_in(1.0 - test.accuracy)
+    worst = f", worst for {weak[0].label}" if weak else ""
+    if test.ci95[1] - test.ci95[0] > WIDE:
+        low, high = (wording.percent(end, 0) for end in test.ci95)
+        return "uncertain", (
+            f"It has learned to tell the classes apart, but how well is uncertain: expect {low} to {high} on new images "
+            f"like these{worst}."
+        )
+    return "good", f"Expect {errors} on new images like these{worst}. Whether that is good enough depends on the use."
+
+
+# ---- what to do next ---------------------------------------------------------------------------------------------
+
+
+def _steps(result: Result, state: str, weak: tuple[WeakClass, ...], run: str) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    if state == "bad":
+        steps.append(Step(text="Check the labels and whether the images show what the classes differ in."))
+    steps += [_collect(one) for one in weak]
+    if (wider := _uncertain(result)) is not None:
+        steps.append(wider)
+    if (longer := _more_time(result)) is not None:
+        steps.append(longer)
+    if (better := _other_network(result)) is not None:
+        steps.append(better)
+    if state in ("good", "uncertain"):
+        steps.append(Step(text="Classify new images:", command=f"tl-advise predict {run} PHOTOS"))
+    return tuple(steps)
+
+
+def _collect(one: WeakClass) -> Step:
+    confused = f", most often mistaken for {one.mistaken_for}" if one.mistaken_for else ""
+    return Step(
+        text=f"Collect more images of {one.label}: {wording.percent(one.recall, 0)} of {one.n} were recognised{confused}."
+    )
+
+
+def _uncertain(result: Result) -> Step | None:
+    test = result.test
+    if test is None or test.ci95[1] - test.ci95[0] <= WIDE:
+        return None
+    half = (test.ci95[1] - test.ci95[0]) / 2
+    needed = math.ceil(test.n * (half / (WIDE / 2)) ** 2 / 10) * 10
+    return Step(
+        text=f"Add test images: the score is uncertain by ±{100 * half:.0f} points with {wording.number(test.n)} images; "
+        f"about {wording.number(needed)} bring that to ±{100 * WIDE / 2:.0f}."
+    )
+
+
+def _more_time(result: Result) -> Step | None:
+    """Suggest a longer run where the budget ended the search before it had tried much."""
+    limit = result.budget.asked_s
+    tried = result.trials.complete + result.trials.pruned
+    if limit is None or result.budget.used_s < 0.8 * limit or tried > 12:
+        return None
+    longer = wording.duration_option(max(900.0, 4 * limit))
+    return Step(
+        text=f"Give it more time: {tried} {'trial' if tried == 1 else 'trials'} fitted into {wording.duration(limit)}.",
+        command=f"tl-advise {wording.quoted(result.dataset.path)} --budget {longer}",
+    )
+
+
+def _other_network(result: Result) -> Step | None:
+    named = [item for item in result.left_out if item.command]
+    if not named:
+        return None
+    first = named[0]
+    return Step(text=f"Try a stronger network: {first.backbone} was skipped ({first.reason}).", command=first.command)

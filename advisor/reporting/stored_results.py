@@ -1,0 +1,51 @@
+"""A run directory -> its `Result` as it was written. Nothing is computed, no torch.
+
+Does NOT cover: writing it (`selection`), showing it (`report`, the command line).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from advisor.errors import InputError
+from advisor.records import Result
+
+FILE = "result.json"
+
+
+def read(run: Path) -> tuple[Result, Path]:
+    """Return the result of a run, and its directory. `run` is the directory or a file in it.
+
+    Raises InputError where there is no result, or it cannot be read.
+    """
+    import msgspec
+
+    folder = run.parent if run.is_file() else run
+    path = folder / FILE
+    if not path.is_file():
+        raise InputError(f"{run}: there is no {FILE}.", hint=_hint(folder))
+    try:
+        # Names of files need not be UTF-8: they travel as surrogate escapes, which msgspec's own reader refuses.
+        plain = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        return msgspec.convert(_with_nan(plain), type=Result), folder
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}).", hint="Was it edited, or written by another version?"
+        ) from error
+
+
+def _with_nan(plain: dict[str, object]) -> dict[str, object]:
+    """Read a validation score that was not measured: JSON has no nan, so null stands for it."""
+    validation = plain.get("validation") if isinstance(plain, dict) else None
+    if isinstance(validation, dict):
+        for name in ("accuracy", "log_loss"):
+            if validation.get(name) is None:
+                validation[name] = float("nan")
+    return plain
+
+
+def _hint(folder: Path) -> str:
+    if (folder / "run.json").is_file():
+        return f"The run has no result yet: `tl-advise resume {folder}` continues it."
+    return "Name a run directory, such as tl-advise-runs/NAME-TIME."
