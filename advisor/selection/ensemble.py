@@ -1,8 +1,8 @@
-"""The leaders together: on few images the mean of their probabilities is offered beside the single model.
+"""An ensemble of leading candidates: on few images the mean of their probabilities is offered beside the single model.
 
-In: a run whose leaders were scored again, the winner. Out: who is in the ensemble, decided on validation alone and
-frozen with the candidates; then the members' models in `ensemble/`, before the test is opened. Where nothing is gained
-on validation, or no time is left behind the winner's own finish, there is none. Does NOT cover: answering (`averaged`).
+In: a run whose leaders were re-evaluated, the winner. Out: the members, chosen on validation data and frozen with the
+candidates; then their models in `ensemble/`, before the test set is read. There is none if it does not improve the
+validation score or no time is left after the winner's own refit. Does NOT cover: predicting (`models.ensemble_predictor`).
 Source: greedy selection with the mean of probabilities, Caruana et al. 2004 (doi 10.1145/1015330.1015432).
 """
 
@@ -28,31 +28,35 @@ from advisor.selection import final_refit, result_builder
 from advisor.tuning import budget, cost_model
 from advisor.tuning.search_run import SearchRun
 
-FEW = 500  # images in the pool, under which an ensemble is offered: one validation split tells leaders apart badly
+MAX_IMAGES = (
+    500  # in the pool, for which an ensemble is offered: on few images validation does not separate the leaders
+)
 MEMBERS = 3
-RIVALS = 8  # the best of so many other kinds are tried as members
-GAIN = 0.01  # of the validation log-loss, which another member must take away, or it costs time for nothing
+RIVALS = 8  # kinds of candidate (network and strategy) whose best trial may become a member
+MIN_GAIN = 0.01  # relative decrease of the validation log-loss by which a further member must pay for its training
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleChoice:
-    """Who is in the ensemble, the winner first, and what the mean of them reached on validation."""
+    """The members of the ensemble, the winner first, and the validation scores of their mean."""
 
     members: tuple[Trial, ...]
     validation: EnsembleValidation
 
 
 def choose(run: SearchRun, winner: Trial, contenders: Sequence[Trial]) -> EnsembleChoice | None:
-    """Add to the winner, one at a time, the rival that lowers the validation log-loss most; None where none does.
+    """Add to the winner, one at a time, the rival that lowers the validation log-loss most; None if none does.
 
-    Rivals are the best of every other kind (network and strategy): two heads of one kind make the same mistakes. Only
-    those that see the same pixels as the winner are asked, so that one image is decoded once for all.
+    Rivals are the best trials of every other kind (network and strategy): two heads of one kind make the same mistakes.
+    Only rivals with the winner's preprocessing are considered, so that one image is decoded once for all members.
     """
-    if run.facts.images >= FEW:
+    if run.facts.images >= MAX_IMAGES:
         return None
-    seen = _pixels(run, winner.candidate)
-    fitting = [t for t in contenders if t.number != winner.number and _pixels(run, t.candidate) == seen]
-    chosen = choose_by_predictions(run.rundir.path, winner, _of_each_kind(winner, fitting), run.facts.images)
+    winner_pixels = _pixel_rule(run, winner.candidate)
+    same_pixels = [
+        t for t in contenders if t.number != winner.number and _pixel_rule(run, t.candidate) == winner_pixels
+    ]
+    chosen = choose_by_predictions(run.rundir.path, winner, _of_each_kind(winner, same_pixels), run.facts.images)
     if chosen is None or (run.facts.has_deadline and not _affordable(run, chosen)):
         return None
     return chosen
@@ -66,13 +70,13 @@ def _of_each_kind(winner: Trial, contenders: Sequence[Trial]) -> list[Trial]:
 
 
 def choose_by_predictions(run_dir: Path, winner: Trial, rivals: Sequence[Trial], pool: int) -> EnsembleChoice | None:
-    """Choose among trials by their saved validation logits, on the images that all of them were scored on."""
-    answers = {t.number: _answers(run_dir, t, pool) for t in (winner, *rivals)}
-    shared = np.all([~np.isnan(p).any(axis=1) for p, _ in answers.values()], axis=0)
+    """Choose members by their saved validation logits, on the images that all of the trials were scored on."""
+    predictions = {t.number: _predictions(run_dir, t, pool) for t in (winner, *rivals)}
+    shared = np.all([~np.isnan(p).any(axis=1) for p, _ in predictions.values()], axis=0)
     if not shared.any():
         return None
-    labels = answers[winner.number][1][shared]
-    probabilities = {number: p[shared] for number, (p, _) in answers.items()}
+    labels = predictions[winner.number][1][shared]
+    probabilities = {number: p[shared] for number, (p, _) in predictions.items()}
     members, waiting = [winner], {t.number: t for t in rivals}
     single = best = _log_loss(probabilities[winner.number], labels)
     while waiting and len(members) < MEMBERS:
@@ -81,17 +85,17 @@ def choose_by_predictions(run_dir: Path, winner: Trial, rivals: Sequence[Trial],
             for n in waiting
         }
         number = min(losses, key=lambda n: (losses[n], n))
-        if losses[number] > (1.0 - GAIN) * best:
+        if losses[number] > (1.0 - MIN_GAIN) * best:
             break
         best = losses[number]
         members.append(waiting.pop(number))
     if len(members) < 2:
         return None
-    together = _mean([probabilities[t.number] for t in members])
+    mean = _mean([probabilities[t.number] for t in members])
     return EnsembleChoice(
         members=tuple(members),
         validation=EnsembleValidation(
-            accuracy=float((together.argmax(1) == labels).mean()),
+            accuracy=float((mean.argmax(1) == labels).mean()),
             single_accuracy=float((probabilities[winner.number].argmax(1) == labels).mean()),
             log_loss=best,
             single_log_loss=single,
@@ -101,33 +105,33 @@ def choose_by_predictions(run_dir: Path, winner: Trial, rivals: Sequence[Trial],
 
 
 def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> tuple[Path, ...]:
-    """Train the members on the whole pool and put them into `ensemble/`; give their folders, none where there is none.
+    """Train the members on the whole pool, write them into `ensemble/`, and return their folders; () without an ensemble.
 
-    `winner` is the folder with the winner's own model. Once the test was opened nothing is added any more.
+    `winner` is the folder with the winner's own model. After the test set was read nothing is added any more.
     """
-    place = run.rundir.path / model_files.ENSEMBLE_FOLDER
+    ensemble_folder = run.rundir.path / model_files.ENSEMBLE_FOLDER
     if chosen is None or not (
-        (place / model_files.ENSEMBLE).is_file() or not (run.rundir.path / "test.json").is_file()
+        (ensemble_folder / model_files.ENSEMBLE).is_file() or not (run.rundir.path / "test.json").is_file()
     ):
         return ()
     folders = [winner, *(run.rundir.trials / f"final-member-{n}" for n in range(1, len(chosen.members)))]
-    if not (place / model_files.ENSEMBLE).is_file():
+    if not (ensemble_folder / model_files.ENSEMBLE).is_file():
         reserve_s = budget.FINISH_S + sum(cost_model.test_scoring_s(run.state(), t.candidate) for t in chosen.members)
         for trial, folder in zip(chosen.members[1:], folders[1:], strict=True):
-            if not _trained(run, trial, folder, reserve_s):
+            if not _train_member(run, trial, folder, reserve_s):
                 return ()
         staged = run.rundir.staging("ensemble")
         model_files.write_ensemble(staged, folders, {"trials": [t.number for t in chosen.members]})
-        shutil.rmtree(place, ignore_errors=True)
-        os.replace(staged, place)
+        shutil.rmtree(ensemble_folder, ignore_errors=True)
+        os.replace(staged, ensemble_folder)
     return tuple(folders)
 
 
-def _trained(run: SearchRun, trial: Trial, folder: Path, reserve_s: float) -> bool:
-    """Train a member; what keeps it from that costs the ensemble, never the run."""
+def _train_member(run: SearchRun, trial: Trial, folder: Path, reserve_s: float) -> bool:
+    """Train a member; return False if it fails or does not fit, which costs the ensemble, never the run."""
     try:
-        done = final_refit.train(run, trial, folder, reserve_s=reserve_s, or_a_fold=False) is not None
-        why = "no time is left to train its members"
+        done = final_refit.train(run, trial, folder, reserve_s=reserve_s, allow_fold_model=False) is not None
+        why = "its members cannot be trained in the time left"
     except AdviseError as error:
         done, why = False, str(error)
     if not done:
@@ -136,26 +140,26 @@ def _trained(run: SearchRun, trial: Trial, folder: Path, reserve_s: float) -> bo
 
 
 def summarise(chosen: EnsembleChoice, scored: Scored | None, run_dir: Path) -> Ensemble:
-    """Say what the ensemble reached beside the single model, on the same images of the locked test."""
-    own = scored.ensemble if scored is not None else None
+    """Return the ensemble's scores beside the single model's, on the same images of the held-out test set."""
+    scores = scored.ensemble if scored is not None else None
     over = None
-    if own is not None:
+    if scores is not None:
         with np.load(run_dir / "trials" / "test.npz") as saved:
             right = saved["ensemble"].argmax(1) == saved["labels"]
             over = result_builder.compare_on_test(
                 right, saved["logits"][0].argmax(1) == saved["labels"], saved["groups"]
             )
-    place = model_files.ENSEMBLE_FOLDER
-    files = {f"model_{n}": f"{place}/model-{n}.safetensors" for n in range(len(chosen.members))}
+    ensemble_folder = model_files.ENSEMBLE_FOLDER
+    files = {f"model_{n}": f"{ensemble_folder}/model-{n}.safetensors" for n in range(len(chosen.members))}
     return Ensemble(
         members=tuple(result_builder.describe_tie(t) for t in chosen.members),
         validation=chosen.validation,
-        test=own,
+        test=scores,
         ece=scored.ensemble_ece if scored is not None else None,
         over_single=over.over_baseline if over else None,
         ci95=over.ci95 if over else None,
         beats_single=over.ci95[0] > 0.0 if over else None,
-        files={"description": f"{place}/{model_files.ENSEMBLE}", **files},
+        files={"description": f"{ensemble_folder}/{model_files.ENSEMBLE}", **files},
     )
 
 
@@ -168,16 +172,16 @@ def _affordable(run: SearchRun, chosen: EnsembleChoice) -> bool:
     return cost_model.finish_s(run.state(), chosen.members[0].candidate) + more <= run.clock.left_s
 
 
-def _pixels(run: SearchRun, candidate: Candidate) -> pixels.PixelRule:
-    """Say how a candidate's images become squares."""
+def _pixel_rule(run: SearchRun, candidate: Candidate) -> pixels.PixelRule:
+    """Return how a candidate's images are made square."""
     shape = run.facts.registry.backbone(candidate.backbone).preprocess
     return pixels.rule_for(shape, candidate.size_px or shape.size, candidate.parameters.get("fit", "crop"))
 
 
-def _answers(run_dir: Path, trial: Trial, pool: int) -> tuple[Float64s, npt.NDArray[np.int64]]:
-    """Give calibrated probabilities (pool, K), nan where it was not scored, and the labels there, -1 where not.
+def _predictions(run_dir: Path, trial: Trial, pool: int) -> tuple[Float64s, npt.NDArray[np.int64]]:
+    """Return calibrated probabilities (pool, K), nan where it was not scored, and the labels there, else -1.
 
-    Of the first repeat alone, which all have: a mean over repeats would be an ensemble in itself.
+    Only of the first repeat, which all trials have: a mean over repeats would itself be an ensemble.
     """
     with np.load(run_dir / trial.predictions) as saved:
         rows, logits, labels = saved["rows"], saved["logits"].astype(np.float64), saved["labels"]
@@ -188,10 +192,10 @@ def _answers(run_dir: Path, trial: Trial, pool: int) -> tuple[Float64s, npt.NDAr
 
 
 def _mean(each: Sequence[Float64s]) -> Float64s:
-    answer: Float64s = np.mean(each, axis=0)
-    return answer
+    mean: Float64s = np.mean(each, axis=0)
+    return mean
 
 
 def _log_loss(probabilities: Float64s, labels: npt.NDArray[np.int64]) -> float:
-    own = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(own, 1e-12)).mean())
+    scores = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(scores, 1e-12)).mean())

@@ -1,10 +1,10 @@
-"""Frozen candidates -> the models that ship: trained on the whole pool, or, where no time is left, what the folds left.
+"""Frozen candidates -> the final models: trained on the whole pool, or, if the time is too short, the models of the folds.
 
-In: a run, a candidate that was frozen. Out: a model in a folder of the run, with what was carried out. A trained
-candidate's refit is given up as soon as it is seen to end behind the budget, or where it fails twice: then the mean of its
-folds' models ships, or the model of its one fold, which saw all but a fifth of the pool, and recipe and result say so.
-What an earlier process wrote is taken as it is.
-Does NOT cover: who won (verdict.py), the score (scoring.py).
+In: a run, a frozen candidate. Out: a model in a folder of the run, with the record of its training. The refit of a trained
+candidate is abandoned as soon as it is predicted to end after the budget, or if it fails twice: then the mean of its fold
+models is used, or the model of its only fold, which was trained on all but a fifth of the pool; recipe and result state it.
+Models that an earlier process wrote are used.
+Does NOT cover: the choice of candidates (`verdict`), the test score (`execution.test_scoring`).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from advisor.selection.incumbent import fold_model_folder, read_refitted
 from advisor.tuning import cost_model
 from advisor.tuning.search_run import SearchRun
 
-HOPELESS = 2.0  # predicted to take so many times what is left: not even worth the first steps
-LATE = "no time was left to train"
-ALIKE = "as with the recommended model, no time was left to train"
-GRACE_S = 10.0  # after its limit, before a worker that hears nothing is stopped
+HOPELESS = 2.0  # predicted to take this many times the time left: not even the first steps are tried
+LIKE_THE_WINNER = "neither was the recommended model"
+LARGER_BUDGET = " (a larger --budget refits on all images)"
+GRACE_S = 10.0  # after its limit, before a silent worker is stopped
 
 
 def train(
@@ -37,38 +37,39 @@ def train(
     folder: Path,
     *,
     reserve_s: float,
-    or_a_fold: bool = True,
-    alike: bool = False,
+    allow_fold_model: bool = True,
+    as_folds: bool = False,
 ) -> Refitted | None:
-    """Train a frozen candidate on all images, `reserve_s` kept back for what comes after it.
+    """Train a frozen candidate on all images, with `reserve_s` seconds reserved for what comes after it.
 
-    None where that does not fit, or twice failed, and the model of a fold is not wanted. With `alike` what it is compared
-    with is as its folds left it, and so is this one. Raises TrialError where a fold's model is wanted and not there.
+    Returns None if that does not fit or fails twice and `allow_fold_model` is False. With `as_folds` the fold model is used
+    if there is one, as for the model that it is compared with. Raises TrialError if a fold model is needed and missing.
     """
     written = folder / "refitted.json"
     if not written.is_file():
-        left = fold_model_folder(run.rundir.path, trial) if or_a_fold else None
-        if alike and left is not None:
-            write_atomically(written, to_json(_of_the_folds(run, trial, left, folder, ALIKE)))
+        fold_folder = fold_model_folder(run.rundir.path, trial) if allow_fold_model else None
+        if as_folds and fold_folder is not None:
+            write_atomically(written, to_json(_use_fold_model(run, trial, fold_folder, folder, LIKE_THE_WINNER)))
             return read_refitted(folder)
         trained = run.facts.trains_backbone(trial.candidate)
-        may_fail = run.facts.has_deadline and trained and (left is not None or not or_a_fold)
-        refitted, why = _refit(run, trial, folder, run.clock.left_s - reserve_s if may_fail else None)
-        if refitted is None and left is not None:
-            refitted = _of_the_folds(run, trial, left, folder, why)
+        may_fail = run.facts.has_deadline and trained and (fold_folder is not None or not allow_fold_model)
+        refitted, reason = _refit(run, trial, folder, run.clock.left_s - reserve_s if may_fail else None)
+        if refitted is None and fold_folder is not None:
+            refitted = _use_fold_model(run, trial, fold_folder, folder, reason)
         if refitted is None:
-            if or_a_fold:
-                raise TrialError(f"{why} {trial.candidate.strategy} on all images, and the search left no model of it")
+            if allow_fold_model:
+                raise TrialError(f"{_not_refitted(trial, reason)}, and the search left no model of it.")
             return None
         write_atomically(written, to_json(refitted))
     return read_refitted(folder)
 
 
 def _refit(run: SearchRun, trial: Trial, folder: Path, limit_s: float | None) -> tuple[Refitted | None, str]:
-    """Train on all images, or say why that did not come to its end."""
-    if limit_s is not None and cost_model.train_s(run.state(), trial.candidate, run.facts.images) > HOPELESS * limit_s:
-        return None, LATE
-    run.listener.stage(f"training {trial.candidate.strategy} on all {run.facts.images:,} images")
+    """Train on all images within `limit_s`; return the record, or None and the reason in words."""
+    predicted_s = cost_model.train_s(run.state(), trial.candidate, run.facts.images)
+    if limit_s is not None and predicted_s > HOPELESS * limit_s:
+        return None, _too_slow(predicted_s, limit_s)
+    run.listener.stage(f"refitting the candidate ({trial.candidate.strategy}) on all {run.facts.images:,} images")
     job = Refit(
         candidate=trial.candidate,
         seed=run.facts.settings.seed,
@@ -80,29 +81,40 @@ def _refit(run: SearchRun, trial: Trial, folder: Path, limit_s: float | None) ->
     deadline = None if limit_s is None else time.monotonic() + limit_s + GRACE_S
     try:
         return run.ask(job, Refitted, deadline=deadline, restarts=1), ""
-    except (TooSlowError, OutOfTimeError):
-        return None, LATE
-    except (TrialError, WorkerLostError) as error:  # memory that was there during the search may be gone
-        return None, f"{str(error).rstrip('.:')}, so it was not possible to train"
+    except TooSlowError as error:
+        return None, _too_slow(error.needs_s or predicted_s, limit_s)
+    except OutOfTimeError:
+        return None, _too_slow(None, limit_s)
+    except (TrialError, WorkerLostError) as error:  # memory that was free during the search may be used by now
+        return None, str(error).rstrip(".:")
 
 
-def _of_the_folds(run: SearchRun, trial: Trial, found: Path, folder: Path, why: str) -> Refitted:
-    known = read_refitted(found)
-    told = f"{why} {trial.candidate.strategy} on all images: {_words(known.folds)}"
-    told += " (a larger --budget trains on all)" if why in (LATE, ALIKE) else ""
-    run.listener.note(told)
+def _too_slow(needs_s: float | None, limit_s: float | None) -> str:
+    needed = "more time was needed" if needs_s is None else f"{needs_s:.0f} s were needed"
+    return f"{needed}, {max(0.0, limit_s or 0.0):.0f} s were left{LARGER_BUDGET}"
+
+
+def _not_refitted(trial: Trial, reason: str) -> str:
+    return f"{trial.candidate.strategy} was not refitted on all images: {reason}"
+
+
+def _use_fold_model(run: SearchRun, trial: Trial, fold_folder: Path, folder: Path, reason: str) -> Refitted:
+    """Copy the fold model into `folder` as the final one; its warning states why."""
+    fold_model = read_refitted(fold_folder)
+    message = f"{_not_refitted(trial, reason)}; {_describe_fold_model(fold_model.folds)}"
+    run.listener.note(message)
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(found / "model.safetensors", folder / "model.safetensors")
-    description = json.loads((found / "model.json").read_text(encoding="utf-8"))
+    shutil.copyfile(fold_folder / "model.safetensors", folder / "model.safetensors")
+    description = json.loads((fold_folder / "model.json").read_text(encoding="utf-8"))
     text = json.dumps({**description, "status": "final"}, indent=1, ensure_ascii=False)
     write_atomically(folder / "model.json", text + "\n")
-    warning = "; ".join(w for w in (known.warning, told) if w)
+    warning = "; ".join(w for w in (fold_model.warning, message) if w)
     each_s = trial.seconds / max(1, len(trial.scores))
-    folds = known.folds or (trial.scores[0].fold,)
-    return replace(known, folds=folds, warning=warning, seconds=round(each_s * len(folds), 2))
+    folds = fold_model.folds or (trial.scores[0].fold,)
+    return replace(fold_model, folds=folds, warning=warning, seconds=round(each_s * len(folds), 2))
 
 
-def _words(folds: Sequence[int]) -> str:
+def _describe_fold_model(folds: Sequence[int]) -> str:
     if len(folds) > 1:
-        return f"the mean of the weights of its {len(folds)} models from the search is taken, which together saw all of them"
-    return f"its model from the search is taken, trained on {100 - 100 // FOLDS} % of them"
+        return f"the mean of the weights of its {len(folds)} fold models is used, which together were trained on all images"
+    return f"its model from the search is used, trained on {100 - 100 // FOLDS} % of the images"

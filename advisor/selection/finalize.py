@@ -1,8 +1,8 @@
-"""Trials -> the end of the story: leaders scored again, verdict, candidates frozen, refit, the locked test opened once.
+"""The end of a run: re-evaluate the leaders, judge, freeze the candidates, refit, evaluate the held-out test set once.
 
-In: a finished search. Out: the final recipe, model, result and report in the run directory. What was frozen in
-candidates.json is what is scored: a resume finishes exactly that and never searches again (docs/design.md 4.4).
-Does NOT cover: how winners are told from noise (verdict.py), what the report looks like (report.py).
+In: a finished search. Out: the final recipe, model, result and report in the run directory. The candidates frozen in
+candidates.json are the ones that are tested: a resume finishes exactly those and never searches again (docs/design.md 4.4).
+Does NOT cover: the statistics (`verdict`), the layout of the report (`reporting.report`).
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from advisor.selection import ensemble, evidence, final_refit, forgetting_budget
 from advisor.tuning import budget, cost_model, epoch_budget, expected_loss
 from advisor.tuning.search_run import SearchRun
 
-BY_PROMISE = "the images alone do not settle it, what such a training brought on other data counted as one more fold"
+BY_EXPECTATION = (
+    "the validation images alone did not decide: results of such training on other data counted as one fold"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenCandidates:
-    """What was decided on validation, written down before the test is opened."""
+    """The decisions made on validation data, written before the test set is read."""
 
     verdict: Verdict
     regime: Regime
@@ -43,19 +45,21 @@ class FrozenCandidates:
     digest: str = ""
 
 
-def finish(run: SearchRun, kept: incumbent.IncumbentWriter, profile: Profile) -> Result:
-    """Decide, freeze, refit, score once, and write everything down."""
+def finish(run: SearchRun, writer: incumbent.IncumbentWriter, profile: Profile) -> Result:
+    """Judge, freeze, refit, evaluate the test set once, and write recipe, model, report and result."""
     frozen = run.rundir.read("candidates.json", FrozenCandidates)
-    if not run.probes:  # a resume behind the search; the report shows them
+    if not run.probes:  # a resume after the search; the report shows them
         run.probes = list(run.rundir.read("probes.json", list[Trial]) or [])
     run.describe(t.candidate.backbone for t in run.state().contenders())
     if frozen is None:
-        frozen = _freeze(run, kept.frame)
+        frozen = _freeze(run, writer.frame)
     models = _refit(run, frozen)
-    together = ensemble.train(run, frozen.ensemble, models[0][0])
-    scored, reason = _score(run, models, together, kept.frame.used.test)
-    offered = ensemble.summarise(frozen.ensemble, scored, run.rundir.path) if frozen.ensemble and together else None
-    result = _result(run, kept, frozen, models, scored, reason, offered, profile)
+    member_folders = ensemble.train(run, frozen.ensemble, models[0][0])
+    scored, reason = _score(run, models, member_folders, writer.frame.used.test)
+    ensemble_result = (
+        ensemble.summarise(frozen.ensemble, scored, run.rundir.path) if frozen.ensemble and member_folders else None
+    )
+    result = _result(run, writer, frozen, models, scored, reason, ensemble_result, profile)
     run.rundir.log("final", at_s=run.clock.used_s)
     return result
 
@@ -63,34 +67,36 @@ def finish(run: SearchRun, kept: incumbent.IncumbentWriter, profile: Profile) ->
 # ---- deciding ----------------------------------------------------------------------------------------------------
 
 
-def _freeze(run: SearchRun, frame: result_builder.RunContext) -> FrozenCandidates:
+def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:
     contenders = run.state().contenders()
     if not contenders:
         failed = [t for t in run.study.trials() if t.error]
-        why = failed[-1].error if failed else "the time was over before the first probe ended"
-        raise AdviseError(f"no trial ended well: {why}.", hint="Give a larger --budget, or a smaller --size.")
-    run.listener.stage("scoring the leaders again")
-    # Images of one group (a patient, a burst) are no independent witnesses: they are drawn together.
-    groups = splits.groups_of(frame.used.pool) if frame.dataset.has_groups else None
+        why = failed[-1].error if failed else "the budget ran out before the first probe ended"
+        raise AdviseError(f"no trial succeeded: {why}.", hint="Give a larger --budget or a smaller --size.")
+    run.listener.stage("re-evaluating the leading candidates on new folds")
+    # Images of one group (a patient, a burst) are not independent: they are resampled together.
+    groups = splits.groups_of(context.used.pool) if context.dataset.has_groups else None
     rescored = rescoring.rescore(run, contenders, groups)
-    everyone = [rescored.get(t.number, t) for t in contenders]
-    first = run.state().default
-    default = next((t for t in everyone if first is not None and t.number == first.number), None)
-    # Among ties the shallowest regime is the cheapest, to train and to explain; within it the lowest log-loss wins.
-    depths = {t.number: float(REGIMES.index(t.regime)) for t in everyone}
-    expected = {t.number: _expected(run, t) for t in everyone if t.steps}
-    verdict = evidence.judge(run.rundir.path, everyone, default, run.facts.images, depths, groups, expected)
-    by_number = {t.number: t for t in everyone}
+    candidates = [rescored.get(t.number, t) for t in contenders]
+    default_trial = run.state().default
+    default = next((t for t in candidates if default_trial is not None and t.number == default_trial.number), None)
+    # Among ties the regime that trains the fewest layers is the cheapest, to train and to explain.
+    depths = {t.number: float(REGIMES.index(t.regime)) for t in candidates}
+    expected = {t.number: _expected(run, t) for t in candidates if t.steps}
+    verdict = evidence.judge(run.rundir.path, candidates, default, run.facts.images, depths, groups, expected)
+    by_number = {t.number: t for t in candidates}
     winner = by_number[verdict.winner]
-    more = [*([BY_PROMISE] if verdict.by_promise else []), *epoch_budget.untried(run.state(), everyone)]
-    settled = evidence.settle_regime(frame.regime, run.rundir.path, everyone, winner, run.facts.images, groups, more)
+    remarks = [*([BY_EXPECTATION] if verdict.by_promise else []), *epoch_budget.untried(run.state(), candidates)]
+    final_regime = evidence.settle_regime(
+        context.regime, run.rundir.path, candidates, winner, run.facts.images, groups, remarks
+    )
     frozen = FrozenCandidates(
         verdict=verdict,
-        regime=settled,
+        regime=final_regime,
         winner=winner,
         default=default,
         ties=tuple(by_number[n] for n in verdict.ties if n != verdict.winner),
-        ensemble=ensemble.choose(run, winner, everyone),
+        ensemble=ensemble.choose(run, winner, candidates),
     )
     frozen = replace(frozen, digest=hashlib.sha256(to_json(frozen).encode()).hexdigest())
     run.rundir.write("candidates.json", frozen)
@@ -99,7 +105,7 @@ def _freeze(run: SearchRun, frame: result_builder.RunContext) -> FrozenCandidate
 
 
 def _expected(run: SearchRun, trial: Trial) -> float:
-    """Give the log-loss that a training promised before any was seen on these data."""
+    """Return the log-loss that was expected of a training before any training on these data."""
     published = {name: backbone.published_accuracy for name, backbone in run.facts.registry.backbones.items()}
     return expected_loss.expected(trial.candidate, trial.regime, trial.steps, run.probes, (), published)
 
@@ -108,9 +114,9 @@ def _expected(run: SearchRun, trial: Trial) -> float:
 
 
 def _refit(run: SearchRun, frozen: FrozenCandidates) -> list[tuple[Path, Refitted]]:
-    """Refit winner and default alike: on the whole pool, or where no time is left for the winner's, neither of them.
+    """Refit winner and default in the same way: on the whole pool, or neither of them if the winner's does not fit.
 
-    What an earlier process refitted is taken as it is.
+    Models that an earlier process refitted are used.
     """
     both = [frozen.winner]
     if frozen.default is not None and frozen.default.candidate != frozen.winner.candidate:
@@ -123,28 +129,28 @@ def _refit(run: SearchRun, frozen: FrozenCandidates) -> list[tuple[Path, Refitte
             trial,
             run.rundir.trials / f"final-{name}",
             reserve_s=reserve_s,
-            or_a_fold=name == "winner" or incumbent.fold_model_folder(run.rundir.path, trial) is not None,
-            alike=bool(models and models[0][1].folds),
+            allow_fold_model=name == "winner" or incumbent.fold_model_folder(run.rundir.path, trial) is not None,
+            as_folds=bool(models and models[0][1].folds),
         )
         if refitted is None:
-            run.listener.note("the untuned default was not trained in time: no test score of it")
+            run.listener.note("the untuned default was not refitted in time: it has no test score")
             break
         models.append((run.rundir.trials / f"final-{name}", refitted))
     return models
 
 
 def _score(
-    run: SearchRun, models: Sequence[tuple[Path, Refitted]], together: Sequence[Path], test: Sequence[Item]
+    run: SearchRun, models: Sequence[tuple[Path, Refitted]], member_folders: Sequence[Path], test: Sequence[Item]
 ) -> tuple[Scored | None, str | None]:
-    """Open the locked test once: what was scored before is only read."""
+    """Evaluate the held-out test set, once: scores of an earlier process are read."""
     if not test:
-        return None, "there is no test set (--test-split none, or too few images to put some aside)"
+        return None, "there is no test set (--test-split none, or too few images for one)"
     scored = run.rundir.read("test.json", Scored)
     if scored is None:
-        run.listener.stage(f"scoring the locked test: {len(test):,} images, once")
+        run.listener.stage(f"evaluating the held-out test set once ({len(test):,} images)")
         job = Score(
             folders=tuple(str(folder) for folder, _ in models),
-            ensemble=tuple(str(folder) for folder in together),
+            ensemble=tuple(str(folder) for folder in member_folders),
             items=tuple(test),
             predictions=str(run.rundir.trials / "test.npz"),
         )
@@ -155,23 +161,23 @@ def _score(
 
 def _result(
     run: SearchRun,
-    kept: incumbent.IncumbentWriter,
+    writer: incumbent.IncumbentWriter,
     frozen: FrozenCandidates,
     models: Sequence[tuple[Path, Refitted]],
     scored: Scored | None,
     reason: str | None,
-    offered: Ensemble | None,
+    ensemble_result: Ensemble | None,
     profile: Profile,
 ) -> Result:
-    """Write recipe, report, card and result beside the model, and put them all in place together."""
+    """Write recipe, report, card and result beside the model, and move them into place together."""
     staged = run.rundir.staging("final")
     folder, refitted = models[0]
-    frame, trials = kept.frame, run.study.trials()
+    context, trials = writer.frame, run.study.trials()
     for name in ("model.safetensors", "model.json"):
         shutil.copyfile(folder / name, staged / name)
-    made = result_builder.make_recipe(frame, "final", frozen.winner, refitted, scored.scores[0] if scored else None)
-    write_atomically(staged / "recipe.yaml", recipe_file.write(made, command=frame.settings.command))
-    ending = result_builder.SearchOutcome(
+    recipe = result_builder.make_recipe(context, "final", frozen.winner, refitted, scored.scores[0] if scored else None)
+    write_atomically(staged / "recipe.yaml", recipe_file.write(recipe, command=context.settings.command))
+    outcome = result_builder.SearchOutcome(
         regime=frozen.regime,
         winner=frozen.winner,
         trials=trials,
@@ -181,18 +187,18 @@ def _result(
         test_reason=reason,
         gain=_gain(run, frozen, scored),
         ties=frozen.ties,
-        ensemble=offered,
+        ensemble=ensemble_result,
         warnings=_warnings(models),
         forgetting=forgetting_budget.measure_winner(run, frozen.winner, refitted, folder),
     )
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
-    result = result_builder.make_result(frame, "final", ending, files)
-    small = thumbnails.make(frame.dataset.root, [m.path for m in result.mistakes])
-    page = report.render(result, profile, [*run.probes, *trials], thumbnails=small, run=str(run.rundir.path))
+    result = result_builder.make_result(context, "final", outcome, files)
+    images = thumbnails.make(context.dataset.root, [m.path for m in result.mistakes])
+    page = report.render(result, profile, [*run.probes, *trials], thumbnails=images, run=str(run.rundir.path))
     write_atomically(staged / "report.html", page)
     write_atomically(
         staged / "README.md",
-        model_card.render(result, made, licence=_licence(kept, frozen.winner), run=str(run.rundir.path)),
+        model_card.render(result, recipe, licence=_licence(writer, frozen.winner), run=str(run.rundir.path)),
     )
     result = replace(result, budget=replace(result.budget, used_s=round(run.clock.used_s, 2)))
     write_atomically(staged / "result.json", to_json(result))
@@ -202,15 +208,17 @@ def _result(
 
 
 def _warnings(models: Sequence[tuple[Path, Refitted]]) -> list[str]:
-    """Tell what is unusual about the model that ships, and about what it is compared with."""
-    told = [models[0][1].warning] if models[0][1].warning else []
+    """List what is unusual about the recommended model and about the default that it is compared with."""
+    warnings = [models[0][1].warning] if models[0][1].warning else []
     if len(models) > 1 and models[1][1].folds:
-        told.append("the untuned default is scored as the search left it: no time was left to train it on all images")
-    return told
+        warnings.append(
+            "the untuned default was not refitted on all images in time: its model from the search was tested"
+        )
+    return warnings
 
 
-def _licence(kept: incumbent.IncumbentWriter, winner: Trial) -> str:
-    used = pretrained_weights.as_weights(kept.frame.registry.backbone(winner.candidate.backbone))
+def _licence(writer: incumbent.IncumbentWriter, winner: Trial) -> str:
+    used = pretrained_weights.as_weights(writer.frame.registry.backbone(winner.candidate.backbone))
     return used.licence if used is not None else "unknown"
 
 

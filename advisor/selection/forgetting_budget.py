@@ -1,7 +1,7 @@
-"""Source-like images that a person gives (--source), and what is asked of a winner: how much of its source it has kept.
+"""How much of a run's end goes into measuring the winner's forgetting of the source task, and on which images.
 
-In: a folder of class folders whose sorted order is that of the source head's classes; a run's end. Out: items; a
-`Forgetting`, within a small share of the budget, or the reason why there is none. Does NOT cover: measuring (`retention`).
+In: a run's end, images of the source task (`--source`). Out: a `Forgetting` that took a small share of the budget, or None
+and a note. Does NOT cover: the measurement (`execution.forgetting`).
 """
 
 from __future__ import annotations
@@ -23,47 +23,47 @@ from advisor.tuning.search_run import SearchRun
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 ENDS = (0.0, 1.0)
 IMAGES = policy.FORGETTING_IMAGES  # of the new task
-LEAST = 40  # images under which the measures say nothing
+FEWEST_IMAGES = 40  # below which the measures are meaningless
 SOURCE_IMAGES = 500
 
 
 def measure_winner(run: SearchRun, winner: Trial, refitted: Refitted, folder: Path) -> Forgetting | None:
-    """Ask how much of its source the winner has kept; None where it left the network as it was, or no time is left."""
+    """Measure the winner's forgetting; None if it does not train the pretrained network, or no time is left."""
     if not run.facts.trains_backbone(winner.candidate) or refitted.plan.from_scratch:
         return None
     job = plan_measurement(run, winner, folder)
     if job is None:
-        run.listener.note("no time is left to see how much of the source is kept")
+        run.listener.note("forgetting of the source task was not measured: no time is left")
         return None
-    run.listener.stage("looking at what is kept of the source")
+    run.listener.stage("measuring forgetting of the source task")
     try:
         deadline = time.monotonic() + run.clock.left_s if run.facts.has_deadline else None
         return run.worker.ask(job, ForgettingMeasured, run.listener.progress, deadline=deadline).forgetting
     except AdviseError as error:
-        run.listener.note(f"how much of the source is kept could not be measured: {error}")
+        run.listener.note(f"forgetting of the source task could not be measured: {error}")
         return None
 
 
 def plan_measurement(run: SearchRun, winner: Trial, folder: Path) -> MeasureForgetting | None:
-    """Put the question as large as the time allows: fewer images first, then the two ends of the curve alone.
+    """Return the largest measurement that the time allows: fewer images first, then only the two ends of the curve.
 
-    Without a clock its size is fixed. The first fold's model is asked about, on images that it has not seen, or where
-    that is gone the model in `folder`, whose curve says nothing of the new task. None where no time is left.
+    Without a deadline its size is fixed. The first fold's model is measured, on images that it was not trained on, or, if
+    it was deleted, the model in `folder`, whose curve is then not valid for the new task. None if no time is left.
     """
-    given = domains.read_source(run.facts.settings.source) if run.facts.settings.source else None
+    source = domains.read_source(run.facts.settings.source) if run.facts.settings.source else None
     left = run.clock.left_s - budget.FINISH_S / 2
     seconds = (
         min(left, cost_model.forgetting_s(run.state(), winner.candidate)) if run.facts.has_deadline else float("inf")
     )
     each = cost_model.forward_s(run.state(), winner.candidate)
     native_px = run.facts.registry.backbone(winner.candidate.backbone).preprocess.size
-    each_source = cost_model.forward_s(run.state(), replace(winner.candidate, size_px=native_px)) if given else 0.0
+    each_source = cost_model.forward_s(run.state(), replace(winner.candidate, size_px=native_px)) if source else 0.0
     own = Path(run.rundir.path / winner.predictions.removesuffix(".npz"))
     has_fold = (own / "model.safetensors").is_file() and (own / "model.json").is_file()
     for shares in (SHARES, ENDS):
-        part = seconds / len(shares) / (2 if given else 1)
+        part = seconds / len(shares) / (2 if source else 1)
         images = int(min(IMAGES, part / each)) if each > 0 else IMAGES
-        if images >= min(LEAST, run.facts.images // FOLDS):
+        if images >= min(FEWEST_IMAGES, run.facts.images // FOLDS):
             count = int(min(SOURCE_IMAGES, part / each_source)) if each_source > 0 else SOURCE_IMAGES
             return MeasureForgetting(
                 candidate=winner.candidate,
@@ -72,29 +72,35 @@ def plan_measurement(run: SearchRun, winner: Trial, folder: Path) -> MeasureForg
                 seed=run.facts.settings.seed,
                 images=images,
                 shares=shares,
-                source_root=given.root if given else "",
-                source_items=domains.first_by_hash(given.items, count) if given else (),
-                source_classes=given.classes if given else 0,
+                source_root=source.root if source else "",
+                source_items=domains.first_by_hash(source.items, count) if source else (),
+                source_classes=source.classes if source else 0,
             )
     return None
 
 
 def measure_rerun(
-    worker: Worker, candidate: Candidate, seed: int, place: Path, given: domains.SourceImages, listener: Listener
+    worker: Worker,
+    candidate: Candidate,
+    seed: int,
+    folder: Path,
+    source: domains.SourceImages,
+    listener: Listener,
 ) -> Forgetting | None:
-    """Ask the same of a model that was trained again and lies in `place`, on images that it may have been trained on."""
-    listener.stage("looking at what is kept of the source")
-    folder = place if (place / "model.safetensors").is_file() else place / "trials" / f"seed-{seed}"
+    """Measure the forgetting of a rerun's model below `folder`, on images that it may have been trained on."""
+    listener.stage("measuring forgetting of the source task")
+    in_place = (folder / "model.safetensors").is_file()
+    model_folder = folder if in_place else folder / "trials" / f"seed-{seed}"
     job = MeasureForgetting(
         candidate=candidate,
-        folder=str(folder),
+        folder=str(model_folder),
         fold=None,
         seed=seed,
         images=IMAGES,
         shares=SHARES,
-        source_root=given.root,
-        source_items=domains.first_by_hash(given.items, SOURCE_IMAGES),
-        source_classes=given.classes,
+        source_root=source.root,
+        source_items=domains.first_by_hash(source.items, SOURCE_IMAGES),
+        source_classes=source.classes,
     )
     try:
         return worker.ask(job, ForgettingMeasured, listener.progress).forgetting

@@ -1,8 +1,8 @@
-"""The leaders, scored again on folds and seeds that did not choose them, as far as the time allows.
+"""Re-evaluation of the leading candidates on new folds and seeds, which did not select them, as far as the time allows.
 
-In: contenders. Out: the same trials with the fresh scores behind their own, and `rescored.json`, from which a resume
-goes on. What is behind the best beyond any doubt is not scored again: on 50,000 images that took half a minute a head.
-Does NOT cover: who wins (judging.py).
+In: contenders. Out: the same trials with the new scores appended, and `rescored.json`, from which a resume continues. A
+contender that is clearly behind the best is not re-evaluated: on 50,000 images that took half a minute per head.
+Does NOT cover: the verdict (`evidence`, `verdict`).
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from advisor.selection import evidence
 from advisor.tuning import cost_model
 from advisor.tuning.search_run import SearchRun
 
-LEADERS = 3  # contenders scored again on fresh folds and seeds
-FRESH = (1, 2)  # the repeats of a head's fresh folds; a trained candidate gets the first
+LEADERS = 3  # contenders that are re-evaluated
+REPEATS = (1, 2)  # of the folds, for heads; a trained candidate gets the first
 
 
 def rescore(
     run: SearchRun, contenders: Sequence[Trial], groups: npt.NDArray[np.int64] | None = None
 ) -> dict[int, Trial]:
-    """Score the leaders again; give them by number, those of an earlier process included. `groups` are the pool's."""
-    done = {t.number: t for t in run.rundir.read("rescored.json", list[Trial]) or []}
+    """Re-evaluate the leaders and return them by number, with those of an earlier process. `groups` are the pool's."""
+    rescored = {t.number: t for t in run.rundir.read("rescored.json", list[Trial]) or []}
     doubtful = evidence.list_doubtful(run.rundir.path, _leaders(contenders), run.facts.images, groups)
-    leaders = {t.number: t for t in doubtful if t.number not in done}
+    leaders = {t.number: t for t in doubtful if t.number not in rescored}
     waiting = deque((t, repeat) for t in leaders.values() for repeat in _repeats(run, t))
-    fresh: dict[int, dict[int, Trial | None]] = {number: {} for number in leaders}
+    replies: dict[int, dict[int, Trial | None]] = {number: {} for number in leaders}
     while waiting or run.executor.busy:
         while waiting and run.executor.free:
             trial, repeat = waiting.popleft()
             order = _order(run, trial, repeat)
             if order is not None:
                 run.executor.submit(order)
-            elif _note(run, fresh, trial, repeat, None):
-                _write(run, done, leaders, fresh)
+            elif _record(run, replies, trial, repeat, None):
+                _write(run, rescored, leaders, replies)
         ended = run.executor.poll(run.listener.progress) if run.executor.busy else None
         if ended is not None:
             trial = leaders[ended.order.number]
-            if _note(run, fresh, trial, ended.order.repeat, ended.answer):
-                _write(run, done, leaders, fresh)
-    return done
+            if _record(run, replies, trial, ended.order.repeat, ended.answer):
+                _write(run, rescored, leaders, replies)
+    return rescored
 
 
 def _leaders(contenders: Sequence[Trial]) -> list[Trial]:
@@ -61,17 +61,17 @@ def _leaders(contenders: Sequence[Trial]) -> list[Trial]:
 
 
 def _repeats(run: SearchRun, trial: Trial) -> tuple[int, ...]:
-    return FRESH[:1] if run.facts.trains_backbone(trial.candidate) else FRESH
+    return REPEATS[:1] if run.facts.trains_backbone(trial.candidate) else REPEATS
 
 
 def _order(run: SearchRun, trial: Trial, repeat: int) -> RunTrial | None:
-    """Say what to run; None where the time is too short for it."""
-    left = run.clock.left_s - cost_model.reserve_s(run.state(), trial.candidate)
-    folds = _folds(run, trial, left)
+    """Return the order for one repeat; None if it does not fit into the time left."""
+    left_s = run.clock.left_s - cost_model.reserve_s(run.state(), trial.candidate)
+    folds = _folds(run, trial, left_s)
     if not folds and trial == run.state().best() and run.facts.trains_backbone(trial.candidate):
-        # It loses where it cannot be told from a head: its refit, which has no room beside this, is worth less.
-        left = run.clock.left_s - cost_model.reserve_s(run.state(), trial.candidate, refit=False)
-        folds = _folds(run, trial, left)[: len(trial.scores)]
+        # A trained candidate loses a tie with a head, so new scores are worth more than its refit, if only one fits.
+        left_s = run.clock.left_s - cost_model.reserve_s(run.state(), trial.candidate, refit=False)
+        folds = _folds(run, trial, left_s)[: len(trial.scores)]
     if not folds:
         return None
     return RunTrial(
@@ -81,14 +81,14 @@ def _order(run: SearchRun, trial: Trial, repeat: int) -> RunTrial | None:
         repeat=repeat,
         seed=run.facts.settings.seed + repeat,
         started_s=run.clock.used_s,
-        limit_s=left if run.facts.has_deadline else None,
+        limit_s=left_s if run.facts.has_deadline else None,
     )
 
 
 def _folds(run: SearchRun, trial: Trial, left_s: float) -> tuple[int, ...]:
-    """Choose the folds: all for a head, as many as the time allows for a trained candidate.
+    """Return the folds: all for a head, as many as the time allows for a trained candidate.
 
-    What is trained is scored on few images, and the verdict must tell it from heads that were scored on all.
+    A trained candidate is scored on few images at first, and the verdict compares it with heads scored on all of them.
     """
     first = tuple(s.fold for s in trial.scores if s.repeat == 0)
     each_s = cost_model.train_s(run.state(), trial.candidate, run.facts.images - run.facts.images // FOLDS)
@@ -100,31 +100,31 @@ def _folds(run: SearchRun, trial: Trial, left_s: float) -> tuple[int, ...]:
     return (*first, *(f for f in range(FOLDS) if f not in first))[:fit]
 
 
-def _note(
+def _record(
     run: SearchRun,
-    fresh: dict[int, dict[int, Trial | None]],
+    replies: dict[int, dict[int, Trial | None]],
     trial: Trial,
     repeat: int,
-    answer: Trial | AdviseError | None,
+    reply: Trial | AdviseError | None,
 ) -> bool:
-    """Keep what came of one repeat; say whether it was the trial's last one."""
-    if isinstance(answer, AdviseError):
-        run.rundir.log("rescore failed", at_s=run.clock.used_s, number=trial.number, error=str(answer))
-        answer = None
-    fresh[trial.number][repeat] = answer if answer is not None and answer.state == "complete" else None
-    return len(fresh[trial.number]) == len(_repeats(run, trial))
+    """Record the reply to one repeat; return True if it was the trial's last one."""
+    if isinstance(reply, AdviseError):
+        run.rundir.log("rescore failed", at_s=run.clock.used_s, number=trial.number, error=str(reply))
+        reply = None
+    replies[trial.number][repeat] = reply if reply is not None and reply.state == "complete" else None
+    return len(replies[trial.number]) == len(_repeats(run, trial))
 
 
 def _write(
     run: SearchRun,
-    done: dict[int, Trial],
+    rescored: dict[int, Trial],
     leaders: dict[int, Trial],
-    fresh: dict[int, dict[int, Trial | None]],
+    replies: dict[int, dict[int, Trial | None]],
 ) -> None:
-    """Write down every leader of which all repeats were heard, scores in the order of the repeats."""
+    """Write every leader whose repeats all ended, its scores in the order of the repeats."""
     for number, trial in leaders.items():
-        heard = fresh[number]
-        again = [heard[r] for r in sorted(heard) if heard[r] is not None]
-        if again and len(heard) == len(_repeats(run, trial)):
-            done[number] = replace(trial, scores=(*trial.scores, *(s for t in again if t for s in t.scores)))
-    run.rundir.write("rescored.json", list(done.values()))
+        by_repeat = replies[number]
+        new_scores = [by_repeat[r] for r in sorted(by_repeat) if by_repeat[r] is not None]
+        if new_scores and len(by_repeat) == len(_repeats(run, trial)):
+            rescored[number] = replace(trial, scores=(*trial.scores, *(s for t in new_scores if t for s in t.scores)))
+    run.rundir.write("rescored.json", list(rescored.values()))

@@ -96,7 +96,7 @@ def test_without_time_for_a_refit_the_mean_ships(run: SearchRun, trained: Trial)
     refitted = final_refit.train(late, trained, run.rundir.trials / "late", reserve_s=1.0)
     assert refitted is not None
     assert refitted.folds == (0, 2, 3)
-    assert "the mean of the weights of its 3 models" in refitted.warning
+    assert "the mean of the weights of its 3 fold models" in refitted.warning
     assert refitted.seconds == pytest.approx(trained.seconds, abs=0.02)
 
 

@@ -79,16 +79,16 @@ def test_a_refit_that_is_seen_to_take_too_long_is_given_up_and_the_worker_lives(
 
 def test_what_is_compared_with_a_fold_s_model_is_one_too(run: SearchRun, trained: Trial) -> None:
     """There would be time to train the default on all images, but the winner was left as its folds left it."""
-    refitted = final_refit.train(run, trained, run.rundir.trials / "alike", reserve_s=1.0, alike=True)
+    refitted = final_refit.train(run, trained, run.rundir.trials / "as_folds", reserve_s=1.0, as_folds=True)
     assert refitted is not None
     assert refitted.folds == (1,)
-    assert "as with the recommended model" in refitted.warning
+    assert "neither was the recommended model" in refitted.warning
 
 
 def test_where_no_fold_s_model_is_wanted_nothing_ships(run: SearchRun, trained: Trial) -> None:
     """The untuned default is compared on all images or not at all."""
     late = replace(run, clock=clock.Clock(600.0, used_before_s=599.0))
-    assert final_refit.train(late, trained, run.rundir.trials / "none", reserve_s=1.0, or_a_fold=False) is None
+    assert final_refit.train(late, trained, run.rundir.trials / "none", reserve_s=1.0, allow_fold_model=False) is None
 
 
 def test_what_an_earlier_process_wrote_is_taken_as_it_is(run: SearchRun, trained: Trial) -> None:
@@ -120,7 +120,7 @@ def test_a_worker_that_dies_with_every_refit_leaves_the_fold_s_model(
     assert (deaths, refitted.folds) == ([1, 0], (1,))
     assert "killed by signal 9" in refitted.warning
     dying(monkeypatch, times=2)
-    assert final_refit.train(run, trained, run.rundir.trials / "gone", reserve_s=1.0, or_a_fold=False) is None
+    assert final_refit.train(run, trained, run.rundir.trials / "gone", reserve_s=1.0, allow_fold_model=False) is None
 
 
 def dying(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
