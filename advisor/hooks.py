@@ -1,4 +1,4 @@
-"""The page that a plugin author reads: two hooks, and everything that they return.
+"""What a plugin author imports: two hooks, and everything that they return.
 
 A plugin is an importable module, named by an entry point of the group `tl_advise`, with one or both of these:
 
@@ -10,7 +10,7 @@ A plugin is an importable module, named by an entry point of the group `tl_advis
 
 Import torch inside functions, never at the top: listing plugins must not cost a second. Rules that `tl-advise plugins
 check NAME` verifies: the stages' prefixes cover every parameter and buffer exactly once; run_stage over all stages and
-then pool equals the module's forward, (N, dim). What is not covered: heads (the core's), the loss, where files live.
+then pool equals the module's forward, (N, dim). Does not cover: heads and the loss, which are the core's.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from advisor.records.plan import (
     TrainPlan,
     Weights,
 )
+from advisor.records.trials import RegimeName
 
 if TYPE_CHECKING:
     import torch
@@ -53,12 +54,14 @@ __all__ = [
     "Parameter",
     "Phase",
     "Preprocess",
+    "RegimeName",
     "ScheduleSpec",
     "Space",
     "Stage",
     "StageSize",
     "Strategy",
     "Term",
+    "TermInputs",
     "TrainPlan",
     "Weights",
     "hookimpl",
@@ -80,29 +83,34 @@ def advisor_strategies() -> list[Strategy]:  # type: ignore[empty-body]
     """Return the strategies that this plugin offers."""
 
 
-def _load_state(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+def load_tensors(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Copy tensors into a module by name, every one of them: the default of `Backbone.load_state`."""
     module.load_state_dict(dict(tensors))
 
 
-def _build_nothing() -> torch.nn.Module:
-    raise TypeError("this backbone does not say how it is built: give Backbone(build=...) or define build()")
+def build_nothing() -> torch.nn.Module:
+    """Raise TypeError: the default of `Backbone.build`, which every backbone must replace."""
+    raise TypeError("this backbone does not define how it is built: pass Backbone(build=...) or define build()")
 
 
-def _default(name: str) -> Any:
-    return field(default=None, metadata={"method": name})
+def mean_over_positions(module: torch.nn.Module, index: int, x: Any) -> torch.Tensor:
+    """Return (N, C) from (N, C, H, W), (N, T, C) or (N, C): the default of `Backbone.pool`."""
+    if x.ndim == 4:
+        return x.mean(dim=(2, 3))  # type: ignore[no-any-return]
+    return x.mean(dim=1) if x.ndim == 3 else x  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A network without its classifier. Give the functions as arguments, or subclass and define them as methods.
+    """A network without its classifier. Pass the functions as arguments, or subclass and define them as methods.
 
-    `build()` returns the module with random weights and touches neither disk nor network; its forward gives (N, dim).
+    `build()` returns the module with random weights and touches neither disk nor network; its forward returns (N, dim).
     `load_state(module, tensors)` copies pretrained tensors in and may rename keys (default: load_state_dict, strict).
     `run_stage(module, i, x)` runs stage i (default: the submodules named by the stage's prefixes, one after another).
     `pool(module, i, x)` turns the output of stage i into (N, d_i) (default: mean over positions of (N, C, H, W), or
-    over tokens of (N, T, C); (N, C) is left alone). `build_source_head()`, optional, maps the last activation to the
-    source classes. `preprocess.size` is the default; input size is a knob. `published_accuracy` is ImageNet top-1,
-    0..1, or None. `macs` are multiply-adds of one image at the default size.
+    over tokens of (N, T, C); (N, C) stays as it is). `build_source_head()`, optional, maps the last activation to the
+    source classes. `preprocess.size` is the default; input size is a hyper-parameter. `published_accuracy` is ImageNet
+    top-1, 0..1, or None. `macs` are multiply-adds of one image at the default size.
     """
 
     name: str
@@ -114,26 +122,25 @@ class Backbone:
     parameters: int | None = None
     macs: int | None = None
     source: str = ""  # paper or page, one line
-    build: Callable[[], torch.nn.Module] = _default("build")
-    load_state: Callable[[torch.nn.Module, Mapping[str, torch.Tensor]], None] = _default("load_state")
-    run_stage: Callable[[torch.nn.Module, int, Any], Any] = _default("run_stage")
-    pool: Callable[[torch.nn.Module, int, Any], torch.Tensor] = _default("pool")
+    build: Callable[[], torch.nn.Module] = None  # type: ignore[assignment]  # None: the subclass's method, or the default
+    load_state: Callable[[torch.nn.Module, Mapping[str, torch.Tensor]], None] = None  # type: ignore[assignment]
+    run_stage: Callable[[torch.nn.Module, int, Any], Any] = None  # type: ignore[assignment]
+    pool: Callable[[torch.nn.Module, int, Any], torch.Tensor] = None  # type: ignore[assignment]
     build_source_head: Callable[[], torch.nn.Module] | None = None
 
     def __post_init__(self) -> None:
-        defaults: dict[str, Any] = {
-            "build": _build_nothing,
-            "load_state": _load_state,
+        """Settle each function: the argument, else the subclass's method, else the default."""
+        defaults: dict[str, Callable[..., Any] | None] = {
+            "build": build_nothing,
+            "load_state": load_tensors,
             "run_stage": self._run_prefixes,
-            "pool": _mean_over_positions,
+            "pool": mean_over_positions,
+            "build_source_head": None,
         }
         for name, default in defaults.items():
-            if self.__dict__.get(name) is None:
-                object.__delattr__(self, name)  # let a subclass's method show through
-                if getattr(self, name, None) is None:
-                    object.__setattr__(self, name, default)
-        if self.__dict__.get("build_source_head", False) is None and type(self).build_source_head is not None:
-            object.__delattr__(self, "build_source_head")
+            if getattr(self, name) is None:
+                method = getattr(type(self), name)  # a subclass's method; None where it defines none
+                object.__setattr__(self, name, default if method is None else method.__get__(self))
 
     def _run_prefixes(self, module: torch.nn.Module, index: int, x: Any) -> Any:
         for prefix in self.stages[index].prefixes:
@@ -141,14 +148,31 @@ class Backbone:
         return x
 
 
-def _mean_over_positions(module: torch.nn.Module, index: int, x: Any) -> torch.Tensor:
-    if x.ndim == 4:
-        return x.mean(dim=(2, 3))  # type: ignore[no-any-return]
-    return x.mean(dim=1) if x.ndim == 3 else x  # type: ignore[no-any-return]
+@dataclass(frozen=True, kw_only=True)
+class TermInputs:
+    """One training step, as a loss term receives it: `features` (N, D), `logits` (N, K), `labels` (N,), the target's (M, ...).
+
+    `support` (N,) marks the images of an episode whose labels are given, None where the plan draws no episodes.
+    `parameters` are those that train in this step, `start` the weights before the first step; both by name, "body...." or
+    "head....". The target fields are None where the plan has no target stream. `companion` holds the term's own
+    parameters, where its function has an attribute `companion`: a function of (width, classes) that builds them.
+    """
+
+    step: int
+    steps: int
+    features: torch.Tensor
+    logits: torch.Tensor
+    labels: torch.Tensor
+    parameters: Mapping[str, torch.nn.Parameter] = field(default_factory=dict)
+    start: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    target_features: torch.Tensor | None = None
+    target_logits: torch.Tensor | None = None
+    support: torch.Tensor | None = None
+    companion: torch.nn.Module | None = None
 
 
 class Space(Protocol):
-    """What `Strategy.space` draws from: Optuna's trial, with names scoped to the strategy."""
+    """What `Strategy.space` draws from: Optuna's trial, with names prefixed by the strategy."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         """Draw a number in [low, high]."""
@@ -162,28 +186,28 @@ class Space(Protocol):
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A way of transferring. Any object with these members; `applies`, `space`, `first_guesses` run without torch."""
+    """A way of transferring: any object with these members; `applies`, `space`, `first_guesses` run without torch."""
 
     @property
     def name(self) -> str:
-        """Unique, snake_case."""
+        """Unique name, snake_case."""
 
     @property
     def regime(self) -> str:
-        """One of "feature_extraction", "partial", "full"."""
+        """How much of the network it trains, a `RegimeName`: "feature_extraction", "partial" or "full"."""
 
     @property
     def card(self) -> Card | str:
-        """What it is; a plain string is read as Card(what=...)."""
+        """Its description and parameters; a plain string is read as Card(what=...)."""
 
     def applies(self, context: Context) -> str | None:
-        """None, or the reason why not."""
+        """Return None where it applies, else the reason why it does not."""
 
     def space(self, trial: Space, context: Context) -> Mapping[str, Any]:
-        """Draw parameters."""
+        """Draw parameters from the search space."""
 
     def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give known-good parameters, best first; the first is the untuned default."""
+        """Return known-good parameters, best first; the first is the untuned default."""
 
     def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
-        """Turn parameters into a plan."""
+        """Return the plan that these parameters make."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import BrokenPluginError
-from advisor.hooks import Backbone, Card, Preprocess, Stage, Strategy, Weights
+from advisor.hooks import Backbone, Card, Preprocess, Stage, Strategy, Weights, build_nothing
 from advisor.records.trials import REGIMES
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
@@ -65,8 +65,8 @@ def backbone(thing: object, folder: Path | None = None) -> Backbone:
             value = _get(thing, number)
             given[number] = None if value is None else _count(number, value, least=0)
         given.update(_calls(thing, _BACKBONE_CALLS, optional=("load_state", "run_stage", "pool", "build_source_head")))
-        if getattr(given["build"], "__name__", "") == "_build_nothing":
-            raise BrokenPluginError("does not say how it is built: give build=... or define build()")
+        if given["build"] is build_nothing:
+            raise BrokenPluginError("does not define how it is built: pass build=... or define build()")
     except BrokenPluginError as reason:
         raise BrokenPluginError(f"backbone {name}: {reason}") from None
     return Backbone(name=name, **given)

@@ -2,7 +2,7 @@
 
 In: a `ScheduleSpec` with a step, or stage names with rates. Out: factors in 0..1, rates per stage, phases. A schedule
 gives one factor; every parameter group multiplies it with its own peak rate, so no group is flattened to another's.
-Does NOT cover: applying them (`optimizers`, `training`), or choosing them (strategies).
+Does not cover: applying them (`training`), or choosing them (strategies).
 Sources: cosine, Loshchilov and Hutter 2016 (1608.03983); one cycle, Smith and Topin 2017 (1708.07120); layer-wise
 rates and gradual unfreezing, Howard and Ruder 2018 (1801.06146); geometric decay, Clark et al. 2020 (2003.10555).
 """
@@ -15,6 +15,20 @@ from collections.abc import Mapping, Sequence
 from advisor.errors import InputError
 from advisor.records.plan import Phase, ScheduleSpec
 
+__all__ = [
+    "HEAD",
+    "SCHEDULES",
+    "at_once",
+    "factor",
+    "gradual",
+    "layer_decay",
+    "phase_at",
+    "ramp",
+    "rates_at",
+    "segment",
+    "spread",
+]
+
 SCHEDULES = ("constant", "cosine", "flat_decay", "onecycle", "step")
 HEAD = "<head>"  # stands for the head where stages are named; no stage has this name
 ONECYCLE_START = 1 / 25  # first factor of one cycle, and
@@ -22,9 +36,9 @@ ONECYCLE_END = ONECYCLE_START / 1e4  # its last one: the paper's reference value
 
 
 def factor(schedule: ScheduleSpec, step: int, steps: int) -> float:
-    """Return what the peak rate is multiplied with at `step` of `steps` (counted from 0).
+    """Return the factor 0..1 on the peak rate at `step` of `steps` (counted from 0).
 
-    Raises InputError where the schedule's name is unknown.
+    Raises: InputError where the schedule's name is unknown.
     """
     if schedule.name not in SCHEDULES:
         raise InputError(f"schedule {schedule.name!r}: expected one of {', '.join(SCHEDULES)}.")
@@ -57,9 +71,9 @@ def _cosine(start: float, end: float, done: float) -> float:
 
 
 def layer_decay(names: Sequence[str], base: float, decay: float) -> dict[str, float]:
-    """Give the last of `names` (stem to head) the rate `base`, and every stage before it `decay` times its successor's.
+    """Return a rate per stage: `base` for the last of `names` (stem to head), `decay` times its successor's for the others.
 
-    Raises InputError where `decay` lies outside 0..1: rates fall from head to stem, never the other way.
+    Raises: InputError where `decay` lies outside 0..1: rates fall from head to stem, never the other way.
     """
     if not 0 < decay <= 1:
         raise InputError(f"layer decay {decay}: expected a number above 0, at most 1 (rates fall from head to stem).")
@@ -67,9 +81,9 @@ def layer_decay(names: Sequence[str], base: float, decay: float) -> dict[str, fl
 
 
 def spread(names: Sequence[str], low: float, high: float) -> dict[str, float]:
-    """Space rates geometrically from `low` at the first of `names` (the stem) to `high` at the last: fast.ai's slice.
+    """Return rates spaced geometrically from `low` at the first of `names` (the stem) to `high` at the last: fast.ai's slice.
 
-    Raises InputError where `low` is above `high`, or not above 0.
+    Raises: InputError where `low` is above `high`, or not above 0.
     """
     if not 0 < low <= high:
         raise InputError(f"rates from {low} to {high}: expected 0 < low <= high (stem below head).")
@@ -80,14 +94,14 @@ def spread(names: Sequence[str], low: float, high: float) -> dict[str, float]:
 
 
 def at_once(rates: Mapping[str, float], head_rate: float, *, only: str = "all") -> tuple[Phase, ...]:
-    """Train all of `rates` and the head from the first step on."""
+    """Return one phase that trains all of `rates` and the head from the first step on."""
     return (Phase(start=0, rates=dict(rates), head_rate=head_rate, only=only),)
 
 
 def gradual(
     rates: Mapping[str, float], head_rate: float, *, first: int, every: int, warmup: int = 0, only: str = "all"
 ) -> tuple[Phase, ...]:
-    """Unfreeze from the head down: the head alone, from step `first` the last stage, then one more every `every` steps.
+    """Return phases that unfreeze from the head down: from step `first` the last stage, then one more every `every` steps.
 
     `rates` are ordered from stem to head. Each newly freed stage rises to its rate over `warmup` steps.
     """
@@ -101,12 +115,12 @@ def gradual(
 
 
 def phase_at(phases: Sequence[Phase], step: int) -> int:
-    """Return the index of the phase that rules at `step`: the last one that has begun."""
+    """Return the index of the phase in force at `step`: the last one that has begun."""
     return max((i for i, phase in enumerate(phases) if phase.start <= step), default=0)
 
 
 def rates_at(schedule: ScheduleSpec, phases: Sequence[Phase], step: int, steps: int) -> dict[str, float]:
-    """Return the rate of every stage that trains at `step`, the head's under `HEAD`; what is frozen is left out.
+    """Return the rate of every stage that trains at `step`, the head's under `HEAD`; frozen stages are absent.
 
     A stage that an earlier phase left frozen rises to its rate over the `warmup` of the phase that freed it, also when
     a further phase begins meanwhile.

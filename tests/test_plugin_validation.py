@@ -89,7 +89,7 @@ def test_a_misdeclared_backbone_is_refused_with_field_value_and_expectation(chan
 
 def test_a_backbone_that_does_not_say_how_it_is_built_is_refused() -> None:
     """build is the one function without a default."""
-    with pytest.raises(BrokenPluginError, match="does not say how it is built"):
+    with pytest.raises(BrokenPluginError, match="does not define how it is built"):
         plugin_validation.backbone(Backbone(name="b", dim=1, stages=GOOD.stages, preprocess=GOOD.preprocess))
 
 

@@ -19,6 +19,7 @@ import torch
 
 from advisor import schedules
 from advisor.errors import DivergedError, OutOfMemoryError, TrialError
+from advisor.hooks import TermInputs
 from advisor.models import normalise, weight_ops
 from advisor.models.classifier import Classifier
 from advisor.records.plan import Compute, Preprocess, TrainPlan
@@ -175,9 +176,9 @@ class Loop:
                     loss = loss + function(replace(inputs, companion=companion), **numbers)
         return self._group.scale_loss(loss, len(batch.labels), self._feed.batch)
 
-    def _term_inputs(self, batch: StepBatch, logits: torch.Tensor) -> loss_terms.TermInputs:
+    def _term_inputs(self, batch: StepBatch, logits: torch.Tensor) -> TermInputs:
         target_features = self._feed.target_features(self.step)
-        return loss_terms.TermInputs(
+        return TermInputs(
             step=self.step,
             steps=self.plan.steps,
             features=batch.features,

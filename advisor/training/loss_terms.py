@@ -10,8 +10,7 @@ Does NOT cover: any particular one; they live with their strategies.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,28 +19,6 @@ from torch import nn
 from advisor.errors import PluginError
 from advisor.records.plan import Term
 from advisor.runtime import rng
-
-
-@dataclass(frozen=True, kw_only=True)
-class TermInputs:
-    """One training step as a term sees it: `features` (N, D), `logits` (N, K), `labels` (N,), of the target (M, ...).
-
-    `support` (N,) marks the images of an episode whose labels are shown, None where the plan draws no episodes.
-    `parameters` are those that train now, `start` the weights before the first step; both by name, "body...." or
-    "head....". The target fields are None where the plan asks for no target stream.
-    """
-
-    step: int
-    steps: int
-    features: torch.Tensor
-    logits: torch.Tensor
-    labels: torch.Tensor
-    parameters: Mapping[str, nn.Parameter] = field(default_factory=dict)
-    start: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    target_features: torch.Tensor | None = None
-    target_logits: torch.Tensor | None = None
-    support: torch.Tensor | None = None
-    companion: nn.Module | None = None  # the term's own parameters, where it has any
 
 
 def load(term: Term) -> Callable[..., Any]:

@@ -20,7 +20,7 @@ from advisor_strategies.finetune import GENTLE, Full
 if TYPE_CHECKING:
     import torch
 
-    from advisor.training.loss_terms import TermInputs
+    from advisor.hooks import TermInputs
 
 HERE = "advisor_strategies.adapt"
 HIDDEN = 256  # width of the domain classifier

@@ -21,7 +21,7 @@ from advisor_strategies.finetune import GENTLE, VIEWS, Partial
 if TYPE_CHECKING:
     import torch
 
-    from advisor.training.loss_terms import TermInputs
+    from advisor.hooks import TermInputs
 
 HERE = "advisor_strategies.episodic"
 # What all trained strategies share and an episode has no use for: its batch is the episode, its classes are balanced.

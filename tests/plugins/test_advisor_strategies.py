@@ -15,9 +15,8 @@ import torch
 from small_network import COMPUTE, changed, classifier, context, digits, weights
 
 from advisor.errors import PluginError
-from advisor.hooks import Card, Context, Strategy
+from advisor.hooks import Card, Context, Strategy, TermInputs
 from advisor.training import loop as training
-from advisor.training.loss_terms import TermInputs
 from advisor_strategies import advisor_strategies, anchored, knobs
 
 STRATEGIES = {strategy.name: strategy for strategy in advisor_strategies()}

@@ -11,8 +11,8 @@ from small_network import COMPUTE, changed, classifier, context, digits, weights
 
 from advisor import testing
 from advisor.errors import TrialError
+from advisor.hooks import TermInputs
 from advisor.training import loop as training
-from advisor.training.loss_terms import TermInputs
 from advisor_strategies import episodic
 
 HERE = context()
