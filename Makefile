@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types clean
+.PHONY: demo test check format lint types docs clean
 
 demo: $(VENV)/.ready
 	$(BIN)/tl-advise demo
@@ -23,6 +23,10 @@ lint: $(VENV)/.ready
 
 types: $(VENV)/.ready
 	$(BIN)/mypy
+
+docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet '.[docs]'
+	$(BIN)/python -m mkdocs build --strict --site-dir build/site
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
