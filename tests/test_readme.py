@@ -42,3 +42,14 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     """`--help` works for each command, quickly, and shows how it is called."""
     done = subprocess.run([sys.executable, "-m", "advisor", name, "--help"], capture_output=True, text=True, check=True)
     assert f"tl-advise {name}" in done.stdout
+
+
+def test_the_version_is_one() -> None:
+    """`pyproject.toml`, the package and the citation name the same version."""
+    import tomllib
+
+    from advisor._version import __version__
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == __version__
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
