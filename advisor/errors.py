@@ -15,6 +15,7 @@ AdviseError                 exit 4: the run failed though the input was fine
 |   +-- TooSlowError        the trial cannot end in the time that is left for it
 +-- WorkerLostError         a worker process ended in the middle of a job
 +-- OutOfTimeError          a job did not end by its deadline; its worker was killed
++-- TransientReadError      memory, descriptors or a disk kept a file from being read; nothing is wrong with the file
 +-- CacheFullError          the cache cannot take an entry; the caller goes on without it
 +-- DatabaseError           the shared database cannot be reached, or refused
 
@@ -142,6 +143,10 @@ class WorkerLostError(AdviseError):
 
 class OutOfTimeError(AdviseError):
     """A job did not end by its deadline; its worker was killed."""
+
+
+class TransientReadError(AdviseError):
+    """A passing cause (memory, descriptors, an I/O error, a time-out) kept a file from being read."""
 
 
 class CacheFullError(AdviseError):

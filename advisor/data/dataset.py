@@ -1,86 +1,87 @@
-"""A path -> a `Dataset`: every file labelled, hashed, its header read, its split decided.
+"""Read a path as a `Dataset`: every file labelled, hashed, its header read, its split decided.
 
-One read of each file's bytes serves hash and header, in threads, without torch. Covered: all layouts of design.md 3.3, the
-locked test (given or cut), the fingerprint. Not covered: decoding (`profile`, `pixels`), duplicates (`duplicates`).
+In: a folder, table or archive (`layouts`). Out: a `Dataset` with the held-out test set (given or cut), the fingerprint
+and warnings. One read of each file's bytes serves hash and header, in threads, without torch. Not covered: decoding
+(`profile`, `pixels`), duplicates (`duplicates`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from advisor.aliases import CountProgress
-from advisor.data import folder_layouts, images, manifest, splits
-from advisor.data.folder_layouts import Entry, Listing
+from advisor.data import file_scan, label_checks, splits
+from advisor.data.decoding import to_rgb
+from advisor.data.file_scan import ScannedFile
+from advisor.data.images import printable
+from advisor.data.layouts import registry
+from advisor.data.layouts.listing import Entry, Listing, shortened
 from advisor.errors import DatasetError, InputError
 from advisor.records import Dataset, DataSplit, Item, Unreadable
+from advisor.records.data import GivenSplit, ReadOptions, SplitRule, ValidationUse, ValueRange
 
 TEST_SPLITS = ("auto", "none")
-_BATCH = 64  # files that a thread takes at once
-_WHOLE = 256 * 1024 * 1024  # bytes; a larger file is hashed in pieces
 
 
-def read(path: str | Path, *, test_split: str = "auto", progress: CountProgress | None = None) -> Dataset:
-    """Read a folder or manifest: list it, hash every file, read the headers, lock the test.
+def read(
+    path: str | Path,
+    *,
+    test_split: str = "auto",
+    options: ReadOptions | None = None,
+    progress: CountProgress | None = None,
+) -> Dataset:
+    """Read a folder, table or archive: list it, hash every file, read the headers, hold out the test set.
 
-    `test_split` "auto" takes the given test or cuts 20 %; "none" cuts none (a given test stays locked). Raises
-    DatasetError where no image is left to learn from, InputError for an unknown `test_split`.
+    `test_split` "auto" takes the given test set or cuts 20 %; "none" cuts none (a given test set stays held out).
+    Raises DatasetError where no image is left to learn from, InputError for an unknown `test_split` or option.
     """
-    if test_split not in TEST_SPLITS:
-        raise InputError(f"unknown test split {test_split!r}.", hint=f"Give one of {', '.join(TEST_SPLITS)}.")
-    listing = find(path)
-    files = _examine_all(listing, progress)
+    options = options or ReadOptions()
+    _check_options(test_split, options)
+    listing = find(path, options)
+    label_checks.check(Counter(entry.label for entry in listing.entries), printable(str(path)))
+    files = file_scan.scan(str(listing.root), listing.entries, progress)
     readable = [file for file in files if not file.reason]
     refused = [Unreadable(path=file.entry.path, reason=file.reason) for file in files if file.reason]
     unreadable = tuple(sorted((*listing.unreadable, *refused), key=lambda u: u.path))
     if not readable:
         raise _nothing(listing, unreadable)
-    test_name, odd = _given_test([file.entry for file in readable])
-    classes = tuple(sorted({file.entry.label for file in readable if not _locked(file, test_name)}))
-    number = {name: index for index, name in enumerate(classes)}
-    items = tuple(_item(file, number, test_name) for file in readable if file.entry.label in number)
+    _check_lost(listing, files)
+    roles = _Roles.of([file.entry for file in readable], options.val)
+    learned = sorted({file.entry.label for file in readable if file.entry.given not in roles.outside_training})
+    number = {name: index for index, name in enumerate(learned)}
+    used = [file for file in readable if file.entry.given not in roles.unusable]
+    items = tuple(_item(file, number, roles.test) for file in used if file.entry.label in number)
     dataset = Dataset(
         root=str(listing.root),
         layout=listing.layout,
-        classes=classes,
+        classes=tuple(learned),
         items=items,
         unreadable=unreadable,
         skipped=listing.skipped,
-        split=_counted(items, "given" if test_name else "none", 0.0),
+        skipped_suffixes=dict(listing.skipped_suffixes),
+        split=_counted(items, "given" if roles.test else "none", 0.0),
         fingerprint=fingerprint((f.entry.given, f.entry.label, f.entry.path, f.sha256) for f in files if f.sha256),
         has_groups=listing.has_groups,
-        warnings=(*listing.warnings, *odd, *_strangers(readable, number)),
+        holds_out_val=roles.holds_out_val,
+        warnings=(
+            *label_checks.similar(Counter(entry.label for entry in listing.entries)),
+            *listing.warnings,
+            *roles.warnings,
+            *_only_in_test(used, number),
+        ),
     )
-    return _cut(dataset) if not test_name and test_split == "auto" else dataset
+    dataset = _cut(dataset) if not roles.test and test_split == "auto" else dataset
+    return _with_range(dataset, {file.entry.path: file for file in used})
 
 
-def find(path: str | Path) -> Listing:
-    """List the labelled files of a folder or manifest without opening them. Raises DatasetError."""
-    path = Path(path)
-    if manifest.is_manifest(path):
-        return manifest.read(path)
-    error = folder_layouts.folder_error(path)
-    if error is not None:
-        raise error
-    lone = manifest.lone_manifest(path)
-    try:
-        found = folder_layouts.listing(path)
-    except DatasetError:
-        if lone is None:
-            raise
-        return manifest.read(lone)
-    if lone is None:
-        return found
-    if found.layout == "folders" and len({entry.label for entry in found.entries}) < 2:
-        return manifest.read(lone)
-    note = f"{lone.name} lies beside the class folders and is not used; give its path to use it."
-    return dataclasses.replace(found, warnings=(*found.warnings, note))
+def find(path: str | Path, options: ReadOptions | None = None) -> Listing:
+    """List the labelled files of a folder, table or archive without opening them. Raises DatasetError."""
+    return registry.find(Path(path), options or ReadOptions())
 
 
 def fingerprint(files: Iterable[tuple[str, str, str, str]]) -> str:
@@ -93,23 +94,21 @@ def fingerprint(files: Iterable[tuple[str, str, str, str]]) -> str:
 
 
 def drop_items(dataset: Dataset, paths: Iterable[str], unreadable: Sequence[Unreadable] = ()) -> Dataset:
-    """Drop the items at `paths`, recount, and number the classes again; the fingerprint and the cut stay as they are.
+    """Return the data set without the items at `paths`, counted and numbered again; fingerprint and test set stay.
 
     Classes that lose their last pool image leave the data set, their test images with them (a warning says so).
     """
-    gone = set(paths)
-    left = [item for item in dataset.items if item.path not in gone]
-    names = sorted({dataset.classes[item.label] for item in left if item.split == "pool"})
+    dropped = set(paths)
+    remaining = [item for item in dataset.items if item.path not in dropped]
+    names = sorted({dataset.classes[item.label] for item in remaining if item.split == "pool"})
     number = {name: index for index, name in enumerate(names)}
     items = tuple(
         dataclasses.replace(item, label=number[dataset.classes[item.label]])
-        for item in left
+        for item in remaining
         if dataset.classes[item.label] in number
     )
     lost = [name for name in dataset.classes if name not in number]
-    notes = (
-        [f"no image left in training, so left out of the test too: {folder_layouts.shortened(lost)}."] if lost else []
-    )
+    notes = [f"no training image left, so removed from the test set too: {shortened(lost)}."] if lost else []
     return dataclasses.replace(
         dataset,
         classes=tuple(names),
@@ -120,99 +119,103 @@ def drop_items(dataset: Dataset, paths: Iterable[str], unreadable: Sequence[Unre
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """An entry after it was opened; `reason` says why it is no image, "" where it is one."""
-
-    entry: Entry
-    sha256: str = ""
-    bytes: int = 0
-    width: int = 0
-    height: int = 0
-    mode: str = ""
-    reason: str = ""
-
-
-def _examine(root: str, entry: Entry) -> _File:
-    path = os.path.join(root, entry.path)
-    digest, size = "", 0
-    try:
-        if not os.path.isfile(path):  # a named pipe would block for ever
-            broken = os.path.islink(path) and not os.path.exists(path)
-            return _File(entry, reason="broken symbolic link" if broken else "not a regular file")
-        size = os.path.getsize(path)
-        with open(path, "rb") as stream:
-            if size > _WHOLE:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                width, height, mode = images.header(path)
-            else:
-                content = stream.read()
-                digest, size = hashlib.sha256(content).hexdigest(), len(content)
-                width, height, mode = images.header(content)
-    except (OSError, ValueError) as error:
-        return _File(entry, sha256=digest, bytes=size, reason=images.reason(error))
-    return _File(entry, digest, size, width, height, mode)
-
-
-def _examine_all(listing: Listing, progress: CountProgress | None) -> list[_File]:
-    root, entries = str(listing.root), listing.entries
-    batches = [entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH)]
-    files: list[_File] = []
-    # More threads than cores: on network and spinning disks the time goes into waiting.
-    with images.quiet(), ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:
-        for batch in pool.map(lambda batch: [_examine(root, entry) for entry in batch], batches):
-            files += batch
-            if progress is not None:
-                progress(len(files), len(entries))
-    return files
+def _check_options(test_split: str, options: ReadOptions) -> None:
+    if test_split not in TEST_SPLITS:
+        raise InputError(f"unknown test split {test_split!r}.", hint=f"Give one of {', '.join(TEST_SPLITS)}.")
+    if options.val not in get_args(ValidationUse):
+        raise InputError(f"unknown use of the validation set {options.val!r}.", hint="Give holdout or pool.")
 
 
 def _nothing(listing: Listing, unreadable: Sequence[Unreadable]) -> DatasetError:
-    root = images.printable(str(listing.root))
-    hint = "Put the images of each class into a folder of their own, or give a CSV or TSV manifest (path,label)."
+    root = printable(str(listing.root))
+    hint = "Put the images of each class into a folder of its own, or give a CSV or TSV manifest (path,label)."
     if not unreadable:
         return DatasetError(f"{root}: the folders hold no images.", hint=hint)
     first = unreadable[0]
     return DatasetError(
-        f"{root}: none of the {len(unreadable)} images can be read "
-        f"(first: {images.printable(first.path)}: {first.reason}).",
+        f"{root}: none of the {len(unreadable)} images can be read (first: {printable(first.path)}: {first.reason}).",
         hint="Check the files.",
     )
 
 
-def _given_test(entries: Sequence[Entry]) -> tuple[str, list[str]]:
-    """Which given split is the locked test: "test", else "val" beside a train, else "" (none is given)."""
-    warnings: list[str] = []
-    for name in ("test", "val"):
-        tested = {entry.label for entry in entries if entry.given == name}
-        learned = {entry.label for entry in entries if entry.given != name}
-        if tested & learned:
-            return name, warnings
-        if tested and learned:
-            warnings.append(f"the given {name} shares no class with the rest: it is not used as a test.")
-    return "", warnings
+def _check_lost(listing: Listing, files: Sequence[ScannedFile]) -> None:
+    """Raise DatasetError where a class has files but none of them can be read."""
+    readable = {file.entry.label for file in files if not file.reason}
+    lost = sorted({file.entry.label for file in files} - readable)
+    if not lost:
+        return
+    own = [file for file in files if file.entry.label == lost[0]]
+    more = f" (and {len(lost) - 1} more classes)" if len(lost) > 1 else ""
+    raise DatasetError(
+        f"{printable(str(listing.root))}: class {printable(lost[0])}{more} has no readable image: none of its {len(own)} "
+        f"(first: {printable(own[0].entry.path)}: {own[0].reason}).",
+        hint="Repair the files, or remove them to leave the class out.",
+    )
 
 
-def _locked(file: _File, test_name: str) -> bool:
-    return bool(test_name) and file.entry.given == test_name
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Roles:
+    """What the given splits are used for: `test` is held out, `unusable` ones share no class with training."""
+
+    test: GivenSplit
+    holds_out_val: bool
+    unusable: frozenset[str]
+    warnings: tuple[str, ...]
+
+    @property
+    def outside_training(self) -> frozenset[str]:
+        return self.unusable | ({self.test} if self.test else set())
+
+    @staticmethod
+    def of(entries: Sequence[Entry], val: ValidationUse) -> _Roles:
+        """Use test, else val beside a train, as the test set; a val beside a test validates or joins the pool."""
+        labels = {name: {e.label for e in entries if e.given == name} for name in ("", "train", "val", "test")}
+        learned = labels[""] | labels["train"] | (labels["val"] if not labels["train"] else set())
+        warnings: list[str] = []
+        unusable: set[str] = set()
+        for name in ("test", "val"):
+            if labels[name] and learned and not labels[name] & learned:
+                unusable.add(name)
+                count = sum(e.given == name for e in entries)
+                warnings.append(
+                    f"the given {name} split shares no class with the training images ({shortened(sorted(labels[name]))}): "
+                    f"{count} images left out; if they have no labels, `tl-advise predict` classifies them."
+                )
+        test: GivenSplit = ""
+        for candidate in ("test", "val"):
+            if not test and candidate not in unusable and labels[candidate] & learned and _others(labels, candidate):
+                test = "test" if candidate == "test" else "val"
+        holds_out = test == "test" and bool(labels["val"]) and "val" not in unusable and bool(labels["train"])
+        if holds_out:
+            count = sum(e.given == "val" for e in entries)
+            warnings.append(
+                f"the given validation split ({count} images) validates during the search; --val pool makes it training data."
+                if val == "holdout"
+                else f"the given validation split ({count} images) joins the training images (--val pool)."
+            )
+        return _Roles(test, holds_out and val == "holdout", frozenset(unusable), tuple(warnings))
 
 
-def _strangers(files: Sequence[_File], number: dict[str, int]) -> list[str]:
+def _others(labels: dict[str, set[str]], name: str) -> bool:
+    return any(names for other, names in labels.items() if other != name)
+
+
+def _only_in_test(files: Sequence[ScannedFile], number: dict[str, int]) -> list[str]:
     counts = Counter(file.entry.label for file in files if file.entry.label not in number)
     if not counts:
         return []
     return [
-        f"{len(counts)} class{'es' * (len(counts) > 1)} only in the test ({folder_layouts.shortened(sorted(counts))}): "
+        f"{len(counts)} class{'es' * (len(counts) > 1)} only in the test set ({shortened(sorted(counts))}): "
         f"{sum(counts.values())} images left out."
     ]
 
 
-def _item(file: _File, number: dict[str, int], test_name: str) -> Item:
+def _item(file: ScannedFile, number: dict[str, int], test: GivenSplit) -> Item:
     return Item(
         path=file.entry.path,
         label=number[file.entry.label],
         given=file.entry.given,
-        split="test" if _locked(file, test_name) else "pool",
+        split="test" if test and file.entry.given == test else "pool",
         sha256=file.sha256,
         width=file.width,
         height=file.height,
@@ -222,16 +225,43 @@ def _item(file: _File, number: dict[str, int], test_name: str) -> Item:
     )
 
 
-def _counted(items: Sequence[Item], rule: str, fraction: float) -> DataSplit:
+def _counted(items: Sequence[Item], rule: SplitRule, fraction: float) -> DataSplit:
     test = sum(item.split == "test" for item in items)
     return DataSplit(rule=rule, fraction=fraction, pool=len(items) - test, test=test)
 
 
 def _cut(dataset: Dataset) -> Dataset:
     items = dataset.items
-    locked = splits.cut_test([i.sha256 for i in items], [i.label for i in items], [i.group for i in items])
-    if not locked.any():
-        note = "no class has enough images for a test: no test score will be given."
+    held_out = splits.cut_test([i.sha256 for i in items], [i.label for i in items], [i.group for i in items])
+    if not held_out.any():
+        note = "no class has enough images for a test set: no test score will be given."
         return dataclasses.replace(dataset, warnings=(*dataset.warnings, note))
-    cut = tuple(dataclasses.replace(i, split="test") if lock else i for i, lock in zip(items, locked, strict=True))
+    cut = tuple(dataclasses.replace(i, split="test") if out else i for i, out in zip(items, held_out, strict=True))
     return dataclasses.replace(dataset, items=cut, split=_counted(cut, "cut", splits.TEST_FRACTION))
+
+
+def _with_range(dataset: Dataset, files: dict[str, ScannedFile]) -> Dataset:
+    """Add the range that 16-bit and float samples are scaled from, found on the pool, and warnings about it."""
+    deep_colour = sum(item.mode.endswith(";16") and not to_rgb.is_deep(item.mode) for item in dataset.items)
+    warnings = list(dataset.warnings)
+    if deep_colour:
+        warnings.append(f"{deep_colour} colour images have 16 bits per channel: read with their upper 8 bits.")
+    deep = [item for item in dataset.pool if files[item.path].samples is not None]
+    ranges = [samples for item in deep if (samples := files[item.path].samples) is not None]
+    value_range: ValueRange | None = to_rgb.common_range(ranges, is_float=any(item.mode == "F" for item in deep))
+    if value_range is not None:
+        low, high = value_range
+        warnings.append(
+            f"{len(deep)} images have more than 8 bits per sample: {low:g} to {high:g} become black to white."
+        )
+        dark = to_rgb.dark(ranges, value_range)
+        if dark:
+            warnings.append(
+                f"{dark} of them stay below a sixteenth of that range and become nearly black: images of different bit depths "
+                "are mixed; convert them to one."
+            )
+        if len(deep) < len(dataset.pool):
+            warnings.append(
+                f"images of 8 bits and of more are mixed ({len(dataset.pool) - len(deep)} and {len(deep)})."
+            )
+    return dataclasses.replace(dataset, value_range=value_range, warnings=tuple(warnings))

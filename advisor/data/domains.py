@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from advisor.data import folder_layouts, image_paths, images
+from advisor.data import image_paths, images
+from advisor.data.layouts.listing import label_name
 from advisor.errors import DatasetError
 from advisor.records import Item, Unreadable
 
@@ -54,7 +55,7 @@ def read(path: str, classes: Sequence[str], *, option: str = "--target") -> Targ
             except (OSError, ValueError) as error:
                 unreadable.append(Unreadable(path=relative.as_posix(), reason=images.reason(error)))
                 continue
-            named = [number[n] for n in map(folder_layouts.label_name, relative.parts[:-1]) if n in number]
+            named = [number[n] for n in map(label_name, relative.parts[:-1]) if n in number]
             labels.append(named[-1] if named else UNKNOWN)
     if len(items) < 2:
         raise DatasetError(f"{option} {path}: fewer than two images there can be read.", hint="Give another folder.")

@@ -7,6 +7,7 @@ images. Images are only ever removed from training, never from the test set.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from advisor.aliases import AnyArray, CountProgress
 from advisor.data import near_duplicates, pixels
 from advisor.data.pixels import PixelRule
 from advisor.records import Dataset, DuplicateGroup, Item, Unreadable
+from advisor.records.data import DuplicateKind, ValueRange
 
 if TYPE_CHECKING:
     from advisor.runtime.cache import Store
@@ -39,10 +41,16 @@ def exact(items: Sequence[Item]) -> tuple[DuplicateGroup, ...]:
 
 
 def thumbnails(
-    root: str | Path, items: Sequence[Item], *, store: Store | None = None, progress: CountProgress | None = None
+    root: str | Path,
+    items: Sequence[Item],
+    *,
+    store: Store | None = None,
+    progress: CountProgress | None = None,
+    value_range: ValueRange | None = None,
 ) -> tuple[AnyArray, tuple[Unreadable, ...]]:
     """Decode all items to (N, 32, 32, 3) uint8, squashed to squares; every file is decoded to its end."""
-    return pixels.canvas(root, items, RULE, store=store, progress=progress)
+    rule = dataclasses.replace(RULE, value_range=value_range)
+    return pixels.canvas(root, items, rule, store=store, progress=progress)
 
 
 def near(root: str | Path, items: Sequence[Item], thumbnails_NSS3: AnyArray) -> tuple[DuplicateGroup, ...]:
@@ -76,7 +84,7 @@ def removable(dataset: Dataset, groups: Iterable[DuplicateGroup]) -> set[str]:
     return drop
 
 
-def _group(kind: str, members: Sequence[Item]) -> DuplicateGroup:
+def _group(kind: DuplicateKind, members: Sequence[Item]) -> DuplicateGroup:
     return DuplicateGroup(
         kind=kind,
         paths=tuple(sorted(item.path for item in members)),

@@ -10,8 +10,10 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from advisor.data import folder_layouts
 from advisor.data.images import printable
+from advisor.data.layouts.folder_walk import is_image
+from advisor.data.layouts.listing import shortened
+from advisor.data.layouts.names import is_hidden
 from advisor.errors import InputError
 
 
@@ -41,7 +43,7 @@ def resolve(names: Sequence[str]) -> ImagePaths:
                 else:
                     skipped += 1
     if not paths:
-        shown = folder_layouts.shortened(names)
+        shown = shortened(names)
         raise InputError(f"{shown}: no images found.", hint="Give image files, or folders that contain some.")
     return ImagePaths(paths=tuple(paths), skipped=skipped)
 
@@ -71,7 +73,7 @@ def _files_below(folder: str) -> Iterator[tuple[str, bool]]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not folder_layouts.is_hidden(name))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(files):
             path = os.path.join(parent, name)
-            yield path, not folder_layouts.is_hidden(name) and folder_layouts.is_image(path)
+            yield path, not is_hidden(name) and is_image(path)

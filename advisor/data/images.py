@@ -1,9 +1,10 @@
-"""One image file: what its header says, and its pixels as a viewer would show them.
+"""Read one image file: what its header states, and its pixels as a viewer shows them.
 
 In: a path or the file's bytes. Out: (width, height, mode) or an RGB image. Covered: EXIF orientation, transparency and
-palettes over white, 16-bit and float samples scaled to 8 bits, CMYK, first frame of animations, decompression bombs.
-Not covered: resizing (`pixels`), colour profiles (ignored, as in torchvision), formats that run other programs
-(PostScript and the like are refused). Pillow is imported inside functions: help and listings do not need it.
+palettes over white, 16-bit and float samples scaled to 8 bits by a given range, CMYK, first frame of animations,
+decompression bombs, failures that say nothing about the file. Not covered: resizing (`pixels`), colour profiles (ignored,
+as in torchvision), formats that run other programs (PostScript and the like are refused). Pillow is imported inside
+functions: help and listings do not need it.
 """
 
 from __future__ import annotations
@@ -18,60 +19,94 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.data.decoding import decode_limits, to_rgb
+from advisor.errors import TransientReadError
+from advisor.records.data import ValueRange
+
 if TYPE_CHECKING:
     from PIL import Image
 
 _SUFFIXES = (
     "jpg jpeg jpe jfif png apng gif webp avif avifs heic heif bmp dib tif tiff ppm pgm pbm pnm pfm tga jp2 j2k jpc jpf "
-    "jpx ico icns pcx sgi rgb bw ras dds qoi xbm xpm mpo psd"
+    "jpx ico icns pcx sgi rgb bw ras dds qoi xbm xpm mpo psd dcm dicom"
 )
 IMAGE_SUFFIXES = frozenset("." + name for name in _SUFFIXES.split())
-MAX_PIXELS = 178_956_970  # Pillow's own limit for an error: 512 MB of RGB; a larger header is taken for a bomb
-
-# Formats that Pillow hands to another program or that are no pictures; a renamed .eps must not start Ghostscript.
+# Formats that Pillow hands to another program or that are no images; a renamed .eps must not start Ghostscript.
 _REFUSED = frozenset({"EPS", "PDF", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "FITS", "FPX", "MIC", "MCIDAS", "GBR"})
-_COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")  # what Pillow knows without importing its forty other plugins
+_COMMON = ("JPEG", "PNG", "GIF", "BMP", "PPM")  # what Pillow reads without importing its forty other plugins
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _ORIENTATION = 0x0112
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"heif", b"mif1", b"msf1")
 
 Source = str | Path | bytes
 
 
 def header(source: Source) -> tuple[int, int, str]:
-    """Read width, height (as displayed, orientation applied) and Pillow's mode without decoding.
+    """Return width, height (as displayed, orientation applied) and mode without decoding.
 
-    Raises ValueError with a short reason where the file is no readable image or is a decompression bomb.
+    The mode is Pillow's, with ";16" where colour samples of 16 bits are read with their upper 8 bits only. Raises
+    ValueError with a short reason where the file is no readable image or is a decompression bomb, TransientReadError
+    where a passing cause kept it from being read.
     """
     with _opened(source) as image:
         width, height = image.size
         if _orientation(image) in _TURNED:
             width, height = height, width
-        return width, height, image.mode
+        return width, height, image.mode + (";16" if _has_deep_colour(image) else "")
 
 
-def open_rgb(source: Source, *, draft_px: int = 0) -> Image.Image:
-    """Decode to an 8-bit RGB image as a viewer would show it.
+@contextmanager
+def decoded_rgb(source: Source, *, draft_px: int = 0, value_range: ValueRange | None = None) -> Iterator[Image.Image]:
+    """Decode to an 8-bit RGB image as a viewer shows it, within the memory bound of `decode_limits` while it is open.
 
     `draft_px` above 0 lets a JPEG be decoded at a reduced scale whose short side is still at least that many pixels:
-    several times faster, for thumbnails only. Raises ValueError with a short reason where the file cannot be decoded
-    to its end.
+    several times faster, for thumbnails only. `value_range` is what 16-bit and float samples are scaled from; without
+    it, each image is scaled by its own type. Raises ValueError with a short reason where the file cannot be decoded to
+    its end, TransientReadError where a passing cause kept it from being decoded.
     """
     from PIL import ImageOps
 
     with _opened(source) as image:
         if draft_px and image.format == "JPEG":
             _draft(image, draft_px)
-        try:
-            image.load()
-            turned = ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
-            rgb = _to_rgb(turned)
-        except Exception as error:  # a damaged file can raise nearly anything from a decoder
-            raise ValueError(reason(error)) from error
-        return rgb.copy() if rgb is image else rgb
+        size_bytes = decode_limits.peak_bytes(*image.size, image.format) + (
+            len(source) if isinstance(source, bytes) else 0
+        )
+        with decode_limits.reserved(size_bytes):
+            try:
+                image.load()
+                turned = ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
+                rgb = to_rgb.convert(turned, value_range)
+            except Exception as error:  # a damaged file can raise nearly anything from a decoder
+                raise _failure(error, source, size_bytes) from error
+            yield rgb
+
+
+def open_rgb(source: Source, *, draft_px: int = 0, value_range: ValueRange | None = None) -> Image.Image:
+    """Return the image of `decoded_rgb`, outside of the memory bound: for single images."""
+    with decoded_rgb(source, draft_px=draft_px, value_range=value_range) as rgb:
+        return rgb.copy()
+
+
+def sample_range(source: Source) -> ValueRange | None:
+    """Return the smallest and largest finite sample of a 16-bit, 32-bit or float image, None for 8-bit images.
+
+    Raises ValueError and TransientReadError as `decoded_rgb` does.
+    """
+    with _opened(source) as image:
+        if not to_rgb.is_deep(image.mode):
+            return None
+        size_bytes = decode_limits.peak_bytes(*image.size, image.format)
+        with decode_limits.reserved(size_bytes):
+            try:
+                image.load()
+                return to_rgb.extremes(image)
+            except Exception as error:
+                raise _failure(error, source, size_bytes) from error
 
 
 def reason(error: BaseException) -> str:
-    """Say in a few words why an image could not be read, without addresses or temporary names."""
+    """Return in a few words why an image could not be read, without addresses or temporary names."""
     text = " ".join(str(error).split())
     if "cannot identify" in text:
         return "not an image that Pillow can read"
@@ -79,31 +114,56 @@ def reason(error: BaseException) -> str:
         return "file not found"
     if isinstance(error, PermissionError):
         return "permission denied"
+    if isinstance(error, MemoryError):
+        return "not enough memory"
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return "truncated: the file ends before the image does"
     if "decompression bomb" in text.lower() or "exceeds limit" in text.lower():
-        return f"decompression bomb: more than {MAX_PIXELS:,} pixels"
+        return (
+            f"decompression bomb: more than {decode_limits.max_pixels():,} pixels (raise the limit with --max-pixels)"
+        )
     text = re.sub(r"<[^>]*>|0x[0-9a-f]+", "", text).strip()
     return text or type(error).__name__
 
 
 def printable(path: str) -> str:
-    """Make a path with bytes that are no UTF-8 (surrogate escapes) safe to print and to put into JSON or YAML."""
+    """Return a path with bytes that are not UTF-8 (surrogate escapes) escaped, to print it or put it into JSON or YAML."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Pillow's own warnings (large image, odd EXIF) around a scan: what matters is reported by us."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL(\..*)?$")
-        yield
+    """Silence Pillow's own warnings (large image, odd EXIF) during a scan, and its own limit: ours decides."""
+    from PIL import Image
+
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL(\..*)?$")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def transient(error: BaseException, path: str) -> TransientReadError:
+    """Return the error for a file that a passing cause kept from being read."""
+    return TransientReadError(
+        f"{printable(path)} could not be read: {reason(error)}. Nothing is known to be wrong with the file.",
+        hint="Free memory or file descriptors, or check the disk, and run the command again.",
+    )
+
+
+def _failure(error: Exception, source: Source, size_bytes: int) -> Exception:
+    """Return the error to raise for a failure of a decoder: a passing one, or a ValueError with a short reason."""
+    if isinstance(error, TransientReadError):
+        return error
+    if decode_limits.is_passing(error) or decode_limits.memory_is_short(size_bytes):
+        return transient(error, "an image" if isinstance(source, bytes) else str(source))
+    return ValueError(reason(error))
 
 
 @contextmanager
 def _opened(source: Source) -> Iterator[Image.Image]:
-    from PIL import Image
-
     stream: io.IOBase | None = None
     try:
         if isinstance(source, bytes):
@@ -112,10 +172,10 @@ def _opened(source: Source) -> Iterator[Image.Image]:
             stream = io.BytesIO(source)
         else:
             stream = _open_file(source)
-        image = _identify(Image, stream)
+        image = _identify(stream)
         width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"decompression bomb: {width} x {height} pixels")
+        if width * height > decode_limits.max_pixels():
+            raise ValueError(f"decompression bomb: {width} x {height} pixels (raise the limit with --max-pixels)")
         if width < 1 or height < 1:
             raise ValueError(f"no pixels: {width} x {height}")
     except ValueError:
@@ -123,7 +183,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         raise
     except Exception as error:  # a damaged header can raise nearly anything from a decoder
         _close(stream)
-        raise ValueError(reason(error)) from error
+        raise _failure(error, source, 1 << 24) from error
     try:
         yield image
     finally:
@@ -144,13 +204,27 @@ def _close(stream: io.IOBase | None) -> None:
         stream.close()
 
 
-def _identify(pillow: object, stream: io.IOBase) -> Image.Image:
+def _identify(stream: io.IOBase) -> Image.Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
         return Image.open(stream, formats=_COMMON)  # type: ignore[arg-type]
     except UnidentifiedImageError:
+        pass
+    stream.seek(0)
+    start = stream.read(132)
+    stream.seek(0)
+    if start[128:132] == b"DICM":
+        from advisor.data.decoding import dicom
+
+        return dicom.opened(stream)
+    heif = start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
+    try:
         return Image.open(stream, formats=_formats())  # type: ignore[arg-type]
+    except UnidentifiedImageError:
+        if heif and not _has_heif():
+            raise ValueError("HEIC: install the reader (pip install 'tl-advise[heif]'), or convert to JPEG") from None
+        raise
 
 
 @functools.cache
@@ -158,12 +232,25 @@ def _formats() -> tuple[str, ...]:
     from PIL import Image
 
     Image.init()
+    _has_heif()
     return tuple(name for name in Image.ID if name not in _REFUSED)
 
 
+@functools.cache
+def _has_heif() -> bool:
+    """Register the HEIC reader where pillow-heif is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
 def _orientation(image: Image.Image) -> int:
+    # Pillow turns TIFF files itself while it loads them, and states their size as displayed.
     # getexif() of a PNG without an early EXIF chunk would decode the whole image to look for a late one.
-    if "exif" not in image.info and image.format not in ("TIFF", "MPO"):
+    if image.format == "TIFF" or ("exif" not in image.info and image.format != "MPO"):
         return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
@@ -171,43 +258,18 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+def _has_deep_colour(image: Image.Image) -> bool:
+    if image.mode not in ("RGB", "RGBA", "LA", "CMYK"):
+        return False
+    codecs = [
+        str(tile[3][0] if isinstance(tile[3], tuple) else tile[3]) for tile in getattr(image, "tile", ()) if tile[3]
+    ]
+    return any(";16" in codec for codec in codecs)
+
+
 def _draft(image: Image.Image, short_px: int) -> None:
     width, height = image.size
     scale = min(width, height) / short_px
     if scale >= 2:
-        # Pillow picks the smallest of 1/1, 1/2, 1/4, 1/8 that is not smaller than what is asked for.
+        # Pillow picks the smallest of 1/1, 1/2, 1/4, 1/8 that is not smaller than what is requested.
         image.draft("RGB", (int(width / scale), int(height / scale)))
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    from PIL import Image
-
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _scaled(image)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _scaled(image: Image.Image) -> Image.Image:
-    """Bring 16-bit, 32-bit and float samples to 0..255."""
-    import numpy as np
-    from PIL import Image
-
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    low, high = float(values.min()), float(values.max())
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        values = values / 257.0  # 65535 / 255
-    elif image.mode == "F" and low >= 0 and high <= 1:
-        values = values * 255.0
-    elif low >= 0 and high <= 255:
-        pass  # 8-bit values in a wider container
-    elif image.mode == "I" and low >= 0 and high <= 65535:
-        values = values / 257.0
-    else:
-        values = (values - low) * (255.0 / max(high - low, 1e-12))
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))

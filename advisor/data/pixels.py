@@ -1,8 +1,8 @@
-"""Image files -> one uint8 array of squares, decoded once and mapped from the cache ever after.
+"""Decode image files to one uint8 array of squares, once; later calls map it from the cache.
 
 Legend: N items, S side of the square in pixels. Covered: torchvision's resize and centre crop, bit for bit; squash and
-pad; threads; unreadable files set aside; a file that changed since it was hashed; a full disk. Not covered:
-augmentation and normalisation (on the device), labels.
+pad; threads within one bound of memory (`decode_limits`); unreadable files; a file that changed since it was hashed; a
+full disk. Not covered: augmentation and normalisation (on the device), labels.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,10 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advisor.aliases import CountProgress, Pixels
+from advisor.aliases import Pixels, CountProgress
 from advisor.data import images, pixel_reuse
-from advisor.errors import AdviseError, CacheFullError
+from advisor.data.decoding import decode_limits
+from advisor.errors import CacheFullError, TransientReadError
 from advisor.records import Item, Preprocess, Unreadable
+from advisor.records.data import ValueRange
 from advisor.runtime.cache import Store
 
 if TYPE_CHECKING:
@@ -32,8 +35,9 @@ if TYPE_CHECKING:
 
 FITS = ("crop", "squash", "pad")
 PAD_COLOUR = (124, 116, 104)  # ImageNet's mean: zero after the usual normalisation
-_CODE = 1  # raise when the same inputs would give other pixels
-_BATCH = 32  # images that a thread decodes at once
+_CODE = 1  # increment when the same inputs would give other pixels
+_BATCH = 32  # images that a thread decodes per task
+_PAUSES_S = (0.1, 0.5, 2.0)  # before an image is read again after a passing failure
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +47,8 @@ class PixelRule:
 
     "crop": the short side to `resize_px`, then the central square of that side, so that a centre crop of `size_px`
     and random crops can both be cut from it. "squash": both sides to `size_px`. "pad": the long side to `size_px`,
-    the rest filled. `draft` allows reduced-scale JPEG decoding (thumbnails only).
+    the rest filled. `draft` allows reduced-scale JPEG decoding (thumbnails only). `value_range` is what samples of 16-bit
+    and float images are scaled from, None to scale each image by its type.
     """
 
     size_px: int
@@ -51,6 +56,7 @@ class PixelRule:
     interpolation: str = "bilinear"
     fit: str = "crop"
     draft: bool = False
+    value_range: ValueRange | None = None
 
     @property
     def side_px(self) -> int:
@@ -58,17 +64,19 @@ class PixelRule:
         return self.resize_px if self.fit == "crop" else self.size_px
 
 
-def rule_for(preprocess: Preprocess, size_px: int, fit: str) -> PixelRule:
+def rule_for(preprocess: Preprocess, size_px: int, fit: str, value_range: ValueRange | None = None) -> PixelRule:
     """Scale a backbone's own preprocessing to another input size. Raises ValueError for an unknown `fit`."""
     if fit not in FITS:
         raise ValueError(f"fit must be one of {', '.join(FITS)}, got {fit!r}")
     resize_px = max(size_px, round(preprocess.resize * size_px / preprocess.size))
-    return PixelRule(size_px, resize_px, preprocess.interpolation, fit)
+    return PixelRule(size_px, resize_px, preprocess.interpolation, fit, value_range=value_range)
 
 
 def decode(path: str | Path | bytes, rule: PixelRule) -> Pixels:
-    """Decode one image to (S, S, 3) uint8. Raises ValueError with a short reason."""
-    return fitted(images.open_rgb(path, draft_px=2 * rule.side_px if rule.draft else 0), rule)
+    """Decode one image to (S, S, 3) uint8. Raises ValueError with a short reason, TransientReadError."""
+    draft_px = 2 * rule.side_px if rule.draft else 0
+    with images.decoded_rgb(path, draft_px=draft_px, value_range=rule.value_range) as image:
+        return np.array(fitted(image, rule))
 
 
 def fitted(image: Image.Image, rule: PixelRule) -> Pixels:
@@ -111,8 +119,9 @@ def canvas(
     """Decode all items to (N, S, S, 3) uint8, or map them from `store`; read-only, independent of `threads`.
 
     Rows of items that cannot be decoded, or whose bytes are no longer those that were hashed, are zeros and listed.
-    Where the store is full or cannot be written, decodes into memory with a logged warning. Raises AdviseError where
-    memory would not hold it either.
+    Where the store is full or cannot be written, decodes into memory with a logged warning. Raises TransientReadError
+    where a passing cause (memory, an I/O error) lasts: such a file is never taken for no image. Raises AdviseError where
+    memory would not hold the squares.
     """
     shape = (len(items), rule.side_px, rule.side_px, 3)
     refused: list[_Refused] = []
@@ -143,7 +152,7 @@ def canvas(
     except CacheFullError as error:
         _log.warning("%s Going on without: images are decoded into memory.", error)
         refused.clear()
-    _check_memory(shape)
+    decode_limits.check_free(int(np.prod(shape, dtype=np.int64)))
     squares = np.zeros(shape, np.uint8)
     start = 0
     for block in _decoded(root, items, rule, refused, progress, threads):
@@ -163,7 +172,7 @@ def _stored(
 
 
 def key_fields(items: Sequence[Item], rule: PixelRule) -> dict[str, Any]:
-    """Name everything that shapes a canvas: contents in order, the rule, the decoder's version."""
+    """Return everything that shapes a canvas: contents in order, the rule, the decoder's version."""
     import PIL
     from PIL import features
 
@@ -173,7 +182,7 @@ def key_fields(items: Sequence[Item], rule: PixelRule) -> dict[str, Any]:
         "code": _CODE,
         "items": digest,
         "images": len(items),
-        **asdict(rule),
+        **{name: value for name, value in asdict(rule).items() if name != "value_range" or value is not None},
         "pillow": PIL.__version__,
         "jpeg": features.version("jpg") or "",
     }
@@ -231,32 +240,42 @@ def _block(
             squares[i] = donor.squares[donor.rows[start + i]]
             continue
         try:
-            with open(os.path.join(root, item.path), "rb") as stream:
-                content = stream.read()
-        except OSError as error:
-            refused.append(_Refused(start + i, images.reason(error), passing=True))
-            continue
-        if hashlib.sha256(content).hexdigest() != item.sha256:
-            refused.append(_Refused(start + i, "the file changed after it was inspected", passing=True))
-            continue
-        try:
-            squares[i] = decode(content, rule)
+            squares[i] = _patiently(os.path.join(root, item.path), item, rule)
+        except _ChangedFileError as error:
+            refused.append(_Refused(start + i, str(error), passing=True))
         except ValueError as error:
             refused.append(_Refused(start + i, str(error)))
     return squares, refused
 
 
-def _check_memory(shape: tuple[int, ...]) -> None:
-    wanted = int(np.prod(shape, dtype=np.int64))
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return  # a system that does not say
-    if wanted > free:
-        raise AdviseError(
-            f"decoded images need {wanted / 1e9:.1f} GB, and only {free / 1e9:.1f} GB of memory are free.",
-            hint="Free disk space for the cache (TL_ADVISE_CACHE), or choose a smaller --size.",
-        )
+class _ChangedFileError(Exception):
+    """The file is no longer the one that was hashed, or is gone."""
+
+
+def _patiently(path: str, item: Item, rule: PixelRule) -> Pixels:
+    """Decode a file, again after a pause where a passing cause kept it from being read.
+
+    Raises ValueError where it is no image, _ChangedFileError, TransientReadError where the cause lasts.
+    """
+    for pause_s in (*_PAUSES_S, None):
+        try:
+            return _decode_unchanged(path, item, rule)
+        except (MemoryError, TransientReadError, OSError) as error:
+            if isinstance(error, OSError) and not decode_limits.is_passing(error):
+                raise _ChangedFileError(images.reason(error)) from error
+            if pause_s is None:
+                cause = error.__cause__ if isinstance(error, TransientReadError) else None
+                raise images.transient(cause or error, item.path) from error
+            time.sleep(pause_s)
+    raise AssertionError("unreachable")
+
+
+def _decode_unchanged(path: str, item: Item, rule: PixelRule) -> Pixels:
+    with open(path, "rb") as stream:
+        content = stream.read()
+    if hashlib.sha256(content).hexdigest() != item.sha256:
+        raise _ChangedFileError("the file changed after it was inspected")
+    return decode(content, rule)
 
 
 def _resized(image: Image.Image, width: int, height: int, how: Image.Resampling) -> Image.Image:

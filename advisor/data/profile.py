@@ -17,8 +17,8 @@ import numpy as np
 from advisor.aliases import CountProgress
 from advisor.data import duplicates, splits
 from advisor.data.dataset import drop_items
-from advisor.data.folder_layouts import shortened
 from advisor.data.images import printable
+from advisor.data.layouts.listing import shortened
 from advisor.errors import DatasetError
 from advisor.records import Dataset, DuplicateGroup, Item, Profile, Quantiles, Unreadable
 
@@ -42,7 +42,9 @@ def measure(
     groups: tuple[DuplicateGroup, ...] = ()
     broken: tuple[Unreadable, ...] = ()
     if deep:
-        small, broken = duplicates.thumbnails(dataset.root, dataset.items, store=store, progress=progress)
+        small, broken = duplicates.thumbnails(
+            dataset.root, dataset.items, store=store, progress=progress, value_range=dataset.value_range
+        )
         # Thumbnails of broken files are black, hence flat, hence never like another.
         groups = duplicates.near(dataset.root, dataset.items, small)
         dataset = set_aside(dataset, broken)
@@ -69,6 +71,9 @@ def measure(
         fingerprint=dataset.fingerprint,
         split=dataset.split,
         training_images=len(items) - given_test,
+        skipped_suffixes=dataset.skipped_suffixes,
+        holds_out_val=dataset.holds_out_val,
+        value_range=dataset.value_range,
     )
     return dataclasses.replace(profile, warnings=(*dataset.warnings, *_warnings(dataset, profile)))
 

@@ -1,8 +1,38 @@
-"""What was found in the folder: items, the splits that they were given, and the profile that was measured."""
+"""Records of a data set: how to read it, its items and splits, and its measured profile."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+GivenSplit = Literal["", "train", "val", "test"]  # stated by the layout; "" where it states none
+ItemSplit = Literal["pool", "test"]
+SplitRule = Literal["given", "cut", "none"]
+ValidationUse = Literal["holdout", "pool"]
+DuplicateKind = Literal["exact", "near"]
+ValueRange = tuple[float, float]  # samples that become black and white
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How a data set is to be read where its layout leaves a choice; everything that a rerun needs to read it again.
+
+    `val` decides whether a given validation set beside a given test set validates ("holdout") or joins the pool.
+    `layout` forces a reading where several are possible, `exclude` names top-level folders to leave out. The columns
+    name those of a table; `root` is the folder that a table's paths are relative to; `label_from` is a regular
+    expression whose first group is the label in a file's relative path.
+    """
+
+    val: ValidationUse = "holdout"
+    layout: str | None = None
+    exclude: tuple[str, ...] = ()
+    root: str | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    group_column: str | None = None
+    split_column: str | None = None
+    label_from: str | None = None
+    max_pixels: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,8 +46,8 @@ class Item:
 
     path: str
     label: int
-    given: str
-    split: str
+    given: GivenSplit
+    split: ItemSplit
     sha256: str
     width: int
     height: int
@@ -28,7 +58,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unreadable:
-    """A file that looked like an image and could not be read: set aside, counted and listed."""
+    """A file that looked like an image and could not be read: not used, counted and listed."""
 
     path: str
     reason: str
@@ -38,7 +68,7 @@ class Unreadable:
 class DataSplit:
     """How the locked test came about: `rule` is "given", "cut" or "none"; `fraction` is what was cut (0 if given)."""
 
-    rule: str
+    rule: SplitRule
     fraction: float
     pool: int
     test: int
@@ -48,8 +78,10 @@ class DataSplit:
 class Dataset:
     """Files, labels and splits. `classes` are sorted by name; `Item.label` is an index into them.
 
-    `layout` is "folders", "splits" or "manifest"; `skipped` counts hidden and foreign files that were left out;
-    `warnings` say what was odd while reading (images of a class that only the test has, links that lead in a circle).
+    `layout` names the reader ("folders", "splits", "manifest" ...); `skipped` counts hidden and other files, of which
+    `skipped_suffixes` counts the other files by suffix; `holds_out_val` is True where the given validation set validates;
+    `value_range` is what the samples of 16-bit and float images are scaled from, None where there are none;
+    `warnings` are about the reading (images of a class that only the test has, cycles of links).
     """
 
     root: str
@@ -62,6 +94,9 @@ class Dataset:
     fingerprint: str
     has_groups: bool = False
     warnings: tuple[str, ...] = ()
+    skipped_suffixes: dict[str, int] = field(default_factory=dict)
+    holds_out_val: bool = False
+    value_range: ValueRange | None = None
 
     @property
     def pool(self) -> tuple[Item, ...]:
@@ -92,7 +127,7 @@ class DuplicateGroup:
     `across` holds where they span the pool and the test (a leak); `labels_differ` where their labels contradict.
     """
 
-    kind: str
+    kind: DuplicateKind
     paths: tuple[str, ...]
     across: bool
     labels_differ: bool
@@ -120,6 +155,9 @@ class Profile:
         int  # readable, outside a given test, before our own cut: what the prior counts (docs/design.md 4.3)
     )
     warnings: tuple[str, ...] = field(default=())
+    skipped_suffixes: dict[str, int] = field(default_factory=dict)
+    holds_out_val: bool = False
+    value_range: ValueRange | None = None
 
     @property
     def per_class(self) -> float:

@@ -13,6 +13,7 @@ from photographs import folder, photo, save
 
 from advisor.data import dataset
 from advisor.errors import DatasetError, InputError
+from advisor.records.data import ReadOptions, ValidationUse
 
 
 def test_every_file_is_hashed_and_measured(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_class_only_in_the_test_is_left_out(tmp_path: Path) -> None:
     found = dataset.read(tmp_path)
     assert found.classes == ("cat", "dog")
     assert found.split.test == 4
-    assert any("1 class only in the test (zebra): 2 images left out" in w for w in found.warnings)
+    assert any("1 class only in the test set (zebra): 2 images left out" in w for w in found.warnings)
 
 
 def test_a_test_of_other_classes_is_no_test(tmp_path: Path) -> None:
@@ -159,13 +160,12 @@ def test_a_folder_of_broken_files_is_refused_in_one_line(tmp_path: Path) -> None
         dataset.read(tmp_path)
 
 
-def test_a_class_without_a_readable_image_is_no_class(tmp_path: Path) -> None:
-    """A class whose files are all broken vanishes from the classes, and its files are listed."""
+def test_a_class_without_a_readable_image_is_refused(tmp_path: Path) -> None:
+    """A class whose files are all broken is named with its first file: it would vanish without a word."""
     root = folder(tmp_path, {"cat": 3, "dog": 3})
     save(photo(1), root / "bird" / "a.jpg").write_bytes(b"broken")
-    found = dataset.read(root)
-    assert found.classes == ("cat", "dog")
-    assert [u.path for u in found.unreadable] == ["bird/a.jpg"]
+    with pytest.raises(DatasetError, match=r"class bird has no readable image: none of its 1 \(first: bird/a.jpg"):
+        dataset.read(root)
 
 
 def test_dropping_items_renumbers_classes_and_recounts(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_dropping_items_renumbers_classes_and_recounts(tmp_path: Path) -> None:
     assert [(i.path, i.label) for i in left.test] == [("test/b/0021.jpg", 0), ("test/c/0022.jpg", 1)]
     assert (left.split.pool, left.split.test, left.split.rule) == (4, 2, "given")
     assert left.fingerprint == found.fingerprint
-    assert any("left out of the test too: a" in w for w in left.warnings)
+    assert any("removed from the test set too: a" in w for w in left.warnings)
     assert found.classes == ("a", "b", "c")
 
 
@@ -201,3 +201,87 @@ def test_records_are_not_changed_by_reading_again(tmp_path: Path) -> None:
     root = folder(tmp_path, {"cat": 6, "dog": 6})
     assert dataset.read(root) == dataset.read(root)
     assert dataclasses.is_dataclass(dataset.read(root))
+
+
+def test_a_test_of_other_classes_never_enters_training(tmp_path: Path) -> None:
+    """train/{cat,dog} beside test/unknown: no class "unknown" is learned, and the test set is cut from train alone."""
+    folder(tmp_path / "train", {"cat": 10, "dog": 10})
+    folder(tmp_path / "test", {"unknown": 6}, start=40)
+    read = dataset.read(tmp_path)
+    assert read.classes == ("cat", "dog")
+    assert {i.given for i in read.items} == {"train"}
+    assert read.split.rule == "cut"
+    assert any("6 images left out" in w and "predict" in w for w in read.warnings)
+
+
+@pytest.mark.parametrize(("val", "held_out"), [("holdout", True), ("pool", False)])
+def test_a_given_validation_set_is_used_as_one(tmp_path: Path, val: ValidationUse, held_out: bool) -> None:
+    """Beside a given test set, val/ validates by default; --val pool makes it training data; either is said."""
+    for number, name in enumerate(("train", "val", "test")):
+        folder(tmp_path / name, {"cat": 4, "dog": 4}, start=20 * number)
+    read = dataset.read(tmp_path, options=ReadOptions(val=val))
+    assert read.holds_out_val is held_out
+    assert read.split.pool == 16
+    assert any("--val pool" in w for w in read.warnings)
+
+
+def test_a_validation_set_that_is_the_test_set_is_not_held_out_twice(tmp_path: Path) -> None:
+    """train/ and val/ alone: val is the test set, and folds are drawn from train."""
+    for number, name in enumerate(("train", "val")):
+        folder(tmp_path / name, {"cat": 4, "dog": 4}, start=20 * number)
+    assert not dataset.read(tmp_path).holds_out_val
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("Cat", "cat"), "'Cat' (5), 'cat' (5)"),
+        (("1", "1.0"), "'1' (5), '1.0' (5)"),
+        (("black cat", "black_cat"), "'black cat' (5), 'black_cat' (5)"),
+        (("'cat'", "cat"), "\"'cat'\" (5), 'cat' (5)"),
+        (("café", os.fsdecode(b"caf\xe9")), "'caf\\\\xe9' (5), 'café' (5)"),
+    ],
+)
+def test_labels_that_are_nearly_the_same_are_named(tmp_path: Path, names: tuple[str, str], shown: str) -> None:
+    """Case, number format, spaces, quotes and encoding: named first, and neither merged nor dropped."""
+    for number, name in enumerate((*names, "other")):
+        folder(tmp_path, {name: 5}, start=20 * number)
+    read = dataset.read(tmp_path)
+    assert len(read.classes) == 3
+    assert "differ only in" in read.warnings[0]
+    assert shown in read.warnings[0]
+
+
+def test_a_given_test_named_in_another_case_is_said(tmp_path: Path) -> None:
+    """train/cat with val/Cat are different classes, and that is the first warning."""
+    folder(tmp_path / "train", {"cat": 4, "dog": 4})
+    folder(tmp_path / "val", {"Cat": 4, "dog": 4}, start=20)
+    assert "'Cat' (4), 'cat' (4)" in dataset.read(tmp_path).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "what"),
+    [
+        ([f"{0.37 * i:.2f}" for i in range(24)], "regression is not supported"),
+        (["cat", "dog", "cat dog"] * 8, "multi-label data are not supported"),
+        (["cat|dog", "dog|bird", "cat|bird"] * 8, "multi-label data are not supported"),
+        (["a,b", "b,c", "a"] * 8, "multi-label data are not supported"),
+    ],
+)
+def test_tasks_that_are_not_supported_are_named(tmp_path: Path, labels: list[str], what: str) -> None:
+    """Continuous labels and lists of labels are refused by what they are."""
+    root = folder(tmp_path, {"img": 24}, size=(8, 8))
+    rows = [f'img/{i:04d}.jpg,"{label}"' for i, label in enumerate(labels)]
+    (root / "m.csv").write_text("path,label\n" + "\n".join(rows))
+    with pytest.raises(DatasetError, match=what) as caught:
+        dataset.read(root / "m.csv")
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("labels", [["black cat", "white dog", "red bird"], ["0", "1", "2"], ["3,5", "a", "b"]])
+def test_ordinary_labels_with_spaces_and_numbers_are_classes(tmp_path: Path, labels: list[str]) -> None:
+    """Words that are no labels of their own, and few numbers, are class names."""
+    root = folder(tmp_path, {"img": 12}, size=(8, 8))
+    rows = [f'img/{i:04d}.jpg,"{labels[i % 3]}"' for i in range(12)]
+    (root / "m.csv").write_text("path,label\n" + "\n".join(rows))
+    assert dataset.read(root / "m.csv").classes == tuple(sorted(labels))

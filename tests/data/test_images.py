@@ -218,7 +218,17 @@ def test_suffixes_are_those_of_pillow() -> None:
     """Every suffix that we list is one that Pillow registers, or one that people have and Pillow may not read."""
     Image.init()
     known = set(Image.registered_extensions())
-    assert known >= images.IMAGE_SUFFIXES - {".heic", ".heif", ".avif", ".avifs", ".pfm", ".jpc", ".jpf"}
+    assert known >= images.IMAGE_SUFFIXES - {
+        ".heic",
+        ".heif",
+        ".avif",
+        ".avifs",
+        ".pfm",
+        ".jpc",
+        ".jpf",
+        ".dcm",
+        ".dicom",
+    }
 
 
 def test_stray_bytes_become_printable() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from photographs import folder
 
-from advisor.data import dataset, manifest
+from advisor.data import dataset
+from advisor.data.layouts import manifest
 from advisor.errors import DatasetError
 
 
@@ -29,7 +30,7 @@ ROWS = "".join(f"img/{i:04d}.jpg,{'cat' if i < 3 else 'dog'}\n" for i in range(6
 
 def test_path_and_label_are_enough(root: Path) -> None:
     """Two columns make a data set without splits and groups."""
-    found = manifest.read(write(root, "path,label\n" + ROWS))
+    found = dataset.find(write(root, "path,label\n" + ROWS))
     assert [(e.path, e.label, e.given, e.group) for e in found.entries][:1] == [("img/0000.jpg", "cat", "", "")]
     assert len(found.entries) == 6
     assert not found.has_groups
@@ -39,7 +40,7 @@ def test_splits_and_groups_are_read(root: Path) -> None:
     """Optional columns, in any order, beside columns that we do not know."""
     rows = ("x,p1,train,cat,img/0000.jpg", "y,p1,VALID,dog,img/0001.jpg", ",,test,dog,img/0002.jpg")
     text = "\n".join(("camera,group,split,label,path", *rows))
-    found = manifest.read(write(root, text))
+    found = dataset.find(write(root, text))
     assert [(e.given, e.group) for e in found.entries] == [("train", "p1"), ("val", "p1"), ("test", "")]
     assert found.has_groups
 
@@ -75,15 +76,15 @@ def test_the_only_manifest_in_a_folder_is_found(root: Path) -> None:
 def test_two_manifests_or_other_tables_are_not_guessed_at(root: Path) -> None:
     """Which of two manifests is meant cannot be known, and a table without path and label is none."""
     write(root, "a,b\n1,2\n", "numbers.csv")
-    assert manifest.lone_manifest(root) is None
+    assert manifest.only_table(root) is None
     write(root, "path,label\n" + ROWS)
-    assert manifest.lone_manifest(root) is None
+    assert manifest.only_table(root) is None
 
 
 def test_paths_are_normalised_and_relative(root: Path) -> None:
     """./, doubled slashes, backslashes and absolute paths below the manifest mean the same file."""
     text = f"path,label\n./img//0000.jpg,cat\nimg\\0001.jpg,dog\n{root}/img/0002.jpg,dog\nimg/../img/0003.jpg,cat\n"
-    found = manifest.read(write(root, text))
+    found = dataset.find(write(root, text))
     assert [e.path for e in found.entries] == [f"img/000{i}.jpg" for i in range(4)]
 
 
@@ -91,13 +92,13 @@ def test_names_with_stray_bytes_are_found(root: Path) -> None:
     """A path with bytes that are no UTF-8 is found as it lies on the disk."""
     name = os.fsdecode(b"caf\xe9 \xff.jpg")
     (root / "img" / "0000.jpg").rename(root / "img" / name)
-    found = manifest.read(write(root, f"path,label\nimg/{name},cat\nimg/0001.jpg,dog\n"))
+    found = dataset.find(write(root, f"path,label\nimg/{name},cat\nimg/0001.jpg,dog\n"))
     assert [e.path for e in found.entries] == ["img/0001.jpg", f"img/{name}"]
 
 
 def test_missing_files_are_set_aside_with_their_line(root: Path) -> None:
     """A file that is not there is listed; the rest is read."""
-    found = manifest.read(write(root, "path,label\nimg/0000.jpg,cat\nimg/none.jpg,dog\nimg/0001.jpg,dog\n"))
+    found = dataset.find(write(root, "path,label\nimg/0000.jpg,cat\nimg/none.jpg,dog\nimg/0001.jpg,dog\n"))
     assert len(found.entries) == 2
     assert [(u.path, u.reason) for u in found.unreadable] == [
         ("img/none.jpg", "file not found (line 3 of the manifest)")
@@ -106,7 +107,7 @@ def test_missing_files_are_set_aside_with_their_line(root: Path) -> None:
 
 def test_repeated_rows_are_read_once(root: Path) -> None:
     """The same row twice is one image and a warning."""
-    found = manifest.read(write(root, "path,label\n" + ROWS + "./img/0000.jpg,cat\n"))
+    found = dataset.find(write(root, "path,label\n" + ROWS + "./img/0000.jpg,cat\n"))
     assert len(found.entries) == 6
     assert any("repeated" in w for w in found.warnings)
 
@@ -116,18 +117,17 @@ def test_repeated_rows_are_read_once(root: Path) -> None:
     [
         ("", "no column 'path'"),
         ("path,label\n", "lists no images"),
-        ("file,label\nimg/0000.jpg,cat\n", "no column 'path'.*found: file, label"),
-        ("path,lable\nimg/0000.jpg,cat\n", "no column 'label'.*rename 'lable'"),
-        ("path,label,split\nimg/0000.jpg,cat,dev\n", "line 2: unknown split 'dev'"),
-        ("path,label\nimg/0000.jpg,cat\nimg/0001.jpg,\n", "line 3: no label for img/0001.jpg"),
-        ("path,label\n,cat\n", "line 2: no path"),
+        ("photo_of,label\nimg/0000.jpg,cat\n", "no column 'path'.*columns: photo_of, label"),
+        ("path,lable\nimg/0000.jpg,cat\n", "no column 'label'.*is it 'lable'"),
+        ("path,label,split\nimg/0000.jpg,cat,north\n", "line 2: unknown split 'north'"),
+        ("path,label\nimg/0000.jpg,\n,cat\n", "no row has a path and a label"),
         ("path,label\nimg/0000.jpg\n", "line 2: 1 fields where the first line has 2"),
         (
             "path,label\nimg/0000.jpg,cat\n./img/0000.jpg,dog\n",
-            "line 3: img/0000.jpg stands .* line 2",
+            "line 3: img/0000.jpg has other values on line 2",
         ),
-        ("path,label,split\nimg/0000.jpg,cat,train\nimg/0000.jpg,cat,test\n", "line 3.*other facts on line 2"),
-        ("path,label\n/elsewhere/a.jpg,cat\n", "line 2: absolute path"),
+        ("path,label,split\nimg/0000.jpg,cat,train\nimg/0000.jpg,cat,test\n", "line 3.*other values on line 2"),
+        ("path,label\n/elsewhere/a.jpg,cat\n", "line 2: path /elsewhere/a.jpg lies outside"),
         ("path,label\nnone.jpg,cat\nnada.jpg,dog\n", "none of the 2 files exists"),
         ('path,label\n"img/0000.jpg,cat\n', "line 2"),
         ("path,label\n" + "x" * 200_000 + ",cat\n", "line 2"),

@@ -1,0 +1,1 @@
+"""Parts of decoding one image: bounds of memory and pixels, any mode to RGB, DICOM."""

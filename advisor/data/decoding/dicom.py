@@ -1,0 +1,66 @@
+"""DICOM files (extra `dicom`) -> an image of Pillow: the first frame, as the file's own window shows it.
+
+Where a file states a window (centre, width) its grey values are mapped by it to 8 bits, as a viewer does; otherwise the
+rescaled values stay floats, and are scaled by the range over the data set. MONOCHROME1 is inverted. Source: DICOM PS3.3
+C.7.6.3, C.11.1, C.11.2. Does not cover: overlays, presentation states, more than one frame.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def opened(stream: Any) -> Image.Image:
+    """Return the first frame of a DICOM file. Raises ValueError with a short reason."""
+    from PIL import Image
+
+    try:
+        import pydicom
+        from pydicom.pixels import processing
+    except ImportError:
+        raise ValueError("DICOM: install the reader (pip install 'tl-advise[dicom]'), or convert to PNG") from None
+    content = stream.read()
+    try:
+        record = pydicom.dcmread(io.BytesIO(content))
+        samples = record.pixel_array
+    except MemoryError:
+        raise
+    except Exception as error:  # pydicom raises its own errors, and those of the codecs
+        raise ValueError(f"DICOM without readable pixels: {' '.join(str(error).split())[:80]}") from error
+    frames = int(getattr(record, "NumberOfFrames", 1) or 1)
+    frame = samples[0] if frames > 1 else samples
+    if frame.ndim == 3:
+        image = Image.fromarray(np.ascontiguousarray(frame[..., :3], dtype=np.uint8))
+    else:
+        values = np.asarray(processing.apply_modality_lut(frame, record), dtype=np.float64)
+        image = _grey(values, record, processing)
+    image.format = "DICOM"
+    return image
+
+
+def _grey(values: Any, record: Any, processing: Any) -> Image.Image:
+    from PIL import Image
+
+    inverted = getattr(record, "PhotometricInterpretation", "") == "MONOCHROME1"
+    if "WindowCenter" not in record or "WindowWidth" not in record:
+        return Image.fromarray((values.max() + values.min() - values if inverted else values).astype(np.float32))
+    shown = np.asarray(processing.apply_voi_lut(values, record), dtype=np.float64)
+    low, high = _window(record, shown)
+    grey = np.clip((shown - low) * (255.0 / max(high - low, 1e-12)), 0, 255)
+    return Image.fromarray(np.rint(255 - grey if inverted else grey).astype(np.uint8))
+
+
+def _window(record: Any, shown: Any) -> tuple[float, float]:
+    """Return the smallest and largest value that the window maps to: the output range of the modality."""
+    slope, intercept = float(getattr(record, "RescaleSlope", 1)), float(getattr(record, "RescaleIntercept", 0))
+    bits = int(getattr(record, "BitsStored", 8))
+    signed = int(getattr(record, "PixelRepresentation", 0)) == 1
+    stored = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    low, high = sorted(value * slope + intercept for value in stored)
+    return min(low, float(shown.min())), max(high, float(shown.max()))

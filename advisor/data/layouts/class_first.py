@@ -1,0 +1,45 @@
+"""Splits inside of class folders: `cat/train/`, `cat/test/`, `dog/train/`, `dog/test/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from advisor.data.layouts import names
+from advisor.data.layouts.folder_walk import Level, Walk
+from advisor.data.layouts.listing import Entry, Listing, label_name, shortened
+from advisor.records.data import ReadOptions
+
+NAME = "class_first"
+
+
+def recognise(path: Path, options: ReadOptions) -> bool:
+    """Return True where two or more class folders hold nothing but folders named like splits, training among them."""
+    if not path.is_dir():
+        return False
+    folders = [name for name in Level.read(path).folders if name not in options.exclude]
+    if len(folders) < 2 or names.splits_of(folders):
+        return False
+    levels = [Level.read(path / name) for name in folders]
+    splits = [names.splits_of(level.folders) for level in levels]
+    return all(
+        given and len(given) == len(level.folders) and not level.images and "train" in given.values()
+        for level, given in zip(levels, splits, strict=True)
+    )
+
+
+def read(path: Path, options: ReadOptions) -> Listing:
+    """List the images of every split of every class folder."""
+    top = Level.read(path)
+    walk = Walk(path)
+    walk.count("", top)
+    walk.unlabelled += len(top.images)
+    folders = [name for name in top.folders if name not in options.exclude]
+    entries: list[Entry] = []
+    for name in folders:
+        level = Level.read(path / name)
+        walk.count(name, level)
+        for folder, split in names.splits_of(level.folders).items():
+            images = walk.of_class(f"{name}/{folder}")
+            entries += [Entry(path=image, label=label_name(name), given=split) for image in images]
+    shown = shortened(sorted({split for entry in entries if (split := entry.given)}))
+    return walk.listing(NAME, entries, [f"the class folders hold splits ({shown}): read as such."])

@@ -1,0 +1,85 @@
+"""Images in one flat folder per split with tables beside them: `train/`, `test/`, `train.csv` (and often `test.csv`).
+
+The tables name the images by id, with or without a suffix. A split without a table has no labels: skipped, and
+`predict` is named. Source: the layout of many Kaggle competitions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+from advisor.data.images import printable
+from advisor.data.layouts import manifest, names
+from advisor.data.layouts.folder_walk import Level
+from advisor.data.layouts.listing import Listing
+from advisor.data.tables import columns, rows
+from advisor.errors import DatasetError
+from advisor.records.data import ReadOptions
+
+NAME = "kaggle"
+
+
+def recognise(path: Path, options: ReadOptions) -> bool:
+    """Return True where a table is named like a folder of images that states a split, and that table has labels."""
+    return path.is_dir() and bool(_pairs(path, options))
+
+
+def read(path: Path, options: ReadOptions) -> Listing:
+    """List the files of each table below the folder that it is named like. Raises DatasetError."""
+    listings = []
+    for folder, table in _pairs(path, options).items():
+        split = names.split_of(folder)
+        listing = rows.listing(manifest.table(path / table), NAME, options, root=path)
+        entries = tuple(dataclasses.replace(e, given=e.given or split) for e in listing.entries)
+        listings.append(dataclasses.replace(listing, entries=entries))
+    top = Level.read(path)
+    read_folders = {entry.path.split("/")[0] for listing in listings for entry in listing.entries}
+    beside = [name for name in top.folders if name not in read_folders and name not in options.exclude]
+    warnings = [w for listing in listings for w in listing.warnings]
+    for folder in beside:
+        count = len(Level.read(path / folder).images)
+        if count:
+            warnings.append(
+                f"{printable(folder)}/ holds {count} images without labels: skipped; "
+                f"`tl-advise predict RUN {shlex.quote(printable(str(path / folder)))}` classifies them."
+            )
+    return Listing(
+        root=path,
+        layout=NAME,
+        entries=tuple(sorted((e for listing in listings for e in listing.entries), key=lambda entry: entry.path)),
+        skipped=sum(listing.skipped for listing in listings),
+        unreadable=tuple(u for listing in listings for u in listing.unreadable),
+        warnings=tuple(dict.fromkeys(warnings)),
+        has_groups=any(listing.has_groups for listing in listings),
+    )
+
+
+def _pairs(path: Path, options: ReadOptions) -> dict[str, str]:
+    """Return folder -> table for tables named like split folders: train/ and train.csv or train_labels.csv."""
+    top = Level.read(path)
+    folders = [name for name in top.folders if names.split_of(name) and Level.read(path / name).images]
+    folders += [name for name in top.folders if names.split_of(name) and name not in folders]
+    pairs: dict[str, str] = {}
+    for file in top.others:
+        split = names.split_of(Path(file).stem)
+        folder = next((name for name in folders if names.split_of(name) == split and name not in options.exclude), None)
+        if (
+            split
+            and folder
+            and folder not in pairs
+            and manifest.is_table(path / file)
+            and _has_labels(path / file, options)
+        ):
+            pairs[folder] = file
+    return pairs if any(names.split_of(folder) == "train" for folder in pairs) else {}
+
+
+def _has_labels(file: Path, options: ReadOptions) -> bool:
+    try:
+        table = manifest.table(file)
+    except DatasetError:
+        return False
+    one_hot = len(rows.one_hot_columns(table)) >= 2
+    return options.label_column is not None or one_hot or columns.has_path_and_label(table.names)

@@ -1,0 +1,90 @@
+"""The layouts in the order in which they are tried, and the one function that reads any of them.
+
+A layout is a module (or object) with `NAME`, `recognise(path, options)` and `read(path, options)`; the first one that
+recognises a path reads it. A new layout is a file beside this one and a line in `LAYOUTS`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Protocol
+
+from advisor.data.images import printable
+from advisor.data.layouts import (
+    class_first,
+    class_folders,
+    kaggle_flat,
+    manifest,
+    metadata_folder,
+    split_folders,
+)
+from advisor.data.layouts.listing import Listing, shortened
+from advisor.errors import DatasetError, InputError
+from advisor.records.data import ReadOptions
+
+
+class Layout(Protocol):
+    """One arrangement of labelled images on disk."""
+
+    @property
+    def NAME(self) -> str:  # noqa: N802 (a module's constant)
+        """Name in `Dataset.layout` and for `--layout`."""
+
+    def recognise(self, path: Path, options: ReadOptions) -> bool:
+        """Return True where this layout can read the path. Raises DatasetError where it nearly could."""
+
+    def read(self, path: Path, options: ReadOptions) -> Listing:
+        """List the labelled files. Raises DatasetError."""
+
+
+# The most specific first: what names a table or splits is recognised before plain class folders.
+LAYOUTS: tuple[Layout, ...] = (
+    metadata_folder,
+    class_first,
+    split_folders,
+    kaggle_flat,
+    manifest,
+    class_folders,
+)
+
+
+def find(path: Path, options: ReadOptions) -> Listing:
+    """List the labelled files of a folder, table or archive without decoding them. Raises DatasetError."""
+    if options.layout is not None:
+        named = [layout for layout in LAYOUTS if options.layout == layout.NAME]
+        if not named:
+            names = shortened([layout.NAME for layout in LAYOUTS], 20)
+            raise InputError(f"unknown layout {printable(options.layout)!r}.", hint=f"Give one of {names}.")
+        return named[0].read(path, options)
+    _check_exists(path)
+    for layout in LAYOUTS:
+        if layout.recognise(path, options):
+            return _with_unused_table(layout.read(path, options), path)
+    raise DatasetError(
+        f"{printable(str(path))} is a file, not a folder, and no known table or archive.",
+        hint="Give a folder of class folders, of train/val/test, or a CSV, TSV, JSONL or Parquet table (path,label).",
+    )
+
+
+def _with_unused_table(listing: Listing, path: Path) -> Listing:
+    """Add a warning about a table that lies beside the folders that were read."""
+    if listing.layout not in (class_folders.NAME, split_folders.NAME):
+        return listing
+    table = manifest.only_table(path)
+    if table is None:
+        return listing
+    note = f"{printable(table.name)} lies beside the class folders and is not used; give its path to use it."
+    return dataclasses.replace(listing, warnings=(*listing.warnings, note))
+
+
+def _check_exists(path: Path) -> None:
+    """Raise DatasetError where nothing can be read at the path: missing, a broken link, no permission."""
+    shown = printable(str(path))
+    if not os.path.lexists(path):
+        raise DatasetError(f"no such folder: {shown}.", hint="Check the path.")
+    if path.is_symlink() and not path.exists():
+        raise DatasetError(f"{shown} is a broken symbolic link.", hint="Check where it points.")
+    if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+        raise DatasetError(f"permission denied: {shown}.", hint="Check the permissions of the folder.")

@@ -1,0 +1,138 @@
+"""Which column of a table holds the path, the label, the split and the group; which others could matter.
+
+In: the names of the columns and the user's options. Out: `Columns`. Usual names are understood; `--path-column` and the
+like name unusual ones. Does not cover: the cells (`rows`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advisor.data.images import printable
+from advisor.data.layouts.listing import shortened
+from advisor.errors import DatasetError
+from advisor.records.data import ReadOptions
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+PATH = tuple(
+    _words(
+        "path file_name filename filepath file_path image_path img_path image_name img_name image img image_id img_id file "
+        "images files fname id"
+    )
+)
+LABEL = tuple(
+    _words("label class target category label_name class_name classname labels class_label y species diagnosis")
+)
+SPLIT = ("split", "subset", "partition")
+GROUP = ("group",)
+_GROUP_LIKE = _words("patient subject person site location sequence video session series case fold")
+_SPLIT_LIKE = ("is_valid", "is_val", "is_test", "is_train", "set", "phase", "usage", "dataset")
+FORM = "The first line must be path,label[,split][,group]; paths are relative to the table."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """Positions of the columns; `label` is None and `one_hot` holds positions where each class has a column."""
+
+    path: int
+    label: int | None
+    split: int | None = None
+    group: int | None = None
+    one_hot: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def normalised(name: str) -> str:
+    """Return a column's name in lower case with underscores for spaces and hyphens."""
+    return name.strip().strip("\"'").lower().replace(" ", "_").replace("-", "_")
+
+
+def has_path_and_label(names: Sequence[str]) -> bool:
+    """Return True where the names hold a usual path column and a usual label column."""
+    plain = [normalised(name) for name in names]
+    return any(n in PATH for n in plain) and any(n in LABEL for n in plain)
+
+
+def resolve(names: Sequence[str], one_hot: Sequence[int], options: ReadOptions, shown: str) -> Columns:
+    """Choose the columns; `one_hot` are positions whose cells are all 0 or 1.
+
+    Raises DatasetError that names the columns where none can be the path or the label.
+    """
+    plain = [normalised(name) for name in names]
+    path = _position(names, plain, PATH, options.path_column, "path", shown)
+    if path is None:
+        raise _missing("path", names, shown)
+    split = _position(names, plain, SPLIT, options.split_column, "split", shown)
+    group = _position(names, plain, GROUP, options.group_column, "group", shown)
+    used = {path, split, group}
+    label = _position(names, plain, LABEL, options.label_column, "label", shown, used)
+    classes = tuple(p for p in one_hot if p not in used and plain[p] not in _SPLIT_LIKE)
+    if label is None and len(classes) < 2:
+        raise _missing("label", names, shown)
+    if label is not None:
+        classes = ()
+    used |= {label, *classes}
+    notes = _renamed(names, plain, path=path, label=label, split=split, group=group)
+    if classes:
+        notes.append(f"one column per class: {shortened([names[p] for p in classes])}.")
+    notes += _unused([name for position, name in enumerate(names) if position not in used and name.strip()])
+    return Columns(path=path, label=label, split=split, group=group, one_hot=classes, notes=tuple(notes))
+
+
+def _position(
+    names: Sequence[str],
+    plain: Sequence[str],
+    usual: Sequence[str],
+    stated: str | None,
+    role: str,
+    shown: str,
+    used: set[int | None] = frozenset(),  # type: ignore[assignment]
+) -> int | None:
+    if stated is not None:
+        if stated in names:
+            return list(names).index(stated)
+        if normalised(stated) in plain:
+            return plain.index(normalised(stated))
+        raise DatasetError(
+            f"{shown}: no column {printable(stated)!r} (columns: {shortened(names, 12)}).",
+            hint=f"Give one of them to --{role}-column.",
+        )
+    for name in usual:
+        if name in plain and plain.index(name) not in used:
+            return plain.index(name)
+    return None
+
+
+def _missing(role: str, names: Sequence[str], shown: str) -> DatasetError:
+    plain = [normalised(name) for name in names]
+    close = difflib.get_close_matches(role, plain, n=1, cutoff=0.6)
+    columns = shortened([name for name in names if name.strip()], 12) or "none"
+    rename = f"; is it {printable(close[0])!r}?" if close else ""
+    option = f" Or name the column: --{role}-column {printable(close[0]) if close else 'NAME'}."
+    return DatasetError(f"{shown}: no column {role!r} (columns: {columns}{rename}).", hint=FORM + option)
+
+
+def _renamed(names: Sequence[str], plain: Sequence[str], **roles: int | None) -> list[str]:
+    read = [f"{printable(names[p])} as {role}" for role, p in roles.items() if p is not None and plain[p] != role]
+    return [f"columns read: {', '.join(read)}."] if read else []
+
+
+def _unused(names: Sequence[str]) -> list[str]:
+    """List columns that are not used, with the options that would use those that look like groups or splits."""
+    if not names or all(normalised(name) in ("sha256", "index", "") for name in names):
+        return []
+    options = []
+    for name in names:
+        plain = normalised(name)
+        if plain in _SPLIT_LIKE:
+            options.append(f"--split-column {printable(name)} reads it as the split")
+        elif any(word in plain.split("_") or plain.startswith(word) for word in _GROUP_LIKE):
+            options.append(f"--group-column {printable(name)} keeps its images on one side of every split")
+    text = f"columns not used: {shortened(names, 8)}"
+    return [text + (f"; {'; '.join(options[:3])}." if options else ".")]

@@ -1,0 +1,140 @@
+"""Parquet (extra `parquet`) -> `Table`: paths, or the images' bytes, which are written once into the cache.
+
+Image bytes lie in a binary column, or in a structure of `bytes` and `path` as Hugging Face writes it. Names of integer
+classes are taken from the Hugging Face features in the file's metadata where they are stated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from advisor.data import unpacking
+from advisor.data.images import printable
+from advisor.data.tables import columns
+from advisor.data.tables.rows import Table
+from advisor.errors import DatasetError
+
+SUFFIXES = (".parquet",)
+_IMAGE_COLUMNS = ("image", "img", "bytes", "image_bytes", "content")
+
+
+def read(path: Path) -> Table:
+    """Read a Parquet file. Raises DatasetError where pyarrow is not installed or the file is damaged."""
+    parquet = require_pyarrow("pyarrow.parquet", path)
+    try:
+        file = parquet.ParquetFile(path)
+        schema = file.schema_arrow
+        batches = file.iter_batches(batch_size=256)
+        return from_batches(path, schema, batches, lambda: unpacking.file_key([path]))
+    except DatasetError:
+        raise
+    except Exception as error:  # pyarrow raises its own errors, OSError and ValueError for damaged files
+        raise damaged(path, error) from error
+
+
+def from_batches(path: Path, schema: Any, batches: Iterable[Any], key: Any, prefix: str = "") -> Table:
+    """Build a table from Arrow record batches; image bytes are written into the cache folder named by `key()`."""
+    image = _image_column(schema)
+    names = [name for name in schema.names if name != image]
+    classes = _class_names(schema)
+    if image is None:
+        records = [record for batch in batches for record in batch.to_pylist()]
+        return Table(path=path, names=names, rows=_rows(records, names, classes, None))
+    if not any(columns.normalised(name) in columns.LABEL for name in names):
+        raise DatasetError(f"{printable(str(path))}: no label column ({', '.join(schema.names)}).", hint=columns.FORM)
+    limits = unpacking.Limits(printable(str(path)))
+    lines: list[tuple[int, list[str]]] = []
+
+    def fill(folder: Path) -> None:
+        files: list[str] = []
+        for batch in batches:
+            records = batch.to_pylist()
+            for record in records:
+                content, stated = _content(record[image])
+                files.append(f"{prefix}{len(files):07d}{_suffix(stated)}")
+                unpacking.write(folder / files[-1], [content], limits)
+            lines.extend(_rows(records, names, classes, files[-len(records) :]))
+        (folder / "table.json").write_text(json.dumps(lines), encoding="utf-8", errors="surrogateescape")
+
+    folder = unpacking.folder(key(), fill)
+    stored = json.loads((folder / "table.json").read_text(encoding="utf-8", errors="surrogateescape"))
+    rows = [(line, cells) for line, cells in stored]
+    note = f"image bytes are unpacked into {printable(str(folder))}."
+    return Table(path=path, names=["path", *names], rows=rows, notes=(note,), root=folder)
+
+
+def _rows(
+    records: Sequence[dict[str, Any]], names: Sequence[str], classes: dict[str, list[str]], files: list[str] | None
+) -> list[tuple[int, list[str]]]:
+    rows = []
+    for position, record in enumerate(records):
+        cells = [_cell(record[name], classes.get(name)) for name in names]
+        rows.append((position + 1, cells if files is None else [files[position], *cells]))
+    return rows
+
+
+def _cell(value: Any, classes: list[str] | None) -> str:
+    if value is None:
+        return ""
+    if classes is not None and isinstance(value, int):
+        return classes[value] if 0 <= value < len(classes) else ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _image_column(schema: Any) -> str | None:
+    """Return the column of image bytes: a structure with `bytes`, or a binary column with a usual name."""
+    for field in schema:
+        kind = str(field.type)
+        if kind.startswith("struct<") and "bytes: binary" in kind.replace("large_", ""):
+            return str(field.name)
+        if kind in ("binary", "large_binary") and columns.normalised(field.name) in _IMAGE_COLUMNS:
+            return str(field.name)
+    return None
+
+
+def _class_names(schema: Any) -> dict[str, list[str]]:
+    """Return the class names of integer label columns, from the metadata that Hugging Face `datasets` writes."""
+    try:
+        info = json.loads((schema.metadata or {})[b"huggingface"])
+        features = info["info"]["features"]
+        return {name: list(f["names"]) for name, f in features.items() if isinstance(f, dict) and "names" in f}
+    except (KeyError, ValueError, TypeError):
+        return {}
+
+
+def _content(value: Any) -> tuple[bytes, str]:
+    """Return an image's bytes and the name that the table states for it, "" where it states none."""
+    if isinstance(value, dict):
+        content, stated = value.get("bytes"), value.get("path") or ""
+        if content is None and stated and Path(stated).is_file():
+            content = Path(stated).read_bytes()
+        return content or b"", stated
+    return value or b"", ""
+
+
+def _suffix(stated: str) -> str:
+    suffix = Path(stated).suffix.lower()
+    return suffix if suffix[1:].isalnum() else ""
+
+
+def require_pyarrow(module: str, path: Path) -> Any:
+    """Import a module of pyarrow. Raises DatasetError with the command that installs it."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise DatasetError(
+            f"{printable(str(path))}: reading this format needs pyarrow.",
+            hint="Install it: pip install 'tl-advise[parquet]'.",
+        ) from None
+
+
+def damaged(path: Path, error: Exception) -> DatasetError:
+    """Return the error for a file that pyarrow cannot read."""
+    return DatasetError(
+        f"{printable(str(path))}: cannot be read ({' '.join(str(error).split())[:120]}).", hint="Check the file."
+    )

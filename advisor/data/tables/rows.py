@@ -1,0 +1,194 @@
+"""Rows of a table -> labelled entries.
+
+Strict where a mistake would change what is learned (unknown splits, contradicting rows: one line with the line number);
+rows without a label and files that are missing are left out and counted. Does not cover: parsing (`delimited`,
+`json_lines`, `parquet`), whether a file is an image (`dataset`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.data.images import printable
+from advisor.data.layouts import names
+from advisor.data.layouts.listing import Entry, Listing, label_name, shortened
+from advisor.data.tables import columns
+from advisor.data.tables.paths import PathFinder, root_of
+from advisor.errors import DatasetError
+from advisor.records import Unreadable
+from advisor.records.data import GivenSplit, ReadOptions
+
+_TRUE, _FALSE = {"1", "true", "yes", "1.0", "t"}, {"0", "false", "no", "0.0", "f", ""}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table as text: column names, and rows as (line number, cells). `notes` are about the parsing.
+
+    `root` is the folder of its files where that is not the table's own.
+    """
+
+    path: Path
+    names: Sequence[str]
+    rows: Sequence[tuple[int, Sequence[str]]]
+    notes: tuple[str, ...] = ()
+    root: Path | None = None
+
+
+def listing(table: Table, layout: str, options: ReadOptions, *, root: Path | None = None) -> Listing:
+    """List the files that a table names, below `root` (default: --root, or the table's folder).
+
+    Raises DatasetError with the line number for an unknown split, a path outside of the root or one that stands twice
+    with different labels, and where no row has a label or none of the files exists.
+    """
+    if not table.rows:
+        raise DatasetError(f"{printable(str(table.path))} lists no images.", hint=columns.FORM)
+    reader = _Reader(table, options, root or table.root or root_of(table.path, options.root))
+    for line, cells in table.rows:
+        reader.add(line, cells)
+    return reader.listing(layout)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    path: str
+    label: str
+    given: GivenSplit
+    group: str
+    line: int
+
+    def facts(self) -> tuple[str, str, str]:
+        return self.label, self.given, self.group
+
+
+class _Reader:
+    """The rows read so far, by relative path."""
+
+    def __init__(self, table: Table, options: ReadOptions, root: Path) -> None:
+        self.table, self.root = table, root
+        self.shown = printable(str(table.path))
+        self.columns = columns.resolve(table.names, one_hot_columns(table), options, self.shown)
+        self.finder = PathFinder(root, table.path.parent)
+        self.rows: dict[str, _Row] = {}
+        self.repeated = 0
+        self.unlabelled: list[tuple[int, GivenSplit]] = []
+        self.pathless: list[int] = []
+
+    def add(self, line: int, cells: Sequence[str]) -> None:
+        if len(cells) != len(self.table.names):
+            raise self.wrong(line, f"{len(cells)} fields where the first line has {len(self.table.names)}")
+        text = cells[self.columns.path].strip()
+        if not text:
+            self.pathless.append(line)
+            return
+        given = self.split(line, cells)
+        label = self.label(line, cells)
+        if not label:
+            self.unlabelled.append((line, given))
+            return
+        path = self.finder.relative(text)
+        if path is None:
+            raise DatasetError(
+                f"{self.shown}, line {line}: {self.finder.outside(text)}.",
+                hint="Give the folder that holds all images: --root DIR; the paths are then relative to it.",
+            )
+        group = "" if self.columns.group is None else cells[self.columns.group].strip()
+        row = _Row(path, label_name(label), given, group, line)
+        earlier = self.rows.setdefault(path, row)
+        if earlier.facts() != row.facts():
+            raise self.wrong(line, f"{printable(path)} has other values on line {earlier.line}")
+        self.repeated += earlier is not row
+
+    def split(self, line: int, cells: Sequence[str]) -> GivenSplit:
+        if self.columns.split is None:
+            return ""
+        text = cells[self.columns.split].strip()
+        name = columns.normalised(self.table.names[self.columns.split])
+        if name.startswith("is_") and text.lower() in _TRUE | _FALSE:
+            return (names.split_of(name.removeprefix("is_")) or "val") if text.lower() in _TRUE else "train"
+        split = names.split_of(text)
+        if text and not split:
+            raise self.wrong(line, f"unknown split {printable(text)!r} (expected train, val or test)")
+        return split
+
+    def label(self, line: int, cells: Sequence[str]) -> str:
+        if self.columns.label is not None:
+            return cells[self.columns.label].strip()
+        chosen = [p for p in self.columns.one_hot if cells[p].strip() in ("1", "1.0")]
+        if len(chosen) > 1:
+            raise DatasetError(
+                f"{self.shown}, line {line}: {len(chosen)} classes at once "
+                f"({shortened([self.table.names[p] for p in chosen])}): multi-label data are not supported.",
+                hint="Give one class per image in a label column.",
+            )
+        return self.table.names[chosen[0]].strip() if chosen else ""
+
+    def wrong(self, line: int, what: str) -> DatasetError:
+        return DatasetError(f"{self.shown}, line {line}: {what}.", hint=columns.FORM)
+
+    def listing(self, layout: str) -> Listing:
+        if not self.rows:
+            raise DatasetError(f"{self.shown}: no row has a path and a label.", hint=columns.FORM)
+        self.finder.choose_prefix(self.rows)
+        files = {path: self.finder.file(path) for path in self.rows}
+        entries = {
+            file: Entry(path=file, label=row.label, given=row.given, group=row.group)
+            for path, row in self.rows.items()
+            if (file := files[path]) is not None
+        }
+        if not entries:
+            raise self.nothing_there()
+        absent = [
+            Unreadable(path=path, reason=f"file not found (line {row.line} of the manifest)")
+            for path, row in self.rows.items()
+            if files[path] is None
+        ]
+        return Listing(
+            root=self.root,
+            layout=layout,
+            entries=tuple(sorted(entries.values(), key=lambda entry: entry.path)),
+            skipped=len(self.unlabelled) + len(self.pathless),
+            unreadable=tuple(sorted(absent, key=lambda u: u.path)),
+            warnings=self.warnings(),
+            has_groups=any(entry.group for entry in entries.values()),
+        )
+
+    def warnings(self) -> tuple[str, ...]:
+        notes = [*self.table.notes, *self.columns.notes]
+        if self.finder.prefix:
+            notes.append(f"the paths are relative to {printable(self.finder.prefix)}/.")
+        if self.repeated:
+            notes.append(f"{self.repeated} rows of the table are repeated: read once.")
+        if self.unlabelled:
+            line, _ = self.unlabelled[0]
+            within = " of the test split" if all(split == "test" for _, split in self.unlabelled) else ""
+            notes.append(
+                f"{len(self.unlabelled)} rows{within} without a label are left out (first: line {line}); "
+                "`tl-advise predict` classifies such images."
+            )
+        if self.pathless:
+            notes.append(f"{len(self.pathless)} rows without a path are left out (first: line {self.pathless[0]}).")
+        return tuple(notes)
+
+    def nothing_there(self) -> DatasetError:
+        first = next(iter(self.rows))
+        similar = self.finder.similar(first)
+        if similar:
+            hint = f"There is {printable(similar)} where the table says {printable(first)}: correct the table's names."
+        else:
+            hint = f"The first is {printable(first)}. Paths are relative to the table's folder, or give --root DIR."
+        return DatasetError(
+            f"{self.shown}: none of the {len(self.rows)} files exists under {printable(str(self.root))}.", hint=hint
+        )
+
+
+def one_hot_columns(table: Table) -> list[int]:
+    """Return the positions of the columns whose cells are all 0 or 1, both of them present."""
+    positions = []
+    for position in range(len(table.names)):
+        cells = {row[position].strip() for _, row in table.rows if position < len(row)}
+        if cells <= {"0", "1", "0.0", "1.0", ""} and cells & {"1", "1.0"} and cells & {"0", "0.0"}:
+            positions.append(position)
+    return positions

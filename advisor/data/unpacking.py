@@ -1,0 +1,112 @@
+"""Images that do not lie as files on disk (archives, shards, tables of bytes, URLs), written once into the cache.
+
+In: what identifies the content, and a function that writes files. Out: a folder that is complete or absent: it is filled
+under a temporary name and renamed. Bounded in files and bytes. Does not cover: which names are safe in an archive
+(`layouts.archive`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from advisor.errors import DatasetError
+from advisor.runtime import cache
+
+MAX_FILES = 5_000_000
+MAX_BYTES = 200 * 1024**3  # of one data set, unpacked
+MAX_RATIO = 200  # unpacked over packed bytes; images hardly compress, a bomb reaches 1,000
+KEPT_BYTES = 100 * 1024**3  # all unpacked data sets together; the least recently used are deleted
+_MARK = ".complete"
+_CHUNK = 1 << 20
+
+
+class Limits:
+    """Counts what is written and raises DatasetError beyond the bounds; `packed_bytes` 0 disables the ratio."""
+
+    def __init__(self, shown: str, packed_bytes: int = 0) -> None:
+        self.shown = shown
+        self.files = 0
+        self.bytes = 0
+        self.most_bytes = min(MAX_BYTES, max(_CHUNK * 64, packed_bytes * MAX_RATIO)) if packed_bytes else MAX_BYTES
+
+    def add(self, size_bytes: int, *, files: int = 0) -> None:
+        """Count bytes, and files begun. Raises DatasetError."""
+        self.files += files
+        self.bytes += size_bytes
+        if self.files > MAX_FILES or self.bytes > self.most_bytes:
+            raise DatasetError(
+                f"{self.shown} unpacks to more than {self.most_bytes / 1e9:.1f} GB or {MAX_FILES:,} files.",
+                hint="Unpack it yourself if you trust it, and give the folder.",
+            )
+
+
+def file_key(paths: Iterable[Path]) -> str:
+    """Return a hash of the names and contents of files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(os.fsencode(path.name) + b"\0")
+        with open(path, "rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def folder(key: str, fill: Callable[[Path], None]) -> Path:
+    """Return the folder that `fill` wrote for this key, now or earlier. Raises DatasetError where the disk is full."""
+    parent = cache.default_dir() / "unpacked"
+    path = parent / key[:32]
+    if (path / _MARK).exists():
+        with contextlib.suppress(OSError):
+            os.utime(path / _MARK)
+        return path
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".filling-", dir=parent))
+    except OSError as error:
+        raise _unwritable(parent, error) from error
+    try:
+        fill(temporary)
+        size = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
+        (temporary / _MARK).write_text(json.dumps({"bytes": size}))
+        _make_room(parent, size)
+        with contextlib.suppress(OSError):  # another process was faster: its folder is as good
+            temporary.rename(path)
+    except OSError as error:
+        raise _unwritable(parent, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def write(path: Path, blocks: Iterable[bytes], limits: Limits) -> None:
+    """Write one file below an unpacked folder, counting it against the limits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    limits.add(0, files=1)
+    with open(path, "wb") as stream:
+        for block in blocks:
+            limits.add(len(block))
+            stream.write(block)
+
+
+def _make_room(parent: Path, size_bytes: int) -> None:
+    """Delete the least recently used folders until `size_bytes` more fit."""
+    marks = sorted(parent.glob(f"*/{_MARK}"), key=lambda mark: mark.stat().st_mtime, reverse=True)
+    used = size_bytes
+    for mark in marks:
+        with contextlib.suppress(OSError, ValueError):
+            used += int(json.loads(mark.read_text())["bytes"])
+        if used > KEPT_BYTES:
+            shutil.rmtree(mark.parent, ignore_errors=True)
+
+
+def _unwritable(parent: Path, error: OSError) -> DatasetError:
+    return DatasetError(
+        f"cannot unpack into {parent}: {error.strerror or error}.",
+        hint="Free disk space, set TL_ADVISE_CACHE to another folder, or unpack the data yourself.",
+    )
