@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advisor.aliases import Pixels, CountProgress
+from advisor.aliases import CountProgress, Pixels
 from advisor.data import images, pixel_reuse
 from advisor.data.decoding import decode_limits
 from advisor.errors import CacheFullError, TransientReadError
