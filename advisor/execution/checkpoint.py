@@ -50,6 +50,7 @@ class Checkpoint:
                 ) from error
 
     def outcome(self, position: int) -> FoldOutcome | None:
+        """Return what the fold at this position gave, None where it did not end."""
         done = self.state.get("folds", {}).get(position)
         if done is None:
             return None
@@ -58,24 +59,27 @@ class Checkpoint:
         )
 
     def restore(self, position: int, loop: Loop) -> tuple[Curve, int]:
+        """Put the loop into its last saved state; return its curve so far and the number of rungs behind it."""
         if self.state.get("position") != position:
             return Curve(), 0
         loop.load_state_dict(self.state["loop"])
         return _curve(self.state["curve"]), int(self.state["rung"])
 
     def write(self, position: int, rung: int, loop: Loop, curve: Curve) -> None:
+        """Write the loop's state at a rung."""
         self._save(position=position, rung=rung, loop=loop.state_dict(), curve=_plain(curve))
 
     def finish_fold(self, position: int, outcome: FoldOutcome) -> None:
-        kept = dict(self.state.get("folds", {}))
-        kept[position] = {
+        """Write a fold's outcome; a paused one leaves its last rung as it is."""
+        folds = dict(self.state.get("folds", {}))
+        folds[position] = {
             "rows": torch.from_numpy(outcome.rows),
             "logits": torch.from_numpy(outcome.logits),
             "curve": _plain(outcome.curve),
             "fitted": dict(outcome.fitted),
         }
         if outcome.stopped_at is None:
-            self._save(folds=kept, position=None, loop=None)
+            self._save(folds=folds, position=None, loop=None)
 
     def _save(self, **changed: Any) -> None:
         self.state = {**self.state, **changed}
@@ -93,6 +97,7 @@ class Checkpoint:
             temporary.unlink(missing_ok=True)
 
     def remove(self) -> None:
+        """Delete the file: the trial has ended."""
         if self.writes:
             self.path.unlink(missing_ok=True)
 

@@ -59,13 +59,13 @@ def _attempt(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
     try:
         answer = _launch(resources, job, emit)
     except TrialError as error:
-        return trial.failed(resources, job, str(error))
+        return trial.failed(resources, job, error)
     assert isinstance(answer, Trial)
     return answer
 
 
 def _warm(resources: Resources, candidate: Candidate, rows: Any, seed: int) -> bool:
-    """Say whether a candidate trains; then put into the cache what every rank would compute anew."""
+    """Put into the cache what every rank would compute anew; return True if the candidate trains."""
     plan = resources.plan(candidate, rows)
     if plan.phases:
         trainer.warm(resources, candidate, plan, seed)
@@ -124,7 +124,7 @@ def _elastic(devices: int, folder: str) -> str:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Put back the handlers of signals that the launcher takes over."""
+    """Restore at the end the handlers of signals that the launcher takes over."""
     names = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
     before = {number: signal.getsignal(number) for number in names}
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGTERM"
@@ -137,7 +137,7 @@ def _signals_kept() -> Iterator[None]:
 
 
 class _Heard:
-    """What the ranks say while the launcher holds this thread: progress is handed on, reports are kept in order."""
+    """The ranks' messages while the launcher holds this thread: progress is handed on, reports stay in order."""
 
     def __init__(self, listener: Listener, emit: Emit) -> None:
         self._listener, self._emit = listener, emit
@@ -146,7 +146,7 @@ class _Heard:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def answer(self, dead: str) -> Trial | Refitted:
-        """Give rank 0's answer once all ranks have ended. Raises TrialError with the first reason why there is none."""
+        """Return rank 0's answer once all ranks have ended. Raises TrialError with the first reason why there is none."""
         with self._news:
             self._news.wait_for(lambda: bool(self._reports), timeout=0.0 if dead else LATE_S)
             reports = list(self._reports)
@@ -156,7 +156,7 @@ class _Heard:
             raise TrialError("the processes on the devices ended without an answer; the worker's log may say why")
         first = reports[0]
         if first.rank > 0 and first.error is not None:
-            raise TrialError(f"{first.error} (on device {first.rank})")
+            raise type(first.error)(f"{first.error.what} (on device {first.rank})", hint=first.error.hint)
         if first.answer is None:
             raise first.error or TrialError("rank 0 gave no answer")
         return first.answer

@@ -20,10 +20,15 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Client
 from pathlib import Path
 
-from advisor.errors import AdviseError, TrialError
+from advisor.errors import AdviseError, DivergedError, OutOfMemoryError, TooSlowError, TrialError
 from advisor.records import Trial
 from advisor.records.messages import OpenDataset, Progress, Refit, Refitted, RunTrial
 
+FAILURES: dict[str, type[TrialError]] = {
+    "out_of_memory": OutOfMemoryError,
+    "diverged": DivergedError,
+    "too_slow": TooSlowError,
+}
 ORDER, LINE = "order.pickle", "line"
 # A collective that waits longer has lost its partner: fitting a start or scoring a rung takes rank 0 much less.
 TIMEOUT = datetime.timedelta(minutes=10)
@@ -50,7 +55,7 @@ class Report:
 
 
 def main(folder: str) -> None:
-    """Do the order in `folder` together with the other ranks."""
+    """Run the order in `folder` together with the other ranks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -65,7 +70,7 @@ def main(folder: str) -> None:
         traceback.print_exc()
         report = Report(rank=rank, error=TrialError(f"{type(error).__name__}: {' '.join(str(error).split())}"))
     if isinstance(report.answer, Trial) and report.answer.state == "failed":
-        report = replace(report, error=TrialError(report.answer.error))
+        report = replace(report, error=FAILURES.get(report.answer.failure_kind, TrialError)(report.answer.error))
     if rank == 0 or report.error:
         line.send(report)
     line.close()
@@ -97,11 +102,11 @@ def _do(order: Order, rank: int, size: int, emit: Callable[[Progress], None]) ->
 
 
 def _silent(progress: Progress) -> None:
-    """Say nothing: rank 0 speaks for all."""
+    """Drop progress: rank 0 reports it for all."""
 
 
 def _quiet(what: str, done: int, total: int) -> None:
-    """Say nothing."""
+    """Drop progress."""
 
 
 def _leave_with(parent: int) -> None:

@@ -32,7 +32,7 @@ from advisor.runtime.run_dir import MIXED, trial_name
 
 
 def mixable(plan: TrainPlan) -> bool:
-    """Whether the weights of several trainings of this plan may be averaged.
+    """Return True if the weights of several trainings of this plan may be averaged.
 
     They must begin with the same pretrained weights, keep the batch statistics that belong to them, and leave no number
     to each fold's own validation (WiSE's alpha).
@@ -125,7 +125,7 @@ def _write(
 
 @contextmanager
 def _costs_the_mean_alone() -> Iterator[None]:
-    """Let a disk that is full, or a member that was damaged, cost the mean, never the trial."""
+    """Give up the mean, never the trial, where a disk is full or a member was damaged."""
     try:
         yield
     except (AdviseError, OSError) as error:

@@ -50,17 +50,17 @@ def measure(resources: Resources, job: MeasureForgetting) -> ForgettingMeasured:
     watched = _watched(resources, job, backbone, plan.fit, seen)
     source, reason = _source(resources, job, backbone)
     blender = _Blender(start, weight_state.copy(start), weight_state.copy(tuned))
-    before, first, kept_before = watched.look(blender.at(0.0), source)
-    after, last, kept_after = watched.look(blender.at(1.0), source)
+    before, first, kept_before = watched.measure(blender.at(0.0), source)
+    after, last, kept_after = watched.measure(blender.at(1.0), source)
     ends = {0.0: (first, kept_before), 1.0: (last, kept_after)}
-    told = {s: ends[s] if s in ends else watched.look(blender.at(s), source)[1:] for s in job.shares}
+    by_share = {s: ends[s] if s in ends else watched.measure(blender.at(s), source)[1:] for s in job.shares}
     honest = job.fold is not None  # else the model was trained on these images
     k = min(NEIGHBOURS, max(1, len(seen) - 1))
     return ForgettingMeasured(
         forgetting=Forgetting(
             images=len(seen),
             held_out=honest,
-            cka=_known(representation.linear_cka(before[-1], after[-1])),
+            cka=_finite(representation.linear_cka(before[-1], after[-1])),
             neighbours=representation.neighbour_agreement(before[-1], after[-1], k=k),
             chance=k / max(1, len(seen) - 1),
             stages=_stages(backbone, blender, before, after),
@@ -68,12 +68,12 @@ def measure(resources: Resources, job: MeasureForgetting) -> ForgettingMeasured:
             if source is None or kept_before is None or kept_after is None
             else SourceKept(images=len(source.rows), size_px=source.size_px, before=kept_before, after=kept_after),
             source_reason=reason,
-            blends=tuple(Blend(share=s, accuracy=a if honest else None, source=b) for s, (a, b) in told.items()),
+            blends=tuple(Blend(share=s, accuracy=a if honest else None, source=b) for s, (a, b) in by_share.items()),
         )
     )
 
 
-def _known(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
@@ -83,7 +83,7 @@ def _stages(
     start = {n.removeprefix("body."): v for n, v in blender.start.items() if n.startswith("body.")}
     far = weight_ops.stage_distances(backbone, start, blender.at(1.0).body)
     return {
-        stage.name: StageKept(distance=_known(far[stage.name]), cka=_known(representation.linear_cka(a, b)))
+        stage.name: StageKept(distance=_finite(far[stage.name]), cka=_finite(representation.linear_cka(a, b)))
         for stage, a, b in zip(backbone.stages, before, after, strict=True)
     }
 
@@ -97,7 +97,7 @@ class _Blender:
     tuned: dict[str, torch.Tensor]
 
     def at(self, share: float) -> Classifier:
-        """Give the network with (1 - share) x start + share x tuned; 0 and 1 are exact."""
+        """Return the network with (1 - share) x start + share x tuned; 0 and 1 are exact."""
         ends = {0.0: self.start, 1.0: self.tuned}
         values = ends.get(share) or {n: v.lerp(self.tuned[n], share) for n, v in self.start.items()}
         weight_state.put(values, self.network)
@@ -125,8 +125,8 @@ class _Watched:
     rows: Rows
     size_px: int
 
-    def look(self, network: Classifier, source: _Source | None) -> tuple[list[Float32s], float, float | None]:
-        """Give every stage's pooled features, the accuracy on these images, and on the source where there is one."""
+    def measure(self, network: Classifier, source: _Source | None) -> tuple[list[Float32s], float, float | None]:
+        """Return every stage's pooled features, the accuracy on these images, and on the source where there is one."""
         compute = self.resources.compute(self.backbone)
         inference.place(network, compute)
         features: list[list[torch.Tensor]] = []
@@ -153,9 +153,9 @@ class _Watched:
                     compute=compute,
                 )
             ):
-                told = source.head(backbones.run(self.backbone, network.body, images))[:n].argmax(1).cpu().numpy()
+                predicted = source.head(backbones.run(self.backbone, network.body, images))[:n].argmax(1).cpu().numpy()
                 at = start * inference.BATCH
-                right += int((told == source.labels[at : at + n]).sum())
+                right += int((predicted == source.labels[at : at + n]).sum())
         return right / len(source.rows)
 
 
@@ -185,12 +185,12 @@ def _source(resources: Resources, job: MeasureForgetting, backbone: Backbone) ->
     )
     gone = {u.path for u in broken}
     rows = np.array([i for i, item in enumerate(job.source_items) if item.path not in gone], dtype=np.int64)
-    place = torch.device(resources.compute(backbone).device)
+    where = torch.device(resources.compute(backbone).device)
     with torch.inference_mode():
         last = backbones.run(
-            backbone, resources.network(backbone).eval(), torch.zeros(1, 3, size_px, size_px, device=place)
+            backbone, resources.network(backbone).eval(), torch.zeros(1, 3, size_px, size_px, device=where)
         )
-        classes = head.to(place)(last).shape[1]
+        classes = head.to(where)(last).shape[1]
     if classes != job.source_classes:
         return None, f"the source head has {classes} classes, and --source has {job.source_classes} class folders"
     labels = np.array([job.source_items[i].label for i in rows], dtype=np.int64)

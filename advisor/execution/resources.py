@@ -54,16 +54,16 @@ class Resources:
 
     @property
     def has_target(self) -> bool:
-        """Whether an unlabelled target domain is open."""
+        """True if an unlabelled target domain is open."""
         return bool(self.job.target_items)
 
     @property
     def target_ids(self) -> npt.NDArray[np.uint64]:
-        """Give the ids of the target's images."""
+        """Return the ids of the target's images."""
         return np.array([int(i.sha256[:15], 16) for i in self.job.target_items], dtype=np.uint64)
 
     def target_canvas(self, rule: pixels.PixelRule) -> tuple[npt.NDArray[np.uint8], tuple[Unreadable, ...]]:
-        """Give the target's pixels (M, S, S, 3), decoded once and cached on disk, and what could not be read of them."""
+        """Return the target's pixels (M, S, S, 3), decoded once and cached on disk, and what could not be read of them."""
         return pixels.canvas(Path(self.job.target_root), self.job.target_items, rule, store=self.store)
 
     @property
@@ -72,7 +72,7 @@ class Resources:
         return len(self.job.classes)
 
     def folds(self, repeat: int = 0) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-        """Give (training rows, validation rows) of each fold; another `repeat` is another stratified draw."""
+        """Return (training rows, validation rows) of each fold; another `repeat` is another stratified draw."""
         if repeat not in self._folds:
             groups = splits.groups_of(self.job.items)  # equal bytes never stand on both sides of a fold
             self._folds[repeat] = splits.folds(
@@ -90,11 +90,11 @@ class Resources:
         return chosen
 
     def rule(self, backbone: Backbone, size_px: int, fit: str = "crop") -> pixels.PixelRule:
-        """Give the rule by which files become square pixels for this backbone."""
+        """Return the rule by which files become square pixels for this backbone."""
         return pixels.rule_for(backbone.preprocess, size_px, fit)
 
     def canvas(self, rule: pixels.PixelRule) -> npt.NDArray[np.uint8]:
-        """Give all items' pixels (N, S, S, 3), decoded once and cached on disk."""
+        """Return all items' pixels (N, S, S, 3), decoded once and cached on disk."""
         if rule not in self._canvas:
             array, broken = pixels.canvas(
                 self.root,
@@ -136,7 +136,7 @@ class Resources:
         return self._sizes[backbone.name]
 
     def context(self, backbone: Backbone, rows: npt.NDArray[np.int64], size_px: int, batch: int = 32) -> Context:
-        """Give what a strategy may know when it plans for these training rows."""
+        """Return what a strategy may know when it plans for these training rows."""
         stages = self.stage_sizes(backbone)
         counts = np.bincount(self.labels[rows], minlength=self.classes)
         return Context(
@@ -153,7 +153,7 @@ class Resources:
         )
 
     def plan(self, candidate: Candidate, rows: npt.NDArray[np.int64]) -> TrainPlan:
-        """Let the candidate's strategy plan for these training rows."""
+        """Return the plan of the candidate's strategy for these training rows."""
         backbone = self.registry.backbone(candidate.backbone)
         strategy = self.registry.strategy(candidate.strategy)
         size_px = candidate.size_px or backbone.preprocess.size
@@ -174,9 +174,9 @@ class Resources:
         flip: bool = False,
         mirror: bool = False,
     ) -> features.Pooled:
-        """Give every stage's pooled features of all items, from the cache where they are.
+        """Return every stage's pooled features of all items, from the cache where they are.
 
-        `flip` gives those of the mirror images, `mirror` the mean over both views.
+        `flip` selects those of the mirror images, `mirror` the mean over both views.
         """
         if mirror:
             views = [self.pooled(backbone, size_px, fit, scratch_seed=scratch_seed, flip=f) for f in (False, True)]

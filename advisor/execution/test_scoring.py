@@ -39,7 +39,7 @@ class TestImages:
         self._canvas: dict[pixels.PixelRule, npt.NDArray[np.uint8]] = {}
 
     def canvas(self, rule: pixels.PixelRule) -> npt.NDArray[np.uint8]:
-        """Give all test images as squares (N, S, S, 3)."""
+        """Return all test images as squares (N, S, S, 3)."""
         if rule not in self._canvas:
             self._canvas[rule], broken = pixels.canvas(
                 self.resources.root,
@@ -52,7 +52,7 @@ class TestImages:
         return self._canvas[rule]
 
     def logits(self, model: Predictor) -> Float32s:
-        """Give a model's calibrated logits (N, K) in float32; frozen networks share one pass over the images."""
+        """Return a model's calibrated logits (N, K) in float32; frozen networks share one pass over the images."""
         compute = self.resources.compute(model.classifier.backbone)
         if model.description.get("frozen"):
             return self._through_features(model, compute)
@@ -93,27 +93,27 @@ def score(resources: Resources, job: Score, emit: Emit) -> Scored:
         f: images.logits(predictor.load(f, resources.registry)) for f in dict.fromkeys((*job.folders, *job.ensemble))
     }
     outputs = [each[folder] for folder in job.folders]
-    kept = np.array([i.path not in images.unreadable for i in job.items])
-    if not kept.any():
+    readable = np.array([i.path not in images.unreadable for i in job.items])
+    if not readable.any():
         raise TrialError("no image of the test set can be read")
-    together = _averaged([each[folder][kept] for folder in job.ensemble])
-    items = [i for i, good in zip(job.items, kept, strict=True) if good]
+    together = _averaged([each[folder][readable] for folder in job.ensemble])
+    items = [i for i, good in zip(job.items, readable, strict=True) if good]
     groups = splits.groups_of(items)
-    saved = {"logits": np.stack(outputs)[:, kept], "labels": labels[kept], "groups": groups}
+    saved = {"logits": np.stack(outputs)[:, readable], "labels": labels[readable], "groups": groups}
     np.savez(job.predictions, **(saved if together is None else {**saved, "ensemble": together}))
     classes = resources.job.classes
     return Scored(
-        scores=tuple(test_score(o[kept], labels[kept], classes, groups) for o in outputs),
-        ece=tuple(classification.ece(o[kept], labels[kept]) for o in outputs),
-        mistakes=_mistakes(outputs[0][kept], labels[kept], [i.path for i in items], classes),
-        ensemble=None if together is None else test_score(together, labels[kept], classes, groups),
-        ensemble_ece=None if together is None else classification.ece(together, labels[kept]),
+        scores=tuple(test_score(o[readable], labels[readable], classes, groups) for o in outputs),
+        ece=tuple(classification.ece(o[readable], labels[readable]) for o in outputs),
+        mistakes=_mistakes(outputs[0][readable], labels[readable], [i.path for i in items], classes),
+        ensemble=None if together is None else test_score(together, labels[readable], classes, groups),
+        ensemble_ece=None if together is None else classification.ece(together, labels[readable]),
         unreadable=tuple(images.unreadable.values()),
     )
 
 
 def _averaged(each: Sequence[Float32s]) -> Float32s | None:
-    """Give the logarithm of the mean of calibrated probabilities, which every score takes as logits."""
+    """Return the logarithm of the mean of calibrated probabilities, which every score takes as logits."""
     if not each:
         return None
     mean = np.mean([metrics.probabilities(logits) for logits in each], axis=0)

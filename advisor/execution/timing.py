@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.errors import TooSlowError
-from advisor.records.messages import Progress
+from advisor.execution import trainer
+from advisor.execution.resources import Resources
+from advisor.records.messages import Progress, StepTime, TimeSteps
 from advisor.training import loop as training
 
 Emit = Callable[[Progress], None]
@@ -37,17 +39,17 @@ class Deadline:
 
     @staticmethod
     def of(limit_s: float | None, before: float) -> Deadline | None:
-        """Give the end of a job that began at `before` and may take so many seconds; None for no limit."""
+        """Return the end of a job that began at `before` and may take so many seconds; None for no limit."""
         return None if limit_s is None else Deadline(before + (1 + LENIENT) * limit_s)
 
     @property
     def left_s(self) -> float:
-        """Seconds until then, below 0 behind it."""
+        """Seconds until then, negative once it has passed."""
         return self.until - time.monotonic()
 
 
 def rungs(loop: training.Loop, scored: int) -> tuple[int, ...]:
-    """Give the percents of the steps after which a training is scored on `scored` images: all, or the end alone.
+    """Return the percents of the steps after which a training is scored on `scored` images: all, or the end alone.
 
     Counted, never timed, so that a run that is resumed or done again has the same ones.
     """
@@ -59,19 +61,19 @@ def rungs(loop: training.Loop, scored: int) -> tuple[int, ...]:
 def steps_until(
     loop: training.Loop, until: int, deadline: Deadline | None, emit: Emit, *, what: str = "trial", trainings: int = 1
 ) -> float:
-    """Train up to step `until`, telling how far it is; give the mean training loss of these steps.
+    """Train up to step `until`, reporting progress; return the mean training loss of these steps.
 
     `trainings` of this length, this one counted, must end by the deadline. Raises TooSlowError where they cannot.
     """
     losses: list[float] = []
     durations: list[float] = []
-    told = time.monotonic()
+    emitted = time.monotonic()
     for step in loop.run(until=until):
         losses.append(step.loss)
         durations.append(step.seconds)
         now = time.monotonic()
-        if now - told > 0.5:
-            told = now
+        if now - emitted > 0.5:
+            emitted = now
             emit(Progress(what=what, done=step.step, total=step.steps, loss=step.loss))
         if deadline is not None and len(durations) >= LOOKED_AT:
             _give_up_if_late(loop, durations, deadline, trainings)
@@ -94,7 +96,7 @@ def _give_up_if_late(loop: training.Loop, durations: list[float], deadline: Dead
 
 
 def watch(deadline: Deadline | None) -> Callable[[], None] | None:
-    """Give what ends a computation without steps, a head's, once the deadline is behind it: raises TooSlowError."""
+    """Return what ends a computation without steps, a head's: called after the deadline, it raises TooSlowError."""
     if deadline is None:
         return None
 
@@ -116,3 +118,30 @@ def steps_s(durations_s: Sequence[float], steps: int, *, fills_seen: int = 1, fi
     usual = statistics.median(durations_s)
     extra = sum(d - usual for d in durations_s if d > 3 * usual)
     return usual * steps + extra * max(0, fills - fills_seen) / max(1, fills_seen)
+
+
+# ---- timing a few steps before a search decides how many there will be ---------------------------------------------
+
+TIMED_STEPS_LIMIT_S = 4.0  # after which no further step is done, as long as one was counted
+
+
+def time_steps(resources: Resources, job: TimeSteps) -> StepTime:
+    """Train a candidate for a few steps and forget it. 0 s where a step says nothing about the others.
+
+    That is a closed-form head, a training of several phases, and one whose frozen part is computed once and kept.
+    Raises TrialError where training fails.
+    """
+    rows = resources.folds()[0][0]
+    plan = resources.plan(job.candidate, rows)
+    if len(plan.phases) != 1 or plan.steps < job.warm + job.steps:
+        return StepTime(step_s=0.0)
+    classifier = trainer.classifier_for(resources, job.candidate, plan, rows, job.seed)
+    loop = trainer.train_loop(resources, job.candidate, plan, classifier, rows, job.seed)
+    if loop.cached:
+        return StepTime(step_s=0.0)
+    durations: list[float] = []
+    for step in loop.run(until=job.warm + job.steps):
+        durations.append(step.seconds)
+        if len(durations) > job.warm and sum(durations) > TIMED_STEPS_LIMIT_S:
+            break
+    return StepTime(step_s=statistics.median(durations[job.warm :]))

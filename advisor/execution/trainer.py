@@ -31,7 +31,7 @@ START_HEADS = 32  # kept by a worker: folds times places that a search comes bac
 def head_features(
     resources: Resources, backbone: Backbone, candidate: Candidate, plan: TrainPlan
 ) -> tuple[Float32s, tuple[int, ...]]:
-    """Give the frozen features (N, D) of all rows that the plan's head looks at, and the widths of their blocks."""
+    """Return the frozen features (N, D) of all rows that the plan's head looks at, and the widths of their blocks."""
     size_px = candidate.size_px or backbone.preprocess.size
     pooled = resources.pooled(backbone, size_px, plan.fit, mirror=plan.head.mirror)
     values = features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
@@ -48,12 +48,12 @@ def classifier_for(resources: Resources, candidate: Candidate, plan: TrainPlan, 
     else:
         width = _head_width(resources, backbone, plan, size_px)
         head = fitting.initial(plan.head.start, width, resources.classes, seed=seed)
-    place = next(body.parameters()).device
-    return Classifier(backbone, body, head.to(place), plan.head.layers, mirror=plan.head.mirror)
+    where = next(body.parameters()).device
+    return Classifier(backbone, body, head.to(where), plan.head.layers, mirror=plan.head.mirror)
 
 
 def warm(resources: Resources, candidate: Candidate, plan: TrainPlan, seed: int) -> None:
-    """Put pixels, and the features that the head starts from, into the cache, where other processes find them."""
+    """Write pixels, and the features that the head starts from, into the cache, where other processes find them."""
     backbone = resources.registry.backbone(candidate.backbone)
     resources.canvas(resources.rule(backbone, candidate.size_px or backbone.preprocess.size, plan.fit))
     if plan.head.start == "probe":
@@ -76,8 +76,8 @@ def _fitted_head(resources: Resources, candidate: Candidate, plan: TrainPlan, ro
         return _fit(plan.head, resources, candidate, plan, rows, seed)
     # Every trained candidate on the same fold and features begins with the very same head: it is fitted once.
     kind = Head(kind="linear", layers=plan.head.layers)
-    known = (candidate.backbone, candidate.size_px, plan.fit, plan.from_scratch, plan.head.mirror, kind.layers)
-    key = (*known, plan.class_weights, seed, rows.tobytes())
+    start = (candidate.backbone, candidate.size_px, plan.fit, plan.from_scratch, plan.head.mirror, kind.layers)
+    key = (*start, plan.class_weights, seed, rows.tobytes())
     if key not in resources.start_heads:
         if len(resources.start_heads) >= START_HEADS:
             resources.start_heads.pop(next(iter(resources.start_heads)))
@@ -141,7 +141,7 @@ def train_loop(
 def score_rows(
     resources: Resources, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows
 ) -> Float32s:
-    """Give the logits of these rows, in the training's own precision; in a group the first rank computes them."""
+    """Return the logits of these rows, in the training's own precision; in a group the first rank computes them."""
     backbone = resources.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size
     rule = resources.rule(backbone, size_px, plan.fit)

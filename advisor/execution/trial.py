@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from advisor.aliases import Float32s, Rows
-from advisor.errors import AdviseError, TooSlowError, TrialError
+from advisor.errors import AdviseError, DivergedError, OutOfMemoryError, TooSlowError
 from advisor.execution import fold_averaging, timing, trainer
 from advisor.execution.checkpoint import Checkpoint, FoldOutcome
 from advisor.execution.resources import Resources
@@ -27,7 +28,7 @@ from advisor.models import inference
 from advisor.models.classifier import Classifier
 from advisor.records import Curve, FoldScore, TrainPlan, Trial
 from advisor.records.messages import Probe, Probed, Progress, RunTrial
-from advisor.records.trials import regime_name
+from advisor.records.trials import FailureKind, regime_name
 from advisor.runtime.run_dir import trial_name
 from advisor.training import loop as training
 
@@ -77,13 +78,13 @@ def _timed(resources: Resources, backbone: Backbone, size_px: int, job: Probe) -
 
 
 def run(resources: Resources, job: RunTrial, emit: Emit, *, once: Attempt | None = None) -> Trial:
-    """Run one trial to its end; a failure is recorded with its reason, running out of memory retried at half the batch.
+    """Run one trial to its end; a failure is recorded, and out of memory it is tried again at half the batch.
 
     `once` is how it is tried once; in this process by default.
     """
     before = time.monotonic()
     trial = (once or attempt)(resources, job, emit)
-    smaller = _with_half_the_batch(job) if "out of memory" in trial.error else None
+    smaller = _with_half_the_batch(job) if trial.failure_kind == "out_of_memory" else None
     if smaller is not None:
         trial = (once or attempt)(resources, smaller, emit)
     return replace(trial, seconds=time.monotonic() - before)
@@ -93,13 +94,11 @@ def attempt(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
     """Run one trial once; whatever goes wrong is its reason to have failed."""
     try:
         return _run(resources, job, emit)
-    except TooSlowError as error:
-        return replace(failed(resources, job, str(error)), needs_s=error.needs_s)
     except AdviseError as error:
-        return failed(resources, job, str(error))
+        return failed(resources, job, error)
     except Exception as error:  # a stranger's strategy or network may raise anything; the search outlives it
         traceback.print_exc()
-        return failed(resources, job, f"{type(error).__name__}: {error}")
+        return failed(resources, job, error)
 
 
 def _with_half_the_batch(job: RunTrial) -> RunTrial | None:
@@ -110,8 +109,9 @@ def _with_half_the_batch(job: RunTrial) -> RunTrial | None:
     return replace(job, candidate=replace(job.candidate, parameters=parameters))
 
 
-def failed(resources: Resources, job: RunTrial, reason: str) -> Trial:
-    """Record a trial that failed, with its reason."""
+def failed(resources: Resources, job: RunTrial, error: Exception) -> Trial:
+    """Record a trial that failed, with its reason in words and as a kind."""
+    reason = str(error) if isinstance(error, AdviseError) else f"{type(error).__name__}: {error}"
     regime = regime_name(resources.registry.strategy(job.candidate.strategy).regime)
     return Trial(
         number=job.number,
@@ -120,7 +120,18 @@ def failed(resources: Resources, job: RunTrial, reason: str) -> Trial:
         state="failed",
         error=" ".join(reason.split()).encode("utf-8", "backslashreplace").decode(),
         started_s=job.started_s,
+        needs_s=error.needs_s if isinstance(error, TooSlowError) else 0.0,
+        failure_kind=failure_kind(error),
     )
+
+
+def failure_kind(error: Exception) -> FailureKind:
+    """Return the kind of failure that the search acts on."""
+    if isinstance(error, OutOfMemoryError | MemoryError | torch.OutOfMemoryError):
+        return "out_of_memory"
+    if isinstance(error, DivergedError):
+        return "diverged"
+    return "too_slow" if isinstance(error, TooSlowError) else "other"
 
 
 def _run(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
@@ -134,7 +145,7 @@ def _run(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
     logits = np.concatenate([o.logits for o in outcomes])
     labels = resources.labels[rows]
     if not np.isfinite(logits).all():
-        raise TrialError("the network's outputs are not finite: the learning rate is too high for this network")
+        raise DivergedError("the network's outputs are not finite: the learning rate is too high for this network")
     temperature = classification.fit_temperature(logits, labels)
     stopped = next((o.stopped_at for o in outcomes if o.stopped_at), None)
     if stopped is None and len(outcomes) > 1:
@@ -273,7 +284,7 @@ def _of_fold(emit: Emit, position: int, folds: int, loop: training.Loop) -> Emit
 def _finish(
     resources: Resources, job: RunTrial, plan: TrainPlan, classifier: Classifier, loop: training.Loop, val: Rows
 ) -> dict[str, float]:
-    """Let the loop put its last weights in; choose what the plan leaves to validation (WiSE's alpha) by log-loss."""
+    """Have the loop put its last weights in; choose what the plan leaves to validation (WiSE's alpha) by log-loss."""
     names = plan.finish.fitted if plan.finish is not None else ()
     losses = {}
     for value in SHARES if names else ():

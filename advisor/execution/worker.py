@@ -62,22 +62,22 @@ class Worker:
     def open(self, job: OpenDataset, on_progress: OnProgress | None = None) -> DatasetOpened:
         """Open a data set there, now and after every restart."""
         self.opened = None
-        answer = self.ask(job, DatasetOpened, on_progress)
+        opened = self.ask(job, DatasetOpened, on_progress)
         self.opened = job
-        return answer
+        return opened
 
     def ask(
         self, job: Job, kind: type[A], on_progress: OnProgress | None = None, *, deadline: float | None = None
     ) -> A:
-        """Do a job and give its answer, of type `kind`.
+        """Run a job in the process and return its answer, of type `kind`.
 
         `deadline` is a time.monotonic() after which the worker is killed. Raises what the job raised, WorkerLostError,
         OutOfTimeError. A KeyboardInterrupt on the way leaves the worker at its job.
         """
         self.post(job)
         while True:
-            left = 0.2 if deadline is None else min(0.2, max(0.0, deadline - time.monotonic()))
-            message = self.hear(left)
+            wait_s = 0.2 if deadline is None else min(0.2, max(0.0, deadline - time.monotonic()))
+            message = self.hear(wait_s)
             if message is None:
                 if deadline is not None and time.monotonic() >= deadline:
                     self.stop()
@@ -100,7 +100,7 @@ class Worker:
         self._send(job)
 
     def hear(self, wait_s: float) -> Progress | Answer | None:
-        """Give the next message; None where none came within `wait_s`. Raises what the job raised, WorkerLostError."""
+        """Return the next message; None where none came within `wait_s`. Raises what the job raised, WorkerLostError."""
         assert self.connection is not None
         try:
             if not self.connection.poll(wait_s):
@@ -151,25 +151,27 @@ class Worker:
 
 
 def _without_secrets() -> dict[str, str]:
-    """Give this process's environment without what opens a database: what trains has no use for it."""
+    """Return this process's environment without what opens a database, which a worker never needs."""
     return {k: v for k, v in os.environ.items() if k not in ("TL_ADVISE_STORAGE", "PGPASSWORD", "PGPASSFILE")}
 
 
-def open_job(settings: Settings, run_dir: Path, found: Dataset, pool: tuple[Item, ...]) -> OpenDataset:
-    """Say what a worker opens: the pool's items and nothing of the test."""
+def open_job(
+    settings: Settings, run_dir: Path | None, dataset: Dataset, pool: tuple[Item, ...], *, folds: int = FOLDS
+) -> OpenDataset:
+    """Return what a worker opens: the pool's items and nothing of the test; without `run_dir` nothing is written."""
     return OpenDataset(
-        root=found.root,
-        classes=found.classes,
+        root=dataset.root,
+        classes=dataset.classes,
         items=pool,
-        folds=FOLDS,
+        folds=folds,
         seed=settings.seed,
         device=settings.device,
-        run_dir=str(run_dir),
+        run_dir=str(run_dir) if run_dir is not None else "",
         weights_dir=settings.weights_dir,
         offline=settings.offline,
         workers=max(1, settings.workers),
         devices=settings.devices,
         plugins_blocked=settings.plugins_blocked,
-        has_groups=found.has_groups,
+        has_groups=dataset.has_groups,
         threads=settings.threads,
     )

@@ -1,8 +1,8 @@
-"""The worker process: holds the device, the networks and the caches, does one job after another, outlives no coordinator.
+"""The worker process: holds the device, the networks and the caches, runs one job after another, outlives no coordinator.
 
-Started as `python -m advisor.worker FD`: the file descriptor is one end of a socket pair over which pickled records go
-(jobs in, progress and answers out; both ends are this program). A thread reads, so that the coordinator's end is
-noticed within a moment even in the middle of a training step. Does NOT cover: deciding what to do (search.py).
+Started as `python -m advisor.execution.worker_main FD`: the file descriptor is one end of a socket pair over which pickled
+records go (jobs in, progress and answers out; both ends are this program). A thread reads, so that the coordinator's end is
+noticed within a moment even in the middle of a training step. Does NOT cover: deciding what to run (`tuning`).
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ def main(descriptor: int) -> None:
     threading.Thread(target=_read, args=(connection, jobs), daemon=True).start()
     import torch  # noqa: F401 (the slowest import, done while the coordinator still reads the folder)
 
-    desk = JobRunner(connection)
+    runner = JobRunner(connection)
     while True:
         job = jobs.get()
         try:
-            answer: Answer | BaseException = desk.do(job)
+            answer: Answer | BaseException = runner.run(job)
         except AdviseError as error:
             answer = error
         except BaseException as error:
@@ -82,14 +82,14 @@ def _read(connection: Connection[Any, Any], jobs: queue.Queue[Job]) -> None:
 
 
 class JobRunner:
-    """Does jobs; keeps the opened data set's resources between them."""
+    """Runs jobs; keeps the opened data set's resources between them."""
 
     def __init__(self, connection: Connection[Any, Any]) -> None:
         self.connection = connection
         self.resources: Any = None
 
-    def do(self, job: Job) -> Answer:
-        """Do one job. torch is imported here, by the first job, and not before."""
+    def run(self, job: Job) -> Answer:
+        """Run one job and return its answer. torch is imported here, by the first job, and not before."""
         if isinstance(job, OpenDataset):
             return self._open(job)
         if isinstance(job, Describe):
@@ -133,7 +133,7 @@ class JobRunner:
     def _train(
         self, job: Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting
     ) -> Probed | Trial | StepTime | Refitted | Scored | ForgettingMeasured:
-        from advisor.execution import elastic_launch, step_timing, test_scoring, trial
+        from advisor.execution import elastic_launch, test_scoring, timing, trial
 
         if isinstance(job, MeasureForgetting):
             from advisor.execution import forgetting
@@ -144,7 +144,7 @@ class JobRunner:
         if isinstance(job, RunTrial):
             return elastic_launch.run_trial(self.resources, job, self.progress)
         if isinstance(job, TimeSteps):
-            return step_timing.time_steps(self.resources, job)
+            return timing.time_steps(self.resources, job)
         if isinstance(job, Refit):
             return elastic_launch.run_refit(self.resources, job, self.progress)
         return test_scoring.score(self.resources, job, self.progress)

@@ -49,7 +49,7 @@ class Speed:
     readings: int = 0
 
     def learn(self, predicted_s: float, taken_s: float) -> None:
-        """Take a reading in: the mean of the first two, then an exponential average."""
+        """Learn from a reading: the mean of the first two, then an exponential average."""
         if predicted_s <= 0 or taken_s <= 0:
             return
         fresh = taken_s / predicted_s
@@ -65,17 +65,17 @@ class Speeds:
     by_name: dict[str, Speed] = field(default_factory=dict)
 
     def known(self, name: str) -> bool:
-        """Whether there is a reading of this name."""
+        """Return True if there is a reading of this name."""
         return name in self.by_name
 
     def ratio(self, name: str) -> float:
-        """Give a name's ratio; one that was not measured is taken for the mean of those that were, or 1.0."""
+        """Return a name's ratio; for one that was not measured the mean of those that were, or 1.0."""
         if name in self.by_name:
             return self.by_name[name].ratio
         return statistics.fmean(s.ratio for s in self.by_name.values()) if self.by_name else 1.0
 
     def learn(self, name: str, predicted_s: float, taken_s: float) -> None:
-        """Take a reading in."""
+        """Learn from a reading."""
         if predicted_s > 0 and taken_s > 0:
             self.by_name.setdefault(name, Speed()).learn(predicted_s, taken_s)
 
@@ -95,17 +95,17 @@ class MeasuredSpeeds:
         return regime in self.trainings and self.trainings[regime].known(backbone)
 
     def observe_training(self, regime: str, backbone: str, predicted_s: float, taken_s: float) -> None:
-        """Take in the seconds that a training took, beside those that cards predict for it."""
+        """Learn from the seconds that a training took, beside those that cards predict for it."""
         self.trainings.setdefault(regime, Speeds()).learn(backbone, predicted_s, taken_s)
 
 
 def cheapest_macs(backbones: Sequence[Backbone], sizes: Mapping[str, tuple[int, ...]]) -> float:
-    """Give the multiply-adds of one image on the cheapest backbone and size."""
+    """Return the multiply-adds of one image on the cheapest backbone and size."""
     return min(at_size(b.macs, b.preprocess.size, min(sizes[b.name])) for b in backbones)
 
 
 def affordable(items: Sequence[Item], macs: float, device: str, seconds: float) -> int | None:
-    """Say how many items one frozen pass may see in so many seconds, at least 20 a class; None for all of them."""
+    """Return how many items one frozen pass may see in so many seconds, at least 20 per class; None for all of them."""
     each = extraction_s(1, macs, device)
     floor = 20 * len({i.label for i in items})
     number = max(floor, int(seconds / max(each, 1e-9)))

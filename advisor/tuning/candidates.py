@@ -103,34 +103,34 @@ def selectable(
     """Keep the strategies that may compete: those named, else all but the ones that run only where they are named."""
     if named:
         return {n: strategies[n] for n in named}
-    kept = {n: s for n, s in strategies.items() if not getattr(s.card, "only_when_named", False)}
+    selected = {n: s for n, s in strategies.items() if not getattr(s.card, "only_when_named", False)}
     if only_regime is not None:
-        kept = {n: s for n, s in kept.items() if s.regime == only_regime}
-    return kept
+        selected = {n: s for n, s in selected.items() if s.regime == only_regime}
+    return selected
 
 
 def ordered(names: Iterable[str], *, few_shot: bool = False) -> list[str]:
     """Order strategies as in the portfolio; strangers' come after it, by name. Few shots: heads first."""
     order = [*FEW_SHOT, *(n for n in PORTFOLIO if n not in FEW_SHOT)] if few_shot else PORTFOLIO
-    known = {name: i for i, name in enumerate(order)}
-    return sorted(names, key=lambda n: (known.get(n, len(known)), n))
+    position = {name: i for i, name in enumerate(order)}
+    return sorted(names, key=lambda n: (position.get(n, len(position)), n))
 
 
 def guesses(
     strategies: Mapping[str, Strategy], context: Context, *, backbone: str, size_px: int, each: int = 1
 ) -> list[Candidate]:
     """List the first guesses of every strategy that applies, in portfolio order, `each` a strategy."""
-    found = []
+    candidates = []
     for name in ordered(strategies):
         strategy = strategies[name]
         if strategy.applies(context) is not None:
             continue
         for number, parameters in enumerate(list(strategy.first_guesses(context))[:each]):
             label = f"guess: {name}" if number == 0 else f"guess: {name} {number + 1}"
-            found.append(
+            candidates.append(
                 Candidate(backbone=backbone, strategy=name, parameters=dict(parameters), origin=label, size_px=size_px)
             )
-    return found
+    return candidates
 
 
 def cost_s(

@@ -58,7 +58,7 @@ def has_pace(state: SearchState, candidate: Candidate) -> bool:
 def observe_training(
     speeds: budget.MeasuredSpeeds, state: SearchState, candidate: Candidate, folds: int, taken_s: float
 ) -> None:
-    """Take into `speeds` the seconds that training a candidate on so many folds took."""
+    """Update `speeds` with the seconds that training a candidate on so many folds took."""
     predicted_s = folds * card_s(state, candidate, state.fold_images)
     speeds.observe_training(state.strategy_of(candidate).regime, candidate.backbone, predicted_s, taken_s)
 
@@ -132,14 +132,14 @@ def folds_for(state: SearchState, candidate: Candidate) -> tuple[int, ...]:
         return tuple(range(FOLDS))
     each = max(1, state.images // FOLDS)
     sure = state.has_deadline and candidate.origin != DEFAULT  # the untuned default takes what it always takes
-    wanted = min(FOLDS, -(-(policy.SURE_VALIDATION_IMAGES if sure else policy.VALIDATION_IMAGES) // each))
+    count = min(FOLDS, -(-(policy.SURE_VALIDATION_IMAGES if sure else policy.VALIDATION_IMAGES) // each))
     if state.has_deadline:
         one, room = train_s(state, candidate, state.images - each), policy.FOLDS_SHARE * state.left_s
         if least_folds(state, candidate) > 1:  # their mean ships, so that the time of a refit is theirs
             room = max(room, state.left_s - reserve_s(state, candidate, refit=False))
-        while wanted > 1 and wanted * one > room:
-            wanted -= 1
-    return tuple(range(wanted))
+        while count > 1 and count * one > room:
+            count -= 1
+    return tuple(range(count))
 
 
 def least_folds(state: SearchState, candidate: Candidate) -> int:

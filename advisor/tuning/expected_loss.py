@@ -1,9 +1,9 @@
-"""What a trained candidate may be expected to reach, from what was measured so far: the order in which they are tried.
+"""What a candidate may be expected to reach, from what was measured so far: the acquisition function of the search.
 
 In: probes, finished trials, a candidate that was not tried. Out: an expected validation log-loss. The estimate is the
-probe's log-loss at the candidate's place times a lift: what its strategy made of a probe elsewhere on these data, or,
-before anything deep was trained, the table below. A guess, good enough to say what comes first; nothing is left out or
-won by it. Pure. Does NOT cover: what fits into the time (length.py).
+probe's log-loss at the candidate's backbone and size times a lift: what its strategy made of another probe here, or, before
+anything deep was trained, the table below. A guess, good enough to say what comes first; nothing is left out or
+won by it. Pure. Does NOT cover: what fits into the time (epoch_budget.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from advisor.records import Candidate, Trial
+from advisor.tuning.candidates import BackboneAtSize
 
 # Log-loss after training over the log-loss of the ridge probe that it started beside: the mean over sketches, flowers,
 # CIFAR-10 and ants with bees, about 1,000 images each (docs/advice.md, "What a guess brings").
@@ -54,21 +55,21 @@ def expected(
 ) -> float:
     """Expect a candidate's log-loss after training for so many steps, 0 for a head that is fitted at once.
 
-    `published` are the networks' accuracies on ImageNet, as fractions. Infinite where the place was never probed.
+    `published` are the networks' accuracies on ImageNet, as fractions. Infinite where this backbone and size was never probed.
     """
-    floors = floor_by_place(probes)
-    place = (candidate.backbone, candidate.size_px)
-    if place not in floors:
+    floors = probe_losses(probes)
+    at = BackboneAtSize.of(candidate)
+    if at not in floors:
         return math.inf
     # A head is compared with the probe of the same layers: what the last stage shows may be far from what all of them do.
     alike = [p for p in probes if p.candidate.parameters.get("layers") == candidate.parameters.get("layers")]
-    floor = floors[place] if steps else floor_by_place(alike).get(place, floors[place])
+    floor = floors[at] if steps else probe_losses(alike).get(at, floors[at])
     usual = _usual(candidate, regime, steps, published)
     return floor * math.exp((usual + surprise(candidate, floors, trials, published)) * length(steps))
 
 
 def spread(steps: int, trials: Sequence[Trial]) -> float:
-    """Say how far an expectation may be off, as the standard deviation of the log-loss's logarithm.
+    """Return how far an expectation may be off, as the standard deviation of the log-loss's logarithm.
 
     Little for what differs little from the probe, a short training or a head; less with every training that was seen.
     """
@@ -77,7 +78,7 @@ def spread(steps: int, trials: Sequence[Trial]) -> float:
 
 
 def improvement(log_loss: float, spread: float, best: float) -> float:
-    """Give the expected improvement over the best log-loss so far, of the logarithm: of two equal hopes the wilder one.
+    """Return the expected improvement of the best log-loss's logarithm: larger the less certain an expectation is.
 
     Source: Mockus 1975; Jones et al. 1998, equation 15, for a minimum.
     """
@@ -90,37 +91,37 @@ def improvement(log_loss: float, spread: float, best: float) -> float:
 
 
 def length(steps: int) -> float:
-    """Say how the gain grows with the length of a training; 1 at the table's."""
+    """Return the factor by which the gain grows with the length of a training; 1 at the table's length."""
     return (steps / USUAL_STEPS) ** LENGTH_POWER if steps else 1.0
 
 
 def prior_lift(strategy: str, regime: str) -> float:
-    """Give the table's word on a strategy, or on its regime where it is a stranger's."""
+    """Return the table's lift of a strategy, or of its regime where the table lacks it."""
     return LIFT.get(strategy, REGIME_LIFT[regime])
 
 
-def floor_by_place(probes: Sequence[Trial]) -> Mapping[tuple[str, int], float]:
-    """Give the best probe's log-loss at every (backbone, input size)."""
-    floors: dict[tuple[str, int], float] = {}
+def probe_losses(probes: Sequence[Trial]) -> Mapping[BackboneAtSize, float]:
+    """Return the best probe's log-loss for every backbone and size."""
+    floors: dict[BackboneAtSize, float] = {}
     for probe in probes:
-        place = (probe.candidate.backbone, probe.candidate.size_px)
-        floors[place] = min(floors.get(place, math.inf), probe.log_loss)
+        at = BackboneAtSize.of(probe.candidate)
+        floors[at] = min(floors.get(at, math.inf), probe.log_loss)
     return floors
 
 
 def surprise(
     candidate: Candidate,
-    floors: Mapping[tuple[str, int], float],
+    floors: Mapping[BackboneAtSize, float],
     trials: Sequence[Trial],
     published: Mapping[str, float | None] = MappingProxyType({}),
 ) -> float:
-    """Say by how much training paid better (below 0) or worse here than the table says, in log-loss ratios.
+    """Return by how much training paid better (below 0) or worse here than the table says, in log-loss ratios.
 
     Trials of the same strategy count twice, those on another network half; the table is one reading of no surprise.
     """
     total, weight = 0.0, WEIGHT
     for trial in trials:
-        floor = floors.get((trial.candidate.backbone, trial.candidate.size_px))
+        floor = floors.get(BackboneAtSize.of(trial.candidate))
         if trial.state != "complete" or not trial.steps or floor is None or trial.log_loss <= 0 or floor <= 0:
             continue
         counts = 2.0 if trial.candidate.strategy == candidate.strategy else 1.0
@@ -132,7 +133,7 @@ def surprise(
 
 
 def _usual(candidate: Candidate, regime: str, steps: int, published: Mapping[str, float | None]) -> float:
-    """Give the logarithm of the table's lift; what is trained gains the less the less its network learned before."""
+    """Return the logarithm of the table's lift, smaller where the network was less accurate before."""
     usual = math.log(prior_lift(candidate.strategy, regime))
     if not steps or candidate.backbone not in published:
         return usual

@@ -41,7 +41,7 @@ class Portfolio:
         self.timed: set[tuple[str, str]] = set()  # regimes and networks whose pace was measured
 
     def next(self) -> tuple[Entry, Candidate] | None:
-        """Take the next guess: its entry, and the candidate of it that fits into the time; None where none is left."""
+        """Remove and return the next guess: its entry, and its candidate that fits into the time; None where none does."""
         while self.waiting:
             position = 0 if not self.begun or not self.run.facts.has_deadline else self._best()
             self.begun = True

@@ -59,12 +59,12 @@ RULES: tuple[Rule, ...] = (
 
 
 def classify(profile: Profile) -> Regime:
-    """Give the prior for a profile."""
+    """Return the prior for a profile."""
     return by_size(profile.training_images, len(profile.classes))
 
 
 def by_size(images: int, classes: int) -> Regime:
-    """Give the prior for `images` training images in `classes` classes: the first rule that holds."""
+    """Return the prior for `images` training images in `classes` classes: the first rule that holds."""
     per_class = images / max(1, classes)
     rule = next(r for r in RULES if r.holds(images, per_class))
     reason = f"{images:,} images in {classes:,} classes ({per_class:.3g} a class) - {rule.why}"
@@ -90,15 +90,15 @@ def override(regime: Regime, name: str) -> Regime:
 
 
 def settle(
-    prior: Regime, winner: RegimeName, evidence: Sequence[Evidence], told: Sequence[str], more: Sequence[str] = ()
+    prior: Regime, winner: RegimeName, evidence: Sequence[Evidence], reasons: Sequence[str], more: Sequence[str] = ()
 ) -> Regime:
-    """Give the regime that the measurements support: the winner's, with its evidence, and what the prior had said.
+    """Return the regime that the measurements support: the winner's, with its evidence, and what the prior was.
 
-    `told` is the evidence in words, `more` what else there is to say.
+    `reasons` are the evidence in words, `more` further remarks.
     """
     return Regime(
         name=winner,
-        reason=f"{REGIME_WORDS[winner]}: {'; '.join([*told, _rule_in_words(prior, winner), *more])}",
+        reason=f"{REGIME_WORDS[winner]}: {'; '.join([*reasons, _rule_in_words(prior, winner), *more])}",
         prior=prior.prior,
         evidence=tuple(evidence),
         few_shot=prior.few_shot,

@@ -63,7 +63,7 @@ def _begin_next(run: SearchRun, proposer: Proposer, cut_off: deque[tuple[int, Ca
 
 
 def _adopt(run: SearchRun, number: int, candidate: Candidate, probe: Trial) -> Trial:
-    """Let a probe of the very same head be the trial: nothing is computed again."""
+    """Record a probe of the very same head as the trial: nothing is computed again."""
     predictions = f"trials/{trial_name(number, 0)}.npz"
     write_atomically(run.rundir.path / predictions, (run.rundir.path / probe.predictions).read_bytes())
     trial = replace(probe, number=number, candidate=candidate, predictions=predictions)

@@ -63,7 +63,7 @@ def rerun_recipe(
         (folder / "trials").mkdir(parents=True, exist_ok=True)
         worker = Worker(log=str(folder / "worker.log"))
         stack.callback(worker.stop)
-        job = replace(open_job(settings, folder, data_set, sample.pool), folds=recipe.validation.folds)
+        job = open_job(settings, folder, data_set, sample.pool, folds=recipe.validation.folds)
         opened = worker.open(job, listener.progress)
         rerunner = _Rerunner(recipe, candidate, worker, listener, folder, sample, same_data)
         runs = tuple(rerunner.score(recipe.seed + i) for i in range(seeds))

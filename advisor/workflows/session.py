@@ -14,6 +14,7 @@ from advisor import registry
 from advisor.data import dataset, domains, profile
 from advisor.errors import InputError
 from advisor.execution.resources import Resources
+from advisor.execution.worker import open_job
 from advisor.hooks import Backbone, Context, Parameter, Strategy
 from advisor.records import Candidate, Dataset, Settings, recipe_file
 from advisor.records.messages import OpenDataset
@@ -83,21 +84,10 @@ def open_session(
 
 
 def _job(settings: Settings, data_set: Dataset, target_images: domains.Target | None, folds: int) -> OpenDataset:
-    return OpenDataset(
-        root=data_set.root,
-        classes=data_set.classes,
-        items=data_set.pool,
-        folds=folds,
-        seed=settings.seed,
-        device=settings.device,
-        run_dir="",
-        weights_dir=settings.weights_dir,
-        offline=settings.offline,
-        has_groups=data_set.has_groups,
-        threads=settings.threads,
-        target_root=target_images.root if target_images else "",
-        target_items=target_images.items if target_images else (),
-    )
+    job = open_job(replace(settings, workers=1, devices=1), None, data_set, data_set.pool, folds=folds)
+    if target_images is None:
+        return job
+    return replace(job, target_root=target_images.root, target_items=target_images.items)
 
 
 def pool_context(session: Session) -> Context:

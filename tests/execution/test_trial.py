@@ -12,7 +12,7 @@ from photos import write_crops
 
 from advisor import registry
 from advisor.data import dataset
-from advisor.errors import TooSlowError
+from advisor.errors import DivergedError, OutOfMemoryError, TooSlowError
 from advisor.execution import refit, timing, trial
 from advisor.execution.resources import Resources
 from advisor.records import Candidate, Trial
@@ -147,3 +147,30 @@ def test_a_head_that_outlasts_its_time_is_given_up(resources: Resources) -> None
     late = trial.run(resources, job, lambda progress: None)
     assert (late.state, late.error) == ("failed", "takes longer than the time that is left for it")
     assert trial.run(resources, replace(job, limit_s=600.0), lambda progress: None).state == "complete"
+
+
+def test_what_a_trial_failed_of_is_a_kind_and_memory_alone_is_tried_again(resources: Resources) -> None:
+    """No word of an error decides: out of memory halves the batch once, whatever the message says."""
+    job = order(resources, 1)
+    job = replace(job, candidate=replace(job.candidate, parameters={**job.candidate.parameters, "batch": 8}))
+    batches: list[int] = []
+
+    def failing(error: Exception) -> trial.Attempt:
+        def once(resources: Resources, job: RunTrial, emit: object) -> Trial:
+            batches.append(job.candidate.parameters["batch"])
+            return trial.failed(resources, job, error)
+
+        return once
+
+    reasons: list[tuple[Exception, str, list[int]]] = [
+        (OutOfMemoryError("the device is full"), "out_of_memory", [8, 4]),
+        (MemoryError(), "out_of_memory", [8, 4]),
+        (DivergedError("out of memory? no: the loss is nan"), "diverged", [8]),
+        (TooSlowError("late", needs_s=3.0), "too_slow", [8]),
+        (ValueError("out of memory"), "other", [8]),
+    ]
+    for error, kind, tried in reasons:
+        batches.clear()
+        ended = trial.run(resources, job, lambda progress: None, once=failing(error))
+        assert (ended.failure_kind, batches) == (kind, tried)
+        assert ended.needs_s == (3.0 if kind == "too_slow" else 0.0)

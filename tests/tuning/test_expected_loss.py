@@ -78,9 +78,7 @@ def test_what_paid_at_one_size_is_expected_to_pay_at_another() -> None:
 
 def test_heads_say_nothing_about_training() -> None:
     """Only what was trained is a reading of what training does here."""
-    assert (
-        expected_loss.surprise(full(96), expected_loss.floor_by_place(PROBES), [ended(0, "logistic", 96, 0.1)]) == 0.0
-    )
+    assert expected_loss.surprise(full(96), expected_loss.probe_losses(PROBES), [ended(0, "logistic", 96, 0.1)]) == 0.0
 
 
 @given(steps=st.integers(1, 249))
@@ -94,7 +92,7 @@ def test_a_reading_is_taken_for_its_length() -> None:
     """What a short training reached is no disappointment where a short one was expected to reach no more."""
     floor, lift = 0.9, math.log(expected_loss.LIFT["full"])
     short = ended(0, "full", 96, floor * math.exp(lift * expected_loss.length(50)), steps=50)
-    assert expected_loss.surprise(full(96), expected_loss.floor_by_place(PROBES), [short]) == pytest.approx(
+    assert expected_loss.surprise(full(96), expected_loss.probe_losses(PROBES), [short]) == pytest.approx(
         0.0, abs=1e-12
     )
 

@@ -1,6 +1,6 @@
 """The sampler: what was tried and what is under way -> the next candidate; a function of (seed, trials begun).
 
-In: trials and candidates by number, places and strategies to choose from. Out: a `Candidate`. What the estimator has
+In: trials and candidates by number, backbones and strategies to choose from. Out: a `Candidate`. What the estimator has
 seen is kept between asks, so that an ask costs the same with ten trials as with ten thousand. Optuna's tree-structured
 estimator draws; what is still under way counts as bad there, so that several workers do not try the same.
 Does NOT cover: where trials are written down (study.py), when to stop (search.py).
@@ -50,7 +50,7 @@ class ScopedTrial:
 
 
 class StudyMirror:
-    """What the sampler has seen of one study, for one choice of places and strategies.
+    """What the sampler has seen of one study, for one choice of backbones and strategies.
 
     Backbone and size are one choice, so that a size is only compared within its backbone. Every strategy must
     apply to every backbone: what applies to some of them only is left to the portfolio.
@@ -105,10 +105,10 @@ class StudyMirror:
 
     def _add(self, number: int, candidate: Candidate, trial: Trial | None) -> None:
         assert self._mirror is not None
-        known = None if trial is not None and trial.state == "failed" else self._frozen(candidate, trial)
+        frozen = None if trial is not None and trial.state == "failed" else self._frozen(candidate, trial)
         self._numbers[number] = -1
-        if known is not None:
-            self._mirror.add_trial(known)
+        if frozen is not None:
+            self._mirror.add_trial(frozen)
             self._numbers[number] = self._size
             self._size += 1
             self._open |= set() if trial is not None else {number}
@@ -159,26 +159,26 @@ class Recorded:
         return inside
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """Give the recorded number, moved into the range where the guess lay outside of what is searched."""
+        """Return the recorded number, moved into the range where the guess lay outside of what is searched."""
         value = min(high, max(low, float(self.parameters.get(name, low))))
         return float(self._take(name, optuna.distributions.FloatDistribution(low, high, log=log), value))
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """Give the recorded whole number, moved into the range."""
+        """Return the recorded whole number, moved into the range."""
         value = min(high, max(low, int(self.parameters.get(name, low))))
         return int(self._take(name, optuna.distributions.IntDistribution(low, high, log=log), value))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Give the recorded choice, the first one where it is none of them."""
+        """Return the recorded choice, the first one where it is none of them."""
         value = self.parameters.get(name, choices[0])
-        known = value if value in choices else choices[0]
+        choice = value if value in choices else choices[0]
         self.distributions[name] = optuna.distributions.CategoricalDistribution(list(choices))
-        self.values[name] = known
-        return known
+        self.values[name] = choice
+        return choice
 
 
 def shown(candidate: Candidate, names: Mapping[str, Sequence[str]], strategy: Strategy, context: Context) -> Shown:
-    """Give a candidate as Optuna's parameters with their distributions, as a dashboard shows them.
+    """Return a candidate as Optuna's parameters with their distributions, as a dashboard shows them.
 
     `names` are all backbones and all strategies. What lies outside of the searched range widens it; what is not searched
     at all is left out unless it is a number.
