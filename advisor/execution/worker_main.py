@@ -133,20 +133,21 @@ class JobRunner:
     def _train(
         self, job: Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting
     ) -> Probed | Trial | StepTime | Refitted | Scored | ForgettingMeasured:
-        from advisor.execution import elastic_launch, test_scoring, timing, trial
+        from advisor.execution import probe, test_scoring, timing
+        from advisor.execution.elastic import launch
 
         if isinstance(job, MeasureForgetting):
             from advisor.execution import forgetting
 
             return forgetting.measure(self.resources, job)
         if isinstance(job, Probe):
-            return trial.probe(self.resources, job)
+            return probe.probe(self.resources, job)
         if isinstance(job, RunTrial):
-            return elastic_launch.run_trial(self.resources, job, self.progress)
+            return launch.run_trial(self.resources, job, self.progress)
         if isinstance(job, TimeSteps):
             return timing.time_steps(self.resources, job)
         if isinstance(job, Refit):
-            return elastic_launch.run_refit(self.resources, job, self.progress)
+            return launch.run_refit(self.resources, job, self.progress)
         return test_scoring.score(self.resources, job, self.progress)
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from advisor.errors import TrialError
 from advisor.execution import refit, trainer, trial
-from advisor.execution.elastic_rank import LINE, ORDER, Order, Report
+from advisor.execution.elastic.rank import LINE, ORDER, Order, Report
 from advisor.execution.resources import Resources
 from advisor.execution.timing import Emit
 from advisor.records import Candidate, Trial
@@ -111,7 +111,7 @@ def _elastic(devices: int, folder: str) -> str:
     )
     with _signals_kept():
         try:
-            elastic_launch(config, sys.executable)("-m", "advisor.execution.elastic_rank", folder)
+            elastic_launch(config, sys.executable)("-m", "advisor.execution.elastic.rank", folder)
         except ChildFailedError as error:
             # The launcher itself ends the rest with SIGTERM; any other signal came from outside.
             killed = {

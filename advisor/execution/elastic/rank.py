@@ -1,6 +1,6 @@
 """One of several processes that train a trial together: started by torch's elastic launcher, ended with its worker.
 
-Started as `python -m advisor.rank FOLDER`, with RANK and WORLD_SIZE in the environment. FOLDER holds the order and the
+Started as `python -m advisor.execution.elastic.rank FOLDER`, with RANK and WORLD_SIZE in the environment. FOLDER holds the order and the
 socket over which rank 0 tells how far it is and answers; any rank says there why it fails. A process whose work fails
 ends with exit code 1, on which the launcher ends the others. Does NOT cover: the step itself (`training`, `group`).
 """
@@ -117,6 +117,6 @@ def _leave_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    from advisor.execution import elastic_rank
+    from advisor.execution.elastic import rank
 
-    elastic_rank.main(sys.argv[1])
+    rank.main(sys.argv[1])

@@ -1,0 +1,55 @@
+"""One frozen pass over the pool -> several heads, scored out of fold, and how fast the pass was.
+
+In: resources and a `Probe`. Out: a `Probed`. Does NOT cover: fitting and scoring one head (trial.py), which heads (`tuning`).
+"""
+
+from __future__ import annotations
+
+import time
+
+from advisor.execution import trial
+from advisor.execution.resources import Resources
+from advisor.hooks import Backbone
+from advisor.models import inference
+from advisor.records.messages import Probe, Probed, RunTrial
+
+READ_S = 0.5  # within which features are taken to have come from the cache
+
+
+def probe(resources: Resources, job: Probe) -> Probed:
+    """Score several heads on the same frozen features, out of fold over all folds."""
+    backbone = resources.registry.backbone(job.backbone)
+    size_px = job.candidates[0].size_px or backbone.preprocess.size
+    resources.network(backbone)  # what is imported and read once says nothing about how fast images go through
+    before = time.monotonic()
+    pooled = resources.pooled(backbone, size_px)
+    taken = time.monotonic() - before
+    trials = []
+    for offset, candidate in enumerate(job.candidates):
+        number = job.first_number - offset
+        order = RunTrial(
+            number=number,
+            candidate=candidate,
+            folds=tuple(range(len(resources.folds()))),
+            repeat=0,
+            seed=job.seed,
+            started_s=0.0,
+        )
+        trials.append(trial.run(resources, order, lambda progress: None))
+    images_per_s = (
+        inference.computed(len(pooled.values)) / taken if taken > READ_S else _timed(resources, backbone, size_px, job)
+    )
+    return Probed(trials=tuple(trials), images_per_s=images_per_s)
+
+
+def _timed(resources: Resources, backbone: Backbone, size_px: int, job: Probe) -> float:
+    """Time a batch where the features were only read, since what is predicted from their speed must hold all the same."""
+    if not job.timed:
+        return 0.0
+    return inference.images_per_s(
+        resources.network(backbone),
+        resources.canvas(resources.rule(backbone, size_px)),
+        preprocess=backbone.preprocess,
+        size_px=size_px,
+        compute=resources.compute(backbone),
+    )
