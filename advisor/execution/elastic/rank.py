@@ -1,8 +1,8 @@
 """One of several processes that train a trial together: started by torch's elastic launcher, ended with its worker.
 
-Started as `python -m advisor.execution.elastic.rank FOLDER`, with RANK and WORLD_SIZE in the environment. FOLDER holds the order and the
-socket over which rank 0 tells how far it is and answers; any rank says there why it fails. A process whose work fails
-ends with exit code 1, on which the launcher ends the others. Does NOT cover: the step itself (`training`, `group`).
+Started as `python -m advisor.execution.elastic.rank FOLDER`, with RANK and WORLD_SIZE in the environment. FOLDER holds the
+order and the socket over which rank 0 reports progress and answers; any rank reports there why it fails. A process whose work
+fails ends with exit code 1, on which the launcher ends the others. Does NOT cover: the step itself (`training`, `group`).
 """
 
 from __future__ import annotations
