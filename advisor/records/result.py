@@ -105,11 +105,29 @@ class Tie:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CalibrationBin:
+    """Test images of similar confidence: how many, their mean confidence, and the share that was right."""
+
+    n: int
+    confidence: float
+    accuracy: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Expected calibration error on the locked test (15 equal-width bins), and the temperature fitted out of fold."""
+    """Expected calibration error on the locked test (15 equal-width bins), and the temperature fitted out of fold.
+
+    `overconfidence` is mean confidence minus accuracy, with its 95 % interval; `ece_by_chance` is what a perfectly
+    calibrated model would stay below in 95 of 100 test sets of this size.
+    """
 
     ece: float | None
     temperature: float
+    overconfidence: float | None = None
+    ci95: tuple[float, float] | None = None
+    ece_by_chance: float | None = None
+    bins: tuple[CalibrationBin, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,21 @@ import numpy as np
 
 from advisor.data import splits
 from advisor.errors import AdviseError
+from advisor.metrics import classification, reliability
 from advisor.models import pretrained_weights
-from advisor.records import Ensemble, Gain, Item, Profile, Regime, Result, Trial, Verdict, recipe_file
+from advisor.records import (
+    Calibration,
+    CalibrationBin,
+    Ensemble,
+    Gain,
+    Item,
+    Profile,
+    Regime,
+    Result,
+    Trial,
+    Verdict,
+    recipe_file,
+)
 from advisor.records.messages import Refitted, Score, Scored
 from advisor.records.trials import REGIMES
 from advisor.reporting import model_card, report, thumbnails
@@ -193,6 +206,8 @@ def _result(
     )
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
     result = result_builder.make_result(context, "final", outcome, files)
+    if scored is not None:
+        result = replace(result, calibration=_calibration(run, result.calibration))
     images = thumbnails.make(context.dataset.root, [m.path for m in result.mistakes])
     page = report.render(result, profile, [*run.probes, *trials], thumbnails=images, run=str(run.rundir.path))
     write_atomically(staged / "report.html", page)
@@ -200,7 +215,6 @@ def _result(
         staged / "README.md",
         model_card.render(result, recipe, licence=_licence(writer, frozen.winner), run=str(run.rundir.path)),
     )
-    result = replace(result, budget=replace(result.budget, used_s=round(run.clock.used_s, 2)))
     write_atomically(staged / "result.json", to_json(result))
     run.rundir.adopt(staged)
     shutil.rmtree(staged, ignore_errors=True)
@@ -215,6 +229,20 @@ def _warnings(models: Sequence[tuple[Path, Refitted]]) -> list[str]:
             "the untuned default was not refitted on all images in time: its model from the search was tested"
         )
     return warnings
+
+
+def _calibration(run: SearchRun, calibration: Calibration) -> Calibration:
+    """Add the reliability of the winner's probabilities on the test images, which are only read for this."""
+    with np.load(run.rundir.trials / "test.npz") as saved:
+        measured = reliability.measure(classification.probabilities(saved["logits"][0]), saved["labels"])
+    bins = (CalibrationBin(n=b.n, confidence=b.confidence, accuracy=b.accuracy, ci95=b.ci95) for b in measured.bins)
+    return replace(
+        calibration,
+        overconfidence=measured.overconfidence,
+        ci95=measured.ci95,
+        ece_by_chance=measured.ece_by_chance,
+        bins=tuple(bins),
+    )
 
 
 def _licence(writer: incumbent.IncumbentWriter, winner: Trial) -> str:
