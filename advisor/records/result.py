@@ -132,10 +132,11 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetUse:
-    """Seconds asked for and used; `asked_s` is None where only a number of trials was asked for."""
+    """Seconds requested and used, and by how many the budget was exceeded; `asked_s` is None for a run by `--trials`."""
 
     asked_s: float | None
     used_s: float
+    over_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,8 +67,7 @@ def time_used(budget: BudgetUse) -> str:
     """Write the time of a run beside its budget, and how far it went over it."""
     if budget.asked_s is None:
         return duration(budget.used_s)
-    over = budget.used_s - budget.asked_s
-    beyond = f" ({duration(over)} over the budget)" if over >= 0.5 else ""
+    beyond = f" ({duration(budget.over_s)} over the budget)" if budget.over_s >= 0.5 else ""
     return f"{duration(budget.used_s)} of {duration(budget.asked_s)}{beyond}"
 
 

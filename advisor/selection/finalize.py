@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.data import splits
-from advisor.errors import AdviseError
+from advisor.data import changes, splits
+from advisor.errors import AdviseError, DatasetError
 from advisor.metrics import classification, reliability
 from advisor.models import pretrained_weights
 from advisor.records import (
@@ -33,6 +33,7 @@ from advisor.records import (
     recipe_file,
 )
 from advisor.records.messages import Refitted, Score, Scored
+from advisor.records.recipe import Recipe
 from advisor.records.trials import REGIMES
 from advisor.reporting import model_card, report, thumbnails
 from advisor.runtime.atomic_file import to_json, write_atomically
@@ -58,23 +59,45 @@ class FrozenCandidates:
     digest: str = ""
 
 
-def finish(run: SearchRun, writer: incumbent.IncumbentWriter, profile: Profile) -> Result:
-    """Judge, freeze, refit, evaluate the test set once, and write recipe, model, report and result."""
-    frozen = run.rundir.read("candidates.json", FrozenCandidates)
+def is_frozen(run: SearchRun) -> bool:
+    """Return True if an earlier process of this run froze the candidates."""
+    return run.rundir.candidates.exists()
+
+
+def judge(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:
+    """Return the frozen candidates: those of an earlier process, else re-evaluate the leaders, judge and freeze."""
     if not run.probes:  # a resume after the search; the report shows them
         run.probes = list(run.rundir.read("probes.json", list[Trial]) or [])
     run.describe(t.candidate.backbone for t in run.state().contenders())
-    if frozen is None:
-        frozen = _freeze(run, writer.frame)
+    return run.rundir.read("candidates.json", FrozenCandidates) or _freeze(run, context)
+
+
+def compose(run: SearchRun, writer: incumbent.IncumbentWriter, frozen: FrozenCandidates, profile: Profile) -> Result:
+    """Refit, evaluate the test set once, and write recipe, model, report and result.
+
+    Raises DatasetError if image files changed since they were read.
+    """
+    context = writer.frame
+    _check_unchanged(run, context, context.used.pool)
     models = _refit(run, frozen)
     member_folders = ensemble.train(run, frozen.ensemble, models[0][0])
-    scored, reason = _score(run, models, member_folders, writer.frame.used.test)
-    ensemble_result = (
-        ensemble.summarise(frozen.ensemble, scored, run.rundir.path) if frozen.ensemble and member_folders else None
-    )
+    scored, reason = _score(run, models, member_folders, context)
+    ensemble_result = None
+    if frozen.ensemble and member_folders:
+        ensemble_result = ensemble.summarise(frozen.ensemble, scored, run.rundir.path)
     result = _result(run, writer, frozen, models, scored, reason, ensemble_result, profile)
     run.rundir.log("final", at_s=run.clock.used_s)
     return result
+
+
+def _check_unchanged(run: SearchRun, context: result_builder.RunContext, items: Sequence[Item]) -> None:
+    """Raise DatasetError if the files of these items changed since they were read."""
+    different = changes.since_read(context.dataset.root, items, context.read_at_s)
+    if different:
+        raise DatasetError(
+            f"{context.dataset.root} changed during the run: {changes.describe(different)}.",
+            hint=f"Restore the data and run `tl-advise resume {run.rundir.path}`, or start a new run.",
+        )
 
 
 # ---- deciding ----------------------------------------------------------------------------------------------------
@@ -153,13 +176,18 @@ def _refit(run: SearchRun, frozen: FrozenCandidates) -> list[tuple[Path, Refitte
 
 
 def _score(
-    run: SearchRun, models: Sequence[tuple[Path, Refitted]], member_folders: Sequence[Path], test: Sequence[Item]
+    run: SearchRun,
+    models: Sequence[tuple[Path, Refitted]],
+    member_folders: Sequence[Path],
+    context: result_builder.RunContext,
 ) -> tuple[Scored | None, str | None]:
     """Evaluate the held-out test set, once: scores of an earlier process are read."""
+    test = context.used.test
     if not test:
         return None, "there is no test set (--test-split none, or too few images for one)"
     scored = run.rundir.read("test.json", Scored)
     if scored is None:
+        _check_unchanged(run, context, (*context.used.pool, *test))
         run.listener.stage(f"evaluating the held-out test set once ({len(test):,} images)")
         job = Score(
             folders=tuple(str(folder) for folder, _ in models),
@@ -208,16 +236,37 @@ def _result(
     result = result_builder.make_result(context, "final", outcome, files)
     if scored is not None:
         result = replace(result, calibration=_calibration(run, result.calibration))
-    images = thumbnails.make(context.dataset.root, [m.path for m in result.mistakes])
-    page = report.render(result, profile, [*run.probes, *trials], thumbnails=images, run=str(run.rundir.path))
-    write_atomically(staged / "report.html", page)
-    write_atomically(
-        staged / "README.md",
-        model_card.render(result, recipe, licence=_licence(writer, frozen.winner), run=str(run.rundir.path)),
-    )
+    result = _write_pages(run, context, result, recipe, profile, staged)
     write_atomically(staged / "result.json", to_json(result))
     run.rundir.adopt(staged)
     shutil.rmtree(staged, ignore_errors=True)
+    return result
+
+
+def _write_pages(
+    run: SearchRun,
+    context: result_builder.RunContext,
+    result: Result,
+    recipe: Recipe,
+    profile: Profile,
+    staged: Path,
+) -> Result:
+    """Write report and model card, and return the result with its final time, which both of them state.
+
+    They are rendered twice: the first time shows how long that takes, so that report, card, result and terminal state the
+    same time, at which the second rendering ends.
+    """
+    name, trials = str(run.rundir.path), [*run.probes, *run.study.trials()]
+    images = thumbnails.make(context.dataset.root, [m.path for m in result.mistakes])
+    licence = _licence(context, result.best.backbone)
+    used_s = run.clock.used_s
+    for _ in range(2):
+        result = result_builder.with_time(result, used_s)
+        page = report.render(result, profile, trials, thumbnails=images, run=name)
+        card = model_card.render(result, recipe, licence=licence, run=name)
+        used_s = 2 * run.clock.used_s - used_s  # as long again, from now on
+    write_atomically(staged / "report.html", page)
+    write_atomically(staged / "README.md", card)
     return result
 
 
@@ -245,8 +294,8 @@ def _calibration(run: SearchRun, calibration: Calibration) -> Calibration:
     )
 
 
-def _licence(writer: incumbent.IncumbentWriter, winner: Trial) -> str:
-    used = pretrained_weights.as_weights(writer.frame.registry.backbone(winner.candidate.backbone))
+def _licence(context: result_builder.RunContext, backbone: str) -> str:
+    used = pretrained_weights.as_weights(context.registry.backbone(backbone))
     return used.licence if used is not None else "unknown"
 
 

@@ -21,6 +21,8 @@ from advisor.records.messages import Refit, Refitted
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.runtime.run_dir import MIXED, RunDir
 from advisor.selection import result_builder
+from advisor.tuning import cost_model, policy
+from advisor.tuning.search_run import SearchRun
 
 MODEL = ("model.safetensors", "model.json")
 
@@ -32,7 +34,16 @@ class IncumbentWriter:
     frame: result_builder.RunContext
     rundir: RunDir
 
-    def keep(self, worker: Worker, trial: Trial, trials: Sequence[Trial], used_s: float) -> None:
+    def update(self, run: SearchRun, trial: Trial) -> None:
+        """Write the best trial so far, unless refitting it takes a considerable part of the time left."""
+        if run.facts.has_deadline and self.rundir.recipe.exists() and not run.facts.trains_backbone(trial.candidate):
+            state = run.state()
+            if cost_model.train_s(state, trial.candidate, state.images) > policy.INCUMBENT_REFIT_SHARE * state.left_s:
+                return
+        self.write(run.worker, trial, run.study.trials(), run.clock.used_s)
+        run.listener.kept(trial)
+
+    def write(self, worker: Worker, trial: Trial, trials: Sequence[Trial], used_s: float) -> None:
         """Replace recipe, model and result by a trial's, marked as provisional; `worker` refits a head."""
         staged = self.rundir.staging("best")
         refitted = self._fit_model(worker, trial, staged)

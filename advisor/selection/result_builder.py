@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+OVER_BUDGET = "the run exceeded its budget of"
+STATED_OVER_S = 0.5  # from which on a run says that it exceeded its budget
+
+
 def validation_score(trial: Trial) -> ValidationScore:
     """Summarise a trial's validation scores; `std` is over folds and repeats, None if there is only one."""
     import statistics
@@ -72,7 +76,10 @@ def describe_tie(trial: Trial) -> Tie:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """The facts that every recipe and result of one run share; all are known before the first probe."""
+    """The facts that every recipe and result of one run share; all are known before the first probe.
+
+    `read_at_s` is a time.time() before the data were read.
+    """
 
     settings: Settings
     dataset: Dataset
@@ -83,6 +90,7 @@ class RunContext:
     folds: int
     warnings: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
+    read_at_s: float = 0.0
 
 
 def make_recipe(
@@ -231,7 +239,7 @@ def make_result(frame: RunContext, status: str, outcome: SearchOutcome, files: d
     scored, winner = outcome.scored, outcome.winner
     test = scored.scores[0] if scored else None
     states = [t.state for t in outcome.trials]
-    return Result(
+    result = Result(
         schema=1,
         status=status,
         dataset=_summary(frame),
@@ -245,7 +253,7 @@ def make_result(frame: RunContext, status: str, outcome: SearchOutcome, files: d
         ties=tuple(describe_tie(t) for t in outcome.ties),
         optimism=max(t.accuracy for t in [winner, *outcome.trials] if t.scores) - test.accuracy if test else None,
         calibration=Calibration(ece=scored.ece[0] if scored else None, temperature=winner.temperature),
-        budget=BudgetUse(asked_s=frame.settings.budget_s, used_s=round(outcome.used_s, 2)),
+        budget=BudgetUse(asked_s=frame.settings.budget_s, used_s=outcome.used_s),
         trials=TrialCounts(
             complete=states.count("complete"), pruned=states.count("pruned"), failed=states.count("failed")
         ),
@@ -258,6 +266,18 @@ def make_result(frame: RunContext, status: str, outcome: SearchOutcome, files: d
         environment=frame.environment,
         mistakes=scored.mistakes if scored else (),
     )
+    return with_time(result, outcome.used_s)
+
+
+def with_time(result: Result, used_s: float) -> Result:
+    """Return a result that states the time used; if it exceeds the budget, by how much, and a warning."""
+    asked_s = result.budget.asked_s
+    over_s = max(0.0, used_s - asked_s) if asked_s is not None else 0.0
+    warnings = [w for w in result.warnings if not w.startswith(OVER_BUDGET)]
+    if asked_s is not None and over_s >= STATED_OVER_S:
+        warnings.append(f"{OVER_BUDGET} {asked_s:.0f} s by {over_s:.1f} s: it took {used_s:.1f} s")
+    budget = BudgetUse(asked_s=asked_s, used_s=round(used_s, 2), over_s=round(over_s, 2))
+    return replace(result, budget=budget, warnings=tuple(warnings))
 
 
 def _summary(frame: RunContext) -> DatasetSummary:

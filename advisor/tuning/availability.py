@@ -86,3 +86,15 @@ def _nothing(left_out: Sequence[LeftOut]) -> WeightsError:
         hint=f"With a network, run `{command}`; or copy a file into --weights-dir; or ask for a network from scratch "
         "by name: --strategy scratch --backbone mobilenet_v2.",
     )
+
+
+def narrow_choice(backbones: Sequence[Backbone], left_out: Sequence[LeftOut]) -> list[str]:
+    """Return a warning if only the built-in backbone is available, else nothing."""
+    built_in = [b for b in backbones if (w := pretrained_weights.as_weights(b)) is not None and w.path]
+    if len(built_in) != len(backbones) or not left_out:
+        return []
+    best = next((item for item in left_out if item.backbone == "mobilenet_v2"), left_out[0])
+    return [
+        f"the built-in backbone {built_in[0].name} was used because no other weights are available; "
+        f"`{best.command}` adds a stronger one"
+    ]
