@@ -203,7 +203,7 @@ def _check_unchanged(data_set: Dataset, rundir: RunDir, settings: Settings) -> N
     if different:
         raise DatasetError(
             f"{settings.data} has changed since this run began: {changes.describe(different)}.",
-            hint=f"Restore the data to resume, or start a new run: {settings.command}",
+            hint=f"Restore the data to resume, or start a new run{f': {settings.command}' if settings.command else '.'}",
         )
 
 

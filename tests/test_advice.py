@@ -122,7 +122,7 @@ def test_a_recipe_that_says_another_score_does_not_verify(finished: Path, tmp_pa
     other = tmp_path / "recipe.yaml"
     other.write_text(recipe.replace(digest, "f" * 64), encoding="utf-8")
     done = run("rerun", str(other), "--verify", "--offline", code=3)
-    assert done.stderr.strip().splitlines()[-1].startswith("error: the same kind of machine gave other weights")
+    assert done.stderr.strip().splitlines()[-1].startswith("error: the same kind of machine produced other weights")
 
 
 def test_a_recipe_moves_to_other_data(finished: Path, tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ def since_listed(split_list: Path, dataset: Dataset) -> tuple[str, ...]:
     now = {
         i.path: (i.sha256, dataset.classes[i.label], "test" if i.split == "test" else "train") for i in dataset.items
     }
-    return tuple(f"{path} ({_kind(before.get(path), now.get(path))})" for path in sorted(_different(before, now)))
+    different = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+    # One added image may move others between the splits: those moves are its consequence, not the cause to report.
+    causes = [path for path in different if _content(before.get(path)) != _content(now.get(path))]
+    return tuple(f"{path} ({_kind(before.get(path), now.get(path))})" for path in causes or different)
 
 
 def since_read(root: str, items: Sequence[Item], read_at_s: float) -> tuple[str, ...]:
@@ -56,8 +59,8 @@ def describe(changes: Sequence[str]) -> str:
     return f"{len(changes):,} {'file differs' if len(changes) == 1 else 'files differ'}, first: {changes[0]}"
 
 
-def _different(before: dict[str, tuple[str, str, str]], now: dict[str, tuple[str, str, str]]) -> set[str]:
-    return {path for path in before.keys() | now.keys() if before.get(path) != now.get(path)}
+def _content(row: tuple[str, str, str] | None) -> tuple[str, str] | None:
+    return None if row is None else row[:2]
 
 
 def _kind(before: tuple[str, str, str] | None, now: tuple[str, str, str] | None) -> str:
