@@ -29,7 +29,7 @@ from advisor.runtime import cache, device, durations
 from advisor.runtime.clock import Clock, process_start
 from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir, default_place
-from advisor.selection import finalize, result_builder
+from advisor.selection import finalize, frozen_candidates, result_builder
 from advisor.selection.incumbent import IncumbentWriter
 from advisor.tuning import availability, budget, candidates, regime, search
 from advisor.tuning.search_run import SearchRun
@@ -153,9 +153,9 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
             listener=listener,
             on_better=writer.update,
         )
-        if not finalize.is_frozen(run):
+        if not frozen_candidates.is_frozen(run):
             search.explore(run, competitors.backbones)
-        frozen = finalize.judge(run, context)
+        frozen = frozen_candidates.judge(run, context)
         return finalize.compose(run, writer, frozen, measured.profile)
     except KeyboardInterrupt:
         rundir.log("interrupted", at_s=clock.used_s)

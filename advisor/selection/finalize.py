@@ -1,22 +1,20 @@
-"""The end of a run: re-evaluate the leaders, judge, freeze the candidates, refit, evaluate the held-out test set once.
+"""The end of a run: refit the frozen candidates, evaluate the held-out test set once, write recipe, model, report, result.
 
-In: a finished search. Out: the final recipe, model, result and report in the run directory. The candidates frozen in
-candidates.json are the ones that are tested: a resume finishes exactly those and never searches again (docs/design.md 4.4).
-Does NOT cover: the statistics (`verdict`), the layout of the report (`reporting.report`).
+In: a run whose candidates are frozen. Out: the final files in the run directory. Refits and test scores of an earlier process
+are used. Does NOT cover: choosing the candidates (`frozen_candidates`), the layout of the report (`reporting.report`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from advisor.data import changes, splits
-from advisor.errors import AdviseError, DatasetError
+from advisor.data import changes
+from advisor.errors import DatasetError
 from advisor.metrics import classification, reliability
 from advisor.models import pretrained_weights
 from advisor.records import (
@@ -26,50 +24,17 @@ from advisor.records import (
     Gain,
     Item,
     Profile,
-    Regime,
     Result,
-    Trial,
-    Verdict,
     recipe_file,
 )
 from advisor.records.messages import Refitted, Score, Scored
 from advisor.records.recipe import Recipe
-from advisor.records.trials import REGIMES
 from advisor.reporting import model_card, report, thumbnails
 from advisor.runtime.atomic_file import to_json, write_atomically
-from advisor.selection import ensemble, evidence, final_refit, forgetting_budget, incumbent, rescoring, result_builder
-from advisor.tuning import budget, cost_model, epoch_budget, expected_loss
+from advisor.selection import ensemble, final_refit, forgetting_budget, incumbent, result_builder
+from advisor.selection.frozen_candidates import FrozenCandidates
+from advisor.tuning import budget, cost_model
 from advisor.tuning.search_run import SearchRun
-
-BY_EXPECTATION = (
-    "the validation images alone did not decide: results of such training on other data counted as one fold"
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrozenCandidates:
-    """The decisions made on validation data, written before the test set is read."""
-
-    verdict: Verdict
-    regime: Regime
-    winner: Trial
-    default: Trial | None
-    ties: tuple[Trial, ...]
-    ensemble: ensemble.EnsembleChoice | None = None
-    digest: str = ""
-
-
-def is_frozen(run: SearchRun) -> bool:
-    """Return True if an earlier process of this run froze the candidates."""
-    return run.rundir.candidates.exists()
-
-
-def judge(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:
-    """Return the frozen candidates: those of an earlier process, else re-evaluate the leaders, judge and freeze."""
-    if not run.probes:  # a resume after the search; the report shows them
-        run.probes = list(run.rundir.read("probes.json", list[Trial]) or [])
-    run.describe(t.candidate.backbone for t in run.state().contenders())
-    return run.rundir.read("candidates.json", FrozenCandidates) or _freeze(run, context)
 
 
 def compose(run: SearchRun, writer: incumbent.IncumbentWriter, frozen: FrozenCandidates, profile: Profile) -> Result:
@@ -98,55 +63,6 @@ def _check_unchanged(run: SearchRun, context: result_builder.RunContext, items: 
             f"{context.dataset.root} changed during the run: {changes.describe(different)}.",
             hint=f"Restore the data and run `tl-advise resume {run.rundir.path}`, or start a new run.",
         )
-
-
-# ---- deciding ----------------------------------------------------------------------------------------------------
-
-
-def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:
-    contenders = run.state().contenders()
-    if not contenders:
-        failed = [t for t in run.study.trials() if t.error]
-        why = failed[-1].error if failed else "the budget ran out before the first probe ended"
-        raise AdviseError(f"no trial succeeded: {why}.", hint="Give a larger --budget or a smaller --size.")
-    run.listener.stage("re-evaluating the leading candidates on new folds")
-    # Images of one group (a patient, a burst) are not independent: they are resampled together.
-    groups = splits.groups_of(context.used.pool) if context.dataset.has_groups else None
-    rescored = rescoring.rescore(run, contenders, groups)
-    candidates = [rescored.get(t.number, t) for t in contenders]
-    default_trial = run.state().default
-    default = next((t for t in candidates if default_trial is not None and t.number == default_trial.number), None)
-    # Among ties the regime that trains the fewest layers is the cheapest, to train and to explain.
-    depths = {t.number: float(REGIMES.index(t.regime)) for t in candidates}
-    expected = {t.number: _expected(run, t) for t in candidates if t.steps}
-    verdict = evidence.judge(run.rundir.path, candidates, default, run.facts.images, depths, groups, expected)
-    by_number = {t.number: t for t in candidates}
-    winner = by_number[verdict.winner]
-    remarks = [*([BY_EXPECTATION] if verdict.by_promise else []), *epoch_budget.untried(run.state(), candidates)]
-    final_regime = evidence.settle_regime(
-        context.regime, run.rundir.path, candidates, winner, run.facts.images, groups, remarks
-    )
-    frozen = FrozenCandidates(
-        verdict=verdict,
-        regime=final_regime,
-        winner=winner,
-        default=default,
-        ties=tuple(by_number[n] for n in verdict.ties if n != verdict.winner),
-        ensemble=ensemble.choose(run, winner, candidates),
-    )
-    frozen = replace(frozen, digest=hashlib.sha256(to_json(frozen).encode()).hexdigest())
-    run.rundir.write("candidates.json", frozen)
-    run.rundir.log("frozen", at_s=run.clock.used_s, digest=frozen.digest)
-    return frozen
-
-
-def _expected(run: SearchRun, trial: Trial) -> float:
-    """Return the log-loss that was expected of a training before any training on these data."""
-    published = {name: backbone.published_accuracy for name, backbone in run.facts.registry.backbones.items()}
-    return expected_loss.expected(trial.candidate, trial.regime, trial.steps, run.probes, (), published)
-
-
-# ---- the end -----------------------------------------------------------------------------------------------------
 
 
 def _refit(run: SearchRun, frozen: FrozenCandidates) -> list[tuple[Path, Refitted]]:

@@ -1,0 +1,97 @@
+"""Trials -> the frozen candidates: re-evaluate the leaders, judge them, and write the decision before the test set is read.
+
+In: a finished search. Out: candidates.json: winner, default, ties, ensemble, regime. They are the ones that are tested: a
+resume finishes exactly those and never searches again (docs/design.md 4.4). Does NOT cover: the statistics (`verdict`,
+`evidence`), what follows (`finalize`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from advisor.data import splits
+from advisor.errors import AdviseError
+from advisor.records import (
+    Regime,
+    Trial,
+    Verdict,
+)
+from advisor.records.trials import REGIMES
+from advisor.runtime.atomic_file import to_json
+from advisor.selection import ensemble, evidence, rescoring, result_builder
+from advisor.tuning import epoch_budget, expected_loss
+from advisor.tuning.search_run import SearchRun
+
+BY_EXPECTATION = (
+    "the validation images alone did not decide: results of such training on other data counted as one fold"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenCandidates:
+    """The decisions made on validation data, written before the test set is read."""
+
+    verdict: Verdict
+    regime: Regime
+    winner: Trial
+    default: Trial | None
+    ties: tuple[Trial, ...]
+    ensemble: ensemble.EnsembleChoice | None = None
+    digest: str = ""
+
+
+def is_frozen(run: SearchRun) -> bool:
+    """Return True if an earlier process of this run froze the candidates."""
+    return run.rundir.candidates.exists()
+
+
+def judge(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:
+    """Return the frozen candidates: those of an earlier process, else re-evaluate the leaders, judge and freeze."""
+    if not run.probes:  # a resume after the search; the report shows them
+        run.probes = list(run.rundir.read("probes.json", list[Trial]) or [])
+    run.describe(t.candidate.backbone for t in run.state().contenders())
+    return run.rundir.read("candidates.json", FrozenCandidates) or _freeze(run, context)
+
+
+def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:
+    contenders = run.state().contenders()
+    if not contenders:
+        failed = [t for t in run.study.trials() if t.error]
+        why = failed[-1].error if failed else "the budget ran out before the first probe ended"
+        raise AdviseError(f"no trial succeeded: {why}.", hint="Give a larger --budget or a smaller --size.")
+    run.listener.stage("re-evaluating the leading candidates on new folds")
+    # Images of one group (a patient, a burst) are not independent: they are resampled together.
+    groups = splits.groups_of(context.used.pool) if context.dataset.has_groups else None
+    rescored = rescoring.rescore(run, contenders, groups)
+    candidates = [rescored.get(t.number, t) for t in contenders]
+    default_trial = run.state().default
+    default = next((t for t in candidates if default_trial is not None and t.number == default_trial.number), None)
+    # Among ties the regime that trains the fewest layers is the cheapest, to train and to explain.
+    depths = {t.number: float(REGIMES.index(t.regime)) for t in candidates}
+    expected = {t.number: _expected(run, t) for t in candidates if t.steps}
+    verdict = evidence.judge(run.rundir.path, candidates, default, run.facts.images, depths, groups, expected)
+    by_number = {t.number: t for t in candidates}
+    winner = by_number[verdict.winner]
+    remarks = [*([BY_EXPECTATION] if verdict.by_promise else []), *epoch_budget.untried(run.state(), candidates)]
+    final_regime = evidence.settle_regime(
+        context.regime, run.rundir.path, candidates, winner, run.facts.images, groups, remarks
+    )
+    frozen = FrozenCandidates(
+        verdict=verdict,
+        regime=final_regime,
+        winner=winner,
+        default=default,
+        ties=tuple(by_number[n] for n in verdict.ties if n != verdict.winner),
+        ensemble=ensemble.choose(run, winner, candidates),
+    )
+    frozen = replace(frozen, digest=hashlib.sha256(to_json(frozen).encode()).hexdigest())
+    run.rundir.write("candidates.json", frozen)
+    run.rundir.log("frozen", at_s=run.clock.used_s, digest=frozen.digest)
+    return frozen
+
+
+def _expected(run: SearchRun, trial: Trial) -> float:
+    """Return the log-loss that was expected of a training before any training on these data."""
+    published = {name: backbone.published_accuracy for name, backbone in run.facts.registry.backbones.items()}
+    return expected_loss.expected(trial.candidate, trial.regime, trial.steps, run.probes, (), published)
