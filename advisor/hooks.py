@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
 
+from advisor.errors import PluginError
 from advisor.records.plan import (
     Augmentation,
     Batches,
@@ -53,6 +54,7 @@ __all__ = [
     "OptimizerSpec",
     "Parameter",
     "Phase",
+    "PluginError",
     "Preprocess",
     "RegimeName",
     "ScheduleSpec",
@@ -76,6 +78,15 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def advisor_backbones() -> list[Backbone]:  # type: ignore[empty-body]
     """Return the backbones that this plugin offers."""
+
+
+@hookspec
+def advisor_resolve_backbone(name: str) -> Backbone | None:
+    """Return the backbone that `name` means, where this plugin understands more names than it lists; else None.
+
+    The backbone's own name may be longer (a version that `name` left open). Raises PluginError, with a hint, where the
+    name is this plugin's to answer and there is no such network.
+    """
 
 
 @hookspec
@@ -111,6 +122,12 @@ class Backbone:
     over tokens of (N, T, C); (N, C) stays as it is). `build_source_head()`, optional, maps the last activation to the
     source classes. `preprocess.size` is the default; input size is a hyper-parameter. `published_accuracy` is ImageNet
     top-1, 0..1, or None. `macs` are multiply-adds of one image at the default size.
+
+    `size_multiple`: input sizes are rounded to multiples of it (the patch of a transformer). `frozen_only`, where not
+    empty, is the reason why the network cannot be cut into stages: its features are used as they are, and nothing in it
+    is trained. `pretraining`: "supervised", "self_supervised", "image_text", or "" where it is unknown.
+    `transfer_accuracy` is what frozen features reach on ImageNet (linear probe; zero-shot where only that is published),
+    0..1: comparable within one kind of pretraining.
     """
 
     name: str
@@ -122,6 +139,10 @@ class Backbone:
     parameters: int | None = None
     macs: int | None = None
     source: str = ""  # paper or page, one line
+    size_multiple: int = 1
+    frozen_only: str = ""
+    pretraining: str = ""
+    transfer_accuracy: float | None = None
     build: Callable[[], torch.nn.Module] = None  # type: ignore[assignment]  # None: the subclass's method, or the default
     load_state: Callable[[torch.nn.Module, Mapping[str, torch.Tensor]], None] = None  # type: ignore[assignment]
     run_stage: Callable[[torch.nn.Module, int, Any], Any] = None  # type: ignore[assignment]

@@ -20,6 +20,8 @@ from advisor.records.trials import REGIMES
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_BACKBONE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+:@/-]*")  # COLLECTION/NAME, as on the hubs
+_PRETRAINING = ("", "supervised", "self_supervised", "image_text")
 _BACKBONE_CALLS: dict[str, tuple[str, ...]] = {
     "build": (),
     "load_state": ("module", "tensors"),
@@ -60,6 +62,10 @@ def backbone(thing: object, folder: Path | None = None) -> Backbone:
             "weights": _weights(_get(thing, "weights"), folder),
             "published_accuracy": _fraction("published_accuracy", _get(thing, "published_accuracy")),
             "source": str(_get(thing, "source") or ""),
+            "size_multiple": _count("size_multiple", _get(thing, "size_multiple") or 1),
+            "frozen_only": str(_get(thing, "frozen_only") or ""),
+            "pretraining": _pretraining(_get(thing, "pretraining") or ""),
+            "transfer_accuracy": _fraction("transfer_accuracy", _get(thing, "transfer_accuracy")),
         }
         for number in ("parameters", "macs"):
             value = _get(thing, number)
@@ -70,6 +76,12 @@ def backbone(thing: object, folder: Path | None = None) -> Backbone:
     except BrokenPluginError as reason:
         raise BrokenPluginError(f"backbone {name}: {reason}") from None
     return Backbone(name=name, **given)
+
+
+def _pretraining(value: Any) -> str:
+    if value not in _PRETRAINING:
+        raise BrokenPluginError(f"pretraining is {value!r}, expected one of {', '.join(_PRETRAINING[1:])}, or nothing")
+    return str(value)
 
 
 def _stages(value: Any) -> tuple[Stage, ...]:
@@ -139,8 +151,8 @@ def _weights(value: Any, folder: Path | None) -> Weights | None:
             raise BrokenPluginError(f"weights.{field} is {getattr(value, field)!r}, expected text")
     if not re.fullmatch(r"[0-9a-f]{0,64}", value.sha256_prefix):
         raise BrokenPluginError(f'weights.sha256_prefix is "{value.sha256_prefix}", expected up to 64 of 0-9a-f')
-    if value.url and not value.url.startswith(("http://", "https://")):
-        raise BrokenPluginError(f'weights.url is "{value.url}", expected one that starts with https://')
+    if value.url and not value.url.startswith(("http://", "https://", "hf://")):
+        raise BrokenPluginError(f'weights.url is "{value.url}", expected one that starts with https:// or hf://')
     if value.file and Path(value.file).name != value.file:
         raise BrokenPluginError(f'weights.file is "{value.file}", expected a file name without folders')
     if not value.path:
@@ -194,7 +206,8 @@ def _name(thing: object, kind: str) -> str:
     if isinstance(thing, type):
         raise BrokenPluginError(f"offers the class {thing.__name__} as a {kind}, expected an instance of it")
     name = _get(thing, "name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    pattern = _BACKBONE_NAME if kind == "backbone" else _NAME
+    if not isinstance(name, str) or not pattern.fullmatch(name):
         raise BrokenPluginError(
             f"offers a {kind} ({type(thing).__name__}) whose name is {name!r}, expected letters, digits and _ . + -"
         )

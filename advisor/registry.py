@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -45,6 +46,9 @@ class PluginInfo:
     module: str = ""
 
 
+Resolver = Callable[[str], Backbone | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Registry:
     """All that was found, by name, in the order of names."""
@@ -53,11 +57,15 @@ class Registry:
     strategies: Mapping[str, Strategy]
     plugins: tuple[PluginInfo, ...]
     _origins: Mapping[str, PluginInfo] = field(default_factory=dict, repr=False)
+    _resolvers: tuple[tuple[PluginInfo, Resolver], ...] = field(default=(), repr=False)
+    _resolved: dict[str, tuple[Backbone, PluginInfo]] = field(default_factory=dict, repr=False)  # asked for before
 
     def backbone(self, name: str) -> Backbone:
-        """Find a backbone by name. Raises PluginError with the nearest name."""
+        """Find a backbone by name, listed or resolved by a plugin. Raises PluginError with the nearest name."""
         if name in self.backbones:
             return self.backbones[name]
+        if self._resolve(name):
+            return self._resolved[name][0]
         raise _unknown(name, "backbone", self.backbones, self)
 
     def strategy(self, name: str) -> Strategy:
@@ -70,12 +78,28 @@ class Registry:
         """Find the plugin that provides a backbone or strategy of this name. Raises PluginError if none does."""
         if name in self._origins:
             return self._origins[name]
+        if self._resolve(name):
+            return self._resolved[name][1]
         raise _unknown(name, "backbone or strategy", {**self.backbones, **self.strategies}, self)
 
     def origin(self, name: str) -> tuple[str, str]:
         """Give (distribution, version) of the plugin that provides this backbone or strategy, for the recipe."""
         info = self.plugin(name)
         return info.distribution, info.version
+
+    def _resolve(self, name: str) -> bool:
+        """Ask the plugins for a name that none of them lists, once; return True if one knows it."""
+        if name not in self._resolved:
+            answers = [(b, info) for info, resolver in self._resolvers if (b := resolver(name)) is not None]
+            if len(answers) > 1:
+                first, second = answers[0][1].name, answers[1][1].name
+                raise PluginError(
+                    f'"{name}" is claimed by two plugins, {first} and {second}.', hint=f"Set {VARIABLE}=-{second}."
+                )
+            for backbone, info in answers:
+                listed = self.backbones.get(backbone.name, backbone)
+                self._resolved.update({name: (listed, info), backbone.name: (listed, info)})
+        return name in self._resolved
 
 
 def _unknown(name: str, kind: str, known: Mapping[str, object], registry: Registry) -> PluginError:
@@ -122,6 +146,7 @@ def load(
         strategies=MappingProxyType(dict(sorted(state.strategies.items()))),
         plugins=tuple(sorted(state.plugins, key=lambda p: (p.name, p.distribution))),
         _origins=MappingProxyType(state.origins),
+        _resolvers=state.resolvers,
     )
 
 
@@ -149,6 +174,7 @@ class _State:
     strategies: dict[str, Strategy] = field(default_factory=dict)
     plugins: tuple[PluginInfo, ...] = ()
     origins: dict[str, PluginInfo] = field(default_factory=dict)
+    resolvers: tuple[tuple[PluginInfo, Resolver], ...] = ()
 
 
 def _admit(state: _State, entry: metadata.EntryPoint) -> _State:
@@ -158,11 +184,11 @@ def _admit(state: _State, entry: metadata.EntryPoint) -> _State:
     try:
         if twin is not None:
             raise BrokenPluginError(f"name clash: {twin.distribution} already offers a plugin named {entry.name}")
-        backbones, strategies = _offers(entry)
+        backbones, strategies, resolver = _offers(entry)
         _check_names(state, [*backbones, *strategies])
     except BrokenPluginError as reason:
         return replace(state, plugins=(*state.plugins, replace(info, broken=str(reason))))
-    kind = "both" if backbones and strategies else "backbones" if backbones else "strategies"
+    kind = "both" if backbones and strategies else "strategies" if strategies else "backbones"
     names = tuple(sorted([*(b.name for b in backbones), *(s.name for s in strategies)]))
     info = replace(info, kind=kind, provides=names)
     return _State(
@@ -170,10 +196,11 @@ def _admit(state: _State, entry: metadata.EntryPoint) -> _State:
         strategies={**state.strategies, **{s.name: s for s in strategies}},
         plugins=(*state.plugins, info),
         origins={**state.origins, **dict.fromkeys(names, info)},
+        resolvers=(*state.resolvers, (info, resolver)) if resolver is not None else state.resolvers,
     )
 
 
-def _offers(entry: metadata.EntryPoint) -> tuple[list[Backbone], list[Strategy]]:
+def _offers(entry: metadata.EntryPoint) -> tuple[list[Backbone], list[Strategy], Resolver | None]:
     """Import, register and ask one plugin. Raises BrokenPluginError with the reason, whatever its code does."""
     try:
         plugin = entry.load()
@@ -195,9 +222,24 @@ def _offers(entry: metadata.EntryPoint) -> tuple[list[Backbone], list[Strategy]]
         plugin_validation.backbone(b, folder) for b in _ask(manager.hook.advisor_backbones, "advisor_backbones")
     ]
     strategies = [plugin_validation.strategy(s) for s in _ask(manager.hook.advisor_strategies, "advisor_strategies")]
-    if not backbones and not strategies:
+    resolve = manager.hook.advisor_resolve_backbone
+    resolver = partial(_resolved, resolve, entry.name, folder) if resolve.get_hookimpls() else None
+    if not backbones and not strategies and resolver is None:
         raise BrokenPluginError("offers nothing: its hooks give empty lists")
-    return backbones, strategies
+    return backbones, strategies, resolver
+
+
+def _resolved(hook: Any, plugin: str, folder: Path | None, name: str) -> Backbone | None:
+    """Ask one plugin for a name that it does not list. Raises PluginError, its own or one about its fault."""
+    try:
+        backbone = next((b for b in hook(name=name) if b is not None), None)
+        return None if backbone is None else plugin_validation.backbone(backbone, folder)
+    except PluginError:
+        raise
+    except BrokenPluginError as reason:
+        raise PluginError(f'plugin {plugin} answers "{name}" with a broken {reason}.') from reason
+    except (Exception, SystemExit) as error:
+        raise PluginError(f'plugin {plugin} failed on "{name}": {plugin_validation.one_line(error)}.') from error
 
 
 def _ask(hook: Any, name: str) -> list[object]:

@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-TOP = {"advisor", "advisor_torchvision", "advisor_strategies", "advisor_pocket", "advisor_lite"}
+TOP = {"advisor", "advisor_torchvision", "advisor_strategies", "advisor_pocket", "advisor_lite", "advisor_timm"}
 NEEDED = ("advisor/py.typed", "advisor/reporting/templates/report.html.j2", "advisor_pocket/pocket.safetensors")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from advisor.errors import InputError
+
+_LINKED = "advisor.weights"  # where a context keeps the folders of links
 Option = Callable[[Any], Any]  # a decorator that adds options to a command
 
 
@@ -66,7 +70,7 @@ def _parallel() -> list[Option]:
 
 
 def _machine() -> list[Option]:
-    return [device(), weights_dir(), offline(), *_answers()]
+    return [device(), weights(), weights_dir(), offline(), *_answers()]
 
 
 def _answers() -> list[Option]:
@@ -114,8 +118,46 @@ def threads() -> Option:
 def weights_dir() -> Option:
     """Return `--weights-dir DIR`."""
     return click.option(
-        "--weights-dir", type=click.Path(), metavar="DIR", help="Folder to search for pretrained weights first."
+        "--weights-dir",
+        type=click.Path(),
+        metavar="DIR",
+        callback=_with_links,
+        help="Folder to search for pretrained weights first.",
     )
+
+
+def weights() -> Option:
+    """Return `--weights NAME=FILE`, which puts folders of links before `--weights-dir`."""
+    return click.option(
+        "--weights",
+        multiple=True,
+        metavar="NAME=FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_link,
+        help="File to use as the weights of a backbone (repeatable).",
+    )
+
+
+def _link(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) -> None:
+    if not pairs or context.resilient_parsing:
+        return
+    from advisor import registry
+    from advisor.models import pretrained_weights
+
+    plugins = registry.load()
+    folders = []
+    for pair in pairs:
+        name, equals, file = pair.partition("=")
+        if not equals:
+            raise InputError(f"--weights {pair}: no file is named.", hint="Write --weights NAME=FILE.")
+        folders.append(str(pretrained_weights.link(plugins.backbone(name), file)))
+    context.meta[_LINKED] = folders
+
+
+def _with_links(context: click.Context, _: click.Parameter, folder: str | None) -> str | None:
+    folders = [*context.meta.get(_LINKED, ()), *([folder] if folder else ())]
+    return os.pathsep.join(folders) or None
 
 
 def offline() -> Option:

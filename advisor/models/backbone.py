@@ -207,14 +207,17 @@ def build_without_values(backbone: Backbone) -> nn.Module:
 
 
 def stage_sizes(backbone: Backbone) -> tuple[StageSize, ...]:
-    """Count parameters and detect norm layers, stage by stage, without allocating the network."""
+    """Count trainable parameters and detect norm layers, stage by stage, without allocating the network.
+
+    A backbone that is used frozen only counts none, so that no strategy finds anything to train in it.
+    """
     module = build_without_values(backbone)
     parameters = parameters_by_stage(backbone, module)
     modules = modules_by_stage(backbone, module)
     return tuple(
         StageSize(
             name=stage.name,
-            parameters=sum(p.numel() for _, p in own),
+            parameters=0 if backbone.frozen_only else sum(p.numel() for _, p in own),
             has_norm=any(is_norm(m) for _, m in inside),
         )
         for stage, own, inside in zip(backbone.stages, parameters, modules, strict=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from advisor.errors import OutputError, TransferError, WeightsError
 from advisor.hooks import Backbone, Weights
 from advisor.models import download, tensor_files
 from advisor.models.download import network_reachable
+from advisor.runtime import hub, weight_folders
+from advisor.runtime.weight_folders import cache_dir, search_path
 
 if TYPE_CHECKING:
     import torch
@@ -67,35 +70,14 @@ def as_weights(backbone: Backbone) -> Weights | None:
 # ---- finding -----------------------------------------------------------------------------------------------------
 
 
-def cache_dir() -> Path:
-    """Say where `fetch` puts files unless it is told otherwise: our cache, or TL_ADVISE_CACHE, /weights."""
-    from advisor.runtime import cache
-
-    return cache.default_dir() / "weights"
-
-
-def search_path(weights_dir: str | Path | None = None) -> tuple[Path, ...]:
-    """List the folders in which a file is looked for, in order. Nothing in them is created."""
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    torch_home = os.environ.get("TORCH_HOME")
-    folders = [
-        Path(weights_dir).expanduser() if weights_dir else None,
-        Path(torch_home).expanduser() / "hub" / "checkpoints" if torch_home else None,
-        cache_home / "torch" / "hub" / "checkpoints",
-        cache_dir(),
-    ]
-    return tuple(dict.fromkeys(f for f in folders if f is not None))
-
-
 def locate(backbone: Backbone, *, weights_dir: str | Path | None = None, offline: bool = False) -> Located:
     """Find a backbone's weights without reading them and without the network.
 
     Raises WeightsError where `weights_dir` is given and is no folder.
     """
-    if weights_dir is not None and not Path(weights_dir).expanduser().is_dir():
-        raise WeightsError(
-            f"--weights-dir {weights_dir} is not a folder.", hint="Name the folder that holds the files."
-        )
+    for folder in weight_folders.split(weights_dir):
+        if not folder.is_dir():
+            raise WeightsError(f"--weights-dir {folder} is not a folder.", hint="Name the folder that holds the files.")
     weights = as_weights(backbone)
     if weights is None:
         return Located(state="none", reason="this backbone has no pretrained weights")
@@ -107,6 +89,8 @@ def locate(backbone: Backbone, *, weights_dir: str | Path | None = None, offline
         if size is not None:
             return Located(state="cached", path=path, bytes=size)
     command = _command(backbone)
+    if weights.url.startswith(hub.SCHEME):
+        return _on_the_hub(weights, command, offline)
     if not weights.url:
         return Located(state="unavailable", bytes=weights.bytes, reason="not on this disk, and no address is known")
     if offline:
@@ -114,6 +98,19 @@ def locate(backbone: Backbone, *, weights_dir: str | Path | None = None, offline
             state="unavailable", bytes=weights.bytes, reason="not on this disk, and --offline", command=command
         )
     return Located(state="downloadable", bytes=weights.bytes, command=command)
+
+
+def _on_the_hub(weights: Weights, command: str, offline: bool) -> Located:
+    path = hub.cached(weights.url)
+    if path is not None:
+        return Located(state="cached", path=path, bytes=path.stat().st_size)
+    reason = "not on this disk, and --offline" if offline else ""
+    if not offline and hub.is_offline():
+        reason = "not on this disk, and HF_HUB_OFFLINE is set"
+    if not hub.is_installed():
+        reason, command = "not on this disk, and huggingface-hub is not installed", hub.INSTALL
+    state = "unavailable" if reason else "downloadable"
+    return Located(state=state, bytes=weights.bytes, reason=reason, command=command)
 
 
 def _built_in(path: Path, package: str) -> Located:
@@ -131,6 +128,21 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size if path.is_file() else None
     except OSError:
         return None
+
+
+def link(backbone: Backbone, file: str | Path) -> Path:
+    """Return a folder for `weights_dir` in which `file` has the name under which the backbone's weights are looked for.
+
+    Raises WeightsError where there is no such file, or the backbone takes none.
+    """
+    source, weights = Path(file).expanduser().resolve(), as_weights(backbone)
+    if not source.is_file():
+        raise WeightsError(f"--weights {backbone.name}={file}: there is no such file.")
+    if weights is None or weights.path:
+        reason = "it has none" if weights is None else "they lie inside an installed package"
+        raise WeightsError(f"--weights {backbone.name}={file}: its weights cannot be replaced, {reason}.")
+    with _writing(weight_folders.cache_dir()):
+        return weight_folders.link(source, weights.file)
 
 
 # ---- fetching ----------------------------------------------------------------------------------------------------
@@ -164,12 +176,17 @@ def fetch(
         raise WeightsError(
             f"the weights of {backbone.name} are not fetched: --offline.", hint=_by_hand(backbone, weights)
         )
+    if weights.url.startswith(hub.SCHEME) and to is None:
+        path = hub.fetch(weights.url)
+        return Located(state="cached", path=path, bytes=path.stat().st_size)
     folder = Path(to).expanduser() if to is not None else cache_dir()
     target = folder / weights.file
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(target):
-            if again or _size(target) is None:
+            if weights.url.startswith(hub.SCHEME):
+                shutil.copyfile(hub.fetch(weights.url), target)
+            elif again or _size(target) is None:
                 _bring(backbone, weights, target, again, progress)
         return Located(state="cached", path=target, bytes=target.stat().st_size)
 

@@ -25,13 +25,20 @@ def read(path: Path, *, command: str = "") -> dict[str, torch.Tensor]:
     """
     hint = f"Download it again with `{command}`, or remove it." if command else "Download it again, or remove it."
     try:
-        loaded = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+        loaded = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
     except Exception as error:  # every reader has its own family of errors for damaged bytes
         raise WeightsError(
             f"{path} cannot be read as weights ({type(error).__name__}: {one_line(error, 120)}): damaged or truncated?",
             hint=hint,
         ) from error
     return _checked(path, loaded, hint)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Return True for the format's beginning, whatever the file is called: eight bytes of length, then JSON."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" or (len(start) < 9 and path.suffix == ".safetensors")
 
 
 def _read_safetensors(path: Path) -> Any:

@@ -59,15 +59,25 @@ def sizes(profile: Profile, backbone: Backbone, asked_px: int | None) -> tuple[i
     training costs a third there, so that it fits where at the default size only a head would.
     """
     if asked_px is not None:
-        return (asked_px,)
+        return (_whole_steps(asked_px, backbone),)
     default = backbone.preprocess.size
     short = min(profile.width.median, profile.height.median)
     near = max(min(SMALLEST_PX, default), -(-int(short) // STEP_PX) * STEP_PX)
     if near >= default:
         little = int(LITTLE * default) // STEP_PX * STEP_PX
-        return (default, little) if little >= LITTLE_PX else (default,)
+        return _distinct((default, little) if little >= LITTLE_PX else (default,), backbone)
     larger = min(default, -(-int(max(1.5 * near, 96)) // STEP_PX) * STEP_PX)
-    return (near,) if larger <= near else (near, larger)
+    return _distinct((near,) if larger <= near else (near, larger), backbone)
+
+
+def _whole_steps(size_px: int, backbone: Backbone) -> int:
+    """Round an input size to the nearest one that the backbone can take: whole patches, or its own size alone."""
+    step = backbone.size_multiple
+    return max(step, round(size_px / step) * step)
+
+
+def _distinct(sizes_px: tuple[int, ...], backbone: Backbone) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(_whole_steps(size, backbone) for size in sizes_px))
 
 
 def default_backbone(reachable: Sequence[Backbone], afford: Mapping[str, float], budget_s: float | None) -> Backbone:

@@ -1,0 +1,122 @@
+"""Networks of timm and Hugging Face as backbones: a curated table, and any other name on demand.
+
+`timm/NAME[.TAG]` is a network with published weights, `hf-hub:OWNER/MODEL` one that a repository describes; a suffix
+@class, @mean or @both chooses a transformer's feature. Listing reads networks.json and needs neither torch nor timm.
+Weights come from Hugging Face through its own cache. Needs the extra `tl-advise[timm]`; without it nothing is listed,
+and asking for such a name says what to install.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache, partial
+from importlib import util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advisor.hooks import Backbone, PluginError, Preprocess, Stage, Weights, hookimpl
+from advisor_timm.network import TOKENS, Network, from_json, with_tokens
+
+if TYPE_CHECKING:
+    import torch
+
+TABLE = Path(__file__).with_name("networks.json")
+PREFIXES = ("timm/", "hf-hub:")
+INSTALL = 'Install it: pip install "tl-advise[timm]".'
+
+
+@cache
+def curated() -> Mapping[str, Network]:
+    """Read the curated networks, by name."""
+    records = json.loads(TABLE.read_text(encoding="utf-8"))["networks"]
+    return {record["name"]: from_json(record) for record in records}
+
+
+def _build(network: Network) -> torch.nn.Module:
+    from advisor_timm import modules
+
+    return modules.build(network)
+
+
+def _load_state(network: Network, module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    from advisor_timm import modules
+
+    modules.load_state(network, module, tensors)
+
+
+def _run_stage(network: Network, module: torch.nn.Module, i: int, x: Any) -> Any:
+    from advisor_timm import modules
+
+    return modules.run_stage(network, module, i, x)
+
+
+def _pool(network: Network, module: torch.nn.Module, i: int, x: Any) -> torch.Tensor:
+    from advisor_timm import modules
+
+    return modules.pool(network, module, i, x)
+
+
+def _backbone(network: Network) -> Backbone:
+    return Backbone(
+        name=network.name,
+        dim=network.dim,
+        stages=tuple(Stage(name=name, prefixes=prefixes) for name, prefixes in network.stages.items()),
+        preprocess=Preprocess(
+            size=network.size,
+            resize=network.resize,
+            interpolation=network.interpolation,
+            mean=network.mean,
+            std=network.std,
+        ),
+        weights=Weights(
+            file=f"{network.repository.rpartition('/')[2]}.safetensors",
+            url=f"hf://{network.repository}/{network.file}",
+            bytes=network.bytes,
+            licence=network.licence,
+        ),
+        published_accuracy=network.accuracy,
+        parameters=network.parameters,
+        macs=network.macs,
+        source=network.source,
+        size_multiple=network.multiple,
+        frozen_only=network.frozen_only,
+        pretraining=network.pretraining,
+        transfer_accuracy=network.transfer_accuracy,
+        build=partial(_build, network),
+        load_state=partial(_load_state, network),
+        run_stage=partial(_run_stage, network),
+        pool=partial(_pool, network),
+    )
+
+
+def _is_installed() -> bool:
+    return util.find_spec("timm") is not None
+
+
+@hookimpl
+def advisor_backbones() -> list[Backbone]:
+    """Offer the curated networks, where timm is installed."""
+    return [_backbone(network) for network in curated().values()] if _is_installed() else []
+
+
+@hookimpl
+def advisor_resolve_backbone(name: str) -> Backbone | None:
+    """Describe any other network of timm or Hugging Face. Raises PluginError where there is no such network."""
+    if not name.startswith(PREFIXES):
+        return None
+    if not _is_installed():
+        raise PluginError(f"{name} needs timm, which is not installed.", hint=INSTALL)
+    base, _, tokens = name.rpartition("@")
+    if tokens not in TOKENS or not base:
+        return _backbone(_described(name))
+    try:
+        return _backbone(with_tokens(_described(base), tokens))
+    except ValueError as error:
+        raise PluginError(f"{name}: {error}.", hint=f"Use {base}.") from error
+
+
+def _described(name: str) -> Network:
+    from advisor_timm import on_demand
+
+    return curated().get(name) or on_demand.describe(name)

@@ -1,0 +1,80 @@
+"""Describe a network that is not in the curated table, once per machine: the description is kept in the cache.
+
+It takes building the network, hence torch: where torch is not imported yet, a process of its own does it, so that the
+caller stays light. Nothing is described twice. Does NOT cover: the description itself (`describe`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from advisor.hooks import PluginError
+from advisor_timm.network import Network, from_json, to_json
+
+_VERSION = 1  # raise when a description would come out differently
+
+
+@cache
+def describe(name: str) -> Network:
+    """Describe a network by its name on the command line. Raises PluginError, with a hint, where there is none."""
+    file = _folder() / f"{re.sub(r'[^A-Za-z0-9._-]+', '--', name)}.json"
+    record = _read(file)
+    if record is None:
+        record = _here(name) if "torch" in sys.modules else _in_a_process(name)
+        _write(file, record)
+    return from_json(record)
+
+
+def _folder() -> Path:
+    import platformdirs
+
+    base = os.environ.get("TL_ADVISE_CACHE") or platformdirs.user_cache_dir("tl-advise")
+    return Path(base).expanduser() / "networks" / f"timm-{metadata.version('timm')}-{_VERSION}"
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def _write(file: Path, record: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs seconds, not the run
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps(record), encoding="utf-8")
+        part.replace(file)
+
+
+def _here(name: str) -> dict[str, Any]:
+    from advisor_timm import describe
+
+    try:
+        return to_json(describe.describe(name.removeprefix("timm/")))
+    except describe.UnknownNetworkError as error:
+        raise PluginError(f"{str(error).rstrip('.')}.", hint=error.hint) from error
+
+
+def _in_a_process(name: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "advisor_timm.describe", name.removeprefix("timm/")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    lines = done.stdout.strip().splitlines()
+    try:
+        answer = dict(json.loads(lines[-1]))
+    except (IndexError, ValueError, TypeError):
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise PluginError(f"{name} could not be described by timm ({last[:160]}).") from None
+    if "error" in answer:
+        raise PluginError(f"{answer['error'].rstrip('.')}.", hint=answer.get("hint", ""))
+    return answer
