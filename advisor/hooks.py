@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
 
-from advisor.errors import PluginError
 from advisor.records.plan import (
     Augmentation,
     Batches,
@@ -54,7 +53,6 @@ __all__ = [
     "OptimizerSpec",
     "Parameter",
     "Phase",
-    "PluginError",
     "Preprocess",
     "RegimeName",
     "ScheduleSpec",

@@ -15,7 +15,8 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.hooks import Backbone, PluginError, Preprocess, Stage, Weights, hookimpl
+from advisor.errors import PluginError
+from advisor.hooks import Backbone, Preprocess, Stage, Weights, hookimpl
 from advisor_timm.network import TOKENS, Network, from_json, with_tokens
 
 if TYPE_CHECKING:

@@ -106,7 +106,7 @@ def run_stage(part: Cut, network: nn.Module, index: int, x: torch.Tensor) -> tor
     if index == 0:
         return _embed(network, x)
     x = _run_blocks(network, part.stages[name], x)
-    return network.get_submodule("norm")(x) if index == len(part.stages) - 1 else x  # type: ignore[no-any-return]
+    return network.get_submodule("norm")(x) if index == len(part.stages) - 1 else x
 
 
 def _embed(network: Any, images_NCHW: torch.Tensor) -> torch.Tensor:
@@ -135,7 +135,7 @@ def pool(part: Cut, network: nn.Module, index: int, x: torch.Tensor) -> torch.Te
     if index == len(part.stages) - 1:
         return network.forward_head(x, pre_logits=True)  # type: ignore[operator,no-any-return]
     if x.ndim == 3:
-        return x[:, getattr(network, "num_prefix_tokens", 0) :].mean(dim=1)  # type: ignore[misc]
+        return x[:, getattr(network, "num_prefix_tokens", 0) :].mean(dim=1)
     last = getattr(network, "output_fmt", "NCHW") == "NHWC"
     return x.mean(dim=(1, 2) if last else (2, 3)) if x.ndim == 4 else x
 

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from advisor.hooks import PluginError
+from advisor.errors import PluginError
 from advisor_timm.network import Network, from_json, to_json
 
 _VERSION = 1  # raise when a description would come out differently
