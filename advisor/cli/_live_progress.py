@@ -93,6 +93,7 @@ class LiveProgress(Listener):
         else:
             name = wording.regime(regime.name)
             self._print(f"rule of thumb for this size: [bold]{name}[/bold] (the search will measure whether it holds)")
+        self.stage("loading the networks and decoded images")
 
     def progress(self, progress: messages.Progress) -> None:
         """Move the bar; a fold that ended is printed where the output is verbose."""
@@ -103,24 +104,37 @@ class LiveProgress(Listener):
 
     def trial(self, trial: Trial, best: Trial | None, left_s: float) -> None:
         """Print one line for a trial that ended."""
-        what = f"[bold]{wording.trial(trial.number):<9}[/bold]{escape(printable(self._name(trial.candidate)))}"
+        label, name = wording.trial(trial.number), escape(printable(self._name(trial.candidate)))
         if trial.state == "failed":
-            self._print(f"{what}: [red]failed[/red], {escape(printable(trial.error))}")
+            self._row(label, f"{name}: [red]failed[/red], {escape(printable(trial.error))}")
             return
+        best = self.best or best
         better = trial.state == "complete" and (best is None or trial.log_loss < best.log_loss)
-        mark = f"  [green]best so far{self._why(trial, best)}[/green]" if better else ""
-        if better or self.best is None:
-            self.best = trial if better else best
+        mark = f", [green]best so far{self._why(trial, best)}[/green]" if better else ""
+        self.best = trial if better else best
         cut = ", stopped early" if trial.state == "pruned" else ""
         took = durations.words(trial.seconds)
         scores = f"accuracy [bold]{wording.percent(trial.accuracy)}[/bold], log-loss {trial.log_loss:.3f}"
-        self._print(f"{what}: {scores}{cut} ({took}){mark}")
+        self._row(label, f"{name}: {scores}{cut} ({took}){mark}")
 
     # ---- how it is shown ---------------------------------------------------------------------------------------
 
     def _print(self, markup: str) -> None:
         if not self.quiet:
             self.console.print(markup, soft_wrap=not self.console.is_terminal)
+
+    def _row(self, label: str, markup: str) -> None:
+        """Print a labelled line; on a terminal, its continuation is indented."""
+        if self.quiet:
+            return
+        if not self.console.is_terminal:
+            self._print(f"{label:<9} {markup}")
+            return
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=9, no_wrap=True, style="bold")
+        row.add_column(overflow="fold")
+        row.add_row(label, markup)
+        self.console.print(row)
 
     def _at(self) -> str:
         used = self.clock.used_s if self.clock is not None else time.monotonic() - self.begun
@@ -148,7 +162,7 @@ class LiveProgress(Listener):
         elapsed = durations.words(time.monotonic() - self.stage_begun)
         head.add_row(self.spinner, Text(self.stage_text, overflow="ellipsis", no_wrap=True), Text(elapsed, "dim"))
         lines: list[RenderableType] = [head]
-        if self.now is not None and self.now.total:
+        if self.now is not None and (self.now.folds > 1 or self.now.done < self.now.total):
             lines.append(self._bar(self.now))
         if self.best is not None:
             lines.append(Text(f"  {_best(self.best)}", "dim", overflow="ellipsis", no_wrap=True))

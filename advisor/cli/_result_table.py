@@ -40,6 +40,7 @@ def parts(answer: Result, run: Path) -> list[RenderableType]:
     judged = assessment.assess(answer, shlex.quote(folder))
     table = facts()
     blocks = (
+        _labelled("where it fails", [assessment.failing(one) for one in judged.weak]),
         _evidence(answer, shlex.quote(folder)),
         _labelled("warnings", _warnings(answer)),
         _labelled("skipped networks", _skipped(answer.left_out)),

@@ -75,6 +75,12 @@ def largest_class(test: TestScore) -> Guess | None:
     return Guess(label=label, share=score.n / total)
 
 
+def failing(one: WeakClass) -> str:
+    """Write how a weak class does."""
+    confused = f", most often mistaken for {one.mistaken_for}" if one.mistaken_for else ""
+    return f"{one.label}: {wording.percent(one.recall, 0)} of {one.n} test images recognised{confused}"
+
+
 def weak_classes(test: TestScore) -> tuple[WeakClass, ...]:
     """Return the classes with enough test images whose recall is clearly below the accuracy, worst first."""
     names = list(test.per_class)
@@ -110,15 +116,15 @@ def _verdict(result: Result, guess: Guess | None, weak: tuple[WeakClass, ...]) -
             f"Do not use it: it is not better than always answering {guess.label} "
             f"({wording.percent(guess.share)}), beyond chance."
         )
-    errors = wording.one_in(1.0 - test.accuracy)
     worst = f", worst for {weak[0].label}" if weak else ""
     if test.ci95[1] - test.ci95[0] > WIDE:
-        low, high = (wording.percent(end, 0) for end in test.ci95)
         return "uncertain", (
-            f"It has learned to tell the classes apart, but how well is uncertain: expect {low} to {high} on new images "
-            f"like these{worst}."
+            f"It has learned to tell the classes apart{worst}, but there are too few test images to say how well."
         )
-    return "good", f"Expect {errors} on new images like these{worst}. Whether that is good enough depends on the use."
+    expected = (
+        f"Expect at least {wording.percent(math.floor(100 * test.ci95[0]) / 100, 0)} right on new images like these"
+    )
+    return "good", f"{expected}{worst}. Whether that is good enough depends on the use."
 
 
 # ---- what to do next ---------------------------------------------------------------------------------------------
@@ -141,10 +147,8 @@ def _steps(result: Result, state: str, weak: tuple[WeakClass, ...], run: str) ->
 
 
 def _collect(one: WeakClass) -> Step:
-    confused = f", most often mistaken for {one.mistaken_for}" if one.mistaken_for else ""
-    return Step(
-        text=f"Collect more images of {one.label}: {wording.percent(one.recall, 0)} of {one.n} were recognised{confused}."
-    )
+    beside = f", also ones that look like {one.mistaken_for}" if one.mistaken_for else ""
+    return Step(text=f"Collect more images of {one.label}{beside}.")
 
 
 def _uncertain(result: Result) -> Step | None:
@@ -154,8 +158,7 @@ def _uncertain(result: Result) -> Step | None:
     half = (test.ci95[1] - test.ci95[0]) / 2
     needed = math.ceil(test.n * (half / (WIDE / 2)) ** 2 / 10) * 10
     return Step(
-        text=f"Add test images: the score is uncertain by ±{100 * half:.0f} points with {wording.number(test.n)} images; "
-        f"about {wording.number(needed)} bring that to ±{100 * WIDE / 2:.0f}."
+        text=f"Add test images: about {wording.number(needed)} make the score certain to ±{100 * WIDE / 2:.0f} points."
     )
 
 
@@ -167,7 +170,7 @@ def _more_time(result: Result) -> Step | None:
         return None
     longer = wording.duration_option(max(900.0, 4 * limit))
     return Step(
-        text=f"Give it more time: {tried} {'trial' if tried == 1 else 'trials'} fitted into {wording.duration(limit)}.",
+        text="Give it more time: the budget ended before much was tried.",
         command=f"tl-advise {wording.quoted(result.dataset.path)} --budget {longer}",
     )
 
@@ -177,4 +180,4 @@ def _other_network(result: Result) -> Step | None:
     if not named:
         return None
     first = named[0]
-    return Step(text=f"Try a stronger network: {first.backbone} was skipped ({first.reason}).", command=first.command)
+    return Step(text=f"Let {first.backbone} take part, which was not tried.", command=first.command)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from advisor.records import Best, BudgetUse, Candidate, Ensemble, Result, TestScore
+from advisor.records import Best, BudgetUse, Calibration, Candidate, Ensemble, Result, TestScore
 from advisor.records.trials import REGIME_WORDS
 from advisor.runtime import durations
 
@@ -71,11 +71,31 @@ def time_used(budget: BudgetUse) -> str:
     return f"{duration(budget.used_s)} of {duration(budget.asked_s)}{beyond}"
 
 
-def one_in(share: float) -> str:
-    """Write a share of errors as people count: "about 1 error in 26 images"."""
-    if share <= 0:
-        return "almost no errors"
-    return f"about 1 error in {round(1 / share)} images" if share < 0.4 else f"{percent(share, 0)} errors"
+def series(parts: Sequence[str]) -> str:
+    """Join parts as a sentence does: "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def calibration(calibration: Calibration) -> str:
+    """Write whether the probabilities can be relied on, as far as so few images show it."""
+    if calibration.ece is None:
+        return "Not measured: there is no test set."
+    error = f"calibration error {percent(calibration.ece)}"
+    if calibration.ece_by_chance is None or calibration.overconfidence is None or calibration.ci95 is None:
+        return f"{error} on the test set."
+    chance = f"up to {percent(calibration.ece_by_chance)} would be expected by chance even if they were perfect"
+    gap = (
+        f"confidence minus accuracy {points(calibration.overconfidence)} (95 % interval {point_span(calibration.ci95)})"
+    )
+    if calibration.ci95[0] > 0:
+        verdict = "The model is overconfident"
+    elif calibration.ci95[1] < 0:
+        verdict = "The model is underconfident"
+    elif calibration.ece <= calibration.ece_by_chance:
+        verdict = "The probabilities fit what was observed"
+    else:
+        verdict = "The probabilities are right on average, but not at every level of confidence"
+    return f"{verdict}: {error}, {chance}; {gap}."
 
 
 def quoted(path: str) -> str:
