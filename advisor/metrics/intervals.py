@@ -53,6 +53,76 @@ def grouped_wilson(right_n: NDArray[np.bool_], groups: NDArray[Any], *, level: f
     return _score_interval(p, few * n / effect, level)
 
 
+def bounded_mean(
+    items_n: Floats,
+    low: float,
+    high: float,
+    *,
+    groups: NDArray[Any] | None = None,
+    most: float | None = None,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Return the interval of a mean that lies in low..high, from per-item values (pseudo-values may lie outside).
+
+    Wilson's interval at the number of independent binary items whose mean would vary as much, corrected by Student's
+    quantile for few items or groups. `most` limits that number, for scores whose estimated variance vanishes near a
+    perfect value; by default the number of items or groups limits it where there is no variance at all.
+    Source: as `grouped_wilson`, with the variance of the values for that of shares.
+    """
+    if high <= low:
+        return low, high
+    values, member = _groups_of((np.asarray(items_n, dtype=np.float64) - low) / (high - low), groups)
+    n, count = len(values), int(member.max(initial=-1)) + 1
+    p = min(1.0, max(0.0, float(values.mean())))
+    variance = _variance_of_mean(values, member)
+    limit = (float(count) if most is None else most * count / n) if variance <= 0 else (most or float("inf"))
+    size = min(p * (1 - p) / variance if variance > 0 else limit, limit)
+    bottom, top = _score_interval(p, max(size * _student_factor(count, level), 1e-9), level)
+    return low + bottom * (high - low), low + top * (high - low)
+
+
+def positive_mean(items_n: Floats, *, groups: NDArray[Any] | None = None, level: float = 0.95) -> tuple[float, float]:
+    """Return the interval of a mean of values of at least 0: Student's, on the scale of the logarithm.
+
+    (0, mean) where no value is above 0, (0, inf) for a single item or group. Source: the delta method on log(mean), which
+    keeps the bounds positive and follows the skewness of losses.
+    """
+    from scipy.stats import t
+
+    values, member = _groups_of(items_n, groups)
+    count, mean = int(member.max(initial=-1)) + 1, float(values.mean())
+    if mean <= 0:
+        return 0.0, max(0.0, mean)
+    if count < 2:
+        return 0.0, float("inf")
+    half = float(t.ppf(0.5 + level / 2, count - 1)) * float(np.sqrt(_variance_of_mean(values, member))) / mean
+    return mean * float(np.exp(-half)), mean * float(np.exp(half))
+
+
+def _groups_of(items_n: Floats, groups: NDArray[Any] | None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the values as float64 and, for each, the number of its group: its own number where there are none."""
+    values = np.asarray(items_n, dtype=np.float64)
+    if groups is None:
+        return values, np.arange(len(values))
+    return values, np.unique(np.asarray(groups), return_inverse=True)[1]
+
+
+def _variance_of_mean(values: NDArray[np.float64], member: NDArray[np.int64]) -> float:
+    """Return the estimated variance of the mean where whole groups were drawn; 0 for fewer than two."""
+    count = int(member.max(initial=-1)) + 1
+    if count < 2:
+        return 0.0
+    surplus = np.bincount(member, weights=values - values.mean())
+    return count / (count - 1) * float(surplus @ surplus) / len(values) ** 2
+
+
+def _student_factor(count: int, level: float) -> float:
+    """Return the factor on a sample size by which Student's quantile replaces the normal one, for `count` groups."""
+    from scipy.stats import t
+
+    return (_quantile(level) / float(t.ppf(0.5 + level / 2, count - 1))) ** 2 if count > 1 else 1.0
+
+
 def _score_interval(p: float, n: float, level: float) -> tuple[float, float]:
     z = _quantile(level)
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)

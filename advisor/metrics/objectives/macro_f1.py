@@ -1,0 +1,63 @@
+"""Macro F1: the mean over classes of the harmonic mean of precision and recall.
+
+Legend: n images, K classes. Does not cover classes without images: they take no part, and `note` lists how many; what is
+wrongly decided as one of them still costs the recall of the true class.
+Source: Opitz and Burst 2019 (1911.03347), equation 3, the mean of the classes' F1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from advisor.aliases import Float64s, Floats, Ints
+from advisor.metrics import intervals
+from advisor.metrics.decision import decide
+from advisor.metrics.objectives import prior_rule
+from advisor.metrics.objectives.base import Groups
+from advisor.records.objective import DecisionRule, ObjectiveName
+
+
+@dataclass(frozen=True)
+class MacroF1:
+    """The mean of 2 TP / (2 TP + FP + FN) over the classes that occur."""
+
+    name: ClassVar[ObjectiveName] = "macro_f1"
+    higher_is_better: ClassVar[bool] = True
+
+    def items(self, probabilities_nK: Floats, labels_n: Ints, rule: DecisionRule) -> Float64s | None:
+        """Return the score plus n times each image's influence on it.
+
+        An image of class i decided as j changes F1 of k by (2 [i = j = k] - F1_k ([i = k] + [j = k])) / (labels_k +
+        decisions_k), which sums to 0 over the images, so that the mean of the values is the score.
+        """
+        classes, n = probabilities_nK.shape[1], len(labels_n)
+        decided_n = decide(probabilities_nK, rule)
+        labels_K = np.bincount(labels_n, minlength=classes)
+        total_K = labels_K + np.bincount(decided_n, minlength=classes)
+        right_n = decided_n == labels_n
+        f1_K = 2 * np.bincount(labels_n[right_n], minlength=classes) / np.maximum(total_K, 1)
+        share_K = np.where(labels_K > 0, 1.0 / max(1, int((labels_K > 0).sum())), 0.0) / np.maximum(total_K, 1)
+        influence_n = (
+            2 * right_n * share_K[labels_n] - f1_K[labels_n] * share_K[labels_n] - f1_K[decided_n] * share_K[decided_n]
+        )
+        return np.asarray(f1_K[labels_K > 0].mean() + n * influence_n)
+
+    def interval(
+        self, probabilities_nK: Floats, labels_n: Ints, rule: DecisionRule, groups: Groups, level: float
+    ) -> tuple[float, float]:
+        """Return the score interval at the number of independent images that the influences correspond to."""
+        items = self.items(probabilities_nK, labels_n, rule)
+        assert items is not None
+        most = prior_rule.independent_images(labels_n)
+        return intervals.bounded_mean(items, 0.0, 1.0, groups=groups, most=most, level=level)
+
+    def rule(self, probabilities_nK: Floats, labels_n: Ints) -> DecisionRule:
+        """Return the weights that correct for the class frequencies as far as these images support it."""
+        return prior_rule.choose(self, probabilities_nK, labels_n)
+
+    def note(self, items_n: Float64s, labels_n: Ints, classes: int) -> str:
+        """Return how many classes have no image here and take no part."""
+        return prior_rule.missing_classes(labels_n, classes)

@@ -1,0 +1,54 @@
+"""The score that decides, and how probabilities become one answer: values that go into settings, recipe and model file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+ObjectiveName = Literal["log_loss", "accuracy", "balanced_accuracy", "macro_f1", "auroc", "cost"]
+OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveSpec:
+    """Which score decides. `costs[i][j]` is the cost of answering class j for an image of class i, for "cost" alone."""
+
+    name: ObjectiveName = "log_loss"
+    costs: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionRule:
+    """How calibrated probabilities p (K,) become one class.
+
+    With `costs`, the class of the lowest expected cost, sum over i of p[i] costs[i][j]. Otherwise the largest
+    p[k] weights[k]; without `weights` the most probable class. For two classes, weights (w0, w1) mean: answer class 1
+    where p[1] is at least w0 / (w0 + w1), the threshold.
+    """
+
+    weights: tuple[float, ...] = ()
+    costs: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def threshold(self) -> float | None:
+        """The probability of class 1 from which on it is the answer; None unless there are two classes and weights."""
+        if len(self.weights) == 2:
+            return self.weights[0] / (self.weights[0] + self.weights[1])
+        if len(self.costs) == 2:
+            wrong_1, wrong_0 = self.costs[0][1] - self.costs[0][0], self.costs[1][0] - self.costs[1][1]
+            return wrong_1 / (wrong_1 + wrong_0) if wrong_1 + wrong_0 > 0 else None
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveScore:
+    """The value of the objective with its 95 % interval, on `n` images; None where these images leave it undefined.
+
+    `note` states what is unusual about it, such as classes without images; "" where nothing is.
+    """
+
+    name: ObjectiveName
+    value: float | None
+    ci95: tuple[float, float] | None
+    n: int = 0
+    note: str = ""
