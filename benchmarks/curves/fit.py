@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import earlier
 import numpy as np
 import numpy.typing as npt
 import table
@@ -27,6 +28,7 @@ from advisor.tuning.curves.predictor import Predictor, Sighting, level
 Floats = npt.NDArray[np.float64]
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 SPREADS = ("data", "network", "strategy", "near", "noise")
+USUAL_VARIANCE = 0.02
 HEAD_SPREADS = ("head data", "head network", "head noise")
 Example = tuple[tuple[str, int], Sighting]  # the cell, and a training with its end
 
@@ -64,23 +66,27 @@ def variances(examples: Sequence[Example], residuals: Floats) -> dict[str, float
         for cell in sorted({c for c, _ in examples}):
             at = [i for i, (c, s) in enumerate(examples) if c == cell and bool(s.steps) == deep]
             if at:
-                blocks.append(([examples[i][1] for i in at], residuals[at]))
-        start = np.log(np.full(len(names), 0.02))
-        found = optimize.minimize(
-            _surprise, start, args=(names, blocks), method="Nelder-Mead", options={"maxiter": 400}
-        )
+                blocks.append((_parts(names, [examples[i][1] for i in at]), residuals[at]))
+        start = np.log(np.full(len(names), USUAL_VARIANCE))
+        found = optimize.minimize(_surprise, start, args=(blocks,), method="L-BFGS-B", options={"maxiter": 60})
         chosen |= {n: round(float(np.exp(v)), 6) for n, v in zip(names, found.x, strict=True)}
     return chosen
 
 
-def _surprise(logs: Floats, names: Sequence[str], blocks: Sequence[tuple[list[Sighting], Floats]]) -> float:
+def _parts(names: Sequence[str], sightings: Sequence[Sighting]) -> Floats:
+    """Return the covariance that one unit of each variance gives, (V, n, n): the whole is their sum, weighted."""
+    parts = []
+    for name in names:
+        alone = Predictor(weights={}, variances={**dict.fromkeys((*SPREADS, *HEAD_SPREADS), 0.0), name: 1.0}, curve={})
+        parts.append(alone.covariance(sightings, sightings) + np.diag([alone.noise(s) for s in sightings]))
+    return np.stack(parts)
+
+
+def _surprise(logs: Floats, blocks: Sequence[tuple[Floats, Floats]]) -> float:
     """Return the negative log-likelihood of residuals, with weak beliefs that keep every variance positive."""
-    every = {**dict.fromkeys((*SPREADS, *HEAD_SPREADS), 0.0), **dict(zip(names, np.exp(logs), strict=True))}
-    model = Predictor(weights={}, variances=every, curve={})
-    total = float(0.05 * ((logs - np.log(0.02)) ** 2).sum())
-    for sightings, residual in blocks:
-        own = model.covariance(sightings, sightings) + np.diag([model.noise(s) for s in sightings])
-        own += 1e-6 * np.eye(len(own))
+    total = float(0.05 * ((logs - np.log(USUAL_VARIANCE)) ** 2).sum())
+    for parts, residual in blocks:
+        own = np.tensordot(np.exp(logs), parts, axes=1) + 1e-6 * np.eye(len(residual))
         total += float(np.linalg.slogdet(own)[1] + residual @ np.linalg.solve(own, residual)) / 2
     return total
 
@@ -108,9 +114,13 @@ def curves(rows: Sequence[table.Row]) -> dict[str, list[float]]:
     return fitted
 
 
-def fit(rows: Sequence[table.Row]) -> Predictor:
-    """Fit all coefficients on these rows, heads and trainings apart; penalties by leaving one data set out."""
-    found = examples(rows)
+def fit(rows: Sequence[table.Row], without: str = "") -> Predictor:
+    """Fit all coefficients, heads and trainings apart; penalties by leaving one data set out.
+
+    On these rows and on what earlier benchmarks recorded, but for what belongs to the data set `without`.
+    """
+    rows = [r for r in rows if family(r.cell) != without]
+    found = [*examples(rows), *(e for e in earlier.examples() if family(e[0]) != without)]
     weights: dict[str, float] = {}
     residuals = np.zeros(len(found))
     for deep in (False, True):
@@ -143,14 +153,15 @@ def _held_out(sightings: Sequence[Sighting], families: Sequence[str], penalty: f
 def fit_without(rows: Sequence[table.Row]) -> dict[str, Predictor]:
     """Fit one predictor for every data set, on the others."""
     names = sorted({family(r.cell) for r in rows})
-    return {name: fit([r for r in rows if family(r.cell) != name]) for name in names}
+    return {name: fit(rows, without=name) for name in names}
 
 
 def errors(rows: Sequence[table.Row]) -> list[list[str]]:
     """Measure, a data set at a time, predictions by the fit to the others: deviation before and after what was seen."""
     lines = []
     for name, fitted in fit_without(rows).items():
-        own = [e for e in examples(rows) if family(e[0]) == name and e[1].steps]
+        every = [*examples(rows), *earlier.examples()]
+        own = [e for e in every if family(e[0]) == name and e[1].steps]
         prior, after, covered = [], [], []
         for cell in sorted({c for c, _ in own}):
             inside = [s for c, s in own if c == cell]

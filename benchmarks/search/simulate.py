@@ -39,7 +39,7 @@ def makers(rows: Sequence[table.Row]) -> dict[str, Make]:
 
     @cache
     def predictor(family: str) -> fit.Predictor:
-        return fit.fit([r for r in rows if fit.family(r.cell) != family])
+        return fit.fit(rows, without=family)
 
     return {
         "rules": lambda family, seed: policies.Rules(),
