@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,15 @@ SUITE_IMAGES = {"each-flowers": 1000, "each-sketches": 680, "flowers": 1020}
 Example = tuple[tuple[str, int], Sighting]
 
 
-def examples() -> list[Example]:
+@cache
+def examples() -> tuple[Example, ...]:
     """List all of them, each with the cell that it belongs to: data set, and images times a hundred plus input size."""
-    return [*_guesses(), *_arms()]
+    return (*_guesses(), *_arms())
+
+
+@cache
+def _plugins() -> registry.Registry:
+    return registry.load()
 
 
 def _guesses() -> list[Example]:
@@ -76,7 +83,7 @@ def _arms() -> list[Example]:
 
 
 def _first_guess(arm: suites.Arm, data: str, train: int, size_px: int) -> dict[str, Any]:
-    strategy, backbone = registry.load().strategy(arm.strategy), registry.load().backbone(BACKBONE)
+    strategy, backbone = _plugins().strategy(arm.strategy), _plugins().backbone(BACKBONE)
     classes = CLASSES[data]
     context = Context(
         images=train,
@@ -96,7 +103,7 @@ def _first_guess(arm: suites.Arm, data: str, train: int, size_px: int) -> dict[s
 def _sighting(
     data: str, strategy: str, parameters: dict[str, Any], train: int, epochs: float, size_px: int
 ) -> Sighting:
-    regime = registry.load().strategy(strategy).regime
+    regime = _plugins().strategy(strategy).regime
     candidate = Candidate(backbone=BACKBONE, strategy=strategy, parameters=parameters, size_px=size_px)
     steps = round(epochs * -(-train // 32))
     return Sighting(
