@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pathlib
 
-    from advisor.models.ensemble_predictor import Averaged
+    from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.records import Profile, Result
     from advisor.workflows.rerun_verify import Rerun
@@ -107,13 +107,18 @@ def rerun(recipe: Path, *, data: Path | None = None, seeds: int = 1, out: Path |
     return replay.rerun_recipe(Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
 
 
-def load(run_or_recipe: Path) -> Predictor | Averaged:
-    """Load a run's model for `predict(images)`: paths, PIL images or (H, W, 3) uint8 arrays."""
+def load(run_or_recipe: Path) -> Predictor | EnsemblePredictor:
+    """Load a run's model for `predict(images)`: paths, PIL images or (H, W, 3) uint8 arrays.
+
+    From then on this process keeps the memory that it frees (glibc's mallopt): a network runs up to three times as fast.
+    """
     from pathlib import Path as Place
 
     from advisor import registry
     from advisor.models import ensemble_predictor, model_files, predictor
+    from advisor.runtime import device as devices
 
+    devices.keep_freed_memory()
     place = Place(run_or_recipe)
     folder = place if place.is_dir() else place.parent
     if (folder / model_files.ENSEMBLE).is_file():  # RUN/ensemble, or an export of it

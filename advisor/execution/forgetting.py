@@ -128,9 +128,9 @@ class _Watched:
     def measure(self, network: Classifier, source: _Source | None) -> tuple[list[Float32s], float, float | None]:
         """Return every stage's pooled features, the accuracy on these images, and on the source where there is one."""
         compute = self.resources.compute(self.backbone)
-        inference.place(network, compute)
+        inference.move(network, compute)
         features: list[list[torch.Tensor]] = []
-        with inference.evaluating(network), torch.inference_mode(), inference.autocast(compute):
+        with inference.eval_mode(network), torch.inference_mode(), inference.autocast(compute):
             for images, n in inference.batches(
                 self.canvas, self.rows, preprocess=self.backbone.preprocess, size_px=self.size_px, compute=compute
             ):
@@ -143,7 +143,7 @@ class _Watched:
     def _of_source(self, network: Classifier, source: _Source) -> float:
         compute = self.resources.compute(self.backbone)
         right = 0
-        with inference.evaluating(network), torch.inference_mode(), inference.autocast(compute):
+        with inference.eval_mode(network), torch.inference_mode(), inference.autocast(compute):
             for start, (images, n) in enumerate(
                 inference.batches(
                     source.canvas,

@@ -37,7 +37,9 @@ def probe(resources: Resources, job: Probe) -> Probed:
         )
         trials.append(trial.run(resources, order, lambda progress: None))
     images_per_s = (
-        inference.computed(len(pooled.values)) / taken if taken > READ_S else _timed(resources, backbone, size_px, job)
+        inference.padded_count(len(pooled.values)) / taken
+        if taken > READ_S
+        else _timed(resources, backbone, size_px, job)
     )
     return Probed(trials=tuple(trials), images_per_s=images_per_s)
 

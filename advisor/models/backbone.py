@@ -30,14 +30,17 @@ _NORMS: tuple[type[nn.Module], ...] = (
 _DRAWS = {torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_}
 
 
-def build(backbone: Backbone, tensors: dict[str, torch.Tensor] | None = None, *, seed: int = 0) -> nn.Module:
+def build(
+    backbone: Backbone, tensors: dict[str, torch.Tensor] | None = None, *, seed: int = 0, draw: bool = True
+) -> nn.Module:
     """Build the network, in float32 and eval mode, with `tensors` loaded, or with random weights drawn from `seed`.
 
-    Leaves torch's global generators as they were. With tensors, `load_state` must fill every parameter and saved
+    Leaves torch's global generators as they were. Without `draw` the weights are left undefined, for a caller that
+    overwrites all of them. With tensors, `load_state` must fill every parameter and saved
     buffer; a part that stays random is an error.
     Raises: WeightsError if the tensors do not fit, PluginError if `build` itself fails.
     """
-    with torch.random.fork_rng(devices=[]), nullcontext() if tensors is None else _WithoutDraws():
+    with torch.random.fork_rng(devices=[]), nullcontext() if draw and tensors is None else _WithoutDraws():
         torch.default_generator.manual_seed(seed)
         try:
             module = backbone.build()

@@ -1,8 +1,8 @@
-"""Several models that answer as one: the mean of their calibrated probabilities, for `predict` and for exports.
+"""An ensemble as one predictor: the mean of its members' calibrated probabilities, for `predict` and for exports.
 
 In: a folder with `ensemble.json` and the members' files, `model-0.safetensors`, `model-0.json` and so on. Out: an
-`Averaged`, used like a single predictor. The members see the same squares of pixels (size and resize rule are one), so
-that an image is decoded once and an export is one graph. Does NOT cover: who is in it (`ensemble`).
+`EnsemblePredictor`, used like a single one. All members take the same squares of pixels, so that an image is decoded
+once and an export is one graph. Does NOT cover: which models are members (`selection.ensemble`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from advisor.aliases import CountProgress
+from advisor.aliases import CountProgress, Float64s, Pixels
 from advisor.data import pixels
 from advisor.errors import InputError
-from advisor.models import model_files, predictor
+from advisor.models import inference, model_files, predictor
 from advisor.models.predict import Predictions, classify
 from advisor.models.predictor import Predictor
 from advisor.records import Compute
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Averaged:
-    """Models with the same classes and the same pixels; each counts as much as any other."""
+class EnsemblePredictor:
+    """Models with the same classes and the same preprocessing, weighted equally."""
 
     members: tuple[Predictor, ...]
 
@@ -41,24 +40,26 @@ class Averaged:
 
     @property
     def rule(self) -> pixels.PixelRule:
-        """How a file becomes a square for every member."""
+        """How an image becomes a square for every member."""
         return self.members[0].rule
 
     @property
     def size_px(self) -> int:
-        """The side of the squares that the networks see."""
+        """The side of the networks' input, in pixels."""
         return self.members[0].size_px
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """Say what it is made of: the networks' names, and one hash over the members' weights."""
+        """Return the backbones' names, and one hash over the members' weights."""
         each = [m.description for m in self.members]
         digest = hashlib.sha256("".join(d["weights_sha256"] for d in each).encode()).hexdigest()
         return {"backbone": " + ".join(d["backbone"] for d in each), "weights_sha256": digest}
 
-    def probabilities(self, canvas: NDArray[np.uint8], *, compute: Compute | None = None) -> NDArray[np.float64]:
-        """Give the mean of the members' calibrated probabilities (N, K)."""
-        return mean([m.probabilities(canvas, compute=compute) for m in self.members])
+    def probabilities(
+        self, canvas: Pixels, *, compute: Compute | None = None, sizes: Sequence[int] | None = None
+    ) -> Float64s:
+        """Compute the mean of the members' calibrated probabilities (N, K)."""
+        return mean([m.probabilities(canvas, compute=compute, sizes=sizes) for m in self.members])
 
     def predict(
         self,
@@ -72,29 +73,32 @@ class Averaged:
             images,
             self.rule,
             self.classes,
-            lambda squares: self.probabilities(squares, compute=compute),
+            lambda squares: self.probabilities(squares, compute=compute, sizes=inference.small_batches(len(squares))),
             progress=progress,
         )
 
 
-def mean(probabilities: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def mean(probabilities: Sequence[Float64s]) -> Float64s:
     """Average probabilities (N, K) over models."""
-    total: NDArray[np.float64] = np.mean(np.stack(probabilities), axis=0)
+    total: Float64s = np.mean(np.stack(probabilities), axis=0)
     return total
 
 
-def load(folder: Path, registry: Registry) -> Averaged:
-    """Read an ensemble. Raises InputError where there is none, or its members do not belong together."""
+def load(folder: Path, registry: Registry) -> EnsemblePredictor:
+    """Read an ensemble. Raises: InputError if there is none, or its members differ in classes or preprocessing."""
     names = model_files.read_ensemble(folder)
     members = tuple(predictor.load(folder, registry, name) for name in names)
     if not members or any((m.classes, m.rule) != (members[0].classes, members[0].rule) for m in members):
-        raise InputError(f"{folder}: its members do not see the same classes and pixels.")
+        raise InputError(
+            f"{folder}: the ensemble's members differ in classes or preprocessing.",
+            hint="Copy the whole folder from the run again.",
+        )
     _share_bodies(members)
-    return Averaged(members)
+    return EnsemblePredictor(members)
 
 
 def _share_bodies(members: Sequence[Predictor]) -> None:
-    """Let heads on the same frozen network hold one copy of it, here and in an export."""
+    """Let heads on the same frozen network share one copy of it, here and in an export."""
     seen: dict[str, Any] = {}
     for member in members:
         body = member.classifier.body

@@ -24,7 +24,7 @@ import numpy as np
 from advisor.aliases import Float64s, Pixels
 from advisor.errors import CheckError, InputError, OutputError
 from advisor.models import ensemble_predictor, export_graph, export_parity, model_files, predictor
-from advisor.models.ensemble_predictor import Averaged
+from advisor.models.ensemble_predictor import EnsemblePredictor
 from advisor.models.export_parity import Answer, Parity, Progress
 from advisor.models.predictor import Predictor
 from advisor.reporting import model_card
@@ -136,7 +136,7 @@ def runner(form: str, place: Path, registry: Registry) -> Answer:
     return run_module
 
 
-def _write(model: Predictor | Averaged, form: str, place: Path, run: Path) -> None:
+def _write(model: Predictor | EnsemblePredictor, form: str, place: Path, run: Path) -> None:
     """Write model, description, example and card."""
     file = FILES[form]
     told = export_graph.description(model, form, file)
@@ -146,14 +146,14 @@ def _write(model: Predictor | Averaged, form: str, place: Path, run: Path) -> No
         text = _readable(told)
         (place / "model.json").write_text(text + "\n", encoding="utf-8")
         program = export_graph.graph(model)
-        (_write_torch if form == "torch" else _write_onnx)(program, place / file, text)
+        (write_torch if form == "torch" else write_onnx)(program, place / file, text)
     (place / "example.py").write_text(export_graph.example(model, form, file), encoding="utf-8")
     _write_card(run, place)
 
 
-def _write_safetensors(model: Predictor | Averaged, place: Path, run: Path, told: dict[str, Any]) -> None:
+def _write_safetensors(model: Predictor | EnsemblePredictor, place: Path, run: Path, told: dict[str, Any]) -> None:
     """Write the same files as in a run, so that `predict` reads them; the resize rule in words beside the numbers."""
-    if isinstance(model, Averaged):
+    if isinstance(model, EnsemblePredictor):
         model_files.copy_ensemble(run / model_files.ENSEMBLE_FOLDER, place, told)
         return
     kept = {key: model.description[key] for key in ("status", "strategy", "plugin") if key in model.description}
@@ -175,7 +175,8 @@ def _readable(told: dict[str, Any]) -> str:
     return re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\n\s*", " ", found[0]), json.dumps(told, indent=1))
 
 
-def _write_torch(program: torch.export.ExportedProgram, path: Path, description: str) -> None:
+def write_torch(program: torch.export.ExportedProgram, path: Path, description: str) -> None:
+    """Write the traced program, with its description inside. Raises: OSError."""
     import torch
 
     # Into memory first: torch's own file writer answers a full disk with an error of no particular kind.
@@ -184,7 +185,8 @@ def _write_torch(program: torch.export.ExportedProgram, path: Path, description:
     path.write_bytes(buffer.getbuffer())
 
 
-def _write_onnx(program: torch.export.ExportedProgram, path: Path, description: str) -> None:
+def write_onnx(program: torch.export.ExportedProgram, path: Path, description: str) -> None:
+    """Write the traced program as ONNX, with its description in the metadata. Raises: OSError."""
     import torch
 
     made: Any = torch.onnx.export(

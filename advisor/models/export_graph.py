@@ -18,7 +18,7 @@ from torch import nn
 from advisor.errors import AdviseError
 from advisor.heads import modules
 from advisor.models.classifier import Classifier
-from advisor.models.ensemble_predictor import Averaged
+from advisor.models.ensemble_predictor import EnsemblePredictor
 from advisor.models.predictor import Predictor
 
 INPUT = "images"
@@ -86,9 +86,9 @@ class Mean(nn.Module):
         return torch.stack([member(images_NHWC) for member in self.members]).mean(dim=0)
 
 
-def members(predictor: Predictor | Averaged) -> tuple[Predictor, ...]:
+def members(predictor: Predictor | EnsemblePredictor) -> tuple[Predictor, ...]:
     """List the models that answer: one, or those of an ensemble."""
-    return predictor.members if isinstance(predictor, Averaged) else (predictor,)
+    return predictor.members if isinstance(predictor, EnsemblePredictor) else (predictor,)
 
 
 def _deployed(predictor: Predictor) -> nn.Module:
@@ -100,13 +100,13 @@ def _deployed(predictor: Predictor) -> nn.Module:
     return Deployed(classifier.eval(), pre.mean, pre.std, predictor.temperature).eval()
 
 
-def graph(predictor: Predictor | Averaged) -> torch.export.ExportedProgram:
+def graph(predictor: Predictor | EnsemblePredictor) -> torch.export.ExportedProgram:
     """Trace the whole way from pixels to probabilities, for any batch size, on the CPU in float32.
 
     Raises: AdviseError where torch.export cannot follow a backbone's code.
     """
     each = [_deployed(member) for member in members(predictor)]
-    module = Mean(each).eval() if isinstance(predictor, Averaged) else each[0]
+    module = Mean(each).eval() if isinstance(predictor, EnsemblePredictor) else each[0]
     side = predictor.size_px
     example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=65536)
@@ -121,7 +121,7 @@ def graph(predictor: Predictor | Averaged) -> torch.export.ExportedProgram:
         ) from error
 
 
-def description(predictor: Predictor | Averaged, form: str, file: str) -> dict[str, Any]:
+def description(predictor: Predictor | EnsemblePredictor, form: str, file: str) -> dict[str, Any]:
     """Say what the exported file takes and gives, and how a photo becomes its input: the side file `model.json`."""
     rule, side = predictor.rule, predictor.size_px
     told = predictor.description
@@ -152,9 +152,9 @@ def description(predictor: Predictor | Averaged, form: str, file: str) -> dict[s
     }
 
 
-def _inside(predictor: Predictor | Averaged) -> dict[str, Any]:
+def _inside(predictor: Predictor | EnsemblePredictor) -> dict[str, Any]:
     """Say what the graph does to the pixels; an ensemble's members each do it, and their probabilities are averaged."""
-    if isinstance(predictor, Averaged):
+    if isinstance(predictor, EnsemblePredictor):
         return {"mean_of": [_inside(member) for member in predictor.members]}
     return {
         "divide_by": 255,
@@ -164,7 +164,7 @@ def _inside(predictor: Predictor | Averaged) -> dict[str, Any]:
     }
 
 
-def _steps(predictor: Predictor | Averaged) -> list[str]:
+def _steps(predictor: Predictor | EnsemblePredictor) -> list[str]:
     rule, side = predictor.rule, predictor.size_px
     how = f"{rule.interpolation} with antialiasing, as Pillow does it"
     turned = "decode to 8-bit RGB, turned as EXIF says; transparency over white"
@@ -185,7 +185,7 @@ def _steps(predictor: Predictor | Averaged) -> list[str]:
     ]
 
 
-def example(predictor: Predictor | Averaged, form: str, file: str) -> str:
+def example(predictor: Predictor | EnsemblePredictor, form: str, file: str) -> str:
     """Write a program of ten lines that classifies one photo with the exported file and nothing of this project."""
     if form == "safetensors":
         return _EXAMPLE_SAFETENSORS
@@ -214,7 +214,7 @@ def example(predictor: Predictor | Averaged, form: str, file: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _square(predictor: Predictor | Averaged) -> str:
+def _square(predictor: Predictor | EnsemblePredictor) -> str:
     """The resize rule as Pillow code; `photo` is an RGB image, `pixels` becomes (1, S, S, 3) uint8."""
     rule, side = predictor.rule, predictor.size_px
     how = f"Image.Resampling.{rule.interpolation.upper()}"

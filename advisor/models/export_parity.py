@@ -16,7 +16,7 @@ import numpy as np
 from advisor.aliases import Float64s, Pixels
 from advisor.data import pixels
 from advisor.errors import InputError
-from advisor.models.ensemble_predictor import Averaged
+from advisor.models.ensemble_predictor import EnsemblePredictor
 from advisor.models.predictor import Predictor
 
 TOLERANCE = 1e-4  # largest difference of a probability, float32
@@ -92,7 +92,7 @@ def _spread(paths: Sequence[Path], most: int) -> list[Path]:
 
 
 def compare(
-    predictor: Predictor | Averaged,
+    predictor: Predictor | EnsemblePredictor,
     answer: Answer,
     photos: Sequence[Path],
     *,
@@ -119,7 +119,7 @@ def compare(
     return Parity(n=n, agreement=same / n, worst=worst, tolerance=tolerance)
 
 
-def _squares(predictor: Predictor | Averaged, photos: Sequence[Path]) -> tuple[Pixels, list[Path]]:
+def _squares(predictor: Predictor | EnsemblePredictor, photos: Sequence[Path]) -> tuple[Pixels, list[Path]]:
     """The uint8 squares that a user of the export would feed, and the photos that could be read."""
     squares, readable = [], []
     for photo in photos:

@@ -97,8 +97,8 @@ def _extract(
     progress: CountProgress | None,
 ) -> Pooled:
     parts: list[list[Tensor]] = []
-    inference.place(module, compute)
-    with inference.evaluating(module), torch.inference_mode(), inference.autocast(compute):
+    inference.move(module, compute)
+    with inference.eval_mode(module), torch.inference_mode(), inference.autocast(compute):
         for images, n in inference.batches(
             canvas,
             np.arange(len(canvas)),
@@ -188,12 +188,12 @@ def extract_features(
     names = [s.name for s in backbone.stages]
     rows = np.arange(len(canvas))
     parts = []
-    inference.place(network, how)
+    inference.move(network, how)
     by_hook = layer not in ("last", "all", *names)
     hook: contextlib.AbstractContextManager[list[Any]] = (
         _recording(network, layer) if by_hook else contextlib.nullcontext([])
     )
-    with inference.evaluating(network), torch.inference_mode(), inference.autocast(how), hook as seen:
+    with inference.eval_mode(network), torch.inference_mode(), inference.autocast(how), hook as seen:
         for pixels_NCHW, n in inference.batches(canvas, rows, preprocess=pre, size_px=size, compute=how):
             seen.clear()
             pooled = stages.pooled(backbone, network, pixels_NCHW)

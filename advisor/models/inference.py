@@ -1,81 +1,102 @@
-"""Running a network over squares of pixels: batches of one fixed size, eval mode, precision and memory layout.
+"""Running a network on squares of pixels in batches: eval mode, precision and memory layout.
 
-The last batch is padded, since an image's outputs differ in their last bits with the size of the batch they came in.
-Shared by features, evaluation and predictions, so that all three see the same numbers. Legend: N items, C, H, W.
+In: a module, uint8 squares, rows. Out: logits, or normalised batches for whoever computes something else.
+Scores and features use one batch size, the last batch padded, because an image's outputs differ in their last bits with
+the size of the batch: the same image then has the same numbers everywhere. Predictions use the smallest of three sizes
+that holds the images (`small_batches`), so that one image costs one pass and torch compiles three shapes only.
+Does NOT cover: decoding (`data`), files (`predictor`). Legend: N images, C channels, H, W, K classes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from advisor.aliases import CountProgress
+from advisor.aliases import CountProgress, Float32s, Ints, Pixels
 from advisor.data import pixels
-from advisor.models import inference, normalise
+from advisor.models import normalise
 from advisor.records import Compute, Preprocess
-
-if TYPE_CHECKING:
-    from advisor.models.classifier import Classifier
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from advisor.models.classifier import Classifier
+
 BATCH = 64
+SMALL_BATCHES = (1, 8, BATCH)
 
 
-def place(module: nn.Module, compute: Compute) -> None:
+def move(module: nn.Module, compute: Compute) -> None:
     """Move a module to the device, and its filters to the memory layout, that `compute` names."""
     module.to(torch.device(compute.device))
     module.to(memory_format=normalise.memory_format(compute.layout))
 
 
+def small_batches(images: int) -> list[int]:
+    """Split a number of images into batches of 64, 8 or 1: full ones first, then the fewest passes for the rest.
+
+    One or two images are computed one by one; three to eight share a batch of eight, which is padded.
+    """
+    single, small, large = SMALL_BATCHES
+    sizes = [large] * (images // large)
+    rest = images % large
+    sizes += [small] * (rest // small)
+    rest %= small
+    return sizes + ([single] * rest if rest < 3 else [small])
+
+
 def batches(
-    canvas: NDArray[np.uint8],
-    rows: NDArray[np.integer],
+    canvas: Pixels,
+    rows: Ints,
     *,
     preprocess: Preprocess,
     size_px: int,
     compute: Compute,
+    sizes: Sequence[int] | None = None,
     batch: int = BATCH,
     flip: bool = False,
     progress: CountProgress | None = None,
 ) -> Iterator[tuple[Tensor, int]]:
-    """Yield (normalised images (batch, 3, size, size), how many of them count)."""
-    place = torch.device(compute.device)
+    """Yield (normalised images (B, 3, size, size), how many of them count); the last batch is padded.
+
+    `sizes` are the sizes of the batches, by default as many of `batch` images as are needed.
+    """
+    device = torch.device(compute.device)
     view = pixels.centre(canvas, size_px) if canvas.shape[1] != size_px else canvas
-    for start in range(0, len(rows), batch):
-        chosen = rows[start : start + batch]
-        padded = np.concatenate([chosen, np.repeat(chosen[-1:], batch - len(chosen))])
+    start = 0
+    for size in [batch] * -(-len(rows) // batch) if sizes is None else sizes:
+        chosen = rows[start : start + size]
+        padded = np.concatenate([chosen, np.repeat(chosen[-1:], size - len(chosen))])
         images = normalise.normalise(
-            torch.from_numpy(np.ascontiguousarray(view[padded])).to(place), preprocess, compute.layout
+            torch.from_numpy(np.ascontiguousarray(view[padded])).to(device), preprocess, compute.layout
         )
         if flip:
             images = images.flip(-1).contiguous(memory_format=normalise.memory_format(compute.layout))
         yield images, len(chosen)
+        start += size
         if progress is not None:
-            progress(min(start + batch, len(rows)), len(rows))
+            progress(min(start, len(rows)), len(rows))
 
 
-def computed(images: int) -> int:
-    """Say how many images pass a network for so many: batches are filled up, so that 70 cost as much as 128."""
+def padded_count(images: int) -> int:
+    """Return how many images pass a network for so many: batches are padded, so that 70 cost as much as 128."""
     return -(-images // BATCH) * BATCH
 
 
 def autocast(compute: Compute) -> torch.autocast:
-    """Give the context in which a network runs in the precision asked for."""
-    place = torch.device(compute.device).type
-    return torch.autocast(place, dtype=torch.bfloat16, enabled=compute.precision == "bfloat16")
+    """Return the context in which a network runs in the precision that `compute` names."""
+    kind = torch.device(compute.device).type
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=compute.precision == "bfloat16")
 
 
 @contextlib.contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into eval mode and every part of it back into its own mode afterwards."""
+def eval_mode(module: nn.Module) -> Iterator[None]:
+    """Put a module into eval mode, and every part of it back into its own mode afterwards."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -85,42 +106,48 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def images_per_s(
-    module: nn.Module, canvas: NDArray[np.uint8], *, preprocess: Preprocess, size_px: int, compute: Compute
-) -> float:
-    """Time one batch through a network, behind one that warms it up: how fast this machine is just now."""
+def images_per_s(module: nn.Module, canvas: Pixels, *, preprocess: Preprocess, size_px: int, compute: Compute) -> float:
+    """Time one batch through a network, after one that warms it up: the current speed of this machine."""
     rows = np.arange(2 * BATCH) % len(canvas)
-    place(module, compute)
-    taken: list[float] = []
-    with evaluating(module), torch.inference_mode(), autocast(compute):
+    move(module, compute)
+    seconds: list[float] = []
+    with eval_mode(module), torch.inference_mode(), autocast(compute):
         for images, _ in batches(canvas, rows, preprocess=preprocess, size_px=size_px, compute=compute):
             before = time.monotonic()
-            float(module(images).sum())  # a number on the host: a device has then really done it
-            taken.append(time.monotonic() - before)
-    return BATCH / max(taken[-1], 1e-9)
+            float(module(images).sum())  # a number on the host: the device has then finished
+            seconds.append(time.monotonic() - before)
+    return BATCH / max(seconds[-1], 1e-9)
 
 
 def logits(
     classifier: Classifier,
-    canvas: NDArray[np.uint8],
-    rows: NDArray[np.integer],
+    canvas: Pixels,
+    rows: Ints,
     *,
     preprocess: Preprocess,
     size_px: int,
     compute: Compute,
-    batch: int = inference.BATCH,
+    sizes: Sequence[int] | None = None,
+    batch: int = BATCH,
     progress: CountProgress | None = None,
-) -> NDArray[np.float32]:
-    """Give the logits of these rows of a canvas, (n, K), float32, in eval mode; modes are left as they were.
+) -> Float32s:
+    """Compute the logits of these rows of a canvas, (N, K), float32, in eval mode; modes are left as they were.
 
-    The classifier moves to `compute.device`. A canvas larger than `size_px` is cut to its centre.
+    The classifier moves to `compute.device`. A canvas larger than `size_px` is cropped to its centre.
     """
-    inference.place(classifier, compute)
-    with inference.evaluating(classifier), torch.inference_mode(), inference.autocast(compute):
+    move(classifier, compute)
+    with eval_mode(classifier), torch.inference_mode(), autocast(compute):
         parts = [
             classifier(images)[:n].float().cpu()
-            for images, n in inference.batches(
-                canvas, rows, preprocess=preprocess, size_px=size_px, compute=compute, batch=batch, progress=progress
+            for images, n in batches(
+                canvas,
+                rows,
+                preprocess=preprocess,
+                size_px=size_px,
+                compute=compute,
+                sizes=sizes,
+                batch=batch,
+                progress=progress,
             )
         ]
     if not parts:

@@ -59,8 +59,11 @@ class Predictor:
         """How an image becomes a square for this model."""
         return pixels.rule_for(self.preprocess, self.size_px, self.fit)
 
-    def logits(self, canvas: Pixels, *, compute: Compute | None = None) -> Float32s:
-        """Compute the calibrated logits (N, K) of decoded squares, in float32."""
+    def logits(self, canvas: Pixels, *, compute: Compute | None = None, sizes: Sequence[int] | None = None) -> Float32s:
+        """Compute the calibrated logits (N, K) of decoded squares, in float32.
+
+        `sizes` are the sizes of the batches, by default the fixed one of scores (`inference`).
+        """
         chosen = compute or device.choose("cpu", self.classifier.backbone)
         raw = inference.logits(
             self.classifier,
@@ -69,12 +72,15 @@ class Predictor:
             preprocess=self.preprocess,
             size_px=self.size_px,
             compute=replace(chosen, precision="float32"),
+            sizes=sizes,
         )
         return raw / np.float32(self.temperature)
 
-    def probabilities(self, canvas: Pixels, *, compute: Compute | None = None) -> Float64s:
+    def probabilities(
+        self, canvas: Pixels, *, compute: Compute | None = None, sizes: Sequence[int] | None = None
+    ) -> Float64s:
         """Compute the calibrated probabilities (N, K) of decoded squares."""
-        return classification.probabilities(self.logits(canvas, compute=compute))
+        return classification.probabilities(self.logits(canvas, compute=compute, sizes=sizes))
 
     def predict(
         self,
@@ -86,12 +92,13 @@ class Predictor:
         """Classify paths, PIL images or (H, W, 3) uint8 arrays; unreadable images are listed instead of raising.
 
         An image that has no path is named by its position, "#0". Memory use does not grow with the number of images.
+        One image costs one pass; a probability differs from that of a large batch by rounding only (below 1e-5).
         """
         return classify(
             images,
             self.rule,
             self.classes,
-            lambda squares: self.probabilities(squares, compute=compute),
+            lambda squares: self.probabilities(squares, compute=compute, sizes=inference.small_batches(len(squares))),
             progress=progress,
         )
 
@@ -162,7 +169,7 @@ def load(directory: str | Path, registry: Registry, name: str = "model") -> Pred
     backbone = _backbone_of(description, registry)
     pre = description["preprocess"]
     state = model_files.read_tensors(folder / f"{name}.safetensors")
-    body = backbones.build(backbone)
+    body = backbones.build(backbone, draw=False)
     head = _build_head(description["head"], state)
     classifier = Classifier(backbone, body, head, description["layers"], mirror=bool(description.get("mirror")))
     if tensor_files.is_constant({n: t for n, t in state.items() if n.startswith("body.")}):

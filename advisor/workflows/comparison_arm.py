@@ -156,8 +156,8 @@ def _features(session: Session, plan: TrainPlan, network: Classifier, rows: Rows
     """Return the features that the head reads (N, D), without augmentation."""
     compute, parts = session.resources.compute(session.backbone), []
     canvas = session.resources.canvas(session.resources.rule(session.backbone, session.size_px, plan.fit))
-    inference.place(network, compute)
-    with inference.evaluating(network), torch.inference_mode(), inference.autocast(compute):
+    inference.move(network, compute)
+    with inference.eval_mode(network), torch.inference_mode(), inference.autocast(compute):
         for images, n in inference.batches(
             pixels.centre(canvas, session.size_px),
             rows,

@@ -22,7 +22,7 @@ Step = Callable[[], None]
 
 def extraction(backbone: Backbone, module: nn.Module, compute: Compute, size_px: int, batch: int) -> Step:
     """Give one forward pass through all stages, pooled, as features are made."""
-    inference.place(module, compute)
+    inference.move(module, compute)
     module.eval()
     images = _constant((batch, 3, size_px, size_px))
 
@@ -48,7 +48,7 @@ def training(
 
     `from_prefix` feeds the activations in front of the first trained stage instead of images.
     """
-    inference.place(module, compute)
+    inference.move(module, compute)
     module.eval()  # BatchNorm frozen, as the gentle guess has it
     names = [stage.name for stage in backbone.stages]
     first = min(names.index(name) for name in trained)

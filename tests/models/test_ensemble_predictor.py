@@ -95,5 +95,5 @@ def test_members_that_see_other_pixels_are_refused(run: Path, tmp_path: Path) ->
     other.mkdir()
     runs.write_model(other, "squeezenet1_1", photos(run), size_px=80)
     model_files.write_ensemble(tmp_path, [run.parent / "member-0", other], {})
-    with pytest.raises(InputError, match="same classes and pixels"):
+    with pytest.raises(InputError, match="differ in classes or preprocessing"):
         ensemble_predictor.load(tmp_path, registry.load())

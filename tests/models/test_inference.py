@@ -30,6 +30,28 @@ def test_batches_are_all_of_one_size() -> None:
     assert got[0][0].is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("images", [0, 1, 2, 3, 7, 8, 9, 10, 15, 63, 64, 65, 66, 70, 128, 200])
+def test_small_batches_waste_little(images: int) -> None:
+    """Only the sizes 1, 8 and 64 occur, all images fit, and fewer than eight places are padding."""
+    sizes = inference.small_batches(images)
+    assert set(sizes) <= {1, 8, 64}
+    assert images <= sum(sizes) < images + 6
+    assert sizes == sorted(sizes, reverse=True)
+    assert inference.small_batches(1) == [1]
+
+
+@pytest.mark.parametrize("images", [1, 2, 5, 11, 66])
+def test_small_batches_give_the_logits_of_large_ones(images: int) -> None:
+    """An image's logits do not depend on the sizes of the batches, rounding apart; the order of images stays."""
+    data, classifier = small.digits(80), small.classifier()
+    rows = np.arange(images)
+    spec = {"preprocess": small.backbone().preprocess, "size_px": 12, "compute": small.COMPUTE}
+    fixed = inference.logits(classifier, data.canvas, rows, **spec)  # type: ignore[arg-type]
+    few = inference.logits(classifier, data.canvas, rows, sizes=inference.small_batches(images), **spec)  # type: ignore[arg-type]
+    assert few.shape == (images, small.CLASSES)
+    np.testing.assert_allclose(few, fixed, atol=1e-5)
+
+
 def test_what_is_computed_is_what_the_batches_hold() -> None:
     """Seventy images are two full batches: a speed that was read off them counts 128."""
     data = small.digits()
@@ -37,8 +59,8 @@ def test_what_is_computed_is_what_the_batches_hold() -> None:
     got = inference.batches(
         data.canvas, rows, preprocess=small.backbone().preprocess, size_px=12, compute=small.COMPUTE
     )
-    assert sum(len(images) for images, _ in got) == inference.computed(70) == 128
-    assert inference.computed(64) == 64
+    assert sum(len(images) for images, _ in got) == inference.padded_count(70) == 128
+    assert inference.padded_count(64) == 64
 
 
 def test_a_mirrored_batch_is_the_batch_mirrored() -> None:
@@ -61,10 +83,10 @@ def test_modes_come_back_part_by_part() -> None:
     body = small.classifier().body.train()
     body.layer_11.eval()  # type: ignore[union-attr]
     before = [m.training for m in body.modules()]
-    with inference.evaluating(body):
+    with inference.eval_mode(body):
         assert not any(m.training for m in body.modules())
     assert [m.training for m in body.modules()] == before
-    with pytest.raises(RuntimeError), inference.evaluating(body):
+    with pytest.raises(RuntimeError), inference.eval_mode(body):
         body(torch.zeros(1, 7, 12, 12))
     assert [m.training for m in body.modules()] == before
 
@@ -73,7 +95,7 @@ def test_placing_brings_filters_into_the_layout() -> None:
     """Filters take the memory layout that `compute` names; values stay the same."""
     body = small.classifier().body
     before = {n: v.clone() for n, v in body.state_dict().items()}
-    inference.place(body, replace(small.COMPUTE, layout="channels_last"))
+    inference.move(body, replace(small.COMPUTE, layout="channels_last"))
     filters = body.get_submodule("layer_11.0").weight
     assert filters.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator, union-attr]
     assert all(torch.equal(before[n], v) for n, v in body.state_dict().items())
