@@ -209,6 +209,11 @@ def build_without_values(backbone: Backbone) -> nn.Module:
         return build(backbone)
 
 
+def _linear_parameters(module: nn.Module) -> int:
+    matrix = module.weight if isinstance(module, nn.Linear) else getattr(module, "in_proj_weight", None)
+    return matrix.numel() if isinstance(matrix, torch.Tensor) else 0
+
+
 def stage_sizes(backbone: Backbone) -> tuple[StageSize, ...]:
     """Count trainable parameters and detect norm layers, stage by stage, without allocating the network.
 
@@ -222,6 +227,7 @@ def stage_sizes(backbone: Backbone) -> tuple[StageSize, ...]:
             name=stage.name,
             parameters=0 if backbone.frozen_only else sum(p.numel() for _, p in own),
             has_norm=any(is_norm(m) for _, m in inside),
+            linear=0 if backbone.frozen_only else sum(_linear_parameters(m) for _, m in inside),
         )
         for stage, own, inside in zip(backbone.stages, parameters, modules, strict=True)
     )

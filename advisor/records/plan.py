@@ -51,11 +51,15 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class StageSize:
-    """What a strategy may know of a stage: its name, trainable parameters, and whether it holds norm layers."""
+    """What a strategy may know of a stage: its name, trainable parameters, and whether it holds norm layers.
+
+    `linear` are the parameters that lie in matrices of linear layers and attention.
+    """
 
     name: str
     parameters: int
     has_norm: bool
+    linear: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +93,9 @@ class Phase:
     """From step `start` on: the stages named in `rates` train at these peak rates, all others stand still.
 
     A frozen stage runs wholly in eval mode. `only` narrows what trains inside the named stages: "all", "norm" (affine
-    parameters of norm layers), "bias" (every bias). `warmup` is the number of steps over which groups that were frozen
-    before rise linearly to their rate. With `restart` the schedule begins anew here (LP-FT: one run, two schedules).
+    parameters of norm layers), "bias" (every bias), "adapter" (what the plan's adapter puts in). `warmup` is the number
+    of steps over which groups that were frozen before rise linearly to their rate. With `restart` the schedule begins
+    anew here (LP-FT: one run, two schedules).
     """
 
     start: int = 0
@@ -188,7 +193,8 @@ class TrainPlan:
 
     `steps` is the whole length. `norm`: what BatchNorm does inside trained stages, "trained" (batch statistics) or
     "frozen" (running statistics, eval mode). `ema` is the decay of an exponential moving average of the weights, 0 for
-    none. `finish` is applied to (start, tuned) weights at the end. `views`, where above 0, is how many different
+    none. `adapter` puts trainable modules into the stages that train, and takes them out at the end, merged into the
+    weights. `finish` is applied to (start, tuned) weights at the end. `views`, where above 0, is how many different
     augmented views of an image there are (drawn again in turn), so that a frozen prefix can be computed once for each.
     """
 
@@ -196,6 +202,7 @@ class TrainPlan:
     head: Head = field(default_factory=Head)
     terms: tuple[Term, ...] = ()
     streams: tuple[Batches, ...] = (Batches(),)
+    adapter: Term | None = None
     finish: Term | None = None
     steps: int = 0
     batch: int = 32

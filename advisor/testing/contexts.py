@@ -26,14 +26,18 @@ def context(
     device: str = "cpu",
     probe: Mapping[str, float] | None = None,
     stages: Sequence[str] = _STAGES,
+    linear: bool = False,
 ) -> Context:
-    """Make a context of a five-stage network and evenly filled classes."""
+    """Make a context of a five-stage network, of convolutions or `linear` layers, and evenly filled classes."""
     even = [images // classes + (i < images % classes) for i in range(classes)]
+    sizes = [(name, 1000 * 4**i) for i, name in enumerate(stages)]
     return Context(
         images=images,
         classes=classes,
         class_counts=tuple(even),
-        stages=tuple(StageSize(name=n, parameters=1000 * 4**i, has_norm=norm) for i, n in enumerate(stages)),
+        stages=tuple(
+            StageSize(name=n, parameters=size, has_norm=norm, linear=size if linear else 0) for n, size in sizes
+        ),
         has_norm=norm,
         dim=512,
         device=device,
@@ -58,6 +62,7 @@ def variety() -> tuple[Context, ...]:
         context(images=15, classes=5, probe=probe),
         context(images=50_000, classes=1000, device="cuda", probe=probe),
         context(norm=False),
+        context(linear=True),
         context(target=True),
         context(stages=("only",)),
     )

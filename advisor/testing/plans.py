@@ -20,7 +20,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _OPTIMIZERS = ("sgd", "adam", "adamw")
 _AUGMENTATIONS = ("none", "flip", "light", "trivial")
 _STREAMS = ("labelled", "target", "episodic")
-_ONLY = ("all", "norm", "bias")
+_ONLY = ("all", "norm", "bias", "adapter")
 
 
 def faults(plan: object, context: Context) -> list[str]:
@@ -95,7 +95,7 @@ def _choices(plan: TrainPlan) -> Iterator[str]:
 
 
 def _functions(plan: TrainPlan, context: Context) -> Iterator[str]:
-    for term in [*plan.terms, *([plan.finish] if plan.finish else [])]:
+    for term in [*plan.terms, *(term for term in (plan.adapter, plan.finish) if term is not None)]:
         module, colon, function = term.function.partition(":")
         if not colon or not all(part.isidentifier() for part in [*module.split("."), function]):
             yield f'"{term.function}" is no function, expected "module:function"'

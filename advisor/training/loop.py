@@ -24,7 +24,7 @@ from advisor.models import normalise, weight_ops
 from advisor.models.classifier import Classifier
 from advisor.records.plan import Compute, Preprocess, TrainPlan
 from advisor.runtime import rng
-from advisor.training import activation_cache, loss_terms, losses, optimizer
+from advisor.training import activation_cache, adapters, loss_terms, losses, optimizer
 from advisor.training.batch_features import BatchFeatures, StepBatch, TrainData
 from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup, synchronise
 
@@ -71,13 +71,13 @@ class Loop:
         self.step, self._images = 0, len(data.rows)
         self._origin = weight_ops.digest(classifier)
         self._start = weight_ops.copy(classifier) if plan.terms or plan.finish else {}
+        self._adapters = adapters.put_in(self.plan, classifier.backbone, classifier.body, seed)
         self._average = weight_ops.copy(classifier) if plan.ema else {}
         self._tuned: dict[str, torch.Tensor] = {}
         self._terms = [(loss_terms.load(term), dict(term.numbers)) for term in plan.terms]
         self._companions = loss_terms.companions([f for f, _ in self._terms], classifier.head, seed).to(self._device)
-        self._slots = optimizer.slots(classifier.backbone, classifier.body, classifier.head, self._companions)
-        self._optimizer = optimizer.build(plan.optimizer, self._slots)
-        self._phase, self._loss = -1, float("nan")
+        self._slots = _slots(classifier, self._companions, self._adapters)
+        self._optimizer, self._phase, self._loss = optimizer.build(plan.optimizer, self._slots), -1, float("nan")
         self._modes: list[tuple[torch.nn.Module, bool]] = []
         self._balance: losses.Balance | None = None
         self._shared: Callable[[], torch.Tensor] | None = None  # the loss, with gradients averaged over a group
@@ -228,7 +228,10 @@ class Loop:
         `numbers` override the plan's. It may be called again with others, and then starts from the tuned weights again.
         """
         if not self._tuned:
-            self._tuned = dict(self._average) if self._average else weight_ops.copy(self.classifier)
+            if self._average:
+                weight_ops.put(self._average, self.classifier)
+            self._adapters.take_out()
+            self._tuned = weight_ops.copy(self.classifier)
         kept = self._tuned
         if self.plan.finish is not None:
             merge = loss_terms.load(self.plan.finish)
@@ -236,6 +239,10 @@ class Loop:
         weight_ops.put(kept, self.classifier)
         self.classifier.eval()
         return self.classifier
+
+
+def _slots(classifier: Classifier, companions: torch.nn.Module, added: adapters.Adapters) -> tuple[optimizer.Slot, ...]:
+    return optimizer.slots(classifier.backbone, classifier.body, classifier.head, companions, added.parameters)
 
 
 def _placed(classifier: Classifier, device: torch.device, layout: str, group: ProcessGroup) -> Classifier:

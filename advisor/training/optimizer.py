@@ -8,7 +8,7 @@ Does NOT cover: schedules (`schedules`), the loop (`training`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from advisor.records.plan import OptimizerSpec, Phase
 from advisor.schedules import HEAD
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
-ONLY = ("all", "bias", "norm")
+ONLY = ("all", "adapter", "bias", "norm")
 COMPANION = "term."  # begins the names of parameters that belong to a term of the loss
 _NOT_DECAYED = ("bias", "bias_table", "class_token", "pos_embedding", "position_embedding", "layer_scale", "gamma")
 
@@ -36,10 +36,15 @@ class Slot:
     parameter: nn.Parameter
     is_norm: bool  # belongs to a norm layer
     decayed: bool
+    is_adapter: bool = False  # was put in by the plan's adapter
 
 
 def slots(
-    backbone: Backbone, body: nn.Module, head: nn.Module, companions: nn.Module | None = None
+    backbone: Backbone,
+    body: nn.Module,
+    head: nn.Module,
+    companions: nn.Module | None = None,
+    adapters: Collection[nn.Parameter] = (),
 ) -> tuple[Slot, ...]:
     """List every parameter of body and head, from stem to head; weight decay never touches biases, norms and tokens.
 
@@ -51,11 +56,12 @@ def slots(
         if backbones.is_norm(module)
         for name, _ in module.named_parameters(recurse=False)
     }
+    added = {id(parameter) for parameter in adapters}
     found = []
     for stage, owned in zip(backbone.stages, backbones.parameters_by_stage(backbone, body), strict=True):
         for name, parameter in owned:
             decayed = name not in norms and _is_matrix(name, parameter)
-            found.append(Slot(f"body.{name}", stage.name, parameter, name in norms, decayed))
+            found.append(Slot(f"body.{name}", stage.name, parameter, name in norms, decayed, id(parameter) in added))
     for name, parameter in head.named_parameters():
         found.append(Slot(f"head.{name}", HEAD, parameter, False, _is_matrix(name, parameter)))
     for name, parameter in companions.named_parameters() if companions is not None else ():
@@ -97,6 +103,8 @@ def trains(slot: Slot, phase: Phase) -> bool:
         return False
     if phase.only == "norm":
         return slot.is_norm
+    if phase.only == "adapter":
+        return slot.is_adapter
     if phase.only == "bias":
         return slot.name.endswith("bias")
     return True
