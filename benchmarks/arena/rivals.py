@@ -1,0 +1,29 @@
+"""Who takes part: script, packages of its environment, and whether it can use the shared pretrained file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TORCH = ("torch==2.14.1", "torchvision==0.29.1")
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One row's method. `requirements` None means the environment that runs the arena."""
+
+    name: str
+    script: str
+    requirements: tuple[str, ...] | None
+    options: tuple[str, ...] = ()
+    note: str = ""
+
+
+RIVALS = (
+    Rival("tl-advise", "ours.py", None),
+    Rival("scikit-learn on frozen features", "sklearn_features.py", None, note="logistic regression, C by 5 folds"),
+    Rival("plain notebook, last layer", "notebook.py", None, ("--regime", "head"), "up to 25 epochs, SGD 0.001"),
+    Rival("plain notebook, full", "notebook.py", None, ("--regime", "full"), "up to 25 epochs, SGD 0.001"),
+    Rival("fast.ai fine_tune", "fastai_finetune.py", (*TORCH, "fastai>=2.8"), note="learning-rate finder, fine_tune"),
+    Rival("AutoGluon medium", "autogluon_mm.py", ("autogluon.multimodal==1.6.3",), ("--presets", "medium_quality")),
+    Rival("AutoGluon high", "autogluon_mm.py", ("autogluon.multimodal==1.6.3",), ("--presets", "high_quality")),
+)

@@ -1,0 +1,37 @@
+"""tl-advise itself: the whole command on all training images, without a test of its own (the arena has one)."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from protocol import finish, images, run, write_answers
+
+
+def train(args):  # type: ignore[no-untyped-def]
+    """Run the main job from an empty cache with MobileNetV2's shared weights in reach."""
+    with tempfile.TemporaryDirectory() as cache:
+        call = [sys.executable, "-m", "advisor", args.train, "--budget", f"{args.seconds:.0f}s", "--test-split", "none"]
+        call += ["--offline", "--threads", str(args.threads), "--seed", str(args.seed), "--out", args.out, "--quiet"]
+        call += ["--weights-dir", str(Path(args.weights).parent)]
+        surroundings = {**os.environ, "TL_ADVISE_CACHE": cache}
+        subprocess.run(call, check=True, env=surroundings, stdout=subprocess.DEVNULL)
+    result = json.loads((Path(args.out) / "result.json").read_text(encoding="utf-8"))
+    finish(result["validation"]["accuracy"], "tl-advise", "torch")
+
+
+def predict(args):  # type: ignore[no-untyped-def]
+    """Classify with the run's model."""
+    call = [sys.executable, "-m", "advisor", "predict", args.out, args.test, "--format", "csv", "--quiet"]
+    done = subprocess.run(call, check=True, capture_output=True, text=True)
+    labels = {Path(row["path"]).name: row["class"] for row in csv.DictReader(done.stdout.splitlines())}
+    write_answers(args.answers, ((p, labels.get(p.name, "")) for p in images(args.test)))
+
+
+if __name__ == "__main__":
+    run(train, predict)

@@ -1,0 +1,54 @@
+"""What every rival's script shares: its arguments, lists of images, answers as CSV, one JSON line at the end."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.metadata
+import json
+import resource
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def images(folder: str) -> list[Path]:
+    """List the images below a folder."""
+    return sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
+
+
+def write_answers(path: str, rows: Iterable[tuple[Path, str]]) -> None:
+    """Write path,label."""
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(("path", "label"))
+        table.writerows((str(p), label) for p, label in rows)
+
+
+def finish(reported: float | None, *packages: str) -> None:
+    """Print what the tool reports of itself, its versions and the peak memory of its largest process."""
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    print(json.dumps({"reported": reported, "versions": versions, "peak_kb": peak}), flush=True)
+
+
+def run(train: Callable[[argparse.Namespace], None], predict: Callable[[argparse.Namespace], None]) -> None:
+    """Read the command line and do what it asks for."""
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("train")
+    one.add_argument("train")
+    one.add_argument("out")
+    one.add_argument("--seconds", type=float)
+    one.add_argument("--seed", type=int)
+    one.add_argument("--weights")
+    one.add_argument("--threads", type=int)
+    one.add_argument("--regime", default="full")
+    one.add_argument("--presets", default="medium_quality")
+    two = commands.add_parser("predict")
+    two.add_argument("out")
+    two.add_argument("test")
+    two.add_argument("answers")
+    args = parser.parse_args()
+    train(args) if args.command == "train" else predict(args)
