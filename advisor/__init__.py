@@ -1,34 +1,58 @@
-"""tl-advise: from a folder of images to a good classifier, with the advice, the evidence, and a score that is true.
+"""tl-advise: from a folder of images to a good classifier, with the evidence, and an honest test score.
 
     import advisor
 
-    result = advisor.advise("photos", budget="3m", out="run1")     # Result: the fields of result.json
-    profile = advisor.inspect("photos")                            # Profile: what was measured, no network
-    again = advisor.rerun("run1")                                  # Rerun: the same number again
+    result = advisor.advise("photos", budget="3m", out="run1")     # the fields of result.json
+    profile = advisor.inspect("photos")                            # what the folder holds; nothing is trained
+    rerun = advisor.rerun("run1")                                  # the same score again
     predictions = advisor.load("run1").predict(["new.jpg"])        # classes, probabilities
 
-Each returns a record. Nothing is imported before it is called: `import advisor` costs milliseconds.
+Each returns a record. Nothing is imported before it is called: `import advisor` takes milliseconds. Every function may be
+called from a thread, inside a running event loop, and without a main guard. Each raises `advisor.errors.AdviseError` with
+one line that says what happened, where, and what to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pathlib
-
     from advisor.models.ensemble_predictor import EnsemblePredictor
+    from advisor.models.export import Exported
     from advisor.models.predictor import Predictor
-    from advisor.records import Profile, Result
+    from advisor.models.pretrained_weights import Located
+    from advisor.records import Profile
+    from advisor.reporting.notebook import ShownResult
+    from advisor.workflows.comparison import Comparison
+    from advisor.workflows.fewshot import FewShotResult
+    from advisor.workflows.lr_finder import Sweep
     from advisor.workflows.rerun_verify import Rerun
 
 from advisor._version import __version__ as __version__
 
-__all__ = ["advise", "inspect", "load", "rerun"]
+__all__ = [
+    "advise",
+    "compare",
+    "export",
+    "fetch_weights",
+    "fewshot",
+    "inspect",
+    "load",
+    "load_result",
+    "lr_find",
+    "rerun",
+    "weights",
+]
 
 Path = str | PathLike[str]
+Progress = Callable[[str, int, int], None]  # (what, done, total); total is 0 where it is not known
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return [*__all__, "__doc__", "__version__"]
 
 
 def advise(
@@ -43,90 +67,229 @@ def advise(
     regime: str | None = None,
     size: int | None = None,
     device: str = "auto",
+    threads: int | None = None,
+    workers: int | None = None,
+    gpus: int = 1,
     weights_dir: Path | None = None,
     offline: bool = False,
     test_split: str = "auto",
     remove_leaks: bool = False,
-) -> Result:
-    """Run the main job and give its result; `result.files` lie in `out` (default: ./tl-advise-runs/NAME-TIME).
+    block: Iterable[str] = (),
+    source: Path | None = None,
+    storage: str | None = None,
+    study: str = "",
+    progress: Progress | None = None,
+    **settings: Any,
+) -> ShownResult:
+    """Train a classifier from a folder of images; `result.files` are in `out` (default: ./tl-advise-runs/NAME-TIME).
 
-    `budget` is seconds, or text such as "10m" (default: 15 minutes, none where only `trials` is given). The clock
-    starts with the call. Raises AdviseError with one line that says what, where, and what to do.
+    `budget` is in seconds, or text such as "10m" (default: 15 minutes, none where only `trials` is given); the clock
+    starts with the call. The other options are those of `tl-advise advise`; `settings` are further fields of
+    `advisor.records.Settings`. `progress` is called with (what, done, total) from the calling thread.
     """
-    import os
+    from advisor import _arguments, advice
+    from advisor.reporting import notebook
+    from advisor.runtime import device as devices
+    from advisor.runtime.progress import CallbackListener, Listener
 
-    from advisor import advice
-    from advisor.records import Settings
-    from advisor.runtime import durations
-
-    if budget is None:
-        seconds = None if trials is not None else 900.0
-    else:
-        seconds = durations.parse(budget) if isinstance(budget, str) else float(budget)
-    settings = Settings(
-        data=os.fspath(path),
-        command=f"tl-advise {os.fspath(path)}",
-        budget_s=seconds,
+    if workers is None:
+        workers = 1 if gpus > 1 else devices.workers(device)
+    run_settings = _arguments.settings(
+        path,
+        budget_s=_arguments.seconds(budget, trials),
         trials=trials,
         seed=seed,
         device=device,
+        threads=threads,
+        workers=workers,
+        devices=gpus,
         size_px=size,
         backbones=tuple(backbones),
         strategies=tuple(strategies),
         regime=regime,
-        weights_dir=None if weights_dir is None else os.fspath(weights_dir),
+        weights_dir=_arguments.text(weights_dir),
         offline=offline,
         test_split=test_split,
         remove_leaks=remove_leaks,
+        plugins_blocked=tuple(block),
+        source=_arguments.text(source),
+        **_arguments.stored(storage, study),
+        **settings,
     )
-    return advice.advise(settings, out=_path(out), from_process_start=False)[0]
+    listener = CallbackListener(progress) if progress is not None else Listener()
+    result, run = advice.advise(run_settings, out=_arguments.optional(out), listener=listener, from_process_start=False)
+    return notebook.shown(result, run.path)
 
 
 def inspect(path: Path, *, deep: bool = False, test_split: str = "auto") -> Profile:
-    """Look at a data set without any network; `deep` decodes every image and looks for near-duplicates."""
+    """Measure a data set without any network; `deep` decodes every image and searches for near-duplicates."""
     import os
 
     from advisor.data import dataset, profile
 
-    found = dataset.read(os.fspath(path), test_split=test_split)
-    profile.check_learnable(found)
-    return profile.measure(found, deep=deep)
+    data = dataset.read(os.fspath(path), test_split=test_split)
+    profile.check_learnable(data)
+    return profile.measure(data, deep=deep)
 
 
-def rerun(recipe: Path, *, data: Path | None = None, seeds: int = 1, out: Path | None = None) -> Rerun:
-    """Train a recipe again and score it; `data` applies it to other data on purpose."""
-    from pathlib import Path as Place
+def rerun(
+    recipe: Path,
+    *,
+    data: Path | None = None,
+    seeds: int = 1,
+    out: Path | None = None,
+    weights_dir: Path | None = None,
+    offline: bool = False,
+    device: str | None = None,
+    target: Path | None = None,
+) -> Rerun:
+    """Retrain a recipe (or the recipe of a run) and score it; `data` applies it to another data set.
 
+    `target` is where the unlabelled images of an adapted run are now.
+    """
+    from advisor import _arguments
     from advisor.records import recipe_file
-    from advisor.workflows import rerun as replay
+    from advisor.workflows import rerun as reruns
     from advisor.workflows import rerun_adaptation
 
-    told = recipe_file.read(recipe)
-    if told.target is not None:
-        return rerun_adaptation.rerun_adapted(told, Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
-    return replay.rerun_recipe(Place(recipe), data=_path(data), seeds=seeds, out=_path(out))
+    place = _arguments.path(recipe)
+    where = {
+        "data": _arguments.optional(data),
+        "seeds": seeds,
+        "out": _arguments.optional(out),
+        "offline": offline,
+        "device": device,
+    }
+    options: dict[str, Any] = {**where, "weights_dir": _arguments.text(weights_dir)}
+    read = recipe_file.read(place)
+    if read.target is not None:
+        return rerun_adaptation.rerun_adapted(read, place, target=_arguments.optional(target), **options)
+    return reruns.rerun_recipe(place, **options)
 
 
-def load(run_or_recipe: Path) -> Predictor | EnsemblePredictor:
-    """Load a run's model for `predict(images)`: paths, PIL images or (H, W, 3) uint8 arrays.
-
-    From then on this process keeps the memory that it frees (glibc's mallopt): a network runs up to three times as fast.
-    """
-    from pathlib import Path as Place
-
-    from advisor import registry
+def load(run: Path) -> Predictor | EnsemblePredictor:
+    """Load the model of a run for `predict(images)`: paths, folders, arrays, PIL images or file objects."""
+    from advisor import _arguments, registry
     from advisor.models import ensemble_predictor, model_files, predictor
     from advisor.runtime import device as devices
 
     devices.keep_freed_memory()
-    place = Place(run_or_recipe)
-    folder = place if place.is_dir() else place.parent
+    folder = _arguments.folder(run)
     if (folder / model_files.ENSEMBLE).is_file():  # RUN/ensemble, or an export of it
         return ensemble_predictor.load(folder, registry.load())
     return predictor.load(folder, registry.load())
 
 
-def _path(path: Path | None) -> pathlib.Path | None:
-    from pathlib import Path as Place
+def load_result(run: Path) -> ShownResult:
+    """Read the result of a run, as `tl-advise show` does."""
 
-    return None if path is None else Place(path)
+    from pathlib import Path as Folder
+
+    from advisor.reporting import notebook, stored_results
+
+    return notebook.shown(*stored_results.read(Folder(run)))
+
+
+def export(
+    run: Path,
+    *,
+    format: str = "torch",
+    out: Path | None = None,
+    data: Path | None = None,
+    ensemble: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
+    """Export the model of a run as "torch", "onnx" or "safetensors", verified against `predict`."""
+    from advisor import _arguments, registry
+    from advisor.models import export as exports
+
+    options: dict[str, Any] = {"to": _arguments.optional(out), "data": _arguments.optional(data)}
+    options |= {"ensemble": ensemble, "progress": progress}
+    return exports.export(_arguments.path(run), format, registry=registry.load(), **options)
+
+
+def compare(
+    path: Path,
+    arms: Iterable[str] = ("pretrained", "scratch"),
+    *,
+    epochs: float = 8.0,
+    batch: int = 32,
+    surface: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Comparison:
+    """Train several arms for the same number of steps. `options`: backbone, size, seed, threads, device, offline ..."""
+    from advisor import _arguments
+    from advisor.workflows import comparison
+
+    seed = int(options.get("seed", 0))
+    session, report = _arguments.session(path, options, progress)
+    return comparison.compare(
+        session, list(arms), epochs=epochs, batch=batch, surface=surface, seed=seed, report=report
+    )
+
+
+def fewshot(
+    path: Path,
+    strategies: Iterable[str] = (),
+    *,
+    ways: int = 5,
+    shots: int = 5,
+    queries: int = 15,
+    episodes: int = 600,
+    layers: str = "all",
+    epochs: float | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> FewShotResult:
+    """Evaluate few-shot heads (all that fit frozen features, unless named) over many episodes; `options` as in compare."""
+    from advisor import _arguments
+    from advisor.workflows import fewshot as few
+    from advisor.workflows.session import make_candidate, pool_context
+
+    session, report = _arguments.session(path, options, progress)
+    plugins = session.resources.registry
+    names = list(strategies) or few.capable(plugins.strategies, pool_context(session))
+    tried = [make_candidate(session, n, few.shared_parameters(plugins.strategy(n), layers, epochs)) for n in names]
+    counts = {"ways": ways, "shots": shots, "queries": queries, "count": episodes, "seed": int(options.get("seed", 0))}
+    return few.evaluate(session, tried, layers=layers, report=report, **counts)
+
+
+def lr_find(
+    path: Path,
+    *,
+    strategy: str = "full",
+    parameters: Mapping[str, Any] | None = None,
+    low: float = 1e-6,
+    high: float = 1.0,
+    steps: int = 100,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Sweep:
+    """Find a learning rate with a range test; `options` as in compare."""
+    from advisor import _arguments
+    from advisor.workflows import lr_finder
+    from advisor.workflows.session import make_candidate
+
+    lr_finder.rates(low, high, steps)
+    session, report = _arguments.session(path, options, progress)
+    candidate = make_candidate(session, strategy, dict(parameters or {}))
+    seed = int(options.get("seed", 0))
+    return lr_finder.sweep(session.resources, candidate, low=low, high=high, steps=steps, seed=seed, report=report)
+
+
+def weights(*, weights_dir: Path | None = None, offline: bool = False) -> dict[str, Located]:
+    """Return where the pretrained weights of every backbone are: built in, cached, downloadable or unavailable."""
+    from advisor import _arguments, registry
+    from advisor.models import pretrained_weights
+
+    where: dict[str, Any] = {"weights_dir": _arguments.text(weights_dir), "offline": offline}
+    return {name: pretrained_weights.locate(b, **where) for name, b in registry.load().backbones.items()}
+
+
+def fetch_weights(name: str, *, out: Path | None = None) -> Located:
+    """Download the pretrained weights of a backbone, and verify them."""
+    from advisor import _arguments, registry
+    from advisor.models import pretrained_weights
+
+    return pretrained_weights.fetch(registry.load().backbone(name), to=_arguments.text(out))

@@ -36,6 +36,7 @@ ORDER = (
     "advice",
     "workflows",
     "serving",
+    "_arguments",
     "__init__",
     "cli",
     "__main__",

@@ -19,7 +19,7 @@ from advisor.aliases import CountProgress, Float64s, Pixels
 from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.models import inference, model_files, predictor
-from advisor.models.predict import Predictions, classify
+from advisor.models.predict import DECODED_TOGETHER, Predictions, classify
 from advisor.models.predictor import Predictor
 from advisor.records import Compute
 
@@ -37,6 +37,9 @@ class EnsemblePredictor:
     def classes(self) -> tuple[str, ...]:
         """The class names, in label order."""
         return self.members[0].classes
+
+    def __repr__(self) -> str:
+        return f"Ensemble({self.description['backbone']} at {self.size_px} px, {len(self.classes)} classes)"
 
     @property
     def rule(self) -> pixels.PixelRule:
@@ -65,6 +68,7 @@ class EnsemblePredictor:
         self,
         images: Iterable[Any],
         *,
+        batch_size: int = DECODED_TOGETHER,
         compute: Compute | None = None,
         progress: CountProgress | None = None,
     ) -> Predictions:
@@ -74,6 +78,7 @@ class EnsemblePredictor:
             self.rule,
             self.classes,
             lambda squares: self.probabilities(squares, compute=compute, sizes=inference.small_batches(len(squares))),
+            batch_size=batch_size,
             progress=progress,
         )
 

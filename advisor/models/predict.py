@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.aliases import CountProgress
-from advisor.data import image_inputs, pixels
+from advisor.data import image_inputs, image_paths, pixels
 from advisor.records import Unreadable
 from advisor.runtime import device
 
-_DECODED_TOGETHER = 256
+DECODED_TOGETHER = 256  # images that are decoded and classified at a time
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class Predictions:
     classes: tuple[str, ...]
     probabilities: NDArray[np.float64]
     unreadable: tuple[Unreadable, ...]
+
+    def __repr__(self) -> str:
+        unreadable = f", {len(self.unreadable)} unreadable" if self.unreadable else ""
+        return f"Predictions({len(self.paths)} images, {len(self.classes)} classes{unreadable})"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -45,16 +49,17 @@ def classify(
     classes: tuple[str, ...],
     answer: Callable[[NDArray[np.uint8]], NDArray[np.float64]],
     *,
+    batch_size: int = DECODED_TOGETHER,
     progress: CountProgress | None = None,
 ) -> Predictions:
     """Decode images and ask `answer` about their squares (N, S, S, 3); it gives probabilities (N, K)."""
-    given = list(images) if not isinstance(images, str | Path) else [images]
+    given = _listed(images)
     names: list[str] = []
     broken: list[Unreadable] = []
     parts: list[NDArray[np.float64]] = []
     with ThreadPoolExecutor(max_workers=device.cores()) as pool:
-        for start in range(0, len(given), _DECODED_TOGETHER):
-            chunk = given[start : start + _DECODED_TOGETHER]
+        for start in range(0, len(given), batch_size):
+            chunk = given[start : start + batch_size]
             squares = []
             for at, square in enumerate(pool.map(lambda image: _square(image, rule), chunk), start):
                 name = image_inputs.name(given[at], at)
@@ -66,9 +71,28 @@ def classify(
             if squares:
                 parts.append(answer(np.stack(squares)))
             if progress is not None:
-                progress(min(start + _DECODED_TOGETHER, len(given)), len(given))
+                progress(min(start + batch_size, len(given)), len(given))
     table = np.concatenate(parts) if parts else np.zeros((0, len(classes)))
     return Predictions(tuple(names), classes, table, tuple(broken))
+
+
+def _listed(images: Iterable[Any]) -> list[Any]:
+    """List the images: one alone counts as a list of one, a folder as all images below it, a file object as its bytes."""
+    single = isinstance(images, str | Path | bytes) or hasattr(images, "read") or _is_picture(images)
+    listed: list[Any] = []
+    for image in [images] if single else images:
+        if isinstance(image, str | Path) and Path(image).is_dir():
+            listed += image_paths.resolve([str(image)]).paths
+        else:
+            listed.append(image.read() if hasattr(image, "read") and not _is_picture(image) else image)
+    return listed
+
+
+def _is_picture(image: Any) -> bool:
+    """Return True for a PIL image, or an array that is one picture (H, W, 3) and not a batch of them."""
+    if isinstance(image, np.ndarray):
+        return bool(image.ndim == 3)
+    return hasattr(image, "getexif")
 
 
 def _square(image: Any, rule: pixels.PixelRule) -> NDArray[np.uint8] | str:

@@ -28,7 +28,7 @@ from advisor.metrics import classification
 from advisor.models import backbone as backbones
 from advisor.models import inference, model_files, tensor_files
 from advisor.models.classifier import Classifier
-from advisor.models.predict import Predictions, classify
+from advisor.models.predict import DECODED_TOGETHER, Predictions, classify
 from advisor.records import Compute, Preprocess
 from advisor.runtime import device
 
@@ -53,6 +53,9 @@ class Predictor:
     fit: str
     temperature: float
     description: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Predictor({self.description['backbone']} at {self.size_px} px, {len(self.classes)} classes)"
 
     @property
     def rule(self) -> pixels.PixelRule:
@@ -86,10 +89,11 @@ class Predictor:
         self,
         images: Iterable[Any],
         *,
+        batch_size: int = DECODED_TOGETHER,
         compute: Compute | None = None,
         progress: CountProgress | None = None,
     ) -> Predictions:
-        """Classify paths, PIL images or (H, W, 3) uint8 arrays; unreadable images are listed instead of raising.
+        """Classify paths, folders, PIL images, (H, W, 3) uint8 arrays or file objects; unreadable images are only listed.
 
         An image that has no path is named by its position, "#0". Memory use does not grow with the number of images.
         One image costs one pass; a probability differs from that of a large batch by rounding only (below 1e-5).
@@ -99,6 +103,7 @@ class Predictor:
             self.rule,
             self.classes,
             lambda squares: self.probabilities(squares, compute=compute, sizes=inference.small_batches(len(squares))),
+            batch_size=batch_size,
             progress=progress,
         )
 

@@ -79,7 +79,7 @@ def matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
                 f'<td class="n {kind}{strong}" style="--shade:{100 * shade:.0f}%" title="{title}">{count or "·"}</td>'
             )
         rows.append(f"<tr><th>{_safe(name)}</th>{''.join(cells)}</tr>")
-    corner = '<th class="corner">true ↓ · predicted →</th>'
+    corner = '<th class="corner">true \\ predicted</th>'
     return f'<table class="matrix"><tr>{corner}{head}</tr>{"".join(rows)}</table>'
 
 

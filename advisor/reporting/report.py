@@ -69,6 +69,32 @@ def render(
     return re.sub(r"(\d) %", "\\1\u00a0%", html)  # a number stays beside its sign
 
 
+def first_card(result: Result, *, run: str = "RUN") -> str:
+    """Return the answer alone as HTML, for a notebook: score, verdict, where it fails, what to do next."""
+    judged = assessment.assess(result, wording.quoted(run))
+    guess = judged.guess.share if judged.guess else None
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    html: str = _page("card.html.j2").render(
+        result=result,
+        title=Path(result.dataset.path).name or "data set",
+        run=run,
+        judged=judged,
+        strip=_safe(evidence_plots.strip(report_sections.scores(result), guess=guess)),
+        style=_safe(scoped(style)),
+    )
+    return html.replace('href="#g-', 'data-term="')
+
+
+def scoped(style: str) -> str:
+    """Return the style with its rules for whole pages left out, so that it leaves the notebook around it alone."""
+    body = (
+        style.replace("html {", ".tl-advise-none {")
+        .replace("body {", ".tl-advise {")
+        .replace("main {", ".tl-advise-none {")
+    )
+    return body.replace(":root {", ".tl-advise {").split("@media print")[0]
+
+
 def _page(name: str) -> Any:
     """Return a template whose names are printable and escaped, and which knows the filters of `wording`."""
     import jinja2

@@ -63,7 +63,8 @@ def _winner(result: Result, trials: Sequence[Trial]) -> str:
     if chosen is None:
         return ""
     name = f"{wording.candidate(chosen.candidate)} ({wording.trial(chosen.number)})"
-    score = f"log-loss {chosen.log_loss:.3f} and {wording.percent(chosen.accuracy)} on validation"
+    scored = result.validation  # over all of its folds, those of the re-evaluation included
+    score = f"log-loss {scored.log_loss:.3f} and {wording.percent(scored.accuracy)} on validation"
     higher = [t for t in trials if _scored(t) and t.accuracy > chosen.accuracy + 5e-4]
     why = ""
     if higher:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from advisor.records import Profile, Regime, Trial
 from advisor.records.messages import Progress
 from advisor.runtime.clock import Clock
@@ -33,3 +35,20 @@ class Listener:
 
     def kept(self, trial: Trial) -> None:
         """A better recipe is on disk."""
+
+
+class CallbackListener(Listener):
+    """Passes stages and progress on to a function of (what, done, total); `total` is 0 where a stage begins."""
+
+    def __init__(self, report: Callable[[str, int, int], None]) -> None:
+        self.report = report
+        self.now = "starting"
+
+    def stage(self, text: str) -> None:
+        """Pass on that a stage begins."""
+        self.now = text
+        self.report(text, 0, 0)
+
+    def progress(self, progress: Progress) -> None:
+        """Pass on how far the stage is, all folds counted."""
+        self.report(self.now, (progress.fold - 1) * progress.total + progress.done, progress.folds * progress.total)

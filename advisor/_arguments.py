@@ -1,0 +1,92 @@
+"""Arguments of the Python interface -> what the packages take. Does NOT cover: the interface itself (`advisor`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advisor.errors import InputError
+from advisor.records import Settings
+
+if TYPE_CHECKING:
+    from advisor.workflows.session import Session
+
+PathArgument = str | PathLike[str]
+Report = Callable[[str, int, int], None]
+DEFAULT_BUDGET_S = 900.0
+SESSION = ("backbone", "size", "seed", "threads", "device", "weights_dir", "offline")
+
+
+def seconds(budget: str | float | None, trials: int | None) -> float | None:
+    """Return the budget in seconds: as given, else 15 minutes, none where only a number of trials was given."""
+    from advisor.runtime import durations
+
+    if budget is None:
+        return None if trials is not None else DEFAULT_BUDGET_S
+    return durations.parse(budget) if isinstance(budget, str) else float(budget)
+
+
+def settings(data: PathArgument, **fields: Any) -> Settings:
+    """Return the settings of a run on `data`. Raises InputError for a field that settings do not have."""
+    unknown = sorted(set(fields) - set(Settings.__dataclass_fields__))
+    if unknown:
+        raise InputError(f"advise() has no option {unknown[0]!r}.", hint="See help(advisor.advise).")
+    return Settings(data=os.fspath(data), command=f"tl-advise {os.fspath(data)}", **fields)
+
+
+def stored(storage: str | None, study: str) -> dict[str, str]:
+    """Return where the study is kept: nothing where it is in the run directory."""
+    if storage is None:
+        return {}
+    from advisor.tuning.trials import storage as databases
+
+    return {"storage": databases.public(databases.address(storage) or ""), "study": study}
+
+
+def session(data: PathArgument, options: Mapping[str, Any], progress: Report | None) -> tuple[Session, Report]:
+    """Open a data set for one backbone. Raises InputError for an unknown option, AdviseError where it cannot be read."""
+    from advisor.workflows.session import open_session, report_nothing
+
+    unknown = sorted(set(options) - set(SESSION))
+    if unknown:
+        raise InputError(f"there is no option {unknown[0]!r}.", hint=f"Options are {', '.join(SESSION)}.")
+    if not os.path.exists(data):
+        raise InputError(f"{os.fspath(data)}: no such folder or file.", hint="Name a folder with one folder per class.")
+    report = progress or report_nothing
+    backbone = options.get("backbone")
+    run = settings(
+        data,
+        budget_s=None,
+        seed=int(options.get("seed", 0)),
+        size_px=options.get("size"),
+        threads=options.get("threads"),
+        device=options.get("device", "auto"),
+        backbones=(backbone,) if backbone else (),
+        weights_dir=text(options.get("weights_dir")),
+        offline=bool(options.get("offline", False)),
+    )
+    return open_session(run, report=report), report
+
+
+def text(argument: PathArgument | None) -> str | None:
+    """Return a path as text, None where it is missing."""
+    return None if argument is None else os.fspath(argument)
+
+
+def path(argument: PathArgument) -> Path:
+    """Return an argument as a path."""
+    return Path(argument)
+
+
+def optional(argument: PathArgument | None) -> Path | None:
+    """Return an argument as a path, None where it is missing."""
+    return None if argument is None else Path(argument)
+
+
+def folder(run: PathArgument) -> Path:
+    """Return a run directory, of which `run` may also be a file."""
+    place = Path(run)
+    return place if place.is_dir() else place.parent
