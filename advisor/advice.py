@@ -11,15 +11,17 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from advisor import registry
 from advisor._version import __version__
 from advisor.data import changes, dataset, profile, splits
 from advisor.data.splits import FOLDS
 from advisor.errors import DatasetError, InputError, Interrupted
+from advisor.execution.executor import TrialExecutor
 from advisor.execution.worker import Worker, open_job
 from advisor.execution.worker_pool import WorkerPool
 from advisor.hooks import Backbone, Strategy
@@ -135,34 +137,34 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
     """Run all stages, those that an earlier process completed from its records."""
     competitors = _competitors(settings)
     rundir.log("start", at_s=clock.used_s, command=settings.command)
-    workers = _start_workers(settings, rundir, listener)
     try:
-        study = open_study.open_run_study(settings, rundir, listener)
-        measured = _measure(settings, rundir, listener)
-        prior = _classify(measured.profile, settings)
-        listener.profile(measured.profile, prior)
-        facts, context = _propose(settings, rundir, workers, competitors, measured, prior, listener)
-        writer = IncumbentWriter(frame=context, rundir=rundir)
-        run = SearchRun(
-            facts=facts,
-            rundir=rundir,
-            clock=clock,
-            workers=workers,
-            executor=workers,
-            study=study,
-            listener=listener,
-            on_better=writer.update,
-        )
-        if not frozen_candidates.is_frozen(run):
-            search.explore(run, competitors.backbones)
-        frozen = frozen_candidates.judge(run, context)
-        return finalize.compose(run, writer, frozen, measured.profile)
+        with ExitStack() as stack:
+            workers = _start_workers(settings, rundir, listener, stack)
+            cluster = _connect(settings)
+            study = open_study.open_run_study(settings, rundir, listener)
+            measured = _measure(settings, rundir, listener)
+            prior = _classify(measured.profile, settings)
+            listener.profile(measured.profile, prior)
+            facts, context = _propose(settings, rundir, workers, competitors, measured, prior, listener)
+            writer = IncumbentWriter(frame=context, rundir=rundir)
+            run = SearchRun(
+                facts=facts,
+                rundir=rundir,
+                clock=clock,
+                workers=workers,
+                executor=_executor(cluster, context, rundir, workers, listener, stack),
+                study=study,
+                listener=listener,
+                on_better=writer.update,
+            )
+            if not frozen_candidates.is_frozen(run):
+                search.explore(run, competitors.backbones)
+            frozen = frozen_candidates.judge(run, context)
+            return finalize.compose(run, writer, frozen, measured.profile)
     except KeyboardInterrupt:
         rundir.log("interrupted", at_s=clock.used_s)
         state = f"The best so far is in {rundir.path}." if rundir.recipe.exists() else "There is no result yet."
         raise Interrupted(f"stopped. {state}", hint=f"`tl-advise resume {rundir.path}` continues it.") from None
-    finally:
-        workers.close()
 
 
 # ---- the stages --------------------------------------------------------------------------------------------------
@@ -267,8 +269,8 @@ def _facts(
 # ---- workers, strategies, messages ------------------------------------------------------------------------------------
 
 
-def _start_workers(settings: Settings, rundir: RunDir, listener: Listener) -> WorkerPool:
-    """Create the workers, each on its own GPU as far as there are enough, and start the first."""
+def _start_workers(settings: Settings, rundir: RunDir, listener: Listener, stack: ExitStack) -> WorkerPool:
+    """Create the workers, each on its own GPU as far as there are enough, and start the first; `stack` ends them."""
     if settings.budget_s is not None and settings.budget_s < budget.FLOOR_S:
         listener.note(
             f"a budget of {durations.words(settings.budget_s)} is shorter than the minimum of about "
@@ -281,8 +283,37 @@ def _start_workers(settings: Settings, rundir: RunDir, listener: Listener) -> Wo
     log = str(rundir.path / "worker.log")
     placements = device.places(settings.device, max(1, settings.workers))  # one is needed for probes and refits
     workers = WorkerPool([Worker(log=log, environment=placement) for placement in placements])
+    stack.callback(workers.close)
     workers.first.start()  # torch loads while the folder is read
     return workers
+
+
+def _connect(settings: Settings) -> Any:
+    """Return the module `ray`, connected, where trials run on a cluster, else None. Raises InputError."""
+    if not settings.ray:
+        return None
+    from advisor.execution.ray_cluster import connect
+
+    return connect.connect(settings.ray, settings.threads)
+
+
+def _executor(
+    cluster: Any,
+    context: result_builder.RunContext,
+    rundir: RunDir,
+    workers: WorkerPool,
+    listener: Listener,
+    stack: ExitStack,
+) -> TrialExecutor:
+    """Return where trials run: on the cluster, else in the workers of this machine. `stack` ends what is started."""
+    if cluster is None:
+        return workers
+    from advisor.execution.ray_cluster import executor
+
+    job = open_job(context.settings, rundir.path, context.dataset, context.used.pool)
+    trials = executor.start(cluster, job, context.dataset, context.settings, context.registry, listener.note)
+    stack.callback(trials.close)
+    return trials
 
 
 def _strategies(plugins: registry.Registry, settings: Settings) -> dict[str, Strategy]:

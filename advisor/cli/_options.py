@@ -66,6 +66,10 @@ def _parallel() -> list[Option]:
             help="Keep the study in the database of a team: docs/scale.md. [TL_ADVISE_STORAGE]",
         ),
         click.option("--study", metavar="NAME", help="Name of the study in that database. [name of the run]"),
+        click.option("--ray", metavar="ADDRESS", help="Run trials on a Ray cluster: auto, local or HOST:PORT."),
+        click.option(
+            "--data-on-nodes", metavar="PATH", help="With --ray: the data set on every node. [pixels are sent]"
+        ),
     ]
 
 

@@ -64,7 +64,7 @@ def command(
 def _settings(dataset: str, call: dict[str, Any]) -> Any:
     from advisor.errors import InputError
     from advisor.records import Settings
-    from advisor.runtime import device, durations
+    from advisor.runtime import durations
 
     if call["devices"] > 1 and (call["workers"] or 1) > 1:
         raise InputError(
@@ -80,9 +80,6 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         trials=call["trials"],
         seed=call["seed"],
         device=call["device"],
-        workers=call["workers"]
-        if call["workers"] is not None
-        else (1 if call["devices"] > 1 else device.workers(call["device"])),
         devices=call["devices"],
         size_px=call["size_px"],
         backbones=tuple(call["backbones"]),
@@ -96,7 +93,37 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         threads=call["threads"],
         source=_source(call["source"]),
         **_stored(call),
+        **{"workers": _workers(call), **_on_ray(call)},
     )
+
+
+def _workers(call: dict[str, Any]) -> int:
+    """Return how many worker processes run trials on this machine."""
+    from advisor.runtime import device
+
+    if call["workers"] is not None:
+        return int(call["workers"])
+    return 1 if call["devices"] > 1 else device.workers(call["device"])
+
+
+def _on_ray(call: dict[str, Any]) -> dict[str, Any]:
+    """Return on which Ray cluster trials run, nothing where they run on this machine. Raises InputError."""
+    from advisor.errors import InputError
+
+    if not call["ray"]:
+        if call["data_on_nodes"]:
+            raise InputError("--data-on-nodes needs --ray.", hint="Add --ray ADDRESS, or remove --data-on-nodes.")
+        return {}
+    if call["devices"] > 1 and not call["data_on_nodes"]:
+        raise InputError(
+            "--gpus with --ray needs the data set on every node.", hint="Name it with --data-on-nodes PATH."
+        )
+    return {
+        "ray": call["ray"],
+        "ray_actors": call["workers"],
+        "workers": 1,
+        "data_on_nodes": call["data_on_nodes"] or "",
+    }
 
 
 def _stored(call: dict[str, Any]) -> dict[str, Any]:

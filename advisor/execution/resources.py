@@ -7,7 +7,7 @@ Does NOT cover: what is done with them (trial.py), where files are kept (cache.p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,25 @@ class Resources:
         """Return the rule by which files become square pixels for this backbone."""
         return pixels.rule_for(backbone.preprocess, size_px, fit)
 
+    @property
+    def decoded(self) -> Collection[pixels.PixelRule]:
+        """The rules by which the items' pixels are at hand."""
+        return self._canvas.keys()
+
+    def add_decoded(
+        self, rule: pixels.PixelRule, array: npt.NDArray[np.uint8], unreadable: Sequence[Unreadable]
+    ) -> None:
+        """Take all items' pixels (N, S, S, 3) from whoever decoded them."""
+        self.unreadable = tuple({u.path: u for u in (*self.unreadable, *unreadable)}.values())
+        self._canvas[rule] = array
+
     def canvas(self, rule: pixels.PixelRule) -> npt.NDArray[np.uint8]:
         """Return all items' pixels (N, S, S, 3), decoded once and cached on disk."""
         if rule not in self._canvas:
+            if not self.job.root:
+                raise TrialError(
+                    f"the images are not on this node, and their pixels at {rule.size_px} px were not sent"
+                )
             array, broken = pixels.canvas(
                 self.root,
                 self.job.items,
@@ -103,8 +119,7 @@ class Resources:
                 store=self.store,
                 progress=lambda done, total: self.report("decode", done, total),
             )
-            self.unreadable = tuple({u.path: u for u in (*self.unreadable, *broken)}.values())
-            self._canvas[rule] = array
+            self.add_decoded(rule, array, broken)
         return self._canvas[rule]
 
     def tensors(self, backbone: Backbone) -> tuple[dict[str, torch.Tensor], str, str]:

@@ -33,3 +33,6 @@ class Settings:
     storage: str = ""  # the shared database's URL, never with a password; "" for a file in the run directory
     study: str = ""  # its name there
     run: str = ""  # this run's own mark there
+    ray: str = ""  # the Ray cluster that trials run on: "auto", "local" or HOST:PORT; "" for processes on this machine
+    ray_actors: int | None = None  # at the same time; None for as many as the cluster has devices for
+    data_on_nodes: str = ""  # where the data set lies on every node; "" where its pixels are sent

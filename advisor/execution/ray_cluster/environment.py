@@ -1,0 +1,34 @@
+"""What must be the same on every machine of a search, and one line that names what differs.
+
+In: this machine, or what another one reported. Out: versions by name. Does NOT cover: pretrained weights, which travel with
+each order and are compared by their hash (actor.py).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+
+from advisor import registry
+from advisor._version import __version__
+
+
+def describe(blocked: Sequence[str] = ()) -> dict[str, str]:
+    """Return the versions that decide what a trial computes: Python, tl-advise, torch, and every working plugin."""
+    plugins = registry.load(block=tuple(blocked)).plugins
+    return {
+        "Python": platform.python_version(),
+        "tl-advise": __version__,
+        "torch": importlib.metadata.version("torch"),
+        **{f"plugin {p.name}": f"{p.distribution} {p.version}" for p in plugins if not p.broken},
+    }
+
+
+def difference(node: str, there: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """Return one line on the first thing that differs on a node, "" where nothing does."""
+    for name in [*here, *(name for name in there if name not in here)]:
+        if here.get(name) != there.get(name):
+            own, other = here.get(name, "not installed"), there.get(name, "not installed")
+            return f"node {node}: {name} is {other} there and {own} on this machine."
+    return ""
