@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,9 @@ from advisor._version import __version__
 from advisor.data import changes, dataset, profile, splits
 from advisor.data.splits import FOLDS
 from advisor.errors import DatasetError, InputError, Interrupted
+from advisor.execution import start
 from advisor.execution.executor import TrialExecutor
-from advisor.execution.worker import Worker, open_job
+from advisor.execution.worker import open_job
 from advisor.execution.worker_pool import WorkerPool
 from advisor.hooks import Backbone, Strategy
 from advisor.records import Dataset, LeftOut, Profile, Regime, Result, Settings
@@ -139,8 +140,9 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
     rundir.log("start", at_s=clock.used_s, command=settings.command)
     try:
         with ExitStack() as stack:
-            workers = _start_workers(settings, rundir, listener, stack)
-            cluster = _connect(settings)
+            _note_a_short_budget(settings, listener)
+            workers = stack.enter_context(start.workers(settings, rundir.path, listener.note))
+            cluster = start.connect(settings)
             study = open_study.open_run_study(settings, rundir, listener)
             measured = _measure(settings, rundir, listener)
             prior = _classify(measured.profile, settings)
@@ -152,7 +154,7 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
                 rundir=rundir,
                 clock=clock,
                 workers=workers,
-                executor=_executor(cluster, context, rundir, workers, listener, stack),
+                executor=stack.enter_context(_executor(cluster, workers, context, rundir, listener)),
                 study=study,
                 listener=listener,
                 on_better=writer.update,
@@ -266,54 +268,19 @@ def _facts(
     )
 
 
-# ---- workers, strategies, messages ------------------------------------------------------------------------------------
+def _executor(
+    cluster: Any, workers: WorkerPool, context: result_builder.RunContext, rundir: RunDir, listener: Listener
+) -> AbstractContextManager[TrialExecutor]:
+    job = open_job(context.settings, rundir.path, context.dataset, context.used.pool)
+    return start.executor(cluster, workers, job, context.dataset, context.settings, context.registry, listener.note)
 
 
-def _start_workers(settings: Settings, rundir: RunDir, listener: Listener, stack: ExitStack) -> WorkerPool:
-    """Create the workers, each on its own GPU as far as there are enough, and start the first; `stack` ends them."""
+def _note_a_short_budget(settings: Settings, listener: Listener) -> None:
     if settings.budget_s is not None and settings.budget_s < budget.FLOOR_S:
         listener.note(
             f"a budget of {durations.words(settings.budget_s)} is shorter than the minimum of about "
             f"{durations.words(budget.FLOOR_S)} (start-up, one probe on a sample, the test), which is done anyway"
         )
-    if settings.workers > 1 and settings.workers * (settings.threads or 1) > device.cores():
-        listener.note(
-            f"{settings.workers} workers share {device.cores()} processor cores and will slow each other down"
-        )
-    log = str(rundir.path / "worker.log")
-    placements = device.places(settings.device, max(1, settings.workers))  # one is needed for probes and refits
-    workers = WorkerPool([Worker(log=log, environment=placement) for placement in placements])
-    stack.callback(workers.close)
-    workers.first.start()  # torch loads while the folder is read
-    return workers
-
-
-def _connect(settings: Settings) -> Any:
-    """Return the module `ray`, connected, where trials run on a cluster, else None. Raises InputError."""
-    if not settings.ray:
-        return None
-    from advisor.execution.ray_cluster import connect
-
-    return connect.connect(settings.ray, settings.threads)
-
-
-def _executor(
-    cluster: Any,
-    context: result_builder.RunContext,
-    rundir: RunDir,
-    workers: WorkerPool,
-    listener: Listener,
-    stack: ExitStack,
-) -> TrialExecutor:
-    """Return where trials run: on the cluster, else in the workers of this machine. `stack` ends what is started."""
-    if cluster is None:
-        return workers
-    from advisor.execution.ray_cluster import executor
-
-    job = open_job(context.settings, rundir.path, context.dataset, context.used.pool)
-    trials = executor.start(cluster, job, context.dataset, context.settings, context.registry, listener.note)
-    stack.callback(trials.close)
-    return trials
 
 
 def _strategies(plugins: registry.Registry, settings: Settings) -> dict[str, Strategy]:
