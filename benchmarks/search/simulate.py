@@ -1,6 +1,6 @@
 """Replay search policies on the recorded curves: regret and anytime curves at five speeds, data sets left out one at a time.
 
-    python benchmarks/search/simulate.py [--seeds 70] [--policy NAME ...] [--curves FILE] [--to DIR] [--table]
+    python benchmarks/search/simulate.py [--seeds 17] [--policy NAME ...] [--curves FILE] [--to DIR] [--table]
 
 In: curves.jsonl. Out: search.json, a row for each policy, speed and cell of the table, from which a later call goes on; the
 tables of docs/search.md. What a policy knows was fitted without the data set that it searches. Regret is the log-loss of the
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -43,12 +44,12 @@ def makers(rows: Sequence[table.Row]) -> dict[str, Make]:
 
     return {
         "rules": lambda family, seed: policies.Rules(),
+        "improvement": lambda family, seed: CostAwareImprovement(predictor(family), sliced=False),
         "random": lambda family, seed: policies.RandomSearch(),
+        "everything": lambda family, seed: policies.RandomSearch(),  # with time for all: what noise alone costs
+        "improvement, slices": lambda family, seed: CostAwareImprovement(predictor(family)),
         "tpe, halving": lambda family, seed: policies.HalvingTpe("halving", seed),
         "tpe, hyperband": lambda family, seed: policies.HalvingTpe("hyperband", seed),
-        "improvement": lambda family, seed: CostAwareImprovement(predictor(family), sliced=False),
-        "improvement, slices": lambda family, seed: CostAwareImprovement(predictor(family)),
-        "everything": lambda family, seed: policies.RandomSearch(),  # with time for all: what noise alone costs
     }
 
 
@@ -87,32 +88,51 @@ def interval(values: Sequence[float], generator: np.random.Generator) -> tuple[f
     return float(own.mean()), float(low), float(high)
 
 
+def complete(rows: Sequence[ledger.Row]) -> list[str]:
+    """Name the policies that were replayed on every cell at every speed."""
+    counts = Counter(r["policy"] for r in rows)
+    return [name for name in counts if counts[name] == max(counts.values())]
+
+
 def regrets(rows: Sequence[ledger.Row]) -> str:
     """Write the table of regret in log-loss by policy and speed, with intervals over seeds and cells."""
     generator = np.random.default_rng(0)
     lines = []
-    for name in dict.fromkeys(r["policy"] for r in rows):
+    for name in complete(rows):
         cells = [name]
         for speed in SPEEDS:
             own = [r for r in rows if r["policy"] == name and r["speed"] == speed]
-            values = [v for r in own for v in r["log_loss"]]
-            points = [v for r in own for v in r["accuracy"]]
-            mean, low, high = interval(values, generator) if values else (np.nan, np.nan, np.nan)
-            used, trained = (np.mean([r[k] for r in own]) if own else np.nan for k in ("used", "trained"))
-            cells.append(
-                f"{mean:.4f} ({low:.4f} to {high:.4f}); {100 * np.mean(points):.1f}; {100 * used:.0f} %, {trained:.0f}"
-            )
+            mean, low, high = interval([v for r in own for v in r["log_loss"]], generator)
+            points = 100 * np.mean([v for r in own for v in r["accuracy"]])
+            used, trained = (float(np.mean([r[k] for r in own])) for k in ("used", "trained"))
+            cells.append(f"{mean:.3f} ({low:.3f} to {high:.3f}); {points:.1f}; {100 * used:.0f} %; {trained:.1f}")
         lines.append(cells)
     return ledger.table(["policy", *(f"speed {s}" for s in SPEEDS)], lines)
+
+
+def differences(rows: Sequence[ledger.Row], reference: str = "rules") -> str:
+    """Write by how much each policy's regret differs from the reference's, paired by cell and seed."""
+    generator = np.random.default_rng(0)
+    named = {(r["policy"], r["speed"], r["data"], r["pool"]): r["log_loss"] for r in rows}
+    lines = []
+    for name in complete(rows):
+        cells = [name]
+        for speed in SPEEDS:
+            pairs = [(v, named[reference, *k[1:]]) for k, v in named.items() if k[:2] == (name, speed)]
+            apart = [a - b for own, other in pairs for a, b in zip(own, other, strict=True)]
+            mean, low, high = interval(apart, generator)
+            cells.append(f"{mean:+.4f} ({low:+.4f} to {high:+.4f})")
+        lines.append(cells)
+    return ledger.table([f"regret minus {reference}'s", *(f"speed {s}" for s in SPEEDS)], lines)
 
 
 def anytime(rows: Sequence[ledger.Row], speed: float) -> str:
     """Write the mean regret in log-loss after each tenth of the budget, at one speed."""
     lines = []
-    for name in dict.fromkeys(r["policy"] for r in rows if r["policy"] != "everything"):
+    for name in complete(rows):
         own = [r["curve"] for r in rows if r["policy"] == name and r["speed"] == speed]
-        if own:
-            lines.append([name, *(f"{v:.4f}" for v in np.mean(own, 0))])
+        if name != "everything":
+            lines.append([name, *(f"{v:.3f}" for v in np.mean(own, 0))])
     return ledger.table([f"speed {speed:g}", *(f"{100 * m:.0f} %" for m in MOMENTS)], lines)
 
 
@@ -120,13 +140,16 @@ def main() -> int:
     """Replay what is missing and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--curves", type=Path, default=table.RECORDED)
-    parser.add_argument("--seeds", type=int, default=70, help="of each policy, speed and cell")
+    parser.add_argument("--seeds", type=int, default=17, help="of each policy, speed and cell")
     parser.add_argument("--policy", action="append", help="one of them (repeatable)")
-    parser.add_argument("--least", type=int, default=20, help="trainings that a cell must have")
+    parser.add_argument(
+        "--first", type=int, help="of the recorded rows: those that an earlier call knew (default: all)"
+    )
+    parser.add_argument("--least", type=int, default=10, help="trainings that a cell must have")
     parser.add_argument("--to", type=Path, default=ledger.RESULTS)
     parser.add_argument("--table", action="store_true", help="only write the tables of what is there")
     args = parser.parse_args()
-    rows = table.read(args.curves)
+    rows = table.read(args.curves)[: args.first]
     book = ledger.Ledger(args.to, "search")
     cells = {c: own for c, own in table.cells(rows).items() if sum(r.steps > 0 for r in own) >= args.least}
     for name, make in makers(rows).items():
@@ -135,7 +158,8 @@ def main() -> int:
                 if not book.has(policy=name, speed=speed, data=data, pool=pool):
                     book.add(measure(name, make, own, speed, args.seeds))
     ledger.publish("regret", regrets(book.rows), PAGE)
-    for speed in (1, 64):
+    ledger.publish("differences", differences(book.rows), PAGE)
+    for speed in (1, 4, 64):
         ledger.publish(f"anytime {speed}", anytime(book.rows, speed), PAGE)
     return 0
 

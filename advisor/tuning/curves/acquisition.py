@@ -19,6 +19,7 @@ from advisor.tuning.curves.predictor import Predictor, Sighting
 
 HOPE = 0.003  # expected improvement of the log-loss's logarithm, below which a candidate is not worth its time
 LEAST_S = 0.1  # what any candidate is taken to cost
+CHEAP = 0.06  # of the time left: a head that costs less is fitted before anything is weighed
 WHOLE_SHARE = 0.02  # of the time left: a training that needs less is not stopped on the way
 
 
@@ -76,6 +77,7 @@ class CostAwareImprovement:
     predictor: Predictor
     hope: float = HOPE
     sliced: bool = True
+    heads_first: bool = True
 
     def next(self, options: Sequence[Option], seen: Sequence[Sighting], remaining: Remaining) -> Slice | None:
         """Return the next slice; None where nothing that fits has an expected improvement of at least `hope`.
@@ -85,7 +87,11 @@ class CostAwareImprovement:
         fits = [i for i, o in enumerate(options) if o.rungs_s and o.whole_s + o.finish_s <= remaining.left_s]
         if not fits:
             return None
+        cheap = [i for i in fits if not options[i].sighting.steps and options[i].whole_s <= CHEAP * remaining.left_s]
         means, deviations = self.predictor.posterior([options[i].sighting for i in fits], seen)
+        if cheap and self.heads_first:
+            at = min((k for k, i in enumerate(fits) if i in cheap), key=lambda k: means[k])
+            return self._slice(options, fits[at], math.inf, remaining)
         best = min((s.final for s in seen if s.final is not None), default=math.inf)
         if not math.isfinite(best):
             return self._slice(options, fits[int(means.argmin())], math.inf, remaining)

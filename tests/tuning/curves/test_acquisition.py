@@ -103,3 +103,14 @@ def test_the_gain_is_the_expected_improvement() -> None:
     expected, _ = integrate.quad(lambda y: max(0.0, -y) * normal.pdf(y), -3, 0)
     assert chosen.gain == pytest.approx(expected, rel=1e-4)
     assert expected_loss.improvement(math.exp(-0.4), math.sqrt(0.02), 1.0) == pytest.approx(expected, rel=1e-4)
+
+
+def test_heads_that_cost_next_to_nothing_come_first() -> None:
+    """A head is fitted before anything is weighed, whatever it is expected to bring, unless it takes a notable time."""
+    head = Option(sighting=sighting("knn", steps=0), rungs_s=((1.0, 1.0),))
+    slow = Option(sighting=sighting("knn", steps=0), rungs_s=((1.0, 50.0),))
+    first = POLICY.next([option("full", 10.0), head], [PROBE], PLENTY)
+    second = POLICY.next([option("full", 10.0), slow], [PROBE], PLENTY)
+    assert first is not None
+    assert second is not None
+    assert (first.position, second.position) == (1, 0)
