@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from advisor.errors import InputError
+
+if TYPE_CHECKING:
+    from advisor.records.data import ReadOptions
 
 _LINKED = "advisor.weights"  # where a context keeps the folders of links
 Option = Callable[[Any], Any]  # a decorator that adds options to a command
@@ -219,6 +223,46 @@ def test_split() -> Option:
         show_default=True,
         help="Hold out a test set?",
     )
+
+
+def reading() -> Option:
+    """Add the options that say how a data set is to be read; `read_options` turns them into a record."""
+    columns = [
+        click.option(f"--{role}-column", metavar="NAME", help=f"Column of the {role} in a table of images.")
+        for role in ("path", "label", "group", "split")
+    ]
+    return _all(
+        [
+            click.option(
+                "--val",
+                type=click.Choice(["holdout", "pool"]),
+                help="A given validation set beside a given test set: validate on it, or add it to the training images. "
+                "[holdout]",
+            ),
+            click.option("--layout", metavar="NAME", help="Read the data set as this layout: docs/data.md."),
+            click.option("--exclude", multiple=True, metavar="NAME", help="Leave out this folder (repeatable)."),
+            click.option(
+                "--root", type=click.Path(), metavar="DIR", help="Folder that a table's paths are relative to."
+            ),
+            *columns,
+            click.option("--label-from", metavar="REGEX", help="Read the label from file paths, by the first group."),
+            click.option(
+                "--max-pixels",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Largest image that is decoded. [178,956,970]",
+            ),
+        ]
+    )
+
+
+def read_options(call: dict[str, Any], recorded: ReadOptions | None = None) -> ReadOptions:
+    """Take the options of `reading` out of a call; those that are not given are the `recorded` ones."""
+    from advisor.records.data import ReadOptions
+
+    names = [field.name for field in dataclasses.fields(ReadOptions)]
+    values = {name: call.pop(name) for name in names}
+    return dataclasses.replace(recorded or ReadOptions(), **{name: value for name, value in values.items() if value})
 
 
 def single() -> Option:

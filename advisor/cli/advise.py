@@ -17,6 +17,7 @@ from advisor.cli import _options
 @click.argument("dataset", type=click.Path())
 @_options.training()
 @_options.test_split()
+@_options.reading()
 @click.option("--remove-leaks", is_flag=True, help="Remove images from training that are also in the test set.")
 @_options.blocked()
 @_options.devices(1, "GPUs per training run.")
@@ -71,6 +72,7 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
             f"--workers {call['workers']} and --gpus {call['devices']} cannot be combined.",
             hint="Use --gpus for one training run on several GPUs, --workers for several trials at the same time.",
         )
+    reading = _options.read_options(call)
     budget = call["budget"]
     seconds = durations.parse(budget) if budget else (None if call["trials"] else 900.0)
     return Settings(
@@ -88,6 +90,7 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         weights_dir=call["weights_dir"],
         offline=call["offline"],
         test_split=call["test_split"],
+        reading=reading,
         remove_leaks=call["remove_leaks"],
         plugins_blocked=tuple(call["blocked"]),
         threads=call["threads"],

@@ -24,13 +24,15 @@ SHOWN_PATHS = 8
 @click.argument("dataset", type=click.Path())
 @click.option("--deep", is_flag=True, help="Decode every file, to find damaged images and near-duplicates.")
 @_options.test_split()
+@_options.reading()
 @_options.quiet()
 @_options.as_json("Print the profile as JSON on standard output.")
-def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: bool) -> None:
+def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: bool, **call: Any) -> None:
     """Check a data set: sizes, classes, splits, duplicates, leaks, broken files. Nothing is trained.
 
-    DATASET is a folder with one folder per class; or train/, val/ and test/ with such folders; or a CSV or TSV file
-    with the columns path,label and optionally split,group. Only headers and checksums are read, unless --deep is given.
+    DATASET is a folder with one folder per class; or train/, val/ and test/ with such folders; or a table (CSV, TSV, JSONL,
+    Parquet) of path,label; or one of the other layouts of docs/data.md. Only headers and checksums are read, unless
+    --deep is given.
 
     \b
     Examples:
@@ -43,8 +45,9 @@ def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: boo
     from advisor.data import profile
     from advisor.runtime import cache
 
+    options = _options.read_options(call)
     with _console.bar(quiet) as bar:
-        found = datasets.read(dataset, test_split=test_split, progress=partial(bar, "reading files"))
+        found = datasets.read(dataset, test_split=test_split, options=options, progress=partial(bar, "reading files"))
         profile.check_learnable(found)
         store = cache.Store() if deep else None
         measured = profile.measure(found, deep=deep, store=store, progress=partial(bar, "decoding") if deep else None)

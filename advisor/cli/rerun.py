@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Labelled images of the pretraining classes, to measure how much of them is forgotten.",
 )
+@_options.reading()
 @_options.machine()
 def command(
     recipe: str,
@@ -90,6 +91,7 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
 
     source_images = domains.read_source(source) if source else None  # before any work, so that a mistake shows at once
     recipe = recipe_file.read(path)
+    reading = _options.read_options(call, rerun.recorded_reading(recipe))
     where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline")}
     where["device"] = None if call["device"] == "auto" else call["device"]
     if recipe.target is not None:
@@ -102,7 +104,9 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
     if target:
         raise InputError(f"--target: {path} is not the recipe of an adapted run.", hint="Remove --target.")
     with LiveProgress(quiet=quiet) as screen:
-        return rerun.rerun_recipe(path, **where, devices=call["devices"], source=source_images, listener=screen)
+        return rerun.rerun_recipe(
+            path, **where, devices=call["devices"], reading=reading, source=source_images, listener=screen
+        )
 
 
 def _print(result: Rerun, agreed: str | None) -> None:

@@ -16,7 +16,7 @@ from typing import get_args
 
 from advisor.aliases import CountProgress
 from advisor.data import file_scan, label_checks, splits
-from advisor.data.decoding import to_rgb
+from advisor.data.decoding import decode_limits, to_rgb
 from advisor.data.file_scan import ScannedFile
 from advisor.data.images import printable
 from advisor.data.layouts import registry
@@ -42,6 +42,7 @@ def read(
     """
     options = options or ReadOptions()
     _check_options(test_split, options)
+    decode_limits.set_max_pixels(options.max_pixels)
     listing = find(path, options)
     label_checks.check(Counter(entry.label for entry in listing.entries), printable(str(path)))
     files = file_scan.scan(str(listing.root), listing.entries, progress)
@@ -75,7 +76,7 @@ def read(
             *_only_in_test(used, number),
         ),
     )
-    dataset = _cut(dataset) if not roles.test and test_split == "auto" else dataset
+    dataset = _cut(dataset) if not roles.test and test_split == "auto" else _validation_checked(dataset)
     return _with_range(dataset, {file.entry.path: file for file in used})
 
 
@@ -238,6 +239,20 @@ def _cut(dataset: Dataset) -> Dataset:
         return dataclasses.replace(dataset, warnings=(*dataset.warnings, note))
     cut = tuple(dataclasses.replace(i, split="test") if out else i for i, out in zip(items, held_out, strict=True))
     return dataclasses.replace(dataset, items=cut, split=_counted(cut, "cut", splits.TEST_FRACTION))
+
+
+def _validation_checked(dataset: Dataset) -> Dataset:
+    """Return the data set with its validation images pooled, and a warning, where they are too few to validate."""
+    if not dataset.holds_out_val:
+        return dataset
+    pool = dataset.pool
+    groups = splits.groups_of(pool)
+    held_out = [item.given == "val" for item in pool]
+    if splits.can_hold_out([item.label for item in pool], groups, held_out, k=splits.FOLDS):
+        return dataset
+    note = f"the given validation split is too small for {splits.FOLDS} folds: it joins the training images."
+    warnings = tuple(w for w in dataset.warnings if "given validation split" not in w)
+    return dataclasses.replace(dataset, holds_out_val=False, warnings=(*warnings, note))
 
 
 def _with_range(dataset: Dataset, files: dict[str, ScannedFile]) -> Dataset:

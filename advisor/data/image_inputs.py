@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.data import pixels
+from advisor.data.decoding import to_rgb
 from advisor.data.images import open_rgb, printable
 from advisor.errors import InputError
 
@@ -54,10 +55,10 @@ def square(image: Any, rule: pixels.PixelRule) -> NDArray[np.uint8]:
     """
     if isinstance(image, str | bytes | Path):
         return pixels.decode(image, rule)
-    return pixels.fitted(_opened(image), rule)
+    return pixels.fitted(_opened(image, rule), rule)
 
 
-def _opened(image: Any) -> Image.Image:
+def _opened(image: Any, rule: pixels.PixelRule) -> Image.Image:
     """Convert an image in memory to RGB as a viewer shows it: EXIF orientation applied, transparency over white."""
     from PIL import Image, ImageOps
 
@@ -68,7 +69,9 @@ def _opened(image: Any) -> Image.Image:
     if not isinstance(image, Image.Image):
         raise ValueError(f"expected a path, a PIL image or an array, got {type(image).__name__}")
     turned = ImageOps.exif_transpose(image)
-    if turned.mode not in ("1", "L", "LA", "P", "RGBA", "I", "I;16") and "transparency" not in turned.info:
+    if to_rgb.is_deep(turned.mode):
+        return to_rgb.convert(turned, rule.value_range)
+    if turned.mode not in ("1", "L", "LA", "P", "RGBA") and "transparency" not in turned.info:
         return turned.convert("RGB")
     buffer = io.BytesIO()  # the decoder of files, so that an image in memory gives the same pixels
     turned.save(buffer, format="PNG")

@@ -64,12 +64,12 @@ class PixelRule:
         return self.resize_px if self.fit == "crop" else self.size_px
 
 
-def rule_for(preprocess: Preprocess, size_px: int, fit: str, value_range: ValueRange | None = None) -> PixelRule:
+def rule_for(preprocess: Preprocess, size_px: int, fit: str) -> PixelRule:
     """Scale a backbone's own preprocessing to another input size. Raises ValueError for an unknown `fit`."""
     if fit not in FITS:
         raise ValueError(f"fit must be one of {', '.join(FITS)}, got {fit!r}")
     resize_px = max(size_px, round(preprocess.resize * size_px / preprocess.size))
-    return PixelRule(size_px, resize_px, preprocess.interpolation, fit, value_range=value_range)
+    return PixelRule(size_px, resize_px, preprocess.interpolation, fit, value_range=preprocess.value_range)
 
 
 def decode(path: str | Path | bytes, rule: PixelRule) -> Pixels:

@@ -96,6 +96,45 @@ def folds(labels: AnyArray, groups: AnyArray | None = None, *, k: int, seed: int
     return [(train, validation) for train, validation in pairs if len(validation) and len(train)]
 
 
+def holdout_folds(
+    labels: AnyArray, groups: AnyArray, held_out: AnyArray, *, k: int, seed: int
+) -> list[tuple[AnyArray, AnyArray]]:
+    """Return `k` (train rows, validation rows) pairs where a given validation set validates.
+
+    The rows of `held_out` (N, bool) are dealt to the folds by whole groups, class by class, so that each is validated
+    once; every fold trains on the same other rows, without those whose group is in the validation set. Classes that
+    only the validation set has stay in training. Raises ValueError where it has fewer than `k` groups.
+    """
+    labels_N, whole = np.asarray(labels, dtype=np.int64), np.asarray(groups)
+    validated = _validated(labels_N, whole, np.asarray(held_out, dtype=bool))
+    train = np.flatnonzero(~validated & ~np.isin(whole, whole[validated]))
+    numbers, first = np.unique(whole[validated], return_index=True)
+    if len(numbers) < k:
+        raise ValueError(f"a validation set of {len(numbers)} groups cannot be dealt to {k} folds")
+    draws = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), 0x686F6C646F7574]))
+    shuffled = draws.permutation(len(numbers))
+    order = shuffled[np.argsort(labels_N[validated][first][shuffled], kind="stable")]
+    fold_of = {int(numbers[position]): rank % k for rank, position in enumerate(order)}
+    rows = np.flatnonzero(validated)
+    fold_N = np.array([fold_of[int(group)] for group in whole[rows]])
+    return [(train, rows[fold_N == fold]) for fold in range(k)]
+
+
+def can_hold_out(
+    labels: Sequence[int] | AnyArray, groups: AnyArray, held_out: Sequence[bool] | AnyArray, *, k: int
+) -> bool:
+    """Return True where the validation set has at least `k` groups of classes that are trained on too."""
+    labels_N, whole = np.asarray(labels, dtype=np.int64), np.asarray(groups)
+    return len(np.unique(whole[_validated(labels_N, whole, np.asarray(held_out, dtype=bool))])) >= k
+
+
+def _validated(labels_N: AnyArray, whole: AnyArray, held_out: AnyArray) -> AnyArray:
+    """Return the rows of the validation set whose class has training rows of other groups, (N,) bool."""
+    free = ~held_out & ~np.isin(whole, whole[held_out])
+    rows: AnyArray = held_out & np.isin(labels_N, labels_N[free])
+    return rows
+
+
 def write_csv(dataset: Dataset, path: str | Path) -> None:
     """Write path, label, split ("train" or "test"), group and sha256 of every item, replacing `path` atomically.
 

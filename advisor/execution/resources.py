@@ -8,6 +8,7 @@ Does NOT cover: what is done with them (trial.py), where files are kept (cache.p
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import torch
 from torch import nn
 
 from advisor.data import pixels, splits
+from advisor.data.decoding import decode_limits
 from advisor.errors import TrialError, WeightsError
 from advisor.hooks import Backbone, Context
 from advisor.models import backbone as backbones
 from advisor.models import features, pretrained_weights
-from advisor.records import Candidate, Compute, StageSize, TrainPlan, Unreadable
+from advisor.records import Candidate, Compute, Preprocess, StageSize, TrainPlan, Unreadable
 from advisor.records.messages import OpenDataset
 from advisor.registry import Registry
 from advisor.runtime import cache, device
@@ -36,6 +38,7 @@ class Resources:
     def __init__(
         self, job: OpenDataset, registry: Registry, report: Report, *, group: ProcessGroup = SINGLE_PROCESS
     ) -> None:
+        decode_limits.set_max_pixels(job.max_pixels)
         self.job = job
         self.group = group
         self.registry = registry
@@ -75,8 +78,12 @@ class Resources:
         """Return (training rows, validation rows) of each fold; another `repeat` is another stratified draw."""
         if repeat not in self._folds:
             groups = splits.groups_of(self.job.items)  # equal bytes never stand on both sides of a fold
-            self._folds[repeat] = splits.folds(
-                self.labels, groups, k=self.job.folds, seed=self.job.seed + 1000 * repeat
+            seed, k = self.job.seed + 1000 * repeat, self.job.folds
+            held_out = np.array([self.job.holds_out_val and item.given == "val" for item in self.job.items])
+            self._folds[repeat] = (
+                splits.holdout_folds(self.labels, groups, held_out, k=k, seed=seed)
+                if splits.can_hold_out(self.labels, groups, held_out, k=k)
+                else splits.folds(self.labels, groups, k=k, seed=seed)
             )
         return self._folds[repeat]
 
@@ -84,14 +91,16 @@ class Resources:
         """Choose how this backbone's arithmetic is done here."""
         chosen = device.choose(self.job.device, backbone, self.job.workers)
         if self.job.threads is not None:
-            from dataclasses import replace
-
             chosen = replace(chosen, threads=self.job.threads)
         return chosen
 
     def rule(self, backbone: Backbone, size_px: int, fit: str = "crop") -> pixels.PixelRule:
         """Return the rule by which files become square pixels for this backbone."""
-        return pixels.rule_for(backbone.preprocess, size_px, fit)
+        return pixels.rule_for(self.preprocess(backbone), size_px, fit)
+
+    def preprocess(self, backbone: Backbone) -> Preprocess:
+        """Return the backbone's preprocessing with the range of samples of this data set."""
+        return replace(backbone.preprocess, value_range=self.job.value_range)
 
     @property
     def decoded(self) -> Collection[pixels.PixelRule]:
@@ -219,6 +228,8 @@ class Resources:
         import hashlib
 
         digest = hashlib.sha256(fit.encode())
+        if self.job.value_range is not None:
+            digest.update(repr(self.job.value_range).encode())
         for item in self.job.items:
             digest.update(bytes.fromhex(item.sha256))
         return digest.hexdigest()

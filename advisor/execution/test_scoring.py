@@ -69,7 +69,9 @@ class TestImages:
 
     def _pooled(self, model: Predictor, compute: Compute, *, flip: bool = False) -> features.Pooled:
         network = model.classifier
-        key = hashlib.sha256("".join(i.sha256 for i in self.items).encode() + model.fit.encode()).hexdigest()
+        pixels_of = "" if model.preprocess.value_range is None else repr(model.preprocess.value_range)
+        identity = "".join(i.sha256 for i in self.items) + model.fit + pixels_of
+        key = hashlib.sha256(identity.encode()).hexdigest()
         return features.extract(
             network.backbone,
             network.body,

@@ -180,7 +180,7 @@ def write_model(
         folder / "model.safetensors",
         folder / "model.json",
         classes=resources.job.classes,
-        preprocess=backbone.preprocess,
+        preprocess=resources.preprocess(backbone),
         size_px=size_px,
         fit=plan.fit,
         temperature=temperature,

@@ -173,5 +173,8 @@ def open_job(
         devices=settings.devices,
         plugins_blocked=settings.plugins_blocked,
         has_groups=dataset.has_groups,
+        holds_out_val=dataset.holds_out_val,
+        value_range=dataset.value_range,
+        max_pixels=settings.reading.max_pixels,
         threads=settings.threads,
     )

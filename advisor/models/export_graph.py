@@ -143,6 +143,7 @@ def description(predictor: Predictor | EnsemblePredictor, form: str, file: str) 
             "size_px": side,
             "interpolation": rule.interpolation,
             "antialias": True,
+            **({} if rule.value_range is None else {"value_range": list(rule.value_range)}),
             "steps": _steps(predictor),
         },
         "inside": _inside(predictor),

@@ -25,7 +25,7 @@ ENSEMBLE = "ensemble.json"
 ENSEMBLE_FOLDER = "ensemble"  # in a run directory
 HEADS = ("linear", "cosine", "knn")
 MOST_PX = 4096  # a recipe's limit too
-_CAN_BE_ABSENT = ("mirror",)  # fields that older versions did not write
+_CAN_BE_ABSENT = ("mirror", "value_range")  # fields that older versions did not write
 Rule = tuple[str, Callable[[Any], bool]]
 
 
@@ -53,6 +53,10 @@ def _three(each: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and len(value) == 3 and all(map(each, value))
 
 
+def _rising(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_number(-math.inf), value)) and value[0] < value[1]
+
+
 def _one_of(*names: str) -> Rule:
     return f"one of {', '.join(names)}", lambda value: isinstance(value, str) and value in names
 
@@ -75,6 +79,7 @@ _PREPROCESS: Mapping[str, Rule] = {
     "fit": _one_of("crop", "squash", "pad"),
     "mean": ("three numbers", _three(_number(-math.inf))),
     "std": ("three numbers above 0", _three(_number(0.0))),
+    "value_range": ("two rising numbers", _rising),
 }
 
 

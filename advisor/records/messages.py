@@ -32,6 +32,9 @@ class OpenDataset:
     devices: int = 1  # on which one training runs at the same time
     plugins_blocked: tuple[str, ...] = ()
     has_groups: bool = False
+    holds_out_val: bool = False  # the given validation set validates, and never trains during the search
+    value_range: tuple[float, float] | None = None  # of samples with more than 8 bits
+    max_pixels: int | None = None
     threads: int | None = None
     target_root: str = ""
     target_items: tuple[Item, ...] = ()  # an unlabelled target domain; their labels are always 0

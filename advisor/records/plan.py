@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """How pixels reach the network: short side to `resize`, a centre crop of `size`, /255, then (x - mean) / std."""
+    """How pixels reach the network: short side to `resize`, a centre crop of `size`, /255, then (x - mean) / std.
+
+    `value_range` is what samples of more than 8 bits are scaled from to 0..255; found on a data set, never a backbone's.
+    """
 
     size: int
     resize: int
     interpolation: str = "bilinear"  # "nearest", "bilinear" or "bicubic", always antialiased
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

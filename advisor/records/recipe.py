@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from advisor.records import Compute, Environment, TrainPlan, ValidationScore
+from advisor.records.data import ReadOptions
 
 if TYPE_CHECKING:
     pass
@@ -55,6 +56,7 @@ class Data:
     leaks_removed: bool = False
     pool_sample: int | None = None  # only so many pool images were used (a stratified sample, fixed by content)
     test_sample: int | None = None
+    reading: ReadOptions | None = None  # what the layout left open; None in recipes that knew no such choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,7 @@ class Input:
     fit: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    value_range: tuple[float, float] | None = None  # what samples of more than 8 bits were scaled from
 
 
 @dataclass(frozen=True, kw_only=True)

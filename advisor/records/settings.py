@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from advisor.records.data import ReadOptions
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -24,6 +26,7 @@ class Settings:
     weights_dir: str | None = None
     offline: bool = False
     test_split: str = "auto"
+    reading: ReadOptions = ReadOptions()  # what the layout leaves open: columns, root, use of a validation set
     remove_leaks: bool = False
     plugins_blocked: tuple[str, ...] = ()
     threads: int | None = None

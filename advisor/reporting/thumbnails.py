@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from advisor.errors import TransientReadError
 from advisor.records import Mistake
+from advisor.records.data import ValueRange
 
 
 def of_mistakes(root: str | Path, mistakes: Iterable[Mistake], *, side_px: int = 160) -> dict[str, bytes]:
@@ -16,7 +18,9 @@ def of_mistakes(root: str | Path, mistakes: Iterable[Mistake], *, side_px: int =
     return make(root, (mistake.path for mistake in mistakes), side_px=side_px)
 
 
-def make(root: str | Path, paths: Iterable[str], *, side_px: int = 160) -> dict[str, bytes]:
+def make(
+    root: str | Path, paths: Iterable[str], *, side_px: int = 160, value_range: ValueRange | None = None
+) -> dict[str, bytes]:
     """Return a JPEG for each of `paths` (relative to `root`) that can still be read; the others are left out."""
     import io
 
@@ -27,8 +31,8 @@ def make(root: str | Path, paths: Iterable[str], *, side_px: int = 160) -> dict[
     pictures = {}
     for path in paths:
         try:
-            picture = images.open_rgb(Path(root) / path)
-        except (OSError, ValueError):
+            picture = images.open_rgb(Path(root) / path, value_range=value_range)
+        except (OSError, ValueError, TransientReadError):
             continue  # moved or damaged since it was scored: the report shows a frame without a picture
         picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()

@@ -173,7 +173,9 @@ def _write_pages(
     same time, at which the second rendering ends.
     """
     name, trials = str(run.rundir.path), [*run.probes, *run.study.trials()]
-    images = thumbnails.make(context.dataset.root, [m.path for m in result.mistakes])
+    images = thumbnails.make(
+        context.dataset.root, [m.path for m in result.mistakes], value_range=context.dataset.value_range
+    )
     licence = _licence(context, result.best.backbone)
     used_s = run.clock.used_s
     for _ in range(2):

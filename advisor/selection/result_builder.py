@@ -36,6 +36,7 @@ from advisor.records import (
     ValidationScore,
     recipe,
 )
+from advisor.records.data import ValueRange
 from advisor.records.messages import Refitted, Scored
 from advisor.registry import Registry
 
@@ -104,7 +105,7 @@ def make_recipe(
         created_by=f"tl-advise {frame.settings.created_by}",
         data=_data(frame),
         backbone=_backbone_use(backbone, frame.registry, refitted),
-        input=_input(backbone, trial, refitted),
+        input=_input(backbone, trial, refitted, frame.dataset.value_range),
         strategy=recipe.StrategyUse(
             name=trial.candidate.strategy,
             plugin=_plugin(frame.registry, trial.candidate.strategy),
@@ -169,6 +170,7 @@ def _data(frame: RunContext) -> recipe.Data:
         leaks_removed=frame.settings.remove_leaks,
         pool_sample=frame.used.pool_sample,
         test_sample=frame.used.test_sample,
+        reading=frame.settings.reading,
     )
 
 
@@ -192,7 +194,7 @@ def _backbone_use(backbone: Backbone, registry: Registry, refitted: Refitted) ->
     )
 
 
-def _input(backbone: Backbone, trial: Trial, refitted: Refitted) -> recipe.Input:
+def _input(backbone: Backbone, trial: Trial, refitted: Refitted, value_range: ValueRange | None) -> recipe.Input:
     prepare = backbone.preprocess
     return recipe.Input(
         size_px=trial.candidate.size_px or prepare.size,
@@ -201,6 +203,7 @@ def _input(backbone: Backbone, trial: Trial, refitted: Refitted) -> recipe.Input
         fit=refitted.plan.fit,
         mean=prepare.mean,
         std=prepare.std,
+        value_range=value_range,
     )
 
 

@@ -18,6 +18,7 @@ from advisor.errors import CheckError, RecipeError
 from advisor.execution.worker import Worker, open_job
 from advisor.models import pretrained_weights
 from advisor.records import Candidate, Dataset, Settings, Trial, recipe_file
+from advisor.records.data import ReadOptions
 from advisor.records.messages import Refit, Refitted, RunTrial, Score, Scored
 from advisor.records.recipe import Recipe
 from advisor.runtime import cache
@@ -37,13 +38,15 @@ def rerun_recipe(
     offline: bool = False,
     device: str | None = None,
     devices: int | None = None,
+    reading: ReadOptions | None = None,
     source: domains.SourceImages | None = None,
     listener: Listener | None = None,
 ) -> Rerun:
     """Train a recipe again and score it, `seeds` times with consecutive seeds from the recipe's.
 
     `data` may name other data on purpose: then the epochs stay the same, splits and temperature are new. `devices` trains
-    on another number of devices than the recipe, which changes the last bits. `source` are images on which forgetting is
+    on another number of devices than the recipe, which changes the last bits. `reading` replaces how the recipe read its
+    data. `source` are images on which forgetting is
     measured. Raises RecipeError if a plugin, the data or the weights differ from the recipe's.
     """
     listener = listener or Listener()
@@ -52,7 +55,7 @@ def rerun_recipe(
     candidate = candidate_of(recipe, plugins)
     check_weights(recipe, plugins, weights_dir, offline)
     listener.stage("reading the data")
-    data_set, same_data = _dataset(recipe, path, data)
+    data_set, same_data = _dataset(recipe, path, data, reading)
     sample = subsample.draw(
         data_set, recipe.data.pool_sample if same_data else None, recipe.data.test_sample if same_data else None
     )
@@ -166,6 +169,7 @@ def settings_of(recipe: Recipe, data: str, *, device: str | None, weights_dir: s
         threads=recipe.compute.threads,
         budget_s=None,
         test_split=_test_split(recipe),
+        reading=recorded_reading(recipe),
     )
 
 
@@ -209,9 +213,14 @@ def check_weights(recipe: Recipe, plugins: registry.Registry, weights_dir: str |
         )
 
 
-def _dataset(recipe: Recipe, path: Path, data: Path | None) -> tuple[Dataset, bool]:
+def recorded_reading(recipe: Recipe) -> ReadOptions:
+    """Return how the recipe read its data; older recipes added a given validation set to the training images."""
+    return recipe.data.reading or ReadOptions(val="pool")
+
+
+def _dataset(recipe: Recipe, path: Path, data: Path | None, reading: ReadOptions | None) -> tuple[Dataset, bool]:
     folder = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
-    data_set = dataset.read(folder, test_split=_test_split(recipe))
+    data_set = dataset.read(folder, test_split=_test_split(recipe), options=reading or recorded_reading(recipe))
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, deep=True, store=cache.Store())
     data_set = profile.set_aside(data_set, measured.unreadable)

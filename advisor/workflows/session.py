@@ -48,7 +48,7 @@ def open_session(
     `target` is a folder of unlabelled images. Images that cannot be decoded are left out. Raises AdviseError if there are
     too few readable images or no weights are available.
     """
-    data_set = dataset.read(settings.data, test_split=settings.test_split)
+    data_set = dataset.read(settings.data, test_split=settings.test_split, options=settings.reading)
     profile.check_learnable(data_set)
     measured = profile.measure(data_set)
     data_set = profile.set_aside(data_set, measured.unreadable)

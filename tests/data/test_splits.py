@@ -172,3 +172,29 @@ def test_no_fold_holds_all_groups_of_a_class() -> None:
     for seed in range(20):
         for train, _ in splits.folds(labels, groups, k=2, seed=seed):
             assert set(labels[train]) == {0, 1, 2}
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.booleans()), min_size=8, max_size=60),
+    seed=st.integers(0, 2**63),
+)
+def test_a_given_validation_set_is_dealt_to_folds_and_never_trained_on(
+    rows: list[tuple[int, int, bool]], seed: int
+) -> None:
+    """Every validated row is of the given set and validated once; every fold trains on the same others, groups whole."""
+    labels, groups, held_out = (np.array(column) for column in zip(*rows, strict=True))
+    if not splits.can_hold_out(labels, groups, held_out, k=3):
+        with pytest.raises(ValueError, match="cannot be dealt"):
+            splits.holdout_folds(labels, groups, held_out, k=3, seed=seed)
+        return
+    pairs = splits.holdout_folds(labels, groups, held_out, k=3, seed=seed)
+    validated = np.concatenate([v for _, v in pairs])
+    assert len(pairs) == 3
+    assert len(set(validated.tolist())) == len(validated)
+    assert held_out[validated].all()
+    assert all(len(v) for _, v in pairs)
+    for train, _ in pairs:
+        assert np.array_equal(train, pairs[0][0])
+        assert not set(groups[train]) & set(groups[validated])
+        assert set(labels[validated]) <= set(labels[train])

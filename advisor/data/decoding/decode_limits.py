@@ -55,6 +55,12 @@ def max_pixels() -> int:
     return int(text)
 
 
+def set_max_pixels(pixels: int | None) -> None:
+    """Set the limit for this process and those that it starts; None leaves it as it is."""
+    if pixels is not None:
+        os.environ[ENVIRONMENT] = str(pixels)
+
+
 def total_bytes() -> int:
     """Return the bytes that all images decoded at one time may take in this process."""
     return BYTES_PER_PIXEL * max_pixels()
