@@ -187,9 +187,8 @@ def _measure(settings: Settings, rundir: RunDir, listener: Listener) -> Measured
     """
     listener.stage("reading and checking the images")
     read_at_s = time.time()
-    data_set = dataset.read(
-        settings.data, test_split=settings.test_split, options=settings.reading, progress=_progress(listener, "read")
-    )
+    split, reading = settings.test_split, settings.reading
+    data_set = dataset.read(settings.data, test_split=split, options=reading, progress=_progress(listener, "read"))
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, deep=True, store=cache.Store(), progress=_progress(listener, "decode"))
     data_set = profile.set_aside(data_set, measured.unreadable)
