@@ -198,18 +198,22 @@ def load(directory: str | Path, registry: Registry, name: str = "model") -> Pred
     return Predictor(
         classifier=classifier.eval(),
         classes=tuple(description["classes"]),
-        preprocess=Preprocess(
-            size=pre["size_px"],
-            resize=pre["resize_px"],
-            interpolation=pre["interpolation"],
-            mean=tuple(pre["mean"]),
-            std=tuple(pre["std"]),
-            value_range=tuple(pre["value_range"]) if "value_range" in pre else None,
-        ),
+        preprocess=_preprocess(pre),
         size_px=pre["size_px"],
         fit=pre["fit"],
         temperature=float(description["temperature"]),
         description=description,
+    )
+
+
+def _preprocess(pre: Mapping[str, Any]) -> Preprocess:
+    return Preprocess(
+        size=pre["size_px"],
+        resize=pre["resize_px"],
+        interpolation=pre["interpolation"],
+        mean=tuple(pre["mean"]),
+        std=tuple(pre["std"]),
+        value_range=tuple(pre["value_range"]) if "value_range" in pre else None,
     )
 
 
