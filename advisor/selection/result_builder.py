@@ -36,7 +36,6 @@ from advisor.records import (
     ValidationScore,
     recipe,
 )
-from advisor.records.data import ValueRange
 from advisor.records.messages import Refitted, Scored
 from advisor.registry import Registry
 
@@ -105,7 +104,7 @@ def make_recipe(
         created_by=f"tl-advise {frame.settings.created_by}",
         data=_data(frame),
         backbone=_backbone_use(backbone, frame.registry, refitted),
-        input=_input(backbone, trial, refitted, frame.dataset.value_range),
+        input=replace(_input(backbone, trial, refitted), value_range=frame.dataset.value_range),
         strategy=recipe.StrategyUse(
             name=trial.candidate.strategy,
             plugin=_plugin(frame.registry, trial.candidate.strategy),
@@ -194,7 +193,7 @@ def _backbone_use(backbone: Backbone, registry: Registry, refitted: Refitted) ->
     )
 
 
-def _input(backbone: Backbone, trial: Trial, refitted: Refitted, value_range: ValueRange | None) -> recipe.Input:
+def _input(backbone: Backbone, trial: Trial, refitted: Refitted) -> recipe.Input:
     prepare = backbone.preprocess
     return recipe.Input(
         size_px=trial.candidate.size_px or prepare.size,
@@ -203,7 +202,6 @@ def _input(backbone: Backbone, trial: Trial, refitted: Refitted, value_range: Va
         fit=refitted.plan.fit,
         mean=prepare.mean,
         std=prepare.std,
-        value_range=value_range,
     )
 
 
