@@ -130,7 +130,8 @@ def _is_cheap(state: SearchState, candidate: Candidate) -> bool:
 def _improvement(state: SearchState, candidate: Candidate) -> float:
     """Return the expected improvement of the best log-loss's logarithm."""
     steps = epoch_budget.steps(state, candidate)
-    published = {n: b.published_accuracy for n, b in state.registry.backbones.items()}
+    names = {*state.registry.backbones, *state.backbones}
+    published = {name: state.registry.backbone(name).published_accuracy for name in names}
     regime = state.strategy_of(candidate).regime
     loss = expected_loss.expected(candidate, regime, steps, state.probes, state.trials, published)
     best = state.best()

@@ -114,7 +114,8 @@ class SearchRun:
         """Write a trial down as begun and return its number."""
         self.describe([candidate.backbone])
         registry = self.facts.registry
-        names = {"backbone": tuple(registry.backbones), "strategy": tuple(registry.strategies)}
+        known = sorted({*registry.backbones, *self.backbones})  # also those that a plugin resolved by name
+        names = {"backbone": tuple(known), "strategy": tuple(registry.strategies)}
         context = self.state().context(candidate.backbone, candidate.size_px)
         parameters = sampler.shown(candidate, names, self.facts.strategy_of(candidate), context)
         return self.study.begin(candidate, parameters)
