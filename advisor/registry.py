@@ -68,6 +68,10 @@ class Registry:
             return self._resolved[name][0]
         raise _unknown(name, "backbone", self.backbones, self)
 
+    def has_backbone(self, name: str) -> bool:
+        """Return True if a plugin lists or resolves a backbone of this name. Raises PluginError as a resolver does."""
+        return name in self.backbones or self._resolve(name)
+
     def strategy(self, name: str) -> Strategy:
         """Find a strategy by name. Raises PluginError with the nearest name."""
         if name in self.strategies:

@@ -89,8 +89,8 @@ def _run(
     checks = [(plugin.name, testing.check_imports(plugin))]
     for name in names:
         _console.say(f"checking {name}", stderr=True)
-        if name in plugins.backbones:
-            done = testing.check_backbone(plugins.backbones[name], offline=offline, size_px=size_px)
+        if name not in plugins.strategies:
+            done = testing.check_backbone(plugins.backbone(name), offline=offline, size_px=size_px)
         else:
             done = testing.check_strategy(plugins.strategies[name])
         checks += [(name, c) for c in done]

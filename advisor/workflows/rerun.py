@@ -179,8 +179,9 @@ def _test_split(recipe: Recipe) -> str:
 
 def candidate_of(recipe: Recipe, plugins: registry.Registry) -> Candidate:
     """Return the candidate of a recipe. Raises RecipeError if a plugin is missing or a parameter is not legal."""
-    for use, installed in ((recipe.backbone, plugins.backbones), (recipe.strategy, plugins.strategies)):
-        if use.name not in installed:
+    named = ((recipe.backbone, plugins.has_backbone), (recipe.strategy, plugins.strategies.__contains__))
+    for use, is_installed in named:
+        if not is_installed(use.name):
             package = f"{use.plugin.distribution} {use.plugin.version}"
             raise RecipeError(
                 f'the recipe needs "{use.name}" from the package {package}, which is not installed.',
