@@ -27,6 +27,7 @@ ORDER = (
     "data",
     "heads reporting",
     "models",
+    "insight",
     "features",
     "training",
     "testing",

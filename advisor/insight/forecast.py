@@ -1,0 +1,141 @@
+"""Accuracy against the number of training images: nested subsets of the pool, a power law, and an interval beyond them.
+
+In: features and labels of the training pool, and a function that fits a head and scores it. Out: measured points, the
+error expected at other sizes with an interval, and the classes that gained most. The law is error(n) = floor + scale n^-rate.
+Does NOT cover: what training the network on more images would bring (heads on frozen features flatten earlier).
+Source: Viering and Loog 2021 (2103.10948) on learning curves; the interval is a bootstrap over the repeats of each size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.aliases import Float64s, Ints, Rows
+from advisor.runtime import rng
+
+SIZES = (0.125, 0.25, 0.5, 1.0)  # shares of the training rows
+REPEATS = 5
+_RATES = np.linspace(0.05, 1.5, 59)
+_RESAMPLES = 200
+Score = Callable[
+    [Rows, Rows], Float64s
+]  # (training rows, held-out rows) -> 1 where right, else 0, for each held-out row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Errors (S, R) at `sizes` (S,) training images over R repeats, and each class's mean error (S, K) at each size."""
+
+    sizes: Rows
+    errors_SR: Float64s
+    class_errors_SK: Float64s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """The accuracy expected with `images` training images, and its 95 % interval."""
+
+    images: int
+    accuracy: float
+    low: float
+    high: float
+
+
+def measure(labels_N: Ints, score: Score, *, seed: int = 0, held_out: float = 0.25, repeats: int = REPEATS) -> Curve:
+    """Fit on nested, stratified subsets and score on rows that none of them holds.
+
+    Each repeat holds out another random quarter; its subsets grow inside the rest. A class keeps at least one image.
+    """
+    labels_N = np.asarray(labels_N)
+    classes = int(labels_N.max()) + 1
+    sizes, errors = [], np.empty((len(SIZES), repeats))
+    class_right, class_count = np.zeros((len(SIZES), classes)), np.zeros(classes)
+    for repeat in range(repeats):
+        order = _interleaved(labels_N, rng.permutation(seed, "forecast", repeat, len(labels_N)))
+        held, rest = order[: round(held_out * len(order))], order[round(held_out * len(order)) :]
+        class_count += np.bincount(labels_N[held], minlength=classes)
+        for position, share in enumerate(SIZES):
+            rows = rest[: max(classes, round(share * len(rest)))]
+            right = np.asarray(score(np.sort(rows), held), dtype=np.float64)
+            errors[position, repeat] = 1.0 - right.mean()
+            class_right[position] += np.bincount(labels_N[held], weights=right, minlength=classes)
+            if not repeat:
+                sizes.append(len(rows))
+    with np.errstate(invalid="ignore"):
+        return Curve(sizes=np.array(sizes), errors_SR=errors, class_errors_SK=1.0 - class_right / class_count)
+
+
+def _interleaved(labels_N: Ints, order: Rows) -> Rows:
+    """Order rows so that every prefix holds the classes in their proportions, each class in the given order."""
+    position = np.empty(len(order))
+    for label in np.unique(labels_N):
+        rows = order[labels_N[order] == label]
+        position[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+    return np.argsort(position, kind="stable")
+
+
+def fit(sizes: Ints, errors: Float64s) -> tuple[float, float, float]:
+    """Fit error(n) = floor + scale n^-rate by least squares with floor, scale >= 0; returns (floor, scale, rate).
+
+    For each rate on a grid the two others are linear; the best rate wins.
+    """
+    errors = np.asarray(errors, dtype=np.float64)
+    power_RS = np.asarray(sizes, dtype=np.float64)[None, :] ** -_RATES[:, None]
+    centred_RS = power_RS - power_RS.mean(axis=1, keepdims=True)
+    scale_R = np.maximum((centred_RS @ (errors - errors.mean())) / (centred_RS**2).sum(axis=1), 0.0)
+    floor_R = errors.mean() - scale_R * power_RS.mean(axis=1)
+    through_zero_R = np.maximum((power_RS @ errors) / (power_RS**2).sum(axis=1), 0.0)
+    scale_R, floor_R = np.where(floor_R < 0, through_zero_R, scale_R), np.maximum(floor_R, 0.0)
+    loss_R = ((floor_R[:, None] + scale_R[:, None] * power_RS - errors) ** 2).sum(axis=1)
+    best = int(loss_R.argmin())
+    return float(floor_R[best]), float(scale_R[best]), float(_RATES[best])
+
+
+def expect(curve: Curve, images: Sequence[int], *, seed: int = 0, items: int = 0) -> list[Expected]:
+    """Extrapolate to other numbers of training images, with 95 % intervals from a bootstrap over repeats,
+    taken as wide as Student's t makes it with so few.
+
+    The law is uncertain in itself: the interval is widened by the fit's own error at the largest size, measured by
+    leaving that size out. `items`, where above 0, adds the spread of an accuracy that is measured on so many images.
+    """
+    draw = np.random.default_rng(rng.key(seed, "forecast interval"))
+    repeats = curve.errors_SR.shape[1]
+    means = curve.errors_SR.mean(axis=1)
+    centre = fit(curve.sizes, means)
+    draws = [
+        fit(curve.sizes, curve.errors_SR[:, draw.integers(0, repeats, repeats)].mean(axis=1)) for _ in range(_RESAMPLES)
+    ]
+    held = fit(curve.sizes[:-1], means[:-1])
+    miss = abs(_error(held, int(curve.sizes[-1])) - float(means[-1]))
+    steps_seen = np.log2(curve.sizes[-1] / curve.sizes[-2])
+    student = _student(repeats - 1)
+    result = []
+    for count in images:
+        steps = max(1.0, float(np.log2(max(count, 1) / curve.sizes[-1]) / steps_seen))
+        values = np.array([_error(law, count) for law in draws])
+        error = _error(centre, count)
+        chance = error * (1 - error) / items if items else 0.0
+        spread = float(np.sqrt(student**2 * values.var() + (miss * steps) ** 2 + 1.96**2 * chance))
+        low, high = max(0.0, error - spread), min(1.0, error + spread)
+        result.append(Expected(images=int(count), accuracy=1 - error, low=1 - high, high=1 - low))
+    return result
+
+
+def _student(freedom: int) -> float:
+    """Return the 0.975 quantile of Student's t by its expansion around the normal (Abramowitz and Stegun 26.7.5)."""
+    z, v = 1.959964, max(1, freedom)
+    return z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
+
+
+def _error(law: tuple[float, float, float], images: int) -> float:
+    floor, scale, rate = law
+    return float(np.clip(floor + scale * float(images) ** -rate, 0.0, 1.0))
+
+
+def classes_that_gain(curve: Curve, count: int = 3) -> list[tuple[int, float]]:
+    """List the classes whose error fell most from half to all of the images, with the fall (above 0), largest first."""
+    fall = np.nan_to_num(curve.class_errors_SK[-2] - curve.class_errors_SK[-1], nan=0.0)
+    return [(int(k), float(fall[k])) for k in np.argsort(-fall, kind="stable")[:count] if fall[k] > 0]

@@ -1,0 +1,80 @@
+"""Labels that look wrong, from out-of-fold probabilities: which, how many are worth a look, and the precision to expect.
+
+In: probabilities (N, K) of models that were not trained on the item, labels (N,), and optionally features for neighbours.
+Out: items in the order in which a person should look, a number k of them, and the expected share of wrong labels in it.
+The order is the lowest out-of-fold probability of the item's own label first (self-confidence). The number follows
+confident learning: an item counts where another class reaches the mean probability that this class has on its own items.
+The expected precision asks how sure the models are that the suggested class is the right one of the two.
+Does NOT cover: changing labels. Source: Northcutt, Jiang and Chuang 2021 (1911.00068), section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.aliases import Bools, Float64s, Floats, Ints, Rows
+from advisor.insight import neighbours
+
+NEIGHBOURS = 5  # shown beside a suspect
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspects:
+    """`order` (N,): items, most suspicious first; `score` (N,) of each item, 0..1, low is suspicious; `suggested` (N,)
+    the label that the models prefer among the others; `worth` first items of the order are worth a look, of which about
+    `precision` (0..1) have a wrong label."""
+
+    order: Rows
+    score: Float64s
+    suggested: Rows
+    worth: int
+    precision: float
+
+
+def find(probabilities_NK: Floats, labels_N: Ints) -> Suspects:
+    """Rank labels by how little out-of-fold models believe in them, and count those worth a look.
+
+    Raises: ValueError if there are fewer than two classes.
+    """
+    p_NK = np.asarray(probabilities_NK, dtype=np.float64)
+    labels_N = np.asarray(labels_N)
+    n, classes = p_NK.shape
+    if classes < 2:
+        raise ValueError("labels can only be suspicious where there are at least two classes")
+    own = p_NK[np.arange(n), labels_N]
+    others = p_NK.copy()
+    others[np.arange(n), labels_N] = -1.0
+    suggested = others.argmax(axis=1)
+    order = np.lexsort((np.arange(n), own))
+    worth = min(n, int(counted_wrong(p_NK, labels_N).sum()))
+    first = order[:worth]
+    against = others[first, suggested[first]]
+    precision = float((against / np.maximum(against + own[first], 1e-12)).mean()) if worth else 0.0
+    return Suspects(order=order, score=own, suggested=suggested, worth=worth, precision=precision)
+
+
+def counted_wrong(probabilities_NK: Floats, labels_N: Ints) -> Bools:
+    """Return which items confident learning counts off the diagonal of its joint of given and true labels, (N,).
+
+    The threshold of a class is the mean probability that its own items give it; a class without items has none.
+    """
+    p_NK, labels_N = np.asarray(probabilities_NK, dtype=np.float64), np.asarray(labels_N)
+    n, classes = p_NK.shape
+    sums = np.bincount(labels_N, weights=p_NK[np.arange(n), labels_N], minlength=classes)
+    counts = np.bincount(labels_N, minlength=classes)
+    threshold_K = np.divide(sums, counts, out=np.full(classes, np.inf), where=counts > 0)
+    confident = np.where(p_NK >= threshold_K - 1e-12, p_NK, -1.0)
+    return np.asarray((confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != labels_N))
+
+
+def opposing(features_ND: Floats, labels_N: Ints, items: Ints, count: int = NEIGHBOURS) -> list[list[int]]:
+    """List, for each of `items`, its nearest items that carry another label, nearest first."""
+    units_ND, labels_N = neighbours.unit(features_ND), np.asarray(labels_N)
+    result = []
+    for item in items:
+        rows = np.flatnonzero(labels_N != labels_N[item])
+        _, positions = neighbours.nearest(units_ND[[item]], units_ND[rows], count)
+        result.append([int(row) for row in rows[positions[0]]])
+    return result

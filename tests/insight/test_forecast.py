@@ -1,0 +1,73 @@
+"""The learning curve: its law is found again, its interval holds the truth, its subsets are nested and stratified."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import optimize
+
+from advisor.insight import forecast
+
+
+def test_the_law_is_found_again() -> None:
+    """Points on a power law give back its values beyond them; scipy's least squares agrees on noisy points."""
+    sizes = np.array([50, 100, 200, 400])
+    floor, scale, rate = forecast.fit(sizes, 0.08 + 1.4 * sizes**-0.5)
+    assert floor + scale * 1600.0**-rate == pytest.approx(0.08 + 1.4 * 1600**-0.5, abs=0.003)
+    noisy = 0.08 + 1.4 * sizes**-0.5 + np.array([0.004, -0.006, 0.003, -0.001])
+    law = forecast.fit(sizes, noisy)
+
+    def loss(v: np.ndarray) -> float:
+        return float(((v[0] + v[1] * sizes ** -v[2] - noisy) ** 2).sum())
+
+    ours = loss(np.array(law))
+    best = optimize.minimize(loss, [0.05, 1.0, 0.5], bounds=[(0, 1), (0, 50), (0.05, 1.5)], method="L-BFGS-B").fun
+    assert ours <= best * 1.05 + 1e-7
+
+
+def test_a_curve_that_rises_has_no_law_below_zero() -> None:
+    """Errors that grow or stand still with more images are answered with a constant."""
+    floor, scale, _ = forecast.fit(np.array([10, 20, 40]), np.array([0.2, 0.2, 0.21]))
+    assert floor >= 0
+    assert scale == 0.0
+
+
+def test_subsets_are_nested_and_stratified_and_apart_from_what_is_scored() -> None:
+    """Each larger subset holds the smaller one; no subset holds a scored row; every class is in each."""
+    labels = np.array([0] * 60 + [1] * 30 + [2] * 10)
+    calls: list[tuple[set[int], set[int]]] = []
+
+    def score(rows: np.ndarray, held: np.ndarray) -> np.ndarray:
+        calls.append((set(rows.tolist()), set(held.tolist())))
+        assert {0, 1, 2} <= set(labels[rows].tolist())
+        return np.ones(len(held))
+
+    curve = forecast.measure(labels, score, repeats=2)
+    for smaller, larger in itertools.pairwise(calls):
+        assert not smaller[0] & smaller[1]
+        assert smaller[0] <= larger[0] or len(larger[0]) < len(smaller[0])
+    assert curve.sizes.tolist() == [9, 19, 38, 75]
+    assert not curve.errors_SR.any()
+
+
+def test_the_interval_holds_the_truth() -> None:
+    """On drawn curves of known laws the error at four times the images lies inside at least nine times in ten."""
+    draw, inside, total = np.random.default_rng(5), 0, 60
+    sizes = np.array([60, 120, 240, 480])
+    for _ in range(total):
+        floor, scale, rate = draw.uniform(0, 0.2), draw.uniform(0.5, 2), draw.uniform(0.3, 0.8)
+        errors = (floor + scale * sizes**-rate)[:, None] + draw.normal(0, 0.012, (4, 5))
+        curve = forecast.Curve(sizes=sizes, errors_SR=errors, class_errors_SK=np.zeros((4, 2)))
+        expected = forecast.expect(curve, [1920])[0]
+        inside += expected.low <= 1 - (floor + scale * 1920**-rate) <= expected.high
+    assert inside >= 0.9 * total
+
+
+def test_classes_that_gain_are_those_whose_error_falls() -> None:
+    """Only falls count, largest first."""
+    curve = forecast.Curve(
+        sizes=np.array([1, 2]), errors_SR=np.zeros((2, 1)), class_errors_SK=np.array([[0.5, 0.2, 0.4], [0.1, 0.3, 0.3]])
+    )
+    assert [k for k, _ in forecast.classes_that_gain(curve)] == [0, 2]
