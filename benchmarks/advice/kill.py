@@ -28,7 +28,7 @@ from typing import Any
 import ledger
 import yaml
 
-sys.path.append(str(ledger.ROOT / "tests"))
+sys.path.append(str(ledger.ROOT / "tests" / "support"))
 
 CALL = [sys.executable, "-m", "advisor"]
 WORK = [
