@@ -42,9 +42,11 @@ from advisor.records.result import (
     Result,
     SourceKept,
     StageKept,
+    StoppedBecause,
     TestScore,
     Tie,
     TrialCounts,
+    Untried,
     ValidationScore,
 )
 from advisor.records.settings import Settings
@@ -93,6 +95,7 @@ __all__ = [
     "Stage",
     "StageKept",
     "StageSize",
+    "StoppedBecause",
     "Term",
     "TestScore",
     "Tie",
@@ -100,6 +103,7 @@ __all__ = [
     "Trial",
     "TrialCounts",
     "Unreadable",
+    "Untried",
     "ValidationScore",
     "Verdict",
     "Weights",

@@ -150,6 +150,7 @@ def _result(
     )
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
     result = result_builder.make_result(context, "final", outcome, files)
+    result = replace(result, stopped_because=frozen.stopped_because, untried=frozen.untried)
     if scored is not None:
         result = replace(result, calibration=_calibration(run, result.calibration))
     result = _write_pages(run, context, result, recipe, profile, staged)

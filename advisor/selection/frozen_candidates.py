@@ -14,13 +14,15 @@ from advisor.data import splits
 from advisor.errors import AdviseError
 from advisor.records import (
     Regime,
+    StoppedBecause,
     Trial,
+    Untried,
     Verdict,
 )
 from advisor.records.trials import REGIMES
 from advisor.runtime.atomic_file import to_json
 from advisor.selection import ensemble, evidence, rescoring, result_builder
-from advisor.tuning import epoch_budget, expected_loss
+from advisor.tuning import expected_loss
 from advisor.tuning.search_run import SearchRun
 
 BY_EXPECTATION = (
@@ -38,6 +40,8 @@ class FrozenCandidates:
     default: Trial | None
     ties: tuple[Trial, ...]
     ensemble: ensemble.EnsembleChoice | None = None
+    stopped_because: StoppedBecause | None = None
+    untried: tuple[Untried, ...] = ()
     digest: str = ""
 
 
@@ -73,7 +77,7 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
     verdict = evidence.judge(run.rundir.path, candidates, default, run.facts.images, depths, groups, expected)
     by_number = {t.number: t for t in candidates}
     winner = by_number[verdict.winner]
-    remarks = [*([BY_EXPECTATION] if verdict.by_promise else []), *epoch_budget.untried(run.state(), candidates)]
+    remarks = [*([BY_EXPECTATION] if verdict.by_promise else []), *(u.text for u in run.untried)]
     final_regime = evidence.settle_regime(
         context.regime, run.rundir.path, candidates, winner, run.facts.images, groups, remarks
     )
@@ -84,6 +88,8 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
         default=default,
         ties=tuple(by_number[n] for n in verdict.ties if n != verdict.winner),
         ensemble=ensemble.choose(run, winner, candidates),
+        stopped_because=run.stopped,
+        untried=run.untried,
     )
     frozen = replace(frozen, digest=hashlib.sha256(to_json(frozen).encode()).hexdigest())
     run.rundir.write("candidates.json", frozen)

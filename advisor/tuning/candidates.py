@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from advisor.hooks import Backbone, Context, Strategy
 from advisor.records import Candidate, Profile, Regime
-from advisor.tuning import budget, policy
+from advisor.tuning import budget
 
 # The strategy that stands for a regime before anything is measured. Full fine-tuning is the gentle one.
 DEFAULT_STRATEGY = {"feature_extraction": "logistic", "partial": "partial", "full": "full"}
@@ -78,19 +78,6 @@ def _whole_steps(size_px: int, backbone: Backbone) -> int:
 
 def _distinct(sizes_px: tuple[int, ...], backbone: Backbone) -> tuple[int, ...]:
     return tuple(dict.fromkeys(_whole_steps(size, backbone) for size in sizes_px))
-
-
-def default_backbone(reachable: Sequence[Backbone], afford: Mapping[str, float], budget_s: float | None) -> Backbone:
-    """Choose the untuned default's backbone: highest published accuracy among those that the budget affords.
-
-    `afford` gives the predicted seconds of the default's whole work; a third of the budget may go into it. Where none
-    is affordable, the cheapest is taken.
-    """
-    ranked = sorted(reachable, key=lambda b: (-(b.published_accuracy or 0.0), b.macs or 0, b.name))
-    if budget_s is None:
-        return ranked[0]
-    fits = [b for b in ranked if afford[b.name] <= policy.DEFAULT_WORK_SHARE * budget_s]
-    return fits[0] if fits else min(ranked, key=lambda b: (afford[b.name], b.name))
 
 
 def default_strategy(regime: Regime, strategies: Mapping[str, Strategy], images: int = 0) -> str:

@@ -6,15 +6,13 @@ Does NOT cover: what things cost (cost_model.py), in which order they are tried 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from advisor.errors import AdviseError
-from advisor.records import Candidate, Trial
+from advisor.records import Candidate
 from advisor.records.messages import StepTime, TimeSteps
-from advisor.records.trials import DEFAULT, REGIME_WORDS, REGIMES
-from advisor.runtime import durations
-from advisor.tuning import candidates, cost_model, policy
+from advisor.records.trials import DEFAULT
+from advisor.tuning import cost_model, policy
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchState
 
@@ -82,31 +80,10 @@ def of_epochs(candidate: Candidate, epochs: float) -> Candidate:
     return replace(candidate, parameters={**candidate.parameters, "epochs": epochs})
 
 
-def untried(state: SearchState, contenders: Sequence[Trial]) -> list[str]:
-    """Explain, for each regime of which nothing was tried, why: too slow for the budget, or not worth the time left."""
-    best = min(contenders, key=lambda t: (t.log_loss, t.number)).candidate
-    reasons = []
-    for name in REGIMES:
-        own = {n: s for n, s in state.strategies.items() if s.regime == name}
-        if not own or not state.has_deadline or any(t.regime == name for t in contenders):
-            continue
-        context = state.context(best.backbone, best.size_px)
-        guesses = candidates.guesses(own, context, backbone=best.backbone, size_px=best.size_px)
-        images = state.images + state.fold_images
-        needed_s = min((cost_model.train_s(state, _briefest(state, g), images) for g in guesses), default=0.0)
-        reasons.append(f"{REGIME_WORDS[name]} was not tried: {_why_untried(needed_s, state.settings.budget_s or 0.0)}")
-    return reasons
-
-
-def _why_untried(needed_s: float, budget_s: float) -> str:
-    if needed_s > budget_s:
-        return f"even a short run needs about {durations.words(needed_s)}; the budget is {durations.words(budget_s)}"
-    return "other candidates were expected to gain more in the time"
-
-
-def _briefest(state: SearchState, candidate: Candidate) -> Candidate:
-    asked, least = candidate.parameters.get("epochs"), fewest_epochs(state, candidate)
-    return of_epochs(candidate, least) if isinstance(asked, int | float) and asked > least else candidate
+def shortest(state: SearchState, candidate: Candidate) -> Candidate:
+    """Return a candidate with the fewest epochs that are worth a trial, or unchanged if it has no length."""
+    epochs, fewest = candidate.parameters.get("epochs"), fewest_epochs(state, candidate)
+    return of_epochs(candidate, fewest) if isinstance(epochs, int | float) and epochs > fewest else candidate
 
 
 # ---- the pace of a training, from its first steps ------------------------------------------------------------------

@@ -90,6 +90,13 @@ def improvement(log_loss: float, spread: float, best: float) -> float:
     return gap * (1 + math.erf(z / math.sqrt(2))) / 2 + spread * density
 
 
+def probability(log_loss: float, spread: float, best: float) -> float:
+    """Return the probability that a candidate is better than the best log-loss so far, as `improvement` sees it."""
+    if not math.isfinite(log_loss) or log_loss <= 0 or best <= 0:
+        return 0.0
+    return (1 + math.erf(math.log(best / log_loss) / spread / math.sqrt(2))) / 2 if math.isfinite(best) else 1.0
+
+
 def length(steps: int) -> float:
     """Return the factor by which the gain grows with the length of a training; 1 at the table's length."""
     return (steps / USUAL_STEPS) ** LENGTH_POWER if steps else 1.0

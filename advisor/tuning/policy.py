@@ -46,6 +46,13 @@ EPOCH_BISECTIONS = 6  # of the range in which the affordable length is searched:
 
 # ---- What is tried, in which order -------------------------------------------------------------------------------
 
+PROBE_TIE = 0.02  # probes whose log-loss differs by less tie; the published accuracy decides (chosen)
+SKIPPED_PROBE_SHARE = 0.25  # of the time left beside the run's end, which a probe that was skipped may take (chosen)
+LONGER = 2.0  # times the length of the best training, which is tried if time is left (chosen)
+LEAST_LONGER = 1.25  # times its length: less is the same training again (chosen)
+# Times the best log-loss: if a head of a strategy is this far behind, its other parameters are not tried on the same features
+# (chosen).
+FAR_BEHIND = 1.5
 SHORTLIST = 2  # backbones by their best probe; the most accurate published one comes on top
 CHEAP_SHARE = 0.06  # of the time left: a head that costs less is tried before anything is weighed (chosen)
 MIN_IMPROVEMENT = 0.01  # of the log-loss's logarithm: a guess expected to improve less is not worth a trial of its own

@@ -46,8 +46,7 @@ class Portfolio:
             position = 0 if not self.begun or not self.run.facts.has_deadline else self._best()
             self.begun = True
             if position is None:
-                self.waiting.clear()
-                return None
+                return None  # they stay: another probe, or a pace that is measured later, may change that
             entry = self.waiting.pop(position)
             self._measure_pace(entry[0])
             chosen = first_that_fits(self.run, self.run.state(), entry)
@@ -55,12 +54,20 @@ class Portfolio:
                 return entry, chosen
         return None
 
+    def add(self, at: BackboneAtSize) -> None:
+        """Take the guesses for a backbone and size that was probed later."""
+        self.waiting += _entries(self.run.state(), [at])
+
+    def left(self) -> list[Candidate]:
+        """List the guesses that wait and were not tried."""
+        return [c for entry in self.waiting for c in entry[:1] if not self.run.study.tried(c)]
+
     def _best(self) -> int | None:
         """Return the position of the guess that comes next; None where no guess is expected to improve."""
         state = self.run.state()
         for position, entry in enumerate(self.waiting):
             chosen = first_that_fits(self.run, state, entry)
-            if chosen is not None and _is_cheap(state, chosen):
+            if chosen is not None and _is_cheap(state, chosen) and not _is_far_behind(state, chosen):
                 return position
         best = _highest(self._options(state))
         if best is not None and best.improvement >= policy.MIN_IMPROVEMENT and not self._trains(best):
@@ -125,6 +132,19 @@ def _is_cheap(state: SearchState, candidate: Candidate) -> bool:
     if state.trains_backbone(candidate):
         return False
     return cost_model.train_s(state, candidate, state.images) <= policy.CHEAP_SHARE * state.left_s
+
+
+def _is_far_behind(state: SearchState, candidate: Candidate) -> bool:
+    """Return True if another head of the same strategy on the same features was far behind the best contender."""
+    best = state.best()
+    own = [
+        t.log_loss
+        for t in state.trials
+        if t.state == "complete"
+        and t.candidate.strategy == candidate.strategy
+        and BackboneAtSize.of(t.candidate) == BackboneAtSize.of(candidate)
+    ]
+    return best is not None and bool(own) and min(own) > policy.FAR_BEHIND * best.log_loss
 
 
 def _improvement(state: SearchState, candidate: Candidate) -> float:

@@ -1,12 +1,14 @@
-"""Usable backbones -> probes, cheapest first, and from them the backbones and input sizes that the search visits.
+"""Usable backbones -> probes, and from them the untuned default and the backbones and input sizes that the search visits.
 
-In: a run. Out: its probes, written to probes.json; the untuned default, fixed from cards before the first of them.
-A probe is a closed-form head on frozen features, scored out of fold: seconds, and a strong floor for everything deeper.
+In: a run. Out: its probes, written to probes.json, every backbone at its cheapest size first, then larger sizes of those that
+lead; the untuned default, fixed before the first trial. A probe is a closed-form head on frozen features, scored out of fold:
+seconds, and a strong floor for everything that trains more. Does NOT cover: what is tried (portfolio.py, proposer.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from advisor.errors import InputError
@@ -15,7 +17,7 @@ from advisor.records import Candidate, Trial
 from advisor.records.messages import Probe, Probed
 from advisor.records.trials import DEFAULT
 from advisor.runtime import durations
-from advisor.tuning import budget, candidates, cost_model, policy
+from advisor.tuning import budget, candidates, cost_model, epoch_budget, policy
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchFacts, SearchState
@@ -24,24 +26,46 @@ QUICK = "ridge"  # the head of a probe: one factorization scores all of its stre
 
 
 def default(state: SearchState, backbones: Sequence[Backbone]) -> Candidate:
-    """Fix the untuned default from cards alone: backbone, the prior regime's strategy, its first guess.
+    """Return the untuned default: the prior regime's first guess on the backbone and size with the best affordable probe.
 
-    Where the budget affords no training at all, it is the head of a frozen backbone.
-    Raises InputError where no strategy that may be used applies to any of the backbones.
+    Probes within `PROBE_TIE` of each other tie; published accuracy decides then. Searching and refitting take about two
+    trainings, which must fit into `DEFAULT_WORK_SHARE` of the budget; otherwise a requested regime takes the best one whose
+    shortened training fits, the free search the head of a frozen backbone.
+    Raises InputError if no strategy that may be used applies to any of the backbones.
     """
-    budget_s = state.settings.budget_s
-    for regime_name in (state.regime.name, "feature_extraction"):
+    forced = state.settings.regime is not None
+    for regime_name in dict.fromkeys((state.regime.name, *(() if forced else ("feature_extraction",)))):
         choice = candidates.default_strategy(replace(state.regime, name=regime_name), state.strategies, state.images)
-        guesses = {b.name: guess for b in backbones if (guess := _first_guess(state, b, choice)) is not None}
-        if not guesses:
-            continue
-        # Searching and refitting cost about two trainings.
-        cost_s = {name: 2.0 * cost_model.card_s(state, guess, state.images) for name, guess in guesses.items()}
-        chosen = candidates.default_backbone([b for b in backbones if b.name in guesses], cost_s, budget_s)
-        fits = budget_s is None or cost_s[chosen.name] <= policy.DEFAULT_WORK_SHARE * budget_s
-        if fits or regime_name == "feature_extraction":
-            return guesses[chosen.name]
+        guesses = [g for at in _by_probe(state, backbones) if (g := _first_guess(state, at, choice)) is not None]
+        affordable = [g for g in guesses if _is_affordable_default(state, g)]
+        if not affordable and (forced or regime_name == "feature_extraction"):
+            affordable = [g for g in guesses if epoch_budget.shortened(state, g) is not None] or sorted(
+                guesses, key=lambda g: cost_model.card_s(state, g, state.images)
+            )
+        if affordable:
+            return affordable[0]
     raise InputError(f"no strategy that may be used applies here: {_why_not(state, backbones[0])}.")
+
+
+def _by_probe(state: SearchState, backbones: Sequence[Backbone]) -> list[BackboneAtSize]:
+    """Rank backbones and sizes by their best probe, by published accuracy among ties; unprobed ones last, by accuracy."""
+    losses = best_probes(state.probes)
+    published = {b.name: b.published_accuracy or 0.0 for b in backbones}
+    waiting = sorted(losses, key=lambda at: (losses[at], at))
+    ranked: list[BackboneAtSize] = []
+    while waiting:
+        ties = [at for at in waiting if losses[at] <= (1 + policy.PROBE_TIE) * losses[waiting[0]]]
+        chosen = max(ties, key=lambda at: (published.get(at.name, 0.0), -losses[at]))
+        ranked.append(chosen)
+        waiting.remove(chosen)
+    unprobed = [BackboneAtSize(b.name, state.sizes[b.name][0]) for b in backbones]
+    return [*ranked, *sorted((at for at in unprobed if at not in losses), key=lambda at: (-published[at.name], at))]
+
+
+def _is_affordable_default(state: SearchState, guess: Candidate) -> bool:
+    if state.settings.budget_s is None:
+        return True
+    return 2.0 * cost_model.train_s(state, guess, state.images) <= policy.DEFAULT_WORK_SHARE * state.settings.budget_s
 
 
 def _why_not(state: SearchState, backbone: Backbone) -> str:
@@ -50,34 +74,75 @@ def _why_not(state: SearchState, backbone: Backbone) -> str:
     return "; ".join(f"{name}: {reason}" for name, reason in reasons if reason)
 
 
-def _first_guess(state: SearchState, backbone: Backbone, strategy: str) -> Candidate | None:
-    size_px = state.sizes[backbone.name][0]  # nearest to the images' own; others must earn their cost
+def _first_guess(state: SearchState, at: BackboneAtSize, strategy: str) -> Candidate | None:
     guesses = candidates.guesses(
-        {strategy: state.registry.strategy(strategy)},
-        state.context(backbone.name, size_px),
-        backbone=backbone.name,
-        size_px=size_px,
+        {strategy: state.registry.strategy(strategy)}, state.context(*at), backbone=at.name, size_px=at.size_px
     )
     return replace(guesses[0], origin=DEFAULT) if guesses else None
 
 
-def probe_all(run: SearchRun, backbones: Sequence[Backbone]) -> None:
-    """Probe every backbone and size, cheapest first, within the probes' share of the budget; at least one."""
+def probe_all(run: SearchRun, backbones: Sequence[Backbone]) -> list[BackboneAtSize]:
+    """Probe within the probes' share of the budget, at least one; return the backbones and sizes that did not fit.
+
+    Every backbone is probed at its cheapest size first, the cheapest backbone first; then the larger sizes, in the order of
+    the backbones' best probes.
+    """
     run.probes = list(run.rundir.read("probes.json", list[Trial]) or [])
-    done = {BackboneAtSize.of(p.candidate) for p in run.probes}
-    cost_s = _pass_costs(run.facts, backbones)
+    card_s = _pass_costs(run.facts, backbones)
     allowed_s = policy.PROBES_SHARE * (run.facts.settings.budget_s or policy.UNBOUNDED_BUDGET_S)
-    spent_s = 0.0
-    for at, card_s in sorted(cost_s.items(), key=lambda kv: (kv[1], kv[0])):
-        needed_s = card_s * (run.speeds.passes.ratio(at.name) if run.facts.has_deadline else 1.0)
+    spent_s, skipped = 0.0, []
+    waiting = set(card_s)
+    while waiting:
+        at = _next_probe(run, waiting, card_s)
+        waiting.remove(at)
+        needed_s = _predicted_s(run, at, card_s[at])
         if spent_s and spent_s + needed_s > allowed_s:
-            run.listener.note(f"{at.name} at {at.size_px} px is not probed: it would take {durations.words(needed_s)}")
+            skipped.append(at)
             continue
         spent_s += needed_s
-        if at not in done:
-            _probe(run, at, card_s)
+        if not run.state().has_probe_at(at):
+            _probe(run, at, card_s[at])
+    if skipped:
+        names = ", ".join(f"{at.name} at {at.size_px} px" for at in skipped)
+        run.listener.note(f"not probed for now, within {durations.words(allowed_s)} for all probes: {names}")
     if run.probes and not run.rundir.recipe.exists():  # killed between a probe and its recipe
         run.on_better(run, min(run.probes, key=lambda p: (p.log_loss, p.number)))
+    return skipped
+
+
+def probe_skipped(
+    run: SearchRun, backbones: Sequence[Backbone], skipped: list[BackboneAtSize]
+) -> BackboneAtSize | None:
+    """Probe the most promising of the skipped ones that fits into the time left, and remove it; None if none fits."""
+    card_s, state = _pass_costs(run.facts, backbones), run.state()
+    best = state.best()
+    end_s = cost_model.finish_s(state, best.candidate) if best is not None else budget.FINISH_S
+    room_s = policy.SKIPPED_PROBE_SHARE * (state.left_s - end_s)
+    waiting = [at for at in skipped if state.has_deadline and _predicted_s(run, at, card_s[at]) <= room_s]
+    if not waiting:
+        return None
+    at = _next_probe(run, set(waiting), card_s)
+    skipped.remove(at)
+    _probe(run, at, card_s[at])
+    return at if run.state().has_probe_at(at) else None
+
+
+def _next_probe(
+    run: SearchRun, waiting: Collection[BackboneAtSize], card_s: Mapping[BackboneAtSize, float]
+) -> BackboneAtSize:
+    """Choose the cheapest among backbones without a probe, else the cheapest size of the backbone that leads."""
+    leaders = {at.name: math.inf for at in waiting}
+    for probe in run.probes:
+        name = probe.candidate.backbone
+        leaders[name] = min(leaders.get(name, math.inf), probe.log_loss)
+    unknown = [at for at in waiting if math.isinf(leaders[at.name])]
+    if unknown:
+        return min(unknown, key=lambda at: (card_s[at], at))
+    return min(waiting, key=lambda at: (leaders[at.name], card_s[at], at))
+
+
+def _predicted_s(run: SearchRun, at: BackboneAtSize, card_s: float) -> float:
+    return card_s * (run.speeds.passes.ratio(at.name) if run.facts.has_deadline else 1.0)
 
 
 def _pass_costs(facts: SearchFacts, backbones: Sequence[Backbone]) -> dict[BackboneAtSize, float]:
@@ -117,12 +182,18 @@ def _heads(facts: SearchFacts) -> dict[str, Strategy]:
     return {n: s for n, s in facts.registry.strategies.items() if s.regime == "feature_extraction"}
 
 
+def best_probes(probes: Iterable[Trial]) -> dict[BackboneAtSize, float]:
+    """Return the lowest log-loss of the probes of every backbone and size."""
+    best: dict[BackboneAtSize, float] = {}
+    for probe in probes:
+        at = BackboneAtSize.of(probe.candidate)
+        best[at] = min(best.get(at, math.inf), probe.log_loss)
+    return best
+
+
 def shortlist(state: SearchState) -> list[BackboneAtSize]:
     """Rank backbones and sizes by their best probe: all sizes of the best few and of the most accurate published one."""
-    best: dict[BackboneAtSize, float] = {}
-    for probe in state.probes:
-        at = BackboneAtSize.of(probe.candidate)
-        best[at] = min(best.get(at, float("inf")), probe.log_loss)
+    best = best_probes(state.probes)
     ranked = sorted(best, key=lambda at: (best[at], at))
     names = list(dict.fromkeys(at.name for at in ranked))
     published = max(names, key=lambda n: (state.registry.backbone(n).published_accuracy or 0.0, n), default=None)

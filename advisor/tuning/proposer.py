@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
-from advisor.records import Candidate, Trial
-from advisor.tuning import cost_model, epoch_budget, policy, pruner
+from advisor.records import Candidate, StoppedBecause, Trial
+from advisor.tuning import cost_model, epoch_budget, policy, probes, pruner, stopping
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.portfolio import Entry, Portfolio, first_that_fits
 from advisor.tuning.search_run import SearchRun
@@ -37,7 +38,17 @@ class Proposer:
         self._proposed = []
         if self._trials_left() <= 0:
             return None
-        return self._shorter() or self._guess() or self._promoted() or self._sampled()
+        return self._shorter() or self._guess() or self._promoted() or self._sampled() or self._longer()
+
+    def add(self, at: BackboneAtSize) -> None:
+        """Take a backbone and size into the search that was probed later."""
+        if at in probes.shortlist(self.run.state()):
+            self.portfolio.add(at)
+
+    def stopped(self) -> StoppedBecause:
+        """Return why nothing more is proposed."""
+        state = self.run.state()
+        return stopping.explain(state, self.portfolio.left(), trials_left=self._trials_left(), stale=_stale(state))
 
     def begun(self, number: int) -> None:
         """Learn under which number the last proposal runs."""
@@ -88,6 +99,30 @@ class Proposer:
             if candidate is not None and not self.run.study.tried(candidate):
                 return candidate
         return None
+
+    def _longer(self) -> Candidate | None:
+        """Train the best trained candidate for longer, if time is left and its expected gain is worth it."""
+        state = self.run.state()
+        trained = [t for t in state.trials if t.state == "complete" and t.steps and "epochs" in t.candidate.parameters]
+        best = min(trained, key=lambda t: (t.log_loss, t.number), default=None)
+        if best is None or not state.has_deadline:
+            return None
+        epochs = float(best.candidate.parameters["epochs"])
+        whole = replace(epoch_budget.of_epochs(best.candidate, policy.LONGER * epochs), origin="longer", continues=None)
+        candidate = epoch_budget.fitted(state, _within_card(self.run, whole))
+        if candidate is None or candidate.parameters["epochs"] < policy.LEAST_LONGER * epochs:
+            return None
+        if self.run.study.tried(candidate) or stopping.expected_gain(state, candidate)[0] < policy.MIN_IMPROVEMENT:
+            return None
+        return candidate
+
+
+def _within_card(run: SearchRun, candidate: Candidate) -> Candidate:
+    """Limit the epochs to the range on the strategy's card."""
+    card = run.facts.strategy_of(candidate).card
+    high = next((p.high for p in getattr(card, "parameters", ()) if p.name == "epochs" and p.high is not None), None)
+    epochs = candidate.parameters["epochs"]
+    return candidate if high is None or epochs <= high else epoch_budget.of_epochs(candidate, float(high))
 
 
 def _stale(state: SearchState) -> int:

@@ -19,17 +19,21 @@ from advisor.records.messages import Progress, RunTrial
 from advisor.records.trials import regime_name
 from advisor.runtime.atomic_file import write_atomically
 from advisor.runtime.run_dir import trial_name
-from advisor.tuning import cost_model, policy, probes, pruner
+from advisor.tuning import cost_model, policy, probes, pruner, stopping
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.proposer import Proposer
 from advisor.tuning.search_run import SearchRun
 
 
 def explore(run: SearchRun, backbones: list[Backbone]) -> None:
-    """Probe, then search until trials, time or patience are used up; the default is fixed before either."""
+    """Probe, fix the untuned default, then search until trials, time or patience are used up or nothing is worth its time.
+
+    Probes that were skipped are made when nothing else is proposed and time is left.
+    """
     run.describe(b.name for b in backbones)
-    first = probes.default(run.state(), backbones)
-    probes.probe_all(run, backbones)
+    skipped = probes.probe_all(run, backbones)
+    begun = run.study.candidates()  # a resume keeps the default that was fixed
+    first = begun[0] if begun else probes.default(run.state(), backbones)
     proposer = Proposer(run, first, probes.shortlist(run.state()) or [BackboneAtSize.of(first)])
     cut_off = deque(run.study.interrupted())
     more = True
@@ -37,10 +41,17 @@ def explore(run: SearchRun, backbones: list[Backbone]) -> None:
         while run.executor.free and (more := _begin_next(run, proposer, cut_off)):
             pass
         if not run.executor.busy and not more:
-            return
+            at = probes.probe_skipped(run, backbones, skipped)
+            if at is None:
+                break
+            proposer.add(at)
+            continue
         ended = run.executor.poll(_progress(run))
         if ended is not None:
             proposer.ended(_end(run, ended))
+    run.stopped = proposer.stopped()
+    run.untried = stopping.untried(run.state(), run.stopped)
+    run.rundir.log("stopped", at_s=run.clock.used_s, reason=run.stopped.reason, text=run.stopped.text)
 
 
 def _begin_next(run: SearchRun, proposer: Proposer, cut_off: deque[tuple[int, Candidate]]) -> bool:

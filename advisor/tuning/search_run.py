@@ -15,7 +15,7 @@ from advisor.errors import WorkerLostError
 from advisor.execution.executor import TrialExecutor
 from advisor.execution.worker import Worker
 from advisor.execution.worker_pool import WorkerPool
-from advisor.records import Candidate, Trial
+from advisor.records import Candidate, StoppedBecause, Trial, Untried
 from advisor.records.messages import Answer, Describe, Description, Job
 from advisor.runtime import durations
 from advisor.runtime.clock import Clock
@@ -46,6 +46,8 @@ class SearchRun:
     probes: list[Trial] = field(default_factory=list)
     backbones: dict[str, Description] = field(default_factory=dict)
     speeds: budget.MeasuredSpeeds = field(default_factory=budget.MeasuredSpeeds)
+    stopped: StoppedBecause | None = None
+    untried: tuple[Untried, ...] = ()
     deaths: int = 0  # of worker processes, since the last job or trial that ended well
 
     def state(self) -> SearchState:

@@ -2,8 +2,8 @@
 
     taskset -c 1 nice -n 5 python benchmarks/advice/spent.py --label NAME [--code DIR] [--seeds 2] [--budget 150] [--table]
 
-Cells: 70 sketches, 50 flowers, 1,001 sketches, ants and bees. `--code` is a checkout with a `.venv`; rows go to spent.json under
-`--label`, a later call goes on behind them. Does NOT cover: what other regimes would have reached (regret.py).
+Cells: 70 sketches, 50 flowers, 1,001 sketches, ants and bees. `--code` is a checkout with a `.venv`; rows go to spent.json
+under `--label`, a later call goes on behind them. Does NOT cover: what other regimes would have reached (regret.py).
 """
 
 from __future__ import annotations
@@ -61,9 +61,18 @@ def report(rows: list[ledger.Row]) -> str:
             k: sum(r[k] for r in own) / len(own) for k in ("accuracy", "log_loss", "trials", "searched_s", "used_s")
         }
         lines.append(
-            [name, f"{own[0]['pool']:,}", label, str(len(own)), f"{mean['accuracy']:.3f}", f"{mean['log_loss']:.3f}"]
-            + [f"{mean['trials']:.1f}", f"{mean['searched_s']:.0f} s", f"{mean['used_s']:.0f} s"]
-            + ["; ".join(dict.fromkeys(r["best"] for r in own))]
+            [
+                name,
+                f"{own[0]['pool']:,}",
+                label,
+                str(len(own)),
+                f"{mean['accuracy']:.3f}",
+                f"{mean['log_loss']:.3f}",
+                f"{mean['trials']:.1f}",
+                f"{mean['searched_s']:.0f} s",
+                f"{mean['used_s']:.0f} s",
+                "; ".join(dict.fromkeys(r["best"] for r in own)),
+            ]
         )
     titles = ["data", "images", "code", "seeds", "test accuracy", "validation log-loss", "trials", "search ended at"]
     return ledger.table([*titles, "whole run", "recommended"], lines) + f"\n{ledger.machine()}, one core.\n"

@@ -53,16 +53,6 @@ def test_a_size_that_was_asked_for_is_the_only_one(measured: Profile) -> None:
     assert candidates.sizes(sized(measured, 500), backbone("mobilenet_v2"), 96) == (96,)
 
 
-def test_the_default_backbone_is_the_best_published_that_a_third_of_the_budget_affords() -> None:
-    """Trial 0 is fixed by cards and the budget, before anything is measured."""
-    both = [backbone("mobilenet_v2"), backbone("squeezenet1_1")]
-    costs = {"mobilenet_v2": 60.0, "squeezenet1_1": 20.0}
-    assert candidates.default_backbone(both, costs, 200.0).name == "mobilenet_v2"
-    assert candidates.default_backbone(both, costs, 100.0).name == "squeezenet1_1"
-    assert candidates.default_backbone(both, costs, 10.0).name == "squeezenet1_1"
-    assert candidates.default_backbone(both, costs, None).name == "mobilenet_v2"
-
-
 def test_a_stranger_s_strategy_comes_after_the_portfolio() -> None:
     """What is known to be good goes first; nothing is left out."""
     assert candidates.ordered(["zebra", "full", "logistic"]) == ["logistic", "full", "zebra"]

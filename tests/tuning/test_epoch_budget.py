@@ -134,19 +134,6 @@ def test_without_a_deadline_nothing_is_shortened(state: SearchState) -> None:
     assert epoch_budget.fitted(endless, FULL) == FULL
 
 
-def test_a_regime_that_was_not_tried_for_lack_of_time_is_named_with_what_it_needs(state: SearchState) -> None:
-    """What its briefest training takes in the search and as a refit, beside the whole budget."""
-    chosen = {n: s for n, s in state.registry.strategies.items() if n in ("ridge", "full")}
-    slow = replace(taking(state, 6000.0), strategies=chosen)
-    (reason,) = epoch_budget.untried(slow, slow.trials)
-    assert reason.startswith("full fine-tuning was not tried: even a short run needs about ")
-    assert reason.endswith("; the budget is 10 min")
-    (other,) = epoch_budget.untried(taking(slow, 900.0), slow.trials)
-    assert other == "full fine-tuning was not tried: other candidates were expected to gain more in the time"
-    tried = after(slow, FULL, steps=10)
-    assert epoch_budget.untried(tried, tried.trials) == []
-
-
 def test_what_the_end_of_the_best_takes_is_kept_back_while_others_are_tried(state: SearchState) -> None:
     """A cheap candidate may not use up the time that refitting and scoring a dear leader takes."""
     dear = replace(HEAD, strategy="logistic")

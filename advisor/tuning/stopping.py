@@ -1,0 +1,165 @@
+"""Why a search ended, and why a regime was not tried: numbers from the same predictions that the search decided by.
+
+In: a `SearchState` at the end of the search, the guesses that were left. Out: `StoppedBecause`, `Untried`; their `text` states
+what the numbers say. Pure. Does NOT cover: the decision itself (portfolio.py, proposer.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from advisor.records import Candidate, StoppedBecause, Untried
+from advisor.records.trials import REGIME_WORDS, REGIMES
+from advisor.tuning import candidates, cost_model, epoch_budget, expected_loss, policy
+from advisor.tuning.search_state import SearchState
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """A candidate that was not tried: `needs_s` for its shortest form with the end of the run; its expected gain as a share of
+    the log-loss, and the probability of any gain.
+    """
+
+    candidate: Candidate
+    needs_s: float
+    expected_gain: float
+    probability: float
+
+    def fits(self, state: SearchState) -> bool:
+        """Return True if it could be finished in the time left."""
+        return not state.has_deadline or self.needs_s <= state.left_s
+
+    @property
+    def words(self) -> str:
+        """Name it."""
+        c = self.candidate
+        return f"{c.strategy} on {c.backbone} at {c.size_px} px"
+
+
+def prospect(state: SearchState, candidate: Candidate) -> Prospect:
+    """Predict what a candidate needs and gains: whole if it fits, else in its shortest form."""
+    whole = cost_model.affordable(state, candidate)
+    length = None if whole else epoch_budget.shortened(state, candidate)
+    chosen = candidate if whole else length or epoch_budget.shortest(state, candidate)
+    gain, probability = expected_gain(state, chosen)
+    return Prospect(chosen, _needs_s(state, chosen, fits=whole or length is not None), gain, probability)
+
+
+def expected_gain(state: SearchState, candidate: Candidate) -> tuple[float, float]:
+    """Return the expected decrease of the best log-loss's logarithm, and the probability of any decrease."""
+    steps = epoch_budget.steps(state, candidate)
+    published = {n: b.published_accuracy for n, b in state.registry.backbones.items()}
+    regime = state.strategy_of(candidate).regime
+    loss = expected_loss.expected(candidate, regime, steps, state.probes, state.trials, published)
+    best = state.best()
+    lowest = best.log_loss if best is not None else math.inf
+    spread = expected_loss.spread(steps, state.trials)
+    return expected_loss.improvement(loss, spread, lowest), expected_loss.probability(loss, spread, lowest)
+
+
+def _needs_s(state: SearchState, candidate: Candidate, *, fits: bool) -> float:
+    """Predict the seconds for a candidate with the end of the run; at most the time left if it was found to fit."""
+    trains = state.trains_backbone(candidate)
+    first = trains and not state.has_trained
+    share = 1.0
+    if trains:
+        share = policy.FILL_SHARE_MEASURED if cost_model.has_pace(state, candidate) else policy.FILL_SHARE
+    reserve_s = cost_model.reserve_s(state, candidate, refit=not first)
+    needs_s = (cost_model.train_s(state, candidate, state.fold_images) + reserve_s) / share
+    return min(needs_s, state.left_s) if fits else needs_s
+
+
+def explain(state: SearchState, left: Iterable[Candidate], *, trials_left: float, stale: int) -> StoppedBecause:
+    """Return why nothing more is tried: trials used up, no time, no prospect of a gain, or no gain for many trials."""
+    if trials_left <= 0:
+        return StoppedBecause(reason="trials", text=f"all {state.settings.trials} trials were used")
+    prospects = [prospect(state, c) for c in left]
+    fitting = [p for p in prospects if p.fits(state)]
+    if fitting:
+        best = max(fitting, key=lambda p: p.expected_gain)
+        if best.expected_gain < policy.MIN_IMPROVEMENT:
+            text = (
+                f"no candidate that fits is expected to lower the log-loss by {policy.MIN_IMPROVEMENT:.0%}: the best, "
+                f"{best.words}, by {best.expected_gain:.1%} (probability of any gain {best.probability:.0%})"
+            )
+            return StoppedBecause("gain", text, expected_gain=best.expected_gain, probability=best.probability)
+    if stale >= policy.PATIENCE_TRIALS:
+        return StoppedBecause(reason="patience", text=f"{stale} sampled trials in a row brought no improvement")
+    if prospects and not fitting:
+        nearest = min(prospects, key=lambda p: p.needs_s)
+        text = (
+            f"none of the {len(prospects)} remaining candidates fits: the shortest, {nearest.words}, needs about "
+            f"{nearest.needs_s:.0f} s with the end of the run, {max(0.0, state.left_s):.0f} s were left"
+        )
+        best = max(prospects, key=lambda p: p.expected_gain)
+        return StoppedBecause("time", text, expected_gain=best.expected_gain, probability=best.probability)
+    if state.has_deadline:
+        return StoppedBecause(
+            reason="time", text=f"the {max(0.0, state.left_s):.0f} s left are needed for the end of the run"
+        )
+    return StoppedBecause(reason="nothing left", text="nothing remained to try")
+
+
+def untried(state: SearchState, stopped: StoppedBecause) -> tuple[Untried, ...]:
+    """Explain, for each regime without a complete trial, what its most promising candidate needed and could gain."""
+    complete = {t.regime for t in state.contenders()}
+    reasons = []
+    for name in REGIMES:
+        strategies = {n: s for n, s in state.strategies.items() if s.regime == name}
+        if name not in complete and strategies:
+            reasons.append(_untried(state, name, _guesses(state, strategies), stopped))
+    return tuple(reasons)
+
+
+def _guesses(state: SearchState, strategies: Iterable[str]) -> list[Candidate]:
+    """List the first guesses of these strategies wherever a probe was made."""
+    at = dict.fromkeys(candidates.BackboneAtSize.of(p.candidate) for p in state.probes)
+    own = {n: state.registry.strategy(n) for n in strategies}
+    return [
+        guess
+        for place in at
+        for guess in candidates.guesses(own, state.context(*place), backbone=place.name, size_px=place.size_px)
+    ]
+
+
+def _untried(state: SearchState, name: str, guesses: Sequence[Candidate], stopped: StoppedBecause) -> Untried:
+    words = REGIME_WORDS[name]
+    failed = [t for t in state.trials if t.regime == name]
+    if failed:
+        why = failed[-1].error or "it was stopped early"
+        return Untried(regime=name, text=f"{words} has no result: {len(failed)} tried, the last one: {why}")
+    if not guesses:
+        return Untried(regime=name, text=f"{words} was not tried: none of its strategies applies to these data")
+    prospects = [prospect(state, g) for g in guesses]
+    fitting = [p for p in prospects if p.fits(state)]
+    if not fitting:
+        nearest = min(prospects, key=lambda p: p.needs_s)
+        text = (
+            f"{words} was not tried: its shortest run, {nearest.words}, needs about {nearest.needs_s:.0f} s with the end of "
+            f"the run, {max(0.0, state.left_s):.0f} s were left"
+        )
+        return _numbers(state, name, nearest, text)
+    best = max(fitting, key=lambda p: p.expected_gain)
+    if stopped.reason == "gain" or best.expected_gain < policy.MIN_IMPROVEMENT:
+        text = (
+            f"{words} was not tried: its best candidate, {best.words}, was expected to lower the log-loss by "
+            f"{best.expected_gain:.1%} (probability of any gain {best.probability:.0%})"
+        )
+    else:
+        text = f"{words} was not tried: {stopped.text}"
+    return _numbers(state, name, best, text)
+
+
+def _numbers(state: SearchState, name: str, chosen: Prospect, text: str) -> Untried:
+    if not state.has_deadline:
+        return Untried(regime=name, text=text, expected_gain=chosen.expected_gain, probability=chosen.probability)
+    return Untried(
+        regime=name,
+        text=text,
+        needs_s=round(chosen.needs_s, 1),
+        left_s=round(max(0.0, state.left_s), 1),
+        expected_gain=chosen.expected_gain,
+        probability=chosen.probability,
+    )

@@ -1,0 +1,131 @@
+"""Why a search ended and a regime was not tried, and which network the untuned default takes: numbers that agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import searches
+from scipy.stats import norm
+
+from advisor.records import Candidate, FoldScore, Trial
+from advisor.records.messages import Description
+from advisor.records.trials import DEFAULT, regime_name
+from advisor.tuning import budget, cost_model, epoch_budget, expected_loss, policy, probes, stopping
+from advisor.tuning.search_state import SearchState
+
+FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}, size_px=64)
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchState]:
+    """A search on 48 crops whose ridge probe is done; ridge and full fine-tuning are allowed."""
+    with searches.on_crops(tmp_path_factory.mktemp("stopping")) as run:
+        run.describe(["pocket"])
+        strategies = {n: run.facts.registry.strategies[n] for n in ("ridge", "full")}
+        state = replace(run.state(), strategies=strategies, sizes={"pocket": (64, 96)}, left_s=400.0)
+        yield with_trial(state, Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=64), loss=1.0)
+
+
+def with_trial(
+    state: SearchState, candidate: Candidate, *, loss: float, steps: int = 0, probe: bool = True
+) -> SearchState:
+    """Add a complete probe or trial."""
+    score = FoldScore(fold=0, repeat=0, seed=0, n=10, accuracy=0.5, log_loss=loss)
+    number = -1 - len(state.probes) if probe else len(state.trials)
+    regime = regime_name(state.strategy_of(candidate).regime)
+    trial = Trial(
+        number=number, candidate=candidate, regime=regime, state="complete", scores=(score,), steps=steps, seconds=0.1
+    )
+    if probe:
+        return replace(state, probes=(*state.probes, trial))
+    return replace(state, trials=(*state.trials, trial), default=state.default or trial)
+
+
+def taking(state: SearchState, fold_s: float) -> SearchState:
+    """Let a whole training of FULL on one fold take so many seconds."""
+    speeds = budget.MeasuredSpeeds()
+    speeds.observe_training("full", "pocket", cost_model.card_s(state, FULL, state.fold_images), fold_s)
+    speeds.passes.learn("pocket", 1.0, 1e-6)
+    return replace(state, speeds=speeds)
+
+
+@pytest.mark.parametrize("fold_s", [3.0, 30.0, 300.0, 3000.0, 30000.0])
+@pytest.mark.parametrize("left_s", [20.0, 100.0, 500.0])
+def test_what_is_said_not_to_fit_does_not_fit(known: SearchState, fold_s: float, left_s: float) -> None:
+    """`needs_s` exceeds `left_s` exactly where the search finds no length that fits."""
+    state = replace(taking(known, fold_s), left_s=left_s)
+    chosen = stopping.prospect(state, FULL)
+    fits = cost_model.affordable(state, FULL) or epoch_budget.shortened(state, FULL) is not None
+    assert chosen.fits(state) == fits
+    stopped = stopping.explain(state, [FULL], trials_left=math.inf, stale=0)
+    (untried,) = stopping.untried(state, stopped)
+    assert untried.regime == "full"
+    assert untried.needs_s is not None
+    if fits:
+        assert untried.needs_s <= left_s
+    else:
+        assert untried.needs_s > left_s
+        assert (stopped.reason, f"{left_s:.0f} s were left" in untried.text) == ("time", True)
+
+
+def test_a_small_expected_gain_is_stated_with_its_probability(known: SearchState) -> None:
+    """Where the best so far is out of reach for what remains, the search stops for want of a gain."""
+    state = with_trial(taking(known, 3.0), replace(FULL, parameters={"epochs": 9.0}), loss=0.05, steps=60, probe=False)
+    stopped = stopping.explain(state, [FULL], trials_left=math.inf, stale=0)
+    assert stopped.reason == "gain"
+    assert stopped.expected_gain is not None
+    assert stopped.expected_gain < policy.MIN_IMPROVEMENT
+    assert stopped.probability is not None
+    assert 0 <= stopped.probability < 0.5
+    assert stopping.untried(state, stopped) == ()  # full was tried
+
+
+def test_trials_and_patience_are_named(known: SearchState) -> None:
+    """A run by --trials ends with its trials; many samples without a gain end a run with time left."""
+    asked = replace(known, settings=replace(known.settings, trials=3))
+    assert stopping.explain(asked, [FULL], trials_left=0, stale=0).text == "all 3 trials were used"
+    stale = stopping.explain(known, [], trials_left=math.inf, stale=policy.PATIENCE_TRIALS)
+    assert stale.reason == "patience"
+
+
+def test_a_training_that_failed_is_not_called_untried(known: SearchState) -> None:
+    """Its error is the reason."""
+    failed = Trial(number=0, candidate=FULL, regime="full", state="failed", error="the loss is not finite")
+    state = replace(known, trials=(failed,))
+    (untried,) = stopping.untried(state, stopping.explain(state, [], trials_left=0, stale=0))
+    assert "the loss is not finite" in untried.text
+    assert "was not tried" not in untried.text
+
+
+@pytest.mark.parametrize(("loss", "spread", "best"), [(0.9, 0.2, 1.0), (1.2, 0.1, 1.0), (0.5, 0.3, 0.5)])
+def test_the_probability_of_a_gain_is_the_normal_one(loss: float, spread: float, best: float) -> None:
+    """Of a log-normal loss, as the expected improvement takes it."""
+    assert expected_loss.probability(loss, spread, best) == pytest.approx(norm.cdf(math.log(best / loss) / spread))
+
+
+def test_the_default_takes_the_network_with_the_best_probe(known: SearchState) -> None:
+    """Of two sizes the better probe; within two per cent the more accurate one counts, and an unprobed one comes last."""
+    pocket = known.registry.backbone("pocket")
+    larger = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=96)
+    free = replace(known, settings=replace(known.settings, budget_s=None), left_s=math.inf)
+    assert probes.default(with_trial(free, larger, loss=0.5), [pocket]).size_px == 96
+    assert probes.default(with_trial(free, larger, loss=1.5), [pocket]).size_px == 64
+    assert probes.default(free, [pocket]).origin == DEFAULT
+
+
+def test_a_requested_regime_is_searched_where_its_probe_is_best_if_shortened_it_fits(known: SearchState) -> None:
+    """Where a whole training takes more than its share, its shortened form still decides for the best network."""
+    pocket = known.registry.backbone("pocket")
+    other = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=96)
+    forced = replace(
+        with_trial(taking(known, 150.0), other, loss=1.5),
+        settings=replace(known.settings, regime="full", budget_s=600.0),
+        regime=replace(known.regime, name="full"),
+        strategies={"full": known.registry.strategies["full"]},
+    )
+    chosen = probes.default(forced, [pocket])
+    assert (chosen.strategy, chosen.size_px) == ("full", 64)
+    assert isinstance(forced.backbones["pocket"], Description)
