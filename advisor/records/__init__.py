@@ -42,15 +42,23 @@ from advisor.records.result import (
     Result,
     SourceKept,
     StageKept,
-    StoppedBecause,
     TestScore,
     Tie,
     TrialCounts,
-    Untried,
     ValidationScore,
 )
 from advisor.records.settings import Settings
-from advisor.records.trials import Candidate, Curve, Evidence, FoldScore, Regime, Trial, Verdict
+from advisor.records.trials import (
+    Candidate,
+    Curve,
+    Evidence,
+    FoldScore,
+    Regime,
+    StoppedBecause,
+    Trial,
+    Untried,
+    Verdict,
+)
 
 __all__ = [
     "Augmentation",

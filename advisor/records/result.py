@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from advisor.records.trials import Regime
+from advisor.records.trials import Regime, StoppedBecause, Untried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,34 +137,6 @@ class BudgetUse:
     asked_s: float | None
     used_s: float
     over_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class StoppedBecause:
-    """Why the search ended: `reason` is "trials", "time", "gain", "patience" or "nothing left"; `text` states it.
-
-    `expected_gain` is the expected relative decrease of the log-loss by the best candidate that remained, `probability` that
-    of any decrease; None if nothing remained or it was not predicted.
-    """
-
-    reason: str
-    text: str
-    expected_gain: float | None = None
-    probability: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Untried:
-    """A regime without a complete trial. `needs_s`: seconds that its candidate needed with the end of the run, of the `left_s`
-    at the end of the search, both None without a deadline; gain and probability as in `StoppedBecause`.
-    """
-
-    regime: str
-    text: str
-    needs_s: float | None = None
-    left_s: float | None = None
-    expected_gain: float | None = None
-    probability: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

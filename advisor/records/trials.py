@@ -155,3 +155,31 @@ class Verdict:
     kept_default: bool
     reason: str
     by_promise: bool = False
+
+
+@dataclass(frozen=True)
+class StoppedBecause:
+    """Why the search ended: `reason` is "trials", "time", "gain", "patience" or "nothing left"; `text` states it.
+
+    `expected_gain` is the expected relative decrease of the log-loss by the best candidate that remained, `probability` that
+    of any decrease; None if nothing remained or it was not predicted.
+    """
+
+    reason: str
+    text: str
+    expected_gain: float | None = None
+    probability: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untried:
+    """A regime without a complete trial. `needs_s`: seconds that its candidate needed with the end of the run, of the `left_s`
+    at the end of the search, both None without a deadline; gain and probability as in `StoppedBecause`.
+    """
+
+    regime: str
+    text: str
+    needs_s: float | None = None
+    left_s: float | None = None
+    expected_gain: float | None = None
+    probability: float | None = None
