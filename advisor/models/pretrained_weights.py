@@ -92,10 +92,15 @@ def locate(backbone: Backbone, *, weights_dir: str | Path | None = None, offline
     if weights.url.startswith(hub.SCHEME):
         return _on_the_hub(weights, command, offline)
     if not weights.url:
-        return Located(state="unavailable", bytes=weights.bytes, reason="not on this disk, and no address is known")
+        return Located(
+            state="unavailable", bytes=weights.bytes, reason="weights not downloaded, and no address is known"
+        )
     if offline:
         return Located(
-            state="unavailable", bytes=weights.bytes, reason="not on this disk, and --offline", command=command
+            state="unavailable",
+            bytes=weights.bytes,
+            reason="weights not downloaded (running with --offline)",
+            command=command,
         )
     return Located(state="downloadable", bytes=weights.bytes, command=command)
 
@@ -104,11 +109,11 @@ def _on_the_hub(weights: Weights, command: str, offline: bool) -> Located:
     path = hub.cached(weights.url)
     if path is not None:
         return Located(state="cached", path=path, bytes=path.stat().st_size)
-    reason = "not on this disk, and --offline" if offline else ""
+    reason = "weights not downloaded (running with --offline)" if offline else ""
     if not offline and hub.is_offline():
-        reason = "not on this disk, and HF_HUB_OFFLINE is set"
+        reason = "weights not downloaded (HF_HUB_OFFLINE is set)"
     if not hub.is_installed():
-        reason, command = "not on this disk, and huggingface-hub is not installed", hub.INSTALL
+        reason, command = "weights not downloaded, and huggingface-hub is not installed", hub.INSTALL
     state = "unavailable" if reason else "downloadable"
     return Located(state=state, bytes=weights.bytes, reason=reason, command=command)
 
@@ -277,6 +282,6 @@ def read(backbone: Backbone, located: Located) -> tuple[dict[str, torch.Tensor],
             )
         warning = (
             f"{located.path.name} is not the published file: its SHA-256 starts with {digest[:8]}, not "
-            f"{weights.sha256_prefix[:8]}; it is used as it is, so scores may differ from published ones"
+            f"{weights.sha256_prefix[:8]}; used anyway; scores may differ from published results"
         )
     return tensor_files.read(located.path, command=f"{_command(backbone)} --again"), digest, warning

@@ -28,10 +28,11 @@ def render(result: Result, recipe: Recipe, *, licence: str = "unknown", run: str
         _scores(result),
         _warnings(result),
         _data(result, recipe),
-        _use(recipe, run),
+        _use(recipe, wording.quoted(run)),
         _made(result, recipe, licence),
     ]
-    return "\n".join(part for part in parts if part)
+    text = "\n".join(part for part in parts if part)
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _head(result: Result, recipe: Recipe, name: str, licence: str) -> str:

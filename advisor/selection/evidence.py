@@ -124,7 +124,13 @@ def settle_regime(
         members = None if groups is None else groups[both]
         p = verdict.paired_p(of_winner.log_loss[both], of_rival.log_loss[both], groups=members)
         comparisons.append(
-            Evidence(signal=f"{winner.regime} over {name}", value=value, reference=reference, n=int(both.sum()), p=p)
+            Evidence(
+                signal=f"{REGIME_WORDS[winner.regime]} against {REGIME_WORDS[name]}",
+                value=value,
+                reference=reference,
+                n=int(both.sum()),
+                p=p,
+            )
         )
         sentences.append(
             f"{100 * (value - reference):+.1f} points over {REGIME_WORDS[name]} on the same {int(both.sum())} images "

@@ -53,7 +53,8 @@ def find(
         )
     if not reachable:
         raise _nothing(left_out)
-    return reachable, sorted(left_out, key=lambda item: item.backbone)
+    accuracy = {name: backbone.published_accuracy or 0.0 for name, backbone in registry.backbones.items()}
+    return reachable, sorted(left_out, key=lambda item: (-accuracy.get(item.backbone, 0.0), item.backbone))
 
 
 def _only_from_scratch(strategies: Mapping[str, Strategy], settings: Settings) -> bool:
@@ -72,7 +73,11 @@ def _worth_fetching(downloadable: Sequence[Backbone], settings: Settings, named:
 
 def _not_fetched(backbone: Backbone, settings: Settings) -> LeftOut:
     reachable = not settings.offline and pretrained_weights.network_reachable()
-    reason = "not fetched unasked: others were preferred" if reachable else "not cached, and no network can be reached"
+    reason = (
+        "not downloaded automatically"
+        if reachable
+        else "weights not downloaded, and the download server did not respond"
+    )
     return LeftOut(backbone=backbone.name, reason=reason, command=f"tl-advise weights fetch {backbone.name}")
 
 

@@ -147,7 +147,7 @@ def test_without_a_network_fetching_says_so(plugins: registry.Registry, monkeypa
     """HF_HUB_OFFLINE is respected: unavailable in the list, one line where it is fetched."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     backbone = plugins.backbone("timm/test_vit")
-    assert pretrained_weights.locate(backbone).reason == "not on this disk, and HF_HUB_OFFLINE is set"
+    assert pretrained_weights.locate(backbone).reason == "weights not downloaded (HF_HUB_OFFLINE is set)"
     with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE is set|cannot be fetched"):
         hub.fetch(pretrained_weights.as_weights(backbone).url)
 

@@ -1,0 +1,152 @@
+"""The Python interface does what the command line can, shows itself well, and every example of it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import io
+import re
+import threading
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from photos import write_crops
+from PIL import Image
+
+import advisor
+from advisor.cli import advise as command
+from advisor.errors import AdviseError, InputError
+from advisor.records import Settings
+from advisor.reporting.notebook import ShownResult
+
+SMALL = {"backbone": "pocket", "size": 32, "threads": 1, "offline": True}
+
+
+@pytest.fixture(scope="module", name="data")
+def _data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real photos cut into two classes."""
+    folder = tmp_path_factory.mktemp("python") / "photos"
+    write_crops(folder, classes=2, each=12)
+    return folder
+
+
+@pytest.fixture(scope="module", name="run")
+def _run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ShownResult, list[str]]:
+    """One small run from a thread inside a running event loop, with its progress."""
+    folder = tmp_path_factory.mktemp("run") / "run1"
+    seen: list[str] = []
+    found: list[object] = []
+
+    def work() -> None:
+        found.append(
+            advisor.advise(
+                data, trials=1, out=folder, backbones=["pocket"], strategies=["ridge"], size=32, threads=1, offline=True,
+                progress=lambda what, done, total: seen.append(what),
+            )
+        )  # fmt: skip
+
+    async def main() -> None:
+        thread = threading.Thread(target=work)
+        thread.start()
+        while thread.is_alive():
+            await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+    return folder, found[0], seen  # type: ignore[return-value]
+
+
+def test_only_public_names_are_listed() -> None:
+    """dir(advisor) holds what is documented and nothing else; every function has types and a docstring."""
+    assert set(dir(advisor)) == {*advisor.__all__, "__doc__", "__version__"}
+    for name in advisor.__all__:
+        function = getattr(advisor, name)
+        assert function.__doc__
+        assert "return" in function.__annotations__
+
+
+def test_advise_has_every_option_of_the_command() -> None:
+    """Each option of `tl-advise advise` is an argument under the same name, those of the terminal apart."""
+    renamed = {
+        "backbones": "backbones",
+        "strategies": "strategies",
+        "size_px": "size",
+        "devices": "gpus",
+        "blocked": "block",
+    }
+    terminal = {"as_json", "quiet", "verbose", "target"}  # an adaptation is a workflow of its own
+    options = {str(p.name) for p in command.command.params if isinstance(p, click.Option) and p.expose_value}
+    arguments = set(inspect.signature(advisor.advise).parameters)
+    settings = set(Settings.__dataclass_fields__)
+    assert not {renamed.get(name, name) for name in options - terminal} - arguments - settings
+
+
+def test_a_result_shows_itself(run: tuple[Path, object, list[str]]) -> None:
+    """Its text is one line, its notebook display the first card, and the same result is read from the directory."""
+    folder, result, seen = run
+    again = advisor.load_result(folder)
+    assert repr(again) == repr(result)
+    assert len(repr(again)) < 400
+    assert "\n" not in repr(again)
+    card = again._repr_html_()
+    assert "What to do next" in card
+    assert "<script" not in card
+    assert len(card) < 40_000
+    assert again.verdict in card
+    assert any("evaluating" in what for what in seen)
+
+
+def test_a_predictor_takes_images_in_every_form(run: tuple[Path, object, list[str]], data: Path) -> None:
+    """Paths, folders, arrays, PIL images, file objects and bytes of the same image get the same probabilities."""
+    predictor = advisor.load(run[0])
+    path = sorted(data.rglob("*.jpg"))[0]
+    picture = Image.open(path).convert("RGB")
+    forms = [path, picture, np.asarray(picture), io.BytesIO(path.read_bytes()), path.read_bytes()]
+    answers = [predictor.predict([form]).probabilities[0] for form in forms]
+    assert all(np.allclose(answer, answers[0], atol=1e-6) for answer in answers)
+    assert np.allclose(predictor.predict(picture).probabilities[0], answers[0], atol=1e-6)
+    whole = predictor.predict(data, batch_size=5)
+    assert len(whole.paths) == 24
+    assert np.allclose(whole.probabilities[whole.paths.index(str(path))], answers[0], atol=1e-5)
+    assert repr(whole) == "Predictions(24 images, 2 classes)"
+    assert repr(predictor) == "Predictor(pocket at 32 px, 2 classes)"
+
+
+def test_the_side_workflows_run(run: tuple[Path, object, list[str]], data: Path, tmp_path: Path) -> None:
+    """Export, rerun, compare, few-shot and the rate finder return their records."""
+    assert advisor.export(run[0], format="safetensors", out=tmp_path / "e").parity.n > 0
+    assert advisor.rerun(run[0], offline=True).identical
+    assert len(advisor.compare(data, ["full"], epochs=0.1, **SMALL).arms) == 1
+    few = advisor.fewshot(data, ["prototypes"], ways=2, shots=1, queries=2, episodes=3, **SMALL)
+    assert 0 <= few.scores[0].accuracy <= 1
+    assert 8 <= len(advisor.lr_find(data, strategy="partial", steps=12, **SMALL).rates) <= 12  # it may diverge
+    assert advisor.weights(offline=True)["pocket"].state == "built_in"
+
+
+def test_wrong_calls_are_one_line(data: Path) -> None:
+    """An unknown option, a missing folder and a run without a result raise errors that say what to do."""
+    with pytest.raises(InputError, match="no option 'budgets'"):
+        advisor.advise(data, budgets="3m")
+    with pytest.raises(AdviseError, match="no such folder or file"):
+        advisor.compare("gone")
+    with pytest.raises(InputError, match="no option 'colour'"):
+        advisor.lr_find(data, colour="red")
+    with pytest.raises(InputError, match=r"there is no result\.json"):
+        advisor.load_result(data)
+
+
+def test_the_examples_run(
+    run: tuple[Path, object, list[str]], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines in the package's docstring work as they are written, with a small budget in place of theirs."""
+    lines = [line.strip() for line in re.findall(r"^    (.+?)\s*(?:#.*)?$", advisor.__doc__ or "", flags=re.M)]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").symlink_to(data)
+    (tmp_path / "new.jpg").write_bytes(sorted(data.rglob("*.jpg"))[0].read_bytes())
+    small = 'trials=1, backbones=["pocket"], strategies=["ridge"], size=32, threads=1, offline=True'
+    code = "\n".join(line.replace('budget="3m"', small) for line in lines)
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert names["predictions"].labels[0] in ("class 0", "class 1")  # type: ignore[attr-defined]
+    assert names["rerun"].identical  # type: ignore[attr-defined]
