@@ -32,7 +32,7 @@ class ClusterSlots:
     """How many actors there may be (None: as many as fit), and what each takes. `gpus` is 0 on a cluster without any."""
 
     most: int | None
-    threads: int
+    threads: float
     gpus: float
 
 
@@ -66,13 +66,21 @@ def start(
 
 
 def _takes(slots: ClusterSlots) -> str:
-    return f"{slots.threads} CPUs" + (f" and {slots.gpus:g} GPUs" if slots.gpus else "")
+    return f"{slots.threads:g} CPUs" + (f" and {slots.gpus:g} GPUs" if slots.gpus else "")
 
 
 class RayExecutor:
     """Actors on a cluster, one order each. `note` is called with what a user should know."""
 
-    def __init__(self, ray: Any, shipping: Shipping, slots: ClusterSlots, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        shipping: Shipping,
+        slots: ClusterSlots,
+        note: Callable[[str], None],
+        *,
+        actor: type[Any] = TrialActor,
+    ) -> None:
         self.ray = ray
         self.shipping = shipping
         self.limits = slots
@@ -86,7 +94,7 @@ class RayExecutor:
         self._refused: set[str] = set()  # nodes that differ
         self._room, self._asked_at = 1, float("-inf")
         self._began = time.monotonic()
-        self._class = ray.remote(num_cpus=slots.threads, num_gpus=slots.gpus, max_restarts=0)(TrialActor)
+        self._class = ray.remote(num_cpus=slots.threads, num_gpus=slots.gpus, max_restarts=0)(actor)
         self._grow()
 
     # ---- the protocol ----------------------------------------------------------------------------------------------

@@ -1,0 +1,197 @@
+"""Measure the executor on Ray: `python benchmarks/scale/run.py {rates,faults,many} [--out FILE]` (about 3 minutes each).
+
+rates: trials a minute with 1, 2 and 4 actors beside linear, CPU seconds of the coordinator per trial. faults: 40 trials, 4
+actors on 2 nodes, an actor killed every 4 s and one node removed. many: 2,000 trials by 20 actors, and how the coordinator's
+CPU grows. A trial sleeps and ends with a made-up score; study, sampler and executor are the real ones. Needs `tl-advise[ray]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import resource
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+
+import ray  # noqa: E402
+import sleepers  # noqa: E402
+from ray.cluster_utils import Cluster  # noqa: E402
+
+from advisor.execution.executor import Ended  # noqa: E402
+from advisor.execution.ray_cluster.actor import ShippedTrial  # noqa: E402
+from advisor.execution.ray_cluster.executor import ClusterSlots, RayExecutor  # noqa: E402
+from advisor.records import Trial  # noqa: E402
+from advisor.records.messages import RunTrial  # noqa: E402
+from advisor.tuning.trials.study import Study  # noqa: E402
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+STORE_BYTES = 200 * 2**20
+NODE_CPUS = 2.0
+
+
+class SleepingActor:
+    """An actor whose trials sleep."""
+
+    def open(self, seconds: float) -> dict[str, str]:
+        """Remember how long a trial takes."""
+        self.seconds = seconds
+        return {}
+
+    def run(self, order: RunTrial) -> ShippedTrial:
+        """Sleep, and score the order by what it asks for."""
+        import sleepers
+
+        time.sleep(self.seconds)
+        return ShippedTrial(trial=sleepers.scored(order), files={})
+
+
+class Shipping:
+    """Ships an order as it is."""
+
+    environment: dict[str, str] = {}  # noqa: RUF012 (read only)
+
+    def __init__(self, seconds: float) -> None:
+        self.opening = (seconds,)
+
+    def ship(self, order: RunTrial, rule: Any = None) -> RunTrial:
+        """Return the order."""
+        return order
+
+    def receive(self, shipped: ShippedTrial) -> None:
+        """Drop the files."""
+
+
+def executor(actors: int, seconds: float, nodes: int = 1) -> RayExecutor:
+    """Start so many actors."""
+    slots = ClusterSlots(most=actors, threads=NODE_CPUS * nodes / actors, gpus=0.0)
+    shipping: Any = Shipping(seconds)
+    return RayExecutor(ray, shipping, slots, lambda text: print(f"  {text}", file=sys.stderr), actor=SleepingActor)
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def ready(trials: RayExecutor) -> None:
+    """Wait until every actor has opened: starting a process is no part of a rate."""
+    while any(slot.question is not None for slot in trials._slots):
+        trials.poll(lambda progress: None)
+
+
+def rates(cluster: Cluster, folder: Path) -> Any:
+    """Measure trials a minute beside linear."""
+    rows = []
+    for actors in (1, 2, 4):
+        trials, seconds, count = executor(actors, 2.0), 2.0, 15 * actors
+        ready(trials)
+        study, began, cpu = Study(folder / f"{actors}.db", 0), time.monotonic(), cpu_s()
+        sleepers.search(study, trials, count)
+        taken = time.monotonic() - began
+        stop(trials)
+        rate, linear = 60 * count / taken, 60 * actors / seconds
+        rows.append(
+            {"actors": actors, "per_minute": rate, "of_linear": rate / linear, "cpu_s": (cpu_s() - cpu) / count}
+        )
+    return rows
+
+
+def stop(trials: RayExecutor) -> None:
+    """End the actors and stay connected."""
+    for slot in list(trials._slots):
+        trials._drop(slot)
+
+
+def faults(cluster: Cluster, folder: Path) -> Any:
+    """Kill a random actor every 4 s, remove a node, and count the ends of every trial."""
+    second = cluster.add_node(num_cpus=NODE_CPUS, object_store_memory=STORE_BYTES)
+    trials, over, kills = executor(4, 1.0, nodes=2), threading.Event(), []
+    ready(trials)
+    draw = random.Random(0)
+
+    def attack() -> None:
+        while not over.wait(4.0):
+            slots = [slot for slot in trials._slots if slot.order is not None]
+            if slots:
+                kills.append(time.monotonic())
+                ray.kill(draw.choice(slots).actor, no_restart=True)
+            if len(kills) == 3:
+                cluster.remove_node(second)
+
+    threading.Thread(target=attack, daemon=True).start()
+    ends: Counter[int] = Counter()
+    complete = 0
+
+    def on_end(ended: Ended) -> None:
+        nonlocal complete
+        ends[ended.order.number] += 1
+        complete += isinstance(ended.answer, Trial)
+
+    began = time.monotonic()
+    sleepers.search(Study(folder / "faults.db", 0), trials, 40, on_end=on_end)
+    over.set()
+    return {
+        "complete": complete,
+        "told_twice": sum(n > 1 for n in ends.values()),
+        "actors_killed": len(kills),
+        "nodes_removed": 1 if len(kills) >= 3 else 0,
+        "seconds": time.monotonic() - began,
+    }
+
+
+def many(cluster: Cluster, folder: Path) -> Any:
+    """Run 2,000 trials by 20 actors; the coordinator's CPU seconds at 500, 1,000 and 2,000."""
+    trials, marks, began = executor(20, 1.0), {}, time.monotonic()
+    ready(trials)
+    opened, cpu, ended_count = time.monotonic() - began, cpu_s(), 0
+
+    def on_end(ended: Ended) -> None:
+        nonlocal ended_count
+        ended_count += 1
+        if ended_count in (500, 1000, 2000):
+            marks[ended_count] = cpu_s() - cpu
+
+    began = time.monotonic()
+    sleepers.search(Study(folder / "many.db", 0), trials, 2000, on_end=on_end)
+    return {
+        "start_of_20_actors_s": opened,
+        "seconds": time.monotonic() - began,
+        "cpu_s": marks,
+        "exponent": math.log(marks[2000] / marks[500]) / math.log(4),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def main() -> None:
+    """Run one measurement and print it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["rates", "faults", "many"])
+    parser.add_argument("--out", type=Path)
+    call = parser.parse_args()
+    head = {"num_cpus": NODE_CPUS, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    search_path = {"env_vars": {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}"}}
+    ray.init(address=cluster.address, log_to_driver=False, runtime_env=search_path)
+    with tempfile.TemporaryDirectory() as folder:
+        measured = {call.what: {"rates": rates, "faults": faults, "many": many}[call.what](cluster, Path(folder))}
+    print(json.dumps(measured, indent=1))
+    if call.out is not None:
+        call.out.write_text(json.dumps(measured, indent=1) + "\n")
+    ray.shutdown()
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Trials on a Ray cluster of two nodes: the same results as here, and no order that is lost or told twice, whatever dies."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from photos import write_crops
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'tl-advise[ray]'")
+
+from advisor import registry  # noqa: E402 (Ray is optional)
+from advisor.data import dataset  # noqa: E402
+from advisor.errors import InputError, OutOfTimeError  # noqa: E402
+from advisor.execution import trial  # noqa: E402
+from advisor.execution.executor import Ended  # noqa: E402
+from advisor.execution.ray_cluster import connect, environment, executor  # noqa: E402
+from advisor.execution.resources import Resources  # noqa: E402
+from advisor.execution.worker import open_job  # noqa: E402
+from advisor.records import Candidate, Dataset, Settings, Trial  # noqa: E402
+from advisor.records.messages import RunTrial  # noqa: E402
+
+STORE_BYTES = 200 * 2**20
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head and one node, one CPU each."""
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    made.second = made.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Fifteen crops in three classes."""
+    return dataset.read(str(write_crops(tmp_path_factory.mktemp("ray") / "crops", each=5)), test_split="none")
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "trials").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def notes() -> list[str]:
+    """What the user was told."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def trials(cluster: Any, crops: Dataset, run_dir: Path, notes: list[str]) -> Iterator[executor.RayExecutor]:
+    """Actors on the cluster, started once, since each imports torch; the coordinator is this process."""
+    settings = Settings(data=crops.root, ray=cluster.address, threads=1, test_split="none")
+    module = connect.connect(cluster.address, 1)
+    job = open_job(settings, run_dir, crops, crops.items)
+    made = executor.start(module, job, crops, settings, registry.load(), notes.append)
+    yield made
+    made.close()
+
+
+def order(number: int, *, long: bool = False, limit_s: float | None = None) -> RunTrial:
+    """Fit a head, or train for hours."""
+    name, parameters = ("full", {"epochs": 1e6, "batch": 8}) if long else ("ridge", {})
+    candidate = Candidate(backbone="pocket", strategy=name, parameters=parameters, size_px=32)
+    return RunTrial(number=number, candidate=candidate, folds=(0, 1), repeat=0, seed=0, started_s=0.0, limit_s=limit_s)
+
+
+def heard(trials: executor.RayExecutor, count: int) -> list[Ended]:
+    """Wait for so many ends; the outer limit is the test's."""
+    ended: list[Ended] = []
+    while len(ended) < count:
+        answer = trials.poll(lambda progress: None)
+        ended += [answer] if answer is not None else []
+    return ended
+
+
+def test_orders_end_once_with_what_this_machine_gets_and_without_the_files(
+    trials: executor.RayExecutor, crops: Dataset, run_dir: Path
+) -> None:
+    """Pixels travel, logits and models come back; the numbers are those of a trial here, to the bit."""
+    for number in range(3):
+        trials.submit(order(number))
+    ended = heard(trials, 3)
+    assert not trials.busy
+    assert sorted(e.order.number for e in ended) == [0, 1, 2]
+    job = open_job(Settings(data=crops.root, threads=1), run_dir / "here", crops, crops.items)
+    (run_dir / "here" / "trials").mkdir(parents=True)
+    own = trial.run(Resources(job, registry.load(), lambda *anything: None), order(0), lambda progress: None)
+    for end in ended:
+        assert isinstance(end.answer, Trial)
+        assert end.answer.scores == own.scores
+        with np.load(run_dir / end.answer.predictions) as there, np.load(run_dir / "here" / own.predictions) as here:
+            np.testing.assert_array_equal(there["logits"], here["logits"])
+
+
+def test_a_late_order_is_ended_and_a_cancelled_one_has_no_end(trials: executor.RayExecutor) -> None:
+    """Its actor is killed, since it does not answer."""
+    trials.submit(order(10, long=True, limit_s=0.5))
+    trials._deadlines[10, 0] = time.monotonic()
+    (late,) = heard(trials, 1)
+    assert isinstance(late.answer, OutOfTimeError)
+    trials.submit(order(11, long=True))
+    trials.cancel(11)
+    assert not trials.busy
+
+
+def test_an_actor_or_a_node_that_is_lost_costs_no_order(
+    trials: executor.RayExecutor, cluster: Any, notes: list[str]
+) -> None:
+    """What ran there is done elsewhere, once; the user is told."""
+    trials.submit(order(20, long=True))
+    while not any(slot.order is not None for slot in trials._slots):
+        trials.poll(lambda progress: None)
+    (busy,) = [slot for slot in trials._slots if slot.order is not None]
+    ray.kill(busy.actor, no_restart=True)
+    while not any("trial 20 begins again" in note for note in notes):
+        trials.poll(lambda progress: None)
+    trials.cancel(20)
+    for number in range(21, 24):
+        trials.submit(order(number))
+    cluster.remove_node(cluster.second)
+    ended = heard(trials, 3)
+    assert sorted(e.order.number for e in ended) == [21, 22, 23]
+    assert all(isinstance(e.answer, Trial) for e in ended)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("nowhere", "no address of a cluster"),
+        ("ray://127.0.0.1:1", "no address of a cluster"),
+        ("127.0.0.1:1", "does not answer"),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_one_line_in_seconds(address: str, message: str) -> None:
+    """Exit code 2, and what to do."""
+    with pytest.raises(InputError, match=message) as error:
+        connect.connect(address)
+    assert error.value.exit_code == 2
+    assert error.value.hint
+
+
+def test_an_old_ray_is_refused_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The protocol is that of 2.40."""
+    monkeypatch.setattr(ray, "__version__", "2.9.3")
+    with pytest.raises(InputError, match=r"Ray 2\.9\.3 is too old.*pip install"):
+        connect.connect("auto")
+
+
+def test_what_differs_on_a_node_is_named() -> None:
+    """The first difference, with the node and both versions; the same environment is no difference."""
+    here = environment.describe()
+    assert environment.difference("10.0.0.3", here, here) == ""
+    other = {**here, "plugin pocket": "tl-advise 9.9"}
+    assert environment.difference("10.0.0.3", other, here).startswith(
+        "node 10.0.0.3: plugin pocket is tl-advise 9.9 there and"
+    )
+    gone = {name: version for name, version in here.items() if name != "plugin pocket"}
+    assert "is not installed there" in environment.difference("10.0.0.3", gone, here)
