@@ -46,7 +46,8 @@ class Shipping:
         """
         backbone = self.registry.backbone(order.candidate.backbone)
         size_px = order.candidate.size_px or backbone.preprocess.size
-        usual = pixels.rule_for(backbone.preprocess, size_px, order.candidate.parameters.get("fit", "crop"))
+        preprocess = replace(backbone.preprocess, value_range=self.job.value_range)
+        usual = pixels.rule_for(preprocess, size_px, order.candidate.parameters.get("fit", "crop"))
         return ShippedOrder(
             order=order,
             pixels=None if self.on_nodes else self._pixels_for(rule or usual),
