@@ -18,13 +18,13 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "strategies"))
 import suites  # noqa: E402 (the folder beside this one is scripts, not a package)
+from predictor import Sighting  # noqa: E402
 
 from advisor import registry  # noqa: E402
 from advisor.hooks import Context  # noqa: E402
 from advisor.models import backbone as backbones  # noqa: E402
 from advisor.records import Candidate  # noqa: E402
 from advisor.tuning import candidates  # noqa: E402
-from advisor.tuning.curves.predictor import Sighting  # noqa: E402
 
 RESULTS = HERE.parent / "results"
 BACKBONE, PUBLISHED = "mobilenet_v2", 0.71878

@@ -1,8 +1,8 @@
 """Fit the predictor of a training's end on the recorded table, and measure it on data sets that were left out.
 
-    python benchmarks/curves/fit.py [--curves FILE] [--to advisor/tuning/curves/predictor.json]
+    python benchmarks/curves/fit.py [--curves FILE] [--to benchmarks/curves/predictor.json]
 
-In: curves.jsonl. Out: the coefficients that ship with the package, and a table of errors: each data set predicted by the fit
+In: curves.jsonl. Out: predictor.json, and a table of errors: each data set predicted by the fit
 to the others. The linear model is a ridge regression, its penalty chosen by leaving one data set out; the variances have the
 highest likelihood of what it leaves unexplained. Does NOT cover: what a search makes of it (../search/simulate.py).
 """
@@ -19,11 +19,10 @@ from typing import Any
 import earlier
 import numpy as np
 import numpy.typing as npt
+import predictor
 import table
+from predictor import Predictor, Sighting, level
 from scipy import optimize
-
-from advisor.tuning.curves import predictor
-from advisor.tuning.curves.predictor import Predictor, Sighting, level
 
 Floats = npt.NDArray[np.float64]
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)

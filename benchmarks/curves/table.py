@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import training
+from predictor import Sighting
 
 from advisor.records import Candidate
-from advisor.tuning.curves.predictor import Sighting
 
 Floats = npt.NDArray[np.float64]
 RECORDED = Path(__file__).resolve().parents[1] / "results" / "curves.jsonl"

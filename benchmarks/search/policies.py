@@ -1,4 +1,4 @@
-"""Search policies to compare, each an object with the product's interface (advisor/tuning/curves/acquisition.py).
+"""Search policies to compare, each an object with the interface of acquisition.py.
 
 `Rules`: the search as it was until this benchmark existed: heads, then guesses by a table of lifts, then samples until
 patience ends. `RandomSearch`: whole trainings in random order. `HalvingTpe`: Optuna's tree-structured estimator with
@@ -14,12 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 import optuna
 import training
+from acquisition import Option, Remaining, Slice
+from predictor import Sighting
 
 from advisor.records import Trial
 from advisor.records.trials import FoldScore
 from advisor.tuning import candidates, expected_loss
-from advisor.tuning.curves.acquisition import Option, Remaining, Slice
-from advisor.tuning.curves.predictor import Sighting
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 PLACES = [f"{backbone} {size_px}" for backbone, size_px in training.STEP_S]

@@ -26,8 +26,7 @@ import ledger  # noqa: E402
 import policies  # noqa: E402
 import table  # noqa: E402
 import world  # noqa: E402
-
-from advisor.tuning.curves.acquisition import CostAwareImprovement, Policy  # noqa: E402
+from acquisition import CostAwareImprovement, Policy  # noqa: E402
 
 SPEEDS = (1, 4, 16, 64, 200)
 MOMENTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # shares of the budget
@@ -99,7 +98,7 @@ def regrets(rows: Sequence[ledger.Row]) -> str:
     generator = np.random.default_rng(0)
     lines = []
     for name in complete(rows):
-        cells = [name]
+        cells = [f"{name} ({sum(r['seeds'] for r in rows if r['policy'] == name) // len(SPEEDS)} runs)"]
         for speed in SPEEDS:
             own = [r for r in rows if r["policy"] == name and r["speed"] == speed]
             mean, low, high = interval([v for r in own for v in r["log_loss"]], generator)
@@ -111,7 +110,7 @@ def regrets(rows: Sequence[ledger.Row]) -> str:
 
 
 def differences(rows: Sequence[ledger.Row], reference: str = "rules") -> str:
-    """Write by how much each policy's regret differs from the reference's, paired by cell and seed."""
+    """Write by how much each policy's regret differs from the reference's, paired by cell and seed, where both have the seed."""
     generator = np.random.default_rng(0)
     named = {(r["policy"], r["speed"], r["data"], r["pool"]): r["log_loss"] for r in rows}
     lines = []
@@ -119,7 +118,7 @@ def differences(rows: Sequence[ledger.Row], reference: str = "rules") -> str:
         cells = [name]
         for speed in SPEEDS:
             pairs = [(v, named[reference, *k[1:]]) for k, v in named.items() if k[:2] == (name, speed)]
-            apart = [a - b for own, other in pairs for a, b in zip(own, other, strict=True)]
+            apart = [a - b for own, other in pairs for a, b in zip(own, other, strict=False)]
             mean, low, high = interval(apart, generator)
             cells.append(f"{mean:+.4f} ({low:+.4f} to {high:+.4f})")
         lines.append(cells)

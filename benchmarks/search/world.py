@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import table
 import training
-
-from advisor.tuning.curves.acquisition import Option, Remaining, Slice
-from advisor.tuning.curves.predictor import Sighting
+from acquisition import Option, Remaining, Slice
+from predictor import Sighting
 
 Floats = npt.NDArray[np.float64]
 BUDGET_S = 150.0

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import predictor
 import pytest
+from predictor import Predictor, Sighting
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel
 
 from advisor.records import Candidate
-from advisor.tuning.curves import predictor
-from advisor.tuning.curves.predictor import Predictor, Sighting
 
 VARIANCES = {"data": 0.04, "network": 0.0, "strategy": 0.0, "near": 0.0, "noise": 0.01}
 HEADS = {"head data": 0.02, "head network": 0.01, "head noise": 0.01}

@@ -1,8 +1,9 @@
-"""What to train next, and how far: the interface of a search policy, and the one that this project uses.
+"""What to train next, and how far: the interface of a search policy, and one that weighs gain against time.
 
 In: options (candidates with what they cost, and what was seen of them) and the time left. Out: the next slice of training, or
-None where nothing is worth its time. A policy is a pure function of these, so that a simulator replays it on recorded
-curves (`benchmarks/search`). Does NOT cover: which options there are (portfolio.py), what they cost (cost_model.py).
+None where nothing is worth its time. A policy is a pure function of these, so that a simulator replays it on recorded curves.
+The product's search does not use it: on what was recorded so far it was not better (docs/search.md).
+Does NOT cover: the simulated machine (world.py).
 Sources: expected improvement, Jones et al. 1998; per unit of cost, cooled as the budget is used up, Lee et al. 2020
 (2003.10870); training in slices that can go on, Swersky et al. 2014 (1406.3896).
 """
@@ -14,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from predictor import Predictor, Sighting
+
 from advisor.tuning import expected_loss
-from advisor.tuning.curves.predictor import Predictor, Sighting
 
 HOPE = 0.003  # expected improvement of the log-loss's logarithm, below which a candidate is not worth its time
 LEAST_S = 0.1  # what any candidate is taken to cost

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 import pytest
+from acquisition import CostAwareImprovement, Option, Remaining
+from predictor import Predictor, Sighting
 from scipy import integrate, stats
 
 from advisor.records import Candidate
 from advisor.tuning import expected_loss
-from advisor.tuning.curves.acquisition import CostAwareImprovement, Option, Remaining
-from advisor.tuning.curves.predictor import Predictor, Sighting
 
 VARIANCES = {"data": 0.01, "network": 0.0, "strategy": 0.0, "near": 0.0, "noise": 0.01}
 HEADS = {"head data": 0.0, "head network": 0.0, "head noise": 0.01}

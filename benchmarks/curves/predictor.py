@@ -4,7 +4,7 @@ In: what is known of a training (`Sighting`), and those that ended on the same d
 logarithm of its final validation log-loss. A linear model of configuration and probe, fitted on recorded trainings
 (`benchmarks/curves`), gives the mean; what was seen on these data corrects it, as a Gaussian process whose variances (of the
 data set, of the network, of the strategy, of their neighbourhood) were fitted on the same table; a curve that has begun is a
-second reading of its own end. Pure; numpy only. Does NOT cover: what to do with it (acquisition.py).
+second reading of its own end. Pure; numpy only. Does NOT cover: what to do with it (../search/acquisition.py).
 Sources: Swersky et al. 2014 (1406.3896); Arango et al. 2024, Quick-Tune (2306.03828), for learning from recorded trainings.
 """
 
@@ -14,7 +14,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ class Predictor:
 
     @staticmethod
     def read(path: Path = COEFFICIENTS) -> Predictor:
-        """Read the coefficients that ship with the package."""
+        """Read the coefficients that fit.py wrote."""
         stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return Predictor(weights=stored["weights"], variances=stored["variances"], curve=stored["curve"])
 
@@ -190,9 +190,3 @@ def level(loss: float | None, floor: float) -> float:
     if loss is None or not math.isfinite(loss):
         return HIGHEST
     return min(HIGHEST, max(LOWEST, math.log(max(loss, TINY) / max(floor, TINY))))
-
-
-@cache
-def shipped() -> Predictor:
-    """Return the predictor that ships with the package, read once."""
-    return Predictor.read()
