@@ -110,7 +110,7 @@ def regrets(rows: Sequence[ledger.Row]) -> str:
 
 
 def differences(rows: Sequence[ledger.Row], reference: str = "rules") -> str:
-    """Write by how much each policy's regret differs from the reference's, paired by cell and seed, where both have the seed."""
+    """Write by how much each policy's regret differs from the reference's, paired by cell and common seeds."""
     generator = np.random.default_rng(0)
     named = {(r["policy"], r["speed"], r["data"], r["pool"]): r["log_loss"] for r in rows}
     lines = []
