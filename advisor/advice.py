@@ -137,6 +137,8 @@ def resume(
 def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener) -> Result:
     """Run all stages, those that an earlier process completed from its records."""
     competitors = _competitors(settings)
+    for note in availability.announce(competitors.backbones, settings):
+        listener.note(note)
     rundir.log("start", at_s=clock.used_s, command=settings.command)
     try:
         with ExitStack() as stack:

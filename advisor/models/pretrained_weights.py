@@ -150,6 +150,13 @@ def link(backbone: Backbone, file: str | Path) -> Path:
         return weight_folders.link(source, weights.file)
 
 
+def host_reachable(backbone: Backbone) -> bool:
+    """Return True if the host of the backbone's weights answers, or the proxy before it; asked once per process."""
+    weights = as_weights(backbone)
+    is_on_the_hub = weights is not None and weights.url.startswith(hub.SCHEME)
+    return network_reachable(url=hub.endpoint()) if is_on_the_hub else network_reachable()
+
+
 # ---- fetching ----------------------------------------------------------------------------------------------------
 
 

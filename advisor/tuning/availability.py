@@ -6,14 +6,20 @@ command that would let it compete. Never a silent random initialisation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from advisor.errors import InputError, WeightsError
 from advisor.hooks import Backbone, Strategy
 from advisor.models import pretrained_weights
 from advisor.records import LeftOut, Settings
 from advisor.registry import Registry
-from advisor.tuning import policy
+from advisor.tuning import budget, policy
+
+KINDS = ("supervised", "self_supervised", "image_text")  # the order in which equals are taken
+FREE_LICENCES = frozenset({"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc0-1.0", "cc-by-4.0"})
 
 
 def find(
@@ -62,17 +68,42 @@ def _only_from_scratch(strategies: Mapping[str, Strategy], settings: Settings) -
 
 
 def _worth_fetching(downloadable: Sequence[Backbone], settings: Settings, named: bool) -> list[Backbone]:
-    if not downloadable or not pretrained_weights.network_reachable():
-        return []
+    answering = [b for b in downloadable if pretrained_weights.host_reachable(b)]
     if named:
-        return list(downloadable)
-    room = policy.FETCH_SHARE * (settings.budget_s or policy.UNBOUNDED_BUDGET_S) * policy.FETCH_BYTES_PER_S
-    small = [b for b in downloadable if 0 < getattr(b.weights, "bytes", 0) <= min(room, policy.MAX_FETCH_BYTES)]
-    return sorted(small, key=lambda b: (-(b.published_accuracy or 0.0), b.name))[: policy.MAX_FETCHES]
+        return answering
+    budget_s = settings.budget_s or policy.UNBOUNDED_BUDGET_S
+    room_bytes = min(policy.FETCH_SHARE * budget_s * policy.FETCH_BYTES_PER_S, policy.MAX_FETCH_BYTES * 2)
+    one_mac_s = budget.extraction_s(policy.TYPICAL_IMAGES, 1.0, settings.device)
+    small = [b for b in answering if getattr(b.weights, "bytes", 0) <= policy.MAX_FETCH_BYTES]
+    return shortlist(
+        small,
+        count=policy.MAX_FETCHES,
+        room_bytes=room_bytes,
+        most_macs=policy.FETCH_SHARE * budget_s / one_mac_s,
+    )
+
+
+def announce(backbones: Sequence[Backbone], settings: Settings) -> list[str]:
+    """Return what a person should know before these are used: downloads with their size, and licences that restrict use."""
+    notes = []
+    for backbone in backbones:
+        weights = pretrained_weights.as_weights(backbone)
+        if weights is None:
+            continue
+        where = pretrained_weights.locate(backbone, weights_dir=settings.weights_dir, offline=settings.offline)
+        if where.state == "downloadable":
+            notes.append(f"downloading the weights of {backbone.name}: {weights.bytes / 1e6:.0f} MB")
+        if weights.licence.lower() not in FREE_LICENCES and not weights.licence.startswith("unknown"):
+            notes.append(f"{backbone.name}: its weights are under {weights.licence}, which may restrict use")
+        if backbone.frozen_only:
+            notes.append(
+                f"{backbone.name}: {backbone.frozen_only}; its features are used as they are, nothing is trained"
+            )
+    return notes
 
 
 def _not_fetched(backbone: Backbone, settings: Settings) -> LeftOut:
-    reachable = not settings.offline and pretrained_weights.network_reachable()
+    reachable = not settings.offline and pretrained_weights.host_reachable(backbone)
     reason = (
         "not downloaded automatically"
         if reachable
@@ -103,3 +134,63 @@ def narrow_choice(backbones: Sequence[Backbone], left_out: Sequence[LeftOut]) ->
         f"the built-in backbone {built_in[0].name} was used because no other weights are available; "
         f"`{best.command}` adds a stronger one"
     ]
+
+
+# ---- which weights to fetch ---------------------------------------------------------------------------------------
+# The best of each kind of pretraining comes first, so that at least two kinds meet the data where two fit: what transfers
+# depends on the data more than ImageNet accuracy tells (no single score predicts it, Renggli et al. 2020,
+# arXiv:2010.06402). Accuracies are compared within a kind only: zero-shot and linear ones differ by ten points.
+
+
+def shortlist(backbones: Sequence[Backbone], *, count: int, room_bytes: float, most_macs: float) -> list[Backbone]:
+    """Choose at most `count` backbones whose weights fit into `room_bytes` together and that are cheap enough.
+
+    A backbone of unknown size in bytes is never chosen, one of unknown multiply-adds counts as too expensive.
+    """
+    affordable = [b for b in backbones if _bytes(b) and b.macs is not None and b.macs <= most_macs]
+    ranked = {kind: _ranked([b for b in affordable if _kind(b) == kind], affordable) for kind in KINDS}
+    chosen: list[Backbone] = []
+    left_bytes = room_bytes
+    while len(chosen) < count and any(ranked.values()):
+        for kind in KINDS:
+            queue = ranked[kind]
+            fits = next((b for b in queue if _bytes(b) <= left_bytes), None)
+            ranked[kind] = queue[queue.index(fits) + 1 :] if fits is not None else []
+            if fits is not None and len(chosen) < count:
+                chosen.append(fits)
+                left_bytes -= _bytes(fits)
+    return chosen
+
+
+def _kind(backbone: Backbone) -> str:
+    return backbone.pretraining or "supervised"
+
+
+def _bytes(backbone: Backbone) -> int:
+    weights = pretrained_weights.as_weights(backbone)
+    return weights.bytes if weights is not None else 0
+
+
+def _ranked(same_kind: Sequence[Backbone], everything: Sequence[Backbone]) -> list[Backbone]:
+    slope, offset = _line(same_kind if any(_published(b) is not None for b in same_kind) else everything)
+    value = {}
+    for backbone in same_kind:
+        stated = _published(backbone)
+        value[backbone.name] = slope * math.log(backbone.macs or 1) + offset if stated is None else stated
+    return sorted(same_kind, key=lambda b: (-value[b.name], b.macs or 0, b.name))
+
+
+def _published(backbone: Backbone) -> float | None:
+    return backbone.published_accuracy if backbone.transfer_accuracy is None else backbone.transfer_accuracy
+
+
+def _line(backbones: Sequence[Backbone]) -> tuple[float, float]:
+    """Fit published accuracy over the logarithm of multiply-adds by least squares; return (slope, offset)."""
+    points = [(math.log(b.macs), stated) for b in backbones if b.macs and (stated := _published(b)) is not None]
+    if not points:
+        return 0.0, 0.0
+    logs, accuracies = np.array(points).T
+    if len(points) < 2 or logs.std() == 0:
+        return 0.0, float(accuracies.mean())
+    slope, offset = np.polyfit(logs, accuracies, 1)
+    return float(slope), float(offset)

@@ -27,6 +27,7 @@ INCUMBENT_REFIT_SHARE = 0.05  # of the time left, which putting a better recipe 
 # shortened to fit must not fail because a prediction was a little off.
 FILL_SHARE, FILL_SHARE_MEASURED = 0.85, 0.95
 FETCH_SHARE = 0.1  # of the budget, for downloading weights that nobody asked for
+TYPICAL_IMAGES = 1000  # weights are chosen before any image is read
 FETCH_BYTES_PER_S = 4e6  # a slow line; decides whether a download fits the budget, never measured
 MAX_FETCHES, MAX_FETCH_BYTES = (
     2,
