@@ -88,7 +88,15 @@ def _print(dataset: Dataset, profile: Profile) -> None:
 def _overview(dataset: Dataset, profile: Profile) -> Table:
     from advisor.cli import _console
 
-    layouts = {"folders": "one folder per class", "splits": "train/val/test folders", "manifest": "manifest"}
+    layouts = {
+        "folders": "one folder per class",
+        "splits": "train/val/test folders",
+        "manifest": "table of images",
+        "metadata": "images with metadata tables",
+        "class_first": "splits inside of class folders",
+        "kaggle": "flat folders with tables",
+        "names": "labels in file names",
+    }
     rules = {
         "given": "test set as given",
         "cut": f"{dataset.split.fraction:.0%} held out as the test set, by content",
@@ -107,7 +115,12 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
     table.add_row("images", f"{profile.images:,} readable, {len(profile.unreadable):,} unreadable")
     table.add_row("classes", per_class)
     table.add_row("split", split)
-    table.add_row("skipped", f"{dataset.skipped:,} hidden or other files")
+    suffixes = ", ".join(f"{suffix or 'no suffix'} {n:,}" for suffix, n in list(dataset.skipped_suffixes.items())[:8])
+    table.add_row("skipped", f"{dataset.skipped:,} hidden or other files" + (f" ({suffixes})" if suffixes else ""))
+    if dataset.holds_out_val:
+        table.add_row("validation", "the given validation set (--val pool adds it to training)")
+    if profile.value_range is not None:
+        table.add_row("samples", "{:g} to {:g} become black to white".format(*profile.value_range))
     table.add_row("fingerprint", profile.fingerprint)
     return table
 

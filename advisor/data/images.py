@@ -183,7 +183,9 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         raise
     except Exception as error:  # a damaged header can raise nearly anything from a decoder
         _close(stream)
-        raise _failure(error, source, 1 << 24) from error
+        # WebP decodes when it is opened, before its size is known.
+        needed = 1 << 29 if "could not create decoder" in str(error) else 1 << 24
+        raise _failure(error, source, needed) from error
     try:
         yield image
     finally:

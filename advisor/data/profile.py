@@ -178,9 +178,14 @@ def _duplicate_warnings(dataset: Dataset, profile: Profile) -> list[str]:
     across = leaks(profile)
     if across:
         drop = duplicates.removable(dataset, profile.duplicates)
+        example = f"for example {shortened(across[0].paths, 2)}"
         notes.append(
-            f"leak: {_count(len(drop), 'training image')} with a duplicate in the test set "
-            f"(for example {shortened(across[0].paths, 2)}); the test score would be too high."
+            f"leak: {_count(len(drop), 'training image')} with a duplicate in the test set ({example}); the test score would "
+            "be too high."
+            if dataset.split.rule == "given"
+            else f"series of similar images: the test set that was held out here divides them, {_count(len(drop), 'image')} "
+            f"of training resemble a test image ({example}); --remove-leaks removes them from training, a table with a group "
+            "column keeps series together."
         )
     contrary = [group for group in profile.duplicates if group.labels_differ]
     if contrary:

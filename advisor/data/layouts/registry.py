@@ -13,12 +13,16 @@ from typing import Protocol
 
 from advisor.data.images import printable
 from advisor.data.layouts import (
+    archive,
     class_first,
     class_folders,
+    huggingface_saved,
     kaggle_flat,
+    labels_in_names,
     manifest,
     metadata_folder,
     split_folders,
+    webdataset,
 )
 from advisor.data.layouts.listing import Listing, shortened
 from advisor.errors import DatasetError, InputError
@@ -41,6 +45,9 @@ class Layout(Protocol):
 
 # The most specific first: what names a table or splits is recognised before plain class folders.
 LAYOUTS: tuple[Layout, ...] = (
+    labels_in_names,
+    webdataset,
+    huggingface_saved,
     metadata_folder,
     class_first,
     split_folders,
@@ -53,12 +60,16 @@ LAYOUTS: tuple[Layout, ...] = (
 def find(path: Path, options: ReadOptions) -> Listing:
     """List the labelled files of a folder, table or archive without decoding them. Raises DatasetError."""
     if options.layout is not None:
+        if archive.is_archive(path) and options.layout != webdataset.NAME:
+            path = archive.contents(path)
         named = [layout for layout in LAYOUTS if options.layout == layout.NAME]
         if not named:
             names = shortened([layout.NAME for layout in LAYOUTS], 20)
             raise InputError(f"unknown layout {printable(options.layout)!r}.", hint=f"Give one of {names}.")
         return named[0].read(path, options)
     _check_exists(path)
+    if archive.is_archive(path) and not webdataset.recognise(path, options):
+        path = archive.contents(path)
     for layout in LAYOUTS:
         if layout.recognise(path, options):
             return _with_unused_table(layout.read(path, options), path)

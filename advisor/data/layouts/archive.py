@@ -1,0 +1,88 @@
+"""A ZIP or TAR of any folder layout: unpacked once into the cache, and read there.
+
+Read safely: no member outside of the target, no links, no devices, bounded in files, bytes and ratio (`unpacking`). In a
+TAR of samples (`0001.jpg` beside `0001.cls` or `0001.json`), a shard, `webdataset` reads. Does not cover: encrypted ZIP.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from advisor.data.images import printable
+from advisor.data.layouts import names, unpacking
+from advisor.errors import DatasetError
+
+SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz2", ".txz")
+_BLOCK = 1 << 20
+
+
+def is_archive(path: Path) -> bool:
+    """Return True for a file with the suffix of a ZIP or TAR."""
+    return path.is_file() and path.name.lower().endswith(SUFFIXES)
+
+
+def contents(path: Path) -> Path:
+    """Return the folder to read instead of an archive: what it holds, or the one folder in it. Raises DatasetError."""
+    folder = unpacked(path)
+    top = [entry for entry in sorted(folder.iterdir()) if not names.is_hidden(entry.name)]
+    return top[0] if len(top) == 1 and top[0].is_dir() else folder
+
+
+def unpacked(path: Path) -> Path:
+    """Return the folder in the cache that holds an archive's files. Raises DatasetError."""
+    return unpacking.folder(unpacking.file_key([path]), lambda folder: _unpack(path, folder))
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    shown = printable(str(path))
+    limits = unpacking.Limits(shown, path.stat().st_size)
+    try:
+        members = _zip_members(path) if zipfile.is_zipfile(path) else _tar_members(path)
+        for name, stream in members:
+            relative = safe_name(name, shown)
+            if relative and not any(names.is_hidden(part) for part in relative.split("/")):
+                unpacking.write(folder / relative, _blocks(stream), limits)
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise DatasetError(
+            f"{shown} cannot be unpacked: {error}.", hint="Check the file, or unpack it yourself."
+        ) from error
+
+
+def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    while block := stream.read(_BLOCK):
+        yield block
+
+
+def safe_name(name: str, shown: str) -> str:
+    """Return a member's path below the target. Raises DatasetError where it leads outside of it."""
+    plain = posixpath.normpath(name.replace("\\", "/"))
+    if plain.startswith(("/", "../")) or plain == ".." or (len(plain) > 1 and plain[1] == ":") or "\0" in plain:
+        raise DatasetError(
+            f"{shown}: member {printable(name)} lies outside of the archive.",
+            hint="Do not use archives of this origin.",
+        )
+    return "" if plain == "." else plain
+
+
+def _zip_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
+            if not info.is_dir() and not is_link:
+                with archive.open(info) as stream:
+                    yield info.filename, stream
+
+
+def _tar_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with tarfile.open(path, "r:*") as archive:
+        for info in archive:
+            stream = archive.extractfile(info) if info.isreg() else None  # links and devices are left out
+            if stream is not None:
+                yield os.fsdecode(os.fsencode(info.name)), stream

@@ -1,0 +1,75 @@
+"""A data set that Hugging Face `datasets` saved with `save_to_disk` (extra `hf`): Arrow files and `state.json`.
+
+One data set, or one per split under `dataset_dict.json`. Read with pyarrow alone; image bytes are written once into the
+cache. Source: the files that `datasets` writes (`dataset_info.json`, `state.json`, `data-*.arrow`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from advisor.data.layouts import names, unpacking
+from advisor.data.layouts.listing import Listing
+from advisor.data.tables import parquet, rows
+from advisor.errors import DatasetError
+from advisor.records.data import GivenSplit, ReadOptions
+
+NAME = "huggingface"
+
+
+def recognise(path: Path, options: ReadOptions) -> bool:
+    """Return True where a folder holds the files that `save_to_disk` writes."""
+    return path.is_dir() and ((path / "dataset_dict.json").is_file() or _is_saved(path))
+
+
+def read(path: Path, options: ReadOptions) -> Listing:
+    """List the images of every split. Raises DatasetError where pyarrow is not installed or a file is damaged."""
+    if _is_saved(path):
+        return _read_split(path, "", options)
+    try:
+        splits = json.loads((path / "dataset_dict.json").read_text())["splits"]
+    except (OSError, ValueError, KeyError) as error:
+        raise parquet.damaged(path / "dataset_dict.json", error) from error
+    listings = [_read_split(path / name, names.split_of(name), options) for name in splits]
+    if not listings:
+        raise DatasetError(f"{path}: the saved data set has no split.", hint="Save it again.")
+    entries = [
+        dataclasses.replace(e, path=f"{listing.root.name}/{e.path}") for listing in listings for e in listing.entries
+    ]
+    return dataclasses.replace(
+        listings[0],
+        root=listings[0].root.parent,
+        entries=tuple(sorted(entries, key=lambda entry: entry.path)),
+        skipped=sum(listing.skipped for listing in listings),
+        warnings=tuple(dict.fromkeys(w for listing in listings for w in listing.warnings)),
+    )
+
+
+def _is_saved(path: Path) -> bool:
+    return (path / "state.json").is_file() and (path / "dataset_info.json").is_file()
+
+
+def _read_split(path: Path, split: GivenSplit, options: ReadOptions) -> Listing:
+    arrow = parquet.require_pyarrow("pyarrow", path)
+    files = sorted(path.glob("data-*.arrow"))
+    try:
+        with arrow.memory_map(str(files[0])) as source:
+            schema = arrow.ipc.open_stream(source).schema
+        table = parquet.from_batches(
+            path / "table", schema, _batches(arrow, files), lambda: split + unpacking.file_key(files)
+        )
+    except (OSError, IndexError, arrow.ArrowInvalid) as error:
+        raise parquet.damaged(path, error) from error
+    listing = rows.listing(table, NAME, options)
+    entries = tuple(dataclasses.replace(e, given=e.given or split) for e in listing.entries)
+    return dataclasses.replace(listing, entries=entries)
+
+
+def _batches(arrow: Any, files: list[Path]) -> Iterator[Any]:
+    for file in files:
+        with arrow.memory_map(str(file)) as source:
+            yield from arrow.ipc.open_stream(source)
