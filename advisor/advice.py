@@ -20,6 +20,7 @@ from advisor import registry
 from advisor._version import __version__
 from advisor.data import changes, dataset, profile, splits
 from advisor.data.splits import FOLDS
+from advisor.data.tables import cost_file
 from advisor.errors import DatasetError, InputError, Interrupted
 from advisor.execution import start
 from advisor.execution.executor import TrialExecutor
@@ -28,6 +29,7 @@ from advisor.execution.worker_pool import WorkerPool
 from advisor.hooks import Backbone, Strategy
 from advisor.records import Dataset, LeftOut, Profile, Regime, Result, Settings
 from advisor.records.messages import Progress
+from advisor.records.objective import ObjectiveSpec
 from advisor.runtime import cache, device, durations
 from advisor.runtime.clock import Clock, process_start
 from advisor.runtime.progress import Listener
@@ -79,6 +81,7 @@ def advise(
     clock = Clock(settings.budget_s, started=started)
     listener = listener or Listener()
     listener.started(clock)
+    cost_file.check_option(settings.objective)
     data = Path(settings.data)
     if not data.exists():
         raise InputError(
@@ -233,7 +236,8 @@ def _propose(
     data_set, backbones = measured.dataset, competitors.backbones
     sizes = {b.name: candidates.sizes(measured.profile, b, settings.size_px) for b in backbones}
     used = budget.for_budget(data_set, settings.budget_s, device.likely(settings.device), backbones, sizes)
-    opened = workers.open(open_job(settings, rundir.path, data_set, used.pool), listener.progress)
+    spec = _objective(settings, rundir, data_set)
+    opened = workers.open(open_job(settings, rundir.path, data_set, used.pool, objective=spec), listener.progress)
     context = result_builder.RunContext(
         settings=settings,
         dataset=data_set,
@@ -249,8 +253,17 @@ def _propose(
         ),
         left_out=tuple(competitors.left_out),
         read_at_s=measured.read_at_s,
+        objective=spec,
     )
     return _facts(context, competitors.strategies, sizes), context
+
+
+def _objective(settings: Settings, rundir: RunDir, data_set: Dataset) -> ObjectiveSpec:
+    """Return the score that decides: that of an earlier process of this run, else the one that was requested."""
+    spec = rundir.read("objective.json", ObjectiveSpec) or cost_file.objective(settings.objective, data_set.classes)
+    if spec != ObjectiveSpec():
+        rundir.write("objective.json", spec)
+    return spec
 
 
 def _facts(
@@ -268,6 +281,7 @@ def _facts(
         test_images=len(context.used.test),
         device=context.environment.device,
         sizes=sizes,
+        objective=context.objective,
     )
 
 

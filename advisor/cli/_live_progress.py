@@ -109,7 +109,7 @@ class LiveProgress(Listener):
             self._row(label, f"{name}: [red]failed[/red], {escape(printable(trial.error))}")
             return
         best = self.best or best
-        better = trial.state == "complete" and (best is None or trial.log_loss < best.log_loss)
+        better = trial.state == "complete" and (best is None or trial.loss < best.loss)
         mark = f", [green]best so far{self._why(trial, best)}[/green]" if better else ""
         self.best = trial if better else best
         cut = ", stopped early" if trial.state == "pruned" else ""

@@ -47,6 +47,14 @@ def _search() -> list[Option]:
             "--strategy", "strategies", multiple=True, metavar="NAME", help="Only this strategy (repeatable)."
         ),
         click.option(
+            "--objective",
+            default="log_loss",
+            show_default=True,
+            metavar="NAME",
+            help="The score that decides: log_loss, accuracy, balanced_accuracy, macro_f1, auroc, or cost:FILE "
+            "(a CSV matrix of costs by class names).",
+        ),
+        click.option(
             "--regime",
             metavar="NAME",
             help="How much of the network to train, instead of letting the search decide: "

@@ -64,6 +64,7 @@ def _headline(answer: Result, judged: assessment.Assessment) -> RenderableType:
     score = wording.score(answer.test, answer.test_reason)
     colours = {"good": "green", "uncertain": "yellow", "bad": "bold red", "unknown": "yellow"}
     lines: list[RenderableType] = [Text.from_markup(f"[bold]{text(name)}[/bold]: {text(score, longest=WHOLE)}")]
+    lines[:0] = [Text.from_markup(f"[bold]{text(line, longest=WHOLE)}[/bold]") for line in wording.objective(answer)]
     if judged.guess is not None:
         share = wording.percent(judged.guess.share)
         lines.append(Text.from_markup(f"Always answering {text(judged.guess.label)} would be right for {share}."))

@@ -87,6 +87,7 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         backbones=tuple(call["backbones"]),
         strategies=tuple(call["strategies"]),
         regime=call["regime"],
+        objective=call["objective"],
         weights_dir=call["weights_dir"],
         offline=call["offline"],
         test_split=call["test_split"],

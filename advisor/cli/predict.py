@@ -127,8 +127,8 @@ def _rows(
             unreadable += [
                 replace(file, path=by_name.get(file.path, (file.path, None))[0]) for file in answers.unreadable
             ]
-            for path, probabilities_K in zip(answers.paths, answers.probabilities, strict=True):
-                best = _most_probable(probabilities_K, answers.classes, call["top"])
+            for path, label, probabilities_K in zip(answers.paths, answers.labels, answers.probabilities, strict=True):
+                best = _best(label, probabilities_K, answers.classes, call["top"])
                 shown, image = by_name.get(path, (path, path))
                 yield _predict_output.row(shown, image, best, call["threshold"])
             progress("classifying", start + len(part), len(chosen))
@@ -139,8 +139,9 @@ def _called(image: Any, position: int) -> str:
     return image if isinstance(image, str) else f"#{position}"
 
 
-def _most_probable(probabilities_K: npt.NDArray[Any], classes: Sequence[str], top: int) -> list[tuple[str, float]]:
-    order = sorted(range(len(classes)), key=lambda k: (-float(probabilities_K[k]), k))[:top]
+def _best(label: str, probabilities_K: npt.NDArray[Any], classes: Sequence[str], top: int) -> list[tuple[str, float]]:
+    """Return the decided class, which need not be the most probable one, then the others by probability."""
+    order = sorted(range(len(classes)), key=lambda k: (classes[k] != label, -float(probabilities_K[k]), k))[:top]
     return [(classes[k], float(probabilities_K[k])) for k in order]
 
 

@@ -103,7 +103,7 @@ class Checkpoint:
 
 
 def _plain(curve: Curve) -> dict[str, list[float]]:
-    return {name: list(getattr(curve, name)) for name in ("step", "train_loss", "log_loss", "accuracy")}
+    return {name: list(getattr(curve, name)) for name in ("step", "train_loss", "log_loss", "accuracy", "objective")}
 
 
 def _curve(plain: dict[str, list[float]]) -> Curve:
@@ -112,4 +112,5 @@ def _curve(plain: dict[str, list[float]]) -> Curve:
         train_loss=tuple(plain["train_loss"]),
         log_loss=tuple(plain["log_loss"]),
         accuracy=tuple(plain["accuracy"]),
+        objective=tuple(plain.get("objective", ())),
     )

@@ -24,9 +24,11 @@ from advisor.execution.resources import Resources
 from advisor.heads import fitting as heads
 from advisor.hooks import Backbone
 from advisor.metrics import classification
+from advisor.metrics.objectives import held_out
 from advisor.models.classifier import Classifier
 from advisor.records import Curve, FoldScore, TrainPlan, Trial
 from advisor.records.messages import Progress, RunTrial
+from advisor.records.objective import ObjectiveSpec
 from advisor.records.trials import FailureKind, regime_name
 from advisor.runtime.run_dir import trial_name
 from advisor.training import loop as training
@@ -126,6 +128,7 @@ def _run(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
         predictions=_keep_predictions(resources, job, rows, logits),
         continues=job.candidate.continues,
         fitted=outcomes[0].fitted,
+        objective=held_out.loss(resources.job.objective, logits, labels, temperature),
     )
 
 
@@ -224,11 +227,11 @@ def _train_fold(
         if rung == 100:
             fitted = _finish(resources, job, plan, classifier, loop, val)
         logits = trainer.score_rows(resources, job.candidate, plan, classifier, val)
-        curve = _extended(curve, loop.step, loss, logits, resources.labels[val])
+        curve = _extended(curve, loop.step, loss, logits, resources.labels[val], resources.job.objective)
         emit(Progress(what="trial", done=loop.step, total=plan.steps, loss=loss, accuracy=curve.accuracy[-1]))
         if rung < 100:
             saved.write(position, rungs.index(rung) + 1, loop, curve)
-            if curve.log_loss[-1] > job.stop_above.get(rung, float("inf")):
+            if curve.losses[-1] > job.stop_above.get(rung, float("inf")):
                 return FoldOutcome(rows=val, logits=logits, curve=curve, stopped_at=rung)
     fold_averaging.leave(resources, job, plan, classifier, position, rows=rows, logits=logits, val=val)
     return FoldOutcome(rows=val, logits=logits, curve=curve, fitted=fitted)
@@ -249,14 +252,18 @@ def _finish(
     for value in SHARES if names else ():
         loop.finish(dict.fromkeys(names, value))
         logits = trainer.score_rows(resources, job.candidate, plan, classifier, val)
-        scaled = logits / np.float32(classification.fit_temperature(logits, resources.labels[val]))
-        losses[value] = classification.log_loss(scaled, resources.labels[val])
+        labels, spec = resources.labels[val], resources.job.objective
+        temperature = classification.fit_temperature(logits, labels)
+        decides = held_out.loss(spec, logits, labels, temperature)
+        log_loss = classification.log_loss(logits / np.float32(temperature), labels)
+        losses[value] = (log_loss if decides is None else decides, log_loss)
     chosen = dict.fromkeys(names, min(losses, key=lambda v: losses[v])) if losses else {}
     loop.finish(chosen)
     return chosen
 
 
-def _extended(curve: Curve, step: int, loss: float, logits: Float32s, labels: Rows) -> Curve:
+def _extended(curve: Curve, step: int, loss: float, logits: Float32s, labels: Rows, objective: ObjectiveSpec) -> Curve:
+    decides = held_out.loss(objective, logits, labels)
     if np.isnan(loss) and curve.train_loss:
         loss = curve.train_loss[-1]  # a training of one or two steps takes none between some rungs
     return Curve(
@@ -264,4 +271,5 @@ def _extended(curve: Curve, step: int, loss: float, logits: Float32s, labels: Ro
         train_loss=(*curve.train_loss, loss),
         log_loss=(*curve.log_loss, classification.log_loss(logits, labels)),
         accuracy=(*curve.accuracy, classification.accuracy(logits, labels)),
+        objective=curve.objective if decides is None else (*curve.objective, decides),
     )

@@ -19,6 +19,7 @@ from advisor.data.splits import FOLDS
 from advisor.errors import AdviseError, OutOfTimeError, WorkerLostError
 from advisor.records import Dataset, Item, Settings
 from advisor.records.messages import Answer, DatasetOpened, Job, OpenDataset, Progress
+from advisor.records.objective import ObjectiveSpec
 
 A = TypeVar("A")
 # How long OpenMP's threads wait for each other awake. Their default (300,000) is made for a machine of one's own: where
@@ -156,7 +157,13 @@ def _without_secrets() -> dict[str, str]:
 
 
 def open_job(
-    settings: Settings, run_dir: Path | None, dataset: Dataset, pool: tuple[Item, ...], *, folds: int = FOLDS
+    settings: Settings,
+    run_dir: Path | None,
+    dataset: Dataset,
+    pool: tuple[Item, ...],
+    *,
+    folds: int = FOLDS,
+    objective: ObjectiveSpec | None = None,
 ) -> OpenDataset:
     """Return what a worker opens: the pool's items and nothing of the test; without `run_dir` nothing is written."""
     return OpenDataset(
@@ -177,4 +184,5 @@ def open_job(
         value_range=dataset.value_range,
         max_pixels=settings.reading.max_pixels,
         threads=settings.threads,
+        objective=objective or ObjectiveSpec(),
     )

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from advisor.aliases import CountProgress
 from advisor.data import image_inputs, image_paths, pixels
+from advisor.metrics.decision import MOST_PROBABLE, decide
 from advisor.records import Unreadable
+from advisor.records.objective import DecisionRule
 from advisor.runtime import device
 
 DECODED_TOGETHER = 256  # images that are decoded and classified at a time
@@ -32,6 +34,7 @@ class Predictions:
     classes: tuple[str, ...]
     probabilities: NDArray[np.float64]
     unreadable: tuple[Unreadable, ...]
+    decision: DecisionRule = MOST_PROBABLE
 
     def __repr__(self) -> str:
         unreadable = f", {len(self.unreadable)} unreadable" if self.unreadable else ""
@@ -39,8 +42,8 @@ class Predictions:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The likeliest class of each image."""
-        return tuple(self.classes[i] for i in self.probabilities.argmax(axis=1)) if len(self.paths) else ()
+        """The class decided for each image: the most probable one, unless the model carries another decision rule."""
+        return tuple(self.classes[i] for i in decide(self.probabilities, self.decision)) if len(self.paths) else ()
 
 
 def classify(
@@ -51,6 +54,7 @@ def classify(
     *,
     batch_size: int = DECODED_TOGETHER,
     progress: CountProgress | None = None,
+    decision: DecisionRule = MOST_PROBABLE,
 ) -> Predictions:
     """Decode images and ask `answer` about their squares (N, S, S, 3); it gives probabilities (N, K)."""
     given = _listed(images)
@@ -73,7 +77,7 @@ def classify(
             if progress is not None:
                 progress(min(start + batch_size, len(given)), len(given))
     table = np.concatenate(parts) if parts else np.zeros((0, len(classes)))
-    return Predictions(tuple(names), classes, table, tuple(broken))
+    return Predictions(tuple(names), classes, table, tuple(broken), decision)
 
 
 def _listed(images: Iterable[Any]) -> list[Any]:

@@ -30,6 +30,7 @@ from advisor.models import inference, model_files, tensor_files
 from advisor.models.classifier import Classifier
 from advisor.models.predict import DECODED_TOGETHER, Predictions, classify
 from advisor.records import Compute, Preprocess
+from advisor.records.objective import DecisionRule
 from advisor.runtime import device
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ class Predictor:
     def rule(self) -> pixels.PixelRule:
         """How an image becomes a square for this model."""
         return pixels.rule_for(self.preprocess, self.size_px, self.fit)
+
+    @property
+    def decision(self) -> DecisionRule:
+        """How probabilities become a class: by the largest one unless the objective of the run asked for another rule."""
+        stored = self.description.get("decision") or {}
+        return DecisionRule(
+            weights=tuple(stored.get("weights", ())), costs=tuple(tuple(row) for row in stored.get("costs", ()))
+        )
 
     def logits(self, canvas: Pixels, *, compute: Compute | None = None, sizes: Sequence[int] | None = None) -> Float32s:
         """Compute the calibrated logits (N, K) of decoded squares, in float32.
@@ -105,6 +114,7 @@ class Predictor:
             lambda squares: self.probabilities(squares, compute=compute, sizes=inference.small_batches(len(squares))),
             batch_size=batch_size,
             progress=progress,
+            decision=self.decision,
         )
 
 

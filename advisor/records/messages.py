@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from advisor.records.data import Item, Unreadable
+from advisor.records.objective import ObjectiveSpec
 from advisor.records.plan import Compute, Preprocess, StageSize, TrainPlan
 from advisor.records.result import Environment, Forgetting, Mistake, TestScore
 from advisor.records.trials import Candidate, Trial
@@ -38,6 +39,7 @@ class OpenDataset:
     threads: int | None = None
     target_root: str = ""
     target_items: tuple[Item, ...] = ()  # an unlabelled target domain; their labels are always 0
+    objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)  # the score that trials are ranked by
 
 
 @dataclass(frozen=True, kw_only=True)

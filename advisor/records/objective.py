@@ -10,6 +10,24 @@ OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Words:
+    """What an objective is called in sentences: the score, and the loss that decides (lower is better)."""
+
+    score: str
+    loss: str
+
+
+OBJECTIVE_WORDS: dict[ObjectiveName, Words] = {
+    "log_loss": Words(score="log-loss", loss="log-loss"),
+    "accuracy": Words(score="accuracy", loss="error rate"),
+    "balanced_accuracy": Words(score="balanced accuracy", loss="balanced error rate"),
+    "macro_f1": Words(score="macro F1", loss="1 - macro F1"),
+    "auroc": Words(score="AUROC", loss="1 - AUROC"),
+    "cost": Words(score="mean cost", loss="mean cost"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObjectiveSpec:
     """Which score decides. `costs[i][j]` is the cost of answering class j for an image of class i, for "cost" alone."""
 
@@ -52,3 +70,17 @@ class ObjectiveScore:
     ci95: tuple[float, float] | None
     n: int = 0
     note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionEffect:
+    """The decision rule, chosen on validation, and the test set's confusion matrices without and with it.
+
+    `without` takes the most probable class. [i][j] is the number of images of class i decided as class j. `threshold` is
+    the probability of the second of two classes from which on it is the answer, None for more classes.
+    """
+
+    rule: DecisionRule
+    threshold: float | None
+    without: tuple[tuple[int, ...], ...]
+    with_rule: tuple[tuple[int, ...], ...]

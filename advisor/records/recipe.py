@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.records import Compute, Environment, TrainPlan, ValidationScore
 from advisor.records.data import ReadOptions
+from advisor.records.objective import DecisionRule, ObjectiveSpec
 
 if TYPE_CHECKING:
     pass
@@ -188,4 +189,6 @@ class Recipe:
     outcome: Outcome | None = None
     ensemble: dict[str, Any] | None = None
     target: TargetUse | None = None
+    objective: ObjectiveSpec | None = None  # the score that decided, where it was not the log-loss
+    decision: DecisionRule | None = None  # how probabilities become a class, where not by the largest
     devices: int | None = None  # on which the training ran at the same time, where that was more than one

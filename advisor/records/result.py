@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from advisor.records.objective import DecisionEffect, ObjectiveScore
 from advisor.records.trials import Regime, StoppedBecause, Untried
 
 
@@ -271,3 +272,6 @@ class Result:
     mistakes: tuple[Mistake, ...] = field(default=())
     stopped_because: StoppedBecause | None = None
     untried: tuple[Untried, ...] = ()
+    objective: ObjectiveScore | None = None  # the score that decided, on the test set
+    baseline_objective: ObjectiveScore | None = None  # of the untuned default, on the same images
+    decision: DecisionEffect | None = None  # None where the most probable class is the answer

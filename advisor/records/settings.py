@@ -23,6 +23,7 @@ class Settings:
     backbones: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
     regime: str | None = None
+    objective: str = "log_loss"  # the score that decides, as the command line names it: NAME or cost:FILE
     weights_dir: str | None = None
     offline: bool = False
     test_split: str = "auto"

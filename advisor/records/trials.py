@@ -101,6 +101,12 @@ class Curve:
     train_loss: tuple[float, ...] = ()
     log_loss: tuple[float, ...] = ()
     accuracy: tuple[float, ...] = ()
+    objective: tuple[float, ...] = ()  # the objective as a loss, where it is not the log-loss
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """The loss that decides, at every evaluation: the objective's, by default the log-loss."""
+        return self.objective or self.log_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +134,7 @@ class Trial:
     needs_s: float = 0.0  # what a fold was seen to need, where it was given up for lack of time
     fitted: dict[str, float] = field(default_factory=dict)  # numbers fitted out of fold ("alpha" …)
     failure_kind: FailureKind = ""
+    objective: float | None = None  # the objective as a loss over all scored images, where it is not the log-loss
 
     @property
     def accuracy(self) -> float:
@@ -140,6 +147,16 @@ class Trial:
         """Validation log-loss over all scored folds, weighted by their images; inf where nothing was scored."""
         n = sum(s.n for s in self.scores)
         return sum(s.log_loss * s.n for s in self.scores) / n if n else float("inf")
+
+    @property
+    def loss(self) -> float:
+        """The validation loss that decides, lower is better: the objective's, by default the log-loss."""
+        return self.log_loss if self.objective is None else self.objective
+
+    @property
+    def rank(self) -> tuple[float, float, int]:
+        """The order of trials, best first: the loss that decides, then the log-loss, then the number."""
+        return self.loss, self.log_loss, self.number
 
 
 @dataclass(frozen=True, kw_only=True)

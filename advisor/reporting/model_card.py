@@ -73,8 +73,9 @@ def _what(result: Result, recipe: Recipe) -> str:
         f" and {len(classes) - 20} more" if len(classes) > 20 else ""
     )
     status = "" if result.status == "final" else "\n**Provisional**: the search had not ended when this was written.\n"
+    decided = "".join(f"**{_plain(line)}**\n" for line in wording.objective(result))
     return (
-        f"Classifies an image into one of {len(classes)} classes: {listed}.\n{status}\n"
+        f"Classifies an image into one of {len(classes)} classes: {listed}.\n{status}\n{decided}"
         f"**{wording.score(result.test, result.test_reason)}** {_plain(judged.verdict)} {wording.gain(result)}\n"
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor.records import Best, BudgetUse, Calibration, Candidate, Ensemble, Result, TestScore
+from advisor.records.objective import OBJECTIVE_WORDS
 from advisor.records.trials import REGIME_WORDS
 from advisor.runtime import durations
 
@@ -232,3 +233,36 @@ def commands(result: Result, run: str) -> tuple[tuple[str, str], ...]:
         ("Retrain and verify", f"tl-advise rerun {run} --verify"),
         ("Export the model", f"tl-advise export {run} --format torch"),
     )
+
+
+def objective(result: Result) -> list[str]:
+    """Write the score that decided, where it is not the log-loss, and what its decision rule changes on the test set."""
+    score = result.objective
+    if score is None or score.name == "log_loss":
+        return []
+    name = OBJECTIVE_WORDS[score.name].score
+    value = "undefined" if score.value is None else f"{score.value:.3f}"
+    interval = f" (95 % interval {score.ci95[0]:.3f} to {score.ci95[1]:.3f}, n = {score.n})" if score.ci95 else ""
+    note = f"; {score.note}" if score.note else ""
+    lines = [f"Objective: {name} {value}{interval}{note}"]
+    base = result.baseline_objective
+    if base is not None and base.value is not None and not kept_default(result):
+        lines.append(f"The untuned default reaches {base.value:.3f} on the same images.")
+    return [*lines, *_decision(result)]
+
+
+def _decision(result: Result) -> list[str]:
+    effect = result.decision
+    if effect is None:
+        return []
+    right = [sum(table[k][k] for k in range(len(table))) for table in (effect.without, effect.with_rule)]
+    n = sum(map(sum, effect.without))
+    if effect.threshold is None or len(effect.without) != 2:
+        return [f"Decision rule, chosen on validation: {right[1]} of {n} right, {right[0]} by the most probable class."]
+    first, second = result.dataset.classes
+    before, after = ((table[0][1], table[1][0]) for table in (effect.without, effect.with_rule))
+    return [
+        f"Decision threshold, chosen on validation: {second} from a probability of {effect.threshold:.2f} on "
+        f"(instead of 0.50): {first} taken for {second} {after[0]} times instead of {before[0]}, "
+        f"{second} taken for {first} {after[1]} instead of {before[1]}."
+    ]

@@ -21,9 +21,11 @@ from advisor.aliases import Float64s
 from advisor.data import pixels
 from advisor.errors import AdviseError
 from advisor.metrics import classification
+from advisor.metrics.objectives import held_out
 from advisor.models import model_files
 from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
 from advisor.records.messages import Scored
+from advisor.records.objective import ObjectiveSpec
 from advisor.selection import final_refit, result_builder
 from advisor.tuning import budget, cost_model
 from advisor.tuning.search_run import SearchRun
@@ -56,7 +58,8 @@ def choose(run: SearchRun, winner: Trial, contenders: Sequence[Trial]) -> Ensemb
     same_pixels = [
         t for t in contenders if t.number != winner.number and _pixel_rule(run, t.candidate) == winner_pixels
     ]
-    chosen = choose_by_predictions(run.rundir.path, winner, _of_each_kind(winner, same_pixels), run.facts.images)
+    rivals = _of_each_kind(winner, same_pixels)
+    chosen = choose_by_predictions(run.rundir.path, winner, rivals, run.facts.images, run.facts.objective)
     if chosen is None or (run.facts.has_deadline and not _affordable(run, chosen)):
         return None
     return chosen
@@ -64,12 +67,14 @@ def choose(run: SearchRun, winner: Trial, contenders: Sequence[Trial]) -> Ensemb
 
 def _of_each_kind(winner: Trial, contenders: Sequence[Trial]) -> list[Trial]:
     best: dict[tuple[str, str], Trial] = {(winner.candidate.backbone, winner.candidate.strategy): winner}
-    for trial in sorted(contenders, key=lambda t: (t.log_loss, t.number)):
+    for trial in sorted(contenders, key=lambda t: t.rank):
         best.setdefault((trial.candidate.backbone, trial.candidate.strategy), trial)
     return [t for t in best.values() if t is not winner][:RIVALS]
 
 
-def choose_by_predictions(run_dir: Path, winner: Trial, rivals: Sequence[Trial], pool: int) -> EnsembleChoice | None:
+def choose_by_predictions(
+    run_dir: Path, winner: Trial, rivals: Sequence[Trial], pool: int, objective: ObjectiveSpec | None = None
+) -> EnsembleChoice | None:
     """Choose members by their saved validation logits, on the images that all of the trials were scored on."""
     predictions = {t.number: _predictions(run_dir, t, pool) for t in (winner, *rivals)}
     shared = np.all([~np.isnan(p).any(axis=1) for p, _ in predictions.values()], axis=0)
@@ -78,12 +83,16 @@ def choose_by_predictions(run_dir: Path, winner: Trial, rivals: Sequence[Trial],
     labels = predictions[winner.number][1][shared]
     probabilities = {number: p[shared] for number, (p, _) in predictions.items()}
     members, waiting = [winner], {t.number: t for t in rivals}
-    single = best = _log_loss(probabilities[winner.number], labels)
+    spec = objective or ObjectiveSpec()
+
+    def loss(mean_nK: Float64s) -> float:
+        if spec.name == "log_loss":
+            return _log_loss(mean_nK, labels)
+        return float(held_out.of_probabilities(spec, mean_nK, labels).mean())
+
+    best = loss(probabilities[winner.number])
     while waiting and len(members) < MEMBERS:
-        losses = {
-            n: _log_loss(_mean([probabilities[t.number] for t in members] + [probabilities[n]]), labels)
-            for n in waiting
-        }
+        losses = {n: loss(_mean([probabilities[t.number] for t in members] + [probabilities[n]])) for n in waiting}
         number = min(losses, key=lambda n: (losses[n], n))
         if losses[number] > (1.0 - MIN_GAIN) * best:
             break
@@ -97,8 +106,8 @@ def choose_by_predictions(run_dir: Path, winner: Trial, rivals: Sequence[Trial],
         validation=EnsembleValidation(
             accuracy=float((mean.argmax(1) == labels).mean()),
             single_accuracy=float((probabilities[winner.number].argmax(1) == labels).mean()),
-            log_loss=best,
-            single_log_loss=single,
+            log_loss=_log_loss(mean, labels),
+            single_log_loss=_log_loss(probabilities[winner.number], labels),
             n=len(labels),
         ),
     )

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from advisor.data import changes
 from advisor.errors import DatasetError
 from advisor.metrics import classification, reliability
-from advisor.models import pretrained_weights
+from advisor.models import model_files, pretrained_weights
 from advisor.records import (
     Calibration,
     CalibrationBin,
@@ -28,10 +29,11 @@ from advisor.records import (
     recipe_file,
 )
 from advisor.records.messages import Refitted, Score, Scored
+from advisor.records.objective import DecisionRule
 from advisor.records.recipe import Recipe
 from advisor.reporting import model_card, report, thumbnails
 from advisor.runtime.atomic_file import to_json, write_atomically
-from advisor.selection import ensemble, final_refit, forgetting_budget, incumbent, result_builder
+from advisor.selection import decision, ensemble, final_refit, forgetting_budget, incumbent, result_builder
 from advisor.selection.frozen_candidates import FrozenCandidates
 from advisor.tuning import budget, cost_model
 from advisor.tuning.search_run import SearchRun
@@ -130,9 +132,10 @@ def _result(
     staged = run.rundir.staging("final")
     folder, refitted = models[0]
     context, trials = writer.frame, run.study.trials()
-    for name in ("model.safetensors", "model.json"):
-        shutil.copyfile(folder / name, staged / name)
-    recipe = result_builder.make_recipe(context, "final", frozen.winner, refitted, scored.scores[0] if scored else None)
+    rule = decision.choose_rule(run.rundir.path, frozen.winner, context.objective)
+    _copy_model(folder, staged, rule)
+    test = scored.scores[0] if scored else None
+    recipe = result_builder.make_recipe(context, "final", frozen.winner, refitted, test, rule)
     write_atomically(staged / "recipe.yaml", recipe_file.write(recipe, command=context.settings.command))
     outcome = result_builder.SearchOutcome(
         regime=frozen.regime,
@@ -147,6 +150,7 @@ def _result(
         ensemble=ensemble_result,
         warnings=_warnings(models),
         forgetting=forgetting_budget.measure_winner(run, frozen.winner, refitted, folder),
+        **_objective(run, context, frozen, scored, rule),
     )
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
     result = result_builder.make_result(context, "final", outcome, files)
@@ -158,6 +162,37 @@ def _result(
     run.rundir.adopt(staged)
     shutil.rmtree(staged, ignore_errors=True)
     return result
+
+
+def _copy_model(folder: Path, staged: Path, rule: DecisionRule) -> None:
+    """Copy a refitted model, with the decision rule in its description where the most probable class is not the answer."""
+    shutil.copyfile(folder / "model.safetensors", staged / "model.safetensors")
+    if rule == DecisionRule():
+        shutil.copyfile(folder / "model.json", staged / "model.json")
+        return
+    description = model_files.read_description(folder / "model.json")
+    model_files.write_description(staged / "model.json", {**description, "decision": asdict(rule)})
+
+
+def _objective(
+    run: SearchRun,
+    context: result_builder.RunContext,
+    frozen: FrozenCandidates,
+    scored: Scored | None,
+    rule: DecisionRule,
+) -> dict[str, Any]:
+    """Return the fields of an outcome that concern the objective: on the test set, else on validation."""
+    path, folder, spec = run.rundir.trials / "test.npz", run.rundir.path, context.objective
+    if scored is None:
+        return {"objective": decision.score_validation(folder, frozen.winner, spec)}
+    fields: dict[str, Any] = {
+        "objective": decision.score_test(path, 0, spec, rule),
+        "decision": decision.effect(path, rule),
+    }
+    if frozen.default is not None and len(scored.scores) > 1:
+        own = decision.choose_rule(folder, frozen.default, spec)
+        fields["baseline_objective"] = decision.score_test(path, 1, spec, own)
+    return fields
 
 
 def _write_pages(

@@ -74,12 +74,15 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
     # Among ties the regime that trains the fewest layers is the cheapest, to train and to explain.
     depths = {t.number: float(REGIMES.index(t.regime)) for t in candidates}
     expected = {t.number: _expected(run, t) for t in candidates if t.steps}
-    verdict = evidence.judge(run.rundir.path, candidates, default, run.facts.images, depths, groups, expected)
+    objective = run.facts.objective
+    verdict = evidence.judge(
+        run.rundir.path, candidates, default, run.facts.images, depths, groups, expected, objective
+    )
     by_number = {t.number: t for t in candidates}
     winner = by_number[verdict.winner]
     remarks = [*([BY_EXPECTATION] if verdict.by_promise else []), *(u.text for u in run.untried)]
     final_regime = evidence.settle_regime(
-        context.regime, run.rundir.path, candidates, winner, run.facts.images, groups, remarks
+        context.regime, run.rundir.path, candidates, winner, run.facts.images, groups, remarks, objective
     )
     frozen = FrozenCandidates(
         verdict=verdict,

@@ -20,7 +20,7 @@ from advisor.records import Trial, recipe_file
 from advisor.records.messages import Refit, Refitted
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.runtime.run_dir import MIXED, RunDir
-from advisor.selection import result_builder
+from advisor.selection import decision, result_builder
 from advisor.tuning import cost_model, policy
 from advisor.tuning.search_run import SearchRun
 
@@ -57,6 +57,7 @@ class IncumbentWriter:
             trials=trials,
             used_s=used_s,
             test_reason="the search has not ended: the test set is evaluated once, at the end",
+            objective=decision.score_validation(self.rundir.path, trial, self.frame.objective),
         )
         files = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": None}
         write_atomically(

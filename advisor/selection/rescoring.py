@@ -31,7 +31,9 @@ def rescore(
 ) -> dict[int, Trial]:
     """Re-evaluate the leaders and return them by number, with those of an earlier process. `groups` are the pool's."""
     rescored = {t.number: t for t in run.rundir.read("rescored.json", list[Trial]) or []}
-    doubtful = evidence.list_doubtful(run.rundir.path, _leaders(contenders), run.facts.images, groups)
+    doubtful = evidence.list_doubtful(
+        run.rundir.path, _leaders(contenders), run.facts.images, groups, run.facts.objective
+    )
     leaders = {t.number: t for t in doubtful if t.number not in rescored}
     waiting = deque((t, repeat) for t in leaders.values() for repeat in _repeats(run, t))
     replies: dict[int, dict[int, Trial | None]] = {number: {} for number in leaders}
@@ -53,7 +55,7 @@ def rescore(
 
 def _leaders(contenders: Sequence[Trial]) -> list[Trial]:
     unique: list[Trial] = []
-    for trial in sorted(contenders, key=lambda t: (t.log_loss, t.number)):
+    for trial in sorted(contenders, key=lambda t: t.rank):
         same = [u for u in unique if u.candidate == trial.candidate]
         if not same and len(unique) < LEADERS:
             unique.append(trial)
@@ -115,6 +117,15 @@ def _record(
     return len(replies[trial.number]) == len(_repeats(run, trial))
 
 
+def _merged(trial: Trial, repeats: list[Trial]) -> Trial:
+    """Return the trial with the scores of its repeats, its objective averaged over all scored images."""
+    scores = (*trial.scores, *(s for repeat in repeats for s in repeat.scores))
+    sizes = [(t.objective, sum(s.n for s in t.scores)) for t in (trial, *repeats)]
+    known = [(value, n) for value, n in sizes if value is not None]
+    mean = sum(value * n for value, n in known) / sum(n for _, n in known) if known else None
+    return replace(trial, scores=scores, objective=mean)
+
+
 def _write(
     run: SearchRun,
     rescored: dict[int, Trial],
@@ -126,5 +137,5 @@ def _write(
         by_repeat = replies[number]
         new_scores = [by_repeat[r] for r in sorted(by_repeat) if by_repeat[r] is not None]
         if new_scores and len(by_repeat) == len(_repeats(run, trial)):
-            rescored[number] = replace(trial, scores=(*trial.scores, *(s for t in new_scores if t for s in t.scores)))
+            rescored[number] = _merged(trial, [t for t in new_scores if t is not None])
     run.rundir.write("rescored.json", list(rescored.values()))

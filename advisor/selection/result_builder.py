@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ from advisor.records import (
     recipe,
 )
 from advisor.records.messages import Refitted, Scored
+from advisor.records.objective import DecisionEffect, DecisionRule, ObjectiveScore, ObjectiveSpec
 from advisor.registry import Registry
 
 if TYPE_CHECKING:
@@ -91,10 +92,16 @@ class RunContext:
     warnings: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     read_at_s: float = 0.0
+    objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
 
 
 def make_recipe(
-    frame: RunContext, status: str, trial: Trial, refitted: Refitted, test: TestScore | None
+    frame: RunContext,
+    status: str,
+    trial: Trial,
+    refitted: Refitted,
+    test: TestScore | None,
+    decision: DecisionRule | None = None,
 ) -> recipe.Recipe:
     """Return the recipe: everything that a rerun needs, and its outcome (docs/design.md 3.4)."""
     backbone = frame.registry.backbone(trial.candidate.backbone)
@@ -130,6 +137,8 @@ def make_recipe(
             seconds=round(refitted.seconds, 1),
         ),
         devices=frame.settings.devices if frame.settings.devices > 1 and refitted.plan.phases else None,
+        objective=frame.objective if frame.objective.name != "log_loss" else None,
+        decision=decision if decision != DecisionRule() else None,
     )
 
 
@@ -233,6 +242,9 @@ class SearchOutcome:
     ensemble: Ensemble | None = None
     warnings: Sequence[str] = ()
     forgetting: Forgetting | None = None
+    objective: ObjectiveScore | None = None
+    baseline_objective: ObjectiveScore | None = None
+    decision: DecisionEffect | None = None
 
 
 def make_result(frame: RunContext, status: str, outcome: SearchOutcome, files: dict[str, str | None]) -> Result:
@@ -266,6 +278,9 @@ def make_result(frame: RunContext, status: str, outcome: SearchOutcome, files: d
         files=files,
         environment=frame.environment,
         mistakes=scored.mistakes if scored else (),
+        objective=outcome.objective,
+        baseline_objective=outcome.baseline_objective,
+        decision=outcome.decision,
     )
     return with_time(result, outcome.used_s)
 

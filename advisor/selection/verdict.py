@@ -35,6 +35,7 @@ ACCURACY_LEVEL = 0.95
 # Relative log-loss by which a more expensive tie must be ahead of all cheaper ones to be worth its training time.
 WORTH = 0.01
 _SHOWN = 6  # ties listed in the reason
+LOSS = "<loss>"  # stands for the name of the loss in a reason
 
 Interval = Callable[..., tuple[float, float]]  # `_difference` of two contenders, over this verdict's groups and seed
 
@@ -50,10 +51,11 @@ def judge(
     level: float = LEVEL,
     groups: NDArray[Any] | None = None,
     seed: int = 0,
+    loss_name: str = "log-loss",
 ) -> Verdict:
     """Choose among the complete trials that have predictions.
 
-    `predictions[number]` is the log-loss of each validation image, nan where the trial was not scored on it; all have the
+    `predictions[number]` is the loss of each validation image, named `loss_name`, nan if it was not scored; all have the
     same length and order. `errors[number]` is its error rate per image (0 to 1); without it the log-loss alone decides.
     `costs` are compared only; a missing one counts as infinite. `expected[number]` is the log-loss expected of a trained
     contender before it was tried, with the number of folds that it was scored on. `groups` assigns images to groups that
@@ -90,7 +92,7 @@ def judge(
         ties=tuple(n for n in tied if n != winner and (keeps_default or n != default)),
         kept_default=keeps_default,
         by_promise=not keeps_default and chosen != cheapest and len(tied) > 1,
-        reason=_reason(winner, leader, default, cheapest, tied, scored, means),
+        reason=_reason(winner, leader, default, cheapest, tied, scored, means).replace(LOSS, loss_name),
     )
 
 
@@ -200,7 +202,7 @@ def _reason(
     means: Mapping[int, float],
 ) -> str:
     n = int((~np.isnan(scored[leader])).sum())
-    best = f"trial {leader} has the lowest validation log-loss ({means[leader]:.3f} on {n} images)"
+    best = f"trial {leader} has the lowest validation {LOSS} ({means[leader]:.3f} on {n} images)"
     if leader == winner == default:
         return f"{best}; it is the untuned default"
     if winner == default:
@@ -217,6 +219,6 @@ def _reason(
     why = (
         "is the cheapest"
         if winner == cheapest
-        else "has the lowest log-loss when the one expected from other data counts as one more fold"
+        else f"has the lowest {LOSS} when the one expected from other data counts as one more fold"
     )
     return f"{tie}; of these, trial {winner} {why}{', and ' + over if over else ''}"

@@ -16,12 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from advisor._version import __version__
 from advisor.data import image_inputs
+from advisor.metrics.decision import MOST_PROBABLE, decide
 from advisor.serving import body
 from advisor.serving.batcher import Batcher
 from advisor.serving.limits import Limits, RequestError, check_header
@@ -44,6 +44,7 @@ class Service:
         self.predictor = predictor
         self.run = run
         self.limits = limits
+        self.decision = getattr(predictor, "decision", MOST_PROBABLE)  # an ensemble takes the most probable class
         self.batcher = Batcher(predictor.probabilities, most=batch, waiting=limits.waiting_images)
         self.decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decode")
         self.decoding = asyncio.Semaphore(4 * decoders)
@@ -88,7 +89,8 @@ class Service:
             raise RequestError(415, f"the image cannot be decoded: {error}.") from None
 
     def _row(self, name: str, row: Any, top: int) -> dict[str, Any]:
-        order = np.argsort(-row, kind="stable")[:top]
+        decided = int(decide(row[None], self.decision)[0])
+        order = sorted(range(len(row)), key=lambda k: (k != decided, -float(row[k]), k))[:top]
         best = [{"class": self.predictor.classes[k], "probability": float(row[k])} for k in order]
         return {"path": name, **best[0], "top": best}
 

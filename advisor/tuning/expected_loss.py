@@ -112,7 +112,7 @@ def probe_losses(probes: Sequence[Trial]) -> Mapping[BackboneAtSize, float]:
     floors: dict[BackboneAtSize, float] = {}
     for probe in probes:
         at = BackboneAtSize.of(probe.candidate)
-        floors[at] = min(floors.get(at, math.inf), probe.log_loss)
+        floors[at] = min(floors.get(at, math.inf), probe.loss)
     return floors
 
 
@@ -129,12 +129,12 @@ def surprise(
     total, weight = 0.0, WEIGHT
     for trial in trials:
         floor = floors.get(BackboneAtSize.of(trial.candidate))
-        if trial.state != "complete" or not trial.steps or floor is None or trial.log_loss <= 0 or floor <= 0:
+        if trial.state != "complete" or not trial.steps or floor is None or trial.loss <= 0 or floor <= 0:
             continue
         counts = 2.0 if trial.candidate.strategy == candidate.strategy else 1.0
         counts *= 1.0 if trial.candidate.backbone == candidate.backbone else 0.5
         usual = _usual(trial.candidate, trial.regime, trial.steps, published)
-        total += counts * (math.log(trial.log_loss / floor) / length(trial.steps) - usual)
+        total += counts * (math.log(trial.loss / floor) / length(trial.steps) - usual)
         weight += counts
     return total / weight
 

@@ -138,13 +138,13 @@ def _is_far_behind(state: SearchState, candidate: Candidate) -> bool:
     """Return True if another head of the same strategy on the same features was far behind the best contender."""
     best = state.best()
     own = [
-        t.log_loss
+        t.loss
         for t in state.trials
         if t.state == "complete"
         and t.candidate.strategy == candidate.strategy
         and BackboneAtSize.of(t.candidate) == BackboneAtSize.of(candidate)
     ]
-    return best is not None and bool(own) and min(own) > policy.FAR_BEHIND * best.log_loss
+    return best is not None and bool(own) and min(own) > policy.FAR_BEHIND * best.loss
 
 
 def _improvement(state: SearchState, candidate: Candidate) -> float:
@@ -156,7 +156,7 @@ def _improvement(state: SearchState, candidate: Candidate) -> float:
     loss = expected_loss.expected(candidate, regime, steps, state.probes, state.trials, published)
     best = state.best()
     spread = expected_loss.spread(steps, state.trials)
-    return expected_loss.improvement(loss, spread, best.log_loss if best is not None else math.inf)
+    return expected_loss.improvement(loss, spread, best.loss if best is not None else math.inf)
 
 
 def first_that_fits(run: SearchRun, state: SearchState, entry: Entry) -> Candidate | None:

@@ -106,7 +106,7 @@ def probe_all(run: SearchRun, backbones: Sequence[Backbone]) -> list[BackboneAtS
         names = ", ".join(f"{at.name} at {at.size_px} px" for at in skipped)
         run.listener.note(f"not probed for now, within {durations.words(allowed_s)} for all probes: {names}")
     if run.probes and not run.rundir.recipe.exists():  # killed between a probe and its recipe
-        run.on_better(run, min(run.probes, key=lambda p: (p.log_loss, p.number)))
+        run.on_better(run, min(run.probes, key=lambda p: p.rank))
     return skipped
 
 
@@ -134,7 +134,7 @@ def _next_probe(
     leaders = {at.name: math.inf for at in waiting}
     for probe in run.probes:
         name = probe.candidate.backbone
-        leaders[name] = min(leaders.get(name, math.inf), probe.log_loss)
+        leaders[name] = min(leaders.get(name, math.inf), probe.loss)
     unknown = [at for at in waiting if math.isinf(leaders[at.name])]
     if unknown:
         return min(unknown, key=lambda at: (card_s[at], at))
@@ -187,7 +187,7 @@ def best_probes(probes: Iterable[Trial]) -> dict[BackboneAtSize, float]:
     best: dict[BackboneAtSize, float] = {}
     for probe in probes:
         at = BackboneAtSize.of(probe.candidate)
-        best[at] = min(best.get(at, math.inf), probe.log_loss)
+        best[at] = min(best.get(at, math.inf), probe.loss)
     return best
 
 

@@ -104,7 +104,7 @@ class Proposer:
         """Train the best trained candidate for longer, if time is left and its expected gain is worth it."""
         state = self.run.state()
         trained = [t for t in state.trials if t.state == "complete" and t.steps and "epochs" in t.candidate.parameters]
-        best = min(trained, key=lambda t: (t.log_loss, t.number), default=None)
+        best = min(trained, key=lambda t: t.rank, default=None)
         if best is None or not state.has_deadline:
             return None
         epochs = float(best.candidate.parameters["epochs"])
@@ -127,10 +127,10 @@ def _within_card(run: SearchRun, candidate: Candidate) -> Candidate:
 
 def _stale(state: SearchState) -> int:
     """Count the sampled trials since the last one that was better than all before it."""
-    best, stale = min((p.log_loss for p in state.probes), default=float("inf")), 0
+    best, stale = min((p.loss for p in state.probes), default=float("inf")), 0
     for trial in state.trials:
-        better = trial.state == "complete" and trial.log_loss < best
-        best = min(best, trial.log_loss) if better else best
+        better = trial.state == "complete" and trial.loss < best
+        best = min(best, trial.loss) if better else best
         stale = 0 if better or trial.candidate.origin != "sampled" else stale + 1
     return stale
 

@@ -43,17 +43,17 @@ def promotion(trials: Sequence[Trial], begun: Sequence[Candidate]) -> Candidate 
 
 def _rung(trial: Trial) -> int:
     """Return the position of the last rung that a trial has reached."""
-    return len(trial.curve.log_loss) - 1
+    return len(trial.curve.losses) - 1
 
 
 def _last_loss(trial: Trial) -> float:
-    return trial.curve.log_loss[-1]
+    return trial.curve.losses[-1]
 
 
 def paused(trials: Sequence[Trial], begun: Sequence[Candidate]) -> list[Trial]:
     """List the paused trials that no other trial continues."""
     gone_on = {c.continues for c in begun}
-    return [t for t in trials if t.state == "pruned" and t.curve.log_loss and t.number not in gone_on]
+    return [t for t in trials if t.state == "pruned" and t.curve.losses and t.number not in gone_on]
 
 
 def tidy(rundir: RunDir, trials: Sequence[Trial], begun: Sequence[Candidate]) -> None:
@@ -64,7 +64,7 @@ def tidy(rundir: RunDir, trials: Sequence[Trial], begun: Sequence[Candidate]) ->
     waiting = sorted(paused(trials, begun), key=lambda t: (-_rung(t), _last_loss(t)))
     for trial in waiting[policy.KEPT_CHECKPOINTS :]:
         _checkpoint(rundir, trial).unlink(missing_ok=True)
-    trained = sorted((t for t in trials if t.steps and t.state == "complete"), key=lambda t: (t.log_loss, t.number))
+    trained = sorted((t for t in trials if t.steps and t.state == "complete"), key=lambda t: t.rank)
     first = min((t.number for t in trials), default=None)
     for trial in trained[policy.KEPT_MODELS :]:
         if trial.number != first:
@@ -79,5 +79,5 @@ def _losses(trials: Sequence[Trial], position: int) -> list[float]:
     gone_on = {t.candidate.continues for t in trials}
     counted = (t for t in trials if t.number not in gone_on)  # a promotion's curve begins with its paused trial's
     # Of a short training the end alone is known (timing.rungs).
-    on_the_way = (t for t in counted if t.state != "complete" or len(t.curve.log_loss) > 1)
-    return [t.curve.log_loss[position] for t in on_the_way if len(t.curve.log_loss) > position]
+    on_the_way = (t for t in counted if t.state != "complete" or len(t.curve.losses) > 1)
+    return [t.curve.losses[position] for t in on_the_way if len(t.curve.losses) > position]

@@ -131,8 +131,8 @@ class SearchRun:
         self.rundir.write("probes.json", self.probes)
         for trial in trials:
             self._announce(trial, before, "probe")
-        best = min(complete, key=lambda t: (t.log_loss, t.number), default=None)
-        if best is not None and (before is None or best.log_loss < before.log_loss):
+        best = min(complete, key=lambda t: t.rank, default=None)
+        if best is not None and (before is None or best.loss < before.loss):
             self.on_better(self, best)
 
     def record_trial(self, trial: Trial) -> None:
@@ -141,7 +141,7 @@ class SearchRun:
         self.study.finish(trial)
         pruner.tidy(self.rundir, self.study.trials(), self.study.candidates())
         self._announce(trial, before, "trial")
-        if trial.state == "complete" and (before is None or trial.log_loss < before.log_loss):
+        if trial.state == "complete" and (before is None or trial.loss < before.loss):
             self.on_better(self, trial)
 
     def _announce(self, trial: Trial, before: Trial | None, what: str) -> None:

@@ -7,12 +7,13 @@ here starts a process or writes a file. Does NOT cover: changing any of it (sear
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from advisor.data.splits import FOLDS
 from advisor.hooks import Context, Strategy
 from advisor.records import Candidate, Regime, Settings, Trial
 from advisor.records.messages import Description
+from advisor.records.objective import ObjectiveSpec
 from advisor.registry import Registry
 from advisor.tuning.budget import MeasuredSpeeds
 from advisor.tuning.candidates import BackboneAtSize
@@ -31,6 +32,7 @@ class SearchFacts:
     test_images: int
     device: str
     sizes: Mapping[str, tuple[int, ...]]
+    objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
 
     @property
     def images(self) -> int:
@@ -70,7 +72,7 @@ class SearchState(SearchFacts):
     def context(self, name: str, size_px: int) -> Context:
         """Return what strategies may know of this data set with this backbone, one fold put aside."""
         shape = self.backbones[name]
-        best = min((p for p in self.probes if p.candidate.backbone == name), key=lambda p: p.log_loss, default=None)
+        best = min((p for p in self.probes if p.candidate.backbone == name), key=lambda p: p.loss, default=None)
         return Context(
             images=self.fold_images,
             classes=len(self.counts),
@@ -90,8 +92,8 @@ class SearchState(SearchFacts):
         return [*(p for p in self.probes if key(p.candidate) not in repeated), *trials]
 
     def best(self) -> Trial | None:
-        """Return the contender with the lowest validation log-loss."""
-        return min(self.contenders(), key=lambda t: (t.log_loss, t.number), default=None)
+        """Return the contender with the lowest validation loss."""
+        return min(self.contenders(), key=lambda t: t.rank, default=None)
 
     @property
     def has_trained(self) -> bool:

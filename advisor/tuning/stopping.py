@@ -54,7 +54,7 @@ def expected_gain(state: SearchState, candidate: Candidate) -> tuple[float, floa
     regime = state.strategy_of(candidate).regime
     loss = expected_loss.expected(candidate, regime, steps, state.probes, state.trials, published)
     best = state.best()
-    lowest = best.log_loss if best is not None else math.inf
+    lowest = best.loss if best is not None else math.inf
     spread = expected_loss.spread(steps, state.trials)
     return expected_loss.improvement(loss, spread, lowest), expected_loss.probability(loss, spread, lowest)
 

@@ -34,8 +34,8 @@ def test_only_images_that_were_scored_have_an_outcome(tmp_path: Path) -> None:
     """A trial on one fold says nothing of the others' images."""
     rows = np.arange(0, POOL, 2)
     scores = evidence.read_scores(tmp_path, left(tmp_path, 0, rows, np.ones(len(rows))), POOL)
-    assert np.isnan(scores.log_loss[1::2]).all()
-    assert scores.log_loss[0] == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-5)
+    assert np.isnan(scores.loss[1::2]).all()
+    assert scores.loss[0] == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-5)
 
 
 def test_images_of_one_group_are_no_independent_witnesses(tmp_path: Path) -> None:

@@ -8,13 +8,43 @@ Does not cover using the costs (`metrics.objectives`).
 from __future__ import annotations
 
 import csv
+import difflib
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from advisor.errors import InputError
+from advisor.records.objective import OBJECTIVES, ObjectiveSpec
 
 _FORMAT = "The first row names the answers, the first column the true classes, each cell is a cost of at least 0."
+
+
+def objective(text: str, classes: Sequence[str]) -> ObjectiveSpec:
+    """Return the objective that the command line names: a name, or cost:FILE with the costs of these classes.
+
+    Raises: InputError where there is no such objective, or the file cannot be used.
+    """
+    name, _, path = check_option(text).partition(":")
+    if name == "cost":
+        return ObjectiveSpec(name="cost", costs=read(path, classes))
+    return ObjectiveSpec(name=next(known for known in OBJECTIVES if known == name))
+
+
+def check_option(text: str) -> str:
+    """Return the name of an objective as it is, if there is one; a cost file must exist.
+
+    Raises: InputError, before any data are read.
+    """
+    name, _, path = text.partition(":")
+    if name not in OBJECTIVES or (path and name != "cost"):
+        near = difflib.get_close_matches(name.replace("-", "_").lower(), OBJECTIVES, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"Choose one of {', '.join(OBJECTIVES[:-1])}, cost:FILE."
+        raise InputError(f"--objective {text}: there is no such objective.", hint=hint)
+    if name == "cost":
+        if not path:
+            raise InputError("--objective cost: expected a file of costs.", hint=f"Use cost:FILE. {_FORMAT}")
+        _rows(Path(path))
+    return text
 
 
 def read(path: str | Path, classes: Sequence[str]) -> tuple[tuple[float, ...], ...]:

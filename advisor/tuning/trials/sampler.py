@@ -93,7 +93,7 @@ class StudyMirror:
         if self._mirror is None or forgotten != self._forgotten:
             self._forgotten, self._numbers, self._open, self._size = forgotten, {}, set(), 0
             self._mirror = optuna.create_study(direction="minimize")
-            old = sorted((t.log_loss, n) for n, t in ended.items() if n < forgotten and t.state != "failed")
+            old = sorted((t.loss, n) for n, t in ended.items() if n < forgotten and t.state != "failed")
             for _, number in sorted(old[:BEST_REMEMBERED], key=lambda pair: pair[1]):
                 self._add(number, begun[number], ended[number])
         for number in sorted(self._open & ended.keys()):
@@ -119,7 +119,7 @@ class StudyMirror:
         if trial.state == "failed":
             self._mirror.tell(self._numbers[number], state=optuna.trial.TrialState.FAIL)
         else:
-            self._mirror.tell(self._numbers[number], trial.log_loss)
+            self._mirror.tell(self._numbers[number], trial.loss)
 
     def _frozen(self, candidate: Candidate, trial: Trial | None) -> optuna.trial.FrozenTrial | None:
         """Turn a trial into one that the sampler can learn from; None where its backbone or strategy is out."""
@@ -135,7 +135,7 @@ class StudyMirror:
         }
         return optuna.trial.create_trial(
             state=optuna.trial.TrialState.RUNNING if trial is None else optuna.trial.TrialState.COMPLETE,
-            value=None if trial is None else trial.log_loss,
+            value=None if trial is None else trial.loss,
             params={
                 "backbone": self.backbones.index(at),
                 "strategy": scope,

@@ -161,7 +161,7 @@ class Study:
 
         def write() -> None:
             self.storage.set_trial_user_attr(identity, "record", msgspec.json.encode(trial).decode())
-            values = [trial.log_loss] if trial.state == "complete" else None
+            values = [trial.loss] if trial.state == "complete" else None
             self.storage.set_trial_state_values(identity, state=STATES[trial.state], values=values)
 
         try:

@@ -1,0 +1,58 @@
+"""The objective's score on the held-out test set, and the decision rule chosen on validation with what it changes there.
+
+In: the winner's saved validation logits, the saved test logits. Out: a `DecisionRule`, an `ObjectiveScore`, a
+`DecisionEffect`. The rule never sees the test images. Does NOT cover: the scores themselves (`metrics.objectives`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from advisor.metrics import classification, objectives
+from advisor.metrics.decision import MOST_PROBABLE, decide
+from advisor.metrics.objectives import held_out
+from advisor.records import Trial
+from advisor.records.objective import DecisionEffect, DecisionRule, ObjectiveScore, ObjectiveSpec
+
+ON_VALIDATION = "on the validation images that chose it; no test score"
+
+
+def choose_rule(run_dir: Path, winner: Trial, objective: ObjectiveSpec) -> DecisionRule:
+    """Return the rule that the objective asks for on the winner's out-of-fold predictions of the first repeat."""
+    with np.load(run_dir / winner.predictions) as saved:
+        return held_out.rule(objective, saved["logits"], saved["labels"], winner.temperature)
+
+
+def score_test(path: Path, position: int, objective: ObjectiveSpec, rule: DecisionRule) -> ObjectiveScore:
+    """Return the score of one of the tested models, by its position in the file of test logits, which are calibrated."""
+    with np.load(path) as saved:
+        probabilities_nK = classification.probabilities(saved["logits"][position])
+        return objectives.score(
+            objectives.make(objective), probabilities_nK, saved["labels"], rule, groups=saved["groups"]
+        )
+
+
+def score_validation(run_dir: Path, trial: Trial, objective: ObjectiveSpec) -> ObjectiveScore:
+    """Return the score on the validation images that chose it, without an interval: it is optimistic."""
+    with np.load(run_dir / trial.predictions) as saved:
+        logits_nK, labels_n = saved["logits"], saved["labels"]
+    rule = held_out.rule(objective, logits_nK, labels_n, trial.temperature)
+    probabilities_nK = classification.probabilities(logits_nK, temperature=trial.temperature)
+    value = objectives.value(objectives.make(objective), probabilities_nK, labels_n, rule)
+    return ObjectiveScore(name=objective.name, value=value, ci95=None, n=len(labels_n), note=ON_VALIDATION)
+
+
+def effect(path: Path, rule: DecisionRule) -> DecisionEffect | None:
+    """Return what the rule changes on the test images, beside the most probable class; None where it is that anyway."""
+    if rule == MOST_PROBABLE:
+        return None
+    with np.load(path) as saved:
+        probabilities_nK, labels_n = classification.probabilities(saved["logits"][0]), saved["labels"]
+    tables = []
+    for each in (MOST_PROBABLE, rule):
+        table = np.zeros((probabilities_nK.shape[1],) * 2, dtype=np.int64)
+        np.add.at(table, (labels_n, decide(probabilities_nK, each)), 1)
+        tables.append(tuple(tuple(int(v) for v in row) for row in table))
+    return DecisionEffect(rule=rule, threshold=rule.threshold, without=tables[0], with_rule=tables[1])
