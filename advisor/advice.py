@@ -29,12 +29,11 @@ from advisor.execution.worker_pool import WorkerPool
 from advisor.hooks import Backbone, Strategy
 from advisor.records import Dataset, LeftOut, Profile, Regime, Result, Settings
 from advisor.records.messages import Progress
-from advisor.records.objective import ObjectiveSpec
-from advisor.runtime import cache, device, durations
+from advisor.runtime import cache, device
 from advisor.runtime.clock import Clock, process_start
 from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir, default_place
-from advisor.selection import finalize, frozen_candidates, result_builder
+from advisor.selection import decision, finalize, frozen_candidates, result_builder
 from advisor.selection.incumbent import IncumbentWriter
 from advisor.tuning import availability, budget, candidates, regime, search
 from advisor.tuning.search_run import SearchRun
@@ -145,7 +144,7 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
     rundir.log("start", at_s=clock.used_s, command=settings.command)
     try:
         with ExitStack() as stack:
-            _note_a_short_budget(settings, listener)
+            budget.note_if_short(settings.budget_s, listener)
             workers = stack.enter_context(start.workers(settings, rundir.path, listener.note))
             cluster = start.connect(settings)
             study = open_study.open_run_study(settings, rundir, listener)
@@ -236,7 +235,7 @@ def _propose(
     data_set, backbones = measured.dataset, competitors.backbones
     sizes = {b.name: candidates.sizes(measured.profile, b, settings.size_px) for b in backbones}
     used = budget.for_budget(data_set, settings.budget_s, device.likely(settings.device), backbones, sizes)
-    spec = _objective(settings, rundir, data_set)
+    spec = decision.requested(settings, rundir, data_set.classes)
     opened = workers.open(open_job(settings, rundir.path, data_set, used.pool, objective=spec), listener.progress)
     context = result_builder.RunContext(
         settings=settings,
@@ -256,14 +255,6 @@ def _propose(
         objective=spec,
     )
     return _facts(context, competitors.strategies, sizes), context
-
-
-def _objective(settings: Settings, rundir: RunDir, data_set: Dataset) -> ObjectiveSpec:
-    """Return the score that decides: that of an earlier process of this run, else the one that was requested."""
-    spec = rundir.read("objective.json", ObjectiveSpec) or cost_file.objective(settings.objective, data_set.classes)
-    if spec != ObjectiveSpec():
-        rundir.write("objective.json", spec)
-    return spec
 
 
 def _facts(
@@ -288,16 +279,9 @@ def _facts(
 def _executor(
     cluster: Any, workers: WorkerPool, context: result_builder.RunContext, rundir: RunDir, listener: Listener
 ) -> AbstractContextManager[TrialExecutor]:
-    job = open_job(context.settings, rundir.path, context.dataset, context.used.pool)
+    pool, spec = context.used.pool, context.objective
+    job = open_job(context.settings, rundir.path, context.dataset, pool, objective=spec)
     return start.executor(cluster, workers, job, context.dataset, context.settings, context.registry, listener.note)
-
-
-def _note_a_short_budget(settings: Settings, listener: Listener) -> None:
-    if settings.budget_s is not None and settings.budget_s < budget.FLOOR_S:
-        listener.note(
-            f"a budget of {durations.words(settings.budget_s)} is shorter than the minimum of about "
-            f"{durations.words(budget.FLOOR_S)} (start-up, one probe on a sample, the test), which is done anyway"
-        )
 
 
 def _strategies(plugins: registry.Registry, settings: Settings) -> dict[str, Strategy]:

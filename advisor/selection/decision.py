@@ -6,17 +6,28 @@ In: the winner's saved validation logits, the saved test logits. Out: a `Decisio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from advisor.data.tables import cost_file
 from advisor.metrics import classification, objectives
 from advisor.metrics.decision import MOST_PROBABLE, decide
 from advisor.metrics.objectives import held_out
-from advisor.records import Trial
+from advisor.records import Settings, Trial
 from advisor.records.objective import DecisionEffect, DecisionRule, ObjectiveScore, ObjectiveSpec
+from advisor.runtime.run_dir import RunDir
 
 ON_VALIDATION = "on the validation images that chose it; no test score"
+
+
+def requested(settings: Settings, rundir: RunDir, classes: Sequence[str]) -> ObjectiveSpec:
+    """Return the score that decides: that of an earlier process of this run, else the one that the settings name."""
+    spec = rundir.read("objective.json", ObjectiveSpec) or cost_file.objective(settings.objective, classes)
+    if spec != ObjectiveSpec():
+        rundir.write("objective.json", spec)
+    return spec
 
 
 def choose_rule(run_dir: Path, winner: Trial, objective: ObjectiveSpec) -> DecisionRule:

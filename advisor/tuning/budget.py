@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from advisor.data.subsample import Subsample, draw
 from advisor.hooks import Backbone
 from advisor.records import Dataset, Item
+from advisor.runtime import durations
+from advisor.runtime.progress import Listener
 from advisor.tuning import policy
 
 # Multiply-adds a second that a small network reaches: cards and fixed numbers, so that a choice made from them is the
@@ -130,3 +132,12 @@ def for_budget(
     pool = affordable(dataset.pool, macs, device, pool_s)
     test = affordable(dataset.test, macs, device, policy.TEST_SCORING_SHARE * usable_s) if dataset.test else None
     return draw(dataset, pool, test)
+
+
+def note_if_short(budget_s: float | None, listener: Listener) -> None:
+    """Tell the listener if the budget is shorter than the least that a run does anyway."""
+    if budget_s is not None and budget_s < FLOOR_S:
+        listener.note(
+            f"a budget of {durations.words(budget_s)} is shorter than the minimum of about "
+            f"{durations.words(FLOOR_S)} (start-up, one probe on a sample, the test), which is done anyway"
+        )
