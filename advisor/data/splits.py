@@ -12,12 +12,19 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from advisor.aliases import AnyArray
-from advisor.records import Dataset, Item
+from advisor.records import (
+    Dataset,
+    Item,
+)
 from advisor.runtime import atomic_file
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FOLDS = 5
 TEST_FRACTION = 0.2
@@ -216,3 +223,11 @@ def _deal_groups(labels_N: AnyArray, whole: AnyArray, k: int, draws: np.random.G
         held[best, kinds] += have
         fold_N[rows] = best
     return fold_N
+
+
+def split_list_sha256(dataset: Dataset) -> str:
+    """Hash the assignment of images to splits by content and label, so that two splits can be compared without listing."""
+    digest = hashlib.sha256()
+    for line in sorted(f"{i.split}\t{dataset.classes[i.label]}\t{i.sha256}" for i in dataset.items):
+        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from advisor.data.tables import cost_file
-from advisor.metrics import classification, objectives
+from advisor.metrics import classification, intervals, objectives
 from advisor.metrics.decision import MOST_PROBABLE, decide
 from advisor.metrics.objectives import held_out
-from advisor.records import Settings, Trial
+from advisor.records import (
+    Gain,
+    Settings,
+    Trial,
+)
 from advisor.records.objective import DecisionEffect, DecisionRule, ObjectiveScore, ObjectiveSpec
 from advisor.runtime.run_dir import RunDir
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 ON_VALIDATION = "on the validation images that chose it; no test score"
 
@@ -67,3 +76,15 @@ def effect(path: Path, rule: DecisionRule) -> DecisionEffect | None:
         np.add.at(table, (labels_n, decide(probabilities_nK, each)), 1)
         tables.append(tuple(tuple(int(v) for v in row) for row in table))
     return DecisionEffect(rule=rule, threshold=rule.threshold, without=tables[0], with_rule=tables[1])
+
+
+def compare_on_test(
+    winner: npt.NDArray[np.bool_], default: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]
+) -> Gain:
+    """Compare two models on the same test images, of which those of one group stay together.
+
+    `within_noise` where the 95 % interval of the difference holds zero.
+    """
+    a, b = winner.astype(float), default.astype(float)
+    low, high = intervals.paired_bootstrap(a, b, groups=groups)
+    return Gain(over_baseline=float(a.mean() - b.mean()), ci95=(low, high), within_noise=bool(low <= 0.0 <= high))

@@ -26,7 +26,7 @@ from advisor.models import model_files
 from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
 from advisor.records.messages import Scored
 from advisor.records.objective import ObjectiveSpec
-from advisor.selection import final_refit, result_builder
+from advisor.selection import decision, final_refit, result_builder
 from advisor.tuning import budget, cost_model
 from advisor.tuning.search_run import SearchRun
 
@@ -155,9 +155,7 @@ def summarise(chosen: EnsembleChoice, scored: Scored | None, run_dir: Path) -> E
     if scores is not None:
         with np.load(run_dir / "trials" / "test.npz") as saved:
             right = saved["ensemble"].argmax(1) == saved["labels"]
-            over = result_builder.compare_on_test(
-                right, saved["logits"][0].argmax(1) == saved["labels"], saved["groups"]
-            )
+            over = decision.compare_on_test(right, saved["logits"][0].argmax(1) == saved["labels"], saved["groups"])
     ensemble_folder = model_files.ENSEMBLE_FOLDER
     files = {f"model_{n}": f"{ensemble_folder}/model-{n}.safetensors" for n in range(len(chosen.members))}
     return Ensemble(

@@ -261,4 +261,4 @@ def _gain(run: SearchRun, frozen: FrozenCandidates, scored: Scored | None) -> Ga
         return Gain(over_baseline=0.0, ci95=(0.0, 0.0), within_noise=True) if same else None
     with np.load(run.rundir.trials / "test.npz") as saved:
         right = saved["logits"].argmax(2) == saved["labels"]
-        return result_builder.compare_on_test(right[0], right[1], saved["groups"])
+        return decision.compare_on_test(right[0], right[1], saved["groups"])

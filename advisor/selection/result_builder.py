@@ -5,15 +5,14 @@ In: a `RunContext` and a `SearchOutcome`. Out: `Recipe`, `Result`. Does NOT cove
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.data.splits import split_list_sha256
 from advisor.data.subsample import Subsample
 from advisor.hooks import Backbone
-from advisor.metrics import intervals
 from advisor.records import (
     Baseline,
     Best,
@@ -41,8 +40,7 @@ from advisor.records.objective import DecisionEffect, DecisionRule, ObjectiveSco
 from advisor.registry import Registry
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    pass
 
 
 OVER_BUDGET = "the run exceeded its budget of"
@@ -152,14 +150,6 @@ def _test_outcome(test: TestScore) -> recipe.TestOutcome:
     )
 
 
-def split_list_sha256(dataset: Dataset) -> str:
-    """Hash the assignment of images to splits by content and label, so that two splits can be compared without listing."""
-    digest = hashlib.sha256()
-    for line in sorted(f"{i.split}\t{dataset.classes[i.label]}\t{i.sha256}" for i in dataset.items):
-        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.hexdigest()
-
-
 def _data(frame: RunContext) -> recipe.Data:
     data_set = frame.dataset
     return recipe.Data(
@@ -212,18 +202,6 @@ def _input(backbone: Backbone, trial: Trial, refitted: Refitted) -> recipe.Input
         mean=prepare.mean,
         std=prepare.std,
     )
-
-
-def compare_on_test(
-    winner: npt.NDArray[np.bool_], default: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]
-) -> Gain:
-    """Compare two models on the same test images, of which those of one group stay together.
-
-    `within_noise` where the 95 % interval of the difference holds zero.
-    """
-    a, b = winner.astype(float), default.astype(float)
-    low, high = intervals.paired_bootstrap(a, b, groups=groups)
-    return Gain(over_baseline=float(a.mean() - b.mean()), ci95=(low, high), within_noise=bool(low <= 0.0 <= high))
 
 
 @dataclass(frozen=True, kw_only=True)
