@@ -23,13 +23,12 @@ LOG_WIDTH = 160  # of tables where nobody watches
 GLOSSARY = "Terms are explained in docs/glossary.md"
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, width: int = LOG_WIDTH) -> Console:
     """Open standard output or standard error; where nobody watches, tables are as wide as a log can bear."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else LOG_WIDTH
-    return Console(stderr=stderr, highlight=False, width=width)
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else width)
 
 
 def text(value: str, *, longest: int = LONGEST) -> str:

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 SHOWN_WARNINGS = 12
 SHOWN_SKIPPED = 2
 SHOWN_TIES = 3
+PAGE_WIDTH = 120  # where nobody watches
 WHOLE = 100_000  # sentences are never shortened
 Lines = list[tuple[str, str]]
 
 
 def result(answer: Result, run: Path, *, out: Console | None = None) -> None:
     """Print the result; `run` is the run directory that the commands name."""
-    out = out or console()
+    out = out or console(width=PAGE_WIDTH)
     for part in parts(answer, run):
         out.print(part)
 

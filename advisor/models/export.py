@@ -69,7 +69,7 @@ def export(
     run = run.parent if run.is_file() else run
     target = to or run / (f"export-ensemble-{form}" if ensemble else f"export-{form}")
     if os.path.lexists(target):
-        raise OutputError(f"{target} exists already.", hint="Choose another --to, or move it away.")
+        raise OutputError(f"{target} exists already.", hint="Choose another --out, or move it away.")
     report = progress or (lambda what, done, total: None)
     model = (
         ensemble_predictor.load(run / model_files.ENSEMBLE_FOLDER, registry)
@@ -95,7 +95,7 @@ def export(
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
-            f"{target} cannot be written: {reason}.", hint="Choose another --to, or free space."
+            f"{target} cannot be written: {reason}.", hint="Choose another --out, or free space."
         ) from error
     return Exported(path=str(target), format=form, files=files, bytes=size, parity=compared)
 

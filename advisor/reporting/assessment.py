@@ -165,12 +165,14 @@ def _uncertain(result: Result) -> Step | None:
 def _more_time(result: Result) -> Step | None:
     """Suggest a longer run where the budget ended the search before it had tried much."""
     limit = result.budget.asked_s
-    tried = result.trials.complete + result.trials.pruned
-    if limit is None or result.budget.used_s < 0.8 * limit or tried > 12:
+    short = [one for one in result.untried if one.needs_s is not None]
+    stopped = result.stopped_because
+    if limit is None or not (short or (stopped is not None and stopped.reason == "time")):
         return None
-    longer = wording.duration_option(max(900.0, 4 * limit))
+    longer = wording.duration_option(max([900.0, 4 * limit, *(3 * (one.needs_s or 0.0) for one in short)]))
+    missing = wording.series([wording.regime(one.regime) for one in short])
     return Step(
-        text="Give it more time: the budget ended before much was tried.",
+        text=f"Give it more time: {missing} did not fit into the budget." if short else "Give it more time.",
         command=f"tl-advise {wording.quoted(result.dataset.path)} --budget {longer}",
     )
 

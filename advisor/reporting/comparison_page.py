@@ -1,4 +1,4 @@
-"""The panel of a comparison: numbers of arms -> one self-contained HTML page of curves and tables.
+"""The page of a comparison: numbers of its arms -> one self-contained HTML page of curves and tables.
 
 Does NOT cover: the numbers (`comparison`).
 """
@@ -15,26 +15,33 @@ from advisor.reporting.report_plots import Line
 Plain = dict[str, Any]
 
 
-def render(told: Plain) -> str:
-    """Write the page of `comparison.plain`'s answer."""
-    arms = told["arms"]
-    title = f"{', '.join(a['name'] for a in arms)}: {told['backbone']} at {told['size_px']} px"
-    size = f"{told['train_images']:,} training and {told['held_out']:,} held-out images, {told['classes']} classes"
+def render(numbers: Plain) -> str:
+    """Return the page of what `comparison.plain` returned."""
+    arms = numbers["arms"]
+    title = f"{', '.join(a['name'] for a in arms)}: {numbers['backbone']} at {numbers['size_px']} px"
+    size = (
+        f"{numbers['train_images']:,} training and {numbers['held_out']:,} held-out images, {numbers['classes']} classes; "
+        f"{numbers['epochs']:.3g} epochs, seed {numbers['seed']}, the same number of steps for every arm."
+    )
     return html_page.page(
         title,
         [
-            (f"{size}; {told['epochs']:.3g} epochs, seed {told['seed']}, equal steps.", _summary(arms)),
             (
-                "Accuracy on training images as they are (solid) and on held-out images (dashed): the space between is "
-                "what was learned by heart.",
+                f"{size}; {numbers['epochs']:.3g} epochs, seed {numbers['seed']}, the same number of steps for every arm.",
+                _summary(arms),
+            ),
+            (
+                "Accuracy on training images without augmentation (solid) and on held-out images (dashed); the gap shows "
+                "overfitting. A pretrained network starts with a head that was fitted on its frozen features, so its "
+                "training accuracy can be high before the first step.",
                 _both(arms, "accuracy", "Accuracy", percent=True),
             ),
             ("Log-loss on the same images.", _both(arms, "log_loss", "Log-loss")),
             (
-                "How far all weights have moved from where they began: a pretrained network stays near its start.",
+                "Distance of all weights from their start: a pretrained network stays close to it.",
                 _curves(arms, "Distance from the start", lambda p: p["distance"]),
             ),
-            ("How far each stage has moved at the end, as a share of its length at the start.", _stages(arms)),
+            ("Distance of the weights of each stage at the end, relative to their norm at the start.", _stages(arms)),
             *_paths(arms),
         ],
     )
@@ -45,7 +52,7 @@ def _summary(arms: list[Plain]) -> str:
         "arm",
         "steps",
         "held-out accuracy",
-        "training minus held-out",
+        "gap (training minus held-out)",
         "sharpness",
         "CKA to start",
         "neighbours kept",
@@ -92,26 +99,26 @@ def _stages(arms: list[Plain]) -> str:
 
 
 def _paths(arms: list[Plain]) -> list[tuple[str, str]]:
-    """Draw each arm's path in its own two main directions: the axes of two arms are not the same."""
-    found = []
+    """Draw the path of each arm in its own two main directions: the axes of two arms differ."""
+    sections = []
     for a in arms:
         if a["surface"]:
             losses = [[_value(v) for v in row] for row in a["surface"]["losses"]]
             title = f"Training log-loss around the path: {a['name']}"
             drawn = standalone_charts.heat(a["surface"]["xs"], a["surface"]["ys"], losses, a["path"], title=title)
-            found.append((_path_words(a), drawn))
+            sections.append((_path_words(a), drawn))
             continue
         line = Line(name=a["name"], kind=a["name"], xs=[x for x, _ in a["path"]], ys=[y for _, y in a["path"]])
         drawn = standalone_charts.lines(
             [line], title=f"Path of the weights: {a['name']}", x_title="first main direction"
         )
-        found.append((_path_words(a), drawn))
-    return found
+        sections.append((_path_words(a), drawn))
+    return sections
 
 
 def _path_words(arm: Plain) -> str:
     share = f"{100 * arm['path_explained']:.0f} %"
-    return f"{arm['name']}: the path in its two main directions, which hold {share} of its movement."
+    return f"{arm['name']}: the path of the weights in its two main directions, which explain {share} of the movement."
 
 
 def _value(number: float | None) -> float:

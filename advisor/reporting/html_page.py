@@ -1,36 +1,47 @@
-"""One self-contained HTML page from drawings and tables: no script, no outside file, light and dark.
+"""One self-contained HTML page from drawings and tables, in the style of the report: no script, no outside file.
 
-In: a title and sections of (sentence, drawing or table). Out: HTML text. Sentences and cells are escaped here; drawings
-come from `charts`. Does NOT cover: the report of the main job (`report`).
+In: a title and sections of (sentence, drawing or table). Out: HTML text. Sentences and cells are made printable and escaped
+here; drawings come from `standalone_charts`. Does NOT cover: the report of the main job (`report`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
-_STYLE = (
-    ":root{color-scheme:light dark}"
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
-    "td,th{padding:.3rem .8rem;border-bottom:1px solid #94a3b855;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}"
-    "svg{width:100%;height:auto}.s{margin:1.5rem 0;overflow-x:auto}"
-)
+from advisor.runtime.printable import printable
+
+STYLE = Path(__file__).parent / "templates" / "report.css"
 
 
 def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
-    """Write a page; each section is a sentence (escaped) and markup that is already safe."""
-    body = "".join(f'<div class="s"><p>{escape(told)}</p>{markup}</div>' for told, markup in sections)
+    """Return a page; each section is a sentence and markup that is already safe."""
+    body = "".join(
+        f'<section><p>{_safe(sentence)}</p><div class="scroll">{markup}</div></section>'
+        for sentence, markup in sections
+    )
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f"<body><h1>{escape(title)}</h1>{body}</body></html>\n"
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_safe(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>\n{STYLE.read_text(encoding='utf-8')}</style></head>"
+        f"<body><main><header><h1>{_safe(title)}</h1></header>{body}"
+        "<footer>Written by tl-advise. This page needs no internet: it loads nothing.</footer></main></body></html>\n"
     )
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table; every cell is escaped."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    """Return a table whose first column is text and whose other columns are numbers."""
+    head = "".join(f"<th{_kind(i)}>{_safe(name)}</th>" for i, name in enumerate(columns))
+    body = "".join(
+        f"<tr>{''.join(f'<td{_kind(i)}>{_safe(cell)}</td>' for i, cell in enumerate(row))}</tr>" for row in rows
+    )
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _kind(column: int) -> str:
+    return ' class="n"' if column else ""
+
+
+def _safe(text: str) -> str:
+    return escape(printable(text))

@@ -17,7 +17,7 @@ def tell(result: Result, trials: Sequence[Trial]) -> list[str]:
     """Return the sentences in the order of events; none where nothing was tried."""
     probes = [t for t in trials if t.number < 0 and _scored(t)]
     searched = [t for t in trials if t.number >= 0]
-    sentences = [_probes(probes), _searched(searched), _ended(searched), _winner(result, trials), _time(result)]
+    sentences = [_probes(probes), _searched(searched), _ended(searched), _winner(result, trials), _end(result)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -75,5 +75,7 @@ def _winner(result: Result, trials: Sequence[Trial]) -> str:
     return f"The winner is {name} with {score}{tied}.{why}"
 
 
-def _time(result: Result) -> str:
-    return f"All of it took {wording.time_used(result.budget)}."
+def _end(result: Result) -> str:
+    stopped = result.stopped_because
+    why = f" The search ended: {stopped.text.rstrip('.')}." if stopped is not None and stopped.text else ""
+    return f"The whole run took {wording.time_used(result.budget)}.{why}"

@@ -1,7 +1,7 @@
 """Line charts that stand alone: numbers -> SVG text with its own colours, or plain characters for a terminal.
 
-Used by commands that answer with curves and no report. Every name that reaches a chart is escaped here. Does NOT
-cover: the report's drawings (`plots`), what is worth drawing.
+Used by commands whose result is curves and no report. Every name that reaches a chart is made printable and escaped here.
+Does NOT cover: drawings of the report (`report_plots`), what is worth drawing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from html import escape
 
 from advisor.reporting.report_plots import Line, ticks
+from advisor.runtime.printable import printable
 
 COLOURS = ("#0f9488", "#d97706", "#7c5cd6", "#2563eb", "#c2410c", "#64748b")
 _STYLE = (
@@ -43,7 +44,7 @@ def lines(
     height += 16 * len(series)
     kinds = list(dict.fromkeys(s.kind for s in series))
     scale = _Scale(points, log_x, width, height, 26 + 16 * len(series))
-    body = [f'<text class="t" x="8" y="16">{escape(title)}</text>', *scale.grid(percent)]
+    body = [f'<text class="t" x="8" y="16">{_shown(title)}</text>', *scale.grid(percent)]
     if mark is not None:
         x = scale.x(mark)
         body.append(f'<line class="m" x1="{x:.1f}" y1="{scale.top}" x2="{x:.1f}" y2="{scale.bottom}"/>')
@@ -59,12 +60,12 @@ def lines(
             body.append(f'<path stroke="{colour}"{dash} d="M{path}"/>')
         y = 32 + 16 * i
         body.append(f'<path stroke="{colour}"{dash} d="M8,{y - 4}L32,{y - 4}"/>')
-        body.append(f'<text x="38" y="{y}">{escape(line.name)}</text>')
+        body.append(f'<text x="38" y="{y}">{_shown(line.name)}</text>')
     body.append(
-        f'<text x="{(scale.left + scale.right) / 2:.0f}" y="{height - 4}" text-anchor="middle">{escape(x_title)}</text>'
+        f'<text x="{(scale.left + scale.right) / 2:.0f}" y="{height - 4}" text-anchor="middle">{_shown(x_title)}</text>'
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{_shown(title)}" '
         f'viewBox="0 0 {width} {height}" style="max-width:{width}px"><style>{_STYLE}</style>{"".join(body)}</svg>'
     )
 
@@ -89,7 +90,7 @@ def heat(
     low, high = min(known), max(known)
     scale = _Scale([(xs[0], ys[0]), (xs[-1], ys[-1])], False, width, height, 28)
     wide, tall = (scale.right - scale.left) / len(xs), (scale.bottom - scale.top) / len(ys)
-    body = [f'<text class="t" x="8" y="16">{escape(title)}</text>']
+    body = [f'<text class="t" x="8" y="16">{_shown(title)}</text>']
     for j, row in enumerate(values):
         for i, value in enumerate(row):
             share = (math.log(value + 1e-6) - low) / max(high - low, 1e-9) if math.isfinite(value) else 1.0
@@ -109,16 +110,20 @@ def heat(
     body.append(f'<path stroke="{COLOURS[1]}" d="M{"L".join(f"{x:.1f},{y:.1f}" for x, y in walked)}"/>')
     body.append(f'<circle cx="{walked[0][0]:.1f}" cy="{walked[0][1]:.1f}" r="5" fill="{COLOURS[1]}"/>')
     body.append(
-        f'<text x="8" y="{height - 8}">light {math.exp(low):.2g}, dark {math.exp(high):.2g}; the dot is the start</text>'
+        f'<text x="8" y="{height - 8}">light: {math.exp(low):.2g}, dark: {math.exp(high):.2g}; the dot marks the start</text>'
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{_shown(title)}" '
         f'viewBox="0 0 {width} {height}" style="max-width:{width}px"><style>{_STYLE}</style>{"".join(body)}</svg>'
     )
 
 
+def _shown(name: str) -> str:
+    return escape(printable(name))
+
+
 class _Scale:
-    """Where a value lies on the page."""
+    """Data to pixels."""
 
     def __init__(self, points: Sequence[tuple[float, float]], log_x: bool, width: int, height: int, top: int) -> None:
         self.log_x = log_x
@@ -139,12 +144,12 @@ class _Scale:
         body = []
         for tick in ticks(self.y0, self.y1, 5):
             y = self.y(tick)
-            told = f"{100 * tick:.0f} %" if percent else f"{tick:.3g}"
+            label = f"{100 * tick:.0f} %" if percent else f"{tick:.3g}"
             body.append(f'<line class="g" x1="{self.left}" y1="{y:.1f}" x2="{self.right}" y2="{y:.1f}"/>')
-            body.append(f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{told}</text>')
+            body.append(f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
         for tick in self._below():
-            told = f"{tick:.0e}".replace("e-0", "e-") if self.log_x else f"{tick:g}"
-            body.append(f'<text x="{self.x(tick):.1f}" y="{self.bottom + 16}" text-anchor="middle">{told}</text>')
+            label = f"{tick:.0e}".replace("e-0", "e-") if self.log_x else f"{tick:g}"
+            body.append(f'<text x="{self.x(tick):.1f}" y="{self.bottom + 16}" text-anchor="middle">{label}</text>')
         return body
 
     def _below(self) -> list[float]:
@@ -160,7 +165,8 @@ def in_characters(xs: Sequence[float], ys: Sequence[float], *, mark: float, widt
     Values above the first by more than its distance to the lowest are cut off, so that the useful part fills the rows.
     """
     low = min(ys)
-    high = max(min(max(ys), ys[0] + (ys[0] - low)), low + 1e-9)
+    fall = ys[0] - low
+    high = max(min(max(ys), ys[0] + max(fall, 0.25 * (max(ys) - low))), low + 1e-9)
     grid = [[" "] * width for _ in range(height)]
 
     def column(x: float) -> int:

@@ -187,7 +187,7 @@ def test_bad_calls_are_one_line(run: Path, tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "there").mkdir()
     calls = [
         ([str(run), "--format", "tflite"], "error: --format tflite: there is no such format. Choose one of torch"),
-        ([str(run), "--to", str(tmp_path / "there")], "exists already. Choose another --to"),
+        ([str(run), "--to", str(tmp_path / "there")], "exists already. Choose another --out"),
         ([str(tmp_path)], "holds no model.json"),
     ]
     for arguments, line in calls:
