@@ -82,7 +82,7 @@ class Rules:
         return self._sample(options, fits, seen, remaining)
 
     def _guess(self, options: Sequence[Option], guesses: Sequence[int], seen: Sequence[Sighting]) -> int | None:
-        probes, trials = _records(seen)
+        probes, trials = records(seen)
         best = min((s.final for s in seen if s.final is not None), default=math.inf)
         published = {o.sighting.candidate.backbone: o.sighting.published for o in options}
         hopes = {}
@@ -136,7 +136,7 @@ class Rules:
         self.best = min(best, self.best)
 
 
-def _records(seen: Sequence[Sighting]) -> tuple[list[Trial], list[Trial]]:
+def records(seen: Sequence[Sighting]) -> tuple[list[Trial], list[Trial]]:
     """Turn what ended into probes and trials, as the old expectation reads them."""
     probes, trials = [], []
     for number, s in enumerate(seen):
