@@ -244,6 +244,28 @@ class Forgetting:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Suspect:
+    """A label that looks wrong: out of fold, the models gave it `score` (a probability) and preferred `suggested`."""
+
+    path: str
+    label: str
+    suggested: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuspectLabels:
+    """Labels that look wrong among `examined` images: `worth` of them are worth a look, about `precision` (0..1) of those
+    are wrong. `first` are the most suspicious; `file` lists all examined images in this order."""
+
+    examined: int
+    worth: int
+    precision: float
+    first: tuple[Suspect, ...]
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """The whole answer: `result.json`."""
 
@@ -270,6 +292,9 @@ class Result:
     files: dict[str, str | None]
     environment: Environment
     mistakes: tuple[Mistake, ...] = field(default=())
+    majority: float | None = None  # share of the class that is largest in the pool, among the scored images
+    learned: bool | None = None  # whether the score beats always answering that class, beyond noise
+    suspects: SuspectLabels | None = None
     stopped_because: StoppedBecause | None = None
     untried: tuple[Untried, ...] = ()
     objective: ObjectiveScore | None = None  # the score that decided, on the test set

@@ -33,7 +33,7 @@ from advisor.records.objective import DecisionRule
 from advisor.records.recipe import Recipe
 from advisor.reporting import model_card, report, thumbnails
 from advisor.runtime.atomic_file import to_json, write_atomically
-from advisor.selection import decision, ensemble, final_refit, forgetting_budget, incumbent, result_builder
+from advisor.selection import decision, ensemble, final_refit, forgetting_budget, incumbent, insights, result_builder
 from advisor.selection.frozen_candidates import FrozenCandidates
 from advisor.tuning import budget, cost_model
 from advisor.tuning.search_run import SearchRun
@@ -157,6 +157,7 @@ def _result(
     result = replace(result, stopped_because=frozen.stopped_because, untried=frozen.untried)
     if scored is not None:
         result = replace(result, calibration=_calibration(run, result.calibration))
+    result = insights.add(result, run.rundir, context.used, frozen.winner, trials, scored, staged)
     result = _write_pages(run, context, result, recipe, profile, staged)
     write_atomically(staged / "result.json", to_json(result))
     run.rundir.adopt(staged)

@@ -34,14 +34,15 @@ def noisy_digits(share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
 
 
 def test_wrong_labels_come_first() -> None:
-    """With 5 % wrong labels the first k of the order are mostly wrong, and the number and precision are about right."""
+    """With 5 % wrong labels the first k of the order are mostly wrong, the number is about right, and the precision promises little too much."""
     _, given, wrong, p = noisy_digits(0.05)
     result = suspects.find(p, given)
     k = int(wrong.sum())
     assert wrong[result.order[:k]].mean() > 0.75
     assert wrong[result.order[: 2 * k]].sum() > 0.9 * k
     assert 0.7 * k < result.worth < 1.6 * k
-    assert result.precision == pytest.approx(wrong[result.order[: result.worth]].mean(), abs=0.25)
+    had = wrong[result.order[: result.worth]].mean()
+    assert 0.4 < result.precision < had + 0.2
 
 
 def test_the_count_is_that_of_confident_learning() -> None:

@@ -1,0 +1,147 @@
+"""What the predictions of a finished search say beyond the score: suspicious labels, guessing, and plain tables.
+
+In: the winner's out-of-fold predictions and the scores of the test set. Out: the result with `majority`, `learned` and
+`suspects`, and CSV files in the staging folder. The test set is only described here: nothing is chosen by it, and labels
+of test images that look wrong stand in a file of their own. No model is run.
+Does NOT cover: the methods (`insight`). Names in the files that a spreadsheet would compute are neutralised.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advisor.aliases import Float64s, Ints
+from advisor.data.subsample import Subsample
+from advisor.insight import guessing, suspects
+from advisor.metrics import classification
+from advisor.records import Item, Result, Suspect, SuspectLabels, TestScore, Trial
+from advisor.records.messages import Scored
+from advisor.runtime.printable import spreadsheet_cell
+from advisor.runtime.run_dir import RunDir
+
+SHOWN = 12  # suspicious labels in the result and the report
+
+
+def add(
+    result: Result,
+    run_dir: RunDir,
+    used: Subsample,
+    winner: Trial,
+    trials: Sequence[Trial],
+    scored: Scored | None,
+    staged: Path,
+) -> Result:
+    """Return the result with what its predictions say, and write the tables into `staged`."""
+    classes = result.dataset.classes
+    with np.load(run_dir.path / winner.predictions) as saved:
+        rows, labels = saved["rows"], saved["labels"]
+        probabilities = classification.probabilities(saved["logits"], temperature=winner.temperature)
+    items = [used.pool[int(row)] for row in rows]
+    found = write_suspects(staged / "suspects.csv", items, probabilities, labels, classes)
+    predicted = probabilities.argmax(axis=1)
+    common = int(np.bincount(labels).argmax())
+    if scored is not None and result.test is not None:
+        unreadable = {file.path for file in scored.unreadable}
+        items = [item for item in used.test if item.path not in unreadable]
+        with np.load(run_dir.trials / "test.npz") as saved:
+            probabilities, labels = classification.probabilities(saved["logits"][0]), saved["labels"]
+        predicted = probabilities.argmax(axis=1)
+        write_suspects(staged / "suspects-test.csv", items, probabilities, labels, classes)
+        _write_scores(staged, result.test, items, probabilities, classes)
+    _write_trials(staged / "trials.csv", trials)
+    guess = guessing.against_majority(labels, predicted, common)
+    warnings = result.warnings
+    if not guess.learned:
+        warnings = (*warnings, f"the model is not better than always answering {classes[common]}, beyond noise")
+    return replace(result, majority=guess.share, learned=guess.learned, suspects=found, warnings=warnings)
+
+
+def write_suspects(
+    path: Path, items: Sequence[Item], probabilities_NK: Float64s, labels_N: Ints, classes: Sequence[str]
+) -> SuspectLabels:
+    """Write all items, the most suspicious label first, and return the record of it."""
+    found = suspects.find(probabilities_NK, labels_N)
+    rows = [
+        Suspect(
+            path=items[i].path,
+            label=classes[int(labels_N[i])],
+            suggested=classes[int(found.suggested[i])],
+            score=float(found.score[i]),
+        )
+        for i in found.order
+    ]
+    _write(path, ("path", "label", "suggested", "score"), ((r.path, r.label, r.suggested, r.score) for r in rows))
+    shown = tuple(rows[: min(SHOWN, found.worth)])
+    return SuspectLabels(examined=len(rows), worth=found.worth, precision=found.precision, first=shown, file=path.name)
+
+
+def _write_scores(
+    folder: Path, test: TestScore, items: Sequence[Item], probabilities_NK: Float64s, classes: Sequence[str]
+) -> None:
+    best = probabilities_NK.argmax(axis=1)
+    _write(
+        folder / "predictions.csv",
+        ("path", "label", "predicted", "probability"),
+        (
+            (item.path, classes[item.label], classes[int(k)], float(row[k]))
+            for item, k, row in zip(items, best, probabilities_NK, strict=True)
+        ),
+    )
+    _write(
+        folder / "confusion.csv",
+        ("label", *classes),
+        ((name, *counts) for name, counts in zip(classes, test.confusion, strict=True)),
+    )
+    _write(
+        folder / "per_class.csv",
+        ("class", "recall", "precision", "f1", "n"),
+        ((name, s.recall, s.precision, f1(s.recall, s.precision), s.n) for name, s in test.per_class.items()),
+    )
+
+
+def f1(recall: float | None, precision: float | None) -> float | None:
+    """Return the harmonic mean of recall and precision; None without images, 0 where none was recognised."""
+    if recall is None:
+        return None
+    total = recall + (precision or 0.0)
+    return 2 * recall * (precision or 0.0) / total if total else 0.0
+
+
+def _write_trials(path: Path, trials: Sequence[Trial]) -> None:
+    header = ("trial", "state", "backbone", "strategy", "accuracy", "log_loss", "epochs", "seconds")
+    _write(
+        path,
+        header,
+        (
+            (
+                t.number,
+                t.state,
+                t.candidate.backbone,
+                t.candidate.strategy,
+                t.accuracy if t.scores else None,
+                t.log_loss if t.scores else None,
+                t.epochs,
+                t.seconds,
+            )
+            for t in trials
+        ),
+    )
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        for row in (header, *rows):
+            table.writerow([_cell(value) for value in row])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else spreadsheet_cell(str(value))
