@@ -34,7 +34,7 @@ def noisy_digits(share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
 
 
 def test_wrong_labels_come_first() -> None:
-    """With 5 % wrong labels the first k of the order are mostly wrong, the number is about right, and the precision promises little too much."""
+    """With 5 % wrong labels the first k are mostly wrong, and the stated precision promises little too much."""
     _, given, wrong, p = noisy_digits(0.05)
     result = suspects.find(p, given)
     k = int(wrong.sum())

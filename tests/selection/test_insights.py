@@ -23,8 +23,8 @@ def items(labels: list[int]) -> list[Item]:
             sha256="",
             width=8,
             height=8,
-            format="JPEG",
             mode="RGB",
+            bytes=9,
         )
         for n, k in enumerate(labels)
     ]
