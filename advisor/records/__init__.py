@@ -6,6 +6,7 @@ fields are also its file format. Standard library only; no record knows how it i
 """
 
 from advisor.records.data import Dataset, DataSplit, DuplicateGroup, Item, Profile, Quantiles, Unreadable
+from advisor.records.insight import Suspect, SuspectLabels
 from advisor.records.plan import (
     Augmentation,
     Batches,
@@ -42,8 +43,6 @@ from advisor.records.result import (
     Result,
     SourceKept,
     StageKept,
-    Suspect,
-    SuspectLabels,
     TestScore,
     Tie,
     TrialCounts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from advisor.records.insight import SuspectLabels
 from advisor.records.objective import DecisionEffect, ObjectiveScore
 from advisor.records.trials import Regime, StoppedBecause, Untried
 
@@ -241,28 +242,6 @@ class Forgetting:
     source: SourceKept | None
     source_reason: str | None
     blends: tuple[Blend, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Suspect:
-    """A label that looks wrong: out of fold, the models gave it `score` (a probability) and preferred `suggested`."""
-
-    path: str
-    label: str
-    suggested: str
-    score: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SuspectLabels:
-    """Labels that look wrong among `examined` images: `worth` of them are worth a look, about `precision` (0..1) of those
-    are wrong. `first` are the most suspicious; `file` lists all examined images in this order."""
-
-    examined: int
-    worth: int
-    precision: float
-    first: tuple[Suspect, ...]
-    file: str
 
 
 @dataclass(frozen=True, kw_only=True)
