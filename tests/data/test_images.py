@@ -235,3 +235,48 @@ def test_stray_bytes_become_printable() -> None:
     """A name with bytes that are no UTF-8 can be printed and put into JSON."""
     assert images.printable(os.fsdecode(b"caf\xe9.jpg")) == "caf\\xe9.jpg"
     assert images.printable("naïve 😀.jpg") == "naïve 😀.jpg"
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_an_oriented_tiff_has_the_size_that_is_shown(turn: int) -> None:
+    """Pillow turns TIFF files itself: the header does not turn them again."""
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    content = encoded(photo(2), "TIFF", exif=exif)
+    assert images.header(content)[:2] == images.open_rgb(content).size
+
+
+def test_heic_is_read_where_the_reader_is_installed() -> None:
+    """With pillow-heif a HEIC file is an image like any other."""
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    content = encoded(photo(3, (64, 48)), "HEIF")
+    assert images.header(content)[:2] == (64, 48)
+    assert difference(images.open_rgb(content), photo(3, (64, 48))) < 12
+
+
+def test_dicom_is_shown_by_its_own_window() -> None:
+    """The stated window maps to black and white; without one the rescaled values stay floats."""
+    pydicom = pytest.importorskip("pydicom")
+    from pydicom.dataset import FileMetaDataset
+
+    values = np.linspace(0, 4095, 64 * 48).reshape(48, 64).astype(np.uint16)
+    record = pydicom.Dataset()
+    record.file_meta = FileMetaDataset()
+    record.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    record.file_meta.MediaStorageSOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
+    record.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    record.Rows, record.Columns, record.SamplesPerPixel = 48, 64, 1
+    record.BitsAllocated, record.BitsStored, record.HighBit, record.PixelRepresentation = 16, 12, 11, 0
+    record.PhotometricInterpretation, record.RescaleSlope, record.RescaleIntercept = "MONOCHROME2", 1, -1000
+    record.PixelData = values.tobytes()
+    for window in (None, 1000):
+        if window:
+            record.WindowCenter, record.WindowWidth = 500, window
+        stream = io.BytesIO()
+        pydicom.dcmwrite(stream, record, enforce_file_format=True)
+        width, height, mode = images.header(stream.getvalue())
+        assert (width, height, mode) == (64, 48, "L" if window else "F")
+        grey = np.asarray(images.open_rgb(stream.getvalue()))[..., 0]
+        assert (grey[0, 0], grey[-1, -1]) == (0, 255)
+    assert images.sample_range(stream.getvalue()) is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import threading
 from collections.abc import Iterator
@@ -103,8 +104,8 @@ def is_passing(error: BaseException) -> bool:
 def memory_is_short(size_bytes: int) -> bool:
     """Return True where this many bytes cannot be allocated now: then a decoder's failure says nothing about the file."""
     try:
-        bytearray(size_bytes)
-    except MemoryError:
+        mmap.mmap(-1, size_bytes).close()  # address space alone: touching the pages would take what may be short
+    except (OSError, MemoryError, OverflowError):
         return True
     return False
 

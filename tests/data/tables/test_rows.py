@@ -11,6 +11,7 @@ from photographs import folder
 from advisor.data import dataset
 from advisor.data.layouts import manifest
 from advisor.errors import DatasetError
+from advisor.records.data import ReadOptions
 
 
 @pytest.fixture
@@ -140,3 +141,69 @@ def test_what_would_change_the_data_is_refused_with_its_line(root: Path, text: s
     assert "labels.csv" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("\n\npath,label\n" + ROWS, "utf-8"),
+        ("sep=;\n" + ("path,label\n" + ROWS).replace(",", ";"), "utf-8"),
+        (("path,label\n" + ROWS).replace(",", "|"), "utf-8"),
+        ("path,label\n" + ROWS, "utf-16"),
+        ("file_name,class\n" + ROWS, "utf-8"),
+        ("Image Path,Category\n" + ROWS, "utf-8"),
+        ("image_id,target\n" + ROWS.replace(".jpg", ""), "utf-8"),
+        ("image,cat,dog\n" + ROWS.replace(",cat", ",1,0").replace(",dog", ",0,1"), "utf-8"),
+    ],
+)
+def test_tables_of_many_dialects_are_read(root: Path, text: str, encoding: str) -> None:
+    """Blank first lines, sep=, bars, UTF-16, usual other columns, names without suffix, one column per class."""
+    listing = dataset.find(write(root, text, encoding=encoding))
+    assert [(e.path, e.label) for e in listing.entries] == [
+        (f"img/{i:04d}.jpg", "cat" if i < 3 else "dog") for i in range(6)
+    ]
+
+
+def test_columns_that_are_not_used_are_listed_with_their_option(root: Path) -> None:
+    """patient_id and is_valid could matter: the options that would use them are named, and work."""
+    rows = "".join(f"{line},p{i // 2},{'True' if i in (2, 5) else 'False'}\n" for i, line in enumerate(ROWS.split()))
+    path = write(root, "path,label,patient_id,is_valid\n" + rows)
+    warnings = " ".join(dataset.find(path).warnings)
+    assert "--group-column patient_id" in warnings
+    assert "--split-column is_valid" in warnings
+    listing = dataset.find(path, ReadOptions(group_column="patient_id", split_column="is_valid"))
+    assert [e.given for e in listing.entries].count("val") == 2
+    assert listing.has_groups
+
+
+def test_rows_without_a_label_are_left_out_and_counted(root: Path) -> None:
+    """An unlabelled test split, or one gap, does not cost the rest."""
+    listing = dataset.find(
+        write(root, "path,label,split\nimg/0000.jpg,cat,train\nimg/0001.jpg,,test\nimg/0002.jpg,dog,\n")
+    )
+    assert len(listing.entries) == 2
+    assert listing.skipped == 1
+    assert any("1 rows of the test split without a label" in w for w in listing.warnings)
+
+
+def test_one_rule_for_paths_outside_of_the_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """../ and absolute paths that leave the folder are refused, with --root; a linked parent is the same folder."""
+    inner = root / "tables"
+    inner.mkdir()
+    outside = write(inner, "path,label\n../img/0000.jpg,cat\n../img/0001.jpg,dog\n")
+    with pytest.raises(DatasetError, match=r"line 2: path \.\./img/0000\.jpg lies outside") as caught:
+        dataset.find(outside)
+    assert "--root" in caught.value.hint
+    assert len(dataset.find(outside, ReadOptions(root=str(root))).entries) == 2
+    link = tmp_path_factory.mktemp("link") / "data"
+    link.symlink_to(root)
+    table = write(root, f"path,label\n{link}/img/0000.jpg,cat\n{root}/img/0001.jpg,dog\n", "absolute.csv")
+    assert [e.path for e in dataset.find(table).entries] == ["img/0000.jpg", "img/0001.jpg"]
+
+
+@pytest.mark.parametrize("name", ["img/0000.png", "img/0000.JPG"])
+def test_missing_files_with_another_suffix_or_case_are_named(root: Path, name: str) -> None:
+    """Where nothing exists, the file that differs in suffix or case only is shown."""
+    with pytest.raises(DatasetError, match="none of the 1 files exists") as caught:
+        dataset.find(write(root, f"path,label\n{name},cat\n"))
+    assert "There is img/0000.jpg" in caught.value.hint
