@@ -23,6 +23,7 @@ COMMANDS = {
     "inspect": "Check a data set: sizes, classes, duplicates, leaks, broken files.",
     "show": "Print the result of a run again.",
     "open": "Open the report of a run in the browser.",
+    "runs": "List finished runs and compare two of them on the same images.",
     "resume": "Resume a run that was stopped or killed.",
     "predict": "Classify images with the model of a run.",
     "serve": "Serve the model of a run over HTTP, with a page to try it on.",
