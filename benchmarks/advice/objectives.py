@@ -32,6 +32,7 @@ from advisor.records.messages import OpenDataset
 from advisor.records.objective import OBJECTIVES, ObjectiveSpec
 
 FOLDS = 5
+FEWEST_RUNS = 10  # of a case, before it is a line of the table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +149,7 @@ def lines(case: Case, rows: list[ledger.Row]) -> list[list[str]]:
     table = []
     for name in OBJECTIVES:
         own = [r for r in rows if r["objective"] == name]
-        if own:
+        if len(own) >= FEWEST_RUNS:
             hits = [r["low"] <= r["truth"] <= r["high"] for r in own]
             low, high = intervals.wilson(sum(hits), len(hits))
             table.append(
