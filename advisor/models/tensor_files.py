@@ -52,9 +52,9 @@ def _read_torch(path: Path) -> Any:
 
     import torch
 
-    with warnings.catch_warnings():
+    with open(path, "rb") as file, warnings.catch_warnings():  # a path would be judged by its suffix
         warnings.simplefilter("ignore")  # remarks about old or odd formats: what counts is whether it can be read
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _checked(path: Path, loaded: Any, hint: str) -> dict[str, torch.Tensor]:

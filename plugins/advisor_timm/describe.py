@@ -187,16 +187,21 @@ def _checked_cut(module: nn.Module, size: int) -> cuts.Cut:
 def _multiple(module: nn.Module, native: int) -> int:
     """Return what input sizes have to be multiples of; the native size where no other one is taken."""
     patch = getattr(getattr(module, "patch_embed", None), "patch_size", None)
-    step = int(patch[0] if isinstance(patch, (tuple, list)) else patch or 32)
-    if not cuts.is_token_network(module):
-        step = 32
+    has_tokens = cuts.is_token_network(module)
+    step = int(patch[0] if isinstance(patch, (tuple, list)) else patch or 32) if has_tokens else 32
     smaller = max(step, round(native * 0.75) // step * step)
+    if not _takes(module, smaller):
+        return native
+    return step if has_tokens or not _takes(module, smaller + step // 2) else 1
+
+
+def _takes(module: nn.Module, size: int) -> bool:
     try:
         with torch.inference_mode():
-            module(_images(smaller, 1))
+            module(_images(size, 1))
     except (RuntimeError, AssertionError, ValueError):
-        return native
-    return step if cuts.is_token_network(module) else 1
+        return False
+    return True
 
 
 def _measure(origin: _Origin, arguments: dict[str, Any], size: int) -> tuple[int, int]:
