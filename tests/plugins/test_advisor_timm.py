@@ -104,8 +104,8 @@ def test_tensors_that_do_not_fit_are_counted(plugins: registry.Registry) -> None
     backbone = plugins.backbone("timm/test_vit2")
     tensors = filled(backbone)
     tensors["blocks.0.attn.qkv.weight"] = torch.zeros(3, 3)
-    del tensors["norm.weight"], tensors["norm.bias"]
-    with pytest.raises(WeightsError, match=r"2 of \d+ tensors are missing \(first norm.weight\).*blocks.0.attn.qkv"):
+    del tensors["fc_norm.weight"], tensors["fc_norm.bias"]
+    with pytest.raises(WeightsError, match=r"2 of \d+ tensors are missing \(first fc_norm.weight\).*blocks.0.attn.qkv"):
         engine.build(backbone, tensors)
 
 
