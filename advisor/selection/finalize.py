@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from advisor.data import changes
+from advisor.data import changes, subsample
 from advisor.errors import DatasetError
 from advisor.metrics import classification, reliability
 from advisor.models import model_files, pretrained_weights
@@ -26,6 +26,7 @@ from advisor.records import (
     Item,
     Profile,
     Result,
+    Trial,
     recipe_file,
 )
 from advisor.records.messages import Refitted, Score, Scored
@@ -35,7 +36,7 @@ from advisor.reporting import model_card, report, thumbnails
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.selection import decision, ensemble, final_refit, forgetting_budget, incumbent, insights, result_builder
 from advisor.selection.frozen_candidates import FrozenCandidates
-from advisor.tuning import budget, cost_model
+from advisor.tuning import budget, cost_model, policy
 from advisor.tuning.search_run import SearchRun
 
 
@@ -44,10 +45,12 @@ def compose(run: SearchRun, writer: incumbent.IncumbentWriter, frozen: FrozenCan
 
     Raises DatasetError if image files changed since they were read.
     """
-    context = writer.frame
-    _check_unchanged(run, context, context.used.pool)
+    _check_unchanged(run, writer.frame, writer.frame.used.pool)
+    run.observe_slowdown()
     models = _refit(run, frozen)
     member_folders = ensemble.train(run, frozen.ensemble, models[0][0])
+    context = _shorten_test(run, writer.frame, frozen, len(models))
+    writer = replace(writer, frame=context)
     scored, reason = _score(run, models, member_folders, context)
     ensemble_result = None
     if frozen.ensemble and member_folders:
@@ -78,6 +81,9 @@ def _refit(run: SearchRun, frozen: FrozenCandidates) -> list[tuple[Path, Refitte
     models: list[tuple[Path, Refitted]] = []
     reserve_s = budget.FINISH_S / 2 + sum(cost_model.test_scoring_s(run.state(), t.candidate) for t in both)
     for name, trial in zip(("winner", "default"), both, strict=False):
+        if models and not _default_fits(run, trial, reserve_s):
+            run.listener.note("the untuned default was not refitted: the time left is needed for the test")
+            break
         refitted = final_refit.train(
             run,
             trial,
@@ -91,6 +97,41 @@ def _refit(run: SearchRun, frozen: FrozenCandidates) -> list[tuple[Path, Refitte
             break
         models.append((run.rundir.trials / f"final-{name}", refitted))
     return models
+
+
+def _default_fits(run: SearchRun, trial: Trial, reserve_s: float) -> bool:
+    """Return True if a head can be refitted beside the winner; a training decides by its own first steps."""
+    if not run.facts.has_deadline or run.facts.trains_backbone(trial.candidate):
+        return True
+    return cost_model.refit_s(run.state(), trial.candidate) + reserve_s <= run.clock.left_s
+
+
+def _shorten_test(
+    run: SearchRun, context: result_builder.RunContext, frozen: FrozenCandidates, models: int
+) -> result_builder.RunContext:
+    """Return the context with a sample of the test set if evaluating all of it would exceed the budget.
+
+    The sample is fixed by content, no prediction decides it; its size is written down before any test image is read.
+    """
+    size = run.rundir.read("test_sample.json", int)
+    if size is None and run.facts.has_deadline and not (run.rundir.path / "test.json").is_file():
+        run.observe_slowdown()
+        scored = [t for t in (frozen.winner, frozen.default) if t is not None][:models]
+        needed_s = sum(cost_model.test_scoring_s(run.state(), t.candidate) for t in scored)
+        left_s = run.clock.left_s - budget.FINISH_S / 2
+        fits = int(len(context.used.test) * max(0.0, left_s) / max(needed_s, 1e-9))
+        if max(fits, policy.MIN_TEST_IMAGES) < len(context.used.test):
+            size = max(fits, policy.MIN_TEST_IMAGES)
+            run.rundir.write("test_sample.json", size)
+            run.rundir.log("test shortened", at_s=run.clock.used_s, size=size, needed_s=needed_s, left_s=left_s)
+    if size is None:
+        return context
+    used = subsample.draw(context.dataset, context.used.pool_sample, size)
+    warning = (
+        f"only {len(used.test):,} of the {len(context.dataset.test):,} test images were evaluated (a sample fixed by "
+        "content): the machine became slower, all of them would have exceeded the budget"
+    )
+    return replace(context, used=used, warnings=(*context.warnings, warning))
 
 
 def _score(

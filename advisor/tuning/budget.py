@@ -82,15 +82,17 @@ class Speeds:
             self.by_name.setdefault(name, Speed()).learn(predicted_s, taken_s)
 
 
-@dataclass(frozen=True)
+@dataclass
 class MeasuredSpeeds:
     """The one table that the search learns speeds in: of frozen passes, and of trainings by regime, each by backbone.
 
-    A training of another regime does not inform: a cached prefix costs unlike the rest.
+    A training of another regime does not inform: a cached prefix costs unlike the rest. `slowdown` is how much slower the
+    machine is now than at the first probe, since other processes began or ended; readings are kept as of the first probe.
     """
 
     passes: Speeds = field(default_factory=Speeds)
     trainings: dict[str, Speeds] = field(default_factory=dict)
+    slowdown: float = 1.0
 
     def has_training(self, regime: str, backbone: str) -> bool:
         """Return True if a training of this regime on this backbone was measured."""
@@ -98,7 +100,11 @@ class MeasuredSpeeds:
 
     def observe_training(self, regime: str, backbone: str, predicted_s: float, taken_s: float) -> None:
         """Learn from the seconds that a training took, beside those that cards predict for it."""
-        self.trainings.setdefault(regime, Speeds()).learn(backbone, predicted_s, taken_s)
+        self.trainings.setdefault(regime, Speeds()).learn(backbone, predicted_s, taken_s / self.slowdown)
+
+    def observe_pass(self, backbone: str, predicted_s: float, taken_s: float) -> None:
+        """Learn from the seconds that a frozen pass took, beside those that cards predict for it."""
+        self.passes.learn(backbone, predicted_s, taken_s / self.slowdown)
 
 
 def cheapest_macs(backbones: Sequence[Backbone], sizes: Mapping[str, tuple[int, ...]]) -> float:

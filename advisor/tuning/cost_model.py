@@ -35,7 +35,7 @@ def train_s(state: SearchState, candidate: Candidate, images: int) -> float:
     return _missing_passes_s(state, candidate) + fitting
 
 
-def _refit_s(state: SearchState, candidate: Candidate) -> float:
+def refit_s(state: SearchState, candidate: Candidate) -> float:
     """Predict the seconds of a refit on the pool: one training, or of a head that was scored on all folds a part of that."""
     whole = train_s(state, candidate, state.images)
     scored = any(key(t.candidate) == key(candidate) for t in state.contenders())
@@ -45,9 +45,10 @@ def _refit_s(state: SearchState, candidate: Candidate) -> float:
 def _training_ratio(state: SearchState, candidate: Candidate) -> float:
     """Predict how much longer than on its card a training takes: as measured, or by what it is over a frozen pass."""
     if has_pace(state, candidate):
-        return state.speeds.trainings[state.strategy_of(candidate).regime].ratio(candidate.backbone)
+        measured = state.speeds.trainings[state.strategy_of(candidate).regime]
+        return state.speeds.slowdown * measured.ratio(candidate.backbone)
     # What training is over a frozen pass differs fourfold between networks: another one's reading would mislead.
-    return TRAINING_OVER_FROZEN * state.speeds.passes.ratio(candidate.backbone)
+    return TRAINING_OVER_FROZEN * state.speeds.slowdown * state.speeds.passes.ratio(candidate.backbone)
 
 
 def has_pace(state: SearchState, candidate: Candidate) -> bool:
@@ -75,7 +76,8 @@ def _pass_s(state: SearchState, candidate: Candidate, images: int) -> float:
     """Predict the seconds of one frozen pass over so many images."""
     backbone = state.registry.backbone(candidate.backbone)
     macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px)
-    return state.speeds.passes.ratio(candidate.backbone) * budget.extraction_s(images, macs, state.device)
+    ratio = state.speeds.slowdown * state.speeds.passes.ratio(candidate.backbone)
+    return ratio * budget.extraction_s(images, macs, state.device)
 
 
 def test_scoring_s(state: SearchState, candidate: Candidate) -> float:
@@ -106,7 +108,7 @@ def finish_s(state: SearchState, winner: Candidate, *, refit: bool = True) -> fl
     both = [winner]
     if state.default is not None and key(state.default.candidate) != key(winner):
         both.append(state.default.candidate)
-    refits = sum(_refit_s(state, c) for c in both if refit or not state.trains_backbone(c))
+    refits = sum(refit_s(state, c) for c in both if refit or not state.trains_backbone(c))
     # Frozen networks share one pass over the test images; a trained one needs a pass of its own.
     passes = {
         (c.backbone, c.size_px, key(c) if state.trains_backbone(c) else _mirrored(c)): test_scoring_s(state, c)

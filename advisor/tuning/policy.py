@@ -81,6 +81,11 @@ TIMED_WARMUP_STEPS, TIMED_STEPS = 2, 6
 # Of the time left, which the fewest steps that say anything may take, at a pace that may be guessed too slow (chosen).
 TIMED_STEPS_SHARE = 0.15
 
+# Of a new reading of the machine's slowdown, and the relative change from which on it is logged (chosen). Half at once: one
+# reading of a tenth of a second is noisy.
+SLOWDOWN_WEIGHT, SLOWDOWN_LOGGED = 0.5, 0.2
+MIN_TEST_IMAGES = 100  # of the locked test, evaluated however little time is left: a 95 % interval of about +-10 points
+
 # ---- Workers that die --------------------------------------------------------------------------------------------
 
 # In a row, before the run ends (exit 4); and the pause before the first restart, doubled each time: half a minute in all, in

@@ -142,7 +142,7 @@ def _next_probe(
 
 
 def _predicted_s(run: SearchRun, at: BackboneAtSize, card_s: float) -> float:
-    return card_s * (run.speeds.passes.ratio(at.name) if run.facts.has_deadline else 1.0)
+    return card_s * (run.speeds.slowdown * run.speeds.passes.ratio(at.name) if run.facts.has_deadline else 1.0)
 
 
 def _pass_costs(facts: SearchFacts, backbones: Sequence[Backbone]) -> dict[BackboneAtSize, float]:
@@ -171,7 +171,8 @@ def _probe(run: SearchRun, at: BackboneAtSize, predicted_s: float) -> None:
     )
     probed = run.ask(job, Probed)
     if probed.images_per_s:  # the pass alone, without the start of a process
-        run.speeds.passes.learn(at.name, predicted_s, run.facts.images / probed.images_per_s)
+        run.observe_slowdown()
+        run.speeds.observe_pass(at.name, predicted_s, run.facts.images / probed.images_per_s)
     run.record_probes(probed.trials)
 
 

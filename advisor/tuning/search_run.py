@@ -17,7 +17,7 @@ from advisor.execution.worker import Worker
 from advisor.execution.worker_pool import WorkerPool
 from advisor.records import Candidate, StoppedBecause, Trial, Untried
 from advisor.records.messages import Answer, Describe, Description, Job
-from advisor.runtime import durations
+from advisor.runtime import contention, durations
 from advisor.runtime.clock import Clock
 from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir
@@ -48,6 +48,7 @@ class SearchRun:
     speeds: budget.MeasuredSpeeds = field(default_factory=budget.MeasuredSpeeds)
     stopped: StoppedBecause | None = None
     untried: tuple[Untried, ...] = ()
+    first_contention: float | None = None  # at the first probe
     deaths: int = 0  # of worker processes, since the last job or trial that ended well
 
     def state(self) -> SearchState:
@@ -110,6 +111,18 @@ class SearchRun:
             if name not in self.backbones:
                 self.backbones[name] = self.ask(Describe(backbone=name), Description)
 
+    def observe_slowdown(self) -> None:
+        """With a deadline, measure how much slower the machine is than at the first probe: half of it counts at once."""
+        if not self.facts.has_deadline:
+            return
+        now = contention.measure()
+        if self.first_contention is None:
+            self.first_contention = now
+        before = self.speeds.slowdown
+        self.speeds.slowdown += policy.SLOWDOWN_WEIGHT * (now / self.first_contention - before)
+        if abs(self.speeds.slowdown / before - 1) > policy.SLOWDOWN_LOGGED:
+            self.rundir.log("pace", at_s=self.clock.used_s, slowdown=round(self.speeds.slowdown, 2))
+
     # ---- what becomes known --------------------------------------------------------------------------------------
 
     def begin(self, candidate: Candidate) -> int:
@@ -139,6 +152,7 @@ class SearchRun:
         """Write a trial's end down, announce it, and hand it on where it is the best so far."""
         before = self.state().best()
         self.study.finish(trial)
+        self.observe_slowdown()
         pruner.tidy(self.rundir, self.study.trials(), self.study.candidates())
         self._announce(trial, before, "trial")
         if trial.state == "complete" and (before is None or trial.loss < before.loss):
