@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from advisor.data import changes, subsample
+from advisor.data import changes
 from advisor.errors import DatasetError
 from advisor.metrics import classification, reliability
 from advisor.models import model_files, pretrained_weights
@@ -34,9 +34,18 @@ from advisor.records.objective import DecisionRule
 from advisor.records.recipe import Recipe
 from advisor.reporting import model_card, report, thumbnails
 from advisor.runtime.atomic_file import to_json, write_atomically
-from advisor.selection import decision, ensemble, final_refit, forgetting_budget, incumbent, insights, result_builder
+from advisor.selection import (
+    decision,
+    ensemble,
+    final_refit,
+    forgetting_budget,
+    incumbent,
+    insights,
+    result_builder,
+    shortened_test,
+)
 from advisor.selection.frozen_candidates import FrozenCandidates
-from advisor.tuning import budget, cost_model, policy
+from advisor.tuning import budget, cost_model
 from advisor.tuning.search_run import SearchRun
 
 
@@ -49,7 +58,7 @@ def compose(run: SearchRun, writer: incumbent.IncumbentWriter, frozen: FrozenCan
     run.observe_slowdown()
     models = _refit(run, frozen)
     member_folders = ensemble.train(run, frozen.ensemble, models[0][0])
-    context = _shorten_test(run, writer.frame, frozen, len(models))
+    context = shortened_test.shorten(run, writer.frame, frozen, len(models))
     writer = replace(writer, frame=context)
     scored, reason = _score(run, models, member_folders, context)
     ensemble_result = None
@@ -104,34 +113,6 @@ def _default_fits(run: SearchRun, trial: Trial, reserve_s: float) -> bool:
     if not run.facts.has_deadline or run.facts.trains_backbone(trial.candidate):
         return True
     return cost_model.refit_s(run.state(), trial.candidate) + reserve_s <= run.clock.left_s
-
-
-def _shorten_test(
-    run: SearchRun, context: result_builder.RunContext, frozen: FrozenCandidates, models: int
-) -> result_builder.RunContext:
-    """Return the context with a sample of the test set if evaluating all of it would exceed the budget.
-
-    The sample is fixed by content, no prediction decides it; its size is written down before any test image is read.
-    """
-    size = run.rundir.read("test_sample.json", int)
-    if size is None and run.facts.has_deadline and not (run.rundir.path / "test.json").is_file():
-        run.observe_slowdown()
-        scored = [t for t in (frozen.winner, frozen.default) if t is not None][:models]
-        needed_s = sum(cost_model.test_scoring_s(run.state(), t.candidate) for t in scored)
-        left_s = run.clock.left_s - budget.FINISH_S / 2
-        fits = int(len(context.used.test) * max(0.0, left_s) / max(needed_s, 1e-9))
-        if max(fits, policy.MIN_TEST_IMAGES) < len(context.used.test):
-            size = max(fits, policy.MIN_TEST_IMAGES)
-            run.rundir.write("test_sample.json", size)
-            run.rundir.log("test shortened", at_s=run.clock.used_s, size=size, needed_s=needed_s, left_s=left_s)
-    if size is None:
-        return context
-    used = subsample.draw(context.dataset, context.used.pool_sample, size)
-    warning = (
-        f"only {len(used.test):,} of the {len(context.dataset.test):,} test images were evaluated (a sample fixed by "
-        "content): the machine became slower, all of them would have exceeded the budget"
-    )
-    return replace(context, used=used, warnings=(*context.warnings, warning))
 
 
 def _score(

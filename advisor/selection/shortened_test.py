@@ -1,0 +1,43 @@
+"""A sample of the held-out test set, if the machine became so slow that evaluating all of it would exceed the budget.
+
+In: a run whose models are refitted. Out: the context with fewer test images and a warning. Does NOT cover: the sample that a
+short budget takes from the start (`tuning.budget`), evaluating it (`finalize`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from advisor.data import subsample
+from advisor.selection import result_builder
+from advisor.selection.frozen_candidates import FrozenCandidates
+from advisor.tuning import budget, cost_model, policy
+from advisor.tuning.search_run import SearchRun
+
+
+def shorten(
+    run: SearchRun, context: result_builder.RunContext, frozen: FrozenCandidates, models: int
+) -> result_builder.RunContext:
+    """Return the context with a sample of the test set if evaluating all of it would exceed the budget.
+
+    The sample is fixed by content, no prediction decides it; its size is written down before any test image is read.
+    """
+    size = run.rundir.read("test_sample.json", int)
+    if size is None and run.facts.has_deadline and not (run.rundir.path / "test.json").is_file():
+        run.observe_slowdown()
+        scored = [t for t in (frozen.winner, frozen.default) if t is not None][:models]
+        needed_s = sum(cost_model.test_scoring_s(run.state(), t.candidate) for t in scored)
+        left_s = run.clock.left_s - budget.FINISH_S / 2
+        fits = int(len(context.used.test) * max(0.0, left_s) / max(needed_s, 1e-9))
+        if max(fits, policy.MIN_TEST_IMAGES) < len(context.used.test):
+            size = max(fits, policy.MIN_TEST_IMAGES)
+            run.rundir.write("test_sample.json", size)
+            run.rundir.log("test shortened", at_s=run.clock.used_s, size=size, needed_s=needed_s, left_s=left_s)
+    if size is None:
+        return context
+    used = subsample.draw(context.dataset, context.used.pool_sample, size)
+    warning = (
+        f"only {len(used.test):,} of the {len(context.dataset.test):,} test images were evaluated (a sample fixed by "
+        "content): the machine became slower, all of them would have exceeded the budget"
+    )
+    return replace(context, used=used, warnings=(*context.warnings, warning))
