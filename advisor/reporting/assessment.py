@@ -58,7 +58,7 @@ class Assessment:
 
 def assess(result: Result, run: str = "RUN") -> Assessment:
     """Return the verdict, the weak classes, and the next steps; `run` is the directory that commands name."""
-    guess = largest_class(result.test) if result.test else None
+    guess = largest_class(result.test, result.majority) if result.test else None
     weak = weak_classes(result.test) if result.test else ()
     state, verdict = _verdict(result, guess, weak)
     return Assessment(
@@ -66,11 +66,17 @@ def assess(result: Result, run: str = "RUN") -> Assessment:
     )
 
 
-def largest_class(test: TestScore) -> Guess | None:
-    """Return what always answering the largest class of the test set would score; None without classes."""
+def largest_class(test: TestScore, share: float | None = None) -> Guess | None:
+    """Return what always answering the largest class would score; None without classes.
+
+    `share` is what the result states for the class that is largest in training; without it, the test set decides.
+    """
     total = sum(score.n for score in test.per_class.values())
     if not total:
         return None
+    if share is not None:
+        label = min(test.per_class, key=lambda name: abs(test.per_class[name].n / total - share))
+        return Guess(label=label, share=share)
     label, score = max(test.per_class.items(), key=lambda item: item[1].n)
     return Guess(label=label, share=score.n / total)
 
@@ -111,7 +117,8 @@ def _verdict(result: Result, guess: Guess | None, weak: tuple[WeakClass, ...]) -
     test = result.test
     if test is None or guess is None:
         return "unknown", "Not tested on held-out images, so how good it is on new images is unknown."
-    if test.ci95[0] <= guess.share:
+    learned = test.ci95[0] > guess.share if result.learned is None else result.learned
+    if not learned:
         return "bad", (
             f"Do not use it: it is not better than always answering {guess.label} "
             f"({wording.percent(guess.share)}), beyond chance."
