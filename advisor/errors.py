@@ -27,21 +27,7 @@ TransferError               a download failed; it becomes a WeightsError
 
 from __future__ import annotations
 
-
-def printable(text: str) -> str:
-    """Escape whatever a terminal or a reader could be misled by: control and bidirectional characters, line breaks.
-
-    Bytes of a file name that are not UTF-8 (surrogate escapes) become "\\xe9", all others Python's own escapes. Every
-    error's text goes through here; so should every name from a folder or a file before it is shown.
-    """
-    return "".join(character if character.isprintable() else _escaped(character) for character in text)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+from advisor.safe_text import printable
 
 
 def one_line(error: BaseException, limit: int = 240) -> str:

@@ -38,10 +38,10 @@ _STRATEGY_CALLS: dict[str, tuple[str, ...]] = {
 
 
 def one_line(error: BaseException) -> str:
-    """Tell an exception in one line of at most 200 characters, its type first."""
+    """Return an exception as one line of at most 200 characters, its type first, for the author of a plugin."""
     text = " ".join(str(error).split())
-    told = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return told if len(told) <= 200 else told[:197] + "..."
+    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return line if len(line) <= 200 else line[:197] + "..."
 
 
 # ---- backbones ---------------------------------------------------------------------------------------------------

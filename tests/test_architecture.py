@@ -17,7 +17,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # From the bottom up. Names on one line may not import each other.
 ORDER = (
-    "errors _version aliases",
+    "safe_text _version aliases",
+    "errors",
     "records",
     "metrics",
     "hooks schedules",

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from advisor import errors
+from advisor.safe_text import printable
 
 CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__module__ == errors.__name__]
 
@@ -47,7 +48,7 @@ def test_a_slow_trial_keeps_its_seconds() -> None:
 )
 def test_error_texts_are_printable(name: str, shown: str) -> None:
     """Control and bidirectional characters, line breaks and bytes that are not UTF-8 are escaped; letters are not."""
-    assert errors.printable(name) == shown
+    assert printable(name) == shown
     error = errors.InputError(f"{name}: no such file.", hint=f"Check {name}.")
     assert str(error) == f"{shown}: no such file. Check {shown}."
     assert str(error).isprintable()

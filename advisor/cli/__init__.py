@@ -16,7 +16,7 @@ import click
 
 from advisor._version import __version__
 from advisor.errors import AdviseError, InputError
-from advisor.runtime.printable import printable
+from advisor.safe_text import printable
 
 COMMANDS = {
     "advise": "Train an image classifier from a folder of images, and say how good it is.",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from advisor.runtime.printable import LONGEST, printable, shortened
+from advisor.safe_text import LONGEST, printable, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console

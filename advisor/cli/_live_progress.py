@@ -23,8 +23,8 @@ from advisor.records import Candidate, Profile, Regime, Trial, messages
 from advisor.reporting import wording
 from advisor.runtime import durations
 from advisor.runtime.clock import Clock
-from advisor.runtime.printable import printable
 from advisor.runtime.progress import Listener
+from advisor.safe_text import printable
 
 WHY_LOG_LOSS = "lower log-loss: more reliable probabilities"  # said where the best has the lower accuracy
 SHOWN_DIFFERENCES = 3  # parameters that tell a trial from an earlier one with the same name

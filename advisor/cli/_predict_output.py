@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from advisor.errors import OutputError
-from advisor.runtime.printable import printable, spreadsheet_cell
+from advisor.safe_text import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
     from advisor.records import Unreadable

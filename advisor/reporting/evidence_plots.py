@@ -14,7 +14,7 @@ from html import escape
 from advisor.records import CalibrationBin
 from advisor.reporting import wording
 from advisor.reporting.report_plots import Bar, Frame, line, svg, text
-from advisor.runtime.printable import printable, shortened
+from advisor.safe_text import printable, shortened
 
 MAP_COLOURS = 8  # classes with a colour of their own on the map; the others share one
 MAP_POINTS = 3000  # more are thinned out: a page of a few hundred kilobytes shows them as well

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from advisor.runtime.printable import printable
+from advisor.safe_text import printable
 
 STYLE = Path(__file__).parent / "templates" / "report.css"
 

@@ -13,7 +13,7 @@ from typing import Any
 from advisor.records import Result, TestScore
 from advisor.records.recipe import Recipe
 from advisor.reporting import assessment, wording
-from advisor.runtime.printable import printable
+from advisor.safe_text import printable
 
 SHOWN_CLASSES = 200
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from advisor.records import Profile, Result, Trial
 from advisor.reporting import assessment, evidence_plots, glossary, report_sections, search_story, wording
-from advisor.runtime.printable import printable
+from advisor.safe_text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Parts of the result that only some runs have; each is a template of its own, shown where the record exists.

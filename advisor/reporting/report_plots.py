@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 
 from advisor.reporting import wording
-from advisor.runtime.printable import printable
+from advisor.safe_text import printable
 
 WIDTH = 560
 

@@ -22,8 +22,8 @@ from advisor.insight import guessing, suspects
 from advisor.metrics import classification
 from advisor.records import Item, Result, Suspect, SuspectLabels, TestScore, Trial
 from advisor.records.messages import Scored
-from advisor.runtime.printable import spreadsheet_cell
 from advisor.runtime.run_dir import RunDir
+from advisor.safe_text import spreadsheet_cell
 
 SHOWN = 12  # suspicious labels in the result and the report
 

@@ -22,6 +22,7 @@ from advisor.records.messages import OpenDataset, Progress, RunTrial
 if TYPE_CHECKING:
     from advisor.data.pixels import PixelRule
     from advisor.execution.resources import Resources
+    from advisor.records.data import ReadOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,9 @@ class TrialActor:
         (self.folder / "weights").mkdir()
         self.resources: Resources | None = None
 
-    def open(self, job: OpenDataset, data: str, test_split: str, fingerprint: str) -> dict[str, str]:
+    def open(
+        self, job: OpenDataset, data: str, test_split: str, reading: ReadOptions, fingerprint: str
+    ) -> dict[str, str]:
         """Open the data set and return this node's environment. `data`: where its files lie here, "" for nowhere.
 
         Raises InputError where those are other files than the coordinator's.
@@ -82,7 +85,7 @@ class TrialActor:
 
         root = ""
         if data:
-            there = dataset.read(data, test_split=test_split)
+            there = dataset.read(data, test_split=test_split, options=reading)
             if there.fingerprint != fingerprint:
                 raise InputError(f"{data}: other files than the coordinator's (fingerprint {there.fingerprint[:12]}).")
             root = there.root

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.runtime import printable
+from advisor import safe_text
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,13 @@ from advisor.runtime import printable
 )
 def test_what_is_not_visible_is_written_as_an_escape(name: str, shown: str) -> None:
     """Control and bidirectional characters, line breaks and stray bytes become escapes; letters of any script stay."""
-    assert printable.printable(name) == shown
+    assert safe_text.printable(name) == shown
     shown.encode("utf-8")
 
 
 def test_a_long_name_keeps_its_ends() -> None:
     """300 letters become the asked length, with an ellipsis where the middle was."""
-    text = printable.shortened("a" * 200 + "z" * 100, 30)
+    text = safe_text.shortened("a" * 200 + "z" * 100, 30)
     assert len(text) == 30
     assert text.startswith("aaa")
     assert text.endswith("zzz")
@@ -37,5 +37,5 @@ def test_a_long_name_keeps_its_ends() -> None:
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_a_formula_is_text_in_a_spreadsheet(start: str) -> None:
     """A cell that a spreadsheet would compute is preceded by an apostrophe (OWASP, CSV injection)."""
-    assert printable.spreadsheet_cell(f"{start}cmd|' /C calc'!A0").startswith("'")
-    assert printable.spreadsheet_cell("cat") == "cat"
+    assert safe_text.spreadsheet_cell(f"{start}cmd|' /C calc'!A0").startswith("'")
+    assert safe_text.spreadsheet_cell("cat") == "cat"
