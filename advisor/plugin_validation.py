@@ -188,7 +188,7 @@ def strategy(thing: object) -> Strategy:
 
 
 def card(strategy: Strategy) -> Card:
-    """Give a strategy's card, whether it was written as a Card or as a plain sentence."""
+    """Return a strategy's card, whether it was written as a Card or as a plain sentence."""
     return Card(what=strategy.card, when="") if isinstance(strategy.card, str) else strategy.card
 
 

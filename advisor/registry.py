@@ -87,7 +87,7 @@ class Registry:
         raise _unknown(name, "backbone or strategy", {**self.backbones, **self.strategies}, self)
 
     def origin(self, name: str) -> tuple[str, str]:
-        """Give (distribution, version) of the plugin that provides this backbone or strategy, for the recipe."""
+        """Return (distribution, version) of the plugin that provides this backbone or strategy, for the recipe."""
         info = self.plugin(name)
         return info.distribution, info.version
 

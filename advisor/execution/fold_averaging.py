@@ -125,7 +125,7 @@ def _write(
 
 @contextmanager
 def _costs_the_mean_alone() -> Iterator[None]:
-    """Give up the mean, never the trial, where a disk is full or a member was damaged."""
+    """Return up the mean, never the trial, where a disk is full or a member was damaged."""
     try:
         yield
     except (AdviseError, OSError) as error:

@@ -35,7 +35,7 @@ _MANY, _SURE = 20_000, 2_000
 
 
 def initial(start: str, width: int, classes: int, *, seed: int = 0) -> LinearHead:
-    """Give a linear head that has seen nothing: "zeros", or "random" (normal, deviation 0.01, from `seed` alone)."""
+    """Return a linear head that has seen nothing: "zeros", or "random" (normal, deviation 0.01, from `seed` alone)."""
     if start not in ("zeros", "random"):
         raise InputError(f'a head starts as "zeros", "random" or "probe", got "{start}".')
     weight = torch.zeros(classes, width)
@@ -91,7 +91,7 @@ def oof(
     blocks: Sequence[int] = (),
     watch: Callable[[], None] | None = None,
 ) -> NDArray[np.float32]:
-    """Give each validation row's logits from the head fitted without its fold, (N, K); nan in rows of no fold.
+    """Return each validation row's logits from the head fitted without its fold, (N, K); nan in rows of no fold.
 
     Float32s are standardised once for all folds. A strength that `head` leaves out is one number chosen on the same
     folds (logistic) or by leave-one-out on all rows (ridge). `watch` is called on the way and may raise to end it.
@@ -129,7 +129,7 @@ def oof(
 
 @torch.inference_mode()
 def predict(head: nn.Module, features: Float32s) -> NDArray[np.float32]:
-    """Give the logits (N, K) of features (N, D), in blocks of rows."""
+    """Return the logits (N, K) of features (N, D), in blocks of rows."""
     device = next(iter([*head.parameters(), *head.buffers()])).device
     raw = torch.from_numpy(np.array(features, dtype=np.float32))
     parts = [head(raw[at : at + _ROWS].to(device)).float().cpu() for at in range(0, len(raw), _ROWS)]

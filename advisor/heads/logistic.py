@@ -243,7 +243,7 @@ class _Batch:
         return _Batch(rows, weights / mass, decay, axis, target, classes)
 
     def loss(self, v_RPK: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the weighted mean log-loss plus penalty of each problem, (P,), and its gradient by v."""
+        """Return the weighted mean log-loss plus penalty of each problem, (P,), and its gradient by v."""
         w_RPK = self.axis * v_RPK
         # Both products in the orientation whose long side is the inner loop's: with ten columns MKL takes two to nine times
         # as long for the other one.

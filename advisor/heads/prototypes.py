@@ -20,14 +20,14 @@ _ROWS = 1024
 
 
 def means(x_ND: Tensor, labels_N: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Give (mean of each class (K, D), items of each class (K,)); zeros for a class without items."""
+    """Return (mean of each class (K, D), items of each class (K,)); zeros for a class without items."""
     counts_K = torch.bincount(labels_N, minlength=classes)
     sums_KD = torch.zeros(classes, x_ND.shape[1], dtype=x_ND.dtype).index_add_(0, labels_N, x_ND)
     return sums_KD / counts_K.clamp_min(1)[:, None], counts_K
 
 
 def euclidean(x_ND: Tensor, labels_N: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Give (weight (K, D), bias (K,), leave-one-out scores (N, K)) of minus half the squared distance to class means.
+    """Return (weight (K, D), bias (K,), leave-one-out scores (N, K)) of minus half the squared distance to class means.
 
     The term that all classes share is left out, so scores are linear in x. They are divided by D, so that their size
     does not grow with the width.
@@ -44,7 +44,7 @@ def euclidean(x_ND: Tensor, labels_N: Tensor, classes: int) -> tuple[Tensor, Ten
 
 
 def cosine(x_ND: Tensor, labels_N: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Give (unit prototypes (K, D), leave-one-out cosines (N, K)); prototypes are means of unit vectors, made unit."""
+    """Return (unit prototypes (K, D), leave-one-out cosines (N, K)); prototypes are means of unit vectors, made unit."""
     unit_ND = torch.nn.functional.normalize(x_ND)
     mean_KD, counts_K = means(unit_ND, labels_N, classes)
     weight_KD = torch.nn.functional.normalize(mean_KD)
@@ -57,7 +57,7 @@ def cosine(x_ND: Tensor, labels_N: Tensor, classes: int) -> tuple[Tensor, Tensor
 def neighbours(
     queries_nD: Tensor, bank_MD: Tensor, labels_M: Tensor, classes: int, *, k: int, sharpness: float, own: bool = False
 ) -> Tensor:
-    """Give log-shares of the classes among the k nearest bank items by cosine, weighted by exp(cosine / sharpness).
+    """Return log-shares of the classes among the k nearest bank items by cosine, weighted by exp(cosine / sharpness).
 
     Both sides are unit vectors. `own`: query i is bank item i and is no neighbour of itself. Shares are mixed with a
     hundredth of the uniform distribution, so that a class that is no neighbour has a finite score.

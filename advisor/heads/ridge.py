@@ -87,7 +87,7 @@ def held_out(
     blocks: Sequence[int] = (),
     factored: standardise.Spectrum | None = None,
 ) -> NDArray[np.float32]:
-    """Give what each validation row is predicted as by the fit on its fold's training rows, (N, K), nan elsewhere.
+    """Return what each validation row is predicted as by the fit on its fold's training rows, (N, K), nan elsewhere.
 
     Exact for the standardisation of all features, from one factorization: a fold's normal equations are those of all
     rows minus those of the rows that are not in its training part. Not calibrated: divide by a temperature.
@@ -160,7 +160,7 @@ class _Problem:
         return self.projected / self._divisor(strength)[:, None]
 
     def leave_one_out(self, strength: float) -> torch.Tensor:
-        """Give what each item would be predicted as by the fit without it, (N, K)."""
+        """Return what each item would be predicted as by the fit without it, (N, K)."""
         spec = self.spec
         fitted = (spec.scores @ self.coefficients(strength)).div_(spec.weights.sqrt()[:, None]).add_(self.centre)
         leverage = spec.scores.square() @ self._divisor(strength).reciprocal()

@@ -52,7 +52,7 @@ class Spectrum:
 
 
 def item_weights(labels: NDArray[np.integer], classes: int, class_weights: str) -> NDArray[np.float64]:
-    """Give each item's weight: 1, or with "balanced" what makes every present class weigh the same; mean 1."""
+    """Return each item's weight: 1, or with "balanced" what makes every present class weigh the same; mean 1."""
     if class_weights != "balanced":
         return np.ones(len(labels))
     counts = np.bincount(labels, minlength=classes)
@@ -60,7 +60,7 @@ def item_weights(labels: NDArray[np.integer], classes: int, class_weights: str) 
 
 
 def scales(variance_D: Tensor, blocks: Sequence[int] = ()) -> Tensor:
-    """Give the factor of each feature, 1 / sqrt(variance + FLOOR * the block's mean variance).
+    """Return the factor of each feature, 1 / sqrt(variance + FLOOR * the block's mean variance).
 
     A feature that hardly varies keeps its small size instead of being blown up to 1. `blocks` are the widths of runs of
     features of one origin (stages), each with its own floor; () is one block. A block that never varies is scaled by 0.
@@ -74,7 +74,7 @@ def scales(variance_D: Tensor, blocks: Sequence[int] = ()) -> Tensor:
 def standardiser(
     features_ND: NDArray[np.float32], weights_N: NDArray[np.float64], blocks: Sequence[int] = ()
 ) -> tuple[Tensor, Tensor]:
-    """Give (mean (D,), scale (D,)) in float64, weighted by item."""
+    """Return (mean (D,), scale (D,)) in float64, weighted by item."""
     raw = torch.from_numpy(np.ascontiguousarray(features_ND, dtype=np.float32))
     weights = torch.from_numpy(weights_N)
     mean = torch.zeros(raw.shape[1], dtype=torch.float64)
@@ -120,7 +120,7 @@ def factor(
 
 
 def _gram(x_NM: Tensor) -> Tensor:
-    """Give x' x in float64, products in x's own precision, summed in float64 over blocks of rows."""
+    """Return x' x in float64, products in x's own precision, summed in float64 over blocks of rows."""
     if x_NM.dtype == torch.float64:
         return x_NM.T @ x_NM
     total = torch.zeros(x_NM.shape[1], x_NM.shape[1], dtype=torch.float64)

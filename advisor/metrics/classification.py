@@ -19,14 +19,14 @@ _SCALE_RANGE = (1e-4, 1e4)
 
 
 def probabilities(logits_nK: Floats, *, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Give softmax(logits / temperature), (n, K), rows summing to 1."""
+    """Return softmax(logits / temperature), (n, K), rows summing to 1."""
     z = np.asarray(logits_nK, dtype=np.float64) / temperature
     z = np.exp(z - z.max(axis=1, keepdims=True))
     return np.asarray(z / z.sum(axis=1, keepdims=True))
 
 
 def item_log_loss(logits_nK: Floats, labels_n: Ints, *, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Give minus the log-probability of each item's own class, (n,), natural logarithm."""
+    """Return minus the log-probability of each item's own class, (n,), natural logarithm."""
     losses = np.empty(len(labels_n), dtype=np.float64)
     for rows in _chunks(logits_nK):
         z = _below_zero(logits_nK[rows]) / _kind(logits_nK)(temperature)
@@ -35,14 +35,14 @@ def item_log_loss(logits_nK: Floats, labels_n: Ints, *, temperature: float = 1.0
 
 
 def log_loss(logits_nK: Floats, labels_n: Ints, *, temperature: float = 1.0, weights: Floats | None = None) -> float:
-    """Give the mean log-loss over items; nan where there is none."""
+    """Return the mean log-loss over items; nan where there is none."""
     if len(labels_n) == 0:
         return float("nan")
     return float(np.average(item_log_loss(logits_nK, labels_n, temperature=temperature), weights=weights))
 
 
 def accuracy(logits_nK: Floats, labels_n: Ints) -> float:
-    """Give the share of items whose largest logit is their class's; nan where there is none."""
+    """Return the share of items whose largest logit is their class's; nan where there is none."""
     return float(np.mean(np.argmax(logits_nK, axis=1) == labels_n)) if len(labels_n) else float("nan")
 
 
@@ -57,7 +57,7 @@ def confusion(logits_nK: Floats, labels_n: Ints, classes: int) -> NDArray[np.int
 def per_class(
     logits_nK: Floats, labels_n: Ints, classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Give (recall, precision, n) per class; recall is nan where n is 0, precision where nothing was taken for it."""
+    """Return (recall, precision, n) per class; recall is nan where n is 0, precision where nothing was taken for it."""
     table = confusion(logits_nK, labels_n, classes)
     n, predicted, right = table.sum(axis=1), table.sum(axis=0), np.diag(table).astype(np.float64)
     recall = np.divide(right, n, out=np.full(classes, np.nan), where=n > 0)
@@ -66,14 +66,14 @@ def per_class(
 
 
 def balanced_accuracy(logits_nK: Floats, labels_n: Ints, classes: int) -> float:
-    """Give the mean recall over the classes that have items; nan where none has."""
+    """Return the mean recall over the classes that have items; nan where none has."""
     recall = per_class(logits_nK, labels_n, classes)[0]
     present = recall[~np.isnan(recall)]
     return float(present.mean()) if present.size else float("nan")
 
 
 def ece(logits_nK: Floats, labels_n: Ints, *, temperature: float = 1.0, bins: int = 15) -> float:
-    """Give the expected calibration error of the top class over equal-width bins of confidence, 0..1.
+    """Return the expected calibration error of the top class over equal-width bins of confidence, 0..1.
 
     Source: Guo et al. 2017, arXiv:1706.04599, eq. 3.
     """
@@ -114,7 +114,7 @@ def fit_temperature(logits_nK: Floats, labels_n: Ints, *, weights: Floats | None
 
 
 def _scale_derivatives(logits_nK: Floats, labels_n: Ints, scale: float, weights: Floats | None) -> tuple[float, float]:
-    """Give the first and second derivative of the smoothed mean log-loss by the factor on the logits."""
+    """Return the first and second derivative of the smoothed mean log-loss by the factor on the logits."""
     smooth = 1.0 / (len(labels_n) + 2.0)
     slope = curve = total = 0.0
     for rows in _chunks(logits_nK):

@@ -18,7 +18,7 @@ _BLOCK = 1 << 22  # resampled numbers held together
 
 
 def wilson(right: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Give the score interval of a share of `right` in `n`; (0, 1) where n is 0.
+    """Return the score interval of a share of `right` in `n`; (0, 1) where n is 0.
 
     Source: Wilson 1927; recommended by Brown, Cai and DasGupta 2001.
     """
@@ -28,7 +28,7 @@ def wilson(right: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
 
 
 def grouped_wilson(right_n: NDArray[np.bool_], groups: NDArray[Any], *, level: float = 0.95) -> tuple[float, float]:
-    """Give the interval of a share where items of one group are no independent evidence; Wilson's where no two share one.
+    """Return the interval of a share where items of one group are no independent evidence; Wilson's where no two share one.
 
     Wilson's interval at the number of independent items that n grouped ones are worth: n over the design effect (how much
     the variance between groups exceeds a binomial one), corrected by Student's quantile for few groups. Where all or no
@@ -147,7 +147,7 @@ def bootstrap(
     seed: int = 0,
     groups: NDArray[Any] | None = None,
 ) -> tuple[float, float]:
-    """Give the percentile interval of the mean of per-item scores; (nan, nan) where there are none.
+    """Return the percentile interval of the mean of per-item scores; (nan, nan) where there are none.
 
     With `groups` (one value an item), whole groups are drawn: images of one patient are no independent evidence.
     """
@@ -167,7 +167,7 @@ def paired_bootstrap(
     seed: int = 0,
     groups: NDArray[Any] | None = None,
 ) -> tuple[float, float]:
-    """Give the interval of mean(a) - mean(b), both scored on the same items in the same order.
+    """Return the interval of mean(a) - mean(b), both scored on the same items in the same order.
 
     Raises ValueError where the lengths differ.
     """
@@ -180,7 +180,7 @@ def paired_bootstrap(
 def paired_p(
     a: Floats, b: Floats, *, resamples: int = RESAMPLES, seed: int = 0, groups: NDArray[Any] | None = None
 ) -> float:
-    """Give the two-sided bootstrap p-value of mean(a) = mean(b) on the same items; never 0, at most 1."""
+    """Return the two-sided bootstrap p-value of mean(a) = mean(b) on the same items; never 0, at most 1."""
     if len(a) != len(b):
         raise ValueError(f"a paired comparison needs the same items: got {len(a)} and {len(b)}")
     if len(a) == 0:
@@ -192,7 +192,7 @@ def paired_p(
 
 
 def errors_apart(a: Floats, b: Floats, *, groups: NDArray[Any] | None = None) -> float:
-    """Say how many of its standard errors mean(a) - mean(b) is away from 0, both scored on the same items in the same order.
+    """Return how many of its standard errors mean(a) - mean(b) is away from 0, both scored on the same items in the same order.
 
     Infinite where there is no spread at all, 0 where there are fewer than two items or groups. What is beyond any doubt needs
     no resampling. Raises ValueError where the lengths differ. Source: the paired t statistic; over groups, Cochran 1977, 9A.
@@ -211,7 +211,7 @@ def errors_apart(a: Floats, b: Floats, *, groups: NDArray[Any] | None = None) ->
 
 
 def mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Give the exact two-sided p-value that two classifiers are right equally often on the same items.
+    """Return the exact two-sided p-value that two classifiers are right equally often on the same items.
 
     Only items on which exactly one is right count. Source: McNemar 1947; the exact binomial form.
     """

@@ -20,7 +20,7 @@ _ROWS = 1024
 
 
 def linear_cka(before: Floats, after: Floats) -> float:
-    """Give the linear centred kernel alignment of two sets of features of the same images, 0..1.
+    """Return the linear centred kernel alignment of two sets of features of the same images, 0..1.
 
     Rotations and one scale of either set change nothing; widths may differ. nan where a set never varies.
     Raises ValueError where the numbers of images differ.
@@ -38,7 +38,7 @@ def linear_cka(before: Floats, after: Floats) -> float:
 
 
 def neighbour_agreement(before: Floats, after: Floats, *, k: int = 10) -> float:
-    """Give the mean share of an image's k nearest neighbours (by cosine) that it keeps, 0..1.
+    """Return the mean share of an image's k nearest neighbours (by cosine) that it keeps, 0..1.
 
     By chance it is k / (N - 1). Raises ValueError where the numbers of images differ, or there are fewer than two.
     """
@@ -63,7 +63,7 @@ def _nearest(features: Floats, rows: NDArray[np.int64], k: int) -> NDArray[np.in
 
 
 def components(points: Sequence[NDArray[np.floating]]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Give the two main directions (2, D) of weights seen as points, the points' places (n, 2), and the share explained.
+    """Return the two main directions (2, D) of weights seen as points, the points' places (n, 2), and the share explained.
 
     Places are relative to the first point, so that it lies at the origin. Source: Li et al. 2018 (1712.09913), section 7.
     """

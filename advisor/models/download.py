@@ -30,7 +30,7 @@ _TIMEOUT_S = 30.0
 
 @lru_cache(maxsize=8)
 def network_reachable(timeout_s: float = 3.0, url: str = "https://download.pytorch.org") -> bool:
-    """Say whether the host of `url` (or the proxy towards it) answers in time; asked once in a process's life."""
+    """Return True if the host of `url` (or the proxy towards it) answers in time; asked once in a process's life."""
     parts = urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):

@@ -41,7 +41,7 @@ class Deployed(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
 
     def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
-        """Give the probabilities (N, K)."""
+        """Return the probabilities (N, K)."""
         x_NCHW = images_NHWC.permute(0, 3, 1, 2).to(torch.float32) / 255.0
         logits_NK = self.classifier((x_NCHW - self.mean) / self.std)
         return torch.softmax(logits_NK.to(torch.float32) / self.temperature, dim=1)
@@ -82,7 +82,7 @@ class Mean(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
-        """Give the probabilities (N, K)."""
+        """Return the probabilities (N, K)."""
         return torch.stack([member(images_NHWC) for member in self.members]).mean(dim=0)
 
 
@@ -122,7 +122,7 @@ def graph(predictor: Predictor | EnsemblePredictor) -> torch.export.ExportedProg
 
 
 def description(predictor: Predictor | EnsemblePredictor, form: str, file: str) -> dict[str, Any]:
-    """Say what the exported file takes and gives, and how a photo becomes its input: the side file `model.json`."""
+    """Return what the exported file takes and gives, and how a photo becomes its input: the side file `model.json`."""
     rule, side = predictor.rule, predictor.size_px
     told = predictor.description
     return {
@@ -154,7 +154,7 @@ def description(predictor: Predictor | EnsemblePredictor, form: str, file: str) 
 
 
 def _inside(predictor: Predictor | EnsemblePredictor) -> dict[str, Any]:
-    """Say what the graph does to the pixels; an ensemble's members each do it, and their probabilities are averaged."""
+    """Return what the graph does to the pixels; an ensemble's members each do it, and their probabilities are averaged."""
     if isinstance(predictor, EnsemblePredictor):
         return {"mean_of": [_inside(member) for member in predictor.members]}
     return {

@@ -51,7 +51,7 @@ class Parity:
 
 
 def run_images(run: Path, data: Path | None = None) -> tuple[Path, ...]:
-    """Give up to 256 images of the run's data set, locked test first, spread evenly over the list of its splits.
+    """Return up to 256 images of the run's data set, locked test first, spread evenly over the list of its splits.
 
     Raises: InputError where the list or the images are gone.
     """

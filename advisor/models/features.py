@@ -146,18 +146,18 @@ def key_fields(
 
 
 def select(pooled: Pooled, layers: str, stage_names: Sequence[str]) -> NDArray[np.float32]:
-    """Give (N, D) features: of the "last" stage, of "all" side by side, or of the stage of that name."""
+    """Return (N, D) features: of the "last" stage, of "all" side by side, or of the stage of that name."""
     first, last = _columns(pooled.dims, layers, stage_names)
     return np.ascontiguousarray(pooled.values[:, first:last])
 
 
 def averaged(pooled: Pooled, mirrored: Pooled) -> Pooled:
-    """Give the mean of the features of images and of their mirror images (`extract` with `flip`)."""
+    """Return the mean of the features of images and of their mirror images (`extract` with `flip`)."""
     return Pooled(0.5 * (pooled.values + mirrored.values), pooled.dims)
 
 
 def blocks(pooled: Pooled, layers: str) -> tuple[int, ...]:
-    """Give the widths of the runs of features in what `select` gives: what heads take as `blocks`."""
+    """Return the widths of the runs of features in what `select` gives: what heads take as `blocks`."""
     return pooled.dims if layers == "all" else ()
 
 
@@ -173,7 +173,7 @@ def extract_features(
     weights_dir: str | None = None,
     offline: bool = False,
 ) -> NDArray[np.float32]:
-    """Give the pooled features (N, D) of images at a layer of a pretrained backbone.
+    """Return the pooled features (N, D) of images at a layer of a pretrained backbone.
 
     `images` are paths, PIL images, (H, W, 3) uint8 arrays, or one (N, S, S, 3) uint8 array. `layer` is "last", "all"
     (every stage side by side), the name of a stage, or the name of any module, read through a hook that is removed

@@ -63,7 +63,7 @@ class Located:
 
 
 def as_weights(backbone: Backbone) -> Weights | None:
-    """Give the backbone's weights as a record; a plain string is a path."""
+    """Return the backbone's weights as a record; a plain string is a path."""
     return Weights(path=backbone.weights) if isinstance(backbone.weights, str) else backbone.weights
 
 

@@ -56,7 +56,7 @@ def digest(module: nn.Module) -> str:
 
 
 def stage_distances(backbone: Backbone, start: Mapping[str, torch.Tensor], body: nn.Module) -> dict[str, float]:
-    """Give each stage's distance from its start: |w - w0| / |w0| over its trainable parameters, from stem to head.
+    """Return each stage's distance from its start: |w - w0| / |w0| over its trainable parameters, from stem to head.
 
     `start` holds the body's parameters by name, as `weight_state.copy(body)` gives them. A stage without parameters, or
     whose start is all zeros, has nan.
@@ -70,7 +70,7 @@ def stage_distances(backbone: Backbone, start: Mapping[str, torch.Tensor], body:
 
 
 def distance(start: Mapping[str, torch.Tensor], module: nn.Module) -> float:
-    """Give |w - w0| over all floating-point parameters and buffers that `start` names."""
+    """Return |w - w0| over all floating-point parameters and buffers that `start` names."""
     now = floats(module)
     total = sum(float((now[name].cpu() - value.cpu()).double().square().sum()) for name, value in start.items())
     return float(total**0.5)

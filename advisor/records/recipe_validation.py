@@ -60,7 +60,7 @@ def plain(record: Any) -> Any:
 
 
 def unknown(path: str, name: str, names: Sequence[str], owner: str) -> str:
-    """Say that a field is not known, and which one may have been meant."""
+    """Return the words for an unknown field, and which one may have been meant."""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     guess = f', did you mean "{near[0]}"?' if near else f" (it has {', '.join(names)})" if names else ""
     return f"{path}: unknown field of {owner}{guess}"

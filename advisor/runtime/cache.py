@@ -47,7 +47,7 @@ class Entry:
 
 
 def default_dir() -> Path:
-    """Say where the cache lies: TL_ADVISE_CACHE, or the user's cache directory of the platform."""
+    """Return where the cache lies: TL_ADVISE_CACHE, or the user's cache directory of the platform."""
     stated = os.environ.get(ENVIRONMENT)
     if stated:
         return Path(stated).expanduser()

@@ -26,7 +26,7 @@ class Clock:
 
 
 def process_start() -> float:
-    """Give the time.monotonic() at which this process began, so that imports count as well.
+    """Return the time.monotonic() at which this process began, so that imports count as well.
 
     Falls back to now where the platform does not say.
     """

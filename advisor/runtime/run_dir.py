@@ -145,7 +145,7 @@ class RunDir:
         return used + self._after_the_log_s()
 
     def _after_the_log_s(self) -> float:
-        """Say how long after the log's last line a trial still wrote checkpoints: that time was spent as well."""
+        """Return how long after the log's last line a trial still wrote checkpoints: that time was spent as well."""
         written = self.log_path.stat().st_mtime
         newest = written
         for path in self.trials.glob("*"):
@@ -162,7 +162,7 @@ class RunDir:
             self.path.rmdir()
 
     def staging(self, name: str) -> Path:
-        """Give an empty folder inside the run where a model can be put together before it replaces the old one."""
+        """Return an empty folder inside the run where a model can be put together before it replaces the old one."""
         place = self.trials / f".staging-{name}"
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)

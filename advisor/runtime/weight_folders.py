@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """Say where `fetch` puts files unless it is told otherwise: our cache, or TL_ADVISE_CACHE, /weights."""
+    """Return where `fetch` puts files unless it is told otherwise: our cache, or TL_ADVISE_CACHE, /weights."""
     from advisor.runtime import cache
 
     return cache.default_dir() / "weights"

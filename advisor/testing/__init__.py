@@ -18,7 +18,7 @@ __all__ = ["Check", "check_backbone", "check_imports", "check_strategy"]
 
 
 def check_backbone(backbone: Backbone, *, offline: bool = True, size_px: int | None = None) -> list[Check]:
-    """Look at every rule for backbones, on images of `size_px` (the backbone's own size by default).
+    """Check every rule for backbones, on images of `size_px` (the backbone's own size by default).
 
     Pretrained weights are read where they are at hand; with `offline=False` they may be fetched first.
     """
@@ -28,7 +28,7 @@ def check_backbone(backbone: Backbone, *, offline: bool = True, size_px: int | N
 
 
 def check_strategy(strategy: Strategy) -> list[Check]:
-    """Look at every rule for strategies, in a variety of contexts, and train a tiny network by its first guess."""
+    """Check every rule for strategies, in a variety of contexts, and train a tiny network by its first guess."""
     from advisor.testing import strategies
 
     return strategies.check(strategy)

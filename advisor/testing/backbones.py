@@ -24,7 +24,7 @@ _TOLERANCE = 1e-4  # of the largest feature: float32 sums in another order diffe
 
 
 def check(backbone: Backbone, *, offline: bool, size_px: int | None) -> list[Check]:
-    """Look at every rule; later ones are left out where a network cannot be built or its stages do not fit it."""
+    """Check every rule; later ones are left out where a network cannot be built or its stages do not fit it."""
     declared = run("declares what hooks.Backbone asks for", lambda: _declared(backbone))
     if not declared.passed:
         return [declared]

@@ -18,7 +18,7 @@ class Check:
 
 
 def run(name: str, rule: Callable[[], str | None]) -> Check:
-    """Look at one rule. Whatever a plugin's code raises is a failed check with its reason, never a traceback."""
+    """Check one rule. Whatever a plugin's code raises is a failed check with its reason, never a traceback."""
     try:
         return Check(name=name, passed=True, detail=rule() or "")
     except RuleError as found:

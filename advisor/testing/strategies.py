@@ -24,7 +24,7 @@ _MOST_STEPS = 60  # of the tiny training run
 
 
 def check(strategy: Strategy) -> list[Check]:
-    """Look at every rule; later ones are left out where the strategy is not declared rightly or applies nowhere."""
+    """Check every rule; later ones are left out where the strategy is not declared rightly or applies nowhere."""
     declared = run("declares what hooks.Strategy asks for", lambda: _declared(strategy))
     checks = [declared]
     if declared.passed:

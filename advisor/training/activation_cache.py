@@ -36,7 +36,7 @@ def depth(plan: TrainPlan, backbone: Backbone) -> int:
 
 
 def reusable(plan: TrainPlan, backbone: Backbone) -> bool:
-    """Say whether a plan sees the same activations again: few views, unmixed pixels, a head that looks behind them."""
+    """Return True if a plan sees the same activations again: few views, unmixed pixels, a head that looks behind them."""
     mixed = plan.augmentation.mixup > 0 or plan.augmentation.cutmix > 0
     few_views = plan.views > 0 or plan.augmentation.level == "none"
     stages = [stage.name for stage in backbone.stages]
@@ -64,7 +64,7 @@ class ActivationCache:
     def open(
         self, limit_bytes: int = LIMIT_BYTES, *, spill_bytes: int = SPILL_BYTES, folder: Path | None = None
     ) -> bool:
-        """Say whether the views are kept: in memory up to the limit, else in a file up to `spill_bytes`.
+        """Return True if the views are kept: in memory up to the limit, else in a file up to `spill_bytes`.
 
         Looks at one image's activation. `folder` is where the file lies, the cache's by default; where the disk has no
         room for it nothing is kept, with a logged warning.

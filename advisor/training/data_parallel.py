@@ -42,7 +42,7 @@ class ProcessGroup:
         return () if self.is_first else (self.rank,)
 
     def slice_of(self, images: int) -> slice:
-        """Give this rank's images of a global batch; the first ranks take one more where it does not divide evenly."""
+        """Return this rank's images of a global batch; the first ranks take one more where it does not divide evenly."""
         each, more = divmod(images, self.size)
         start = self.rank * each + min(self.rank, more)
         return slice(start, start + each + (self.rank < more))

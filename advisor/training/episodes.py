@@ -58,12 +58,12 @@ class Drawer:
         self._ids, self._seed, self._purpose = ids, seed, purpose
 
     def classes(self, number: int) -> Rows:
-        """Give the classes (W,) of an episode."""
+        """Return the classes (W,) of an episode."""
         order = rng.permutation(self._seed, f"{self._purpose} classes", number, len(self._usable))
         return self._usable[order[: self.ways]]
 
     def images(self, number: int) -> Rows:
-        """Give the rows (W, each) of an episode, class by class in the order of `classes`."""
+        """Return the rows (W, each) of an episode, class by class in the order of `classes`."""
         drawn = np.empty((self.ways, self.each), dtype=np.int64)
         for w, c in enumerate(self.classes(number)):
             own = self._rows[int(c)]

@@ -96,7 +96,7 @@ def build(spec: OptimizerSpec, parameters: tuple[Slot, ...]) -> torch.optim.Opti
 
 
 def trains(slot: Slot, phase: Phase) -> bool:
-    """Say whether a parameter trains in a phase."""
+    """Return True if a parameter trains in a phase."""
     if slot.stage == HEAD:
         return phase.head_rate > 0
     if phase.rates.get(slot.stage, 0.0) <= 0:
@@ -120,7 +120,7 @@ def freeze(parameters: tuple[Slot, ...], phase: Phase) -> None:
 def modes(
     backbone: Backbone, body: nn.Module, head: nn.Module, parameters: tuple[Slot, ...], phase: Phase, norm: str
 ) -> list[tuple[nn.Module, bool]]:
-    """Say for every module whether it is in train mode: those of stages that train, and the head; others evaluate.
+    """Return for every module whether it is in train mode: those of stages that train, and the head; others evaluate.
 
     `norm`: BatchNorm uses batch statistics in trained stages ("trained") or running ones everywhere ("frozen").
     """
@@ -134,7 +134,7 @@ def modes(
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: Mapping[str, float]) -> None:
-    """Give every group the rate of its stage (0 where `rates` does not name it)."""
+    """Return every group the rate of its stage (0 where `rates` does not name it)."""
     for group in optimizer.param_groups:
         group["lr"] = rates.get(group["stage"], 0.0)
 

@@ -71,7 +71,7 @@ def mirror(squares_NHWC: torch.Tensor, chosen: npt.NDArray[np.bool_]) -> torch.T
 
 
 def maps(boxes: Boxes, side_px: int) -> Float64s:
-    """Give the same boxes as maps (B, 3, 3) from positions of the output to those of the canvas, both in -1..1."""
+    """Return the same boxes as maps (B, 3, 3) from positions of the output to those of the canvas, both in -1..1."""
     found = np.zeros((len(boxes.left), 3, 3))
     found[:, 0, 0] = np.where(boxes.mirrored, -boxes.width, boxes.width) / side_px
     found[:, 1, 1] = boxes.height / side_px

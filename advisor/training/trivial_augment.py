@@ -65,7 +65,7 @@ def geometry(choice: Choice) -> npt.NDArray[np.float64]:
 
 
 def moves(choice: Choice) -> npt.NDArray[np.bool_]:
-    """Say which images drew an operation that moves pixels."""
+    """Return which images drew an operation that moves pixels."""
     first = OPERATIONS.index(GEOMETRY[0])
     return (choice.operation >= first) & (choice.operation < first + len(GEOMETRY))
 

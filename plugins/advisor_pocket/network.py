@@ -55,7 +55,7 @@ class PocketNet(nn.Module):
         self.stage4 = ConvNorm(WIDTHS[2], DIM, kernel=1)
 
     def forward(self, images_NCHW: torch.Tensor) -> torch.Tensor:
-        """Give features (N, DIM): the mean of the last activation over its positions."""
+        """Return features (N, DIM): the mean of the last activation over its positions."""
         x = self.stage1(self.stem(images_NCHW))
         x = self.stage4(self.stage3(self.stage2(x)))
         return torch.as_tensor(x.mean(dim=(2, 3)))  # (N, DIM)

@@ -112,7 +112,7 @@ class Adapted(Full):
         return super().applies(context)
 
     def term(self, p: Mapping[str, Any]) -> Term:
-        """Give the term of the loss."""
+        """Return the term of the loss."""
         raise TypeError(f"{self.name} says no term")
 
     def more(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class Adapted(Full):
         return {"terms": (self.term(p),), "streams": (Batches(), Batches(name="target"))}
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give the gentle fine-tune, with each domain's own batch statistics while it trains."""
+        """Return the gentle fine-tune, with each domain's own batch statistics while it trains."""
         return ({**GENTLE, "norm": "trained"},)
 
 
@@ -128,7 +128,7 @@ class Adversary(Adapted):
     """Features that a domain classifier cannot tell apart."""
 
     def term(self, p: Mapping[str, Any]) -> Term:
-        """Give the adversarial term."""
+        """Return the adversarial term."""
         return Term(function=f"{HERE}:adversarial", numbers={"weight": float(p["weight"]), "gamma": float(p["gamma"])})
 
     def own(self, trial: Space, context: Context) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Confusion(Adapted):
     """Predictions on the target that do not confuse classes."""
 
     def term(self, p: Mapping[str, Any]) -> Term:
-        """Give the class-confusion term."""
+        """Return the class-confusion term."""
         numbers = {"weight": float(p["weight"]), "temperature": float(p["temperature"])}
         return Term(function=f"{HERE}:class_confusion", numbers=numbers)
 

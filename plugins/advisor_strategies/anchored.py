@@ -72,7 +72,7 @@ class L2SP(Full):
         return knobs.draw(trial, context, weight_decay=False)
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give the paper's strengths with its SGD, then with gentle AdamW."""
+        """Return the paper's strengths with its SGD, then with gentle AdamW."""
         paper = {"alpha": 0.1, "beta": 0.01}
         return ({**GENTLE, **paper}, {"optimizer": "sgd", "sgd_rate": 1e-2, **paper})
 
@@ -86,7 +86,7 @@ class WiSE(Full):
         return {"finish": Term(function=f"{HERE}:interpolate", numbers={"alpha": float(p["alpha"])}, fitted=fitted)}
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give the gentle fine-tune with alpha from validation."""
+        """Return the gentle fine-tune with alpha from validation."""
         return (GENTLE,)
 
 
@@ -98,7 +98,7 @@ class Averaged(Full):
         return {**super().own(trial, context), "ema": trial.suggest_categorical("ema", [0.9, 0.98, 0.99, 0.998])}
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give a window of about a tenth of a short run, at twice the gentle rate."""
+        """Return a window of about a tenth of a short run, at twice the gentle rate."""
         return ({**GENTLE, "adam_rate": 5e-4, "ema": 0.98},)
 
 

@@ -66,7 +66,7 @@ def episode_loss(inputs: TermInputs, *, scale: float, cosine: float) -> torch.Te
 
 
 def fitting(p: Mapping[str, Any], context: Context) -> Batches:
-    """Give episodes as large as asked, or as the classes allow: the smallest with two images or more bounds them."""
+    """Return episodes as large as asked, or as the classes allow: the smallest with two images or more bounds them."""
     counts = [count for count in context.class_counts if count > 1]
     each = min([int(p["shots"]) + int(p["queries"]), *counts])
     shots = max(1, min(int(p["shots"]), each - 1))
@@ -103,7 +103,7 @@ class Episodic(Partial):
         return knobs.draw(trial, context, cross_entropy=False)
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give the gentle rate on the last stage; then two stages, where there are more."""
+        """Return the gentle rate on the last stage; then two stages, where there are more."""
         deeper = {**GENTLE, "depth": 2} if len(knobs.trained_stages(context)) > 2 else GENTLE
         return (GENTLE, deeper)
 

@@ -30,12 +30,12 @@ class Tuning:
         return None if knobs.trained_stages(context) else "the network has no trainable parameters"
 
     def phases(self, p: Mapping[str, Any], context: Context) -> tuple[Phase, ...]:
-        """Say what trains when."""
+        """Return the phases: which stages train from which step on."""
         rates = schedules.layer_decay(knobs.trained_stages(context), knobs.rate(p), p.get("layer_decay", 1.0))
         return knobs.unfrozen(p, rates, context)
 
     def more(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        """Give further fields of the plan."""
+        """Return further fields of the plan."""
         return {}
 
     def own(self, trial: Space, context: Context) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Tuning:
         return knobs.draw(trial, context)
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give known-good parameters, best first, as differences from the defaults."""
+        """Return known-good parameters, best first, as differences from the defaults."""
         return ({},)
 
     def space(self, trial: Space, context: Context) -> Mapping[str, Any]:
@@ -56,7 +56,7 @@ class Tuning:
         return knobs.complete(drawn, self.card.parameters)
 
     def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give complete parameters of the known-good guesses; the first is the untuned default."""
+        """Return complete parameters of the known-good guesses; the first is the untuned default."""
         usual = {"epochs": knobs.epochs_for(context)}
         return [knobs.complete({**usual, **guess}, self.card.parameters) for guess in self.guesses(context)]
 
@@ -85,7 +85,7 @@ AUTOMM: Mapping[str, Any] = {
 
 
 def bit_hyperrule(context: Context) -> dict[str, Any]:
-    """Give BiT-HyperRule's answer to a size: SGD 0.003, rates cut at each third, mixup from 20,000 images.
+    """Return BiT-HyperRule's answer to a size: SGD 0.003, rates cut at each third, mixup from 20,000 images.
 
     Its 512 images a step and 500 to 20,000 steps are not affordable here: the length is ours.
     Source: Kolesnikov et al. 2019 (1912.11370), section 3.3.
@@ -116,7 +116,7 @@ class Full(Tuning):
         }
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give the gentle full fine-tune, a brisker one, AutoMM's preset and BiT's rule."""
+        """Return the gentle full fine-tune, a brisker one, AutoMM's preset and BiT's rule."""
         return (GENTLE, BRISK, AUTOMM, bit_hyperrule(context))
 
 
@@ -152,7 +152,7 @@ class Partial(Tuning):
         }
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give the last two stages, then the last one: on two sets it was no better than a head on all stages."""
+        """Return the last two stages, then the last one: on two sets it was no better than a head on all stages."""
         return ({**GENTLE, "depth": 2}, GENTLE) if len(knobs.trained_stages(context)) > 2 else (GENTLE,)
 
 

@@ -66,7 +66,7 @@ class FrozenHead:
         return knobs.complete(drawn, self.card.parameters)
 
     def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give the known-good settings, best first."""
+        """Return the known-good settings, best first."""
         return [knobs.complete(guess, self.card.parameters) for guess in self.guesses]
 
     def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:

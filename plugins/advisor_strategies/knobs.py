@@ -114,7 +114,7 @@ def complete(given: Mapping[str, Any], declared: Sequence[Parameter]) -> dict[st
 
 
 def changed(declared: Sequence[Parameter], **defaults: Any) -> tuple[Parameter, ...]:
-    """Give the same parameters with other defaults."""
+    """Return the same parameters with other defaults."""
     from dataclasses import replace
 
     return tuple(replace(p, default=defaults.get(p.name, p.default)) for p in declared)
@@ -236,6 +236,6 @@ def draw_unfreezing(trial: Space) -> dict[str, Any]:
 
 
 def uneven(context: Context) -> bool:
-    """Say whether the largest class has more than twice the images of the smallest."""
+    """Return True if the largest class has more than twice the images of the smallest."""
     counts = [c for c in context.class_counts if c > 0]
     return bool(counts) and max(counts) > 2 * min(counts)

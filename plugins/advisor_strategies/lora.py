@@ -48,7 +48,7 @@ class LowRankAdaptation(Tuning):
         }
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give a rate some times that of a full fine-tune, on all matrices, then on attention alone."""
+        """Return a rate some times that of a full fine-tune, on all matrices, then on attention alone."""
         usual = {**GENTLE, "adam_rate": 1e-3}
         return ({**usual, "projections": "all"}, {**usual, "projections": "attention"})
 

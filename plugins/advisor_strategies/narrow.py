@@ -35,7 +35,7 @@ class Narrow(Tuning):
         return schedules.at_once(dict.fromkeys(names, knobs.rate(p)), knobs.head_rate(p), only=self.only)
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give a rate some times that of a full fine-tune: few parameters, far from overfitting."""
+        """Return a rate some times that of a full fine-tune: few parameters, far from overfitting."""
         return ({**GENTLE, "adam_rate": 1e-3}, {**GENTLE, "adam_rate": 1e-3, "norm": "trained"})
 
 
@@ -62,7 +62,7 @@ class Surgical(Tuning):
         return {"stage": trial.suggest_int("stage", 0, len(knobs.trained_stages(context)) - 1)}
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give the stem's neighbour (images that look different), then the middle (other textures and parts)."""
+        """Return the stem's neighbour (images that look different), then the middle (other textures and parts)."""
         middle = len(knobs.trained_stages(context)) // 2
         return ({**GENTLE, "stage": 0}, {**GENTLE, "stage": middle})
 

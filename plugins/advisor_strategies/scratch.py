@@ -30,7 +30,7 @@ class Scratch(Tuning):
         return knobs.draw(trial, context, batch_norm=False)
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give rates and lengths that are fair to random weights."""
+        """Return rates and lengths that are fair to random weights."""
         longer = 2.0 * knobs.epochs_for(context)
         return ({"epochs": longer}, {"epochs": longer, "optimizer": "sgd", "sgd_rate": 0.03})
 

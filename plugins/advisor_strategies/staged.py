@@ -41,7 +41,7 @@ class Gradual(Tuning):
         }
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give the gentle fine-tune, unfrozen over the first 40 %."""
+        """Return the gentle fine-tune, unfrozen over the first 40 %."""
         return (GENTLE,)
 
 
@@ -61,7 +61,7 @@ class LinearProbeFirst(Tuning):
         }
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give two epochs of the head, then gentle rates."""
+        """Return two epochs of the head, then gentle rates."""
         return ({**GENTLE, "adam_rate": 1e-4, "layer_decay": 1.0, "head_epochs": 2.0},)
 
 
@@ -82,7 +82,7 @@ class Discriminative(Tuning):
         }
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Give fast.ai's own numbers: base rate 2e-3 for the head, then slice(1e-5, 1e-3), one cycle, Adam."""
+        """Return fast.ai's own numbers: base rate 2e-3 for the head, then slice(1e-5, 1e-3), one cycle, Adam."""
         return (
             {
                 "optimizer": "adamw",

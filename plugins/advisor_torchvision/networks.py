@@ -124,7 +124,7 @@ def run_stage(stage: Stage, module: nn.Module, index: int, x: Any) -> Any:
 
 
 def pool(architecture: str, index: int, x: torch.Tensor) -> torch.Tensor:
-    """Give stage `index`'s features (N, d): the mean over positions, or the class token of (N, T, D)."""
+    """Return stage `index`'s features (N, d): the mean over positions, or the class token of (N, T, D)."""
     if x.ndim == 3:
         return x[:, 0]
     if x.ndim == 2:

@@ -39,6 +39,6 @@ class AnySizeViT(VisionTransformer):  # type: ignore[misc]
         return torch.cat([table[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Give the class token (N, D) behind the last norm."""
+        """Return the class token (N, D) behind the last norm."""
         encoder = self.encoder
         return encoder.ln(encoder.layers(self.embed(images)))[:, 0]  # type: ignore[no-any-return]

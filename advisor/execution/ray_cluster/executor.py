@@ -168,7 +168,7 @@ class RayExecutor:
             self._slots.append(slot)
 
     def _hand_out(self) -> None:
-        """Give waiting orders to actors that have nothing to do."""
+        """Return waiting orders to actors that have nothing to do."""
         for slot in self._slots:
             if self._waiting and slot.question is None:
                 order = self._waiting.popleft()
