@@ -192,7 +192,7 @@ def paired_p(
 
 
 def errors_apart(a: Floats, b: Floats, *, groups: NDArray[Any] | None = None) -> float:
-    """Return how many of its standard errors mean(a) - mean(b) is away from 0, both scored on the same items in the same order.
+    """Return how many of its standard errors mean(a) - mean(b) is away from 0, both scored on the same items, in order.
 
     Infinite where there is no spread at all, 0 where there are fewer than two items or groups. What is beyond any doubt needs
     no resampling. Raises ValueError where the lengths differ. Source: the paired t statistic; over groups, Cochran 1977, 9A.
