@@ -93,7 +93,7 @@ def advise(
         with rundir.locked():
             return _advise(settings, rundir, clock, listener), rundir
     except InputError:
-        if not rundir.study.exists() and not (rundir.path / "probes.json").exists():
+        if not (rundir.path / "probes.json").exists():  # nothing was computed yet
             rundir.forget()  # an invalid call leaves no run behind
         raise
 

@@ -254,7 +254,7 @@ def test_ctrl_c_keeps_the_best_so_far(crops: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (["no-such-folder"], "no such folder"),
+        (["no-such-folder"], "no such command, folder or file"),
         (["{crops}", "--backbone", "pockett"], "did you mean pocket"),
         (["{crops}", "--strategy", "ful"], "did you mean full"),
         (["{crops}", "--regime", "ful"], "--regime ful"),
