@@ -48,6 +48,7 @@ EPOCH_BISECTIONS = 6  # of the range in which the affordable length is searched:
 # ---- What is tried, in which order -------------------------------------------------------------------------------
 
 PROBE_TIE = 0.02  # probes whose log-loss differs by less tie; the published accuracy decides (chosen)
+LEADER_PROBE_SHARE = 0.35  # of the time left, which a larger size of the leading backbone may take on few images (chosen)
 SKIPPED_PROBE_SHARE = 0.25  # of the time left beside the run's end, which a probe that was skipped may take (chosen)
 LONGER = 2.0  # times the length of the best training, which is tried if time is left (chosen)
 LEAST_LONGER = 1.25  # times its length: less is the same training again (chosen)

@@ -96,7 +96,7 @@ def probe_all(run: SearchRun, backbones: Sequence[Backbone]) -> list[BackboneAtS
         at = _next_probe(run, waiting, card_s)
         waiting.remove(at)
         needed_s = _predicted_s(run, at, card_s[at])
-        if spent_s and spent_s + needed_s > allowed_s:
+        if spent_s and spent_s + needed_s > allowed_s and not _is_worth_more(run, at, needed_s):
             skipped.append(at)
             continue
         spent_s += needed_s
@@ -139,6 +139,16 @@ def _next_probe(
     if unknown:
         return min(unknown, key=lambda at: (card_s[at], at))
     return min(waiting, key=lambda at: (leaders[at.name], card_s[at], at))
+
+
+def _is_worth_more(run: SearchRun, at: BackboneAtSize, needed_s: float) -> bool:
+    """Return True if a larger size of the leading backbone may go over the probes' share: on few images, where heads mostly
+    win, a head on it gains more than anything else does in its time.
+    """
+    if not run.facts.has_deadline or run.facts.regime.prior != "feature_extraction":
+        return False
+    leader = min(run.probes, key=lambda p: p.rank).candidate.backbone if run.probes else ""
+    return at.name == leader and needed_s <= policy.LEADER_PROBE_SHARE * (run.state().left_s - budget.FINISH_S)
 
 
 def _predicted_s(run: SearchRun, at: BackboneAtSize, card_s: float) -> float:
