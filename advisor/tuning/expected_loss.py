@@ -16,7 +16,7 @@ from advisor.records import Candidate, Trial
 from advisor.tuning.candidates import BackboneAtSize
 
 # Log-loss after training over the log-loss of the ridge probe that it started beside: the mean over sketches, flowers,
-# CIFAR-10 and ants with bees, about 1,000 images each (docs/advice.md, "What a guess brings").
+# CIFAR-10 and ants with bees, about 1,000 images each (docs/advice.md, "Gain of first guesses over the probe").
 LIFT = {
     "logistic": 0.86,
     "ridge": 1.0,

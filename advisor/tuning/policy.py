@@ -40,7 +40,7 @@ MAX_FETCHES, MAX_FETCH_BYTES = (
 # and with a deadline, where it tells a usual gain from noise (docs/advice.md, "Two folds or a refit?").
 VALIDATION_IMAGES, SURE_VALIDATION_IMAGES = 120, 400
 # Fewer passes and fewer optimizer steps than both of these teach nothing: 75 steps lowered the log-loss of the probe by 15 to
-# 30 % on sketches, flowers and CIFAR-10 (docs/advice.md, "What does a guess bring").
+# 30 % on sketches, flowers and CIFAR-10 (docs/advice.md, "Gain of first guesses over the probe").
 MIN_EPOCHS, MIN_STEPS = 2.0, 75.0
 MIN_EPOCHS_EVER = 0.2  # however many steps that is: fewer images would have been better as a smaller sample
 EPOCH_BISECTIONS = 6  # of the range in which the affordable length is searched: to 1/64 of it
@@ -48,7 +48,7 @@ EPOCH_BISECTIONS = 6  # of the range in which the affordable length is searched:
 # ---- What is tried, in which order -------------------------------------------------------------------------------
 
 PROBE_TIE = 0.02  # probes whose log-loss differs by less tie; the published accuracy decides (chosen)
-LEADER_PROBE_SHARE = 0.35  # of the time left, which a larger size of the leading backbone may take on few images (chosen)
+LEADER_PROBE_SHARE = 0.35  # of the time left: a larger size of the leading backbone, on few images (chosen)
 SKIPPED_PROBE_SHARE = 0.25  # of the time left beside the run's end, which a probe that was skipped may take (chosen)
 LONGER = 2.0  # times the length of the best training, which is tried if time is left (chosen)
 LEAST_LONGER = 1.25  # times its length: less is the same training again (chosen)
