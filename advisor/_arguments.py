@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.errors import InputError
 from advisor.records import Settings
+from advisor.records.data import ReadOptions
 
 if TYPE_CHECKING:
     from advisor.workflows.session import Session
@@ -30,7 +32,13 @@ def seconds(budget: str | float | None, trials: int | None) -> float | None:
 
 
 def settings(data: PathArgument, **fields: Any) -> Settings:
-    """Return the settings of a run on `data`. Raises InputError for a field that settings do not have."""
+    """Return the settings of a run on `data`; fields of `ReadOptions` (`val`, `label_column`, ...) say how it is read.
+
+    Raises InputError for a field that neither has.
+    """
+    read = {name: fields.pop(name) for name in ReadOptions.__dataclass_fields__ if name in fields}
+    if read:
+        fields["reading"] = replace(fields.get("reading", ReadOptions()), **read)
     unknown = sorted(set(fields) - set(Settings.__dataclass_fields__))
     if unknown:
         raise InputError(f"advise() has no option {unknown[0]!r}.", hint="See help(advisor.advise).")

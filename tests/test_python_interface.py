@@ -19,6 +19,7 @@ import advisor
 from advisor.cli import advise as command
 from advisor.errors import AdviseError, InputError
 from advisor.records import Settings
+from advisor.records.data import ReadOptions
 from advisor.reporting.notebook import ShownResult
 
 SMALL = {"backbone": "pocket", "size": 32, "threads": 1, "offline": True}
@@ -75,10 +76,10 @@ def test_advise_has_every_option_of_the_command() -> None:
         "devices": "gpus",
         "blocked": "block",
     }
-    terminal = {"as_json", "quiet", "verbose", "target"}  # an adaptation is a workflow of its own
+    terminal = {"as_json", "quiet", "verbose", "target", "weights"}  # an adaptation is a workflow of its own
     options = {str(p.name) for p in command.command.params if isinstance(p, click.Option) and p.expose_value}
     arguments = set(inspect.signature(advisor.advise).parameters)
-    settings = set(Settings.__dataclass_fields__)
+    settings = set(Settings.__dataclass_fields__) | set(ReadOptions.__dataclass_fields__)
     assert not {renamed.get(name, name) for name in options - terminal} - arguments - settings
 
 

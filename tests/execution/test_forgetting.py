@@ -136,7 +136,9 @@ def test_squeezenet_knows_its_source(shared: Path, tmp_path: Path, monkeypatch: 
     train, _ = session.resources.folds()[0]
     plan = session.resources.plan(candidate, train)
     broken = trainer.classifier_for(session.resources, candidate, plan, train, 0)
-    weight_ops.put({n: torch.zeros_like(v) for n, v in weight_ops.floats(broken).items()}, broken)
+    draw = torch.Generator().manual_seed(0)
+    noise = {n: 0.1 * torch.randn(v.shape, generator=draw) for n, v in weight_ops.floats(broken).items()}
+    weight_ops.put(noise, broken)
     trainer.write_model(
         session.resources, candidate, plan, broken, tmp_path / "m", rows=1, temperature=1.0, status="final", seconds=0.0
     )

@@ -112,7 +112,9 @@ def test_the_answer_tells_the_comparison(run: Path, tmp_path: Path, capsys: pyte
     assert cli.run(["export", str(run), "--format", "safetensors", "--to", str(to), "--json"]) == 0
     shown = capsys.readouterr()
     told = json.loads(shown.out)
-    assert told["parity"] == {"n": 24, "agreement": 1.0, "worst": 0.0, "tolerance": 1e-4}
+    worst = told["parity"].pop("worst")  # single images and batches differ in their last bits
+    assert told["parity"] == {"n": 24, "agreement": 1.0, "tolerance": 1e-4}
+    assert worst < 1e-5
     assert told["bytes"] == sum(path.stat().st_size for path in to.iterdir())
     assert "comparing with predict" in shown.err
 

@@ -167,8 +167,8 @@ def test_domains_share_no_batch_statistics() -> None:
     with torch.no_grad():
         one.classifier.body.train()
         torch.manual_seed(0)
-        alone = one._feed.fed(0).features.clone()
+        alone = one._feed.batch_at(0).features.clone()
         one._feed.target_features(0)
         torch.manual_seed(0)
-        again = one._feed.fed(0).features
+        again = one._feed.batch_at(0).features
     assert torch.equal(alone, again)

@@ -23,7 +23,7 @@ httpx = pytest.importorskip("httpx", reason="the serve extra is not installed")
 pytest.importorskip("fastapi", reason="the serve extra is not installed")
 
 from advisor import cli, registry  # noqa: E402
-from advisor.models import classifier  # noqa: E402
+from advisor.models import predictor as predictors  # noqa: E402
 from advisor.serving import app as application  # noqa: E402
 from advisor.serving.batcher import Batcher  # noqa: E402
 from advisor.serving.limits import Limits, RequestError  # noqa: E402
@@ -45,7 +45,7 @@ def _client(run: Path) -> Iterator[object]:
     """A client of the application with small limits, without a socket."""
     from fastapi.testclient import TestClient
 
-    predictor = classifier.load(run, registry.load())
+    predictor = predictors.load(run, registry.load())
     limits = Limits(body_bytes=300_000, images=5, pixels=400_000)
     with TestClient(application.create(predictor, run, limits=limits)) as client:
         yield client

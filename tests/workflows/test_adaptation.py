@@ -181,7 +181,7 @@ def test_the_recipe_of_an_adaptation_gives_the_same_model_again(
     assert "target.fingerprint" in capsys.readouterr().err
     kept = (tmp_path / "run" / "recipe.yaml").read_bytes()
     assert run(["resume", out]) == 2  # it would search there, and write another recipe over this one
-    assert "an adaptation (--target" in capsys.readouterr().err
+    assert "an adapted run (--target" in capsys.readouterr().err
     assert (tmp_path / "run" / "recipe.yaml").read_bytes() == kept
     assert run(["rerun", out, "--offline", "--devices", "2"]) == 2
     assert "--devices" in capsys.readouterr().err

@@ -95,7 +95,7 @@ def test_what_trains_is_tested_on_other_classes(tmp_path: Path) -> None:
     assert len(answer["base_classes"]) + len(answer["classes"]) == 5
     assert {s["strategy"] for s in answer["scores"]} == {"episodic", "partial", "prototypes"}
     told = CliRunner().invoke(command, call, standalone_mode=False)
-    assert "trained on 3 classes" in told.stdout
+    assert "3 classes for training" in told.stdout
 
 
 @pytest.mark.parametrize(
