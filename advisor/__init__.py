@@ -86,7 +86,8 @@ def advise(
 
     `budget` is in seconds, or text such as "10m" (default: 15 minutes, none where only `trials` is given); the clock
     starts with the call. The other options are those of `tl-advise advise`; `settings` are further fields of
-    `advisor.records.Settings` and `advisor.records.data.ReadOptions`. `progress` is called with (what, done, total) from the calling thread.
+    `advisor.records.Settings` and `advisor.records.data.ReadOptions`. `progress` is called with (what, done, total) from
+    the calling thread.
     """
     from advisor import _arguments, advice
     from advisor.reporting import notebook

@@ -184,7 +184,7 @@ def test_the_recipe_of_an_adaptation_gives_the_same_model_again(
     assert "an adapted run (--target" in capsys.readouterr().err
     assert (tmp_path / "run" / "recipe.yaml").read_bytes() == kept
     assert run(["rerun", out, "--offline", "--devices", "2"]) == 2
-    assert "--devices" in capsys.readouterr().err
+    assert "--gpus" in capsys.readouterr().err
 
 
 def test_a_target_without_labels_is_verified_on_the_source(
