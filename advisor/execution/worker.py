@@ -48,7 +48,13 @@ class Worker:
         ours, theirs = socket.socketpair()
         errors: Any = open(self.log, "ab") if self.log else subprocess.DEVNULL  # noqa: SIM115 (the child keeps it)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "advisor.execution.worker_main", str(theirs.fileno())],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "advisor.execution.worker_main",
+                str(theirs.fileno()),
+            ],  # -P: no file here hides a module
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=errors,

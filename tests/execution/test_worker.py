@@ -53,3 +53,24 @@ def test_a_cut_cache_file_costs_one_job_and_not_the_run(worker: Worker, tmp_path
         worker.ask(order, Trial)
     again = worker.ask(order, Trial)
     assert (again.state, again.log_loss) == ("complete", first.log_loss)
+
+
+def test_a_file_in_the_working_directory_hides_no_module(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker started beside a file that is called like a module of the standard library opens its data all the same."""
+    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
+    (tmp_path / "run" / "trials").mkdir(parents=True)
+    (tmp_path / "numbers.py").write_text("raise RuntimeError('not the standard library')\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    job = OpenDataset(
+        root=found.root,
+        classes=found.classes,
+        items=found.items,
+        folds=3,
+        seed=0,
+        device="cpu",
+        run_dir=str(tmp_path / "run"),
+        offline=True,
+    )
+    assert worker.open(job, lambda progress: None).environment.device == "cpu"
