@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def parts() -> dict[str, str]:
-    """Give each marked part its text."""
+    """Return each marked part its text."""
     plugin = (ROOT / "tests" / "plugin_sample" / "tiny_backbone.py").read_text(encoding="utf-8")
     output = (ROOT / "docs" / "output.txt").read_text(encoding="utf-8")
     numbers = (ROOT / "docs" / "numbers.md").read_text(encoding="utf-8")

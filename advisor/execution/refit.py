@@ -1,7 +1,7 @@
 """Candidate -> the model that ships: trained on the whole pool and written down.
 
 In: resources and a `Refit`. Out: model files with their hash. `rerun` calls the same function with what the recipe says,
-and that is why it gets the same bits. Does NOT cover: who won (verdict.py), the locked test (scoring.py).
+and that is why it gets the same bits. Does NOT cover: who won (verdict.py), the locked test (test_scoring.py).
 """
 
 from __future__ import annotations

@@ -17,13 +17,13 @@ from advisor.errors import TooSlowError
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
 from advisor.records.messages import Progress, StepTime, TimeSteps
+from advisor.records.trials import RUNGS
 from advisor.training import loop as training
 
 Emit = Callable[[Progress], None]
 # Of a limit, by which it may be overrun: a training that is all but done is worth more than seconds of the reserve that is
 # kept for the end, and giving it up late would waste all of it.
 LENIENT = 0.08
-RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored, and may stop or be resumed
 SCORING_SHARE = 0.1  # of the training: more than that no scoring on the way may cost
 # What an image costs in a training step, in forward passes: three where it goes through the whole network and back, about
 # one where only the last stages are run, from activations in memory (MobileNetV2, `benchmarks/speed/run.py steps`).

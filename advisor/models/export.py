@@ -3,7 +3,7 @@
 In: a run directory. Out: a new folder with the model, `model.json` (what it takes and gives, the resize rule),
 `example.py` (ten lines that use it) and `README.md` (the model card). It is built beside its place and moved there only
 after the parity check on real images of the run held; otherwise nothing is left behind. What it does not cover: the
-graph itself (`advisor/deploy.py`).
+graph itself (`export_graph`).
 """
 
 from __future__ import annotations

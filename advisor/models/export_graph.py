@@ -3,7 +3,7 @@
 The graph takes uint8 RGB images (N, S, S, 3), as Pillow and numpy hold them, and gives calibrated probabilities
 (N, K): normalisation, network, head, temperature and softmax are inside. What stays outside is the resize, stated to
 the pixel in the description and done by a ten-line example. What it does not cover: files and the parity check
-(`advisor/export.py`).
+(`export`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From images to what a model says of each: decoding in threads, in pieces, so that memory stays bounded.
 
 In: paths, PIL images or arrays, a pixel rule, and a function from squares to probabilities. Out: `Predictions`. What
-cannot be read is listed, never fatal. Does NOT cover: the model (`model`, `averaged`).
+cannot be read is listed, never fatal. Does NOT cover: the model (`predictor`, `ensemble_predictor`).
 Legend: N images, K classes, S side of a square.
 """
 

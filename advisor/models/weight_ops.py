@@ -2,7 +2,7 @@
 
 In: a module. Out: dictionaries of tensors, the module's own names. Only floating-point entries take part: counters such
 as BatchNorm's stay what they are.
-Does NOT cover: files (`model`), optimizer state.
+Does NOT cover: files (`tensor_files`), optimizer state.
 """
 
 from __future__ import annotations

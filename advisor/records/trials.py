@@ -19,6 +19,7 @@ FailureKind = Literal["", "diverged", "out_of_memory", "too_slow", "other"]
 OriginKind = Literal["default", "probe", "guess", "sampled", "promoted", "recipe"]
 ORIGINS: tuple[OriginKind, ...] = get_args(OriginKind)
 DEFAULT: OriginKind = "default"  # the untuned default
+RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored; at all but the last it may pause
 
 
 def regime_name(name: str) -> RegimeName:

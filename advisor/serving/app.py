@@ -92,7 +92,7 @@ class Service:
         decided = int(decide(row[None], self.decision)[0])
         order = sorted(range(len(row)), key=lambda k: (k != decided, -float(row[k]), k))[:top]
         best = [{"class": self.predictor.classes[k], "probability": float(row[k])} for k in order]
-        return {"path": name, **best[0], "top": best}
+        return {"path": name, **best[0], "label": best[0]["class"], "top": best}
 
     def model(self) -> dict[str, Any]:
         """Return the model's card as plain values: what it is, its classes, and the run's scores where they exist."""

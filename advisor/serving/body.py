@@ -28,16 +28,16 @@ async def images(request: Request, limits: Limits) -> Images:
     try:
         async with asyncio.timeout(limits.body_s):
             if request.headers.get("content-type", "").startswith("multipart/form-data"):
-                found = await _form(request, limits)
+                uploads = await _form(request, limits)
             else:
-                found = [("image", await _raw(request, limits))]
+                uploads = [("image", await _raw(request, limits))]
     except TimeoutError:
         raise RequestError(408, f"the body did not arrive within {limits.body_s:.0f} s.") from None
-    if not found or (len(found) == 1 and not found[0][1]):
+    if not uploads or (len(uploads) == 1 and not uploads[0][1]):
         raise RequestError(400, 'no image was sent: send one as the body, or form fields named "image".')
-    if len(found) > limits.images:
-        raise RequestError(400, f"{len(found)} images were sent; at most {limits.images} are accepted at once.")
-    return found
+    if len(uploads) > limits.images:
+        raise RequestError(400, f"{len(uploads)} images were sent; at most {limits.images} are accepted at once.")
+    return uploads
 
 
 async def _raw(request: Request, limits: Limits) -> bytes:

@@ -40,15 +40,15 @@ def page(schema: Mapping[str, Any]) -> str:
     parts = []
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            answers = "".join(
-                f"<li><b>{html.escape(code)}</b> {html.escape(answer.get('description', ''))}</li>"
-                for code, answer in operation.get("responses", {}).items()
+            responses = "".join(
+                f"<li><b>{html.escape(code)}</b> {html.escape(response.get('description', ''))}</li>"
+                for code, response in operation.get("responses", {}).items()
             )
             example = f"<pre>{html.escape(_EXAMPLES[path])}</pre>" if path in _EXAMPLES else ""
             said = html.escape(operation.get("description") or operation.get("summary", ""))
             parts.append(
                 f"<section><h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{said}</p>{example}"
-                f"<ul>{answers}</ul></section>"
+                f"<ul>{responses}</ul></section>"
             )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>API</title>'

@@ -6,6 +6,8 @@ NOT cover: what things are predicted to cost (cost_model.py, budget.py), what a 
 
 from __future__ import annotations
 
+from advisor.records.trials import RUNGS
+
 # ---- Dividing the budget -----------------------------------------------------------------------------------------
 
 # Of the usable budget, the first frozen pass over the pool; beyond it a sample of the pool stands for it. In a budget too
@@ -68,7 +70,7 @@ RANDOM_TRIALS = 6  # drawn at random before the estimator speaks; the portfolio 
 
 # ---- Pausing trials ----------------------------------------------------------------------------------------------
 
-PAUSE_RUNGS = (33, 66)  # percent of the steps, at which a trial may pause
+PAUSE_RUNGS = RUNGS[:-1]  # percent of the steps, at which a trial may pause
 MIN_TRIALS_AT_RUNG = (
     4  # before their median may pause another (the median rule of Golovin et al. 2017; the number is chosen)
 )

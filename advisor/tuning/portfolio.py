@@ -87,7 +87,7 @@ class Portfolio:
         """List what fits into the time; where some of it can be scored on enough folds, only that."""
         fits = [(p, c) for p, e in enumerate(self.waiting) if (c := first_that_fits(self.run, state, e)) is not None]
         sure = [(p, c) for p, c in fits if len(cost_model.folds_for(state, c)) >= cost_model.least_folds(state, c)]
-        return [_Option(position, _improvement(state, chosen)) for position, chosen in sure or fits]
+        return [_Option(position, expected_gain(state, chosen)[0]) for position, chosen in sure or fits]
 
     def _trains(self, option: _Option) -> bool:
         return self.run.facts.trains_backbone(self.waiting[option.position][0])
@@ -147,16 +147,20 @@ def _is_far_behind(state: SearchState, candidate: Candidate) -> bool:
     return best is not None and bool(own) and min(own) > policy.FAR_BEHIND * best.loss
 
 
-def _improvement(state: SearchState, candidate: Candidate) -> float:
-    """Return the expected improvement of the best log-loss's logarithm."""
+def expected_gain(state: SearchState, candidate: Candidate) -> tuple[float, float]:
+    """Return the expected decrease of the best log-loss's logarithm, and the probability of any decrease.
+
+    This is the acquisition function: the search decides by it, and the reasons for its end state the same numbers.
+    """
     steps = epoch_budget.steps(state, candidate)
-    names = {*state.registry.backbones, *state.backbones}
+    names = {*state.registry.backbones, *state.backbones}  # with those that a plugin resolved by name
     published = {name: state.registry.backbone(name).published_accuracy for name in names}
     regime = state.strategy_of(candidate).regime
     loss = expected_loss.expected(candidate, regime, steps, state.probes, state.trials, published)
     best = state.best()
+    lowest = best.loss if best is not None else math.inf
     spread = expected_loss.spread(steps, state.trials)
-    return expected_loss.improvement(loss, spread, best.loss if best is not None else math.inf)
+    return expected_loss.improvement(loss, spread, lowest), expected_loss.probability(loss, spread, lowest)
 
 
 def first_that_fits(run: SearchRun, state: SearchState, entry: Entry) -> Candidate | None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from advisor.records import Candidate, StoppedBecause, Trial
 from advisor.tuning import cost_model, epoch_budget, policy, probes, pruner, stopping
 from advisor.tuning.candidates import BackboneAtSize
-from advisor.tuning.portfolio import Entry, Portfolio, first_that_fits
+from advisor.tuning.portfolio import Entry, Portfolio, expected_gain, first_that_fits
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchState
 
@@ -112,7 +112,7 @@ class Proposer:
         candidate = epoch_budget.fitted(state, _within_card(self.run, whole))
         if candidate is None or candidate.parameters["epochs"] < policy.LEAST_LONGER * epochs:
             return None
-        if self.run.study.tried(candidate) or stopping.expected_gain(state, candidate)[0] < policy.MIN_IMPROVEMENT:
+        if self.run.study.tried(candidate) or expected_gain(state, candidate)[0] < policy.MIN_IMPROVEMENT:
             return None
         return candidate
 

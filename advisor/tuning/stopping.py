@@ -6,13 +6,12 @@ what the numbers say. Pure. Does NOT cover: the decision itself (portfolio.py, p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from advisor.records import Candidate, StoppedBecause, Untried
 from advisor.records.trials import REGIME_WORDS, REGIMES
-from advisor.tuning import candidates, cost_model, epoch_budget, expected_loss, policy
+from advisor.tuning import candidates, cost_model, epoch_budget, policy, portfolio
 from advisor.tuning.search_state import SearchState
 
 
@@ -43,20 +42,8 @@ def prospect(state: SearchState, candidate: Candidate) -> Prospect:
     whole = cost_model.affordable(state, candidate)
     length = None if whole else epoch_budget.shortened(state, candidate)
     chosen = candidate if whole else length or epoch_budget.shortest(state, candidate)
-    gain, probability = expected_gain(state, chosen)
+    gain, probability = portfolio.expected_gain(state, chosen)
     return Prospect(chosen, _needs_s(state, chosen, fits=whole or length is not None), gain, probability)
-
-
-def expected_gain(state: SearchState, candidate: Candidate) -> tuple[float, float]:
-    """Return the expected decrease of the best log-loss's logarithm, and the probability of any decrease."""
-    steps = epoch_budget.steps(state, candidate)
-    published = {n: b.published_accuracy for n, b in state.registry.backbones.items()}
-    regime = state.strategy_of(candidate).regime
-    loss = expected_loss.expected(candidate, regime, steps, state.probes, state.trials, published)
-    best = state.best()
-    lowest = best.loss if best is not None else math.inf
-    spread = expected_loss.spread(steps, state.trials)
-    return expected_loss.improvement(loss, spread, lowest), expected_loss.probability(loss, spread, lowest)
 
 
 def _needs_s(state: SearchState, candidate: Candidate, *, fits: bool) -> float:

@@ -45,7 +45,7 @@ def watch(run: Path, process: subprocess.Popen[bytes], to: Path) -> list[tuple[f
 
 
 def score(place: Path, test: Path) -> tuple[float, int]:
-    """Give the accuracy of a copied model on a folder of class folders, and the number of images."""
+    """Return the accuracy of a copied model on a folder of class folders, and the number of images."""
     import advisor
 
     paths = sorted(test.glob("*/*"))

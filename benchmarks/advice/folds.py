@@ -80,7 +80,7 @@ class Bench:
         return trainer.score_rows(self.resources, candidate, plan, classifier, rows)
 
     def told(self, logits: Logits, rows: Rows) -> dict[str, float]:
-        """Give accuracy, and log-loss at the temperature that suits these rows."""
+        """Return accuracy, and log-loss at the temperature that suits these rows."""
         labels = self.resources.labels[rows]
         scaled = logits / np.float32(classification.fit_temperature(logits, labels))
         return {

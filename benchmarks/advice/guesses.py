@@ -51,7 +51,7 @@ PLACES = (
 
 
 def guesses() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give strategies with parameters: rates by lengths, then one change at a time."""
+    """Return strategies with parameters: rates by lengths, then one change at a time."""
     yield "ridge", {}
     yield "logistic", {"layers": "all"}
     for epochs in (3.0, 6.0, 10.0, 12.0):

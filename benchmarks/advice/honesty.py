@@ -54,7 +54,7 @@ CASES = (
 
 
 def candidates() -> Iterator[Head]:
-    """Give the heads that a run chooses from: kinds, strengths and layers as the search draws them."""
+    """Return the heads that a run chooses from: kinds, strengths and layers as the search draws them."""
     for layers in ("last", "all"):
         for strength in (1e-4, 1e-3, 1e-2, 1e-1):
             yield Head(kind="ridge", layers=layers, numbers={"strength": float(strength)})
@@ -129,7 +129,7 @@ def once(case: Case, seen: Views, seed: int) -> dict[str, float]:
 
 
 def exact_coverage(n: int, shares: np.ndarray, m: int | None = None) -> float:
-    """Give how often Wilson's interval of `n` images holds the true share, on average over `shares`.
+    """Return how often Wilson's interval of `n` images holds the true share, on average over `shares`.
 
     With `m`, how often it holds the share that `m` other images show, which is what a benchmark can see.
     """
@@ -149,7 +149,7 @@ def exact_coverage(n: int, shares: np.ndarray, m: int | None = None) -> float:
 
 
 def held(case: Case, rows: list[ledger.Row]) -> list[bool]:
-    """Say for each run whether its interval holds the accuracy on the remainder."""
+    """Return for each run whether its interval holds the accuracy on the remainder."""
     bounds = [intervals.wilson(round(r["test"] * case.test), case.test) for r in rows]
     return [low <= r["remainder"] <= high for r, (low, high) in zip(rows, bounds, strict=True)]
 
@@ -186,7 +186,7 @@ def line(case: Case, rows: list[ledger.Row]) -> list[str]:
 
 
 def together(done: list[tuple[Case, list[ledger.Row]]]) -> str:
-    """Say in a sentence what all cases show."""
+    """Return in a sentence what all cases show."""
     rows = [r for _, mine in done for r in mine]
     hits = [h for case, mine in done for h in held(case, mine)]
     must = sum(

@@ -59,7 +59,7 @@ WORKER_GOES_S = 5.0  # by when a worker must have noticed that its coordinator i
 
 
 def start(run: Path, data: Path) -> list[str]:
-    """Give the call that starts a run, or goes on with it where it was begun."""
+    """Return the call that starts a run, or goes on with it where it was begun."""
     if (run / "run.json").exists():
         return [*CALL, "resume", str(run), "--quiet"]
     return [*CALL, "advise", str(data), *WORK, *STRATEGIES, "--out", str(run)]
@@ -244,7 +244,7 @@ def arguments() -> argparse.Namespace:
 
 
 def prepared(work: Path) -> tuple[Path, Path]:
-    """Give the images, and the run that was not killed, done once to the end with a warm cache."""
+    """Return the images, and the run that was not killed, done once to the end with a warm cache."""
     from photos import write_crops
 
     data, run = work / "crops", work / "whole"

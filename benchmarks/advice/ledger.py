@@ -26,7 +26,7 @@ def shared() -> Path:
 
 
 def unpacked(name: str, to: Path) -> Path:
-    """Give the folder of a shared data set, unpacked below `to` where it is not there yet."""
+    """Return the folder of a shared data set, unpacked below `to` where it is not there yet."""
     import subprocess
     import sys
 

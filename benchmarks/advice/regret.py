@@ -108,12 +108,12 @@ def arm(name: str, size: str, which: str, data: Path, args: argparse.Namespace) 
 
 
 def right_of(row: ledger.Row) -> np.ndarray:
-    """Give which test images were right, (n,)."""
+    """Return which test images were right, (n,)."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(row["right"]), np.uint8))[: row["n"]].astype(float)
 
 
 def paired(a: ledger.Row, b: ledger.Row) -> tuple[float, float, float]:
-    """Give a minus b in points with its 95 % interval, on the same images."""
+    """Return a minus b in points with its 95 % interval, on the same images."""
     from advisor.metrics import intervals
 
     low, high = intervals.paired_bootstrap(right_of(a), right_of(b))

@@ -75,7 +75,7 @@ def told(place: Path, seed: int, args: argparse.Namespace) -> ledger.Row:
 
 
 def remainder(place: Path, args: argparse.Namespace) -> float:
-    """Give the share of the new images that the model gets right."""
+    """Return the share of the new images that the model gets right."""
     call = [*TOOL, "predict", str(place / "run"), str(place / "new"), "--json", "--quiet"]
     done = subprocess.run(call, capture_output=True, text=True, check=True, env=environment(args))
     rows = json.loads(done.stdout)["predictions"]
@@ -83,7 +83,7 @@ def remainder(place: Path, args: argparse.Namespace) -> float:
 
 
 def environment(args: argparse.Namespace) -> dict[str, str]:
-    """Give the environment of a run: shared weights, a cache beside the results."""
+    """Return the environment of a run: shared weights, a cache beside the results."""
     weights = str(ledger.shared() / "torch_home")
     return {**os.environ, "TORCH_HOME": os.environ.get("TORCH_HOME", weights), "OMP_NUM_THREADS": "1"}
 
@@ -100,7 +100,7 @@ def report(rows: list[ledger.Row]) -> str:
 
 
 def summary(rows: list[ledger.Row]) -> list[str]:
-    """Give how many intervals hold the remainder's accuracy, and the mean gaps with their 95 % intervals."""
+    """Return how many intervals hold the remainder's accuracy, and the mean gaps with their 95 % intervals."""
     held = sum(r["ci95"][0] <= r["remainder"] <= r["ci95"][1] for r in rows)
     low, high = intervals.wilson(held, len(rows))
     cells = [f"{held} of {len(rows)} ({100 * low:.0f}-{100 * high:.0f} %)"]

@@ -90,7 +90,7 @@ def scores(name: str, inside: str, size_px: int, train: int | None, backbone_nam
 
 
 def extracted(backbone: Backbone, root: str, items: Sequence[Item], size_px: int, flip: bool) -> Pooled:
-    """Give every stage's pooled features of the items, or of their mirror images; cached as usual."""
+    """Return every stage's pooled features of the items, or of their mirror images; cached as usual."""
     from advisor.data import pixels
     from advisor.models import backbone as backbones
     from advisor.models import features, pretrained_weights
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 def table(known: dict[str, dict]) -> str:
-    """Give test accuracies in percent: a row a backbone, data set and input size, a column a head and its features."""
+    """Return test accuracies in percent: a row a backbone, data set and input size, a column a head and its features."""
     variants = list(next(iter(known.values()))["scores"])
     lines = []
     for entry, row in known.items():

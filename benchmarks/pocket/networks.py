@@ -78,7 +78,7 @@ def decode(path: Path, size: int) -> np.ndarray:
 
 
 def features(name: str, size: int, files: list[Path], root: Path, checkpoints: Path, cache: Path) -> np.ndarray:
-    """Give features_ND of `files`, computed once per network, weights, size and list."""
+    """Return features_ND of `files`, computed once per network, weights, size and list."""
     listed = hashlib.sha256("\n".join(str(path.relative_to(root)) for path in files).encode())
     if name == "pocket":
         listed.update(advisor_pocket.WEIGHTS_SHA256.encode())

@@ -21,7 +21,7 @@ Step = Callable[[], None]
 
 
 def extraction(backbone: Backbone, module: nn.Module, compute: Compute, size_px: int, batch: int) -> Step:
-    """Give one forward pass through all stages, pooled, as features are made."""
+    """Return one forward pass through all stages, pooled, as features are made."""
     inference.move(module, compute)
     module.eval()
     images = _constant((batch, 3, size_px, size_px))
@@ -44,7 +44,7 @@ def training(
     *,
     from_prefix: bool = False,
 ) -> Step:
-    """Give one step of AdamW on cross-entropy, with frozen BatchNorm, training the stages named.
+    """Return one step of AdamW on cross-entropy, with frozen BatchNorm, training the stages named.
 
     `from_prefix` feeds the activations in front of the first trained stage instead of images.
     """

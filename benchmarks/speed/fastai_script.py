@@ -47,7 +47,7 @@ args = parser.parse_args()
 
 
 class Tell(Callback):
-    """Say the accuracy after every epoch."""
+    """Print the accuracy after every epoch."""
 
     order = 60  # behind the recorder
 

@@ -26,7 +26,7 @@ ROUNDING = 1e-6  # scripts keep accuracies in single precision: 144 of 153 is 4e
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Give the environment of both sides: the shared weights, and what is added."""
+    """Return the environment of both sides: the shared weights, and what is added."""
     there = {"TORCH_HOME": str(ledger.shared() / "torch_home")}
     return {**there, **os.environ, **more}
 
@@ -64,7 +64,7 @@ def _what(best: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
 
 
 def reached(curve: Curve, accuracy: float, strategies: set[str] | None = None) -> float | None:
-    """Say when a curve first stood at an accuracy or above; `strategies`, where given, are those that count."""
+    """Return when a curve first stood at an accuracy or above; `strategies`, where given, are those that count."""
     return next(
         (
             p["at_s"]

@@ -90,7 +90,7 @@ def measure(what: str, images: int, classes: int, args: argparse.Namespace) -> d
 
 
 def exponent(rows: list[dict[str, Any]], by: Callable[[dict[str, Any]], int]) -> float | None:
-    """Give the slope of log time over log number, between the smallest and the largest."""
+    """Return the slope of log time over log number, between the smallest and the largest."""
     ordered = sorted(rows, key=by)
     if len(ordered) < 2:
         return None

@@ -14,7 +14,7 @@ from typing import Any
 
 
 def peak_bytes() -> int:
-    """Give the largest resident size of this process so far; mapped pages of the cache count."""
+    """Return the largest resident size of this process so far; mapped pages of the cache count."""
     factor = 1024 if sys.platform.startswith("linux") else 1
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * factor
 

@@ -52,7 +52,7 @@ def turns(product: Callable[[], int], ceiling: Callable[[], int], rounds: int) -
 
 
 def repeated(step: Callable[[], Any], images: int, times: int) -> Callable[[], int]:
-    """Give a turn of so many steps of `images` images."""
+    """Return a turn of so many steps of `images` images."""
 
     def turn() -> int:
         for _ in range(times):

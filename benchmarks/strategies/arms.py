@@ -118,7 +118,7 @@ def open_resources(found: Dataset, threads: int) -> Resources:
 
 
 def split(resources: Resources, suite: Suite, seed: int) -> tuple[Ints, Ints, Ints]:
-    """Give training, validation and test rows: the given split, thinned where the suite says so, or a stratified draw."""
+    """Return training, validation and test rows: the given split, thinned where the suite says so, or a stratified draw."""
     given = np.array([i.given for i in resources.job.items])
     everyone, labels = np.arange(len(given)), resources.labels
     if not (given == "test").any():
@@ -192,7 +192,7 @@ def _scores(logits_NK: npt.NDArray[np.float32], labels_N: Ints) -> dict[str, flo
 
 
 def plan_for(resources: Resources, backbone: Backbone, suite: Suite, arm: Arm, rows: Ints) -> TrainPlan:
-    """Give the plan of an arm for these training rows."""
+    """Return the plan of an arm for these training rows."""
     context = resources.context(backbone, rows, suite.size_px, suite.batch)
     if arm.strategy == "head":
         rate = float(arm.parameters["rate"])

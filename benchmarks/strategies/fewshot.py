@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def key(asked: argparse.Namespace, backbone: str, shots: int, layers: str, name: str) -> dict[str, object]:
-    """Say what one line of the file is about."""
+    """Return what one line of the file is about."""
     return {"backbone": backbone, "size": asked.size, "shots": shots, "layers": layers, "head": name}
 
 

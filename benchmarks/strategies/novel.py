@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def key(asked: argparse.Namespace, seed: int, line: str, shots: int, layers: str) -> dict[str, object]:
-    """Say what one line of the file is about."""
+    """Return what one line of the file is about."""
     return {"line": line, "seed": seed, "shots": shots, "layers": layers, "size": asked.size, "epochs": asked.epochs}
 
 

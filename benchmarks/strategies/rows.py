@@ -17,7 +17,7 @@ class Rows:
         self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines if line.endswith("}")]
 
     def has(self, key: Mapping[str, Any]) -> bool:
-        """Say whether this was run before."""
+        """Return True if this was run before."""
         return any(row["key"] == dict(key) for row in self.rows)
 
     def add(self, key: Mapping[str, Any], **numbers: Any) -> None:

@@ -74,7 +74,7 @@ def by_arm(suite: str) -> dict[str, dict[int, Row]]:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Give the mean of accuracies in per cent, ± their standard deviation where there are several."""
+    """Return the mean of accuracies in per cent, ± their standard deviation where there are several."""
     each = [100 * v for v in values]
     return f"{statistics.fmean(each):.1f}" + (f" ± {statistics.stdev(each):.1f}" if len(each) > 1 else "")
 

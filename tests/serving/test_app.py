@@ -69,6 +69,8 @@ def test_the_answer_is_that_of_predict(
     single = [client.post("/predict?top=3", content=path.read_bytes()).json()["predictions"][0] for path in photos[:4]]
     for rows in (several, single):
         for row, reference in zip(rows, expected, strict=True):
+            assert set(row) >= set(reference)
+            assert row["label"] == reference["label"]
             assert [t["class"] for t in row["top"]] == [t["class"] for t in reference["top"]]
             assert [t["probability"] for t in row["top"]] == pytest.approx(
                 [t["probability"] for t in reference["top"]], abs=1e-6
