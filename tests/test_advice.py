@@ -105,6 +105,8 @@ def test_a_run_leaves_everything_that_was_promised(finished: Path) -> None:
         0.5 < min(p["started_s"] + p["seconds"] for p in probes) <= first
     )  # the chart's axis; imports alone take more
     assert told["baseline"]["best"]["trial"] == 0
+    counts = [score["n"] for score in told["test"]["per_class"].values()]
+    assert told["majority"] == max(counts) / sum(counts)
     assert told["regime"]["prior"] == "feature_extraction"
     assert told["test"]["accuracy"] > 0.5  # three classes that any network tells apart
 

@@ -271,7 +271,7 @@ class Result:
     files: dict[str, str | None]
     environment: Environment
     mistakes: tuple[Mistake, ...] = field(default=())
-    majority: float | None = None  # share of the class that is largest in the pool, among the scored images
+    majority: float | None = None  # share of the largest class among the scored images (the test, if there is one)
     learned: bool | None = None  # whether the score beats always answering that class, beyond noise
     suspects: SuspectLabels | None = None
     stopped_because: StoppedBecause | None = None

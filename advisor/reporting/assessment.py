@@ -69,7 +69,7 @@ def assess(result: Result, run: str = "RUN") -> Assessment:
 def largest_class(test: TestScore, share: float | None = None) -> Guess | None:
     """Return what always answering the largest class would score; None without classes.
 
-    `share` is what the result states for the class that is largest in training; without it, the test set decides.
+    `share` is what the result states; without it, the test's counts decide.
     """
     total = sum(score.n for score in test.per_class.values())
     if not total:

@@ -232,8 +232,8 @@ TERMS = (
     Term(
         "untuned-default",
         "Untuned default",
-        "What you would get without a search: the best-known network that fits the budget, with the default "
-        "parameters of the rule of thumb. It is fixed before anything is measured, and tuning is compared with it.",
+        "What you would get without a search: the network with the best probe that fits the budget, with the default "
+        "parameters of the rule of thumb. It is fixed before the first trial, and tuning is compared with it.",
     ),
     Term(
         "within-noise",

@@ -43,9 +43,8 @@ def add(
         rows, labels = saved["rows"], saved["labels"]
         probabilities = classification.probabilities(saved["logits"], temperature=winner.temperature)
     items = [used.pool[int(row)] for row in rows]
-    found = write_suspects(staged / "suspects.csv", items, probabilities, labels, classes)
+    suspected = write_suspects(staged / "suspects.csv", items, probabilities, labels, classes)
     predicted = probabilities.argmax(axis=1)
-    common = int(np.bincount(labels).argmax())
     if scored is not None and result.test is not None:
         unreadable = {file.path for file in scored.unreadable}
         items = [item for item in used.test if item.path not in unreadable]
@@ -55,11 +54,11 @@ def add(
         write_suspects(staged / "suspects-test.csv", items, probabilities, labels, classes)
         _write_scores(staged, result.test, items, probabilities, classes)
     _write_trials(staged / "trials.csv", trials)
-    guess = guessing.against_majority(labels, predicted, common)
+    guess = guessing.against_majority(labels, predicted)  # the largest class of the very images: the harder rival
     warnings = result.warnings
     if not guess.learned:
-        warnings = (*warnings, f"the model is not better than always answering {classes[common]}, beyond noise")
-    return replace(result, majority=guess.share, learned=guess.learned, suspects=found, warnings=warnings)
+        warnings = (*warnings, f"the model is not better than always answering {classes[guess.label]}, beyond noise")
+    return replace(result, majority=guess.share, learned=guess.learned, suspects=suspected, warnings=warnings)
 
 
 def write_suspects(

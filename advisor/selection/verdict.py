@@ -25,7 +25,7 @@ from advisor.records import Trial, Verdict
 
 __all__ = ["LEVEL", "judge", "paired_p"]
 
-# Levels of the interval of the difference. The untuned default was fixed before anything was measured, the leader is the
+# Levels of the interval of the difference. The untuned default was fixed before the first trial, the leader is the
 # best of many: at most one in ten equally good leaders may count as better. Between tried candidates the interval is one
 # standard error to either side, as Breiman et al. 1984 keep the simplest model within one standard error of the best.
 LEVEL, TIES_LEVEL = 0.80, 0.68

@@ -77,8 +77,8 @@ def explain(state: SearchState, left: Iterable[Candidate], *, trials_left: float
     if prospects and not fitting:
         nearest = min(prospects, key=lambda p: p.needs_s)
         text = (
-            f"none of the {len(prospects)} remaining candidates fits: the shortest, {nearest.words}, needs about "
-            f"{nearest.needs_s:.0f} s with the end of the run, {max(0.0, state.left_s):.0f} s were left"
+            f"none of the {len(prospects)} remaining candidates fits: the shortest, {nearest.words}, "
+            f"{_shortfall(nearest.needs_s, state.left_s)}"
         )
         best = max(prospects, key=lambda p: p.expected_gain)
         return StoppedBecause("time", text, expected_gain=best.expected_gain, probability=best.probability)
@@ -123,10 +123,8 @@ def _untried(state: SearchState, name: str, guesses: Sequence[Candidate], stoppe
     fitting = [p for p in prospects if p.fits(state)]
     if not fitting:
         nearest = min(prospects, key=lambda p: p.needs_s)
-        text = (
-            f"{words} was not tried: its shortest run, {nearest.words}, needs about {nearest.needs_s:.0f} s with the end of "
-            f"the run, {max(0.0, state.left_s):.0f} s were left"
-        )
+        shortfall = _shortfall(nearest.needs_s, state.left_s)
+        text = f"{words} was not tried: its shortest run, {nearest.words}, {shortfall}"
         return _numbers(state, name, nearest, text)
     best = max(fitting, key=lambda p: p.expected_gain)
     if stopped.reason == "gain" or best.expected_gain < policy.MIN_IMPROVEMENT:
@@ -137,6 +135,15 @@ def _untried(state: SearchState, name: str, guesses: Sequence[Candidate], stoppe
     else:
         text = f"{words} was not tried: {stopped.text}"
     return _numbers(state, name, best, text)
+
+
+def _shortfall(needed_s: float, left_s: float) -> str:
+    """Return what is needed and what was left, with as many digits as it takes to tell them apart."""
+    for digits in (0, 1, 2):
+        needed, left = f"{needed_s:.{digits}f} s", f"{max(0.0, left_s):.{digits}f} s"
+        if needed != left:
+            break
+    return f"needs about {needed} with the end of the run, {left} were left"
 
 
 def _numbers(state: SearchState, name: str, chosen: Prospect, text: str) -> Untried:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -129,3 +130,17 @@ def test_a_requested_regime_is_searched_where_its_probe_is_best_if_shortened_it_
     chosen = probes.default(forced, [pocket])
     assert (chosen.strategy, chosen.size_px) == ("full", 64)
     assert isinstance(forced.backbones["pocket"], Description)
+
+
+@pytest.mark.parametrize("beyond_s", [0.02, 0.3, 5.0, 60.0])
+def test_a_reason_never_names_two_equal_durations(known: SearchState, beyond_s: float) -> None:
+    """However little time was short, "needs" and "left" differ in the text."""
+    state = replace(taking(known, 300.0), left_s=20.0)
+    needs_s = stopping.prospect(state, FULL).needs_s
+    state = replace(state, left_s=min(state.left_s, needs_s - beyond_s))
+    text = next(
+        reason.text for reason in stopping.untried(state, stopping.explain(state, [FULL], trials_left=9, stale=0))
+    )
+    durations = re.findall(r"(\d[\d.]*) s", text)
+    assert len(durations) == 2
+    assert durations[0] != durations[1]
