@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from advisor.aliases import Float64s, Floats, Rows
-from advisor.insight import neighbours
+from advisor.metrics import neighbours
 
 NOVEL = 0.01  # p-value below which an image stands apart
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.aliases import Bools, Float64s, Floats, Ints, Rows
-from advisor.insight import neighbours
+from advisor.metrics import neighbours
 
 NEIGHBOURS = 5  # shown beside a suspect
 SURE_SHARE = 0.2  # of the items, those with the highest probability: there a contradiction is taken for a wrong label

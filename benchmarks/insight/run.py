@@ -21,7 +21,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from advisor.insight import forecast, label_next, novelty, suspects
+from advisor.insight import forecast, label_next, suspects
+from advisor.metrics import novelty
 
 NOISE, SEEDS = (0.03, 0.10, 0.20), 5
 Floats = np.ndarray[Any, Any]

@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 
-from advisor.insight import neighbours, suspects
+from advisor.insight import suspects
+from advisor.metrics import neighbours
 
 
 def counted_by_hand(p: np.ndarray, labels: np.ndarray) -> list[bool]:

@@ -1,0 +1,99 @@
+"""Whether an image is unlike the training images: an empirical p-value from nearest neighbours on features.
+
+In: features of training images, then of new ones. Out: for a new image, the share of known images that are as far from
+their nearest training images. "Known" are the training images, each without itself, or, of a network that was trained on
+them, held-out images of a fold: such a network brings the images that it has seen closer together than new ones.
+Does NOT cover: a new class that resembles a training class; its images are near the others and are not caught.
+Sources: nearest neighbours on normalised features, Sun et al. 2022 (2204.06507); the p-value is conformal: Vovk, Gammerman
+and Shafer 2005, so that at rate a about a of images like the known ones are flagged.
+Legend: N training images, R known ones, M new ones, D features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from advisor.aliases import Bools, Float32s, Float64s, Floats
+from advisor.metrics import neighbours
+
+K = 10  # neighbours whose mean similarity counts
+LEAST = 20  # training or known images below which no share is worth stating
+_CHUNK = 1024  # new images at once
+_NONE = np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoveltyIndex:
+    """Unit features of training images (N, D), rounded to float16, and sorted similarities to their `k` nearest:
+    of the known images (R,), and of test images (M,) on which false alarms are counted, if there are any."""
+
+    bank_ND: Float32s
+    known_R: Float32s
+    held_out_M: Float32s = field(default_factory=lambda: _NONE)
+    k: int = K
+
+    @property
+    def smallest_rate(self) -> float:
+        """The smallest p-value that so many known images allow, above 0."""
+        return 1.0 / (1 + len(self.known_R))
+
+
+def build(features_ND: Floats, known_RD: Floats | None = None, *, k: int = K) -> NoveltyIndex | None:
+    """Build the index from features of training images; None below `LEAST` images.
+
+    `known_RD` are features of images that the network was not trained on; without them each training image is compared
+    with the others.
+    """
+    if len(features_ND) < LEAST or (known_RD is not None and len(known_RD) < LEAST):
+        return None
+    bank_ND = neighbours.unit(neighbours.unit(features_ND).astype(np.float16))
+    if known_RD is None:
+        similar = _mean_of_nearest(bank_ND, bank_ND, k, skip_self=True)
+    else:
+        similar = _mean_of_nearest(neighbours.unit(known_RD), bank_ND, k)
+    return NoveltyIndex(bank_ND=bank_ND, known_R=np.sort(similar), k=k)
+
+
+def with_held_out(index: NoveltyIndex, features_MD: Floats) -> NoveltyIndex:
+    """Return the index with the similarities of held-out images, on which false alarms are counted."""
+    return replace(index, held_out_M=np.sort(similarity(index, features_MD)))
+
+
+def similarity(index: NoveltyIndex, features_MD: Floats) -> Float32s:
+    """Return the mean cosine similarity (M,) to the nearest training images."""
+    return _mean_of_nearest(neighbours.unit(features_MD), index.bank_ND, index.k)
+
+
+def p_values(index: NoveltyIndex, features_MD: Floats) -> Float64s:
+    """Return the share (M,), above 0 to 1, of known images that are as unlike the training images as each new one."""
+    return _p_values(index, similarity(index, features_MD))
+
+
+def unlike(index: NoveltyIndex, features_MD: Floats, rate: float) -> Bools:
+    """Return which images (M,) to answer with "unknown" at a false-alarm rate in 0..1."""
+    return np.asarray(p_values(index, features_MD) <= rate)
+
+
+def false_alarms(index: NoveltyIndex, rate: float) -> tuple[int, int]:
+    """Return how many held-out images would be called unknown at this rate, and how many there are."""
+    return int((_p_values(index, index.held_out_M) <= rate).sum()), len(index.held_out_M)
+
+
+def _p_values(index: NoveltyIndex, similar_M: Float32s) -> Float64s:
+    below = np.searchsorted(index.known_R, similar_M, side="right")
+    return np.asarray((1 + below) / (1 + len(index.known_R)), dtype=np.float64)
+
+
+def _mean_of_nearest(queries_MD: Float32s, bank_ND: Float32s, k: int, *, skip_self: bool = False) -> Float32s:
+    """Return the mean similarity (M,) to the `k` nearest rows of the bank, as `neighbours.nearest` finds them."""
+    k = min(k, len(bank_ND) - skip_self)
+    means = [_NONE]
+    for start in range(0, len(queries_MD), _CHUNK):
+        piece = queries_MD[start : start + _CHUNK] @ bank_ND.T
+        if skip_self:
+            piece[np.arange(len(piece)), start + np.arange(len(piece))] = -np.inf
+        piece.partition(piece.shape[1] - k, axis=1)  # not sorted: that would take ten times as long
+        means.append(piece[:, piece.shape[1] - k :].mean(axis=1))
+    return np.concatenate(means).astype(np.float32)

@@ -1,0 +1,73 @@
+"""Images unlike the training images: p-values are uniform on images like those, and small on others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.neighbors import NearestNeighbors
+
+from advisor.metrics import novelty
+
+
+def clusters(count: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    """Draw features around four centres, or elsewhere."""
+    draw = np.random.default_rng(seed)
+    centres = np.random.default_rng(9).standard_normal((4, 24)) * 3
+    return centres[draw.integers(0, 4, count)] + draw.standard_normal((count, 24)) + shift
+
+
+def test_the_rate_of_false_alarms_is_the_rate_asked_for() -> None:
+    """p-values of held-out images of the same kind are uniform (scipy's Kolmogorov-Smirnov test does not object)."""
+    index = novelty.build(clusters(2000, 0))
+    assert index is not None
+    p = novelty.p_values(index, clusters(1000, 1))
+    assert stats.kstest(p, "uniform").pvalue > 0.001
+    for rate in (0.05, 0.2):
+        assert novelty.unlike(index, clusters(1000, 2), rate).mean() == pytest.approx(rate, abs=0.03)
+
+
+def test_other_images_are_caught() -> None:
+    """Images from elsewhere have small p-values."""
+    index = novelty.build(clusters(500, 0))
+    assert index is not None
+    assert novelty.unlike(index, np.random.default_rng(3).standard_normal((200, 24)) * 3, 0.05).mean() > 0.9
+
+
+def test_small_sets_get_no_index() -> None:
+    """Under 20 training or known images no share is worth stating."""
+    features = clusters(300, 0)
+    assert novelty.build(features[:19]) is None
+    assert novelty.build(features, features[:19]) is None
+
+
+def test_similarity_is_the_mean_over_sklearns_neighbours() -> None:
+    """Ten nearest by cosine, oneself left out where the known images are the training images; more queries than a piece."""
+    features, new = clusters(300, 0), clusters(1100, 1)
+    index = novelty.build(features)
+    assert index is not None
+    search = NearestNeighbors(n_neighbors=10, metric="cosine").fit(features)
+    assert np.allclose(novelty.similarity(index, new), 1 - search.kneighbors(new)[0].mean(1), atol=2e-3)
+    assert np.allclose(index.known_R, np.sort(1 - search.kneighbors()[0].mean(1)), atol=2e-3)
+    assert index.smallest_rate == 1 / 301
+
+
+def test_known_images_replace_the_training_images() -> None:
+    """Where training images lie closer together than new ones, held-out images set the scale."""
+    close = np.repeat(clusters(60, 0), 12, axis=0) + 0.01 * np.random.default_rng(0).standard_normal((720, 24))
+    new = clusters(1000, 2)
+    by_training, by_held_out = novelty.build(close), novelty.build(close, clusters(500, 1))
+    assert by_training is not None
+    assert by_held_out is not None
+    assert novelty.unlike(by_training, new, 0.05).mean() > 0.5
+    assert novelty.unlike(by_held_out, new, 0.05).mean() == pytest.approx(0.05, abs=0.03)
+
+
+def test_false_alarms_are_counted_on_held_out_images() -> None:
+    """The count is that of the p-values at or below the rate; without held-out images there are none of none."""
+    index = novelty.build(clusters(400, 0))
+    assert index is not None
+    assert novelty.false_alarms(index, 0.1) == (0, 0)
+    held_out = clusters(200, 1)
+    counted = novelty.false_alarms(novelty.with_held_out(index, held_out), 0.1)
+    assert counted == (int((novelty.p_values(index, held_out) <= 0.1).sum()), 200)
