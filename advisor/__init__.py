@@ -155,7 +155,7 @@ def rerun(
     from advisor.workflows import rerun as reruns
     from advisor.workflows import rerun_adaptation
 
-    place = _arguments.path(recipe)
+    path = _arguments.path(recipe)
     where = {
         "data": _arguments.optional(data),
         "seeds": seeds,
@@ -164,10 +164,10 @@ def rerun(
         "device": device,
     }
     options: dict[str, Any] = {**where, "weights_dir": _arguments.text(weights_dir)}
-    read = recipe_file.read(place)
+    read = recipe_file.read(path)
     if read.target is not None:
-        return rerun_adaptation.rerun_adapted(read, place, target=_arguments.optional(target), **options)
-    return reruns.rerun_recipe(place, **options)
+        return rerun_adaptation.rerun_adapted(read, path, target=_arguments.optional(target), **options)
+    return reruns.rerun_recipe(path, **options)
 
 
 def load(run: Path) -> Predictor | EnsemblePredictor:

@@ -96,5 +96,5 @@ def optional(argument: PathArgument | None) -> Path | None:
 
 def folder(run: PathArgument) -> Path:
     """Return a run directory, of which `run` may also be a file."""
-    place = Path(run)
-    return place if place.is_dir() else place.parent
+    run_path = Path(run)
+    return run_path if run_path.is_dir() else run_path.parent

@@ -47,35 +47,37 @@ def one_line(error: BaseException) -> str:
 # ---- backbones ---------------------------------------------------------------------------------------------------
 
 
-def backbone(thing: object, folder: Path | None = None) -> Backbone:
+def backbone(offered: object, folder: Path | None = None) -> Backbone:
     """Check a backbone and rebuild it as a plain `Backbone`; relative paths of weights start at `folder`.
 
     Raises BrokenPluginError naming the backbone, the field, what it holds and what was expected.
     """
-    name = _name(thing, "backbone")
+    name = _name(offered, "backbone")
     try:
-        _need(thing, ("dim", "stages", "preprocess", "build"))
-        given: dict[str, Any] = {
-            "dim": _count("dim", _get(thing, "dim")),
-            "stages": _stages(_get(thing, "stages")),
-            "preprocess": _preprocess(_get(thing, "preprocess")),
-            "weights": _weights(_get(thing, "weights"), folder),
-            "published_accuracy": _fraction("published_accuracy", _get(thing, "published_accuracy")),
-            "source": str(_get(thing, "source") or ""),
-            "size_multiple": _count("size_multiple", _get(thing, "size_multiple") or 1),
-            "frozen_only": str(_get(thing, "frozen_only") or ""),
-            "pretraining": _pretraining(_get(thing, "pretraining") or ""),
-            "transfer_accuracy": _fraction("transfer_accuracy", _get(thing, "transfer_accuracy")),
+        _need(offered, ("dim", "stages", "preprocess", "build"))
+        members: dict[str, Any] = {
+            "dim": _count("dim", _get(offered, "dim")),
+            "stages": _stages(_get(offered, "stages")),
+            "preprocess": _preprocess(_get(offered, "preprocess")),
+            "weights": _weights(_get(offered, "weights"), folder),
+            "published_accuracy": _fraction("published_accuracy", _get(offered, "published_accuracy")),
+            "source": str(_get(offered, "source") or ""),
+            "size_multiple": _count("size_multiple", _get(offered, "size_multiple") or 1),
+            "frozen_only": str(_get(offered, "frozen_only") or ""),
+            "pretraining": _pretraining(_get(offered, "pretraining") or ""),
+            "transfer_accuracy": _fraction("transfer_accuracy", _get(offered, "transfer_accuracy")),
         }
         for number in ("parameters", "macs"):
-            value = _get(thing, number)
-            given[number] = None if value is None else _count(number, value, least=0)
-        given.update(_calls(thing, _BACKBONE_CALLS, optional=("load_state", "run_stage", "pool", "build_source_head")))
-        if given["build"] is build_nothing:
+            value = _get(offered, number)
+            members[number] = None if value is None else _count(number, value, least=0)
+        members.update(
+            _calls(offered, _BACKBONE_CALLS, optional=("load_state", "run_stage", "pool", "build_source_head"))
+        )
+        if members["build"] is build_nothing:
             raise BrokenPluginError("does not define how it is built: pass build=... or define build()")
     except BrokenPluginError as reason:
         raise BrokenPluginError(f"backbone {name}: {reason}") from None
-    return Backbone(name=name, **given)
+    return Backbone(name=name, **members)
 
 
 def _pretraining(value: Any) -> str:
@@ -170,21 +172,21 @@ def _weights(value: Any, folder: Path | None) -> Weights | None:
 # ---- strategies --------------------------------------------------------------------------------------------------
 
 
-def strategy(thing: object) -> Strategy:
+def strategy(offered: object) -> Strategy:
     """Check a strategy's members; the object itself is kept. Raises BrokenPluginError that names what is wrong."""
-    name = _name(thing, "strategy")
+    name = _name(offered, "strategy")
     try:
-        _need(thing, ("regime", "card", *_STRATEGY_CALLS))
-        regime = _get(thing, "regime")
+        _need(offered, ("regime", "card", *_STRATEGY_CALLS))
+        regime = _get(offered, "regime")
         if regime not in REGIMES:
             raise BrokenPluginError(f"regime is {regime!r}, expected one of {', '.join(REGIMES)}")
-        told = _get(thing, "card")
-        if not isinstance(told, (Card, str)):
-            raise BrokenPluginError(f"card is {told!r}, expected a Card or text")
-        _calls(thing, _STRATEGY_CALLS)
+        member = _get(offered, "card")
+        if not isinstance(member, (Card, str)):
+            raise BrokenPluginError(f"card is {member!r}, expected a Card or text")
+        _calls(offered, _STRATEGY_CALLS)
     except BrokenPluginError as reason:
         raise BrokenPluginError(f"strategy {name}: {reason}") from None
-    return thing  # type: ignore[return-value]  # checked member by member just above
+    return offered  # type: ignore[return-value]  # checked member by member just above
 
 
 def card(strategy: Strategy) -> Card:
@@ -195,37 +197,37 @@ def card(strategy: Strategy) -> Card:
 # ---- pieces ------------------------------------------------------------------------------------------------------
 
 
-def _get(thing: object, member: str) -> Any:
+def _get(offered: object, member: str) -> Any:
     try:
-        return getattr(thing, member, None)
+        return getattr(offered, member, None)
     except Exception as error:
         raise BrokenPluginError(f"reading {member} failed: {one_line(error)}") from error
 
 
-def _name(thing: object, kind: str) -> str:
-    if isinstance(thing, type):
-        raise BrokenPluginError(f"offers the class {thing.__name__} as a {kind}, expected an instance of it")
-    name = _get(thing, "name")
+def _name(offered: object, kind: str) -> str:
+    if isinstance(offered, type):
+        raise BrokenPluginError(f"offers the class {offered.__name__} as a {kind}, expected an instance of it")
+    name = _get(offered, "name")
     pattern = _BACKBONE_NAME if kind == "backbone" else _NAME
     if not isinstance(name, str) or not pattern.fullmatch(name):
         raise BrokenPluginError(
-            f"offers a {kind} ({type(thing).__name__}) whose name is {name!r}, expected letters, digits and _ . + -"
+            f"offers a {kind} ({type(offered).__name__}) whose name is {name!r}, expected letters, digits and _ . + -"
         )
     return name
 
 
-def _need(thing: object, members: Sequence[str]) -> None:
-    missing = [m for m in members if _get(thing, m) is None]
+def _need(offered: object, members: Sequence[str]) -> None:
+    missing = [m for m in members if _get(offered, m) is None]
     if missing:
         raise BrokenPluginError(f"lacks {', '.join(missing)}")
 
 
 def _calls(
-    thing: object, wanted: dict[str, tuple[str, ...]], optional: Sequence[str] = ()
+    offered: object, signatures: dict[str, tuple[str, ...]], optional: Sequence[str] = ()
 ) -> dict[str, Callable[..., Any]]:
     calls = {}
-    for name, arguments in wanted.items():
-        function = _get(thing, name)
+    for name, arguments in signatures.items():
+        function = _get(offered, name)
         if function is None and name in optional:
             continue
         if not callable(function):

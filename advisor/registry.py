@@ -94,32 +94,32 @@ class Registry:
     def _resolve(self, name: str) -> bool:
         """Ask the plugins for a name that none of them lists, once; return True if one knows it."""
         if name not in self._resolved:
-            answers = [(b, info) for info, resolver in self._resolvers if (b := resolver(name)) is not None]
-            if len(answers) > 1:
-                first, second = answers[0][1].name, answers[1][1].name
+            resolved = [(b, info) for info, resolver in self._resolvers if (b := resolver(name)) is not None]
+            if len(resolved) > 1:
+                first, second = resolved[0][1].name, resolved[1][1].name
                 raise PluginError(
                     f'"{name}" is claimed by two plugins, {first} and {second}.', hint=f"Set {VARIABLE}=-{second}."
                 )
-            for backbone, info in answers:
+            for backbone, info in resolved:
                 listed = self.backbones.get(backbone.name, backbone)
                 self._resolved.update({name: (listed, info), backbone.name: (listed, info)})
         return name in self._resolved
 
 
-def _unknown(name: str, kind: str, known: Mapping[str, object], registry: Registry) -> PluginError:
+def _unknown(name: str, kind: str, offered: Mapping[str, object], registry: Registry) -> PluginError:
     article = "a" if kind[0] in "bs" else "an"
     if kind != "strategy" and name in registry.strategies:
         return PluginError(f'"{name}" is a strategy, not {article} {kind}.', hint=f"Say --strategy {name}.")
     if kind != "backbone" and name in registry.backbones:
         return PluginError(f'"{name}" is a backbone, not {article} {kind}.', hint=f"Say --backbone {name}.")
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    near = difflib.get_close_matches(name, offered, n=2, cutoff=0.6)
     disabled = [p for p in registry.plugins if p.broken]
     if near:
         hint = f"Did you mean {' or '.join(near)}?"
     elif disabled:
         hint = f"Plugin {disabled[0].name} is disabled ({disabled[0].broken}); `tl-advise plugins` shows all."
     else:
-        hint = "`tl-advise plugins` shows all names." if known else _INSTALL
+        hint = "`tl-advise plugins` shows all names." if offered else _INSTALL
     return PluginError(f'unknown {kind} "{name}".', hint=hint)
 
 
@@ -134,16 +134,16 @@ def load(
     The environment variable TL_ADVISE_PLUGINS narrows further. `entry_points` replaces what is installed (for tests and
     for embedding). Raises PluginError where a selected plugin is not installed; a broken plugin never raises.
     """
-    found = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
-    ordered = sorted(found, key=lambda e: (_distribution(e)[0] != FIRST_PARTY, _distribution(e)[0], e.name))
-    wanted, blocked = _choice(select, block)
-    missing = sorted(wanted - {e.name for e in ordered}) if wanted is not None else []
+    offered = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
+    ordered = sorted(offered, key=lambda e: (_distribution(e)[0] != FIRST_PARTY, _distribution(e)[0], e.name))
+    selected, blocked = _choice(select, block)
+    missing = sorted(selected - {e.name for e in ordered}) if selected is not None else []
     if missing:
         names = ", ".join(sorted({e.name for e in ordered})) or "none"
         raise PluginError(f'no plugin named "{missing[0]}" is installed (installed: {names}).', hint=f"See {VARIABLE}.")
     state = _State()
     for entry in ordered:
-        if entry.name not in blocked and (wanted is None or entry.name in wanted):
+        if entry.name not in blocked and (selected is None or entry.name in selected):
             state = _admit(state, entry)
     return Registry(
         backbones=MappingProxyType(dict(sorted(state.backbones.items()))),
@@ -157,10 +157,10 @@ def load(
 def _choice(select: Iterable[str] | None, block: Iterable[str]) -> tuple[set[str] | None, set[str]]:
     words = [w.strip() for w in os.environ.get(VARIABLE, "").split(",") if w.strip()]
     chosen = {w for w in words if not w.startswith("-")}
-    wanted = None if select is None else set(select)
+    selected = None if select is None else set(select)
     if chosen:
-        wanted = chosen if wanted is None else wanted & chosen
-    return wanted, set(block) | {w[1:] for w in words if w.startswith("-")}
+        selected = chosen if selected is None else selected & chosen
+    return selected, set(block) | {w[1:] for w in words if w.startswith("-")}
 
 
 def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
@@ -248,26 +248,26 @@ def _resolved(hook: Any, plugin: str, folder: Path | None, name: str) -> Backbon
 
 def _ask(hook: Any, name: str) -> list[object]:
     try:
-        answers = hook()
+        replies = hook()
     except (Exception, SystemExit) as error:
         raise BrokenPluginError(f"{name}() failed: {plugin_validation.one_line(error)}") from error
-    for answer in answers:
-        if isinstance(answer, str) or not isinstance(answer, Iterable):
-            raise BrokenPluginError(f"{name}() gave a {type(answer).__name__}, expected a list")
-    return [thing for answer in answers for thing in answer]
+    for reply in replies:
+        if isinstance(reply, str) or not isinstance(reply, Iterable):
+            raise BrokenPluginError(f"{name}() gave a {type(reply).__name__}, expected a list")
+    return [item for reply in replies for item in reply]
 
 
 def _check_names(state: _State, offered: Sequence[Backbone | Strategy]) -> None:
     seen: set[str] = set()
-    for thing in offered:
-        if thing.name in seen:
-            raise BrokenPluginError(f'offers "{thing.name}" twice')
-        if thing.name in state.origins:
-            other = state.origins[thing.name]
+    for item in offered:
+        if item.name in seen:
+            raise BrokenPluginError(f'offers "{item.name}" twice')
+        if item.name in state.origins:
+            other = state.origins[item.name]
             raise BrokenPluginError(
-                f'name clash: "{thing.name}" is already offered by {other.name} ({other.distribution})'
+                f'name clash: "{item.name}" is already offered by {other.name} ({other.distribution})'
             )
-        seen.add(thing.name)
+        seen.add(item.name)
 
 
 def _folder(plugin: object) -> Path | None:

@@ -54,8 +54,8 @@ def factor(schedule: ScheduleSpec, step: int, steps: int) -> float:
     if schedule.name == "step":
         return max(schedule.floor, schedule.gamma ** int(step / max(1.0, schedule.every * steps) + 1e-9))
     if schedule.name == "flat_decay":
-        left = (1 - done) / max(schedule.every, 1e-9)
-        return schedule.floor + (1 - schedule.floor) * min(1.0, left)
+        remaining = (1 - done) / max(schedule.every, 1e-9)
+        return schedule.floor + (1 - schedule.floor) * min(1.0, remaining)
     return 1.0
 
 

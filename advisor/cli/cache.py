@@ -85,10 +85,10 @@ def _print(entries: Sequence[Entry], *, everything: bool) -> None:
         return
     table = _console.listing("kind", "what", "entries", "size", "oldest use", "last use", right=("entries", "size"))
     for kind in sorted({entry.kind for entry in entries}):
-        own = [entry for entry in entries if entry.kind == kind]
-        uses = sorted(entry.used_s for entry in own)
-        size = _console.size(sum(entry.bytes for entry in own))
-        cells = (KINDS.get(kind, ""), f"{len(own):,}", size, _date(uses[0]), _date(uses[-1]))
+        of_kind = [entry for entry in entries if entry.kind == kind]
+        uses = sorted(entry.used_s for entry in of_kind)
+        size = _console.size(sum(entry.bytes for entry in of_kind))
+        cells = (KINDS.get(kind, ""), f"{len(of_kind):,}", size, _date(uses[0]), _date(uses[-1]))
         table.add_row(_console.text(kind), *cells)
     out = _console.console()
     out.print(table)

@@ -73,10 +73,10 @@ def write_digits(folder: Path, per_class: int = PER_CLASS) -> None:
     words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
     try:
         for digit, word in enumerate(words):
-            place = folder / word
-            place.mkdir(parents=True, exist_ok=True)
+            class_folder = folder / word
+            class_folder.mkdir(parents=True, exist_ok=True)
             for index in np.flatnonzero(data.target == digit)[:per_class]:
-                file = place / f"{index:04d}.bmp"
+                file = class_folder / f"{index:04d}.bmp"
                 if not file.exists():
                     pixels = np.clip(255 - data.images[index] * 15.9, 0, 255).astype(np.uint8)
                     picture = Image.fromarray(pixels).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)

@@ -145,11 +145,11 @@ def _check_lost(listing: Listing, files: Sequence[ScannedFile]) -> None:
     lost = sorted({file.entry.label for file in files} - readable)
     if not lost:
         return
-    own = [file for file in files if file.entry.label == lost[0]]
+    unreadable = [file for file in files if file.entry.label == lost[0]]
     more = f" (and {len(lost) - 1} more classes)" if len(lost) > 1 else ""
     raise DatasetError(
-        f"{printable(str(listing.root))}: class {printable(lost[0])}{more} has no readable image: none of its {len(own)} "
-        f"(first: {printable(own[0].entry.path)}: {own[0].reason}).",
+        f"{printable(str(listing.root))}: class {printable(lost[0])}{more} has no readable image: none of its "
+        f"{len(unreadable)} (first: {printable(unreadable[0].entry.path)}: {unreadable[0].reason}).",
         hint="Repair the files, or remove them to leave the class out.",
     )
 

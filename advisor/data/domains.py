@@ -88,8 +88,8 @@ def read_source(path: str) -> SourceImages:
 
 def first_by_hash(items: Sequence[Item], count: int) -> tuple[Item, ...]:
     """Return the `count` items with the smallest content hashes, the same on every machine, in their given order."""
-    taken = {i.path for i in sorted(items, key=lambda i: (i.sha256, i.path))[:count]}
-    return tuple(i for i in items if i.path in taken)
+    chosen = {i.path for i in sorted(items, key=lambda i: (i.sha256, i.path))[:count]}
+    return tuple(i for i in items if i.path in chosen)
 
 
 def drop_items(target: Target, paths: Sequence[str]) -> Target:

@@ -66,13 +66,13 @@ def _matches(name: str) -> list[str]:
 
 def _files_below(folder: str) -> Iterator[tuple[str, bool]]:
     """Yield every file below a folder and whether it looks like an image; a folder already visited is not entered."""
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in visited:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(files):
             path = os.path.join(parent, name)

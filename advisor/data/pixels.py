@@ -128,13 +128,13 @@ def canvas(
     try:
         if store is not None and items:
             fields = key_fields(items, rule)
-            found = _stored(store, fields, shape, items)
-            if found is not None:
-                return found
+            stored = _stored(store, fields, shape, items)
+            if stored is not None:
+                return stored
             with store.lock(fields):
-                found = _stored(store, fields, shape, items)  # another process may have made it while we waited
-                if found is not None:
-                    return found
+                stored = _stored(store, fields, shape, items)  # another process may have made it while we waited
+                if stored is not None:
+                    return stored
                 donor = pixel_reuse.find(store, fields, items)
                 rows = store.keep_rows(
                     fields,

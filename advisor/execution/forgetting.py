@@ -46,8 +46,8 @@ def measure(resources: Resources, job: MeasureForgetting) -> ForgettingMeasured:
     backbone = resources.registry.backbone(job.candidate.backbone)
     start = trainer.classifier_for(resources, job.candidate, plan, train, job.seed)
     tuned = predictor.load(job.folder, resources.registry).classifier.to(next(start.parameters()).device)
-    seen = np.sort(held[np.argsort(resources.ids[held], kind="stable")][: job.images])
-    watched = _watched(resources, job, backbone, plan.fit, seen)
+    measured = np.sort(held[np.argsort(resources.ids[held], kind="stable")][: job.images])
+    watched = _watched(resources, job, backbone, plan.fit, measured)
     source, reason = _source(resources, job, backbone)
     blender = _Blender(start, weight_state.copy(start), weight_state.copy(tuned))
     before, first, kept_before = watched.measure(blender.at(0.0), source)
@@ -55,14 +55,14 @@ def measure(resources: Resources, job: MeasureForgetting) -> ForgettingMeasured:
     ends = {0.0: (first, kept_before), 1.0: (last, kept_after)}
     by_share = {s: ends[s] if s in ends else watched.measure(blender.at(s), source)[1:] for s in job.shares}
     honest = job.fold is not None  # else the model was trained on these images
-    k = min(NEIGHBOURS, max(1, len(seen) - 1))
+    k = min(NEIGHBOURS, max(1, len(measured) - 1))
     return ForgettingMeasured(
         forgetting=Forgetting(
-            images=len(seen),
+            images=len(measured),
             held_out=honest,
             cka=_finite(representation.linear_cka(before[-1], after[-1])),
             neighbours=representation.neighbour_agreement(before[-1], after[-1], k=k),
-            chance=k / max(1, len(seen) - 1),
+            chance=k / max(1, len(measured) - 1),
             stages=_stages(backbone, blender, before, after),
             source=None
             if source is None or kept_before is None or kept_after is None
@@ -183,8 +183,8 @@ def _source(resources: Resources, job: MeasureForgetting, backbone: Backbone) ->
     canvas, broken = pixels.canvas(
         Path(job.source_root), job.source_items, resources.rule(backbone, size_px), store=resources.store
     )
-    gone = {u.path for u in broken}
-    rows = np.array([i for i, item in enumerate(job.source_items) if item.path not in gone], dtype=np.int64)
+    unreadable = {u.path for u in broken}
+    rows = np.array([i for i, item in enumerate(job.source_items) if item.path not in unreadable], dtype=np.int64)
     where = torch.device(resources.compute(backbone).device)
     with torch.inference_mode():
         last = backbones.run(

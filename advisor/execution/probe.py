@@ -23,7 +23,7 @@ def probe(resources: Resources, job: Probe) -> Probed:
     resources.network(backbone)  # what is imported and read once says nothing about how fast images go through
     before = time.monotonic()
     pooled = resources.pooled(backbone, size_px)
-    taken = time.monotonic() - before
+    seconds = time.monotonic() - before
     trials = []
     for offset, candidate in enumerate(job.candidates):
         number = job.first_number - offset
@@ -37,8 +37,8 @@ def probe(resources: Resources, job: Probe) -> Probed:
         )
         trials.append(trial.run(resources, order, lambda progress: None))
     images_per_s = (
-        inference.padded_count(len(pooled.values)) / taken
-        if taken > READ_S
+        inference.padded_count(len(pooled.values)) / seconds
+        if seconds > READ_S
         else _timed(resources, backbone, size_px, job)
     )
     return Probed(trials=tuple(trials), images_per_s=images_per_s)

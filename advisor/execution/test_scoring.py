@@ -131,8 +131,10 @@ def test_score(
     confusion = classification.confusion(logits, labels, len(classes))
     per_class = {}
     for index, name in enumerate(classes):
-        n, taken, right = int(confusion[index].sum()), int(confusion[:, index].sum()), int(confusion[index, index])
-        per_class[name] = ClassScore(recall=right / n if n else None, precision=right / taken if taken else None, n=n)
+        n, predicted, right = int(confusion[index].sum()), int(confusion[:, index].sum()), int(confusion[index, index])
+        per_class[name] = ClassScore(
+            recall=right / n if n else None, precision=right / predicted if predicted else None, n=n
+        )
     return TestScore(
         accuracy=accuracy,
         ci95=intervals.grouped_wilson(logits.argmax(1) == labels, groups),

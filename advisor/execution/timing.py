@@ -84,10 +84,10 @@ def _give_up_if_late(loop: training.Loop, durations: list[float], deadline: Dead
     """Raise TooSlowError where the steps to come cannot end by the deadline, judged by those that were done."""
     plan = loop.plan
     views = min(plan.views, math.ceil(loop.rounds(plan.steps))) if loop.cached else 1
-    seen = min(views, math.ceil(loop.rounds(loop.step))) if loop.cached else 1
-    left = steps_s(durations, plan.steps - loop.step, fills_seen=seen, fills=views)
-    whole = steps_s(durations, plan.steps, fills_seen=seen, fills=seen + views)
-    needed = left + whole * (trainings - 1)
+    filled = min(views, math.ceil(loop.rounds(loop.step))) if loop.cached else 1
+    rest_s = steps_s(durations, plan.steps - loop.step, fills_seen=filled, fills=views)
+    whole = steps_s(durations, plan.steps, fills_seen=filled, fills=filled + views)
+    needed = rest_s + whole * (trainings - 1)
     if needed > deadline.left_s:
         remaining = max(0.0, deadline.left_s)
         raise TooSlowError(

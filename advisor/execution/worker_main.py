@@ -56,21 +56,21 @@ def main(descriptor: int) -> None:
     while True:
         job = jobs.get()
         try:
-            answer: Answer | BaseException = runner.run(job)
+            reply: Answer | BaseException = runner.run(job)
         except AdviseError as error:
-            answer = error
+            reply = error
         except BaseException as error:
             traceback.print_exc()
-            answer = AdviseError(f"{type(job).__name__} failed: {type(error).__name__}: {' '.join(str(error).split())}")
-        _send(connection, answer)
+            reply = AdviseError(f"{type(job).__name__} failed: {type(error).__name__}: {' '.join(str(error).split())}")
+        _send(connection, reply)
 
 
-def _send(connection: Connection[Any, Any], answer: Answer | BaseException) -> None:
+def _send(connection: Connection[Any, Any], reply: Answer | BaseException) -> None:
     try:
-        connection.send(answer)
+        connection.send(reply)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
         # A stranger's plan may hold what cannot travel; that costs the job, not the process.
-        connection.send(AdviseError(f"{type(answer).__name__} cannot be sent: {error}"))
+        connection.send(AdviseError(f"{type(reply).__name__} cannot be sent: {error}"))
 
 
 def _read(connection: Connection[Any, Any], jobs: queue.Queue[Job]) -> None:

@@ -84,10 +84,10 @@ class WorkerPool:
         pipes = {slot.worker.connection: slot for slot in busy if slot.failed is None and slot.worker.connection}
         ready = set(connection.wait(list(pipes), timeout=0.0 if len(pipes) < len(busy) else wait_s))
         for slot in busy:
-            answer = self._answer(slot, slot.worker.connection in ready, on_progress)
-            if answer is not None:
+            reply = self._answer(slot, slot.worker.connection in ready, on_progress)
+            if reply is not None:
                 assert slot.order is not None
-                ended = Ended(order=slot.order, answer=answer)
+                ended = Ended(order=slot.order, answer=reply)
                 slot.order = None
                 return ended
         return None

@@ -68,9 +68,9 @@ def _linear(head: Head, x_EMD: Tensor, q_EnD: Tensor, ways: int) -> Tensor:
     kernel = (x_EMD @ x_EMD.mT).double()
     values_EM, vectors_EMM = torch.linalg.eigh(kernel)
     most = values_EM[:, -1:]
-    kept = values_EM > most * 1e-6
-    root = torch.where(kept, values_EM, 1.0).rsqrt() * kept
-    scores_EMR = vectors_EMM * (values_EM.clamp_min(0).sqrt() * kept)[:, None]  # support in principal axes
+    nonzero = values_EM > most * 1e-6
+    root = torch.where(nonzero, values_EM, 1.0).rsqrt() * nonzero
+    scores_EMR = vectors_EMM * (values_EM.clamp_min(0).sqrt() * nonzero)[:, None]  # support in principal axes
     cross_EnR = (q_EnD @ x_EMD.mT).double() @ (vectors_EMM * root[:, None])  # queries in the same axes
     shots = x_EMD.shape[1] // ways
     is_class_MW = torch.eye(ways, dtype=torch.float64).repeat_interleave(shots, 0)

@@ -67,8 +67,8 @@ def fit(
         len(labels) >= _MANY or len(labels) * min(features.shape) * classes > _HUGE
     )
     if head.kind == "ridge" or closed_form:
-        found = ridge.path(features, labels, classes, _strengths(head), class_weights=class_weights, blocks=blocks)
-        module: nn.Module = LinearHead(torch.from_numpy(found.weight), torch.from_numpy(found.bias))
+        path = ridge.path(features, labels, classes, _strengths(head), class_weights=class_weights, blocks=blocks)
+        module: nn.Module = LinearHead(torch.from_numpy(path.weight), torch.from_numpy(path.bias))
     elif head.kind in ("logistic", "linear"):
         spec = standardise.factor(features, blocks=blocks)
         c = head.numbers.get("c") or _choose_c(spec, features, labels, classes, seed, class_weights, groups)
@@ -100,8 +100,8 @@ def oof(
     if head.kind == "ridge":
         weights = standardise.item_weights(labels, classes, class_weights)
         spec = standardise.factor(features, weights_N=weights, blocks=blocks)
-        found = ridge.path(features, labels, classes, _strengths(head), class_weights=class_weights, factored=spec)
-        strength, temperature = found.strengths[found.best], found.temperatures[found.best]
+        ridge_path = ridge.path(features, labels, classes, _strengths(head), class_weights=class_weights, factored=spec)
+        strength, temperature = ridge_path.strengths[ridge_path.best], ridge_path.temperatures[ridge_path.best]
         outputs = ridge.held_out(features, labels, classes, folds, strength, class_weights=class_weights, factored=spec)
         logits = np.asarray(outputs / temperature, dtype=np.float32)
     elif head.kind in ("logistic", "linear"):
@@ -169,8 +169,8 @@ def _choose_c(
     if not folds:
         return 1e-3  # one image a class: nothing can be held out
     chosen = folds[:1] if _one_fold_will_do(len(labels), classes) else folds
-    found = logistic.path(features, labels, classes, chosen, class_weights=class_weights, factored=spec)
-    return found.cs[found.best]
+    path = logistic.path(features, labels, classes, chosen, class_weights=class_weights, factored=spec)
+    return path.cs[path.best]
 
 
 def _fit_prototypes(head: Head, features: Float32s, labels: Ints, classes: int, blocks: Sequence[int]) -> nn.Module:
@@ -197,7 +197,7 @@ def _fit_prototypes(head: Head, features: Float32s, labels: Ints, classes: int, 
     k = int(head.numbers.get("k") or NEIGHBOURS)
     sharpness = float(head.numbers.get("temperature") or SHARPNESS)
     unit = nn.functional.normalize(x_ND)
-    shares = prototypes.neighbours(unit, unit, labels_N, classes, k=k, sharpness=sharpness, own=True)
+    shares = prototypes.neighbours(unit, unit, labels_N, classes, k=k, sharpness=sharpness, leave_one_out=True)
     settings = torch.tensor([classes, k, sharpness, factor(shares)], dtype=torch.float64)
     return KnnHead(unit, labels_N, mean, scale, settings)
 

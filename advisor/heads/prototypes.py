@@ -55,18 +55,25 @@ def cosine(x_ND: Tensor, labels_N: Tensor, classes: int) -> tuple[Tensor, Tensor
 
 
 def neighbours(
-    queries_nD: Tensor, bank_MD: Tensor, labels_M: Tensor, classes: int, *, k: int, sharpness: float, own: bool = False
+    queries_nD: Tensor,
+    bank_MD: Tensor,
+    labels_M: Tensor,
+    classes: int,
+    *,
+    k: int,
+    sharpness: float,
+    leave_one_out: bool = False,
 ) -> Tensor:
     """Return log-shares of the classes among the k nearest bank items by cosine, weighted by exp(cosine / sharpness).
 
-    Both sides are unit vectors. `own`: query i is bank item i and is no neighbour of itself. Shares are mixed with a
+    Both sides are unit vectors. `leave_one_out`: query i is bank item i and is no neighbour of itself. Shares are mixed with a
     hundredth of the uniform distribution, so that a class that is no neighbour has a finite score.
     """
-    k = max(1, min(k, len(bank_MD) - int(own)))
+    k = max(1, min(k, len(bank_MD) - int(leave_one_out)))
     parts = []
     for start in range(0, len(queries_nD), _ROWS):
         cosine_nM = queries_nD[start : start + _ROWS] @ bank_MD.T
-        if own:
+        if leave_one_out:
             cosine_nM.diagonal(start).fill_(-2.0)
         near_nk, which_nk = cosine_nM.topk(k, dim=1)
         weight_nk = torch.softmax(near_nk / sharpness, dim=1)

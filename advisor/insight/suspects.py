@@ -45,13 +45,13 @@ def find(probabilities_NK: Floats, labels_N: Ints) -> Suspects:
     n, classes = p_NK.shape
     if classes < 2:
         raise ValueError("labels can only be suspicious where there are at least two classes")
-    own = p_NK[np.arange(n), labels_N]
+    stated_N = p_NK[np.arange(n), labels_N]
     others = p_NK.copy()
     others[np.arange(n), labels_N] = -1.0
     suggested = others.argmax(axis=1)
-    order = np.lexsort((np.arange(n), own))
-    worth, precision = _expected(p_NK, labels_N, own[order])
-    return Suspects(order=order, score=own, suggested=suggested, worth=worth, precision=precision)
+    order = np.lexsort((np.arange(n), stated_N))
+    worth, precision = _expected(p_NK, labels_N, stated_N[order])
+    return Suspects(order=order, score=stated_N, suggested=suggested, worth=worth, precision=precision)
 
 
 def _expected(p_NK: Float64s, labels_N: Ints, ordered: Float64s) -> tuple[int, float]:
@@ -64,8 +64,8 @@ def _expected(p_NK: Float64s, labels_N: Ints, ordered: Float64s) -> tuple[int, f
         return 0, 0.0
     others = np.ones(p_NK.shape, dtype=bool)
     others[np.arange(n), best] = False
-    found = float((p_NK[others] <= ordered[worth - 1]).mean())  # of wrong labels, each drawn uniformly
-    return worth, min(1.0, OPTIMISM * found * rate * n / worth)
+    recall = float((p_NK[others] <= ordered[worth - 1]).mean())  # of wrong labels, each drawn uniformly
+    return worth, min(1.0, OPTIMISM * recall * rate * n / worth)
 
 
 def counted_wrong(probabilities_NK: Floats, labels_N: Ints) -> Bools:

@@ -81,8 +81,8 @@ def ece(logits_nK: Floats, labels_n: Ints, *, temperature: float = 1.0, bins: in
         return float("nan")
     p = probabilities(logits_nK, temperature=temperature)
     confidence, right = p.max(axis=1), p.argmax(axis=1) == labels_n
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=right - confidence, minlength=bins)
+    bin_n = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(bin_n, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels_n))
 
 
@@ -124,9 +124,9 @@ def _scale_derivatives(logits_nK: Floats, labels_n: Ints, scale: float, weights:
         p *= z
         mean = p.sum(axis=1) / norm
         spread = np.einsum("nk,nk->n", p, z) / norm - mean**2
-        wanted = (1 - smooth) * z[np.arange(len(z)), labels_n[rows]] + smooth * z.mean(axis=1)
+        target = (1 - smooth) * z[np.arange(len(z)), labels_n[rows]] + smooth * z.mean(axis=1)
         w = np.ones(len(z)) if weights is None else np.asarray(weights[rows], dtype=np.float64)
-        slope += float(w @ (mean - wanted))
+        slope += float(w @ (mean - target))
         curve += float(w @ spread)
         total += float(w.sum())
     return slope / total, curve / total

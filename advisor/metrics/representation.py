@@ -30,11 +30,11 @@ def linear_cka(before: Floats, after: Floats) -> float:
     y = np.asarray(after, dtype=np.float64) - after.mean(0, dtype=np.float64)
     if len(x) < max(x.shape[1], y.shape[1]):  # the same number from N x N kernels, where they are the smaller ones
         k, m = x @ x.T, y @ y.T
-        cross, own = float((k * m).sum()), float(np.linalg.norm(k) * np.linalg.norm(m))
+        cross, norms = float((k * m).sum()), float(np.linalg.norm(k) * np.linalg.norm(m))
     else:
         cross = float(np.linalg.norm(x.T @ y) ** 2)
-        own = float(np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
-    return cross / own if own > 0 else float("nan")
+        norms = float(np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
+    return cross / norms if norms > 0 else float("nan")
 
 
 def neighbour_agreement(before: Floats, after: Floats, *, k: int = 10) -> float:
@@ -46,12 +46,12 @@ def neighbour_agreement(before: Floats, after: Floats, *, k: int = 10) -> float:
     if len(before) < 2:
         raise ValueError("neighbours need at least two images")
     k = min(k, len(before) - 1)
-    kept = 0
+    shared = 0
     for start in range(0, len(before), _ROWS):
         rows = np.arange(start, min(start + _ROWS, len(before)))
         first, second = _nearest(before, rows, k), _nearest(after, rows, k)
-        kept += sum(len(np.intersect1d(a, b)) for a, b in zip(first, second, strict=True))
-    return kept / (k * len(before))
+        shared += sum(len(np.intersect1d(a, b)) for a, b in zip(first, second, strict=True))
+    return shared / (k * len(before))
 
 
 def _nearest(features: Floats, rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:

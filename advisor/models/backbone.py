@@ -225,9 +225,9 @@ def stage_sizes(backbone: Backbone) -> tuple[StageSize, ...]:
     return tuple(
         StageSize(
             name=stage.name,
-            parameters=0 if backbone.frozen_only else sum(p.numel() for _, p in own),
+            parameters=0 if backbone.frozen_only else sum(p.numel() for _, p in named),
             has_norm=any(is_norm(m) for _, m in inside),
             linear=0 if backbone.frozen_only else sum(_linear_parameters(m) for _, m in inside),
         )
-        for stage, own, inside in zip(backbone.stages, parameters, modules, strict=True)
+        for stage, named, inside in zip(backbone.stages, parameters, modules, strict=True)
     )

@@ -38,20 +38,20 @@ def network_reachable(timeout_s: float = 3.0, url: str = "https://download.pytor
     if not parts.hostname:
         return False
     host, port = parts.hostname, parts.port or (80 if parts.scheme == "http" else 443)
-    answered = threading.Event()
+    connected = threading.Event()
 
     def ask() -> None:
         try:
             socket.create_connection((host, port), timeout=timeout_s).close()
         except OSError:
             return
-        answered.set()
+        connected.set()
 
     # The look-up of a name cannot be given a time limit, so it happens on a thread that may be left behind.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(timeout_s)
-    return answered.is_set()
+    return connected.is_set()
 
 
 def transfer(url: str, part: Path, *, resume: bool = True, progress: CountProgress | None = None) -> bool:
@@ -67,25 +67,25 @@ def transfer(url: str, part: Path, *, resume: bool = True, progress: CountProgre
         headers["Range"] = f"bytes={done}-"
     try:
         request = urllib.request.Request(url, headers=headers)
-        answer = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if done and error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return True  # nothing is left to bring: the checksum decides
         raise TransferError(f"the server answered {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise TransferError(str(getattr(error, "reason", None) or error) or type(error).__name__) from error
-    with answer:
-        goes_on = bool(done) and answer.status == HTTPStatus.PARTIAL_CONTENT
-        _append(answer, part, done if goes_on else 0, progress)
+    with response:
+        goes_on = bool(done) and response.status == HTTPStatus.PARTIAL_CONTENT
+        _append(response, part, done if goes_on else 0, progress)
     return goes_on
 
 
-def _append(answer: Any, part: Path, start: int, progress: CountProgress | None) -> None:
-    stated = answer.headers.get("Content-Length")
+def _append(response: Any, part: Path, start: int, progress: CountProgress | None) -> None:
+    stated = response.headers.get("Content-Length")
     total = start + int(stated) if stated and stated.isdigit() else 0
     done = start
     with open(part, "ab" if start else "wb") as file:
-        while chunk := _receive(answer):
+        while chunk := _receive(response):
             file.write(chunk)
             done += len(chunk)
             if progress is not None:
@@ -96,8 +96,8 @@ def _append(answer: Any, part: Path, start: int, progress: CountProgress | None)
         raise TransferError(f"the connection broke after {done} of {total} bytes")
 
 
-def _receive(answer: Any) -> bytes:
+def _receive(response: Any) -> bytes:
     try:
-        return bytes(answer.read(_CHUNK))
+        return bytes(response.read(_CHUNK))
     except (OSError, http.client.HTTPException) as error:
         raise TransferError(f"the connection broke: {error}") from error

@@ -104,7 +104,7 @@ def load(folder: Path, registry: Registry) -> EnsemblePredictor:
 
 def _share_bodies(members: Sequence[Predictor]) -> None:
     """Let heads on the same frozen network share one copy of it, here and in an export."""
-    seen: dict[str, Any] = {}
+    by_hash: dict[str, Any] = {}
     for member in members:
         body = member.classifier.body
-        member.classifier.body = seen.setdefault(predictor.weights_hash(body), body)
+        member.classifier.body = by_hash.setdefault(predictor.weights_hash(body), body)

@@ -75,9 +75,9 @@ def extract(
     if store is None:
         return compute_now()
     with store.lock(fields):  # another worker may be at the same features: then they are only read
-        found = store.array(fields)
-        if found is not None and len(found) == len(canvas):
-            return Pooled(found, tuple(store.notes(fields)))
+        stored = store.array(fields)
+        if stored is not None and len(stored) == len(canvas):
+            return Pooled(stored, tuple(store.notes(fields)))
         pooled = compute_now()
         if len(pooled.values):
             with contextlib.suppress(CacheFullError):
@@ -193,14 +193,14 @@ def extract_features(
     hook: contextlib.AbstractContextManager[list[Any]] = (
         _recording(network, layer) if by_hook else contextlib.nullcontext([])
     )
-    with inference.eval_mode(network), torch.inference_mode(), inference.autocast(how), hook as seen:
+    with inference.eval_mode(network), torch.inference_mode(), inference.autocast(how), hook as recorded:
         for pixels_NCHW, n in inference.batches(canvas, rows, preprocess=pre, size_px=size, compute=how):
-            seen.clear()
+            recorded.clear()
             pooled = stages.pooled(backbone, network, pixels_NCHW)
-            if by_hook and not seen:
+            if by_hook and not recorded:
                 raise PluginError(f'module "{layer}" of {backbone.name} took no part in the forward pass.')
-            wanted = _flat(seen[-1]) if by_hook else _chosen(pooled, layer, names)
-            parts.append(wanted[:n].float().cpu())
+            output = _flat(recorded[-1]) if by_hook else _chosen(pooled, layer, names)
+            parts.append(output[:n].float().cpu())
     return np.asarray(torch.cat(parts).numpy()) if parts else np.zeros((0, 0), dtype=np.float32)
 
 
@@ -236,10 +236,10 @@ def _recording(module: nn.Module, name: str) -> Iterator[list[Any]]:
         raise PluginError(
             f'no stage and no module is called "{name}".', hint="A module's name is that of named_modules()."
         ) from None
-    seen: list[Any] = []
-    handle = part.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    outputs: list[Any] = []
+    handle = part.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
     try:
-        yield seen
+        yield outputs
     finally:
         handle.remove()
 

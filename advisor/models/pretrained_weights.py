@@ -175,14 +175,18 @@ def fetch(
     Raises WeightsError where nothing can be fetched or the bytes are not the published ones, OutputError where the
     folder cannot be written.
     """
-    found = locate(backbone, weights_dir=weights_dir)
+    located = locate(backbone, weights_dir=weights_dir)
     weights = as_weights(backbone)
-    if weights is None or found.state in ("built_in", "none") or (found.state == "cached" and not again and to is None):
-        return found
+    if (
+        weights is None
+        or located.state in ("built_in", "none")
+        or (located.state == "cached" and not again and to is None)
+    ):
+        return located
     if not weights.url:
         raise WeightsError(
-            f"the weights of {backbone.name} cannot be fetched: {found.reason or 'no address is known'}.",
-            hint=f"Run `{found.command}`." if found.command else "",
+            f"the weights of {backbone.name} cannot be fetched: {located.reason or 'no address is known'}.",
+            hint=f"Run `{located.command}`." if located.command else "",
         )
     if offline:
         raise WeightsError(

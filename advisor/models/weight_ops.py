@@ -29,10 +29,10 @@ def copy(module: nn.Module) -> dict[str, torch.Tensor]:
 
 def put(values: Mapping[str, torch.Tensor], module: nn.Module) -> None:
     """Write values back into the module, in place."""
-    own = floats(module)
+    targets = floats(module)
     with torch.no_grad():
         for name, value in values.items():
-            own[name].copy_(value)
+            targets[name].copy_(value)
 
 
 def lerp(average: dict[str, torch.Tensor], module: nn.Module, decay: float, step: int) -> None:
@@ -41,18 +41,18 @@ def lerp(average: dict[str, torch.Tensor], module: nn.Module, decay: float, step
     In the first steps the decay is at most (1 + step) / (10 + step), so that the start is soon forgotten.
     """
     decay = min(decay, (1 + step) / (10 + step))
-    own = floats(module)
+    current = floats(module)
     with torch.no_grad():
-        torch._foreach_lerp_(list(average.values()), [own[name] for name in average], 1.0 - decay)
+        torch._foreach_lerp_(list(average.values()), [current[name] for name in average], 1.0 - decay)
 
 
 def digest(module: nn.Module) -> str:
     """Return the SHA-256 of all entries, by name, shape and bytes."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
-        found.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        sha256.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        sha256.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()
 
 
 def stage_distances(backbone: Backbone, start: Mapping[str, torch.Tensor], body: nn.Module) -> dict[str, float]:
@@ -61,12 +61,12 @@ def stage_distances(backbone: Backbone, start: Mapping[str, torch.Tensor], body:
     `start` holds the body's parameters by name, as `weight_state.copy(body)` gives them. A stage without parameters, or
     whose start is all zeros, has nan.
     """
-    found = {}
+    distances = {}
     for stage, owned in zip(backbone.stages, backbones.parameters_by_stage(backbone, body), strict=True):
         moved = sum(float((p.detach().cpu() - start[name].cpu()).double().square().sum()) for name, p in owned)
         size = sum(float(start[name].cpu().double().square().sum()) for name, _ in owned)
-        found[stage.name] = (moved / size) ** 0.5 if size > 0 else float("nan")
-    return found
+        distances[stage.name] = (moved / size) ** 0.5 if size > 0 else float("nan")
+    return distances
 
 
 def distance(start: Mapping[str, torch.Tensor], module: nn.Module) -> float:

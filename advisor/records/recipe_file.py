@@ -96,9 +96,9 @@ def header(recipe: Recipe, *, command: str = "") -> str:
         score = f"validation accuracy {out.validation.accuracy:.3f}, n = {out.validation.n}, optimistic"
         lines.append(f"expected: {score}; no test score yet")
     if out:
-        place = out.environment
-        threads = f"{place.threads} thread{'s' if place.threads > 1 else ''}"
-        lines.append(f"machine:  {place.model}, {place.device}, {threads}; {out.seconds:.0f} s to redo")
+        machine = out.environment
+        threads = f"{machine.threads} thread{'s' if machine.threads > 1 else ''}"
+        lines.append(f"machine:  {machine.model}, {machine.device}, {threads}; {out.seconds:.0f} s to redo")
     return "".join(f"# {_comment(line)}\n" for line in lines)
 
 
@@ -121,10 +121,10 @@ def check_parameters(strategy: HasCard, parameters: Mapping[str, Any], *, path: 
     """
     from advisor.records import recipe_validation
 
-    known = getattr(strategy.card, "parameters", ())
-    if not known:
+    declared = getattr(strategy.card, "parameters", ())
+    if not declared:
         return
-    by_name = {parameter.name: parameter for parameter in known}
+    by_name = {parameter.name: parameter for parameter in declared}
     for name, value in parameters.items():
         if name not in by_name:
             raise RecipeError(

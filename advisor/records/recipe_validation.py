@@ -124,10 +124,10 @@ def check(recipe: Recipe) -> None:
             ("batch", recipe.training.batch),
             ("fit", recipe.input.fit),
         ):
-            got = getattr(recipe.plan, name)
-            if got != want:
+            stated = getattr(recipe.plan, name)
+            if stated != want:
                 twin = f"input.{name}" if name == "fit" else f"training.{name}"
-                raise ValueError(f"plan.{name}: expected {show(want)} as in {twin}, got {show(got)}")
+                raise ValueError(f"plan.{name}: expected {show(want)} as in {twin}, got {show(stated)}")
 
 
 def _one_of(*values: str) -> tuple[str, Callable[[Any], bool]]:
@@ -216,11 +216,11 @@ def _unknown_fields(raw: Any, kind: Any, path: str) -> Iterator[tuple[str, str, 
     hints = typing.get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind)]
     for name, inner in raw.items():
-        here = f"{path}.{name}" if path else str(name)
+        inner_path = f"{path}.{name}" if path else str(name)
         if name not in names:
-            yield here, name, names
+            yield inner_path, name, names
         else:
-            yield from _unknown_fields(inner, hints[name], here)
+            yield from _unknown_fields(inner, hints[name], inner_path)
 
 
 def _translate(message: str, raw: Any) -> str:
@@ -229,20 +229,20 @@ def _translate(message: str, raw: Any) -> str:
     missing = re.match(r"Object missing required field `(\w+)`", message)
     if missing:
         return f"{path}.{missing[1]}".lstrip(".") + ": missing; a recipe needs it"
-    wanted = re.match(r"Expected (?:`([^`]*)`|(.*?)) ?(?:, got (.*?))?(?: - at .*)?$", message)
-    if not wanted:
+    match = re.match(r"Expected (?:`([^`]*)`|(.*?)) ?(?:, got (.*?))?(?: - at .*)?$", message)
+    if not match:
         return f"{path or 'recipe'}: {message}"
-    names = [_WORDS.get(name.strip(), name.strip()) for name in (wanted[1] or wanted[2]).split("|")]
-    path, value = _resolve(path, raw, (wanted[3] or "").strip("`"))
+    names = [_WORDS.get(name.strip(), name.strip()) for name in (match[1] or match[2]).split("|")]
+    path, value = _resolve(path, raw, (match[3] or "").strip("`"))
     return f"{path}: expected {' or '.join(names)}, got {show(value)}"
 
 
-def _resolve(path: str, raw: Any, got: str) -> tuple[str, Any]:
+def _resolve(path: str, raw: Any, type_name: str) -> tuple[str, Any]:
     """Find the value at msgspec's path; `[...]` is some value of a mapping: the first of the type that it got."""
     where, value = "", raw
     for step in re.findall(r"[^.\[\]]+|\[\.\.\.\]|\[\d+\]", path):
         if step == "[...]":
-            key = next((k for k, v in value.items() if _type_name(v) == got), next(iter(value), ""))
+            key = next((k for k, v in value.items() if _type_name(v) == type_name), next(iter(value), ""))
             where, value = f"{where}.{key}", value.get(key)
         elif step.startswith("["):
             where, value = where + step, value[int(step[1:-1])]

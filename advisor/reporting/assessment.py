@@ -90,12 +90,12 @@ def failing(one: WeakClass) -> str:
 def weak_classes(test: TestScore) -> tuple[WeakClass, ...]:
     """Return the classes with enough test images whose recall is clearly below the accuracy, worst first."""
     names = list(test.per_class)
-    found = [
+    weak = [
         WeakClass(label=name, recall=score.recall, n=score.n, mistaken_for=_mistaken_for(test, names, index))
         for index, (name, score) in enumerate(test.per_class.items())
         if score.recall is not None and score.n >= FEW_TEST_IMAGES and score.recall < test.accuracy - WEAK
     ]
-    return tuple(sorted(found, key=lambda one: (one.recall, one.label))[:SHOWN_WEAK])
+    return tuple(sorted(weak, key=lambda one: (one.recall, one.label))[:SHOWN_WEAK])
 
 
 def small_classes(per_class: dict[str, ClassScore]) -> list[str]:

@@ -118,8 +118,8 @@ def feature_map(points: Sequence[MapPoint]) -> tuple[str, list[tuple[str, str]]]
     body = []
     for p in sorted(shown, key=lambda one: one.label != one.predicted):
         wrong = p.label != p.predicted
-        said = f", predicted as {p.predicted}" if wrong else ""
-        title = escape(printable(f"{p.path}: {p.label}{said}"))
+        mistake = f", predicted as {p.predicted}" if wrong else ""
+        title = escape(printable(f"{p.path}: {p.label}{mistake}"))
         kind = f"point {colour[p.label]}{' wrong' if wrong else ''}"
         body.append(
             f'<circle class="{kind}" cx="{frame.x(p.x):.1f}" cy="{frame.y(p.y):.1f}" r="{5 if wrong else 3}">'

@@ -166,7 +166,7 @@ def _use(recipe: Recipe, run: str) -> str:
 def _made(result: Result, recipe: Recipe, licence: str) -> str:
     weights = recipe.backbone.weights
     start = f"`{weights.file}` (SHA-256 `{weights.sha256}`)" if weights else "random weights (from scratch)"
-    place, deep = result.environment, wording.regime(result.regime.name)
+    machine, deep = result.environment, wording.regime(result.regime.name)
     rows = [
         ("network", f"{recipe.backbone.name} ({recipe.backbone.plugin.distribution} {recipe.backbone.plugin.version})"),
         ("started from", start),
@@ -174,8 +174,8 @@ def _made(result: Result, recipe: Recipe, licence: str) -> str:
         ("strategy", f"{recipe.strategy.name}: {wording.settings(recipe.strategy.parameters)}"),
         ("regime", f"{deep}. {wording.reason(result).removeprefix(f'{deep}: ')}"),
         ("seed", str(recipe.seed)),
-        ("machine", f"{place.model}, {place.device}, {place.threads} threads"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in place.versions.items())),
+        ("machine", f"{machine.model}, {machine.device}, {machine.threads} threads"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in machine.versions.items())),
         ("made by", recipe.created_by),
     ]
     return "## How it was made\n\n" + _table(("", ""), rows)

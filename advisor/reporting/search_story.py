@@ -39,10 +39,10 @@ def _probes(probes: Sequence[Trial]) -> str:
 def _searched(trials: Sequence[Trial]) -> str:
     parts = []
     for regime in REGIMES:
-        own = [t for t in trials if t.regime == regime and _scored(t)]
-        if own:
-            best = max(own, key=lambda t: (t.accuracy, -t.number))
-            counted = f"{len(own)} of {wording.regime(regime)}"
+        scored = [t for t in trials if t.regime == regime and _scored(t)]
+        if scored:
+            best = max(scored, key=lambda t: (t.accuracy, -t.number))
+            counted = f"{len(scored)} of {wording.regime(regime)}"
             parts.append(f"{counted} (at best {wording.percent(best.accuracy)}, {best.candidate.strategy})")
     if not parts:
         return ""

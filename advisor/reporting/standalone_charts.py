@@ -84,10 +84,10 @@ def heat(
 
     Values that are not finite are darkest. Each cell tells its value.
     """
-    known = [math.log(v + 1e-6) for row in values for v in row if math.isfinite(v)]
-    if not known:
+    logs = [math.log(v + 1e-6) for row in values for v in row if math.isfinite(v)]
+    if not logs:
         return ""
-    low, high = min(known), max(known)
+    low, high = min(logs), max(logs)
     scale = _Scale([(xs[0], ys[0]), (xs[-1], ys[-1])], False, width, height, 28)
     wide, tall = (scale.right - scale.left) / len(xs), (scale.bottom - scale.top) / len(ys)
     body = [f'<text class="t" x="8" y="16">{_shown(title)}</text>']

@@ -68,10 +68,10 @@ class Store:
         """Bytes that all entries together may take."""
         if self._cap_bytes is not None:
             return self._cap_bytes
-        place = self.directory
-        while not place.exists():
-            place = place.parent
-        return min(CAP_BYTES, (shutil.disk_usage(place).free + self.used_bytes()) // 2)
+        folder = self.directory
+        while not folder.exists():
+            folder = folder.parent
+        return min(CAP_BYTES, (shutil.disk_usage(folder).free + self.used_bytes()) // 2)
 
     def used_bytes(self) -> int:
         """Bytes that all entries together take now."""
@@ -158,10 +158,10 @@ class Store:
         """
         import filelock
 
-        place = self.directory / "locks" / f"{key(fields)}.lock"
+        path = self.directory / "locks" / f"{key(fields)}.lock"
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            held = filelock.FileLock(place)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held = filelock.FileLock(path)
             held.acquire()
         except (OSError, NotImplementedError):
             yield
@@ -173,7 +173,7 @@ class Store:
 
     def entries(self) -> tuple[Entry, ...]:
         """List what is stored, the most recently used first."""
-        found = []
+        entries = []
         for note in self.directory.glob("*/*.json"):
             path = note.with_suffix(".bin")
             facts = self._facts(path)
@@ -183,7 +183,7 @@ class Store:
                 continue
             if facts is not None:
                 kind = str(facts["fields"].get("kind", "other"))
-                found.append(
+                entries.append(
                     Entry(
                         key=path.stem,
                         kind=kind,
@@ -193,7 +193,7 @@ class Store:
                         path=path,
                     )
                 )
-        return tuple(sorted(found, key=lambda entry: (-entry.used_s, entry.key)))
+        return tuple(sorted(entries, key=lambda entry: (-entry.used_s, entry.key)))
 
     def clear(self, kind: str | None = None) -> int:
         """Delete all entries, or those of one kind; returns the bytes that were freed."""
@@ -219,10 +219,10 @@ class Store:
     @contextlib.contextmanager
     def _space(self, fields: Fields, size_bytes: int) -> Iterator[tuple[Path, IO[bytes]]]:
         """Make room under the cap and open a reserved temporary file; disk errors become CacheFullError."""
-        place = self.directory / "tmp"
-        atomic_file.sweep(place)
+        folder = self.directory / "tmp"
+        atomic_file.sweep(folder)
         self._evict(size_bytes)
-        waiting = place / f"{key(fields)}.{os.getpid()}.{time.monotonic_ns()}"
+        waiting = folder / f"{key(fields)}.{os.getpid()}.{time.monotonic_ns()}"
         try:
             with atomic_file.opened(waiting, size_bytes) as stream:
                 yield waiting, stream
@@ -241,13 +241,15 @@ class Store:
         os.replace(waiting, path)
         return path
 
-    def _evict(self, wanted: int) -> None:
-        """Delete the least recently used entries until `wanted` more bytes fit under the cap."""
+    def _evict(self, needed_bytes: int) -> None:
+        """Delete the least recently used entries until `needed_bytes` more bytes fit under the cap."""
         entries, cap = list(self.entries()), self.cap_bytes
-        if wanted > cap:
-            raise CacheFullError(f"The cache holds {cap / 1e9:.1f} GB at most and {wanted / 1e9:.1f} GB are needed.")
+        if needed_bytes > cap:
+            raise CacheFullError(
+                f"The cache holds {cap / 1e9:.1f} GB at most and {needed_bytes / 1e9:.1f} GB are needed."
+            )
         used = sum(entry.bytes for entry in entries)
-        while entries and used + wanted > cap:
+        while entries and used + needed_bytes > cap:
             oldest = entries.pop()
             self._delete(oldest)
             used -= oldest.bytes

@@ -75,10 +75,10 @@ def likely(device: str) -> str:
 
 def visible_gpus() -> tuple[str, ...]:
     """List the CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them, without importing torch."""
-    there = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+    numbers = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None or not there:
-        return tuple(there and [str(number) for number in range(len(there))])
+    if chosen is None or not numbers:
+        return tuple(numbers and [str(number) for number in range(len(numbers))])
     return tuple(name.strip() for name in chosen.split(",") if name.strip())
 
 

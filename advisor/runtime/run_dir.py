@@ -36,11 +36,11 @@ def default_place(data: Path, now: datetime.datetime, base: Path | None = None) 
     """Name a new run directory: ./tl-advise-runs/<name>-<time>, numbered where that is taken."""
     name = re.sub(r"[^\w.-]+", "-", data.resolve().name.removesuffix(data.suffix if data.is_file() else "")) or "data"
     stem = (base or Path.cwd()) / "tl-advise-runs" / f"{name}-{now:%Y%m%d-%H%M%S}"
-    place, number = stem, 1
-    while place.exists():
+    folder, number = stem, 1
+    while folder.exists():
         number += 1
-        place = stem.with_name(f"{stem.name}-{number}")
-    return place
+        folder = stem.with_name(f"{stem.name}-{number}")
+    return folder
 
 
 class RunDir:
@@ -163,10 +163,10 @@ class RunDir:
 
     def staging(self, name: str) -> Path:
         """Return an empty folder inside the run where a model can be put together before it replaces the old one."""
-        place = self.trials / f".staging-{name}"
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        return place
+        folder = self.trials / f".staging-{name}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
 
     def adopt(self, staged: Path, names: tuple[str, ...] = KEPT) -> None:
         """Move finished files from a staging folder into place: the recipe after the model that it vouches for.

@@ -66,17 +66,19 @@ def list_doubtful(
     """Return the leaders, best first, whose order new scores could still change; none if only the first one is left."""
     outcomes = [read_scores(run_dir, t, pool, objective).loss for t in leaders]
     doubtful = [
-        t for t, own in zip(leaders[1:], outcomes[1:], strict=True) if not _is_clearly_behind(own, outcomes[0], groups)
+        t
+        for t, outcome in zip(leaders[1:], outcomes[1:], strict=True)
+        if not _is_clearly_behind(outcome, outcomes[0], groups)
     ]
     return [leaders[0], *doubtful] if doubtful else []
 
 
-def _is_clearly_behind(own: Float64s, best: Float64s, groups: npt.NDArray[np.int64] | None) -> bool:
-    both = ~np.isnan(own) & ~np.isnan(best)
-    if both.sum() < CLEARLY_BEHIND_IMAGES or own[both].mean() <= best[both].mean():
+def _is_clearly_behind(other: Float64s, best: Float64s, groups: npt.NDArray[np.int64] | None) -> bool:
+    both = ~np.isnan(other) & ~np.isnan(best)
+    if both.sum() < CLEARLY_BEHIND_IMAGES or other[both].mean() <= best[both].mean():
         return False
     members = None if groups is None else groups[both]
-    return intervals.errors_apart(own[both], best[both], groups=members) > CLEARLY_BEHIND_ERRORS
+    return intervals.errors_apart(other[both], best[both], groups=members) > CLEARLY_BEHIND_ERRORS
 
 
 def judge(

@@ -213,8 +213,8 @@ def _objective(
         "decision": decision.effect(path, rule),
     }
     if frozen.default is not None and len(scored.scores) > 1:
-        own = decision.choose_rule(folder, frozen.default, spec)
-        fields["baseline_objective"] = decision.score_test(path, 1, spec, own)
+        default_rule = decision.choose_rule(folder, frozen.default, spec)
+        fields["baseline_objective"] = decision.score_test(path, 1, spec, default_rule)
     return fields
 
 

@@ -51,15 +51,15 @@ def plan_measurement(run: SearchRun, winner: Trial, folder: Path) -> MeasureForg
     it was deleted, the model in `folder`, whose curve is then not valid for the new task. None if no time is left.
     """
     source = domains.read_source(run.facts.settings.source) if run.facts.settings.source else None
-    left = run.clock.left_s - budget.FINISH_S / 2
+    free_s = run.clock.left_s - budget.FINISH_S / 2
     seconds = (
-        min(left, cost_model.forgetting_s(run.state(), winner.candidate)) if run.facts.has_deadline else float("inf")
+        min(free_s, cost_model.forgetting_s(run.state(), winner.candidate)) if run.facts.has_deadline else float("inf")
     )
     each = cost_model.forward_s(run.state(), winner.candidate)
     native_px = run.facts.registry.backbone(winner.candidate.backbone).preprocess.size
     each_source = cost_model.forward_s(run.state(), replace(winner.candidate, size_px=native_px)) if source else 0.0
-    own = Path(run.rundir.path / winner.predictions.removesuffix(".npz"))
-    has_fold = (own / "model.safetensors").is_file() and (own / "model.json").is_file()
+    fold_model = Path(run.rundir.path / winner.predictions.removesuffix(".npz"))
+    has_fold = (fold_model / "model.safetensors").is_file() and (fold_model / "model.json").is_file()
     for shares in (SHARES, ENDS):
         part = seconds / len(shares) / (2 if source else 1)
         images = int(min(IMAGES, part / each)) if each > 0 else IMAGES
@@ -67,7 +67,7 @@ def plan_measurement(run: SearchRun, winner: Trial, folder: Path) -> MeasureForg
             count = int(min(SOURCE_IMAGES, part / each_source)) if each_source > 0 else SOURCE_IMAGES
             return MeasureForgetting(
                 candidate=winner.candidate,
-                folder=str(own if has_fold else folder),
+                folder=str(fold_model if has_fold else folder),
                 fold=winner.scores[0].fold if has_fold else None,
                 seed=run.facts.settings.seed,
                 images=images,

@@ -121,8 +121,8 @@ def _merged(trial: Trial, repeats: list[Trial]) -> Trial:
     """Return the trial with the scores of its repeats, its objective averaged over all scored images."""
     scores = (*trial.scores, *(s for repeat in repeats for s in repeat.scores))
     sizes = [(t.objective, sum(s.n for s in t.scores)) for t in (trial, *repeats)]
-    known = [(value, n) for value, n in sizes if value is not None]
-    mean = sum(value * n for value, n in known) / sum(n for _, n in known) if known else None
+    measured = [(value, n) for value, n in sizes if value is not None]
+    mean = sum(value * n for value, n in measured) / sum(n for _, n in measured) if measured else None
     return replace(trial, scores=scores, objective=mean)
 
 

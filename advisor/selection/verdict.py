@@ -125,7 +125,7 @@ def _is_beaten(
     is better on all of them.
     """
     needed = ~np.isnan(scored[default])
-    peers = [n for n, own in scored.items() if n != default and not np.isnan(own[needed]).any()]
+    peers = [n for n, losses in scored.items() if n != default and not np.isnan(losses[needed]).any()]
     if not peers:
         return False
     rival = min(peers, key=lambda n: (means[n], n))
@@ -174,12 +174,12 @@ def _comparable_means(scored: Mapping[int, Floats]) -> dict[int, float]:
     reference = min(scored, key=lambda n: (-covered[n], float(np.nanmean(scored[n])), n))
     theirs = scored[reference]
     means = {}
-    for number, own in scored.items():
-        both = ~np.isnan(own) & ~np.isnan(theirs)
+    for number, losses in scored.items():
+        both = ~np.isnan(losses) & ~np.isnan(theirs)
         if both.sum() > 1:
-            means[number] = float(np.nanmean(theirs) + np.mean(own[both] - theirs[both]))
+            means[number] = float(np.nanmean(theirs) + np.mean(losses[both] - theirs[both]))
         else:
-            means[number] = float(np.nanmean(own))
+            means[number] = float(np.nanmean(losses))
     return means
 
 

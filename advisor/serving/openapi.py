@@ -45,9 +45,9 @@ def page(schema: Mapping[str, Any]) -> str:
                 for code, response in operation.get("responses", {}).items()
             )
             example = f"<pre>{html.escape(_EXAMPLES[path])}</pre>" if path in _EXAMPLES else ""
-            said = html.escape(operation.get("description") or operation.get("summary", ""))
+            description = html.escape(operation.get("description") or operation.get("summary", ""))
             parts.append(
-                f"<section><h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{said}</p>{example}"
+                f"<section><h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{description}</p>{example}"
                 f"<ul>{responses}</ul></section>"
             )
     return (

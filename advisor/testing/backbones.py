@@ -81,16 +81,16 @@ def _cover(backbone: Backbone, module: nn.Module) -> str:
     bad = {n: o for n, o in owners.items() if len(o) != 1}
     if bad:
         name, owner = next(iter(bad.items()))
-        found = f"is in {' and '.join(owner)}" if owner else "is in no stage"
-        raise RuleError(f"{name} {found}" + (f", and {len(bad) - 1} more are wrong" if len(bad) > 1 else ""))
+        fault = f"is in {' and '.join(owner)}" if owner else "is in no stage"
+        raise RuleError(f"{name} {fault}" + (f", and {len(bad) - 1} more are wrong" if len(bad) > 1 else ""))
     return f"{len(names)} names in {len(backbone.stages)} stages"
 
 
 def _named(backbone: Backbone, module: nn.Module) -> None:
-    known = {*_names(module), *(n for n, _ in module.named_modules())}
+    names = {*_names(module), *(n for n, _ in module.named_modules())}
     for stage in backbone.stages:
         for prefix in stage.prefixes:
-            if prefix not in known:
+            if prefix not in names:
                 raise RuleError(f'stage {stage.name}: nothing in the network is called "{prefix}"')
 
 
@@ -127,8 +127,8 @@ def _shape(backbone: Backbone, module: nn.Module, size: int) -> str:
     return f"(N, {backbone.dim}) at {size} px"
 
 
-def _same(name: str, found: torch.Tensor, expected: torch.Tensor) -> None:
-    worst = float((found - expected).abs().max())
+def _same(name: str, actual: torch.Tensor, expected: torch.Tensor) -> None:
+    worst = float((actual - expected).abs().max())
     scale = max(float(expected.abs().max()), 1e-6)
     if not worst <= _TOLERANCE * scale:
         raise RuleError(f"{name} differ by {worst:.3g} where features reach {scale:.3g}")
@@ -225,12 +225,12 @@ def _other_sizes(backbone: Backbone, module: nn.Module, size: int) -> str:
     refused = []
     for other in (round(size * 0.75), size + size // 4):
         try:
-            found = tuple(_forward(module, _images(other, n=1)).shape)
+            shape = tuple(_forward(module, _images(other, n=1)).shape)
         except Exception as error:  # input size is a knob; a network without it says so and is used at its own size
             refused.append(f"not {other} px ({type(error).__name__}: {' '.join(str(error).split())[:120]})")
             continue
-        if found != (1, backbone.dim):
-            raise RuleError(f"gives {found} at {other} px, expected (1, {backbone.dim})")
+        if shape != (1, backbone.dim):
+            raise RuleError(f"gives {shape} at {other} px, expected (1, {backbone.dim})")
     return "; ".join(refused)
 
 
@@ -251,8 +251,8 @@ def _preprocess(backbone: Backbone) -> str:
     published = _torchvision_preprocess(source.url) if source is not None and source.url else None
     if published is None:
         return "not looked at: only torchvision's files state theirs"
-    own = backbone.preprocess
-    declared = (own.size, own.resize, own.interpolation, tuple(own.mean), tuple(own.std))
+    rule = backbone.preprocess
+    declared = (rule.size, rule.resize, rule.interpolation, tuple(rule.mean), tuple(rule.std))
     if declared != published:
         raise RuleError(f"declares {declared}, the weights were made with {published}")
     return "as torchvision states it"

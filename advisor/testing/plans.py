@@ -43,14 +43,14 @@ def _length(plan: TrainPlan) -> Iterator[str]:
 
 
 def _phases(plan: TrainPlan, context: Context) -> Iterator[str]:
-    known = {s.name for s in context.stages}
+    stage_names = {s.name for s in context.stages}
     for phase in plan.phases:
         at = f"the phase at step {phase.start!r}"
         if not isinstance(phase.start, int) or phase.start < 0:
             yield f"{at}: expected a whole number, 0 or more"
         if phase.only not in _ONLY:
             yield f"{at}: only is {phase.only!r}, expected one of {', '.join(_ONLY)}"
-        stray = sorted(set(phase.rates) - known)
+        stray = sorted(set(phase.rates) - stage_names)
         if stray:
             yield f'{at} names stage "{stray[0]}", and the network has {", ".join(s.name for s in context.stages)}'
         yield from _rates(phase, at)
@@ -78,15 +78,15 @@ def _head(plan: TrainPlan, context: Context) -> Iterator[str]:
 
 
 def _choices(plan: TrainPlan) -> Iterator[str]:
-    found = {name: (getattr(plan, name), choices) for name, choices in _CHOICES.items()}
-    found["optimizer.name"] = (plan.optimizer.name, _OPTIMIZERS)
-    found["schedule.name"] = (plan.schedule.name, tuple(SCHEDULES))
-    found["augmentation.level"] = (plan.augmentation.level, _AUGMENTATIONS)
+    chosen = {name: (getattr(plan, name), choices) for name, choices in _CHOICES.items()}
+    chosen["optimizer.name"] = (plan.optimizer.name, _OPTIMIZERS)
+    chosen["schedule.name"] = (plan.schedule.name, tuple(SCHEDULES))
+    chosen["augmentation.level"] = (plan.augmentation.level, _AUGMENTATIONS)
     for stream in plan.streams:
-        found["streams"] = (stream.name, _STREAMS)
+        chosen["streams"] = (stream.name, _STREAMS)
         if stream.name == "episodic" and min(stream.ways - 1, stream.shots, stream.queries) < 1:
             yield f"streams: {stream.ways} ways, {stream.shots} shots, {stream.queries} queries make no episode"
-    for name, (value, choices) in found.items():
+    for name, (value, choices) in chosen.items():
         if value not in choices:
             yield f"{name} is {value!r}, expected one of {', '.join(choices)}"
     for name, share in {"label_smoothing": plan.label_smoothing, "ema": plan.ema}.items():

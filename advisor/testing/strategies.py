@@ -56,28 +56,28 @@ def _declared(strategy: Strategy) -> str:
 
 
 def _legal(parameter: Parameter, value: Any, where: str) -> None:
-    told = f"{where} {parameter.name} is {value!r}"
+    stated = f"{where} {parameter.name} is {value!r}"
     if parameter.kind == "choice":
         if value not in parameter.choices:
-            raise RuleError(f"{told}, expected one of {', '.join(map(str, parameter.choices))}")
+            raise RuleError(f"{stated}, expected one of {', '.join(map(str, parameter.choices))}")
         return
     if parameter.kind not in ("float", "int"):
         raise RuleError(f"card: {parameter.name} is of kind {parameter.kind!r}, expected float, int or choice")
     whole = parameter.kind == "int"
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value):
-        raise RuleError(f"{told}, expected a {'whole ' if whole else ''}number")
+        raise RuleError(f"{stated}, expected a {'whole ' if whole else ''}number")
     if (parameter.low is not None and value < parameter.low) or (parameter.high is not None and value > parameter.high):
-        raise RuleError(f"{told}, expected {parameter.low} to {parameter.high}")
+        raise RuleError(f"{stated}, expected {parameter.low} to {parameter.high}")
 
 
 def _applies(strategy: Strategy) -> str:
-    answers = [strategy.applies(context) for context in contexts.variety()]
-    bad = next((a for a in answers if a is not None and not (isinstance(a, str) and a.strip())), None)
+    reasons = [strategy.applies(context) for context in contexts.variety()]
+    bad = next((a for a in reasons if a is not None and not (isinstance(a, str) and a.strip())), None)
     if bad is not None:
         raise RuleError(f"applies() gives {bad!r}, expected None or the reason why not, in words")
-    if None not in answers:
-        raise RuleError(f"applies in none of {len(answers)} contexts; the first reason: {answers[0]}")
-    return f"in {answers.count(None)} of {len(answers)} contexts"
+    if None not in reasons:
+        raise RuleError(f"applies in none of {len(reasons)} contexts; the first reason: {reasons[0]}")
+    return f"in {reasons.count(None)} of {len(reasons)} contexts"
 
 
 def _where_it_applies(strategy: Strategy) -> list[Context]:
@@ -111,15 +111,15 @@ def _guesses(strategy: Strategy) -> str:
 
 
 def _space(strategy: Strategy) -> str:
-    asked: set[str] = set()
+    drawn: set[str] = set()
     for context in _where_it_applies(strategy):
         for seed in _SEEDS:
             draws = contexts.Draws(seed)
             parameters = _given(strategy, strategy.space(draws, context), "space()")
             if strategy.space(contexts.Draws(seed), context) != parameters:
                 raise RuleError("space() gives different parameters for the same draws: draw from `trial` only")
-            asked |= set(draws.asked)
-    return f"searches {', '.join(sorted(asked)) or 'nothing'}"
+            drawn |= set(draws.asked)
+    return f"searches {', '.join(sorted(drawn)) or 'nothing'}"
 
 
 def _all_plans(strategy: Strategy) -> Iterator[tuple[TrainPlan, Mapping[str, Any], Context]]:
@@ -144,11 +144,11 @@ def _plans(strategy: Strategy) -> str:
 def _importable(strategy: Strategy) -> str:
     from advisor.training import loss_terms
 
-    wanted = {t.function: t for p, _, _ in _all_plans(strategy) for t in [*p.terms, *([p.finish] if p.finish else [])]}
-    for term in wanted.values():
+    terms = {t.function: t for p, _, _ in _all_plans(strategy) for t in [*p.terms, *([p.finish] if p.finish else [])]}
+    for term in terms.values():
         if not callable(loss_terms.load(term)):
             raise RuleError(f"{term.function} is not a function")
-    return ", ".join(sorted(wanted))
+    return ", ".join(sorted(terms))
 
 
 # ---- training ----------------------------------------------------------------------------------------------------

@@ -97,8 +97,8 @@ class ActivationCache:
             if self._spill is not None:
                 parts.append(self._spill.read(view, chosen))
             else:
-                kept = self._filled[view]
-                parts.append(kept.index_select(0, torch.from_numpy(chosen).to(kept.device)))
+                activations = self._filled[view]
+                parts.append(activations.index_select(0, torch.from_numpy(chosen).to(activations.device)))
         both = torch.cat(parts) if len(parts) > 1 else parts[0]
         return both.permute(0, 3, 1, 2) if both.ndim == 4 else both
 
@@ -137,19 +137,19 @@ class Spill:
         self._shape, self._dtype, self._device = one.shape[1:], one.dtype, one.device
         self._row_bytes = one.numel() * one.element_size()
         self._view_bytes = images * self._row_bytes
-        place = folder / f"prefix.{os.getpid()}.{time.monotonic_ns()}"
-        with atomic_file.opened(place, views * self._view_bytes) as stream:
+        path = folder / f"prefix.{os.getpid()}.{time.monotonic_ns()}"
+        with atomic_file.opened(path, views * self._view_bytes) as stream:
             stream.truncate(views * self._view_bytes)  # where nothing could be reserved: the length to map
             self._file = os.fdopen(os.dup(stream.fileno()), "wb", buffering=0)
-            self._bytes = np.memmap(place, np.uint8, "r").reshape(views, images, self._row_bytes)
+            self._bytes = np.memmap(path, np.uint8, "r").reshape(views, images, self._row_bytes)
 
     def write(self, view: int, start: int, rows: torch.Tensor) -> None:
         """Write the rows of the images from `start` on. Raises OSError."""
-        left = memoryview(rows.cpu().reshape(-1).view(torch.uint8).numpy().data)
+        unwritten = memoryview(rows.cpu().reshape(-1).view(torch.uint8).numpy().data)
         at = view * self._view_bytes + start * self._row_bytes
-        while left:  # with write(), not through the map: a full disk would end the process there
-            done = os.pwrite(self._file.fileno(), left, at)
-            left, at = left[done:], at + done
+        while unwritten:  # with write(), not through the map: a full disk would end the process there
+            done = os.pwrite(self._file.fileno(), unwritten, at)
+            unwritten, at = unwritten[done:], at + done
 
     def read(self, view: int, positions: npt.NDArray[np.int64]) -> torch.Tensor:
         """Read the rows (B, ...) of some images."""

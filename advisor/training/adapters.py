@@ -44,14 +44,14 @@ def put_in(plan: TrainPlan, backbone: Backbone, body: nn.Module, seed: int) -> A
         return Adapters()
     adapt = loss_terms.load(plan.adapter)
     trained = {name for phase in plan.phases for name, rate in phase.rates.items() if rate > 0}
-    own = {id(parameter) for parameter in body.parameters()}
+    original = {id(parameter) for parameter in body.parameters()}
     inside = backbones.modules_by_stage(backbone, body)
     undo = tuple(
         adapt(dict(modules), seed=rng.key(seed, "adapter", index), **plan.adapter.numbers)
         for index, (stage, modules) in enumerate(zip(backbone.stages, inside, strict=True))
         if stage.name in trained
     )
-    added = tuple(parameter for parameter in body.parameters() if id(parameter) not in own)
+    added = tuple(parameter for parameter in body.parameters() if id(parameter) not in original)
     if not added:
         raise TrialError(f"{plan.adapter.function} found nothing to adapt in {', '.join(sorted(trained))}")
     return Adapters(added, undo)

@@ -48,8 +48,8 @@ def train_view(
     level, side_px = augmentation.level, batch_NHWC.shape[1]
     if level in ("none", "flip"):
         squares_NHWC = centre(batch_NHWC, size_px)
-        seen = squares_NHWC if level == "none" else random_crop.mirror(squares_NHWC, draws[:, 4] < 0.5)
-        return normalise(seen, preprocess, layout)
+        views_NHWC = squares_NHWC if level == "none" else random_crop.mirror(squares_NHWC, draws[:, 4] < 0.5)
+        return normalise(views_NHWC, preprocess, layout)
     boxes = random_crop.draw(draws, augmentation.scale, side_px)
     if level == "light" and batch_NHWC.device.type == "cpu":
         return normalise(random_crop.cut(batch_NHWC, boxes, size_px), preprocess, layout)
@@ -122,8 +122,8 @@ def mix(
     draws = rng.uniform(seed, "mix", step, ids, 4)
     cut = draws[:, 0] < (0.5 if augmentation.mixup and augmentation.cutmix else float(augmentation.cutmix > 0))
     share = np.where(cut, _beta(draws[:, 1], augmentation.cutmix), _beta(draws[:, 1], augmentation.mixup))
-    boxes, kept = _boxes(share, draws[:, 2:4], images_NCHW.shape[-1])
-    share = np.where(cut, kept, share)
+    boxes, uncut = _boxes(share, draws[:, 2:4], images_NCHW.shape[-1])
+    share = np.where(cut, uncut, share)
     keep_N111 = torch.as_tensor(share, dtype=images_NCHW.dtype, device=images_NCHW.device).view(-1, 1, 1, 1)
     inside = torch.as_tensor(boxes & cut[:, None, None], device=images_NCHW.device)[:, None]
     cuts = torch.as_tensor(cut, device=images_NCHW.device).view(-1, 1, 1, 1)

@@ -117,23 +117,23 @@ class BatchFeatures:
     def batch_at(self, step: int) -> StepBatch:
         """Compute the features of a step's images, with their labels and targets. Runs under the caller's autocast."""
         positions, rounds = self._stream.at(step)
-        own, wanted = self._group.slice_of(len(positions)), self._plan.augmentation
-        mixed = self._activations is None and (wanted.mixup > 0 or wanted.cutmix > 0)
+        shard, levels = self._group.slice_of(len(positions)), self._plan.augmentation
+        mixed = self._activations is None and (levels.mixup > 0 or levels.cutmix > 0)
         if not mixed:  # else an image's partner may belong to another rank
-            positions, rounds = positions[own], rounds[own]
+            positions, rounds = positions[shard], rounds[shard]
         labels = self._labels[torch.from_numpy(positions)].to(self._device, non_blocking=True)
         if self._activations is not None:
             return StepBatch(self._behind(self._activations.rows(positions, rounds)), labels, labels)
         images, targets = self._source.views(positions, rounds), labels
         if self._source.ahead:
             coming, _ = self._stream.at(step + 1)
-            self._source.expect(coming if mixed else coming[own])
+            self._source.expect(coming if mixed else coming[shard])
         if mixed:
             probabilities = losses.one_hot(labels, next(self._classifier.head.parameters()).shape[0])
             counters = self._source.counters(rounds)
             ids = self._source.ids[positions]
-            images, targets = augmentation.mix(images, probabilities, ids, counters, self._seed, wanted)
-            images, targets, labels = images[own], targets[own], labels[own]
+            images, targets = augmentation.mix(images, probabilities, ids, counters, self._seed, levels)
+            images, targets, labels = images[shard], targets[shard], labels[shard]
         return StepBatch(self._classifier.features(images), labels, targets)
 
     def target_features(self, step: int) -> torch.Tensor | None:
@@ -189,10 +189,10 @@ class BatchFeatures:
 
 
 def _order(plan: TrainPlan, labels: Rows, ids: npt.NDArray[np.uint64], seed: int) -> BatchSampler | EpisodeSampler:
-    wanted = next((stream for stream in plan.streams if stream.name == "episodic"), None)
-    if wanted is None:
+    episodic = next((stream for stream in plan.streams if stream.name == "episodic"), None)
+    if episodic is None:
         return BatchSampler(ids, seed=seed, batch=plan.batch)
-    return EpisodeSampler(labels, ids, wanted, seed=seed)
+    return EpisodeSampler(labels, ids, episodic, seed=seed)
 
 
 def _support(stream: BatchSampler | EpisodeSampler, device: torch.device) -> torch.Tensor | None:

@@ -30,9 +30,9 @@ class BatchSampler:
 
     def at(self, step: int) -> tuple[Rows, Rows]:
         """Return the positions (B,) of a step's images among the ids, and how often each was seen before."""
-        place = np.arange(step * self.batch, (step + 1) * self.batch)
-        rounds = place // len(self.ids)
-        positions = np.array([self._order(int(r))[p] for r, p in zip(rounds, place % len(self.ids), strict=True)])
+        serial = np.arange(step * self.batch, (step + 1) * self.batch)
+        rounds = serial // len(self.ids)
+        positions = np.array([self._order(int(r))[p] for r, p in zip(rounds, serial % len(self.ids), strict=True)])
         return positions, rounds
 
     def _order(self, epoch: int) -> Rows:
@@ -48,14 +48,14 @@ class EpisodeSampler:
     Labels and ids are those of the images that train. Raises TrialError where too few classes have enough images.
     """
 
-    def __init__(self, labels: npt.NDArray[np.int64], ids: npt.ArrayLike, wanted: Batches, *, seed: int) -> None:
-        each = wanted.shots + wanted.queries
-        self.batch = wanted.ways * each
-        self.support: npt.NDArray[np.bool_] = np.tile(np.arange(each) < wanted.shots, wanted.ways)
-        known = np.asarray(ids, dtype=np.uint64)
+    def __init__(self, labels: npt.NDArray[np.int64], ids: npt.ArrayLike, stream: Batches, *, seed: int) -> None:
+        each = stream.shots + stream.queries
+        self.batch = stream.ways * each
+        self.support: npt.NDArray[np.bool_] = np.tile(np.arange(each) < stream.shots, stream.ways)
+        hashes = np.asarray(ids, dtype=np.uint64)
         try:
             self._drawer = episodes.Drawer(
-                labels, known, ways=wanted.ways, each=each, seed=seed, purpose="training episode"
+                labels, hashes, ways=stream.ways, each=each, seed=seed, purpose="training episode"
             )
         except ValueError as error:
             raise TrialError(f"no episode can be drawn: {error}") from None

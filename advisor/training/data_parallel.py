@@ -47,9 +47,9 @@ class ProcessGroup:
         start = self.rank * each + min(self.rank, more)
         return slice(start, start + each + (self.rank < more))
 
-    def scale_loss(self, loss: torch.Tensor, own: int, images: int) -> torch.Tensor:
-        """Scale the mean loss over `own` images so that the mean over ranks is the mean over all `images`."""
-        return loss if self.is_single else loss * (self.size * own / images)
+    def scale_loss(self, loss: torch.Tensor, shard_images: int, images: int) -> torch.Tensor:
+        """Scale the mean loss over `shard_images` images so that the mean over ranks is the mean over all `images`."""
+        return loss if self.is_single else loss * (self.size * shard_images / images)
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """Average a scalar over the ranks."""
@@ -65,8 +65,8 @@ class ProcessGroup:
             return compute()
         box: list[Any] = [compute() if self.is_first else None]
         torch.distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
-        answer: T = box[0]
-        return answer
+        value: T = box[0]
+        return value
 
     def parallel(self, forward: Callable[[], torch.Tensor], *modules: nn.Module) -> Callable[[], torch.Tensor]:
         """Wrap a forward pass through these modules so that its gradients are averaged over the ranks.
@@ -156,8 +156,8 @@ class _Sum(torch.autograd.Function):
     """A sum over the ranks. Every rank's loss depends on it, so the gradients of all of them are summed as well."""
 
     @staticmethod
-    def forward(ctx: Any, own: torch.Tensor) -> torch.Tensor:
-        total = own.clone()
+    def forward(ctx: Any, addend: torch.Tensor) -> torch.Tensor:
+        total = addend.clone()
         torch.distributed.all_reduce(total)
         return total
 

@@ -66,8 +66,10 @@ class Drawer:
         """Return the rows (W, each) of an episode, class by class in the order of `classes`."""
         drawn = np.empty((self.ways, self.each), dtype=np.int64)
         for w, c in enumerate(self.classes(number)):
-            own = self._rows[int(c)]
-            drawn[w] = own[rng.order(self._seed, f"{self._purpose} images", number, self._ids[own])[: self.each]]
+            members = self._rows[int(c)]
+            drawn[w] = members[
+                rng.order(self._seed, f"{self._purpose} images", number, self._ids[members])[: self.each]
+            ]
         return drawn
 
 

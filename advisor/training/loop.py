@@ -232,11 +232,11 @@ class Loop:
                 weight_ops.put(self._average, self.classifier)
             self._adapters.take_out()
             self._tuned = weight_ops.copy(self.classifier)
-        kept = self._tuned
+        weights = self._tuned
         if self.plan.finish is not None:
             merge = loss_terms.load(self.plan.finish)
-            kept = merge(self._start, self._tuned, **{**self.plan.finish.numbers, **(numbers or {})})
-        weight_ops.put(kept, self.classifier)
+            weights = merge(self._start, self._tuned, **{**self.plan.finish.numbers, **(numbers or {})})
+        weight_ops.put(weights, self.classifier)
         self.classifier.eval()
         return self.classifier
 

@@ -30,21 +30,21 @@ def load(term: Term) -> Callable[..., Any]:
     if not module or not name:
         raise PluginError(f'term "{term.function}": expected "module:function".')
     try:
-        found = getattr(importlib.import_module(module), name)
+        function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise PluginError(f'term "{term.function}" cannot be imported: {error}.') from error
-    if not callable(found):
-        raise PluginError(f'term "{term.function}" is a {type(found).__name__}, expected a function.')
-    return found  # type: ignore[no-any-return]
+    if not callable(function):
+        raise PluginError(f'term "{term.function}" is a {type(function).__name__}, expected a function.')
+    return function  # type: ignore[no-any-return]
 
 
 def companions(functions: Sequence[Callable[..., Any]], head: nn.Module, seed: int) -> nn.ModuleDict:
     """Build the parameters that terms bring along, by the term's position; each from (seed, position) alone."""
-    found = nn.ModuleDict()
+    modules = nn.ModuleDict()
     for position, function in enumerate(functions):
         if hasattr(function, "companion"):
             classes, width = next(head.parameters()).shape
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(rng.key(seed, "companion", position))
-                found[str(position)] = function.companion(width, classes)
-    return found
+                modules[str(position)] = function.companion(width, classes)
+    return modules

@@ -57,16 +57,16 @@ def slots(
         for name, _ in module.named_parameters(recurse=False)
     }
     added = {id(parameter) for parameter in adapters}
-    found = []
+    entries = []
     for stage, owned in zip(backbone.stages, backbones.parameters_by_stage(backbone, body), strict=True):
         for name, parameter in owned:
             decayed = name not in norms and _is_matrix(name, parameter)
-            found.append(Slot(f"body.{name}", stage.name, parameter, name in norms, decayed, id(parameter) in added))
+            entries.append(Slot(f"body.{name}", stage.name, parameter, name in norms, decayed, id(parameter) in added))
     for name, parameter in head.named_parameters():
-        found.append(Slot(f"head.{name}", HEAD, parameter, False, _is_matrix(name, parameter)))
+        entries.append(Slot(f"head.{name}", HEAD, parameter, False, _is_matrix(name, parameter)))
     for name, parameter in companions.named_parameters() if companions is not None else ():
-        found.append(Slot(f"{COMPANION}{name}", HEAD, parameter, False, _is_matrix(name, parameter)))
-    return tuple(found)
+        entries.append(Slot(f"{COMPANION}{name}", HEAD, parameter, False, _is_matrix(name, parameter)))
+    return tuple(entries)
 
 
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
@@ -125,12 +125,12 @@ def modes(
     `norm`: BatchNorm uses batch statistics in trained stages ("trained") or running ones everywhere ("frozen").
     """
     live = {slot.stage for slot in parameters if trains(slot, phase)}
-    found = dict.fromkeys(body.modules(), False)
+    training_modes = dict.fromkeys(body.modules(), False)
     for stage, inside in zip(backbone.stages, backbones.modules_by_stage(backbone, body), strict=True):
         for _, module in inside:
             batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
-            found[module] = stage.name in live and not (batch_norm and norm == "frozen")
-    return [*found.items(), *((module, HEAD in live) for module in head.modules())]
+            training_modes[module] = stage.name in live and not (batch_norm and norm == "frozen")
+    return [*training_modes.items(), *((module, HEAD in live) for module in head.modules())]
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: Mapping[str, float]) -> None:

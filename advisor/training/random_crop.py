@@ -72,10 +72,10 @@ def mirror(squares_NHWC: torch.Tensor, chosen: npt.NDArray[np.bool_]) -> torch.T
 
 def maps(boxes: Boxes, side_px: int) -> Float64s:
     """Return the same boxes as maps (B, 3, 3) from positions of the output to those of the canvas, both in -1..1."""
-    found = np.zeros((len(boxes.left), 3, 3))
-    found[:, 0, 0] = np.where(boxes.mirrored, -boxes.width, boxes.width) / side_px
-    found[:, 1, 1] = boxes.height / side_px
-    found[:, 0, 2] = (2 * boxes.left + boxes.width) / side_px - 1
-    found[:, 1, 2] = (2 * boxes.top + boxes.height) / side_px - 1
-    found[:, 2, 2] = 1.0
-    return found
+    affine_N33 = np.zeros((len(boxes.left), 3, 3))
+    affine_N33[:, 0, 0] = np.where(boxes.mirrored, -boxes.width, boxes.width) / side_px
+    affine_N33[:, 1, 1] = boxes.height / side_px
+    affine_N33[:, 0, 2] = (2 * boxes.left + boxes.width) / side_px - 1
+    affine_N33[:, 1, 2] = (2 * boxes.top + boxes.height) / side_px - 1
+    affine_N33[:, 2, 2] = 1.0
+    return affine_N33

@@ -67,8 +67,8 @@ def observe_training(
 def _missing_passes_s(state: SearchState, candidate: Candidate) -> float:
     """Predict the frozen passes over the pool: none where a probe, or a mirrored trial, has left its features."""
     at = BackboneAtSize.of(candidate)
-    there = [c.candidate for c in state.contenders() if BackboneAtSize.of(c.candidate) == at]
-    passes = int(not there) + int(_mirrored(candidate) and not any(_mirrored(c) for c in there))
+    alike = [c.candidate for c in state.contenders() if BackboneAtSize.of(c.candidate) == at]
+    passes = int(not alike) + int(_mirrored(candidate) and not any(_mirrored(c) for c in alike))
     return passes * _pass_s(state, candidate, state.images)
 
 
@@ -124,8 +124,8 @@ def reserve_s(state: SearchState, candidate: Candidate, *, refit: bool = True) -
     Where that one was trained, the models of its folds stand ready and no refit of it is kept back.
     """
     best = state.best()
-    own = finish_s(state, candidate, refit=refit)
-    return own if best is None else max(own, finish_s(state, best.candidate, refit=False))
+    needed_s = finish_s(state, candidate, refit=refit)
+    return needed_s if best is None else max(needed_s, finish_s(state, best.candidate, refit=False))
 
 
 def folds_for(state: SearchState, candidate: Candidate) -> tuple[int, ...]:

@@ -28,10 +28,10 @@ def shortened(state: SearchState, candidate: Candidate) -> Candidate | None:
     The first training of a search gives up its refit rather than epochs where it runs on two folds, whose mean is worth
     one, and on one fold before it gives up more than half of them: five fourths of the images are worth less than that.
     """
-    asked = candidate.parameters.get("epochs")
-    if not state.has_deadline or not isinstance(asked, int | float):
+    requested = candidate.parameters.get("epochs")
+    if not state.has_deadline or not isinstance(requested, int | float):
         return None
-    folds, whole = cost_model.least_folds(state, candidate), float(asked)
+    folds, whole = cost_model.least_folds(state, candidate), float(requested)
     epochs = _longest(state, candidate, whole, refit=True)
     # Not the untuned default, which is compared on all images.
     first = candidate.origin != DEFAULT and not state.has_trained
@@ -44,15 +44,15 @@ def shortened(state: SearchState, candidate: Candidate) -> Candidate | None:
 
 
 def _longest(
-    state: SearchState, candidate: Candidate, asked: float, *, refit: bool, folds: int | None = None
+    state: SearchState, candidate: Candidate, requested: float, *, refit: bool, folds: int | None = None
 ) -> float | None:
     share = policy.FILL_SHARE_MEASURED if cost_model.has_pace(state, candidate) else policy.FILL_SHARE
 
     def fits(epochs: float) -> bool:
         return cost_model.affordable(state, of_epochs(candidate, epochs), share=share, refit=refit, folds=folds)
 
-    low, high = fewest_epochs(state, candidate), asked
-    if asked <= low or not fits(low):
+    low, high = fewest_epochs(state, candidate), requested
+    if requested <= low or not fits(low):
         return None
     if fits(high):
         return high

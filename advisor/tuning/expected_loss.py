@@ -73,8 +73,8 @@ def spread(steps: int, trials: Sequence[Trial]) -> float:
 
     Little for what differs little from the probe, a short training or a head; less with every training that was seen.
     """
-    seen = sum(1 for t in trials if t.state == "complete" and t.steps)
-    return SPREAD * length(steps) / math.sqrt(1 + seen) if steps else HEAD_SPREAD
+    trained = sum(1 for t in trials if t.state == "complete" and t.steps)
+    return SPREAD * length(steps) / math.sqrt(1 + trained) if steps else HEAD_SPREAD
 
 
 def improvement(log_loss: float, spread: float, best: float) -> float:

@@ -137,14 +137,14 @@ def _is_cheap(state: SearchState, candidate: Candidate) -> bool:
 def _is_far_behind(state: SearchState, candidate: Candidate) -> bool:
     """Return True if another head of the same strategy on the same features was far behind the best contender."""
     best = state.best()
-    own = [
+    losses = [
         t.loss
         for t in state.trials
         if t.state == "complete"
         and t.candidate.strategy == candidate.strategy
         and BackboneAtSize.of(t.candidate) == BackboneAtSize.of(candidate)
     ]
-    return best is not None and bool(own) and min(own) > policy.FAR_BEHIND * best.loss
+    return best is not None and bool(losses) and min(losses) > policy.FAR_BEHIND * best.loss
 
 
 def expected_gain(state: SearchState, candidate: Candidate) -> tuple[float, float]:

@@ -62,8 +62,8 @@ class Proposer:
             self.again.append(entry)
 
     def _trials_left(self) -> float:
-        asked = self.run.facts.settings.trials
-        return float("inf") if asked is None else asked - self.run.study.counted
+        limit = self.run.facts.settings.trials
+        return float("inf") if limit is None else limit - self.run.study.counted
 
     def _shorter(self) -> Candidate | None:
         state = self.run.state()

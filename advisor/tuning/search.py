@@ -106,9 +106,9 @@ def _progress(run: SearchRun) -> Callable[[Progress], None]:
 
 def _end(run: SearchRun, ended: Ended) -> Trial:
     """Learn from a trial that ended and write it down; a worker that died with it costs this trial only."""
-    order, answer = ended.order, ended.answer
-    trial = _failed(run, order, answer) if isinstance(answer, AdviseError) else answer
-    if isinstance(answer, Trial):
+    order, ending = ended.order, ended.answer
+    trial = _failed(run, order, ending) if isinstance(ending, AdviseError) else ending
+    if isinstance(ending, Trial):
         run.deaths = 0
     taken_s, folds = (trial.seconds, len(trial.scores)) if trial.state == "complete" else (trial.needs_s, 1)
     if (
@@ -116,8 +116,8 @@ def _end(run: SearchRun, ended: Ended) -> Trial:
     ):  # else a part of it
         cost_model.observe_training(run.speeds, run.state(), order.candidate, folds, taken_s)
     run.record_trial(trial)
-    if isinstance(answer, WorkerLostError):
-        run.restart_after(answer)
+    if isinstance(ending, WorkerLostError):
+        run.restart_after(ending)
     return trial
 
 

@@ -80,7 +80,7 @@ class SearchRun:
         tries = 0
         while True:
             try:
-                answer = self.worker.ask(job, kind, self.listener.progress, deadline=deadline)
+                reply = self.worker.ask(job, kind, self.listener.progress, deadline=deadline)
             except WorkerLostError as error:  # memory may have run short, somebody may have cut a cache file
                 tries += 1
                 if restarts is not None and tries > restarts:
@@ -88,7 +88,7 @@ class SearchRun:
                 self.restart_after(error)
             else:
                 self.deaths = 0
-                return answer
+                return reply
 
     def restart_after(self, error: WorkerLostError) -> None:
         """Pause before a worker that died is started again, longer each time while nothing ends well.
@@ -129,8 +129,8 @@ class SearchRun:
         """Write a trial down as begun and return its number."""
         self.describe([candidate.backbone])
         registry = self.facts.registry
-        known = sorted({*registry.backbones, *self.backbones})  # also those that a plugin resolved by name
-        names = {"backbone": tuple(known), "strategy": tuple(registry.strategies)}
+        backbone_names = sorted({*registry.backbones, *self.backbones})  # also those that a plugin resolved by name
+        names = {"backbone": tuple(backbone_names), "strategy": tuple(registry.strategies)}
         context = self.state().context(candidate.backbone, candidate.size_px)
         parameters = sampler.shown(candidate, names, self.facts.strategy_of(candidate), context)
         return self.study.begin(candidate, parameters)

@@ -58,11 +58,11 @@ def _needs_s(state: SearchState, candidate: Candidate, *, fits: bool) -> float:
     return min(needs_s, state.left_s) if fits else needs_s
 
 
-def explain(state: SearchState, left: Iterable[Candidate], *, trials_left: float, stale: int) -> StoppedBecause:
+def explain(state: SearchState, remaining: Iterable[Candidate], *, trials_left: float, stale: int) -> StoppedBecause:
     """Return why nothing more is tried: trials used up, no time, no prospect of a gain, or no gain for many trials."""
     if trials_left <= 0:
         return StoppedBecause(reason="trials", text=f"all {state.settings.trials} trials were used")
-    prospects = [prospect(state, c) for c in left]
+    prospects = [prospect(state, c) for c in remaining]
     fitting = [p for p in prospects if p.fits(state)]
     if fitting:
         best = max(fitting, key=lambda p: p.expected_gain)
@@ -103,11 +103,13 @@ def untried(state: SearchState, stopped: StoppedBecause) -> tuple[Untried, ...]:
 def _guesses(state: SearchState, strategies: Iterable[str]) -> list[Candidate]:
     """List the first guesses of these strategies wherever a probe was made."""
     at = dict.fromkeys(candidates.BackboneAtSize.of(p.candidate) for p in state.probes)
-    own = {n: state.registry.strategy(n) for n in strategies}
+    plugins = {n: state.registry.strategy(n) for n in strategies}
     return [
         guess
-        for place in at
-        for guess in candidates.guesses(own, state.context(*place), backbone=place.name, size_px=place.size_px)
+        for backbone in at
+        for guess in candidates.guesses(
+            plugins, state.context(*backbone), backbone=backbone.name, size_px=backbone.size_px
+        )
     ]
 
 

@@ -107,19 +107,19 @@ def train(
     source = trainer.score_rows(session.resources, chosen, plan, network, held_out)
     arms = []
     for statistics in _variants(network, adapts=adapts):
-        own = copy.deepcopy(network) if statistics else network
+        adapted = copy.deepcopy(network) if statistics else network
         if statistics or (adapts and has_statistics(network)):
-            use_target(session, plan, own)
+            use_target(session, plan, adapted)
         arms.append(
             Arm(
                 name=f"{chosen.strategy}{STATISTICS}" if statistics else chosen.strategy,
                 seed=seed,
                 candidate=chosen,
                 plan=plan,
-                network=own,
+                network=adapted,
                 statistics=statistics,
                 source_logits=source,
-                target_logits=_on_target(session, plan, own),
+                target_logits=_on_target(session, plan, adapted),
                 seconds=time.monotonic() - began,
             )
         )

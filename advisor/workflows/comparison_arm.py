@@ -94,11 +94,11 @@ def train(
     start = weight_ops.copy(network.body)
     loop = trainer.train_loop(session.resources, chosen, plan, network, rows, seed)
     watched = rows[rng.permutation(seed, "watched", 0, len(rows))[:WATCHED]]
-    seen = np.union1d(watched, held_out)
-    before = _features(session, plan, network, seen)
+    measured = np.union1d(watched, held_out)
+    before = _features(session, plan, network, measured)
     evaluator = _ArmEvaluator(session, chosen, plan, network, start, np.sort(watched), held_out)
     points, weights = _train_and_measure(loop, evaluator, end, lambda step: report(name, step, plan.steps))
-    after = _features(session, plan, network, seen)
+    after = _features(session, plan, network, measured)
     directions, coordinates, explained = representation.components(weights)
     path = tuple((float(x), float(y)) for x, y in coordinates)
     return Arm(
@@ -113,7 +113,7 @@ def train(
         gap=points[-1].train_accuracy - points[-1].accuracy,
         sharpness=evaluator.sharpness(seed),
         cka=representation.linear_cka(before, after),
-        neighbours=representation.neighbour_agreement(before, after, k=min(NEIGHBOURS, max(1, len(seen) // 5))),
+        neighbours=representation.neighbour_agreement(before, after, k=min(NEIGHBOURS, max(1, len(measured) // 5))),
         path=path,
         path_explained=explained,
         surface=evaluator.surface(weights[0], directions, path, surface) if surface else None,

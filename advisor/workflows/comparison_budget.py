@@ -36,8 +36,8 @@ def epochs_within(
         candidate, plan = comparison.planned(session, name, rows, epochs, batch)
         network = trainer.classifier_for(session.resources, candidate, plan, rows, seed)
         loop = trainer.train_loop(session.resources, candidate, plan, network, rows, seed)
-        taken = [step.seconds for step in loop.run(until=TIMED)]
-        training_s += statistics.median(taken[1:] or taken) * plan.steps
+        timed = [step.seconds for step in loop.run(until=TIMED)]
+        training_s += statistics.median(timed[1:] or timed) * plan.steps
         few = held_out[:TIMED_IMAGES]
         scoring_began = time.monotonic()
         trainer.score_rows(session.resources, candidate, plan, network, few)

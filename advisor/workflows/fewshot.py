@@ -123,8 +123,8 @@ def evaluate(
     for candidate in tried:
         head, values, blocks = _head_and_features(session, candidate, parts.base, layers, seed, report)
         accuracies.append(score(head, values[rows], drawn, blocks))
-    best = max(accuracies, key=lambda own: float(own.mean()))
-    scores = [_score(candidate, own, best) for candidate, own in zip(tried, accuracies, strict=True)]
+    best = max(accuracies, key=lambda accuracy_E: float(accuracy_E.mean()))
+    scores = [_score(candidate, accuracy_E, best) for candidate, accuracy_E in zip(tried, accuracies, strict=True)]
     return FewShotResult(
         backbone=session.backbone.name,
         size_px=session.size_px,
@@ -181,16 +181,16 @@ def interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def _score(candidate: Candidate, own: npt.NDArray[np.float64], best: npt.NDArray[np.float64]) -> StrategyScore:
-    low, high = interval(own)
+def _score(candidate: Candidate, accuracy_E: npt.NDArray[np.float64], best: npt.NDArray[np.float64]) -> StrategyScore:
+    low, high = interval(accuracy_E)
     return StrategyScore(
         strategy=candidate.strategy,
         candidate=candidate,
-        accuracy=float(own.mean()),
+        accuracy=float(accuracy_E.mean()),
         ci95=(max(0.0, low), min(1.0, high)),
-        std=float(own.std(ddof=1)),
-        behind=float((best - own).mean()),
-        behind_ci95=interval(best - own),
+        std=float(accuracy_E.std(ddof=1)),
+        behind=float((best - accuracy_E).mean()),
+        behind_ci95=interval(best - accuracy_E),
     )
 
 

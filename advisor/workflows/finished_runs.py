@@ -53,16 +53,16 @@ class RunDifference:
 
 def find(folders: Sequence[Path]) -> list[Path]:
     """List run directories: each of `folders` is one, or holds some. Raises InputError where none is found."""
-    found: list[Path] = []
+    runs: list[Path] = []
     for folder in folders:
         if (folder / stored_results.FILE).is_file():
-            found.append(folder)
+            runs.append(folder)
         elif folder.is_dir():
-            found += sorted(path.parent for path in folder.glob(f"*/{stored_results.FILE}"))
-    if not found:
+            runs += sorted(path.parent for path in folder.glob(f"*/{stored_results.FILE}"))
+    if not runs:
         names = ", ".join(str(folder) for folder in folders)
         raise InputError(f"{names}: no finished run there.", hint="Name run directories, or a folder that holds some.")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(runs))
 
 
 def summarise(runs: Sequence[Path]) -> list[RunSummary]:

@@ -57,8 +57,8 @@ def rerun_adapted(
             arm = next(a for a in arms if a.statistics == recipe.target.statistics)
             folder = folder_of_first if seed == recipe.target.seed else folder_of_first / "trials" / f"seed-{seed}"
             runs.append(_score(session, arm, folder))
-    here = environment.describe(session.resources.compute(session.backbone))
-    return rerun_verify.compared(path, session.dataset, recipe, tuple(runs), same_data, here)
+    machine = environment.describe(session.resources.compute(session.backbone))
+    return rerun_verify.compared(path, session.dataset, recipe, tuple(runs), same_data, machine)
 
 
 def _score(session: Session, arm: adaptation_arm.Arm, folder: Path) -> RerunScore:
@@ -77,10 +77,10 @@ def _check(recipe: Recipe, session: Session, *, data: Path | None, target: Path 
         ("data", data, recipe.data.fingerprint, session.dataset.fingerprint, session.dataset.root),
         ("target", target, recipe.target.fingerprint, adaptation_arm.fingerprint(session.target), session.target.root),
     )
-    for name, given, stated, here, root in pairs:
-        if stated != here and given is None:
+    for name, option, stated, actual, root in pairs:
+        if stated != actual and option is None:
             raise RecipeError(
-                f"{name}.fingerprint: {root} has changed since the recipe was made ({here[:12]} instead of {stated[:12]}).",
+                f"{name}.fingerprint: {root} has changed since the recipe was made ({actual[:12]} instead of {stated[:12]}).",
                 hint=f"To use the changed images, pass --{name} {root}.",
             )
-    return all(stated == here for _, _, stated, here, _ in pairs)
+    return all(stated == actual for _, _, stated, actual, _ in pairs)

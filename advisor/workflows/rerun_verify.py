@@ -55,7 +55,7 @@ class Rerun:
 
 
 def compared(
-    path: Path, data_set: Dataset, recipe: Recipe, runs: tuple[RerunScore, ...], same_data: bool, here: Environment
+    path: Path, data_set: Dataset, recipe: Recipe, runs: tuple[RerunScore, ...], same_data: bool, machine: Environment
 ) -> Rerun:
     """Return the reruns beside the recipe's score: of its test set if there was one, else of its validation."""
     outcome = recipe.outcome
@@ -70,14 +70,14 @@ def compared(
         recipe=str(path),
         data=data_set.root,
         same_data=same_data,
-        same_machine=outcome is not None and environment.same_kind(outcome.environment, here),
+        same_machine=outcome is not None and environment.same_kind(outcome.environment, machine),
         measured_on=("test" if recipe.target is None else "target") if on_test else "validation",
         expected=expected if same_data else None,
         expected_sha256=outcome.weights_sha256 if outcome is not None else None,
         runs=runs,
         mean=statistics.fmean(scores),
         std=statistics.stdev(scores) if len(scores) > 1 else None,
-        environment=here,
+        environment=machine,
     )
 
 

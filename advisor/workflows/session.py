@@ -98,8 +98,8 @@ def pool_context(session: Session) -> Context:
     return session.resources.context(session.backbone, rows, session.size_px)
 
 
-def make_candidate(session: Session, strategy: str, given: Mapping[str, Any] | None = None) -> Candidate:
-    """Return a strategy's first guess for this data, with the parameters `given` replaced.
+def make_candidate(session: Session, strategy: str, overrides: Mapping[str, Any] | None = None) -> Candidate:
+    """Return a strategy's first guess for this data, with `overrides` in place of its parameters.
 
     Raises PluginError for an unknown strategy, InputError if it does not apply or a parameter is not legal.
     """
@@ -108,7 +108,7 @@ def make_candidate(session: Session, strategy: str, given: Mapping[str, Any] | N
     reason = chosen.applies(pool)
     if reason:
         raise InputError(f"strategy {strategy} does not apply to this data: {reason}.")
-    parameters = {**chosen.first_guesses(pool)[0], **(given or {})}
+    parameters = {**chosen.first_guesses(pool)[0], **(overrides or {})}
     recipe_file.check_parameters(chosen, parameters, path=strategy)
     return Candidate(
         backbone=session.backbone.name,

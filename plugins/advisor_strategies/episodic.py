@@ -43,8 +43,8 @@ def prototype_loss(
     from torch.nn import functional
 
     features_ND = features_ND.float()
-    known, which_N = labels_N.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-    member_NW = functional.one_hot(which_N, len(known)).float() * support_N[:, None]
+    classes, which_N = labels_N.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    member_NW = functional.one_hot(which_N, len(classes)).float() * support_N[:, None]
     prototypes_WD = (member_NW.T @ features_ND) / member_NW.sum(0)[:, None]
     queries_ND, truth_N = features_ND[~support_N], which_N[~support_N]
     if cosine:

@@ -98,16 +98,16 @@ UNFREEZE = (
 )
 
 
-def complete(given: Mapping[str, Any], declared: Sequence[Parameter]) -> dict[str, Any]:
+def complete(stated: Mapping[str, Any], declared: Sequence[Parameter]) -> dict[str, Any]:
     """Fill in defaults, and leave out the rate of the optimizer that is not used.
 
     Raises PluginError where a name is not declared.
     """
     names = [p.name for p in declared]
-    unknown = next((name for name in given if name not in names), None)
+    unknown = next((name for name in stated if name not in names), None)
     if unknown is not None:
         raise PluginError(f'parameter "{unknown}" is unknown here.', hint=f"There are {', '.join(names)}.")
-    full = {p.name: given.get(p.name, p.default) for p in declared}
+    full = {p.name: stated.get(p.name, p.default) for p in declared}
     if "optimizer" in full:
         full.pop("adam_rate" if full["optimizer"] == "sgd" else "sgd_rate")
     return full

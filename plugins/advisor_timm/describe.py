@@ -96,8 +96,8 @@ def _timm_origin(name: str) -> _Origin:
         raise UnknownNetworkError(f'timm {timm.__version__} has no network "{architecture}".', hint)
     tags = [n.partition(".")[2] for n in timm.list_pretrained(f"{architecture}*") if n.split(".")[0] == architecture]
     if tag and tag not in tags:
-        known = ", ".join(tags) or "none: it has no pretrained weights"
-        raise UnknownNetworkError(f'timm/{architecture} has no weights tagged "{tag}".', f"Tags: {known}.")
+        listed = ", ".join(tags) or "none: it has no pretrained weights"
+        raise UnknownNetworkError(f'timm/{architecture} has no weights tagged "{tag}".', f"Tags: {listed}.")
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
         raise UnknownNetworkError(f"timm/{name} has no pretrained weights.", f"Tags: {', '.join(tags) or 'none'}.")

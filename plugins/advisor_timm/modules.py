@@ -83,40 +83,40 @@ def load_state(network: Network, module: nn.Module, tensors: Mapping[str, torch.
     """
     target = module.network if isinstance(module, TokenChoice) else module
     expected = target.state_dict()
-    given = _renamed(target, dict(tensors), expected)
-    given = {n: t for n, t in given.items() if not any(n.startswith(f"{head}.") for head in network.classifier)}
-    faults = _faults(given, expected)
+    renamed = _renamed(target, dict(tensors), expected)
+    renamed = {n: t for n, t in renamed.items() if not any(n.startswith(f"{head}.") for head in network.classifier)}
+    faults = _faults(renamed, expected)
     if faults:
         raise ValueError("; ".join(faults))
-    target.load_state_dict({n: given[n] for n in expected})
+    target.load_state_dict({n: renamed[n] for n in expected})
 
 
 def _renamed(
-    target: nn.Module, given: dict[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
+    target: nn.Module, state: dict[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
 ) -> Mapping[str, torch.Tensor]:
-    if set(expected) <= set(given):
-        return given
+    if set(expected) <= set(state):
+        return state
     convert = getattr(sys.modules[type(target).__module__], "checkpoint_filter_fn", None)
     if convert is None:
-        return given
+        return state
     try:
-        converted: Mapping[str, torch.Tensor] = convert(dict(given), target)
+        converted: Mapping[str, torch.Tensor] = convert(dict(state), target)
     except (KeyError, RuntimeError, TypeError, ValueError, AttributeError, IndexError, AssertionError):
-        return given  # not a file of this architecture: said below, by name
+        return state  # not a file of this architecture: said below, by name
     return converted
 
 
-def _faults(given: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> list[str]:
-    missing = [n for n in expected if n not in given]
-    other = [n for n in expected if n in given and given[n].shape != expected[n].shape]
+def _faults(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> list[str]:
+    missing = [n for n in expected if n not in state]
+    other = [n for n in expected if n in state and state[n].shape != expected[n].shape]
     faults = []
     if missing:
         faults.append(f"{len(missing)} of {len(expected)} tensors are missing (first {missing[0]})")
     if other:
         name = other[0]
-        have, need = tuple(given[name].shape), tuple(expected[name].shape)
+        have, need = tuple(state[name].shape), tuple(expected[name].shape)
         faults.append(f"{len(other)} have another shape (first {name}: {have}, expected {need})")
-    unknown = [n for n in given if n not in expected]
+    unknown = [n for n in state if n not in expected]
     if faults and unknown:
         faults.append(f"{len(unknown)} are unknown (first {unknown[0]})")
     return faults

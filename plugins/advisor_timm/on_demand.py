@@ -71,10 +71,10 @@ def _in_a_process(name: str) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     lines = done.stdout.strip().splitlines()
     try:
-        answer = dict(json.loads(lines[-1]))
+        reply = dict(json.loads(lines[-1]))
     except (IndexError, ValueError, TypeError):
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise PluginError(f"{name} could not be described by timm ({last[:160]}).") from None
-    if "error" in answer:
-        raise PluginError(f"{answer['error'].rstrip('.')}.", hint=answer.get("hint", ""))
-    return answer
+    if "error" in reply:
+        raise PluginError(f"{reply['error'].rstrip('.')}.", hint=reply.get("hint", ""))
+    return reply

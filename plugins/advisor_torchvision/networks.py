@@ -101,12 +101,12 @@ _BUILDERS: dict[str, Callable[[str], nn.Module]] = {
 
 def load_state(head: str, module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Fill a network from a published file: the classifiers are left out, old names are brought up to date."""
-    kept = {
+    without_head = {
         _OLD_DENSENET.sub(r"\1\2.", name): tensor
         for name, tensor in tensors.items()
         if not name.startswith((f"{head}.", "AuxLogits."))
     }
-    module.load_state_dict(kept)
+    module.load_state_dict(without_head)
 
 
 # ---- running -----------------------------------------------------------------------------------------------------

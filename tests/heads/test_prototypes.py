@@ -88,7 +88,7 @@ def test_an_item_is_not_its_own_neighbour() -> None:
     """Leave-one-out shares equal those of a bank without the item, also across pieces."""
     x, labels = _points()
     unit = torch.nn.functional.normalize(x)
-    own = prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, own=True)
+    own = prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, leave_one_out=True)
     for i in (0, 17, 39):
         keep = torch.arange(40) != i
         alone = prototypes.neighbours(unit[i : i + 1], unit[keep], labels[keep], 3, k=4, sharpness=0.1)
@@ -99,9 +99,11 @@ def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Queries in pieces give what they give at once."""
     x, labels = _points()
     unit = torch.nn.functional.normalize(x)
-    whole = prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, own=True)
+    whole = prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, leave_one_out=True)
     monkeypatch.setattr(prototypes, "_ROWS", 7)
-    assert torch.allclose(prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, own=True), whole, atol=1e-5)
+    assert torch.allclose(
+        prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, leave_one_out=True), whole, atol=1e-5
+    )
 
 
 def test_more_neighbours_than_items_are_all_items() -> None:

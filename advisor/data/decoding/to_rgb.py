@@ -91,7 +91,7 @@ def common_range(ranges: Sequence[ValueRange], *, is_float: bool) -> ValueRange 
 def dark(ranges: Sequence[ValueRange], common: ValueRange) -> int:
     """Count the images that would be nearly black in the common range: they disagree with the others."""
     low, high = common
-    return sum(own[1] - low < _DARK * (high - low) for own in ranges)
+    return sum(value_range[1] - low < _DARK * (high - low) for value_range in ranges)
 
 
 def _scaled(image: Image.Image, value_range: ValueRange) -> Image.Image:

@@ -22,8 +22,8 @@ def recognise(path: Path, options: ReadOptions) -> bool:
     levels = [Level.read(path / name) for name in folders]
     splits = [names.splits_of(level.folders) for level in levels]
     return all(
-        given and len(given) == len(level.folders) and not level.images and "train" in given.values()
-        for level, given in zip(levels, splits, strict=True)
+        named and len(named) == len(level.folders) and not level.images and "train" in named.values()
+        for level, named in zip(levels, splits, strict=True)
     )
 
 

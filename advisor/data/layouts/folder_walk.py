@@ -122,15 +122,15 @@ class Walk:
 
     def images(self, relative: str) -> Iterator[str]:
         """Yield the image files at and below a folder, relative to the root."""
-        seen: set[tuple[int, int]] = set()
+        visited: set[tuple[int, int]] = set()
         waiting = [relative]
         while waiting:
             folder = waiting.pop()
             state = os.stat(self.root / folder)
-            if (state.st_dev, state.st_ino) in seen:
+            if (state.st_dev, state.st_ino) in visited:
                 self.cycles += 1
                 continue
-            seen.add((state.st_dev, state.st_ino))
+            visited.add((state.st_dev, state.st_ino))
             level = Level.read(self.root / folder)
             self.count(folder, level)
             yield from (f"{folder}/{name}" if folder else name for name in level.images)

@@ -27,7 +27,7 @@ def objective(text: str, classes: Sequence[str]) -> ObjectiveSpec:
     name, _, path = check_option(text).partition(":")
     if name == "cost":
         return ObjectiveSpec(name="cost", costs=read(path, classes))
-    return ObjectiveSpec(name=next(known for known in OBJECTIVES if known == name))
+    return ObjectiveSpec(name=next(each for each in OBJECTIVES if each == name))
 
 
 def check_option(text: str) -> str:
@@ -53,15 +53,15 @@ def read(path: str | Path, classes: Sequence[str]) -> tuple[tuple[float, ...], .
     Raises: InputError where the file cannot be read, names an unknown class, lacks a pair, or holds no valid cost.
     """
     rows = _rows(Path(path))
-    answers = [name.strip() for name in rows[0][1:]]
-    _check_names(path, answers, classes, "answer")
+    columns = [name.strip() for name in rows[0][1:]]
+    _check_names(path, columns, classes, "answer")
     _check_names(path, [row[0].strip() for row in rows[1:]], classes, "true class")
     cells = {
-        (row[0].strip(), answer): cell
+        (row[0].strip(), decision): cell
         for row in rows[1:]
-        for answer, cell in zip(answers, [*row[1:], *[""] * len(answers)], strict=False)
+        for decision, cell in zip(columns, [*row[1:], *[""] * len(columns)], strict=False)
     }
-    costs = tuple(tuple(_cost(path, true, answer, cells[true, answer]) for answer in classes) for true in classes)
+    costs = tuple(tuple(_cost(path, true, decision, cells[true, decision]) for decision in classes) for true in classes)
     if all(cost == 0 for row in costs for cost in row):
         raise InputError(f"{path}: every cost is 0, so every answer is as good as any other.", hint=_FORMAT)
     return costs
@@ -97,8 +97,8 @@ def _check_names(path: str | Path, names: Sequence[str], classes: Sequence[str],
         raise InputError(f'{path}: no {where} for the class "{missing[0]}".', hint=_FORMAT)
 
 
-def _cost(path: str | Path, true: str, answer: str, cell: str) -> float:
-    if not cell.strip() and true == answer:
+def _cost(path: str | Path, true: str, decision: str, cell: str) -> float:
+    if not cell.strip() and true == decision:
         return 0.0
     try:
         cost = float(cell)
@@ -107,7 +107,7 @@ def _cost(path: str | Path, true: str, answer: str, cell: str) -> float:
     if not (math.isfinite(cost) and cost >= 0):
         shown = f'"{cell.strip()}"' if cell.strip() else "nothing"
         raise InputError(
-            f'{path}: the cost of answering "{answer}" for "{true}" is {shown}, expected a number of at least 0.',
+            f'{path}: the cost of answering "{decision}" for "{true}" is {shown}, expected a number of at least 0.',
             hint=_FORMAT,
         )
     return cost

@@ -104,16 +104,16 @@ class PathFinder:
 
     def _folders(self) -> list[str]:
         """List folders up to two levels below the root, in order."""
-        found: list[str] = []
+        folders: list[str] = []
         try:
             for first in sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir()):
                 if not names.is_hidden(first):
-                    found.append(first)
+                    folders.append(first)
                     inner = sorted(entry.name for entry in os.scandir(self.root / first) if entry.is_dir())
-                    found += [f"{first}/{second}" for second in inner[:50] if not names.is_hidden(second)]
+                    folders += [f"{first}/{second}" for second in inner[:50] if not names.is_hidden(second)]
         except OSError:
             pass
-        return found
+        return folders
 
 
 def root_of(table: Path, stated: str | None) -> Path:

@@ -83,10 +83,10 @@ class _Reader:
         if not text:
             self.pathless.append(line)
             return
-        given = self.split(line, cells)
+        split = self.split(line, cells)
         label = self.label(line, cells)
         if not label:
-            self.unlabelled.append((line, given))
+            self.unlabelled.append((line, split))
             return
         path = self.finder.relative(text)
         if path is None:
@@ -95,7 +95,7 @@ class _Reader:
                 hint="Give the folder that holds all images: --root DIR; the paths are then relative to it.",
             )
         group = "" if self.columns.group is None else cells[self.columns.group].strip()
-        row = _Row(path, label_name(label), given, group, line)
+        row = _Row(path, label_name(label), split, group, line)
         earlier = self.rows.setdefault(path, row)
         if earlier.facts() != row.facts():
             raise self.wrong(line, f"{printable(path)} has other values on line {earlier.line}")

@@ -44,9 +44,9 @@ def run_refit(resources: Resources, job: Refit, emit: Emit) -> Refitted:
     rows = refit.training_rows(resources, job)[0]
     if resources.job.devices < 2 or not _warm(resources, job.candidate, rows, job.seed):
         return refit.refit(resources, job, emit)
-    answer = _launch(resources, job, emit)
-    assert isinstance(answer, Refitted)
-    return replace(answer, compute=resources.compute(resources.registry.backbone(job.candidate.backbone)))
+    refitted = _launch(resources, job, emit)
+    assert isinstance(refitted, Refitted)
+    return replace(refitted, compute=resources.compute(resources.registry.backbone(job.candidate.backbone)))
 
 
 def _attempt(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
@@ -57,11 +57,11 @@ def _attempt(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
     if not trains:
         return trial.attempt(resources, job, emit)
     try:
-        answer = _launch(resources, job, emit)
+        ended = _launch(resources, job, emit)
     except TrialError as error:
         return trial.failed(resources, job, error)
-    assert isinstance(answer, Trial)
-    return answer
+    assert isinstance(ended, Trial)
+    return ended
 
 
 def _warm(resources: Resources, candidate: Candidate, rows: Any, seed: int) -> bool:
@@ -169,10 +169,10 @@ class _Heard:
     def _hear(self, line: Connection[Any, Any]) -> None:
         with suppress(OSError, EOFError):
             while True:
-                said = line.recv()
-                if isinstance(said, Progress):
-                    self._emit(said)
+                message = line.recv()
+                if isinstance(message, Progress):
+                    self._emit(message)
                     continue
                 with self._news:
-                    self._reports.append(said)
+                    self._reports.append(message)
                     self._news.notify_all()

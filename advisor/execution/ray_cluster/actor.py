@@ -85,10 +85,12 @@ class TrialActor:
 
         root = ""
         if data:
-            there = dataset.read(data, test_split=test_split, options=reading)
-            if there.fingerprint != fingerprint:
-                raise InputError(f"{data}: other files than the coordinator's (fingerprint {there.fingerprint[:12]}).")
-            root = there.root
+            data_set = dataset.read(data, test_split=test_split, options=reading)
+            if data_set.fingerprint != fingerprint:
+                raise InputError(
+                    f"{data}: other files than the coordinator's (fingerprint {data_set.fingerprint[:12]})."
+                )
+            root = data_set.root
         weights = job.weights_dir or str(self.folder / "weights")
         job = replace(job, root=root, run_dir=str(self.folder), weights_dir=weights, offline=True)
         compute = device.choose(job.device, None, 1)

@@ -73,11 +73,11 @@ def _module() -> Any:
 
 def _checked(address: str) -> str:
     """Return an address at which something listens: Ray itself waits for minutes where nothing does."""
-    place = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
-    if place == "auto":
-        return place
-    host, _, port = place.rpartition(":")
-    if "//" in place or not host or not port.isdigit():
+    target = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
+    if target == "auto":
+        return target
+    host, _, port = target.rpartition(":")
+    if "//" in target or not host or not port.isdigit():
         raise InputError(
             f"--ray {address}: this is no address of a cluster.",
             hint="Give auto, local or HOST:PORT (the head's port, 6379 by default), and run on a node of the cluster.",
@@ -86,10 +86,10 @@ def _checked(address: str) -> str:
         socket.create_connection((host, int(port)), timeout=REACH_S).close()
     except OSError as error:
         raise InputError(
-            f"--ray {address}: {place} does not answer ({error.strerror or error}).",
+            f"--ray {address}: {target} does not answer ({error.strerror or error}).",
             hint="Is the head running (`ray status`), and is its port open to this machine?",
         ) from None
-    return place
+    return target
 
 
 def offer(ray: Any) -> Offer:

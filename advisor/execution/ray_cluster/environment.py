@@ -25,10 +25,10 @@ def describe(blocked: Sequence[str] = ()) -> dict[str, str]:
     }
 
 
-def difference(node: str, there: Mapping[str, str], here: Mapping[str, str]) -> str:
+def difference(node: str, remote: Mapping[str, str], local: Mapping[str, str]) -> str:
     """Return one line on the first thing that differs on a node, "" where nothing does."""
-    for name in [*here, *(name for name in there if name not in here)]:
-        if here.get(name) != there.get(name):
-            own, other = here.get(name, "not installed"), there.get(name, "not installed")
-            return f"node {node}: {name} is {other} there and {own} on this machine."
+    for name in [*local, *(name for name in remote if name not in local)]:
+        if local.get(name) != remote.get(name):
+            expected, other = local.get(name, "not installed"), remote.get(name, "not installed")
+            return f"node {node}: {name} is {other} there and {expected} on this machine."
     return ""

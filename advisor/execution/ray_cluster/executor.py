@@ -191,26 +191,26 @@ class RayExecutor:
         question, order = slot.question, slot.order
         slot.question = slot.order = None
         try:
-            answer = self.ray.get(question)
+            reply = self.ray.get(question)
         except Exception as error:  # Ray's errors, and what the trial raised, wrapped in one of them
-            own = outcome(error)
-            if own is not None and order is not None:
-                self._end(Ended(order=order, answer=own))
-            elif own is not None:
-                self._refuse(slot, f"node {self._node(slot)}: {own}")
+            failure = outcome(error)
+            if failure is not None and order is not None:
+                self._end(Ended(order=order, answer=failure))
+            elif failure is not None:
+                self._refuse(slot, f"node {self._node(slot)}: {failure}")
             else:
                 self._lost(slot, order, error)
             return
         if order is None:
-            different = environment.difference(self._node(slot), answer, self.shipping.environment)
+            different = environment.difference(self._node(slot), reply, self.shipping.environment)
             if different:
                 self._refuse(slot, different)
             self._opened = True
-        elif isinstance(answer, ShippedTrial):
-            self.shipping.receive(answer)
-            self._end(Ended(order=order, answer=answer.trial))
+        elif isinstance(reply, ShippedTrial):
+            self.shipping.receive(reply)
+            self._end(Ended(order=order, answer=reply.trial))
         else:  # a rule: pixels that the order's parameters do not name
-            slot.order, slot.question = order, slot.actor.run.remote(self.shipping.ship(order, answer))
+            slot.order, slot.question = order, slot.actor.run.remote(self.shipping.ship(order, reply))
 
     def _end(self, ended: Ended) -> None:
         self._deadlines.pop(_key(ended.order), None)

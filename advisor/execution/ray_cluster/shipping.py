@@ -34,8 +34,8 @@ class Shipping:
         self.registry = registry
         self.environment = environment.describe(settings.plugins_blocked)
         self.on_nodes = settings.data_on_nodes
-        there = replace(job, root="", workers=1, weights_dir=None)
-        self.opening = (ray.put(there), self.on_nodes, settings.test_split, settings.reading, data_set.fingerprint)
+        shipped = replace(job, root="", workers=1, weights_dir=None)
+        self.opening = (ray.put(shipped), self.on_nodes, settings.test_split, settings.reading, data_set.fingerprint)
         self._pixels: dict[pixels.PixelRule, SharedPixels] = {}
         self._weights: dict[str, SharedWeights] = {}
 

@@ -44,8 +44,8 @@ class LogLoss(_OfAllImages):
 
     def items(self, probabilities_nK: Floats, labels_n: Ints, rule: DecisionRule) -> Float64s | None:
         """Return the log-loss of each image."""
-        own = np.asarray(probabilities_nK, dtype=np.float64)[np.arange(len(labels_n)), labels_n]
-        return np.asarray(-np.log(np.maximum(own, _TINY)))
+        true_class_n = np.asarray(probabilities_nK, dtype=np.float64)[np.arange(len(labels_n)), labels_n]
+        return np.asarray(-np.log(np.maximum(true_class_n, _TINY)))
 
     def interval(
         self, probabilities_nK: Floats, labels_n: Ints, rule: DecisionRule, groups: Groups, level: float
@@ -95,9 +95,9 @@ class Cost(_OfAllImages):
 
     def items(self, probabilities_nK: Floats, labels_n: Ints, rule: DecisionRule) -> Float64s | None:
         """Return the cost of each image's decision, the one of the lowest expected cost unless `rule` has its own."""
-        own = rule if rule.costs or rule.weights else DecisionRule(costs=self.costs)
+        applied = rule if rule.costs or rule.weights else DecisionRule(costs=self.costs)
         table = np.asarray(self.costs, dtype=np.float64)
-        return np.asarray(table[labels_n, decide(probabilities_nK, own)])
+        return np.asarray(table[labels_n, decide(probabilities_nK, applied)])
 
     def interval(
         self, probabilities_nK: Floats, labels_n: Ints, rule: DecisionRule, groups: Groups, level: float

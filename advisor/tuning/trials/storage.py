@@ -57,18 +57,18 @@ class StudyFile:
             ) from error
 
 
-def address(given: str | None) -> str | None:
+def address(option: str | None) -> str | None:
     """Return the storage's URL: the one given, with the secrets of TL_ADVISE_STORAGE where that names the same database.
 
     Raises InputError for a password on the command line, where everybody on the machine could read it.
     """
-    if given is not None and _has_secret(given):
+    if option is not None and _has_secret(option):
         raise InputError(
             "--storage: a password in the URL is visible in the process list.",
             hint=f"Leave it out there and set {VARIABLE}, PGPASSWORD or PGPASSFILE.",
         )
     stated = os.environ.get(VARIABLE)
-    return given if stated is None or (given is not None and public(stated) != public(given)) else stated
+    return option if stated is None or (option is not None and public(stated) != public(option)) else stated
 
 
 def public(text: str) -> str:

@@ -177,9 +177,9 @@ class Run:
         losses = {}
         for name in ("mobilenet", "squeezenet"):
             losses[name] = functional.mse_loss(guesses_NA[:, PARTS[name]], standard_NA[:, PARTS[name]])
-        told = functional.log_softmax(answers_NA[:, PARTS["logits"]] / TEMPERATURE, 1)
+        teacher = functional.log_softmax(answers_NA[:, PARTS["logits"]] / TEMPERATURE, 1)
         guessed = functional.log_softmax(guesses_NA[:, PARTS["logits"]] / TEMPERATURE, 1)
-        losses["logits"] = TEMPERATURE**2 * functional.kl_div(guessed, told, log_target=True, reduction="batchmean")
+        losses["logits"] = TEMPERATURE**2 * functional.kl_div(guessed, teacher, log_target=True, reduction="batchmean")
         return losses
 
     @torch.no_grad()

@@ -34,14 +34,14 @@ def build(folder: Path, seed: int, index: int, photos: views.Photos, teachers: T
         small = image.resize((STUDENT_PX, STUDENT_PX), Image.Resampling.BILINEAR)
         return np.asarray(image), np.asarray(small)
 
-    pixels, answers = [], []
+    pixels, outputs = [], []
     with ThreadPoolExecutor(2) as pool:  # Pillow works outside the interpreter lock
         for start in range(0, SHARD_VIEWS, CHUNK):
             pairs = list(pool.map(one, range(start, start + CHUNK)))
-            answers.append(teachers.answer(np.stack([large for large, _ in pairs])))
+            outputs.append(teachers.answer(np.stack([large for large, _ in pairs])))
             pixels.append(np.stack([small for _, small in pairs]))
     _write(folder / f"views-{index}.npy", np.concatenate(pixels))
-    _write(folder / f"answers-{index}.npy", np.concatenate(answers))
+    _write(folder / f"answers-{index}.npy", np.concatenate(outputs))
 
 
 def wait(folder: Path, index: int) -> None:

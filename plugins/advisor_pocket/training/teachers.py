@@ -40,7 +40,7 @@ class Teachers:
     @torch.inference_mode()
     def answer(self, views_NHWC: np.ndarray) -> np.ndarray:
         """Answer to views of `TEACHER_PX`; bfloat16 inside, since its error is far below the teachers' own."""
-        answers = np.empty((len(views_NHWC), COLUMNS), np.float16)
+        outputs = np.empty((len(views_NHWC), COLUMNS), np.float16)
         for start in range(0, len(views_NHWC), BATCH):
             images = normalise(torch.from_numpy(views_NHWC[start : start + BATCH]))
             with torch.autocast("cpu", torch.bfloat16):
@@ -49,8 +49,8 @@ class Teachers:
                 logits = self.classifier(deep)
             parts = [wide.float().mean((2, 3)).clamp_(min=0).sqrt_(), deep.float().mean((2, 3)).sqrt_()]
             parts.append(logits.float().flatten(1))
-            answers[start : start + BATCH] = torch.cat(parts, 1).half().numpy()
-        return answers
+            outputs[start : start + BATCH] = torch.cat(parts, 1).half().numpy()
+        return outputs
 
 
 def _load(network: nn.Module, file: Path) -> nn.Module:
