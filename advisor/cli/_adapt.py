@@ -35,30 +35,30 @@ def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quie
     if len(settings.backbones) > 1:
         raise InputError("--target works with one --backbone.", hint="Name only one.")
     clock = Clock(settings.budget_s, started=process_start())
-    place = Path(out) if out else default_place(Path(settings.data), datetime.datetime.now())
+    folder = Path(out) if out else default_place(Path(settings.data), datetime.datetime.now())
     arms = settings.strategies or adaptation.ARMS
     with _console.bar(quiet) as report:
         session = open_session(replace(settings, budget_s=None), target=target, report=report)
-        rundir = RunDir.create(place, data=Path(settings.data))
+        rundir = RunDir.create(folder, data=Path(settings.data))
         rundir.write("run.json", replace(settings, target=target))
-        left = clock.left_s
-        answer = adaptation.adapt(
+        left_s = clock.left_s
+        adapted = adaptation.adapt(
             session,
             arms=arms,
             seeds=range(settings.seed, settings.seed + (settings.trials or SEEDS)),
-            epochs=min(MAX_EPOCHS, max(1.0, adaptation.epochs_within(session, len(arms), SHARE * left))),
-            deadline=None if left == float("inf") else _now() + left - 2.0,
+            epochs=min(MAX_EPOCHS, max(1.0, adaptation.epochs_within(session, len(arms), SHARE * left_s))),
+            deadline=None if left_s == float("inf") else _now() + left_s - 2.0,
             settings=settings,
-            to=place,
+            to=folder,
             report=report,
         )
-        rundir.write("adaptation.json", {"schema": 1, **_plain(answer)})
+        rundir.write("adaptation.json", {"schema": 1, **_plain(adapted)})
     for warning in session.warnings:
         _console.note(warning)
     if as_json:
-        _console.as_json({"schema": 1, **_plain(answer)})
+        _console.as_json({"schema": 1, **_plain(adapted)})
     else:
-        _print(answer, place)
+        _print(adapted, folder)
     return 0
 
 
@@ -68,10 +68,10 @@ def _now() -> float:
     return time.monotonic()
 
 
-def _plain(answer: Adaptation) -> dict[str, object]:
+def _plain(adapted: Adaptation) -> dict[str, object]:
     from dataclasses import asdict
 
-    return asdict(answer)
+    return asdict(adapted)
 
 
 def _print(adaptation: Adaptation, run: Path) -> None:

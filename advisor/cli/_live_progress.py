@@ -182,13 +182,13 @@ class LiveProgress(Listener):
         used = durations.words(self.clock.used_s)
         if self.clock.asked_s is None:
             return f"{used} used"
-        left = max(0.0, self.clock.left_s)
+        left_s = max(0.0, self.clock.left_s)
         whole = f"{used} of {durations.words(self.clock.asked_s)} used"
         if not self.reserve_s:
-            return f"{whole}, {durations.words(left)} left"
-        search = durations.words(max(0.0, left - self.reserve_s))
-        kept = durations.words(min(left, self.reserve_s))
-        return f"{whole}; left: {search} for the search, {kept} for the final training and the test"
+            return f"{whole}, {durations.words(left_s)} left"
+        search = durations.words(max(0.0, left_s - self.reserve_s))
+        reserve = durations.words(min(left_s, self.reserve_s))
+        return f"{whole}; left: {search} for the search, {reserve} for the final training and the test"
 
 
 def _facts(now: messages.Progress) -> str:

@@ -117,14 +117,14 @@ def sort_into(folder: Path, one: Row) -> None:
     name = Path(one.path).name if not isinstance(one.image, bytes) else "standard-input"
     try:
         target.mkdir(parents=True, exist_ok=True)
-        place, number = target / name, 1
-        while place.exists():
+        path, number = target / name, 1
+        while path.exists():
             number += 1
-            place = target / f"{Path(name).stem}-{number}{Path(name).suffix}"
+            path = target / f"{Path(name).stem}-{number}{Path(name).suffix}"
         if isinstance(one.image, bytes):
-            place.write_bytes(one.image)
+            path.write_bytes(one.image)
         else:
-            shutil.copyfile(one.image, place)
+            shutil.copyfile(one.image, path)
     except OSError as error:
         raise OutputError(
             f"--sort-into {folder}: cannot be written ({error.strerror}).", hint="Choose another folder."

@@ -79,7 +79,7 @@ def command(
         if budget:
             epochs = comparison_budget.epochs_within(session, names, epochs=epochs, batch=batch, seconds=clock.left_s)
             deadline = time.monotonic() + clock.left_s
-        answer = comparison.compare(
+        compared = comparison.compare(
             session,
             names,
             epochs=epochs,
@@ -89,14 +89,14 @@ def command(
             deadline=deadline,
             report=report,
         )
-        told = comparison.plain(answer)
-    _write(told, rundir.path)
+        facts = comparison.plain(compared)
+    _write(facts, rundir.path)
     for warning in session.warnings:
         _console.note(warning)
     if as_json:
-        _console.as_json(told)
+        _console.as_json(facts)
     else:
-        _print(told, rundir.path)
+        _print(facts, rundir.path)
     return 0
 
 
@@ -108,18 +108,18 @@ def _write(numbers: dict[str, Any], folder: Path) -> None:
     write_atomically(folder / "comparison.html", comparison_page.render(numbers))
 
 
-def _print(told: dict[str, Any], place: Path) -> None:
+def _print(facts: dict[str, Any], folder: Path) -> None:
     from advisor.cli import _console
 
     out = _console.console()
     out.print(
-        f"{_console.text(told['backbone'])} at {told['size_px']} px: {told['train_images']:,} training and "
-        f"{told['held_out']:,} held-out images, {told['epochs']:.3g} epochs"
+        f"{_console.text(facts['backbone'])} at {facts['size_px']} px: {facts['train_images']:,} training and "
+        f"{facts['held_out']:,} held-out images, {facts['epochs']:.3g} epochs"
     )
     table = _console.listing(
         "arm", "steps", "held-out accuracy", "gap", "distance", "sharpness", "CKA to start", "seconds", ""
     )
-    for arm in told["arms"]:
+    for arm in facts["arms"]:
         table.add_row(
             _console.text(arm["name"]),
             f"{arm['steps']:,}" + (f" of {arm['planned']:,}" if arm["steps"] < arm["planned"] else ""),
@@ -132,7 +132,7 @@ def _print(told: dict[str, Any], place: Path) -> None:
             "",
         )
     out.print(table)
-    _console.command(f"curves, stages and paths: {place / 'comparison.html'}")
+    _console.command(f"curves, stages and paths: {folder / 'comparison.html'}")
 
 
 def _run_dir(dataset: str, out: str | None) -> RunDir:
@@ -140,5 +140,5 @@ def _run_dir(dataset: str, out: str | None) -> RunDir:
 
     from advisor.runtime.run_dir import RunDir, default_place
 
-    place = Path(out) if out else default_place(Path(dataset), datetime.datetime.now())
-    return RunDir.create(place, data=Path(dataset))
+    folder = Path(out) if out else default_place(Path(dataset), datetime.datetime.now())
+    return RunDir.create(folder, data=Path(dataset))

@@ -75,11 +75,11 @@ def command(
     with _console.bar(quiet) as report:
         session = open_session(settings(dataset, call), report=report)
         names = list(strategies) or fewshot.capable(session.resources.registry.strategies, pool_context(session))
-        known = session.resources.registry
+        registry = session.resources.registry
         tried = [
-            make_candidate(session, n, fewshot.shared_parameters(known.strategy(n), layers, epochs)) for n in names
+            make_candidate(session, n, fewshot.shared_parameters(registry.strategy(n), layers, epochs)) for n in names
         ]
-        answer = fewshot.evaluate(
+        evaluated = fewshot.evaluate(
             session,
             tried,
             ways=ways,
@@ -95,37 +95,37 @@ def command(
     if as_json:
         from dataclasses import asdict
 
-        _console.as_json({"schema": 1, **asdict(answer)})
+        _console.as_json({"schema": 1, **asdict(evaluated)})
     else:
-        _print(answer)
+        _print(evaluated)
     return 0
 
 
-def _print(answer: FewShotResult) -> None:
+def _print(evaluated: FewShotResult) -> None:
     from advisor.cli import _console
 
     out = _console.console()
     table = _console.listing("strategy", "accuracy", "95 % interval", "difference to the best", "")
-    for score in answer.scores:
+    for score in evaluated.scores:
         behind = "" if score.behind == 0 else f"{100 * score.behind:.1f} ± {50 * _width(score.behind_ci95):.1f} points"
         span = f"{100 * score.ci95[0]:.1f} - {100 * score.ci95[1]:.1f} %"
         table.add_row(_console.text(score.strategy), f"{100 * score.accuracy:.1f} %", span, behind, "")
     out.print(
-        f"{answer.ways}-way {answer.shots}-shot, {answer.queries} query images per class, {answer.episodes:,} episodes: "
-        f"{_console.text(answer.backbone)} at {answer.size_px} px"
+        f"{evaluated.ways}-way {evaluated.shots}-shot, {evaluated.queries} query images per class, "
+        f"{evaluated.episodes:,} episodes: {_console.text(evaluated.backbone)} at {evaluated.size_px} px"
     )
-    if answer.base_classes:
+    if evaluated.base_classes:
         out.print(
-            f"Strategies that train the network: {len(answer.base_classes)} classes for training, "
-            f"{len(answer.classes)} for the test"
+            f"Strategies that train the network: {len(evaluated.base_classes)} classes for training, "
+            f"{len(evaluated.classes)} for the test"
         )
     out.print(table)
-    if answer.left_out:
-        out.print(f"Skipped: {len(answer.left_out)} of {_all(answer)} classes have too few images")
+    if evaluated.left_out:
+        out.print(f"Skipped: {len(evaluated.left_out)} of {_all(evaluated)} classes have too few images")
 
 
-def _all(answer: FewShotResult) -> int:
-    return len(answer.left_out) + len(answer.classes) + len(answer.base_classes)
+def _all(evaluated: FewShotResult) -> int:
+    return len(evaluated.left_out) + len(evaluated.classes) + len(evaluated.base_classes)
 
 
 def _width(span: tuple[float, float]) -> float:

@@ -47,16 +47,20 @@ def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: boo
 
     options = _options.read_options(call)
     with _console.bar(quiet) as bar:
-        found = datasets.read(dataset, test_split=test_split, options=options, progress=partial(bar, "reading files"))
-        profile.check_learnable(found)
+        data_set = datasets.read(
+            dataset, test_split=test_split, options=options, progress=partial(bar, "reading files")
+        )
+        profile.check_learnable(data_set)
         store = cache.Store() if deep else None
-        measured = profile.measure(found, deep=deep, store=store, progress=partial(bar, "decoding") if deep else None)
-    found = profile.set_aside(found, measured.unreadable)
-    profile.check_learnable(found)
+        measured = profile.measure(
+            data_set, deep=deep, store=store, progress=partial(bar, "decoding") if deep else None
+        )
+    data_set = profile.set_aside(data_set, measured.unreadable)
+    profile.check_learnable(data_set)
     if as_json:
-        _console.as_json(facts(found, measured))
+        _console.as_json(facts(data_set, measured))
     else:
-        _print(found, measured)
+        _print(data_set, measured)
 
 
 def facts(dataset: Dataset, profile: Profile) -> dict[str, Any]:

@@ -117,5 +117,5 @@ def _draw(sweep: Sweep, target: Path) -> None:
     if target.suffix == ".svg":
         write_atomically(target, drawn)
         return
-    told = f"Suggested rate {sweep.suggestion.rate:.1e}: {sweep.suggestion.reason}."
-    write_atomically(target, html_page.page(title, [(told, drawn)]))
+    caption = f"Suggested rate {sweep.suggestion.rate:.1e}: {sweep.suggestion.reason}."
+    write_atomically(target, html_page.page(title, [(caption, drawn)]))

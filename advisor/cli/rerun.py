@@ -69,8 +69,8 @@ def command(
     from advisor.runtime.run_dir import RunDir
     from advisor.workflows import rerun_verify
 
-    place = RunDir.create(Path(out), data=Path(data or ".")).path if out else None
-    call = {**call, "data": Path(data) if data else None, "out": place}
+    folder = RunDir.create(Path(out), data=Path(data or ".")).path if out else None
+    call = {**call, "data": Path(data) if data else None, "out": folder}
     result = _rerun(Path(recipe), target, source, call, quiet=quiet)
     agreed = rerun_verify.verify(result) if verify else None
     if as_json:
@@ -130,19 +130,19 @@ def _print(result: Rerun, agreed: str | None) -> None:
         _console.say(f"verified: {agreed}")
 
 
-def _print_forgetting(kept: Forgetting) -> None:
+def _print_forgetting(forgetting: Forgetting) -> None:
     from advisor.cli import _console
 
-    similarity = f"CKA {kept.cka:.3f} to the start" if kept.cka is not None else "they do not vary"
-    neighbours = f"{wording.percent(kept.neighbours, 0)} of the nearest neighbours kept"
-    _console.say(f"features: {similarity}, {neighbours}, on {_console.counted(kept.images, 'image')}")
-    if kept.source is None:
-        _console.say(f"accuracy on the pretraining classes: not measured, {kept.source_reason}")
+    similarity = f"CKA {forgetting.cka:.3f} to the start" if forgetting.cka is not None else "they do not vary"
+    neighbours = f"{wording.percent(forgetting.neighbours, 0)} of the nearest neighbours kept"
+    _console.say(f"features: {similarity}, {neighbours}, on {_console.counted(forgetting.images, 'image')}")
+    if forgetting.source is None:
+        _console.say(f"accuracy on the pretraining classes: not measured, {forgetting.source_reason}")
         return
-    after, before = wording.percent(kept.source.after), wording.percent(kept.source.before)
+    after, before = wording.percent(forgetting.source.after), wording.percent(forgetting.source.before)
     _console.say(
         f"accuracy on the pretraining classes: {after}, before training {before} "
-        f"({_console.counted(kept.source.images, 'image')} at {kept.source.size_px} px)"
+        f"({_console.counted(forgetting.source.images, 'image')} at {forgetting.source.size_px} px)"
     )
-    for blend in kept.blends:
+    for blend in forgetting.blends:
         _console.say(f"  {blend.share:4.2f} of the way from old to new weights: {wording.percent(blend.source)}")

@@ -65,19 +65,21 @@ def write_suspects(
     path: Path, items: Sequence[Item], probabilities_NK: Float64s, labels_N: Ints, classes: Sequence[str]
 ) -> SuspectLabels:
     """Write all items, the most suspicious label first, and return the record of it."""
-    found = suspects.find(probabilities_NK, labels_N)
+    search = suspects.find(probabilities_NK, labels_N)
     rows = [
         Suspect(
             path=items[i].path,
             label=classes[int(labels_N[i])],
-            suggested=classes[int(found.suggested[i])],
-            score=float(found.score[i]),
+            suggested=classes[int(search.suggested[i])],
+            score=float(search.score[i]),
         )
-        for i in found.order
+        for i in search.order
     ]
     _write(path, ("path", "label", "suggested", "score"), ((r.path, r.label, r.suggested, r.score) for r in rows))
-    shown = tuple(rows[: min(SHOWN, found.worth)])
-    return SuspectLabels(examined=len(rows), worth=found.worth, precision=found.precision, first=shown, file=path.name)
+    shown = tuple(rows[: min(SHOWN, search.worth)])
+    return SuspectLabels(
+        examined=len(rows), worth=search.worth, precision=search.precision, first=shown, file=path.name
+    )
 
 
 def _write_scores(
