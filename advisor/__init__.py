@@ -19,8 +19,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from advisor.exporting.run_export import Exported
     from advisor.models.ensemble_predictor import EnsemblePredictor
-    from advisor.models.export import Exported
     from advisor.models.predictor import Predictor
     from advisor.models.pretrained_weights import Located
     from advisor.records import Profile
@@ -204,11 +204,11 @@ def export(
 ) -> Exported:
     """Export the model of a run as "torch", "onnx" or "safetensors", verified against `predict`."""
     from advisor import _arguments, registry
-    from advisor.models import export as exports
+    from advisor.exporting import run_export
 
     options: dict[str, Any] = {"to": _arguments.optional(out), "data": _arguments.optional(data)}
     options |= {"ensemble": ensemble, "progress": progress}
-    return exports.export(_arguments.path(run), format, registry=registry.load(), **options)
+    return run_export.export(_arguments.path(run), format, registry=registry.load(), **options)
 
 
 def compare(

@@ -29,6 +29,7 @@ ORDER = (
     "heads reporting",
     "models",
     "insight",
+    "exporting",
     "features",
     "training",
     "testing",

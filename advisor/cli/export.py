@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from advisor.cli import _options
+from advisor.exporting.formats import registry as formats
 
 if TYPE_CHECKING:
-    from advisor.models.export import Exported
+    from advisor.exporting.run_export import Exported
 
 
 @click.command(name="export")
 @click.argument("run", type=click.Path())
 @click.option(
-    "--format", "form", default="torch", show_default=True, metavar="NAME", help="torch, onnx or safetensors."
+    "--format", "form", default="torch", show_default=True, metavar="NAME", help=f"{formats.names().capitalize()}."
 )
 @click.option("-o", "--out", "--to", "out", type=click.Path(), metavar="DIR", help="A new folder. [RUN/export-FORMAT]")
 @click.option("--data", type=click.Path(), metavar="DIR", help="Folder of the run's images, if they were moved.")
@@ -40,9 +41,9 @@ def command(run: str, form: str, out: str | None, data: str | None, ensemble: bo
     """
     from advisor import registry
     from advisor.cli import _console
-    from advisor.models import export
+    from advisor.exporting import run_export
 
-    export.check_format(form)
+    formats.find(form)
     printed: set[str] = set()
 
     def progress(what: str, done: int, total: int) -> None:
@@ -50,7 +51,7 @@ def command(run: str, form: str, out: str | None, data: str | None, ensemble: bo
             printed.add(what)
             _console.say(f"{what} …", stderr=True)
 
-    done = export.export(
+    done = run_export.export(
         Path(run),
         form,
         registry=registry.load(),

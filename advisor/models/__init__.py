@@ -1,1 +1,1 @@
-"""Networks: backbones with their weights, the classifier, features, predictions, exports."""
+"""Networks: backbones with their weights, the classifier, features, predictions."""

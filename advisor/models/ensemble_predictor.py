@@ -22,6 +22,7 @@ from advisor.models import inference, model_files, predictor
 from advisor.models.predict import DECODED_TOGETHER, Predictions, classify
 from advisor.models.predictor import Predictor
 from advisor.records import Compute
+from advisor.records.objective import DecisionRule
 
 if TYPE_CHECKING:
     from advisor.registry import Registry
@@ -32,6 +33,7 @@ class EnsemblePredictor:
     """Models with the same classes and the same preprocessing, weighted equally."""
 
     members: tuple[Predictor, ...]
+    decision: DecisionRule = DecisionRule()
 
     @property
     def classes(self) -> tuple[str, ...]:

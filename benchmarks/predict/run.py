@@ -169,16 +169,17 @@ def from_export(run: Path, form: str, files: list[Path], calls: int) -> dict[str
     """Time an exported graph on one decoded square, turn by turn with nothing else, and on 64."""
     from advisor import registry
     from advisor.data import pixels
-    from advisor.models import export, export_graph, predictor
+    from advisor.exporting import sidecar
+    from advisor.exporting.formats import registry as formats
+    from advisor.models import predictor
 
     plugins = registry.load()
     model = predictor.load(run, plugins)
     folder = run.parent / f"export-{form}"
     folder.mkdir()
-    program = export_graph.graph(model)
-    writer = export.write_torch if form == "torch" else export.write_onnx
-    writer(program, folder / export.FILES[form], json.dumps(export_graph.description(model, form, export.FILES[form])))
-    answer = export.runner(form, folder, plugins)
+    chosen = formats.find(form)
+    chosen.write(model, folder, run, sidecar.describe(model, form, chosen.FILE))
+    answer = chosen.load(folder, plugins)
     squares = pixels.centre(np.stack([pixels.decode(f, model.rule) for f in files[:64]]), SIZE_PX)
     answer(squares[:1])
     answer(squares)

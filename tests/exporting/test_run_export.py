@@ -16,9 +16,12 @@ import torch
 from PIL import Image
 
 from advisor import cli, registry
+from advisor.aliases import Float64s, Pixels
 from advisor.data import pixels
 from advisor.errors import CheckError, InputError, OutputError, RecipeError
-from advisor.models import export, export_graph, export_parity, predictor
+from advisor.exporting import graph, parity, run_export, sidecar
+from advisor.exporting.formats import registry as formats
+from advisor.models import predictor
 
 ALL = bool(os.environ.get("TL_ADVISE_SLOW"))
 QUICK = ("pocket",)
@@ -63,7 +66,7 @@ def test_the_folder_is_whole_and_its_example_runs(run: Path, form: str, exports:
     """The folder holds model, description, example and card; the ten lines alone say what predict says."""
     to = exports[form]
     files = sorted(path.name for path in to.iterdir())
-    assert files == sorted(["README.md", "example.py", "model.json", export.FILES[form]])
+    assert files == sorted(["README.md", "example.py", "model.json", formats.find(form).FILE])
     described = json.loads((to / "model.json").read_text(encoding="utf-8"))
     assert described["classes"] == list(runs.CLASSES)
     assert described["input"]["shape"] == ["batch", 64, 64, 3]
@@ -96,7 +99,7 @@ def test_onnx_has_a_dynamic_batch_and_carries_its_classes(exports: dict[str, Pat
 
     session = onnxruntime.InferenceSession(exports["onnx"] / "model.onnx")
     [entry] = session.get_inputs()
-    assert (entry.name, entry.type, entry.shape[1:]) == (export_graph.INPUT, "tensor(uint8)", [64, 64, 3])
+    assert (entry.name, entry.type, entry.shape[1:]) == (sidecar.INPUT, "tensor(uint8)", [64, 64, 3])
     assert isinstance(entry.shape[0], str)
     images = np.random.default_rng(1).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
     together = session.run(None, {entry.name: images})[0]
@@ -129,7 +132,7 @@ def test_the_stated_resize_is_the_products_own(run: Path, fit: str, size: tuple[
     noise = np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     photo = Image.fromarray(noise)
     want = pixels.centre(pixels.fitted(photo, model.rule)[None], model.size_px)
-    lines = export_graph.example(model, "torch", "model.pt2").splitlines()
+    lines = formats.find("torch").example(model).splitlines()
     scope: dict[str, object] = {"np": np, "Image": Image, "photo": photo}
     exec("\n".join(lines[5:-2]), scope)
     assert np.array_equal(scope["pixels"], want)  # type: ignore[arg-type]
@@ -138,7 +141,7 @@ def test_the_stated_resize_is_the_products_own(run: Path, fit: str, size: tuple[
 def test_a_difference_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
     """Where the comparison does not hold, the place is empty and the error carries exit code 3."""
     with pytest.raises(CheckError) as caught:
-        export.export(run, "safetensors", registry=registry.load(), to=tmp_path / "out", tolerance=-1.0)
+        run_export.export(run, "safetensors", registry=registry.load(), to=tmp_path / "out", tolerance=-1.0)
     assert caught.value.exit_code == 3
     assert "does not agree with predict" in caught.value.what
     assert list(tmp_path.iterdir()) == []
@@ -147,41 +150,41 @@ def test_a_difference_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
 def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
     """Left-out normalisation, swapped channels and a lost temperature are each told from the model."""
     model = predictor.load(run, registry.load())
-    photos = export_parity.run_images(run)
-    right = export_graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, model.temperature)
+    photos = parity.run_images(run)
+    right = graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, model.temperature)
     wrongs = {
         "none": right,
-        "normalisation": export_graph.Deployed(model.classifier, (0.5,) * 3, (0.5,) * 3, model.temperature),
-        "temperature": export_graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, 1.0),
+        "normalisation": graph.Deployed(model.classifier, (0.5,) * 3, (0.5,) * 3, model.temperature),
+        "temperature": graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, 1.0),
     }
 
-    def answer(module: torch.nn.Module, swap: bool = False) -> export_parity.Answer:
-        def run_it(squares: export_parity.Images) -> export_parity.Probabilities:
+    def answer(module: torch.nn.Module, swap: bool = False) -> parity.Answer:
+        def run_it(squares: Pixels) -> Float64s:
             images = np.ascontiguousarray(squares[..., ::-1] if swap else squares)
             with torch.no_grad():
                 return module.eval()(torch.from_numpy(images)).double().numpy()  # type: ignore[no-any-return]
 
         return run_it
 
-    found = {name: export_parity.compare(model, answer(module), photos) for name, module in wrongs.items()}
+    found = {name: parity.compare(model, answer(module), photos) for name, module in wrongs.items()}
     assert found["none"].holds
     assert not found["normalisation"].holds
     assert not found["temperature"].holds
-    assert not export_parity.compare(model, answer(right, swap=True), photos).holds
+    assert not parity.compare(model, answer(right, swap=True), photos).holds
 
 
 def test_test_images_come_first_and_are_spread(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison prefers the locked test, then others; where the data moved, --data says so; none is an error."""
-    chosen = export_parity.run_images(run)
+    chosen = parity.run_images(run)
     assert [int(path.stem) % 4 for path in chosen[:6]] == [0] * 6
     assert len(set(chosen)) == 24
     moved = tmp_path / "moved"
     shutil.copytree(run.parent / "data", moved)
-    assert export_parity.run_images(run, moved)[0].is_relative_to(moved)
+    assert parity.run_images(run, moved)[0].is_relative_to(moved)
     with pytest.raises(InputError, match="Say where they are with --data DIR"):
-        export_parity.run_images(run, tmp_path)
+        parity.run_images(run, tmp_path)
     with pytest.raises(InputError, match=r"splits.csv cannot be read"):
-        export_parity.run_images(tmp_path)
+        parity.run_images(tmp_path)
 
 
 def test_bad_calls_are_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +208,7 @@ def test_a_place_that_cannot_be_written_is_one_line(run: Path, tmp_path: Path) -
     """A file where a folder must be is an output error, and nothing is left."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="cannot be written"):
-        export.export(run, "safetensors", registry=registry.load(), to=tmp_path / "file" / "out")
+        run_export.export(run, "safetensors", registry=registry.load(), to=tmp_path / "file" / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -230,9 +233,9 @@ def test_a_write_that_fails_half_way_is_one_line_and_leaves_nothing(run: Path, t
 
 def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the onnx packages the command that installs them is said."""
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'tl-advise\[onnx\]'"):
-        export.check_format("onnx")
+        formats.find("onnx")
 
 
 def test_a_run_without_a_recipe_says_so(run: Path, tmp_path: Path) -> None:
@@ -240,14 +243,14 @@ def test_a_run_without_a_recipe_says_so(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / "recipe.yaml").unlink()
     with pytest.raises(RecipeError, match="no such recipe"):
-        export.export(tmp_path / "run", "torch", registry=registry.load())
+        run_export.export(tmp_path / "run", "torch", registry=registry.load())
 
 
 @pytest.mark.parametrize(("layers", "head"), [("all", "linear"), ("last", "knn")])
 def test_every_head_can_be_exported(layers: str, head: str, tmp_path: Path) -> None:
     """Heads on all stages and neighbours go into the graph like a linear head on the last stage."""
     run = runs.make(tmp_path, "squeezenet1_1", layers=layers, head=head)
-    done = export.export(run, "torch", registry=registry.load())
+    done = run_export.export(run, "torch", registry=registry.load())
     assert done.parity.holds
     assert Path(done.path) == run / "export-torch"
 
@@ -265,6 +268,6 @@ def test_every_backbone_can_be_exported(name: str, form: str, tmp_path: Path) ->
     if form == "onnx":
         needs_onnx()
     run = runs.make(tmp_path, name, size_px=SIZES.get(name, 64))
-    done = export.export(run, form, registry=registry.load())
+    done = run_export.export(run, form, registry=registry.load())
     assert done.parity.holds
     assert done.parity.n == 24

@@ -1,7 +1,7 @@
 """Does an exported model say what `predict` says? Both are asked about the same real images of the run.
 
 In: a predictor, a function that runs the export, photos. Out: how often the same class is first, and the largest
-difference of a probability. What it does not cover: making the export (`export`).
+difference of a probability. What it does not cover: making the export (`run_export`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The formats of exports: one file each, found by `registry`, which needs no entry for a new one."""

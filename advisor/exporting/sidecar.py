@@ -1,0 +1,168 @@
+"""What lies beside an exported model: `model.json` (what it takes and returns, to the pixel) and `example.py` (ten lines).
+
+In: a predictor. Out: the description as a dictionary, its text, and the program. What is outside the graph is stated here: the
+resize, and the rule that decides a class where the objective asks for another one than the most probable.
+Does NOT cover: the graph (`graph`), how a format is loaded and run (`formats`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advisor.records.objective import DecisionRule
+
+if TYPE_CHECKING:
+    from advisor.models.ensemble_predictor import EnsemblePredictor
+    from advisor.models.predictor import Predictor
+
+FILE = "model.json"
+INPUT = "images"
+OUTPUT = "probabilities"
+
+
+def describe(predictor: Predictor | EnsemblePredictor, form: str, file: str) -> dict[str, Any]:
+    """Return what the exported file takes and returns, and how a photo becomes its input."""
+    rule, side = predictor.rule, predictor.size_px
+    stored = predictor.description
+    return {
+        "schema": 1,
+        "format": form,
+        "file": file,
+        "classes": list(predictor.classes),
+        "input": {
+            "name": INPUT,
+            "dtype": "uint8",
+            "channels": "RGB",
+            "layout": "NHWC",
+            "shape": ["batch", side, side, 3],
+        },
+        "resize": {
+            "fit": rule.fit,
+            "resize_px": rule.resize_px,
+            "size_px": side,
+            "interpolation": rule.interpolation,
+            "antialias": True,
+            **({} if rule.value_range is None else {"value_range": list(rule.value_range)}),
+            "steps": _steps(predictor),
+        },
+        "inside": _inside(predictor),
+        "output": {"name": OUTPUT, "dtype": "float32", "shape": ["batch", len(predictor.classes)]},
+        **({} if predictor.decision == DecisionRule() else {"decision": _decision(predictor.decision)}),
+        "backbone": stored["backbone"],
+        "weights_sha256": stored["weights_sha256"],
+    }
+
+
+def _decision(rule: DecisionRule) -> dict[str, Any]:
+    how = (
+        "the class k with the lowest sum over i of probabilities[i] * costs[i][k]"
+        if rule.costs
+        else "the class k with the largest probabilities[k] * weights[k]"
+    )
+    threshold = {} if rule.threshold is None else {"threshold_of_second_class": rule.threshold}
+    return {**asdict(rule), **threshold, "how": how}
+
+
+def _inside(predictor: Predictor | EnsemblePredictor) -> dict[str, Any]:
+    """Return what the graph does to the pixels; an ensemble's members each do it, and their probabilities are averaged."""
+    from advisor.models.ensemble_predictor import EnsemblePredictor
+
+    if isinstance(predictor, EnsemblePredictor):
+        return {"mean_of": [_inside(member) for member in predictor.members]}
+    return {
+        "divide_by": 255,
+        "mean": list(predictor.preprocess.mean),
+        "std": list(predictor.preprocess.std),
+        "softmax_temperature": predictor.temperature,
+    }
+
+
+def _steps(predictor: Predictor | EnsemblePredictor) -> list[str]:
+    rule, side = predictor.rule, predictor.size_px
+    how = f"{rule.interpolation} with antialiasing, as Pillow does it"
+    turned = "decode to 8-bit RGB, turned as EXIF says; transparency over white"
+    if rule.fit == "squash":
+        return [turned, f"resize to {side} x {side} pixels, {how}"]
+    if rule.fit == "pad":
+        from advisor.data.pixels import PAD_COLOUR
+
+        return [
+            turned,
+            f"resize so that the long side is {side} pixels, the short side rounded, {how}",
+            f"put it into the middle of a {side} x {side} square of colour {PAD_COLOUR}, offsets rounded down",
+        ]
+    return [
+        turned,
+        f"resize so that the short side is {rule.resize_px} pixels, the long side rounded down, {how}",
+        f"cut the central square of {side} x {side} pixels, offsets rounded half to even",
+    ]
+
+
+def text(description: Mapping[str, Any]) -> str:
+    """Return JSON with innermost lists on one line; names hold no raw line breaks, so only layout is touched."""
+    indented = json.dumps(description, indent=1)
+    return re.sub(r"\[[^\[\]{}]*\]", lambda match: re.sub(r"\n\s*", " ", match[0]), indented)
+
+
+def write(folder: Path, description: Mapping[str, Any]) -> None:
+    """Write `model.json`. Raises: OSError."""
+    (folder / FILE).write_text(text(description) + "\n", encoding="utf-8")
+
+
+def example(predictor: Predictor | EnsemblePredictor, *, package: str, loading: str, running: str) -> str:
+    """Return a program of about ten lines that classifies one photo without this project.
+
+    `loading` binds `model`, `running` binds `probabilities`, a list of K numbers, from `pixels` (1, S, S, 3) uint8.
+    """
+    lines = [
+        f"import json, sys, numpy as np, {package}",
+        "from PIL import Image, ImageOps",
+        f'classes = json.load(open("{FILE}", encoding="utf-8"))["classes"]',
+        loading,
+        'photo = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")',
+        textwrap.dedent(_square(predictor)).strip(),
+        running,
+        *_answer(predictor.decision),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _answer(rule: DecisionRule) -> list[str]:
+    """The lines that print the decided class and its probability."""
+    if rule == DecisionRule():
+        return ["print(max(zip(probabilities, classes)))"]
+    field = "costs" if rule.costs else "weights"
+    decided = (
+        "(probabilities @ np.array(costs)).argmin()" if rule.costs else "(probabilities * np.array(weights)).argmax()"
+    )
+    return [
+        f'{field} = json.load(open("{FILE}", encoding="utf-8"))["decision"]["{field}"]  # what the objective asks for',
+        f"decided = {decided}",
+        "print((probabilities[decided], classes[decided]))",
+    ]
+
+
+def _square(predictor: Predictor | EnsemblePredictor) -> str:
+    """The resize rule as Pillow code; `photo` is an RGB image, `pixels` becomes (1, S, S, 3) uint8."""
+    rule, side = predictor.rule, predictor.size_px
+    how = f"Image.Resampling.{rule.interpolation.upper()}"
+    if rule.fit == "squash":
+        return f"pixels = np.array(photo.resize(({side}, {side}), {how}))[None]"
+    if rule.fit == "pad":
+        from advisor.data.pixels import PAD_COLOUR
+
+        return f"""
+            w, h = (max(1, round(s * {side} / max(photo.size))) for s in photo.size)
+            square = Image.new("RGB", ({side}, {side}), {PAD_COLOUR})
+            square.paste(photo.resize((w, h), {how}), (({side} - w) // 2, ({side} - h) // 2))
+            pixels = np.array(square)[None]"""
+    return f"""
+        photo = photo.resize([int({rule.resize_px} * s / min(photo.size)) for s in photo.size], {how})
+        x, y = (round((s - {side}) / 2) for s in photo.size)
+        pixels = np.array(photo.crop((x, y, x + {side}, y + {side})))[None]"""
