@@ -108,6 +108,7 @@ def test_a_run_leaves_everything_that_was_promised(finished: Path) -> None:
     counts = [score["n"] for score in told["test"]["per_class"].values()]
     assert told["majority"] == max(counts) / sum(counts)
     assert told["regime"]["prior"] == "feature_extraction"
+    assert [at["images"] for at in told["forecast"]["expected"]] == [48, 96, 192]
     assert told["test"]["accuracy"] > 0.5  # three classes that any network tells apart
 
 

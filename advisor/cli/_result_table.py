@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from advisor.cli._console import GLOSSARY, console, counted, facts, listing, text
 from advisor.records import Best, LeftOut, Result, TestScore, ValidationScore
-from advisor.reporting import assessment, wording
+from advisor.reporting import assessment, insight_text, wording
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -117,6 +117,8 @@ def _evidence(answer: Result, folder: str) -> Lines:
         rows.append(("statistically tied", f"{', '.join(named)}{more}"))
     if answer.ensemble:
         rows.append(("ensemble", wording.ensemble(answer, folder)))
+    if said := insight_text.forecast(answer):
+        rows.append(("more images", said))
     counts = answer.trials
     tried = f"{counted(counts.complete, 'trial')} completed, {counts.pruned} stopped early, {counts.failed} failed"
     rows.append(("time", f"{wording.time_used(answer.budget)}; {tried}"))

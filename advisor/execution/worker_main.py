@@ -26,6 +26,8 @@ from advisor.records.messages import (
     Describe,
     Description,
     ForgettingMeasured,
+    Insight,
+    InsightMeasured,
     Job,
     MeasureForgetting,
     OpenDataset,
@@ -94,6 +96,8 @@ class JobRunner:
             return self._open(job)
         if isinstance(job, Describe):
             return self._describe(job)
+        if isinstance(job, Insight):
+            return self._measure_insight(job)
         return self._train(job)
 
     def progress(self, record: Progress) -> None:
@@ -129,6 +133,11 @@ class JobRunner:
             weights_sha256=digest,
             warning=warning,
         )
+
+    def _measure_insight(self, job: Insight) -> InsightMeasured:
+        from advisor.execution.insight import learning_curve
+
+        return learning_curve.measure(self.resources, job)
 
     def _train(
         self, job: Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.aliases import Float64s, Ints, Rows
+from advisor.insight import guessing
 from advisor.runtime import rng
 
 SIZES = (0.125, 0.25, 0.5, 1.0)  # shares of the training rows
 REPEATS = 5
+GAIN_LEVEL = 0.1  # p-value up to which a class counts as one that gains from more images
 _RATES = np.linspace(0.05, 1.5, 59)
 _RESAMPLES = 200
 Score = Callable[
@@ -27,11 +29,17 @@ Score = Callable[
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Errors (S, R) at `sizes` (S,) training images over R repeats, and each class's mean error (S, K) at each size."""
+    """Errors (S, R) at `sizes` (S,) training images over R repeats, and each class's mean error (S, K) at each size.
+
+    `turned_K2` counts, for each class, scored images that turned right and wrong from the half to the whole of the images;
+    `held_out` is the number of images that one repeat scores.
+    """
 
     sizes: Rows
     errors_SR: Float64s
     class_errors_SK: Float64s
+    turned_K2: Ints | None = None
+    held_out: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,28 +52,58 @@ class Expected:
     high: float
 
 
-def measure(labels_N: Ints, score: Score, *, seed: int = 0, held_out: float = 0.25, repeats: int = REPEATS) -> Curve:
+def measure(
+    labels_N: Ints,
+    score: Score,
+    *,
+    seed: int = 0,
+    held_out: float = 0.25,
+    repeats: int = REPEATS,
+    groups_N: Ints | None = None,
+) -> Curve:
     """Fit on nested, stratified subsets and score on rows that none of them holds.
 
-    Each repeat holds out another random quarter; its subsets grow inside the rest. A class keeps at least one image.
+    Each repeat holds out another random quarter; its subsets grow inside the rest. A class keeps at least one image, and
+    rows of one group are never on both sides.
     """
     labels_N = np.asarray(labels_N)
     classes = int(labels_N.max()) + 1
-    sizes, errors = [], np.empty((len(SIZES), repeats))
+    sizes, errors = np.zeros(len(SIZES), dtype=np.int64), np.empty((len(SIZES), repeats))
     class_right, class_count = np.zeros((len(SIZES), classes)), np.zeros(classes)
+    turned_K2 = np.zeros((classes, 2), dtype=np.int64)
     for repeat in range(repeats):
-        order = _interleaved(labels_N, rng.permutation(seed, "forecast", repeat, len(labels_N)))
-        held, rest = order[: round(held_out * len(order))], order[round(held_out * len(order)) :]
+        held, rest = _halves(labels_N, groups_N, rng.key(seed, "forecast", repeat), held_out)
         class_count += np.bincount(labels_N[held], minlength=classes)
+        before = np.zeros(len(held))
         for position, share in enumerate(SIZES):
             rows = rest[: max(classes, round(share * len(rest)))]
             right = np.asarray(score(np.sort(rows), held), dtype=np.float64)
             errors[position, repeat] = 1.0 - right.mean()
             class_right[position] += np.bincount(labels_N[held], weights=right, minlength=classes)
-            if not repeat:
-                sizes.append(len(rows))
+            sizes[position] = len(rows)
+            if position == len(SIZES) - 1:
+                turned_K2[:, 0] += np.bincount(labels_N[held[right > before]], minlength=classes)
+                turned_K2[:, 1] += np.bincount(labels_N[held[right < before]], minlength=classes)
+            before = right
     with np.errstate(invalid="ignore"):
-        return Curve(sizes=np.array(sizes), errors_SR=errors, class_errors_SK=1.0 - class_right / class_count)
+        class_errors_SK = 1.0 - class_right / class_count
+    return Curve(
+        sizes=sizes, errors_SR=errors, class_errors_SK=class_errors_SK, turned_K2=turned_K2, held_out=len(held)
+    )
+
+
+def _halves(labels_N: Ints, groups_N: Ints | None, seed: int, held_out: float) -> tuple[Rows, Rows]:
+    """Return the rows that are scored, and the others in an order whose every prefix is stratified; whole groups."""
+    groups = np.arange(len(labels_N)) if groups_N is None else np.unique(groups_N, return_inverse=True)[1]
+    _, first = np.unique(groups, return_index=True)
+    order = _interleaved(labels_N[first], rng.permutation(seed, "forecast groups", 0, len(first)))
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[order] = np.arange(len(first))
+    rows = np.argsort(rank[groups], kind="stable")
+    cut = round(held_out * len(rows))
+    while 0 < cut < len(rows) and groups[rows[cut]] == groups[rows[cut - 1]]:
+        cut += 1
+    return rows[:cut], rows[cut:]
 
 
 def _interleaved(labels_N: Ints, order: Rows) -> Rows:
@@ -124,6 +162,17 @@ def expect(curve: Curve, images: Sequence[int], *, seed: int = 0, items: int = 0
     return result
 
 
+def measured(curve: Curve) -> list[Expected]:
+    """Return the mean accuracy at each size with its 95 % interval over the repeats (Student's t)."""
+    repeats = curve.errors_SR.shape[1]
+    means = 1 - curve.errors_SR.mean(axis=1)
+    reach = _student(repeats - 1) * curve.errors_SR.std(axis=1, ddof=1) / np.sqrt(repeats)
+    return [
+        Expected(images=int(n), accuracy=float(a), low=max(0.0, float(a - r)), high=min(1.0, float(a + r)))
+        for n, a, r in zip(curve.sizes, means, reach, strict=True)
+    ]
+
+
 def _student(freedom: int) -> float:
     """Return the 0.975 quantile of Student's t by its expansion around the normal (Abramowitz and Stegun 26.7.5)."""
     z, v = 1.959964, max(1, freedom)
@@ -136,6 +185,12 @@ def _error(law: tuple[float, float, float], images: int) -> float:
 
 
 def classes_that_gain(curve: Curve, count: int = 3) -> list[tuple[int, float]]:
-    """List the classes whose error fell most from half to all of the images, with the fall (above 0), largest first."""
+    """List the classes whose error fell most from half to all of the images, with the fall (above 0), largest first.
+
+    Where the turned images are counted, a fall that chance brings in one of ten cases is left out (one-sided sign test).
+    """
     fall = np.nan_to_num(curve.class_errors_SK[-2] - curve.class_errors_SK[-1], nan=0.0)
-    return [(int(k), float(fall[k])) for k in np.argsort(-fall, kind="stable")[:count] if fall[k] > 0]
+    beyond = fall > 0
+    if curve.turned_K2 is not None:
+        beyond &= [guessing.sign_test(int(right), int(wrong)) <= GAIN_LEVEL for right, wrong in curve.turned_K2]
+    return [(int(k), float(fall[k])) for k in np.argsort(-fall, kind="stable")[:count] if beyond[k]]

@@ -6,7 +6,7 @@ fields are also its file format. Standard library only; no record knows how it i
 """
 
 from advisor.records.data import Dataset, DataSplit, DuplicateGroup, Item, Profile, Quantiles, Unreadable
-from advisor.records.insight import Suspect, SuspectLabels
+from advisor.records.insight import AccuracyAt, ClassGain, Forecast, Suspect, SuspectLabels
 from advisor.records.plan import (
     Augmentation,
     Batches,
@@ -62,6 +62,7 @@ from advisor.records.trials import (
 )
 
 __all__ = [
+    "AccuracyAt",
     "Augmentation",
     "Baseline",
     "Batches",
@@ -71,6 +72,7 @@ __all__ = [
     "Calibration",
     "CalibrationBin",
     "Candidate",
+    "ClassGain",
     "ClassScore",
     "Compute",
     "Context",
@@ -84,6 +86,7 @@ __all__ = [
     "Environment",
     "Evidence",
     "FoldScore",
+    "Forecast",
     "Forgetting",
     "ForwardSpec",
     "Gain",

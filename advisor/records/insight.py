@@ -1,4 +1,4 @@
-"""What a finished run says about its data: labels that look wrong. Parts of `result.json`."""
+"""What a finished run says about its data: labels that look wrong, what more images would bring. Parts of `result.json`."""
 
 from __future__ import annotations
 
@@ -25,3 +25,37 @@ class SuspectLabels:
     precision: float
     first: tuple[Suspect, ...]
     file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyAt:
+    """The accuracy (0..1) with `images` training images, and its 95 % interval."""
+
+    images: int
+    accuracy: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassGain:
+    """A class whose recall rose by `gain` (0..1) from half to all of the images, beyond chance."""
+
+    label: str
+    gain: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Accuracy against the number of training images: `measured` on nested subsets of the pool (mean over `repeats`, each
+    scored on `held_out` other images of the pool), and `expected` with all images, and with two and four times as many.
+
+    `head` is the kind of head that was fitted on the frozen features of `backbone`.
+    """
+
+    backbone: str
+    head: str
+    repeats: int
+    held_out: int
+    measured: tuple[AccuracyAt, ...]
+    expected: tuple[AccuracyAt, ...]
+    gains: tuple[ClassGain, ...]

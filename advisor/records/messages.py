@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from advisor.records.data import Item, Unreadable
+from advisor.records.insight import Forecast
 from advisor.records.objective import ObjectiveSpec
 from advisor.records.plan import Compute, Preprocess, StageSize, TrainPlan
 from advisor.records.result import Environment, Forgetting, Mistake, TestScore
@@ -214,6 +215,26 @@ class ForgettingMeasured:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasureLearningCurve:
+    """Ask for accuracy against the number of training images: heads on the frozen features that `candidate` reads.
+
+    It is given up where it is seen to take longer than `limit_s` (None: no limit).
+    """
+
+    candidate: Candidate
+    seed: int
+    limit_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningCurveMeasured:
+    """The forecast, or why there is none."""
+
+    forecast: Forecast | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far a job is: `done` of `total` steps of `what`; loss and accuracy where they are known.
 
@@ -232,5 +253,9 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 
-Job = OpenDataset | Describe | Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting
-Answer = DatasetOpened | Description | Probed | Trial | StepTime | Refitted | Scored | ForgettingMeasured
+Insight = MeasureLearningCurve
+InsightMeasured = LearningCurveMeasured
+Job = OpenDataset | Describe | Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting | Insight
+Answer = (
+    DatasetOpened | Description | Probed | Trial | StepTime | Refitted | Scored | ForgettingMeasured | InsightMeasured
+)

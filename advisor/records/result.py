@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from advisor.records.insight import SuspectLabels
+from advisor.records.insight import Forecast, SuspectLabels
 from advisor.records.objective import DecisionEffect, ObjectiveScore
 from advisor.records.trials import Regime, StoppedBecause, Untried
 
@@ -274,6 +274,8 @@ class Result:
     majority: float | None = None  # share of the largest class among the scored images (the test, if there is one)
     learned: bool | None = None  # whether the score beats always answering that class, beyond noise
     suspects: SuspectLabels | None = None
+    forecast: Forecast | None = None
+    forecast_reason: str | None = None  # why there is none
     stopped_because: StoppedBecause | None = None
     untried: tuple[Untried, ...] = ()
     objective: ObjectiveScore | None = None  # the score that decided, on the test set

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from advisor.records import ClassScore, Result, TestScore
-from advisor.reporting import wording
+from advisor.reporting import insight_text, wording
 
 FEW_TEST_IMAGES = 10  # of a class, under which its own score says little
 WIDE = 0.10  # an interval from end to end, above which the score is called uncertain
@@ -142,6 +142,8 @@ def _steps(result: Result, state: str, weak: tuple[WeakClass, ...], run: str) ->
     if state == "bad":
         steps.append(Step(text="Check the labels and whether the images show what the classes differ in."))
     steps += [_collect(one) for one in weak]
+    if (more := _more_images(result)) is not None:
+        steps.append(more)
     if (wider := _uncertain(result)) is not None:
         steps.append(wider)
     if (longer := _more_time(result)) is not None:
@@ -156,6 +158,16 @@ def _steps(result: Result, state: str, weak: tuple[WeakClass, ...], run: str) ->
 def _collect(one: WeakClass) -> Step:
     beside = f", also ones that look like {one.mistaken_for}" if one.mistaken_for else ""
     return Step(text=f"Collect more images of {one.label}{beside}.")
+
+
+def _more_images(result: Result) -> Step | None:
+    """Suggest more training images where twice as many are expected to bring a gain that shows."""
+    part = result.forecast
+    if part is None or insight_text.gain_of_twice(part) < insight_text.LITTLE:
+        return None
+    of = f", above all of {wording.series([one.label for one in part.gains])}" if part.gains else ""
+    now, twice = (wording.percent(at.accuracy, 0) for at in part.expected[:2])
+    return Step(text=f"Collect more training images{of}: twice as many are expected to bring {twice} instead of {now}.")
 
 
 def _uncertain(result: Result) -> Step | None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from advisor.records import CalibrationBin
+from advisor.records import CalibrationBin, Forecast
 from advisor.reporting import wording
 from advisor.reporting.report_plots import Bar, Frame, line, svg, text
 from advisor.safe_text import printable, shortened
@@ -103,6 +103,36 @@ def reliability(bins: Sequence[CalibrationBin]) -> str:
     body.append(text(frame.right, frame.bottom - 8, "stated confidence →", "axis", anchor="end"))
     body.append(text(frame.left + 6, frame.top + 12, "↑ share that is right", "axis"))
     return svg(420, 300, "Share of right answers against stated confidence", body)
+
+
+def learning_curve(part: Forecast) -> str:
+    """Draw accuracy against training images on a logarithmic scale: measured, and expected with its interval."""
+    points = [*part.measured, *part.expected]
+    if len(part.measured) < 2 or not part.expected:
+        return ""
+    low = math.floor(10 * min(at.ci95[0] for at in points) - 0.001) / 10
+    high = math.ceil(10 * max(at.ci95[1] for at in points) - 0.001) / 10
+    ends = math.log2(min(at.images for at in points)), math.log2(max(at.images for at in points))
+    room = 0.06 * (ends[1] - ends[0])
+    frame = Frame(ends[0] - room, ends[1] + room, max(0.0, low), min(1.0, high), width=560, height=260)
+    body = frame.axes(lambda v: wording.percent(v, 0))
+    shown = [part.measured[0], part.measured[-2], *part.expected]
+    body += [
+        text(frame.x(math.log2(at.images)), frame.bottom + 19, wording.number(at.images), "tick", anchor="middle")
+        for at in shown
+    ]
+    for group, kind, name in ((part.measured, "train", "measured"), (part.expected, "valid", "expected")):
+        path = "L".join(f"{frame.x(math.log2(at.images)):.1f},{frame.y(at.accuracy):.1f}" for at in group)
+        body.append(f'<path class="curve {kind}" d="M{path}"/>')
+        for at in group:
+            x = frame.x(math.log2(at.images))
+            title = f"{name} with {wording.number(at.images)} images: {wording.percent(at.accuracy)}"
+            body.append(line(x, frame.y(at.ci95[0]), x, frame.y(at.ci95[1]), f"whisker {kind}"))
+            body.append(
+                f'<circle class="dot {kind}" cx="{x:.1f}" cy="{frame.y(at.accuracy):.1f}" r="4">'
+                f"<title>{escape(title)} ({wording.span(at.ci95)})</title></circle>"
+            )
+    return svg(560, 260, "Accuracy against the number of training images", body)
 
 
 def feature_map(points: Sequence[MapPoint]) -> tuple[str, list[tuple[str, str]]]:

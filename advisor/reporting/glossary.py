@@ -115,6 +115,11 @@ TERMS = (
         "The test accuracy is higher than always guessing the largest class, beyond what chance explains.",
     ),
     Term(
+        "learning-curve",
+        "Learning curve",
+        "How the accuracy rises with the number of training images (or, while a network trains, with the steps).",
+    ),
+    Term(
         "locked-test",
         "Locked test, test set",
         "Images that were held out before anything was tried. No decision used them; they are scored once, at the "

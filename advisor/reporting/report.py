@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from advisor.records import Profile, Result, Trial
-from advisor.reporting import assessment, evidence_plots, glossary, report_sections, search_story, wording
+from advisor.reporting import assessment, evidence_plots, glossary, insight_text, report_sections, search_story, wording
 from advisor.safe_text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Parts of the result that only some runs have; each is a template of its own, shown where the record exists.
-INSIGHTS = ("suspects", "unlike", "forecast", "attention", "label_next")
+INSIGHTS = ("suspects", "unlike", "attention", "label_next")
 
 
 def render(
@@ -58,6 +58,7 @@ def render(
         classes=report_sections.classes(result.test, _safe),
         mistakes=_mistakes(result, thumbnails or {}, heatmaps or {}),
         reliability=_safe(evidence_plots.reliability(result.calibration.bins)),
+        forecast_plot=_safe(evidence_plots.learning_curve(result.forecast) if result.forecast else ""),
         map={"plot": _safe(plot), "legend": legend},
         data=report_sections.data(profile, _safe),
         skipped=report_sections.skipped(result),
@@ -109,7 +110,7 @@ def _page(name: str) -> Any:
     page.filters.update(percent=wording.percent, number=wording.number, duration=wording.duration, value=wording.value)
     page.filters.update(points=wording.points, regime=wording.regime, settings=wording.settings, span=wording.span)
     page.filters.update(capitalize_first=lambda sentence: sentence[:1].upper() + sentence[1:])
-    page.globals.update(words=wording, term=_term, fields=_fields)
+    page.globals.update(words=wording, insight=insight_text, term=_term, fields=_fields)
     return page.get_template(name)
 
 

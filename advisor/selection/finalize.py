@@ -43,6 +43,7 @@ from advisor.selection import (
     insights,
     result_builder,
     shortened_test,
+    timed_insights,
 )
 from advisor.selection.frozen_candidates import FrozenCandidates
 from advisor.tuning import budget, cost_model
@@ -180,6 +181,7 @@ def _result(
     if scored is not None:
         result = replace(result, calibration=_calibration(run, result.calibration))
     result = insights.add(result, run.rundir, context.used, frozen.winner, trials, scored, staged)
+    result = timed_insights.add(result, run, frozen.winner)
     result = _write_pages(run, context, result, recipe, profile, staged)
     write_atomically(staged / "result.json", to_json(result))
     run.rundir.adopt(staged)

@@ -100,6 +100,12 @@ def forgetting_s(state: SearchState, winner: Candidate) -> float:
     return min(whole, policy.FORGETTING_SHARE * (state.settings.budget_s or 0.0)) if state.has_deadline else whole
 
 
+def insight_s(state: SearchState) -> float:
+    """Return the seconds that are kept for what the data say, 0 in a short budget and without a deadline."""
+    budget_s = state.settings.budget_s or 0.0
+    return policy.INSIGHT_SHARE * budget_s if budget_s >= policy.MIN_INSIGHT_BUDGET_S else 0.0
+
+
 def finish_s(state: SearchState, winner: Candidate, *, refit: bool = True) -> float:
     """Predict the seconds that the end takes if `winner` wins: refits and scores of it and of the default, the writing.
 
@@ -115,7 +121,8 @@ def finish_s(state: SearchState, winner: Candidate, *, refit: bool = True) -> fl
         for c in both
     }
     margin = policy.FINISH_MARGIN
-    return budget.FINISH_S + forgetting_s(state, winner) + margin * (refits + sum(passes.values()))
+    looks = forgetting_s(state, winner) + insight_s(state)
+    return budget.FINISH_S + looks + margin * (refits + sum(passes.values()))
 
 
 def reserve_s(state: SearchState, candidate: Candidate, *, refit: bool = True) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from advisor.insight import forecast
 
@@ -52,6 +53,27 @@ def test_subsets_are_nested_and_stratified_and_apart_from_what_is_scored() -> No
     assert not curve.errors_SR.any()
 
 
+def test_groups_are_never_divided() -> None:
+    """Rows of one group are all trained on or all scored."""
+    labels, groups = np.repeat([0, 1], 60), np.repeat(np.arange(30), 4)
+
+    def score(rows: np.ndarray, held: np.ndarray) -> np.ndarray:
+        assert not set(groups[rows]) & set(groups[held])
+        assert set(labels[rows]) == {0, 1}
+        return np.ones(len(held))
+
+    assert forecast.measure(labels, score, repeats=3, groups_N=groups).held_out >= 30
+
+
+def test_the_measured_points_have_students_interval() -> None:
+    """The mean of the repeats, with scipy's interval of a mean."""
+    errors = np.array([[0.3, 0.34, 0.28, 0.31], [0.2, 0.22, 0.25, 0.19]])
+    curve = forecast.Curve(sizes=np.array([10, 20]), errors_SR=errors, class_errors_SK=np.zeros((2, 2)))
+    for at, own in zip(forecast.measured(curve), 1 - errors, strict=True):
+        low, high = stats.t.interval(0.95, 3, loc=own.mean(), scale=stats.sem(own))
+        assert (at.accuracy, at.low, at.high) == pytest.approx((own.mean(), low, high), abs=2e-3)
+
+
 def test_the_interval_holds_the_truth() -> None:
     """On drawn curves of known laws the error at four times the images lies inside at least nine times in ten."""
     draw, inside, total = np.random.default_rng(5), 0, 60
@@ -71,3 +93,5 @@ def test_classes_that_gain_are_those_whose_error_falls() -> None:
         sizes=np.array([1, 2]), errors_SR=np.zeros((2, 1)), class_errors_SK=np.array([[0.5, 0.2, 0.4], [0.1, 0.3, 0.3]])
     )
     assert [k for k, _ in forecast.classes_that_gain(curve)] == [0, 2]
+    turned = dataclasses.replace(curve, turned_K2=np.array([[9, 1], [0, 2], [3, 2]]))
+    assert [k for k, _ in forecast.classes_that_gain(turned)] == [0]  # three against two is chance

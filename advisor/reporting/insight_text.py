@@ -1,0 +1,59 @@
+"""What the data say, in sentences: records -> text for terminal and report.
+
+Pure. Does NOT cover: numbers in words (`wording`), drawings (`evidence_plots`), what to do next (`assessment`).
+"""
+
+from __future__ import annotations
+
+from advisor.records import AccuracyAt, Forecast, Result
+from advisor.reporting import wording
+
+LITTLE = 0.01  # accuracy that twice the images should bring, below which collecting more is not advised
+
+
+def forecast(result: Result) -> str:
+    """Write what more training images would bring, or why that is unknown; "" for results without either."""
+    part = result.forecast
+    if part is None or not part.expected:
+        return f"not measured: {result.forecast_reason}" if result.forecast_reason else ""
+    now, *later = part.expected
+    times = ("", "twice", "four times")
+    parts = [
+        f"with {times[step]} as many ({wording.number(at.images)}) about {at_most(at)}"
+        for step, at in enumerate(later, start=1)
+    ]
+    return f"{wording.percent(now.accuracy, 0)} with today's {wording.number(now.images)}; {wording.series(parts)}"
+
+
+def at_most(at: AccuracyAt) -> str:
+    """Write an expected accuracy with its interval, in whole percent."""
+    low, high = (wording.percent(value, 0).removesuffix(" %") for value in at.ci95)
+    return f"{wording.percent(at.accuracy, 0)} ({low} to {high} %)"
+
+
+def gain_of_twice(part: Forecast) -> float:
+    """Return the accuracy that twice the images are expected to bring."""
+    return part.expected[1].accuracy - part.expected[0].accuracy if len(part.expected) > 1 else 0.0
+
+
+def forecast_method(result: Result) -> str:
+    """Write how the forecast was measured, and what it leaves out."""
+    part = result.forecast
+    if part is None:
+        return ""
+    method = (
+        f"Measured with a {part.head} head on the frozen features of {part.backbone}: fitted on parts of the images for "
+        f"training and validation, scored on {wording.number(part.held_out)} others of them, {part.repeats} times; beyond "
+        "that a power law. The test images were not used."
+    )
+    if result.regime.name == "feature_extraction":
+        return method
+    return f"{method} The recommended model is fine-tuned, so its own accuracy differs; the slope is what counts."
+
+
+def gains(part: Forecast) -> str:
+    """Write which classes gain most from more images."""
+    if not part.gains:
+        return "No class stands out: more images of all of them."
+    named = [f"{one.label} (+{100 * one.gain:.0f} points)" for one in part.gains]
+    return f"Gained most when their images were doubled: {wording.series(named)}."
