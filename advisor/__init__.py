@@ -79,6 +79,7 @@ def advise(
     source: Path | None = None,
     storage: str | None = None,
     study: str = "",
+    log: Iterable[str] = (),
     progress: Progress | None = None,
     **settings: Any,
 ) -> ShownResult:
@@ -116,6 +117,7 @@ def advise(
         remove_leaks=remove_leaks,
         plugins_blocked=tuple(block),
         source=_arguments.text(source),
+        log=tuple(log),
         **_arguments.stored(storage, study),
         **settings,
     )

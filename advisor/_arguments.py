@@ -56,13 +56,13 @@ def stored(storage: str | None, study: str) -> dict[str, str]:
 
 def session(data: PathArgument, options: Mapping[str, Any], progress: Report | None) -> tuple[Session, Report]:
     """Open a data set for one backbone. Raises InputError for an unknown option, AdviseError where it cannot be read."""
+    from advisor.data.remote import urls
     from advisor.workflows.session import open_session, report_nothing
 
     unknown = sorted(set(options) - set(SESSION))
     if unknown:
         raise InputError(f"there is no option {unknown[0]!r}.", hint=f"Options are {', '.join(SESSION)}.")
-    if not os.path.exists(data):
-        raise InputError(f"{os.fspath(data)}: no such folder or file.", hint="Name a folder with one folder per class.")
+    urls.check_exists(data)
     report = progress or report_nothing
     backbone = options.get("backbone")
     run = settings(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from advisor import registry
 from advisor._version import __version__
 from advisor.data import changes, dataset, profile, splits
+from advisor.data.remote import urls
 from advisor.data.splits import FOLDS
 from advisor.data.tables import cost_file
 from advisor.errors import DatasetError, InputError, Interrupted
@@ -35,6 +36,7 @@ from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir, default_place
 from advisor.selection import decision, finalize, frozen_candidates, result_builder
 from advisor.selection.incumbent import IncumbentWriter
+from advisor.tracking import relay, tracker
 from advisor.tuning import availability, budget, candidates, regime, search
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchFacts
@@ -81,11 +83,9 @@ def advise(
     listener = listener or Listener()
     listener.started(clock)
     cost_file.check_option(settings.objective)
+    tracker.check(settings.log)
+    urls.check_exists(settings.data)
     data = Path(settings.data)
-    if not data.exists():
-        raise InputError(
-            f"{settings.data}: no such folder or file.", hint="Name a folder with one folder per class, or a CSV file."
-        )
     rundir = RunDir.create(out or default_place(data, datetime.datetime.now()), data=data)
     settings = open_study.fix_name(settings, rundir)
     rundir.write("run.json", settings)
@@ -144,6 +144,7 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
     rundir.log("start", at_s=clock.used_s, command=settings.command)
     try:
         with ExitStack() as stack:
+            listener = stack.enter_context(relay.follow(listener, settings, rundir))
             budget.note_if_short(settings.budget_s, listener)
             workers = stack.enter_context(start.workers(settings, rundir.path, listener.note))
             cluster = start.connect(settings)
@@ -166,7 +167,9 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
             if not frozen_candidates.is_frozen(run):
                 search.explore(run, competitors.backbones)
             frozen = frozen_candidates.judge(run, context)
-            return finalize.compose(run, writer, frozen, measured.profile)
+            result = finalize.compose(run, writer, frozen, measured.profile)
+            listener.finished(result)
+            return result
     except KeyboardInterrupt:
         rundir.log("interrupted", at_s=clock.used_s)
         state = f"The best so far is in {rundir.path}." if rundir.recipe.exists() else "There is no result yet."
@@ -192,7 +195,9 @@ def _measure(settings: Settings, rundir: RunDir, listener: Listener) -> Measured
     listener.stage("reading and checking the images")
     read_at_s = time.time()
     split, reading = settings.test_split, settings.reading
-    data_set = dataset.read(settings.data, test_split=split, options=reading, progress=_progress(listener, "read"))
+    access: dict[str, Any] = {"note": listener.note, "offline": settings.offline}
+    reporting = _progress(listener, "read")
+    data_set = dataset.read(settings.data, test_split=split, options=reading, progress=reporting, **access)
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, deep=True, store=cache.Store(), progress=_progress(listener, "decode"))
     data_set = profile.set_aside(data_set, measured.unreadable)
@@ -237,6 +242,7 @@ def _propose(
     used = budget.for_budget(data_set, settings.budget_s, device.likely(settings.device), backbones, sizes)
     spec = decision.requested(settings, rundir, data_set.classes)
     opened = workers.open(open_job(settings, rundir.path, data_set, used.pool, objective=spec), listener.progress)
+    narrow = availability.narrow_choice(backbones, competitors.left_out)
     context = result_builder.RunContext(
         settings=settings,
         dataset=data_set,
@@ -245,11 +251,7 @@ def _propose(
         registry=competitors.registry,
         environment=opened.environment,
         folds=FOLDS,
-        warnings=(
-            *measured.profile.warnings,
-            *used.warnings,
-            *availability.narrow_choice(backbones, competitors.left_out),
-        ),
+        warnings=(*measured.profile.warnings, *used.warnings, *narrow),
         left_out=tuple(competitors.left_out),
         read_at_s=measured.read_at_s,
         objective=spec,

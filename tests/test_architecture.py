@@ -27,6 +27,7 @@ ORDER = (
     "registry",
     "data",
     "heads reporting",
+    "tracking",
     "models",
     "insight",
     "exporting",

@@ -22,16 +22,14 @@ MAX_EPOCHS = 10.0
 def run(settings: Settings, target: str, out: str | None, *, as_json: bool, quiet: bool) -> int:
     """Adapt to the target, print the result, and leave the chosen model in the run directory."""
     from advisor.cli import _console
+    from advisor.data.remote import urls
     from advisor.errors import InputError
     from advisor.runtime.clock import Clock, process_start
     from advisor.runtime.run_dir import RunDir, default_place
     from advisor.workflows import adaptation
     from advisor.workflows.session import open_session
 
-    if not Path(settings.data).exists():
-        raise InputError(
-            f"{settings.data}: no such folder or file.", hint="Name a folder with one folder per class, or a CSV file."
-        )
+    urls.check_exists(settings.data)
     if len(settings.backbones) > 1:
         raise InputError("--target works with one --backbone.", hint="Name only one.")
     clock = Clock(settings.budget_s, started=process_start())

@@ -1,4 +1,4 @@
-"""What `predict` classifies: files, folders, patterns, lists of paths (CSV, TSV, TXT), or one image on standard input.
+"""What `predict` classifies: files, folders, patterns, URLs, lists of paths (CSV, TSV, TXT), or one image on standard input.
 
 Out: paths or bytes, in a stable order, each once. Does NOT cover: reading images (`data.images`).
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.data import image_paths
+from advisor.data.remote import data_sets, urls
 from advisor.errors import InputError
 
 STANDARD_INPUT = "-"
@@ -30,6 +31,8 @@ def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
     for name in names:
         if name == STANDARD_INPUT:
             chosen.append(("standard input", _standard_input()))
+        elif urls.is_url(name):
+            chosen += [(url, str(path)) for url, path in data_sets.images(urls.restored(name))]
         elif Path(name).suffix.lower() in LISTS and Path(name).is_file():
             chosen += [(path, path) for path in paths_in(Path(name))]
         else:

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from advisor.records import Settings
 
-_NO_DATA = "Name a folder with one folder per class, or a CSV file."
-
 
 def settings(dataset: str, call: Mapping[str, Any]) -> Settings:
     """Return the options of `_options.single` as settings. Raises InputError where the data are not there."""
-    from advisor.errors import InputError
+    from advisor.data.remote import urls
     from advisor.records import Settings
 
-    if not Path(dataset).exists():
-        raise InputError(f"{dataset}: no such folder or file.", hint=_NO_DATA)
+    urls.check_exists(dataset)
     return Settings(
         data=dataset,
         budget_s=None,

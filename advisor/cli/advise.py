@@ -27,6 +27,12 @@ from advisor.cli import _options
     metavar="DIR",
     help="Labelled images of the pretraining classes, to measure how much of them is forgotten: docs/compare.md.",
 )
+@click.option(
+    "--log",
+    multiple=True,
+    metavar="NAME",
+    help="Log the run to tensorboard, mlflow or wandb (repeatable): docs/tracking.md.",
+)
 @_options.verbose()
 def command(
     dataset: str, as_json: bool, quiet: bool, verbose: bool, out: str | None, target: str | None, **call: Any
@@ -51,7 +57,8 @@ def command(
 
         if call["devices"] > 1:
             raise InputError("--target adapts on one GPU.", hint="Remove --gpus.")
-
+        if call["log"]:
+            raise InputError("--log does not work with --target.", hint="Remove --log.")
         return _adapt.run(settings, target, out, as_json=as_json, quiet=quiet)
     from advisor import advice
     from advisor.cli._live_progress import LiveProgress
@@ -96,6 +103,7 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         plugins_blocked=tuple(call["blocked"]),
         threads=call["threads"],
         source=_source(call["source"]),
+        log=tuple(call["log"]),
         **_stored(call),
         **{"workers": _workers(call), **_on_ray(call)},
     )
@@ -159,7 +167,10 @@ def _source(path: str | None) -> str | None:
 
 def command_line() -> str:
     """Return the call as a person would type it again."""
-    return shlex.join(["tl-advise", *sys.argv[1:]]) if sys.argv else "tl-advise"
+    from advisor.data.remote import urls
+
+    words = [urls.shown(word) if word.startswith(("http://", "https://")) else word for word in sys.argv[1:]]
+    return shlex.join(["tl-advise", *words])
 
 
 class stopped_by_signals:  # noqa: N801 (a context manager that reads as a phrase)

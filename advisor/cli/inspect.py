@@ -47,9 +47,8 @@ def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: boo
 
     options = _options.read_options(call)
     with _console.bar(quiet) as bar:
-        data_set = datasets.read(
-            dataset, test_split=test_split, options=options, progress=partial(bar, "reading files")
-        )
+        access: dict[str, Any] = {"progress": partial(bar, "reading files"), "note": _console.note}
+        data_set = datasets.read(dataset, test_split=test_split, options=options, **access)
         profile.check_learnable(data_set)
         store = cache.Store() if deep else None
         measured = profile.measure(

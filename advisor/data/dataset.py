@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -21,6 +21,7 @@ from advisor.data.file_scan import ScannedFile
 from advisor.data.images import printable
 from advisor.data.layouts import registry
 from advisor.data.layouts.listing import Entry, Listing, shortened
+from advisor.data.remote import data_sets
 from advisor.errors import DatasetError, InputError
 from advisor.records import Dataset, DataSplit, Item, Unreadable
 from advisor.records.data import GivenSplit, ReadOptions, SplitRule, ValidationUse, ValueRange
@@ -34,16 +35,20 @@ def read(
     test_split: str = "auto",
     options: ReadOptions | None = None,
     progress: CountProgress | None = None,
+    note: Callable[[str], None] | None = None,
+    offline: bool = False,
 ) -> Dataset:
     """Read a folder, table or archive: list it, hash every file, read the headers, hold out the test set.
 
-    `test_split` "auto" takes the given test set or cuts 20 %; "none" cuts none (a given test set stays held out).
+    `test_split` "auto" takes the given test set or cuts 20 %; "none" cuts none (a given test set stays held out). What a URL
+    names is fetched first, unless `offline`; `note` hears before how much that is.
     Raises DatasetError where no image is left to learn from, InputError for an unknown `test_split` or option.
     """
     options = options or ReadOptions()
     _check_options(test_split, options)
     decode_limits.set_max_pixels(options.max_pixels)
-    listing = find(path, options)
+    path = data_sets.local(path, options, offline=offline, note=note, progress=progress)
+    listing = registry.find(path, options)
     label_checks.check(Counter(entry.label for entry in listing.entries), printable(str(path)))
     files = file_scan.scan(str(listing.root), listing.entries, progress)
     readable = [file for file in files if not file.reason]
@@ -82,7 +87,8 @@ def read(
 
 def find(path: str | Path, options: ReadOptions | None = None) -> Listing:
     """List the labelled files of a folder, table or archive without opening them. Raises DatasetError."""
-    return registry.find(Path(path), options or ReadOptions())
+    options = options or ReadOptions()
+    return registry.find(data_sets.local(path, options), options)
 
 
 def fingerprint(files: Iterable[tuple[str, str, str, str]]) -> str:

@@ -79,9 +79,12 @@ def _split_rows(run: Path) -> list[tuple[str, str]]:
 
 def _root(run: Path) -> Path:
     """Where the run's images were: a folder, or the folder of a manifest."""
+    from advisor.data.remote import data_sets
     from advisor.records import recipe_file
+    from advisor.records.data import ReadOptions
 
-    hint = Path(recipe_file.read(run).data.path_hint)
+    recorded = recipe_file.read(run).data
+    hint = data_sets.local(recorded.path_hint, recorded.reading or ReadOptions())
     return hint.parent if hint.is_file() else hint
 
 

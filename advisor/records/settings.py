@@ -39,4 +39,5 @@ class Settings:
     run: str = ""  # this run's own mark there
     ray: str = ""  # the Ray cluster that trials run on: "auto", "local" or HOST:PORT; "" for processes on this machine
     ray_actors: int | None = None  # at the same time; None for as many as the cluster has devices for
+    log: tuple[str, ...] = ()  # trackers that the run is logged to
     data_on_nodes: str = ""  # where the data set lies on every node; "" where its pixels are sent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from advisor.records import Profile, Regime, Trial
+from advisor.records import Profile, Regime, Result, Trial
 from advisor.records.messages import Progress
 from advisor.runtime.clock import Clock
 
@@ -35,6 +35,9 @@ class Listener:
 
     def kept(self, trial: Trial) -> None:
         """A better recipe is on disk."""
+
+    def finished(self, result: Result) -> None:
+        """The run is finished, and its files are in the run directory."""
 
 
 class CallbackListener(Listener):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.data.remote import urls
 from advisor.data.splits import split_list_sha256
 from advisor.data.subsample import Subsample
 from advisor.hooks import Backbone
@@ -152,9 +153,10 @@ def _test_outcome(test: TestScore) -> recipe.TestOutcome:
 
 def _data(frame: RunContext) -> recipe.Data:
     data_set = frame.dataset
+    public = urls.public(frame.settings.data)
     return recipe.Data(
-        name=Path(data_set.root).name,
-        path_hint=frame.settings.data,
+        name=Path(public if urls.is_url(public) else data_set.root).name,
+        path_hint=public,
         fingerprint=data_set.fingerprint,
         images=len(data_set.items),
         classes=data_set.classes,
@@ -276,7 +278,7 @@ def with_time(result: Result, used_s: float) -> Result:
 
 def _summary(frame: RunContext) -> DatasetSummary:
     return DatasetSummary(
-        path=frame.settings.data,
+        path=urls.public(frame.settings.data),
         fingerprint=frame.dataset.fingerprint,
         images=len(frame.dataset.items),
         classes=frame.dataset.classes,

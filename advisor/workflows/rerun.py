@@ -14,6 +14,7 @@ from pathlib import Path
 
 from advisor import registry
 from advisor.data import dataset, domains, profile, subsample
+from advisor.data.remote import urls
 from advisor.errors import CheckError, RecipeError
 from advisor.execution.worker import Worker, open_job
 from advisor.models import pretrained_weights
@@ -247,6 +248,8 @@ def by_hint(hint: str, path: Path, field: str, option: str) -> Path:
     A relative hint is resolved against the current directory, the recipe's folder and up to three folders above it, the
     first existing one wins. Raises RecipeError, naming all of them, if none exists.
     """
+    if urls.is_url(hint):
+        return Path(hint)
     run_dir = (path if path.is_dir() else path.parent).resolve()
     bases = [Path(), run_dir, *list(run_dir.parents)[:ANCESTORS]]
     tried = [Path(hint)] if Path(hint).is_absolute() else [base / hint for base in bases]

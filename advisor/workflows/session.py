@@ -48,7 +48,8 @@ def open_session(
     `target` is a folder of unlabelled images. Images that cannot be decoded are left out. Raises AdviseError if there are
     too few readable images or no weights are available.
     """
-    data_set = dataset.read(settings.data, test_split=settings.test_split, options=settings.reading)
+    access: dict[str, Any] = {"note": lambda text: report(text, 0, 0), "offline": settings.offline}
+    data_set = dataset.read(settings.data, test_split=settings.test_split, options=settings.reading, **access)
     profile.check_learnable(data_set)
     measured = profile.measure(data_set)
     data_set = profile.set_aside(data_set, measured.unreadable)

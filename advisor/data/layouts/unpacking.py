@@ -23,7 +23,7 @@ MAX_FILES = 5_000_000
 MAX_BYTES = 200 * 1024**3  # of one data set, unpacked
 MAX_RATIO = 200  # unpacked over packed bytes; images hardly compress, a bomb reaches 1,000
 KEPT_BYTES = 100 * 1024**3  # all unpacked data sets together; the least recently used are deleted
-_MARK = ".complete"
+MARK = ".complete"
 _CHUNK = 1 << 20
 
 
@@ -61,27 +61,32 @@ def folder(key: str, fill: Callable[[Path], None]) -> Path:
     """Return the folder that `fill` wrote for this key, now or earlier. Raises DatasetError where the disk is full."""
     parent = cache.default_dir() / "unpacked"
     path = parent / key[:32]
-    if (path / _MARK).exists():
+    if (path / MARK).exists():
         with contextlib.suppress(OSError):
-            os.utime(path / _MARK)
+            os.utime(path / MARK)
         return path
     try:
         parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".filling-", dir=parent))
     except OSError as error:
-        raise _unwritable(parent, error) from error
+        raise unwritable(parent, error) from error
     try:
         fill(temporary)
-        size = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
-        (temporary / _MARK).write_text(json.dumps({"bytes": size}))
-        _make_room(parent, size)
-        with contextlib.suppress(OSError):  # another process was faster: its folder is as good
-            temporary.rename(path)
+        finish(temporary, path)
     except OSError as error:
-        raise _unwritable(parent, error) from error
+        raise unwritable(parent, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def finish(filled: Path, path: Path) -> None:
+    """Mark a filled folder as complete and move it to its place; the least recently used ones beside it make room."""
+    size = sum(file.stat().st_size for file in filled.rglob("*") if file.is_file())
+    (filled / MARK).write_text(json.dumps({"bytes": size}))
+    with contextlib.suppress(OSError):  # another process was faster: its folder is as good
+        filled.rename(path)
+    _make_room(path, size)
 
 
 def write(path: Path, blocks: Iterable[bytes], limits: Limits) -> None:
@@ -94,19 +99,22 @@ def write(path: Path, blocks: Iterable[bytes], limits: Limits) -> None:
             stream.write(block)
 
 
-def _make_room(parent: Path, size_bytes: int) -> None:
-    """Delete the least recently used folders until `size_bytes` more fit."""
-    marks = sorted(parent.glob(f"*/{_MARK}"), key=lambda mark: mark.stat().st_mtime, reverse=True)
+def _make_room(newest: Path, size_bytes: int) -> None:
+    """Delete the least recently used folders beside the newest one until all of them fit."""
+    marks = sorted(newest.parent.glob(f"*/{MARK}"), key=lambda mark: mark.stat().st_mtime, reverse=True)
     used = size_bytes
     for mark in marks:
+        if mark.parent == newest:
+            continue
         with contextlib.suppress(OSError, ValueError):
             used += int(json.loads(mark.read_text())["bytes"])
         if used > KEPT_BYTES:
             shutil.rmtree(mark.parent, ignore_errors=True)
 
 
-def _unwritable(parent: Path, error: OSError) -> DatasetError:
+def unwritable(parent: Path, error: OSError) -> DatasetError:
+    """Return the error of a cache folder that cannot be written."""
     return DatasetError(
-        f"cannot unpack into {parent}: {error.strerror or error}.",
-        hint="Free disk space, set TL_ADVISE_CACHE to another folder, or unpack the data yourself.",
+        f"cannot write into {parent}: {error.strerror or error}.",
+        hint="Free disk space, set TL_ADVISE_CACHE to another folder, or give a folder that needs no copy.",
     )

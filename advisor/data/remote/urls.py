@@ -1,0 +1,100 @@
+"""What is a URL, how it is shown, and the file system behind it.
+
+In: text that a user gave as a path. Out: an open fsspec file system, or an error with the command that installs what is
+missing. Nothing is imported for a plain path. Does NOT cover: fetching (`remote.fetching`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from advisor.errors import DatasetError, InputError, one_line
+from advisor.safe_text import printable
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(?!/)")  # pathlib turns "s3://bucket" into "s3:/bucket"
+_FILE = re.compile(r"(?:file|local):/+", re.IGNORECASE)
+_CONNECT_S, _READ_S = 30.0, 120.0
+NO_DATA = "Name a folder with one folder per class, or a CSV file."
+
+
+def is_url(path: str | PathLike[str]) -> bool:
+    """Return True for a URL of another machine or store; `file://` is a path."""
+    text = os.fspath(path)
+    return _URL.match(text) is not None and _FILE.match(text) is None
+
+
+def restored(path: str | PathLike[str]) -> str:
+    """Return a URL with the two slashes that `pathlib` takes for one."""
+    return _URL.sub(lambda match: f"{match[1].lower()}://", os.fspath(path), count=1)
+
+
+def plain_path(path: str | PathLike[str]) -> str:
+    """Return a path as it is, and that of a `file://` URL without its scheme."""
+    text = os.fspath(path)
+    match = _FILE.match(text)
+    return text if match is None else "/" + unquote(text[match.end() :])
+
+
+def shown(url: str | PathLike[str]) -> str:
+    """Return a URL for messages: without user, password and query, which may hold a key."""
+    parts = urlsplit(restored(url))
+    return printable(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
+
+
+def public(path: str) -> str:
+    """Return a path as a file may state it that people share: a URL without what may be a key."""
+    return shown(path) if is_url(path) else path
+
+
+def check_exists(path: str | PathLike[str]) -> None:
+    """Raise InputError where a path names nothing; a URL is checked when it is fetched."""
+    if not is_url(path) and not Path(plain_path(path)).exists():
+        raise InputError(f"{os.fspath(path)}: no such folder or file.", hint=NO_DATA)
+
+
+def open_store(url: str) -> tuple[Any, str]:
+    """Return the fsspec file system of a URL and the path in it. Raises InputError where its package is missing."""
+    protocol = restored(url).partition("://")[0]
+    try:
+        import fsspec
+
+        filesystem = fsspec.filesystem(protocol, **_options(protocol))
+        return filesystem, filesystem._strip_protocol(restored(url))
+    except ImportError as error:
+        raise InputError(
+            f"{shown(url)}: the package that reads {protocol}:// is not installed ({one_line(error)}).",
+            hint="Run `pip install 'tl-advise[remote]'`.",
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{shown(url)}: {protocol}:// is not supported ({one_line(error)}).",
+            hint="Use s3://, gs:// or https://, or download the data first.",
+        ) from error
+    except Exception as error:
+        raise unreadable(url, error) from error
+
+
+def _options(protocol: str) -> dict[str, Any]:
+    """Return options of a file system: over HTTP no limit for a whole file, but one for silence."""
+    if protocol not in ("http", "https"):
+        return {}
+    import aiohttp
+
+    return {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)}}
+
+
+def unreadable(url: str, error: BaseException) -> DatasetError:
+    """Return the error of a URL that cannot be read."""
+    if isinstance(error, DatasetError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return DatasetError(f"{shown(url)}: nothing is there.", hint="Check the URL.")
+    reason = f"{type(error).__name__}: {one_line(error)}".replace(restored(url), shown(url))
+    return DatasetError(
+        f"{shown(url)} cannot be read ({reason}).", hint="Check the URL, the network and the access rights."
+    )
