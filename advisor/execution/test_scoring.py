@@ -17,7 +17,7 @@ from advisor.data import pixels, splits
 from advisor.errors import TrialError
 from advisor.execution.resources import Resources
 from advisor.execution.trial import Emit
-from advisor.heads import fitting
+from advisor.heads import outputs
 from advisor.metrics import classification, intervals
 from advisor.metrics import classification as metrics
 from advisor.models import features, predictor
@@ -64,7 +64,7 @@ class TestImages:
         if network.mirror:
             pooled = features.averaged(pooled, self._pooled(model, compute, flip=True))
         values = features.select(pooled, network.layers, [s.name for s in network.backbone.stages])
-        scaled: Float32s = fitting.predict(network.head, values) / np.float32(model.temperature)
+        scaled: Float32s = outputs.predict(network.head, values) / np.float32(model.temperature)
         return scaled
 
     def _pooled(self, model: Predictor, compute: Compute, *, flip: bool = False) -> features.Pooled:

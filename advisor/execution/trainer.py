@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from advisor.aliases import Float32s, Rows
 from advisor.data import pixels
 from advisor.execution.resources import Resources
-from advisor.heads import fitting
+from advisor.heads import fitting, linear_head
 from advisor.hooks import Backbone
 from advisor.models import features, inference, predictor
 from advisor.models.classifier import Classifier
@@ -47,7 +47,7 @@ def classifier_for(resources: Resources, candidate: Candidate, plan: TrainPlan, 
         head = resources.group.broadcast(lambda: _fitted_head(resources, candidate, plan, rows, seed))
     else:
         width = _head_width(resources, backbone, plan, size_px)
-        head = fitting.initial(plan.head.start, width, resources.classes, seed=seed)
+        head = linear_head.initial(plan.head.start, width, resources.classes, seed=seed)
     where = next(body.parameters()).device
     return Classifier(backbone, body, head.to(where), plan.head.layers, mirror=plan.head.mirror)
 

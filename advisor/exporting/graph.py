@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from advisor.errors import AdviseError
-from advisor.heads import modules
+from advisor.heads import knn
 from advisor.models.classifier import Classifier
 from advisor.models.ensemble_predictor import EnsemblePredictor
 from advisor.models.predictor import Predictor
@@ -50,7 +50,7 @@ class Neighbours(nn.Module):
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, head: modules.KnnHead) -> None:
+    def __init__(self, head: knn.KnnHead) -> None:
         super().__init__()
         classes, k, self.sharpness, self.factor = head.settings.tolist()
         self.classes, self.k = int(classes), max(1, min(int(k), len(head.bank)))
@@ -88,7 +88,7 @@ def members(predictor: Predictor | EnsemblePredictor) -> tuple[Predictor, ...]:
 
 def _deployed(predictor: Predictor) -> nn.Module:
     trained = predictor.classifier.to(torch.device("cpu"), torch.float32)
-    head = Neighbours(trained.head) if isinstance(trained.head, modules.KnnHead) else trained.head
+    head = Neighbours(trained.head) if isinstance(trained.head, knn.KnnHead) else trained.head
     classifier = Classifier(trained.backbone, trained.body, head, trained.layers, mirror=trained.mirror)
     classifier = classifier.to(memory_format=torch.contiguous_format)
     pre = predictor.preprocess

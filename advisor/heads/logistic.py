@@ -1,9 +1,9 @@
-"""Multinomial logistic regression with an L2 penalty: many problems on the same features as one computation.
+"""Multinomial logistic regression with an L2 penalty: a grid of strengths scored on folds, and the head of the best one.
 
-Legend: N items, D features, R rank, K classes, P problems (folds; each is a row of item weights). All share one
-`spectrum.factor`, whose axes are scaled by a bound on the curvature, so that L-BFGS needs few steps; one product of
-matrices serves all of them. `c` is scikit-learn's C on standardised features: C * sum of losses + |W|^2 / 2, intercepts
-free. Source: Boehning 1992 (curvature bound); Nocedal and Wright, Numerical Optimization, algorithm 7.4 (L-BFGS).
+`c` is scikit-learn's C on standardised features: C * sum of losses + |W|^2 / 2, intercepts free.
+Legend: N items, D features, R rank, K classes, P problems (folds); E episodes, M support items, n queries, W ways.
+Does NOT cover: how the problems are solved (`logistic_solver`). Source: Hastie et al., The Elements of Statistical
+Learning, section 4.4; of the few-shot form: Boehning 1992 (curvature bound).
 """
 
 from __future__ import annotations
@@ -16,21 +16,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from advisor.heads import lbfgs, standardise
+from advisor.aliases import Float32s, Folds
+from advisor.data import splits
+from advisor.heads import episodic, lbfgs, logistic_solver, standardise
+from advisor.heads.kind import TrainingRows
+from advisor.heads.linear_head import LinearHead
 from advisor.metrics import classification
+from advisor.records import Head
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Folds = Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]
-
 GRID: tuple[float, ...] = tuple(float(c) for c in np.geomspace(1e-5, 1e2, 15))
-_PATH_TOLERANCE = 1e-5  # nats an item: far below what can decide between two strengths
-_FIT_TOLERANCE = 1e-9
-_WORTH = 0.01  # share of what was gained over the largest penalty that a smaller one must add to be worth it
-_EXACT_WORK = 1e7  # entries of features times outputs, above which float32 is used
-_FLOAT32_TOLERANCE = 1e-6  # what is left to gain drowns in rounding below this
-_BATCH_ENTRIES = 6e7  # logits held together: bounds memory at about a gigabyte
+FEW_SHOT_C = 0.01  # cross-validation cannot choose one where a class has a single image
+UNFOLDED_C = 1e-3  # for data whose classes are too small to be held out
+MANY_IMAGES = 20_000  # from here on one fold chooses a strength
+SURE_IMAGES = 2_000  # one fold of at least this many suffices where there are `MANY_LOGITS`
+MANY_LOGITS = 50_000  # images times classes, from which on three folds are cut instead of five
+_PATH_TOLERANCE = 1e-5  # nats per item: far below what can decide between two strengths
+_WORTH = 0.01  # share of the gain over the largest penalty that a smaller penalty must add to be chosen
+_EPISODE_STEPS = 60
+_EPISODE_TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -80,10 +86,10 @@ def path(
     def visit(at: int) -> None:
         nearest = max((i for i in tried if i < at), default=None)
         start = None if nearest is None else tried[nearest].solution
-        solution = solve(
+        solution = logistic_solver.solve(
             spec, labels, classes, weights_PN, grid[at], start=start, tolerance=_PATH_TOLERANCE, watch=watch
         )
-        tried[at] = _score(solution, _held_out(spec, solution, folds, classes), labels, weights, held)
+        tried[at] = _score(solution, logistic_solver.held_out(spec, solution, folds, classes), labels, weights, held)
 
     for at in range(0, len(grid), 2):
         visit(at)
@@ -145,123 +151,92 @@ def fit(
     """Fit one head on all items; give (weight (K, D), bias (K,)) for raw features."""
     spec = factored or standardise.factor(features, blocks=blocks)
     weights = standardise.item_weights(labels, classes, class_weights)[None]
-    solution_RPK = solve(spec, labels, classes, weights, c, tolerance=_FIT_TOLERANCE)
+    solution_RPK = logistic_solver.solve(spec, labels, classes, weights, c)
     weight, bias = spec.unrotate(solution_RPK[:-1, 0], solution_RPK[-1, 0])
     return weight.numpy(), bias.numpy()
 
 
-def solve(
-    spec: standardise.Spectrum,
-    labels: NDArray[np.integer],
-    classes: int,
-    weights_PN: NDArray[np.float64],
-    c: float,
-    *,
-    start: Tensor | None = None,
-    tolerance: float = _FIT_TOLERANCE,
-    steps: int = 200,
-    watch: Callable[[], None] | None = None,
-) -> Tensor:
-    """Solve P problems that differ in their items' weights; give (R + 1, P, K), the last row the intercepts.
-
-    Stops where the decrease that is left is about `tolerance` nats an item. Problems that would not fit in memory
-    together are solved one after another, with the same result.
-    """
-    together = max(1, int(_BATCH_ENTRIES / max(1, len(labels) * classes)))
-    parts = [slice(p, p + together) for p in range(0, len(weights_PN), together)]
-    solved = [
-        _solve_batch(
-            spec, labels, classes, weights_PN[p], c, None if start is None else start[:, p], tolerance, steps, watch
-        )
-        for p in parts
-    ]
-    return torch.cat(solved, dim=1)
+def _one_fold_suffices(images: int, classes: int) -> bool:
+    return images >= MANY_IMAGES or (images >= SURE_IMAGES and images * classes >= MANY_LOGITS)
 
 
-def _solve_batch(
-    spec: standardise.Spectrum,
-    labels: NDArray[np.integer],
-    classes: int,
-    weights_PN: NDArray[np.float64],
-    c: float,
-    start: Tensor | None,
-    tolerance: float,
-    steps: int,
-    watch: Callable[[], None] | None,
-) -> Tensor:
-    exact = spec.scores.numel() * classes * len(weights_PN) <= _EXACT_WORK
-    batch = _Batch.of(spec, labels, classes, weights_PN, c, torch.float64 if exact else torch.float32)
-    if start is None:
-        first = torch.zeros(len(batch.axis), len(weights_PN), classes, dtype=batch.axis.dtype)
-    else:
-        first = start.to(batch.axis.dtype) / batch.axis
-    reachable = tolerance if exact else max(tolerance, _FLOAT32_TOLERANCE)
-
-    def loss(point: Tensor) -> tuple[Tensor, Tensor]:
-        if watch is not None:
-            watch()
-        return batch.loss(point)
-
-    best = lbfgs.minimise(loss, first, tolerance=reachable, steps=steps)
-    return (batch.axis * best).to(spec.scores.dtype)
+def _choose_c(spec: standardise.Spectrum, rows: TrainingRows) -> float:
+    labels, classes = rows.labels, rows.classes
+    k = 5 if len(labels) * classes < MANY_LOGITS else 3
+    folds = splits.folds(np.asarray(labels), rows.groups, k=k, seed=rows.seed)
+    if not folds:
+        return UNFOLDED_C
+    chosen = folds[:1] if _one_fold_suffices(len(labels), classes) else folds
+    scored = path(rows.features, labels, classes, chosen, class_weights=rows.class_weights, factored=spec)
+    return scored.cs[scored.best]
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """P problems as one function of the scaled coefficients v = w / axis.
+class LogisticKind:
+    """Logistic regression; `c` in `Head.numbers`, or chosen by cross-validation."""
 
-    rows (N, R + 1), the last column 1 for the intercept; weights (N, P) with sum 1 a problem; decay (R + 1, P);
-    axis (R + 1, P, 1); target (N, P, 1), each item's class.
-    """
+    name: str = "logistic"
+    module: type[LinearHead] = LinearHead
 
-    rows: Tensor
-    weights: Tensor
-    decay: Tensor
-    axis: Tensor
-    target: Tensor
-    classes: int
+    def fit(self, head: Head, rows: TrainingRows) -> LinearHead:
+        """Fit all rows with the stated c, or with one chosen on stratified folds."""
+        spec = standardise.factor(rows.features, blocks=rows.blocks)
+        c = head.numbers.get("c") or _choose_c(spec, rows)
+        weight, bias = fit(rows.features, rows.labels, rows.classes, c, class_weights=rows.class_weights, factored=spec)
+        return LinearHead(torch.from_numpy(weight), torch.from_numpy(bias))
 
-    @staticmethod
-    def of(
-        spec: standardise.Spectrum,
-        labels: NDArray[np.integer],
-        classes: int,
-        weights_PN: NDArray[np.float64],
-        c: float,
-        dtype: torch.dtype,
-    ) -> _Batch:
-        n, problems = len(labels), len(weights_PN)
-        rows = torch.cat([spec.scores, torch.ones(n, 1, dtype=spec.scores.dtype)], dim=1).to(dtype)
-        weights = torch.from_numpy(weights_PN.T.copy()).to(dtype)
-        mass = weights.sum(0)
-        curvature = torch.cat([spec.values.to(dtype), torch.full((1,), float(n), dtype=dtype)]) / n
-        decay = (1.0 / (c * mass)).expand(len(curvature), -1).clone()
-        decay[-1] = 0.0
-        # Softmax curves at most half as much as a square; a quarter fits the typical direction. Intercepts are free.
-        axis = (0.25 * curvature[:, None] + decay).rsqrt()[:, :, None]
-        target = torch.from_numpy(np.asarray(labels, dtype=np.int64))[:, None, None].expand(-1, problems, 1)
-        return _Batch(rows, weights / mass, decay, axis, target, classes)
+    def oof(self, head: Head, rows: TrainingRows, folds: Folds, watch: Callable[[], None] | None) -> Float32s:
+        """Return the logits at the stated c, or at the one that does best on the same folds."""
+        cs = (head.numbers["c"],) if head.numbers.get("c") else GRID
+        spec = standardise.factor(rows.features, blocks=rows.blocks)
 
-    def loss(self, v_RPK: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weighted mean log-loss plus penalty of each problem, (P,), and its gradient by v."""
-        w_RPK = self.axis * v_RPK
-        # Both products in the orientation whose long side is the inner loop's: with ten columns MKL takes two to nine times
-        # as long for the other one.
-        logits_NM = (w_RPK.flatten(1).T @ self.rows.T).T.contiguous()
-        logp_NPK = logits_NM.view(*self.weights.shape, self.classes).log_softmax(-1)
-        own_NP = logp_NPK.gather(2, self.target)[:, :, 0]
-        decayed_RPK = self.decay[:, :, None] * w_RPK
-        value_P = -(self.weights * own_NP).sum(0) + 0.5 * (decayed_RPK * w_RPK).sum((0, 2))
-        residual_NPK = logp_NPK.exp_()
-        residual_NPK.scatter_add_(2, self.target, -torch.ones_like(own_NP)[..., None])
-        residual_NPK *= self.weights[:, :, None]
-        slope_RPK = (residual_NPK.flatten(1).T @ self.rows).T.contiguous().view_as(w_RPK) + decayed_RPK
-        return value_P, self.axis * slope_RPK
+        def scored(some: Folds, strengths: Sequence[float]) -> LogisticPath:
+            return path(
+                rows.features,
+                rows.labels,
+                rows.classes,
+                some,
+                strengths,
+                class_weights=rows.class_weights,
+                factored=spec,
+                watch=watch,
+            )
+
+        if len(cs) > 1 and _one_fold_suffices(len(rows.labels), rows.classes):
+            first = scored(folds[:1], cs)
+            cs = (first.cs[first.best],)
+        return scored(folds, cs).oof_logits
+
+    def episodes(self, head: Head, support_EMD: Tensor, queries_EnD: Tensor, ways: int) -> Tensor:
+        """Minimise every episode's loss in the principal axes of its support."""
+        axes = episodic.principal_axes(support_EMD, queries_EnD)
+        weight, bias = _fit_episodes(axes.scores_EMR, axes.classes(ways), float(head.numbers.get("c") or FEW_SHOT_C))
+        return torch.as_tensor((axes.queries_EnR @ weight + bias[:, None]).float())
 
 
-def _held_out(spec: standardise.Spectrum, solution_RPK: Tensor, folds: Folds, classes: int) -> NDArray[np.float32]:
-    logits = np.full((len(spec.scores), classes), np.nan, dtype=np.float32)
-    for p, (_, val) in enumerate(folds):
-        rows = torch.from_numpy(np.asarray(val, dtype=np.int64))
-        logits[val] = (spec.scores[rows] @ solution_RPK[:-1, p] + solution_RPK[-1, p]).numpy()
-    return logits
+KIND = LogisticKind()
+
+
+def _fit_episodes(scores_EMR: Tensor, is_class_MW: Tensor, c: float) -> tuple[Tensor, Tensor]:
+    """Minimise C x losses + |W|^2 / 2 for every episode; return (weight (E, R, W), bias (E, W))."""
+    episodes, items, rank = scores_EMR.shape
+    # Axes are scaled by a bound on the curvature (Boehning 1992), so that few steps are enough.
+    curvature_ER = 0.5 * scores_EMR.square().sum(1) + 1 / c
+    scale_ER = curvature_ER.rsqrt()
+    scaled_EMR = scores_EMR * scale_ER[:, None]
+    bias_scale = (0.5 * items) ** -0.5
+
+    def loss(point: Tensor) -> tuple[Tensor, Tensor]:
+        weight, bias = point[:-1].permute(1, 0, 2), point[-1]
+        z_EMW = scaled_EMR @ weight + bias_scale * bias[:, None]
+        log_p = z_EMW.log_softmax(2)
+        wrong = log_p.exp() - is_class_MW
+        penalty = (scale_ER.square() / c)[:, :, None] * weight
+        value = -(log_p * is_class_MW).sum((1, 2)) + 0.5 * (penalty * weight).sum((1, 2))
+        slope = scaled_EMR.mT @ wrong + penalty
+        return value, torch.cat([slope.permute(1, 0, 2), bias_scale * wrong.sum(1)[None]])
+
+    ways = is_class_MW.shape[1]
+    start = torch.zeros(rank + 1, episodes, ways, dtype=torch.float64)
+    point = lbfgs.minimise(loss, start, tolerance=_EPISODE_TOLERANCE, steps=_EPISODE_STEPS)
+    return point[:-1].permute(1, 0, 2) * scale_ER[:, :, None], bias_scale * point[-1]

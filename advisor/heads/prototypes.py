@@ -1,22 +1,27 @@
-"""Classes as points in feature space: mean prototypes, cosine prototypes and nearest neighbours, as formulas on arrays.
+"""One mean feature per class: the head that assigns an image to the nearest, by Euclidean distance or by cosine.
 
-Legend: N items, D features, K classes, M bank items. Features are standardised (`spectrum.standardiser`). Every score
-comes with its leave-one-out version (an item is taken out of its own prototype, or out of its own neighbours), from
-which the temperature is fitted. Rows need no order: means are taken by label (docs/design.md 6.11).
-Source: Snell et al. 2017, arXiv:1703.05175; Wu et al. 2018, arXiv:1805.01978 (weighted neighbours).
+Features are standardised (`standardise.standardiser`). Scores have a leave-one-out version (an item is taken out of its
+own prototype), from which the temperature is fitted. Rows need no order: means are taken by label (docs/design.md 6.11).
+Legend: N items, D features, K classes; E episodes, M support items, n queries, W ways.
+Source: Snell et al. 2017, arXiv:1703.05175.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from advisor.aliases import Float32s, Folds
+from advisor.heads.kind import HeadModule, TrainingRows
+from advisor.heads.linear_head import LinearHead
+from advisor.heads.standardised_rows import StandardisedRows, fit_each_fold
+from advisor.records import Head
 
 ABSENT = -30.0  # score of a class that has no item: never first, and no infinity in a loss
-_ROWS = 1024
 
 
 def means(x_ND: Tensor, labels_N: Tensor, classes: int) -> tuple[Tensor, Tensor]:
@@ -54,30 +59,82 @@ def cosine(x_ND: Tensor, labels_N: Tensor, classes: int) -> tuple[Tensor, Tensor
     return weight_KD, (unit_ND @ weight_KD.T).scatter(1, labels_N[:, None], own_N[:, None])
 
 
-def neighbours(
-    queries_nD: Tensor,
-    bank_MD: Tensor,
-    labels_M: Tensor,
-    classes: int,
-    *,
-    k: int,
-    sharpness: float,
-    leave_one_out: bool = False,
-) -> Tensor:
-    """Return log-shares of the classes among the k nearest bank items by cosine, weighted by exp(cosine / sharpness).
+class CosineHead(HeadModule):
+    """Logits = cosine of standardised features and unit prototypes, times a factor."""
 
-    Both sides are unit vectors. `leave_one_out`: query i is bank item i and is no neighbour of itself. Shares are mixed with a
-    hundredth of the uniform distribution, so that a class that is no neighbour has a finite score.
-    """
-    k = max(1, min(k, len(bank_MD) - int(leave_one_out)))
-    parts = []
-    for start in range(0, len(queries_nD), _ROWS):
-        cosine_nM = queries_nD[start : start + _ROWS] @ bank_MD.T
-        if leave_one_out:
-            cosine_nM.diagonal(start).fill_(-2.0)
-        near_nk, which_nk = cosine_nM.topk(k, dim=1)
-        weight_nk = torch.softmax(near_nk / sharpness, dim=1)
-        is_class_nkK = torch.nn.functional.one_hot(labels_M[which_nk], classes).to(weight_nk.dtype)
-        parts.append(torch.einsum("nk,nkc->nc", weight_nk, is_class_nkK))
-    share_nK = torch.cat(parts) if parts else queries_nD.new_zeros(0, classes)
-    return torch.log(0.99 * share_nK + 0.01 / classes)
+    saved_as: ClassVar[str] = "cosine"
+
+    def __init__(self, weight_KD: torch.Tensor, mean_D: torch.Tensor, scale_D: torch.Tensor, factor: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight_KD.detach().clone().float())
+        self.mean: torch.Tensor
+        self.scale: torch.Tensor
+        self.factor: torch.Tensor
+        self.register_buffer("mean", mean_D.detach().clone().float())
+        self.register_buffer("scale", scale_D.detach().clone().float())
+        self.register_buffer("factor", torch.tensor(factor, dtype=torch.float32))
+
+    def forward(self, features_ND: torch.Tensor) -> torch.Tensor:
+        """Map (N, D) to (N, K)."""
+        unit = nn.functional.normalize((features_ND - self.mean) * self.scale)
+        return self.factor * (unit @ self.weight.T)
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> CosineHead:
+        """Build the head from its state dict. Raises: KeyError with the name of a missing tensor."""
+        return cls(tensors["weight"], tensors["mean"], tensors["scale"], float(tensors["factor"]))
+
+
+@dataclass(frozen=True)
+class EuclideanKind:
+    """The nearest class mean, which is linear in the features."""
+
+    name: str = "prototypes"
+    module: type[LinearHead] = LinearHead
+
+    def fit(self, head: Head, rows: TrainingRows) -> LinearHead:
+        """Take the class means, with standardisation and temperature folded into weight and bias."""
+        standard = StandardisedRows.of(rows)
+        weight, bias, left_out = euclidean(standard.x_ND, standard.labels_N, rows.classes)
+        factor = standard.calibration(left_out)
+        folded = weight.double() * standard.scale_D * factor
+        absent = bias == ABSENT
+        return LinearHead(folded, torch.where(absent, bias, (bias * factor - folded @ standard.mean_D).float()))
+
+    def oof(self, head: Head, rows: TrainingRows, folds: Folds, watch: Callable[[], None] | None) -> Float32s:
+        """Return the logits of one fit per fold."""
+        return fit_each_fold(self, head, rows, folds)
+
+    def episodes(self, head: Head, support_EMD: Tensor, queries_EnD: Tensor, ways: int) -> Tensor:
+        """Score queries by their distance to the mean of each class."""
+        means_EWD = support_EMD.reshape(len(support_EMD), ways, -1, support_EMD.shape[2]).mean(2)
+        return torch.as_tensor(queries_EnD @ means_EWD.mT - 0.5 * means_EWD.square().sum(2)[:, None])
+
+
+@dataclass(frozen=True)
+class CosineKind:
+    """The class mean of unit vectors with the highest cosine."""
+
+    name: str = "cosine_prototypes"
+    module: type[CosineHead] = CosineHead
+
+    def fit(self, head: Head, rows: TrainingRows) -> CosineHead:
+        """Take the means of unit vectors."""
+        standard = StandardisedRows.of(rows)
+        weight, left_out = cosine(standard.x_ND, standard.labels_N, rows.classes)
+        return CosineHead(weight, standard.mean_D, standard.scale_D, standard.calibration(left_out))
+
+    def oof(self, head: Head, rows: TrainingRows, folds: Folds, watch: Callable[[], None] | None) -> Float32s:
+        """Return the logits of one fit per fold."""
+        return fit_each_fold(self, head, rows, folds)
+
+    def episodes(self, head: Head, support_EMD: Tensor, queries_EnD: Tensor, ways: int) -> Tensor:
+        """Score queries by their cosine with the mean of each class."""
+        unit_EMD = nn.functional.normalize(support_EMD, dim=2)
+        means_EWD = unit_EMD.reshape(len(unit_EMD), ways, -1, unit_EMD.shape[2]).mean(2)
+        return torch.as_tensor(
+            nn.functional.normalize(queries_EnD, dim=2) @ nn.functional.normalize(means_EWD, dim=2).mT
+        )
+
+
+EUCLIDEAN, COSINE = EuclideanKind(), CosineKind()

@@ -8,16 +8,21 @@ Source: Allen 1974 (PRESS); Hastie et al., The Elements of Statistical Learning,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from advisor.heads import standardise
+from advisor.aliases import Float32s, Folds
+from advisor.heads import episodic, standardise
+from advisor.heads.kind import TrainingRows
+from advisor.heads.linear_head import LinearHead
 from advisor.metrics import classification
+from advisor.records import Head
 
+FEW_SHOT_STRENGTH = 0.1  # share of the variance: leave-one-out cannot choose where a class has a single image
 GRID: tuple[float, ...] = tuple(float(s) for s in np.geomspace(1.0, 1e-6, 13))
 
 
@@ -51,7 +56,7 @@ def path(
 ) -> RidgePath:
     """Score every strength by exact leave-one-out and fit the one with the lowest calibrated log-loss.
 
-    `factored` is `spectrum.factor` of the same features with the same weights, where it exists already.
+    `factored` is `standardise.factor` of the same features with the same weights, where it exists already.
     """
     weights = standardise.item_weights(labels, classes, class_weights)
     spec = factored or standardise.factor(features, weights_N=weights, blocks=blocks)
@@ -178,3 +183,49 @@ def _score(
     loss = classification.log_loss(outputs, labels, temperature=temperature, weights=weights)
     right = outputs.argmax(axis=1) == labels
     return _Score(float(np.average(right, weights=weights)), loss, temperature)
+
+
+def _strengths(head: Head) -> Sequence[float]:
+    stated = head.numbers.get("strength")
+    return (stated,) if stated else GRID
+
+
+@dataclass(frozen=True)
+class RidgeKind:
+    """Ridge regression; `strength` in `Head.numbers`, or chosen by exact leave-one-out."""
+
+    name: str = "ridge"
+    module: type[LinearHead] = LinearHead
+
+    def fit(self, head: Head, rows: TrainingRows) -> LinearHead:
+        """Fit all rows with the stated strength, or with the one of the lowest leave-one-out log-loss."""
+        fitted = path(
+            rows.features,
+            rows.labels,
+            rows.classes,
+            _strengths(head),
+            class_weights=rows.class_weights,
+            blocks=rows.blocks,
+        )
+        return LinearHead(torch.from_numpy(fitted.weight), torch.from_numpy(fitted.bias))
+
+    def oof(self, head: Head, rows: TrainingRows, folds: Folds, watch: Callable[[], None] | None) -> Float32s:
+        """Return the logits at one strength and temperature, chosen by leave-one-out on all rows."""
+        features, labels, classes, weighting = rows.features, rows.labels, rows.classes, rows.class_weights
+        weights = standardise.item_weights(labels, classes, weighting)
+        spec = standardise.factor(features, weights_N=weights, blocks=rows.blocks)
+        chosen = path(features, labels, classes, _strengths(head), class_weights=weighting, factored=spec)
+        strength, temperature = chosen.strengths[chosen.best], chosen.temperatures[chosen.best]
+        outputs = held_out(features, labels, classes, folds, strength, class_weights=weighting, factored=spec)
+        return np.asarray(outputs / temperature, dtype=np.float32)
+
+    def episodes(self, head: Head, support_EMD: torch.Tensor, queries_EnD: torch.Tensor, ways: int) -> torch.Tensor:
+        """Solve every episode in the principal axes of its support."""
+        axes = episodic.principal_axes(support_EMD, queries_EnD)
+        strength = float(head.numbers.get("strength") or FEW_SHOT_STRENGTH) * axes.variance_EM.sum(1)[:, None]
+        curvature_ER = (axes.scores_EMR.square().sum(1) + strength).clamp_min(1e-30)  # 0 for features that never vary
+        weight = axes.scores_EMR.mT @ (axes.classes(ways) - 1 / ways) / curvature_ER[:, :, None]
+        return torch.as_tensor((axes.queries_EnR @ weight).float())
+
+
+KIND = RidgeKind()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.errors import InputError, OutputError, WeightsError, one_line
+from advisor.heads import registry
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 SCHEMA = 1
 ENSEMBLE = "ensemble.json"
 ENSEMBLE_FOLDER = "ensemble"  # in a run directory
-HEADS = ("linear", "cosine", "knn")
 MOST_PX = 4096  # a recipe's limit too
 _CAN_BE_ABSENT = ("mirror", "value_range")  # fields that older versions did not write
 Rule = tuple[str, Callable[[Any], bool]]
@@ -67,7 +67,7 @@ _FIELDS: Mapping[str, Rule] = {
     "backbone": ("a name", _text),
     "layers": ('"last", "all" or a stage', _text),
     "mirror": ("true or false", lambda value: isinstance(value, bool)),
-    "head": _one_of(*HEADS),
+    "head": _one_of(*registry.MODULES),
     "preprocess": ("an object", lambda value: isinstance(value, dict)),
     "temperature": ("a number above 0", _number(0.0)),
     "weights_sha256": ("64 hexadecimal digits", _hash),

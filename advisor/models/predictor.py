@@ -22,7 +22,7 @@ from torch import nn
 from advisor.aliases import CountProgress, Float32s, Float64s, Pixels
 from advisor.data import pixels
 from advisor.errors import PluginError, WeightsError, one_line
-from advisor.heads import modules
+from advisor.heads import registry as heads
 from advisor.hooks import Backbone
 from advisor.metrics import classification
 from advisor.models import backbone as backbones
@@ -35,12 +35,6 @@ from advisor.runtime import device
 
 if TYPE_CHECKING:
     from advisor.registry import Registry
-
-_HEADS: Mapping[str, type[nn.Module]] = {
-    "linear": modules.LinearHead,
-    "cosine": modules.CosineHead,
-    "knn": modules.KnnHead,
-}
 
 
 @dataclass(frozen=True)
@@ -149,7 +143,7 @@ def save(
     Raises: OutputError if they cannot be written; existing files are then left as they were.
     """
     rule = pixels.rule_for(preprocess, size_px, fit)
-    kind = next(name for name, cls in _HEADS.items() if type(classifier.head) is cls)
+    kind = next(name for name, cls in heads.MODULES.items() if type(classifier.head) is cls)
     description = {
         "schema": model_files.SCHEMA,
         "classes": list(classes),
@@ -245,10 +239,6 @@ def _build_head(kind: str, state: Mapping[str, torch.Tensor]) -> nn.Module:
     """Build a head with the tensor shapes in the file."""
     t = {n.removeprefix("head."): v for n, v in state.items() if n.startswith("head.")}
     try:
-        if kind == "linear":
-            return modules.LinearHead(t["weight"], t["bias"])
-        if kind == "cosine":
-            return modules.CosineHead(t["weight"], t["mean"], t["scale"], float(t["factor"]))
-        return modules.KnnHead(t["bank"], t["labels"], t["mean"], t["scale"], t["settings"])
+        return heads.MODULES[kind].from_tensors(t)
     except KeyError as error:
         raise WeightsError(f"the model's file lacks the head's tensor {error}.") from error

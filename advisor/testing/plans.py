@@ -1,6 +1,6 @@
 """Is a plan one that the training loop can execute? Each fault in words, with the field that is wrong.
 
-In: a `TrainPlan` and the context that it was made for. Out: faults, none where all is well. Pure, without torch.
+In: a `TrainPlan` and the context that it was made for. Out: faults, none where all is well. No network is built.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from advisor.hooks import Context, Head, Phase, TrainPlan
 from advisor.schedules import SCHEDULES
 
-HEADS = ("ridge", "logistic", "prototypes", "cosine_prototypes", "knn", "linear")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "norm": ("trained", "frozen"),
     "fit": ("crop", "squash", "pad"),
@@ -65,9 +64,11 @@ def _rates(phase: Phase, at: str) -> Iterator[str]:
 
 
 def _head(plan: TrainPlan, context: Context) -> Iterator[str]:
+    from advisor.heads import KINDS
+
     head: Head = plan.head
-    if head.kind not in HEADS:
-        yield f"head.kind is {head.kind!r}, expected one of {', '.join(HEADS)}"
+    if head.kind not in KINDS:
+        yield f"head.kind is {head.kind!r}, expected one of {', '.join(KINDS)}"
     if (head.kind == "linear") != bool(plan.phases):
         yield f"a {head.kind} head with {len(plan.phases)} phases: only a linear head is trained, and it has to be"
     if head.layers not in ("last", "all", *(s.name for s in context.stages)):

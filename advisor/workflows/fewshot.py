@@ -22,7 +22,7 @@ from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
-from advisor.heads import episodic
+from advisor.heads import fitting
 from advisor.hooks import Context, Strategy
 from advisor.models import features
 from advisor.records import Candidate, Head
@@ -170,7 +170,7 @@ def score(
             torch.from_numpy(values[rows[start : start + at_once]]).flatten(1, 2)
             for rows in (drawn.support, drawn.queries)
         )
-        predicted = episodic.logits(head, support, query, ways, blocks).argmax(2)
+        predicted = fitting.episode_logits(head, support, query, ways, blocks).argmax(2)
         parts.append((predicted == truth).double().mean(1))
     return np.asarray(torch.cat(parts).numpy())
 

@@ -24,7 +24,7 @@ import numpy as np
 from advisor import registry
 from advisor.data import dataset, splits, subsample
 from advisor.execution.resources import Resources
-from advisor.heads import fitting
+from advisor.heads import fitting, outputs
 from advisor.metrics import classification, intervals
 from advisor.models import features
 from advisor.records import Head
@@ -119,7 +119,7 @@ def once(case: Case, seen: Views, seed: int) -> dict[str, float]:
     chosen = fitting.fit(
         head, seen.values[head.layers][pool], labels[pool], classes, seed=seed, blocks=seen.blocks[head.layers]
     )
-    right = fitting.predict(chosen, seen.values[head.layers]).argmax(1) == labels
+    right = outputs.predict(chosen, seen.values[head.layers]).argmax(1) == labels
     return {
         "test": float(right[test].mean()),
         "remainder": float(right[rest].mean()),

@@ -19,7 +19,7 @@ import ledger
 import numpy as np
 
 from advisor.data import splits
-from advisor.heads import fitting
+from advisor.heads import fitting, outputs
 from advisor.metrics import classification
 from advisor.metrics import classification as metrics
 from advisor.records import Candidate, FoldScore, Head, Trial
@@ -112,7 +112,7 @@ def worth(head: Head, seen: honesty.Views, pool: np.ndarray, rest: np.ndarray, s
     values, blocks = seen.values[head.layers], seen.blocks[head.layers]
     classes = int(seen.labels.max()) + 1
     fitted = fitting.fit(head, values[pool], seen.labels[pool], classes, seed=seed, blocks=blocks)
-    return float((fitting.predict(fitted, values[rest]).argmax(1) == seen.labels[rest]).mean())
+    return float((outputs.predict(fitted, values[rest]).argmax(1) == seen.labels[rest]).mean())
 
 
 def lines(rows: list[ledger.Row]) -> list[list[str]]:

@@ -24,7 +24,7 @@ import numpy as np
 from advisor import registry
 from advisor.data import dataset, splits, subsample
 from advisor.execution.resources import Resources
-from advisor.heads import fitting
+from advisor.heads import fitting, outputs
 from advisor.metrics import classification, intervals, objectives
 from advisor.metrics.objectives import held_out
 from advisor.models import features
@@ -130,7 +130,7 @@ def once(case: Case, seen: Features, seed: int) -> list[dict[str, float | str]]:
         head, logits, own, temperature = tried[int(np.argmin(losses))]
         rule = held_out.rule(spec, logits, own, temperature)
         fitted = fitting.fit(head, seen.values[pool], labels, classes, seed=seed)
-        shares = classification.probabilities(fitting.predict(fitted, seen.values), temperature=temperature)
+        shares = classification.probabilities(outputs.predict(fitted, seen.values), temperature=temperature)
         objective = objectives.make(spec)
         test_groups = seen.groups[test] if case.groups else None
         score = objectives.score(objective, shares[test], seen.labels[test], rule, groups=test_groups)

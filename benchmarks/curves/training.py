@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
-from advisor.heads import fitting
+from advisor.heads import fitting, outputs
 from advisor.metrics import classification
 from advisor.records import Candidate
 from advisor.training import loop as training_loop
@@ -128,7 +128,7 @@ def fit_head(resources: Resources, candidate: Candidate, rows: Rows, held: Rows)
     head = fitting.fit(plan.head, values[rows], labels[rows], resources.classes, blocks=blocks)
     fit_s = time.process_time() - before
     curve = Scores(labels[held])
-    curve.add(0, fitting.predict(head, values[held]), [])
+    curve.add(0, outputs.predict(head, values[held]), [])
     return {
         "steps": 0,
         "setup_s": round(setup_s, 3),

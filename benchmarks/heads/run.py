@@ -59,7 +59,7 @@ def scores(name: str, inside: str, size_px: int, train: int | None, backbone_nam
     """Score every variant on one data set with one backbone: variant -> list of test accuracies."""
     from advisor import registry
     from advisor.data import dataset, subsample
-    from advisor.heads import fitting
+    from advisor.heads import fitting, outputs
     from advisor.models import features
     from advisor.records import Head
 
@@ -83,7 +83,7 @@ def scores(name: str, inside: str, size_px: int, train: int | None, backbone_nam
                     head = fitting.fit(
                         Head(kind=kind, layers=layers), x[a], labels[a], len(found.classes), blocks=blocks
                     )
-                    right = fitting.predict(head, x[b]).argmax(1) == labels[b]
+                    right = outputs.predict(head, x[b]).argmax(1) == labels[b]
                     variant = f"{kind}, {layers}{', mirror' if mirror else ''}"
                     out.setdefault(variant, []).append(float(right.mean()))
     return {"n": len(b), "train": len(a), "scores": out}

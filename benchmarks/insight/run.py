@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from advisor.heads import fitting
+from advisor.heads import fitting, outputs
 from advisor.insight import forecast, label_next, suspects
 from advisor.metrics import novelty
 from advisor.records import Head
@@ -168,7 +168,7 @@ def measure_forecast(args: argparse.Namespace) -> list[dict[str, Any]]:
 
         def right(train: Floats, scored: Floats, x: Floats = x, y: Floats = y, classes: int = classes) -> Floats:
             fitted = fitting.fit(Head(kind="ridge"), x[train], y[train], classes)
-            return np.asarray(fitting.predict(fitted, x[scored]).argmax(1) == y[scored], dtype=float)
+            return np.asarray(outputs.predict(fitted, x[scored]).argmax(1) == y[scored], dtype=float)
 
         for seed in range(10):
             order = np.random.default_rng(seed).permutation(len(y))

@@ -46,7 +46,7 @@ def write_run(folder: Path, weights_dir: str | None) -> None:
     import torch
 
     from advisor import registry
-    from advisor.heads import fitting
+    from advisor.heads import linear_head
     from advisor.models import backbone as backbones
     from advisor.models import predictor, pretrained_weights
     from advisor.models.classifier import Classifier
@@ -55,7 +55,7 @@ def write_run(folder: Path, weights_dir: str | None) -> None:
     located = pretrained_weights.locate(chosen, weights_dir=weights_dir, offline=True)
     tensors, _, _ = pretrained_weights.read(chosen, located)
     body = backbones.build(chosen, tensors)
-    head = fitting.LinearHead(torch.randn(len(CLASSES), chosen.dim) * 0.05, torch.zeros(len(CLASSES)))
+    head = linear_head.LinearHead(torch.randn(len(CLASSES), chosen.dim) * 0.05, torch.zeros(len(CLASSES)))
     folder.mkdir()
     predictor.save(
         Classifier(chosen, body, head),

@@ -145,7 +145,7 @@ def _loop(backbone: Any, module: Any, plan: Any, size_px: int, compute: Any, ban
     import numpy as np
 
     from advisor.data import pixels
-    from advisor.heads import fitting
+    from advisor.heads import linear_head
     from advisor.models.classifier import Classifier
     from advisor.training import loop as training
 
@@ -157,7 +157,7 @@ def _loop(backbone: Any, module: Any, plan: Any, size_px: int, compute: Any, ban
         ids=np.arange(128).astype(np.uint64),
         rows=np.arange(128),
     )
-    head = fitting.initial("zeros", backbone.dim, CLASSES, seed=0)
+    head = linear_head.initial("zeros", backbone.dim, CLASSES, seed=0)
     limit = {} if bank else {"cache_bytes": 0}
     return training.Loop(
         Classifier(backbone, module, head), plan, data, size_px=size_px, seed=0, compute=compute, **limit

@@ -26,7 +26,7 @@ from advisor import registry
 from advisor.data import dataset
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
-from advisor.heads import fitting as heads
+from advisor.heads import outputs
 from advisor.hooks import Backbone
 from advisor.metrics import classification
 from advisor.models.classifier import Classifier
@@ -160,7 +160,7 @@ def run(resources: Resources, suite: Suite, name: str, seed: int, pause: Pause) 
     if not plan.phases:
         values, _ = trainer.head_features(resources, backbone, candidate, plan)
         numbers["seconds"] = 0.0
-        return {name: {**numbers, **_scores(heads.predict(classifier.head, values[test]), resources.labels[test])}}
+        return {name: {**numbers, **_scores(outputs.predict(classifier.head, values[test]), resources.labels[test])}}
     loop = trainer.train_loop(resources, candidate, plan, classifier, train, seed)
     seconds = pause.train(loop)
     if seconds is None:

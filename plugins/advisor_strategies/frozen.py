@@ -73,7 +73,7 @@ class FrozenHead:
         """Ask for the head, and for no training."""
         p = knobs.complete(parameters, self.card.parameters)
         kind = self.kinds[p.get("metric", next(iter(self.kinds)))]
-        numbers = {name: float(p[name]) for name in ("strength", "c", "k", "temperature") if p.get(name)}
+        numbers = {q.name: float(p[q.name]) for q in self.card.parameters if q.kind in ("float", "int") and p[q.name]}
         head = Head(kind=kind, layers=p["layers"], mirror=p["mirror"], numbers=numbers)
         return TrainPlan(head=head, fit=p["fit"], class_weights=p.get("class_weights", "none"))
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from advisor.errors import InputError
-from advisor.heads import episodic, fitting, standardise
+from advisor.heads import episodic, fitting, outputs, standardise
 from advisor.records import Head
 
 WAYS, SHOTS, WIDTH = 4, 3, 30
@@ -29,9 +29,9 @@ def data(episodes: int = 5, shots: int = SHOTS) -> tuple[torch.Tensor, torch.Ten
 def test_a_batch_is_its_episodes(kind: str) -> None:
     """What other episodes are computed beside changes nothing."""
     support, queries = data()
-    together = episodic.logits(Head(kind=kind), support, queries, WAYS)
+    together = fitting.episode_logits(Head(kind=kind), support, queries, WAYS)
     for e in range(len(support)):
-        alone = episodic.logits(Head(kind=kind), support[e : e + 1], queries[e : e + 1], WAYS)
+        alone = fitting.episode_logits(Head(kind=kind), support[e : e + 1], queries[e : e + 1], WAYS)
         assert torch.allclose(together[e], alone[0], atol=1e-4)
 
 
@@ -50,17 +50,17 @@ def test_it_decides_as_the_heads_of_the_main_job(head: Head) -> None:
     """An episode's decisions are those of `heads.fit` on its support, ties of votes apart."""
     support, queries = data()
     labels = np.repeat(np.arange(WAYS), SHOTS)
-    told = episodic.logits(head, support, queries, WAYS).argmax(2).numpy()
+    told = fitting.episode_logits(head, support, queries, WAYS).argmax(2).numpy()
     for e in range(len(support)):
         fitted = fitting.fit(head, support[e].numpy(), labels, WAYS)
-        assert np.array_equal(fitting.predict(fitted, queries[e].numpy()).argmax(1), told[e])
+        assert np.array_equal(outputs.predict(fitted, queries[e].numpy()).argmax(1), told[e])
 
 
 def test_ridge_is_ridge() -> None:
     """Ridge outputs equal scikit-learn's on the same standardised features."""
     support, queries = data()
     x, q = episodic.standardised(support, queries)
-    told = episodic.logits(Head(kind="ridge", numbers={"strength": 0.1}), support, queries, WAYS)
+    told = fitting.episode_logits(Head(kind="ridge", numbers={"strength": 0.1}), support, queries, WAYS)
     targets = np.eye(WAYS).repeat(SHOTS, 0)
     for e in range(len(x)):
         reference = Ridge(alpha=0.1 * float(x[e].square().sum())).fit(x[e].numpy(), targets)
@@ -72,7 +72,7 @@ def test_logistic_is_logistic(c: float) -> None:
     """Logits equal scikit-learn's logistic regression, up to the constant that all classes share."""
     support, queries = data()
     x, q = (part.double().numpy() for part in episodic.standardised(support, queries))
-    told = episodic.logits(Head(kind="logistic", numbers={"c": c}), support, queries, WAYS).numpy()
+    told = fitting.episode_logits(Head(kind="logistic", numbers={"c": c}), support, queries, WAYS).numpy()
     for e in range(len(x)):
         reference = LogisticRegression(C=c, tol=1e-8, max_iter=2000).fit(x[e], np.arange(WAYS).repeat(SHOTS))
         expected = reference.decision_function(q[e])
@@ -96,12 +96,12 @@ def test_one_shot_and_constant_features_are_finite(kind: str) -> None:
     """One image a class, or features that never vary, give finite logits."""
     support, queries = data(shots=1)
     support[:, :, 3] = 1.0
-    assert torch.isfinite(episodic.logits(Head(kind=kind), support, queries, WAYS)).all()
+    assert torch.isfinite(fitting.episode_logits(Head(kind=kind), support, queries, WAYS)).all()
     flat = torch.ones_like(support)
-    assert torch.isfinite(episodic.logits(Head(kind=kind), flat, queries, WAYS)).all()
+    assert torch.isfinite(fitting.episode_logits(Head(kind=kind), flat, queries, WAYS)).all()
 
 
 def test_a_head_without_a_few_shot_form_is_refused() -> None:
     """A trained head cannot be fitted to an episode."""
     with pytest.raises(InputError, match="no few-shot form"):
-        episodic.logits(Head(kind="linear"), *data(), WAYS)
+        fitting.episode_logits(Head(kind="linear"), *data(), WAYS)

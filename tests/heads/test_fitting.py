@@ -10,7 +10,7 @@ import torch
 
 from advisor.data import splits
 from advisor.errors import InputError
-from advisor.heads import fitting
+from advisor.heads import fitting, linear_head, outputs
 from advisor.metrics import classification
 from advisor.records import Head
 
@@ -40,7 +40,7 @@ def test_a_head_learns_and_is_calibrated(kind: str) -> None:
     """Fitted on 150 digits a head is right on most of 300 new ones, with probabilities that mean what they say."""
     x, y = _digits()
     new_x, new_y = _digits(300, start=200)
-    logits = fitting.predict(fitting.fit(Head(kind=kind), x, y, 4), new_x)
+    logits = outputs.predict(fitting.fit(Head(kind=kind), x, y, 4), new_x)
     assert logits.shape == (300, 4)
     assert classification.accuracy(logits, new_y) > 0.9
     assert classification.log_loss(logits, new_y) < 0.3
@@ -63,7 +63,7 @@ def test_out_of_fold_scores_foretell_new_ones(kind: str) -> None:
     x, y = _digits(200)
     new_x, new_y = _digits(400, start=250)
     inside = classification.accuracy(fitting.oof(Head(kind=kind), x, y, 4, splits.folds(y, k=5, seed=0)), y)
-    outside = classification.accuracy(fitting.predict(fitting.fit(Head(kind=kind), x, y, 4), new_x), new_y)
+    outside = classification.accuracy(outputs.predict(fitting.fit(Head(kind=kind), x, y, 4), new_x), new_y)
     assert inside == pytest.approx(outside, abs=0.05)
 
 
@@ -86,18 +86,18 @@ def test_near_constant_features_do_not_blow_weights_up(kind: str) -> None:
     head = fitting.fit(Head(kind=kind), x, y, 4)
     size = head.weight.detach().abs()  # type: ignore[union-attr]
     assert size[:, ~moving].max() <= 2 * size[:, moving].max()
-    before = fitting.predict(head, x)
+    before = outputs.predict(head, x)
     x[:, ~moving] += 0.1  # what the first steps of fine-tuning do to such a feature
-    after = fitting.predict(head, x)
+    after = outputs.predict(head, x)
     assert np.mean(before.argmax(1) == after.argmax(1)) > 0.8
 
 
 def test_standardisation_is_inside_a_linear_head() -> None:
     """Features of another scale and offset give the same logits: raw features go in."""
     x, y = _digits()
-    plain = fitting.predict(fitting.fit(Head(kind="ridge"), x, y, 4), x)
+    plain = outputs.predict(fitting.fit(Head(kind="ridge"), x, y, 4), x)
     moved = 40 * x + 7
-    assert fitting.predict(fitting.fit(Head(kind="ridge"), moved, y, 4), moved) == pytest.approx(plain, abs=1e-2)
+    assert outputs.predict(fitting.fit(Head(kind="ridge"), moved, y, 4), moved) == pytest.approx(plain, abs=1e-2)
 
 
 @pytest.mark.parametrize("kind", ["ridge", "logistic"])
@@ -111,7 +111,7 @@ def test_class_weights_lift_rare_classes(kind: str) -> None:
 
     def recall(class_weights: str) -> float:
         head = fitting.fit(Head(kind=kind), x, y, 2, class_weights=class_weights)
-        return float(classification.per_class(fitting.predict(head, new_x), new_y, 2)[0][1])
+        return float(classification.per_class(outputs.predict(head, new_x), new_y, 2)[0][1])
 
     assert recall("balanced") > recall("none") + 0.2
     assert recall("logit_adjust") > recall("none") + 0.2
@@ -143,7 +143,7 @@ def test_one_image_a_class_is_enough() -> None:
     rows = [int(np.flatnonzero(y == c)[0]) for c in range(4)]
     x, y = x[rows], y[rows]
     for kind in FITTED:
-        logits = fitting.predict(fitting.fit(Head(kind=kind), x, y, 4), x)
+        logits = outputs.predict(fitting.fit(Head(kind=kind), x, y, 4), x)
         assert np.isfinite(logits).all()
         assert classification.accuracy(logits, y) == 1.0
 
@@ -152,16 +152,16 @@ def test_one_image_a_class_is_enough() -> None:
 def test_a_class_without_rows_is_survived(kind: str) -> None:
     """A class that no row has gets finite logits and is not predicted."""
     x, y = _digits(60)
-    logits = fitting.predict(fitting.fit(Head(kind=kind), x, y, 6), x)
+    logits = outputs.predict(fitting.fit(Head(kind=kind), x, y, 6), x)
     assert np.isfinite(logits).all()
     assert logits.argmax(1).max() < 4
 
 
 def test_initial_heads() -> None:
     """Zeros are zeros; random is small, a function of the seed, and leaves torch's generator alone."""
-    assert not fitting.initial("zeros", 5, 3).weight.any()
+    assert not linear_head.initial("zeros", 5, 3).weight.any()
     state = torch.get_rng_state()
-    a, b, c = (fitting.initial("random", 5, 3, seed=s).weight for s in (1, 1, 2))
+    a, b, c = (linear_head.initial("random", 5, 3, seed=s).weight for s in (1, 1, 2))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
     assert a.abs().max() < 0.1
@@ -178,7 +178,7 @@ def test_faults_are_one_line() -> None:
     with pytest.raises(InputError, match=r"labels must lie in 0\.\.1"):
         fitting.fit(Head(kind="ridge"), x, y, 2)
     with pytest.raises(InputError, match='"warm"'):
-        fitting.initial("warm", 3, 2)
+        linear_head.initial("warm", 3, 2)
 
 
 def test_many_images_start_a_training_from_a_ridge_head() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from advisor.data import splits
-from advisor.heads import logistic, standardise
+from advisor.heads import logistic, logistic_solver, standardise
 from advisor.metrics import classification
 
 
@@ -78,7 +78,7 @@ def test_problems_that_do_not_fit_together_give_the_same(monkeypatch: pytest.Mon
     x, y = _digits()
     folds = splits.folds(y, k=3, seed=0)
     together = logistic.path(x, y, 4, folds, (0.1,))
-    monkeypatch.setattr(logistic, "_BATCH_ENTRIES", 1)
+    monkeypatch.setattr(logistic_solver, "_BATCH_ENTRIES", 1)
     apart = logistic.path(x, y, 4, folds, (0.1,))
     assert apart.oof_logits == pytest.approx(together.oof_logits, abs=1e-2)
 
@@ -100,7 +100,7 @@ def test_float32_is_close(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large problems run in float32 and end at the same probabilities."""
     x, y = _digits()
     exact = logistic.fit(x, y, 4, 0.1)
-    monkeypatch.setattr(logistic, "_EXACT_WORK", 0.0)
+    monkeypatch.setattr(logistic_solver, "_EXACT_WORK", 0.0)
     quick = logistic.fit(x, y, 4, 0.1)
     given, expected = (classification.probabilities(x @ w.T + b) for w, b in (quick, exact))
     assert given == pytest.approx(expected, abs=5e-3)

@@ -1,4 +1,4 @@
-"""Prototypes and neighbours against scikit-learn and against leaving each item out in turn."""
+"""Prototypes against scikit-learn and against leaving each item out in turn."""
 
 from __future__ import annotations
 
@@ -69,46 +69,3 @@ def test_a_class_without_items_is_never_first() -> None:
     scores = x @ weight.T + bias
     assert torch.isfinite(scores).all()
     assert (scores[:, 3:] < scores[:, :3].min()).all()
-
-
-def test_neighbours_vote_as_in_scikit_learn() -> None:
-    """With equal weights (a huge temperature) the shares are those of scikit-learn's k nearest by cosine."""
-    from sklearn.neighbors import KNeighborsClassifier
-
-    x, labels = _points()
-    unit = torch.nn.functional.normalize(x)
-    queries, _ = _points(seed=5)
-    asked = torch.nn.functional.normalize(queries)
-    shares = prototypes.neighbours(asked, unit, labels, 3, k=7, sharpness=1e6)
-    expected = KNeighborsClassifier(7, metric="cosine").fit(unit, labels).predict_proba(asked)
-    assert shares.exp().numpy() == pytest.approx(0.99 * expected + 0.01 / 3, abs=1e-4)
-
-
-def test_an_item_is_not_its_own_neighbour() -> None:
-    """Leave-one-out shares equal those of a bank without the item, also across pieces."""
-    x, labels = _points()
-    unit = torch.nn.functional.normalize(x)
-    own = prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, leave_one_out=True)
-    for i in (0, 17, 39):
-        keep = torch.arange(40) != i
-        alone = prototypes.neighbours(unit[i : i + 1], unit[keep], labels[keep], 3, k=4, sharpness=0.1)
-        assert torch.allclose(own[i], alone[0], atol=1e-4)
-
-
-def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Queries in pieces give what they give at once."""
-    x, labels = _points()
-    unit = torch.nn.functional.normalize(x)
-    whole = prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, leave_one_out=True)
-    monkeypatch.setattr(prototypes, "_ROWS", 7)
-    assert torch.allclose(
-        prototypes.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, leave_one_out=True), whole, atol=1e-5
-    )
-
-
-def test_more_neighbours_than_items_are_all_items() -> None:
-    """k is cut to what there is."""
-    x, labels = _points(n=3)
-    unit = torch.nn.functional.normalize(x)
-    shares = prototypes.neighbours(unit, unit, labels, 3, k=50, sharpness=1e6)
-    assert shares.exp().sum(1).numpy() == pytest.approx(1.0, abs=1e-5)

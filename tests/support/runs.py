@@ -15,7 +15,7 @@ from sklearn.datasets import load_sample_image
 
 from advisor import registry
 from advisor.data import pixels
-from advisor.heads import fitting, modules
+from advisor.heads import fitting, linear_head
 from advisor.models import backbone, classifier, predictor
 from advisor.records import Head, recipe_file
 from advisor.reporting import model_card
@@ -72,7 +72,7 @@ def write_model(
     random = torch.Generator().manual_seed(4)
     width = values_ND.shape[1]
     weight = torch.randn(len(CLASSES), width, generator=random) * 0.7 / (values_ND.std(0).norm() + 1e-6)
-    top: torch.nn.Module = modules.LinearHead(weight, -weight @ values_ND.mean(0))
+    top: torch.nn.Module = linear_head.LinearHead(weight, -weight @ values_ND.mean(0))
     if head == "knn":
         top = fitting.fit(
             Head(kind="knn", numbers={"k": 3.0, "temperature": 0.2}), values_ND.numpy(), np.arange(len(paths)) % 3, 3

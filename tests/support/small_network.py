@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from advisor.heads.modules import LinearHead
+from advisor.heads.linear_head import LinearHead
 from advisor.hooks import Backbone, Context, Preprocess, Stage, StageSize
 from advisor.models import backbone as backbones
 from advisor.models.classifier import Classifier

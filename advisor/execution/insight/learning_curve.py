@@ -16,7 +16,7 @@ from advisor.aliases import Float32s, Float64s, Ints, Rows
 from advisor.data import splits
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
-from advisor.heads import fitting
+from advisor.heads import fitting, outputs
 from advisor.insight import forecast
 from advisor.records import AccuracyAt, ClassGain, Forecast, Head
 from advisor.records.messages import LearningCurveMeasured, MeasureLearningCurve
@@ -63,7 +63,7 @@ def _score(features: Float32s, labels: Ints, blocks: tuple[int, ...], seed: int)
 
     def score(rows: Rows, held: Rows) -> Float64s:
         fitted = fitting.fit(Head(kind=HEAD), features[rows], labels[rows], classes, seed=seed, blocks=blocks)
-        return np.asarray(fitting.predict(fitted, features[held]).argmax(1) == labels[held], dtype=np.float64)
+        return np.asarray(outputs.predict(fitted, features[held]).argmax(1) == labels[held], dtype=np.float64)
 
     return score
 
