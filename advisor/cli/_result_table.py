@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 SHOWN_WARNINGS = 12
-SHOWN_SKIPPED = 2
 SHOWN_TIES = 3
 PAGE_WIDTH = 120  # where nobody watches
 WHOLE = 100_000  # sentences are never shortened
@@ -132,16 +131,11 @@ def _warnings(answer: Result) -> list[str]:
 
 
 def _skipped(left_out: Sequence[LeftOut]) -> list[str]:
-    """Return the networks that were not tried, the most useful first, those with the same reason in one line."""
-    by_reason: dict[str, list[LeftOut]] = {}
-    for item in left_out:
-        by_reason.setdefault(item.reason, []).append(item)
+    """Return the networks that were not tried, those with the same reason in one line under the most useful name."""
     lines = []
-    for reason, items in by_reason.items():
-        names = ", ".join(item.backbone for item in items[:SHOWN_SKIPPED])
-        more = f" and {len(items) - SHOWN_SKIPPED} more" if len(items) > SHOWN_SKIPPED else ""
-        commands = [item.command for item in items[:1] if item.command]
-        lines.append(f"{names}{more}: {reason}" + (f" ({commands[0]})" if commands else ""))
+    for item in wording.by_reason(left_out):
+        more = f" and {item.count - 1} more" if item.count > 1 else ""
+        lines.append(f"{item.backbone}{more}: {item.reason}" + (f" ({item.command})" if item.command else ""))
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -119,13 +120,21 @@ def _list(weights_dir: str | None, offline: bool, verify: bool, as_json: bool) -
 def _print(rows: list[dict[str, Any]]) -> None:
     from advisor.cli import _console
 
-    table = _console.listing("backbone", "weights", "size", "ImageNet", "licence", "path or reason")
-    for row in sorted(rows, key=lambda r: (list(_WORDS).index(r["state"]), r["backbone"])):
+    ordered = sorted(rows, key=lambda r: (list(_WORDS).index(r["state"]), r["backbone"]))
+    table = _console.listing("network", "size", "ImageNet", "weights and licence", right=("size", "ImageNet"))
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    for row in ordered:
         accuracy = "-" if row["published_accuracy"] is None else f"{100 * row['published_accuracy']:.1f} %"
-        detail = "; ".join(part for part in (row["warning"], row["path"] or row["reason"]) if part)
-        cells = (row["backbone"], _WORDS[row["state"]], _console.size(row["bytes"]), accuracy, row["licence"], detail)
+        detail = f"{_WORDS[row['state']]}, {row['licence']}" + (f"; {row['warning']}" if row["warning"] else "")
+        cells = (row["backbone"], _console.size(row["bytes"]), accuracy, detail)
         table.add_row(*(_console.text(cell) for cell in cells))
     _console.console().print(table)
+    for row in ordered:
+        if row["path"]:
+            _console.say(f"{row['backbone']}: {row['path']}")
+    reasons = Counter(row["reason"] for row in rows if row["reason"])
+    for reason, count in reasons.most_common():
+        _console.say(f"{_console.counted(count, 'network')}: {reason}")
     if any(row["command"] for row in rows):
         _console.say(
             "Download with `tl-advise weights fetch NAME`, or copy the file into a folder and name it by --weights-dir."

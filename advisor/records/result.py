@@ -152,11 +152,16 @@ class TrialCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """A backbone that did not compete, why, and the command that would let it."""
+    """Backbones that did not compete for the same reason: the most useful one, and the command that includes it.
+
+    `count` is their number, `bytes` the size of the named one's weights file, 0 where it is unknown.
+    """
 
     backbone: str
     reason: str
     command: str
+    count: int = 1
+    bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -201,4 +201,6 @@ def _other_network(result: Result) -> Step | None:
     if not named:
         return None
     first = named[0]
-    return Step(text=f"Let {first.backbone} take part, which was not tried.", command=first.command)
+    size = wording.megabytes(first.bytes)
+    text = f"Let {first.backbone} take part, which was not tried" + (f" ({size} to download)." if size else ".")
+    return Step(text=text, command=first.command)

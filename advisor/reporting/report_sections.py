@@ -157,12 +157,13 @@ def data(profile: Profile, safe: Safe) -> dict[str, Any]:
     }
 
 
-def skipped(result: Result) -> list[tuple[str, list[LeftOut]]]:
-    """Return the networks that were not tried, grouped by the reason, the most useful first."""
-    by_reason: dict[str, list[LeftOut]] = {}
-    for item in result.left_out:
-        by_reason.setdefault(item.reason, []).append(item)
-    return list(by_reason.items())
+def skipped(result: Result) -> list[tuple[str, str, LeftOut]]:
+    """Return (network and how many more, size of its weights, row) for each reason why networks were not tried."""
+    rows = []
+    for item in wording.by_reason(result.left_out):
+        more = f" and {item.count - 1} more" if item.count > 1 else ""
+        rows.append((f"{item.backbone}{more}", wording.megabytes(item.bytes), item))
+    return rows
 
 
 def forgetting(result: Result, safe: Safe) -> dict[str, Any] | None:

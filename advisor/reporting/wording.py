@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from advisor.records import Best, BudgetUse, Calibration, Candidate, Ensemble, Result, TestScore
+from advisor.records import Best, BudgetUse, Calibration, Candidate, Ensemble, LeftOut, Result, TestScore
 from advisor.records.objective import OBJECTIVE_WORDS
 from advisor.records.trials import REGIME_WORDS
 from advisor.runtime import durations
@@ -52,6 +53,20 @@ def number(value: float | None) -> str:
     if isinstance(value, int) or float(value).is_integer():
         return f"{value:,.0f}".replace(",", "\u202f")
     return f"{value:.3g}"
+
+
+def megabytes(count: int) -> str:
+    """Write a number of bytes in megabytes, "" where it is unknown."""
+    return f"{math.ceil(count / 1e6):,} MB" if count else ""
+
+
+def by_reason(left_out: Sequence[LeftOut]) -> list[LeftOut]:
+    """Return one row per reason; results written by older versions have one per network."""
+    rows: dict[str, LeftOut] = {}
+    for item in left_out:
+        first = rows.get(item.reason)
+        rows[item.reason] = item if first is None else replace(first, count=first.count + item.count)
+    return list(rows.values())
 
 
 def duration(seconds: float | None) -> str:

@@ -1,13 +1,14 @@
 """Which backbones can compete here: built in, cached, or to be fetched within the budget; and what was left out, and why.
 
-In: the registry and what a person asked for. Out: reachable backbones, and for every other one its reason and the exact
-command that would let it compete. Never a silent random initialisation.
+In: the registry and what a person asked for. Out: reachable backbones, and for the others each reason, how many there are,
+and the exact command that includes the most useful one. Never a silent random initialisation.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from advisor.hooks import Backbone, Strategy
 from advisor.models import pretrained_weights
 from advisor.records import LeftOut, Settings
 from advisor.registry import Registry
+from advisor.runtime import device
 from advisor.tuning import budget, policy
 
 KINDS = ("supervised", "self_supervised", "image_text")  # the order in which equals are taken
@@ -25,7 +27,7 @@ FREE_LICENCES = frozenset({"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", 
 def find(
     registry: Registry, settings: Settings, strategies: Mapping[str, Strategy]
 ) -> tuple[list[Backbone], list[LeftOut]]:
-    """Sort backbones into those that compete and those left out.
+    """Sort backbones into those that compete and those left out, the latter folded by their reason.
 
     Raises WeightsError where a named backbone is out of reach, or none is in reach; PluginError for unknown names.
     """
@@ -58,9 +60,8 @@ def find(
             f"--backbone {first.backbone}: {first.reason}", hint=first.command and f"Try `{first.command}`."
         )
     if not reachable:
-        raise _nothing(left_out)
-    accuracy = {name: backbone.published_accuracy or 0.0 for name, backbone in registry.backbones.items()}
-    return reachable, sorted(left_out, key=lambda item: (-accuracy.get(item.backbone, 0.0), item.backbone))
+        raise _nothing(fold(left_out, registry.backbones, settings))
+    return reachable, fold(left_out, registry.backbones, settings)
 
 
 def _only_from_scratch(strategies: Mapping[str, Strategy], settings: Settings) -> bool:
@@ -73,14 +74,20 @@ def _worth_fetching(downloadable: Sequence[Backbone], settings: Settings, named:
         return answering
     budget_s = settings.budget_s or policy.UNBOUNDED_BUDGET_S
     room_bytes = min(policy.FETCH_SHARE * budget_s * policy.FETCH_BYTES_PER_S, policy.MAX_FETCH_BYTES * 2)
-    one_mac_s = budget.extraction_s(policy.TYPICAL_IMAGES, 1.0, settings.device)
-    small = [b for b in answering if getattr(b.weights, "bytes", 0) <= policy.MAX_FETCH_BYTES]
+    small = [b for b in answering if _bytes(b) <= policy.MAX_FETCH_BYTES and not _restricting(b)]
     return shortlist(
         small,
         count=policy.MAX_FETCHES,
         room_bytes=room_bytes,
-        most_macs=policy.FETCH_SHARE * budget_s / one_mac_s,
+        most_macs=_most_macs(settings, policy.FETCH_SHARE),
     )
+
+
+def _most_macs(settings: Settings, share: float) -> float:
+    """Return the multiply-adds per image with which a pass over a typical pool takes this share of the budget."""
+    budget_s = settings.budget_s or policy.UNBOUNDED_BUDGET_S
+    one_mac_s = budget.extraction_s(policy.TYPICAL_IMAGES, 1.0, device.likely(settings.device))
+    return share * budget_s / one_mac_s
 
 
 def announce(backbones: Sequence[Backbone], settings: Settings) -> list[str]:
@@ -93,7 +100,7 @@ def announce(backbones: Sequence[Backbone], settings: Settings) -> list[str]:
         where = pretrained_weights.locate(backbone, weights_dir=settings.weights_dir, offline=settings.offline)
         if where.state == "downloadable":
             notes.append(f"downloading the weights of {backbone.name}: {weights.bytes / 1e6:.0f} MB")
-        if weights.licence.lower() not in FREE_LICENCES and not weights.licence.startswith("unknown"):
+        if _restricting(backbone):
             notes.append(f"{backbone.name}: its weights are under {weights.licence}, which may restrict use")
         if backbone.frozen_only:
             notes.append(
@@ -112,10 +119,24 @@ def _not_fetched(backbone: Backbone, settings: Settings) -> LeftOut:
     return LeftOut(backbone=backbone.name, reason=reason, command=f"tl-advise weights fetch {backbone.name}")
 
 
+def fold(left_out: Sequence[LeftOut], backbones: Mapping[str, Backbone], settings: Settings) -> list[LeftOut]:
+    """Return one row per reason, with the number of backbones; the one that is worth most stands for the others.
+
+    Rows with a command come first, then in the order of worth.
+    """
+    ordered = by_worth([backbones[item.backbone] for item in left_out if item.backbone in backbones], settings)
+    rank = {backbone.name: position for position, backbone in enumerate(ordered)}
+    by_reason: dict[str, list[LeftOut]] = {}
+    for item in sorted(left_out, key=lambda item: (not item.command, rank.get(item.backbone, len(rank)))):
+        by_reason.setdefault(item.reason, []).append(item)
+    size = {backbone.name: _bytes(backbone) for backbone in ordered}
+    return [replace(items[0], count=len(items), bytes=size.get(items[0].backbone, 0)) for items in by_reason.values()]
+
+
 def _nothing(left_out: Sequence[LeftOut]) -> WeightsError:
     command = next((item.command for item in left_out if item.command), "tl-advise weights fetch mobilenet_v2")
     return WeightsError(
-        f"no pretrained weights can be reached ({len(left_out)} backbones left out; the first: "
+        f"no pretrained weights can be reached ({sum(item.count for item in left_out)} backbones left out; the first: "
         f"{left_out[0].backbone}, {left_out[0].reason})."
         if left_out
         else "no backbone is installed.",
@@ -129,17 +150,16 @@ def narrow_choice(backbones: Sequence[Backbone], left_out: Sequence[LeftOut]) ->
     built_in = [b for b in backbones if (w := pretrained_weights.as_weights(b)) is not None and w.path]
     if len(built_in) != len(backbones) or not left_out:
         return []
-    best = next((item for item in left_out if item.backbone == "mobilenet_v2"), left_out[0])
-    return [
-        f"the built-in backbone {built_in[0].name} was used because no other weights are available; "
-        f"`{best.command}` adds a stronger one"
-    ]
+    command = left_out[0].command
+    more = f"; `{command}` adds a stronger one" if command else ""
+    return [f"the built-in backbone {built_in[0].name} was used because no other weights are available{more}"]
 
 
-# ---- which weights to fetch ---------------------------------------------------------------------------------------
+# ---- which weights are worth most -----------------------------------------------------------------------------------
 # The best of each kind of pretraining comes first, so that at least two kinds meet the data where two fit: what transfers
 # depends on the data more than ImageNet accuracy tells (no single score predicts it, Renggli et al. 2020,
-# arXiv:2010.06402). Accuracies are compared within a kind only: zero-shot and linear ones differ by ten points.
+# arXiv:2010.06402). Accuracies are compared within a kind only: zero-shot and linear ones differ by ten points. Those that
+# agree to the point count as equal, and the network with fewer multiply-adds comes first.
 
 
 def shortlist(backbones: Sequence[Backbone], *, count: int, room_bytes: float, most_macs: float) -> list[Backbone]:
@@ -162,6 +182,23 @@ def shortlist(backbones: Sequence[Backbone], *, count: int, room_bytes: float, m
     return chosen
 
 
+def by_worth(backbones: Sequence[Backbone], settings: Settings) -> list[Backbone]:
+    """Order backbones by what each would add within the budget on this device: first what it affords, free to use."""
+    most_macs = _most_macs(settings, policy.POOL_PASS_SHARE)
+    free = [backbone for backbone in backbones if not _restricting(backbone)]
+    ahead = shortlist(free, count=len(free), room_bytes=math.inf, most_macs=most_macs)
+    names = {backbone.name for backbone in ahead}
+    behind = [backbone for backbone in backbones if backbone.name not in names]
+    return [*ahead, *sorted(behind, key=lambda b: (b.macs is None, b.macs or 0, b.name))]
+
+
+def _restricting(backbone: Backbone) -> str:
+    """Return the licence of the weights if it may restrict their use, else ""."""
+    weights = pretrained_weights.as_weights(backbone)
+    licence = weights.licence if weights is not None else ""
+    return "" if licence.lower() in FREE_LICENCES or licence.startswith("unknown") else licence
+
+
 def _kind(backbone: Backbone) -> str:
     return backbone.pretraining or "supervised"
 
@@ -177,7 +214,7 @@ def _ranked(same_kind: Sequence[Backbone], everything: Sequence[Backbone]) -> li
     for backbone in same_kind:
         stated = _published(backbone)
         value[backbone.name] = slope * math.log(backbone.macs or 1) + offset if stated is None else stated
-    return sorted(same_kind, key=lambda b: (-value[b.name], b.macs or 0, b.name))
+    return sorted(same_kind, key=lambda b: (-round(value[b.name], 2), b.macs or 0, b.name))
 
 
 def _published(backbone: Backbone) -> float | None:
@@ -190,7 +227,7 @@ def _line(backbones: Sequence[Backbone]) -> tuple[float, float]:
     if not points:
         return 0.0, 0.0
     logs, accuracies = np.array(points).T
-    if len(points) < 2 or logs.std() == 0:
+    if len(points) < 2 or np.ptp(logs) == 0:
         return 0.0, float(accuracies.mean())
     slope, offset = np.polyfit(logs, accuracies, 1)
     return float(slope), float(offset)

@@ -13,7 +13,7 @@ from typing import Any
 
 TOKENS = ("class", "mean", "both")
 _IMAGE_TEXT = re.compile(r"clip|siglip|webli|laion|openai|datacomp|merged2b|metaclip|dfn|mobileclip|dfndr")
-_SELF_SUPERVISED = re.compile(r"dino|lvd|\bmae\b|fcmae$|mim_\w+$|ijepa|seer|dinov3|eupe|moco|simclr")
+_SELF_SUPERVISED = re.compile(r"dino|lvd|\bmae\b|fcmae$|mim_(?!\w*_ft_)\w+$|ijepa|seer|dinov3|eupe|moco|simclr")
 
 
 @dataclass(frozen=True, kw_only=True)

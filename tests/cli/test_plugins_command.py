@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -93,6 +96,28 @@ def test_an_unknown_name_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> N
     """Did you mean."""
     assert cli.run(["plugins", "check", "ridgee"]) == 2
     assert "Did you mean ridge?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["plugins"], ["weights", "--offline"]], ids=" ".join)
+def test_a_narrow_terminal_hides_no_number(command: list[str]) -> None:
+    """At 80 columns long names are folded, and sizes and accuracies stay readable."""
+    leader, follower = os.openpty()
+    termios.tcsetwinsize(follower, (50, 80))
+    environment = {**os.environ, "TERM": "dumb", "NO_COLOR": "1"}
+    program = [sys.executable, "-m", "advisor", *command]
+    process = subprocess.Popen(program, stdin=follower, stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    text = b""
+    with contextlib.suppress(OSError):  # the terminal is closed when the command ends
+        while part := os.read(leader, 65536):
+            text += part
+    os.close(leader)
+    assert process.wait() == 0
+    lines = text.decode().splitlines()
+    assert max(map(len, lines)) <= 80
+    row = next(line for line in lines if "mobilenet_v3_large.v2" in line)
+    assert row.split()[1:3] == (["1280", "224"] if command == ["plugins"] else ["22.1", "MB"])
+    assert "75.3 %" in row
 
 
 def test_the_list_imports_no_torch() -> None:

@@ -88,5 +88,5 @@ def test_long_lists_are_shortened_and_say_so() -> None:
     answer = dataclasses.replace(answer, warnings=tuple(f"warning {i}" for i in range(20)), left_out=out)
     text = printed(answer, Path("run"))
     assert "and 8 more, in the report" in text
-    assert "net0, net1 and 8 more: no weights" in text
+    assert "net0 and 9 more: no weights" in text
     assert "warning 19" not in text

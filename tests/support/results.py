@@ -200,6 +200,8 @@ def final(classes: int = 4, per_class: int = 15) -> records.Result:
                 backbone="resnet50",
                 reason="weights not downloaded, and the download server did not respond",
                 command="tl-advise weights fetch resnet50",
+                count=104,
+                bytes=102_530_333,
             ),
         ),
         ensemble=None,
