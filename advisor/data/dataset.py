@@ -20,11 +20,11 @@ from advisor.data.decoding import decode_limits, to_rgb
 from advisor.data.file_scan import ScannedFile
 from advisor.data.images import printable
 from advisor.data.layouts import registry
-from advisor.data.layouts.listing import Entry, Listing, shortened
+from advisor.data.layouts.listing import shortened
 from advisor.data.remote import data_sets
 from advisor.errors import DatasetError, InputError
 from advisor.records import Dataset, DataSplit, Item, Unreadable
-from advisor.records.data import GivenSplit, ReadOptions, SplitRule, ValidationUse, ValueRange
+from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions, SplitRule, ValidationUse, ValueRange
 
 TEST_SPLITS = ("auto", "none")
 
@@ -174,7 +174,7 @@ class _Roles:
         return self.unusable | ({self.test} if self.test else set())
 
     @staticmethod
-    def of(entries: Sequence[Entry], val: ValidationUse) -> _Roles:
+    def of(entries: Sequence[LabelledFile], val: ValidationUse) -> _Roles:
         """Use test, else val beside a train, as the test set; a val beside a test validates or joins the pool."""
         labels = {name: {e.label for e in entries if e.given == name} for name in ("", "train", "val", "test")}
         learned = labels[""] | labels["train"] | (labels["val"] if not labels["train"] else set())

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from advisor.aliases import CountProgress
 from advisor.data import images
 from advisor.data.decoding import decode_limits, to_rgb
-from advisor.data.layouts.listing import Entry
 from advisor.errors import TransientReadError
-from advisor.records.data import ValueRange
+from advisor.records.data import LabelledFile, ValueRange
 
 _BATCH = 64  # files that a thread takes at a time
 _WHOLE = 32 * 1024 * 1024  # bytes; a larger file is hashed in pieces
@@ -29,7 +28,7 @@ _PAUSES_S = (0.1, 0.5, 2.0)  # before a file is read again after a passing failu
 class ScannedFile:
     """An entry after its file was read; `reason` says why it is no image, "" where it is one."""
 
-    entry: Entry
+    entry: LabelledFile
     sha256: str = ""
     bytes: int = 0
     width: int = 0
@@ -39,7 +38,7 @@ class ScannedFile:
     samples: ValueRange | None = None  # extremes, of images with more than 8 bits per sample
 
 
-def scan(root: str, entries: Sequence[Entry], progress: CountProgress | None = None) -> list[ScannedFile]:
+def scan(root: str, entries: Sequence[LabelledFile], progress: CountProgress | None = None) -> list[ScannedFile]:
     """Read all files below `root`. Raises TransientReadError where a passing cause lasts over several attempts."""
     batches = [entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH)]
     files: list[ScannedFile] = []
@@ -52,7 +51,7 @@ def scan(root: str, entries: Sequence[Entry], progress: CountProgress | None = N
     return files
 
 
-def _patiently(root: str, entry: Entry) -> ScannedFile:
+def _patiently(root: str, entry: LabelledFile) -> ScannedFile:
     """Scan one file, again after a pause where a passing cause kept it from being read."""
     for pause_s in _PAUSES_S:
         try:
@@ -67,7 +66,7 @@ def _patiently(root: str, entry: Entry) -> ScannedFile:
         raise images.transient(error, entry.path) from error
 
 
-def _scanned(root: str, entry: Entry) -> ScannedFile:
+def _scanned(root: str, entry: LabelledFile) -> ScannedFile:
     """Scan one file. Raises MemoryError, OSError or TransientReadError for passing causes only."""
     path = os.path.join(root, entry.path)
     digest, size = "", 0

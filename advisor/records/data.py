@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 GivenSplit = Literal["", "train", "val", "test"]  # stated by the layout; "" where it states none
@@ -163,3 +165,30 @@ class Profile:
     def per_class(self) -> float:
         """Images per class, before our own cut."""
         return self.training_images / max(1, len(self.classes))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledFile:
+    """A labelled file: its path relative to the root (forward slashes), label name, given split and group."""
+
+    path: str
+    label: str
+    given: GivenSplit = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """What a layout states: `entries` sorted by path, what was skipped, and warnings for the user.
+
+    `skipped` counts hidden and other files; `skipped_suffixes` counts the other files by suffix ("" for none).
+    """
+
+    root: Path
+    layout: str
+    entries: tuple[LabelledFile, ...]
+    skipped: int = 0
+    skipped_suffixes: Mapping[str, int] = field(default_factory=dict)
+    unreadable: tuple[Unreadable, ...] = ()
+    warnings: tuple[str, ...] = ()
+    has_groups: bool = False

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from advisor.data.layouts import names
 from advisor.data.layouts.folder_walk import Level, Walk
-from advisor.data.layouts.listing import Entry, Listing, label_name, shortened
-from advisor.records.data import ReadOptions
+from advisor.data.layouts.listing import label_name, shortened
+from advisor.records.data import LabelledFile, Listing, ReadOptions
 
 NAME = "class_first"
 
@@ -34,12 +34,12 @@ def read(path: Path, options: ReadOptions) -> Listing:
     walk.count("", top)
     walk.unlabelled += len(top.images)
     folders = [name for name in top.folders if name not in options.exclude]
-    entries: list[Entry] = []
+    entries: list[LabelledFile] = []
     for name in folders:
         level = Level.read(path / name)
         walk.count(name, level)
         for folder, split in names.splits_of(level.folders).items():
             images = walk.of_class(f"{name}/{folder}")
-            entries += [Entry(path=image, label=label_name(name), given=split) for image in images]
+            entries += [LabelledFile(path=image, label=label_name(name), given=split) for image in images]
     shown = shortened(sorted({split for entry in entries if (split := entry.given)}))
     return walk.listing(NAME, entries, [f"the class folders hold splits ({shown}): read as such."])

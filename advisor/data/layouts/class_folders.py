@@ -12,9 +12,9 @@ from pathlib import Path
 from advisor.data.images import printable
 from advisor.data.layouts import names
 from advisor.data.layouts.folder_walk import Level, Walk, suffix_counts
-from advisor.data.layouts.listing import Entry, Listing, label_name, shortened
+from advisor.data.layouts.listing import label_name, shortened
 from advisor.errors import DatasetError
-from advisor.records.data import ReadOptions
+from advisor.records.data import LabelledFile, Listing, ReadOptions
 
 NAME = "folders"
 
@@ -41,12 +41,12 @@ def read(path: Path, options: ReadOptions) -> Listing:
     warnings = []
     if top.images:
         warnings.append(f"{len(top.images)} images beside the class folders have no label: skipped.")
-    entries: list[Entry] = []
+    entries: list[LabelledFile] = []
     for name in folders:
         images = walk.of_class(name)
         if not images:
             warnings.append(f"class folder {printable(name)}/ holds no images: no class.")
-        entries += [Entry(path=image, label=label_name(name)) for image in images]
+        entries += [LabelledFile(path=image, label=label_name(name)) for image in images]
     warnings += _same_subfolders(path, folders, entries)
     return walk.listing(NAME, entries, warnings)
 
@@ -110,7 +110,7 @@ def _no_classes(path: Path, top: Level) -> DatasetError:
     return DatasetError(f"{shown} {'holds no images' if top.hidden else 'is empty'}.", hint=hint)
 
 
-def _same_subfolders(path: Path, folders: tuple[str, ...], entries: list[Entry]) -> list[str]:
+def _same_subfolders(path: Path, folders: tuple[str, ...], entries: list[LabelledFile]) -> list[str]:
     """Warn where every class folder holds the same subfolders: the classes are probably one level further down."""
     below: dict[str, set[str]] = {name: set() for name in folders}
     for entry in entries:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from advisor.data.images import IMAGE_SUFFIXES
 from advisor.data.layouts import names
-from advisor.data.layouts.listing import Entry, Listing, shortened
+from advisor.data.layouts.listing import shortened
 from advisor.errors import DatasetError
 from advisor.records import Unreadable
+from advisor.records.data import LabelledFile, Listing
 
 _SIGNATURES = (
     b"\xff\xd8\xff",  # JPEG
@@ -150,7 +151,7 @@ class Walk:
             )
         return images
 
-    def listing(self, layout: str, entries: list[Entry], warnings: list[str]) -> Listing:
+    def listing(self, layout: str, entries: list[LabelledFile], warnings: list[str]) -> Listing:
         """Return everything that was collected as a `Listing`."""
         if self.cycles:
             warnings = [*warnings, f"symbolic links back to a folder already read are not followed: {self.cycles}."]

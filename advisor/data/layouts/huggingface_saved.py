@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from advisor.data.layouts import names, unpacking
-from advisor.data.layouts.listing import Listing
 from advisor.data.tables import parquet, rows
 from advisor.errors import DatasetError
-from advisor.records.data import GivenSplit, ReadOptions
+from advisor.records.data import GivenSplit, Listing, ReadOptions
 
 NAME = "huggingface"
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from advisor.data.images import printable
 from advisor.data.layouts import manifest, names
 from advisor.data.layouts.folder_walk import Level
-from advisor.data.layouts.listing import Listing
 from advisor.data.tables import columns, rows
 from advisor.errors import DatasetError
-from advisor.records.data import ReadOptions
+from advisor.records.data import Listing, ReadOptions
 
 NAME = "kaggle"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from advisor.data.images import printable
 from advisor.data.layouts.folder_walk import Walk
-from advisor.data.layouts.listing import Entry, Listing, label_name
+from advisor.data.layouts.listing import label_name
 from advisor.errors import DatasetError, InputError
-from advisor.records.data import ReadOptions
+from advisor.records.data import LabelledFile, Listing, ReadOptions
 
 NAME = "names"
 
@@ -31,7 +31,7 @@ def read(path: Path, options: ReadOptions) -> Listing:
         match = pattern.search(image)
         label = match.group("label" if "label" in pattern.groupindex else 1) if match else None
         if label:
-            entries.append(Entry(path=image, label=label_name(label)))
+            entries.append(LabelledFile(path=image, label=label_name(label)))
         else:
             unmatched.append(image)
     if not entries:

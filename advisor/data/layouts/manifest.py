@@ -10,11 +10,10 @@ from pathlib import Path
 
 from advisor.data.layouts import names
 from advisor.data.layouts.folder_walk import Level
-from advisor.data.layouts.listing import Listing
 from advisor.data.tables import columns, delimited, json_lines, parquet, rows
 from advisor.data.tables.rows import Table
 from advisor.errors import DatasetError
-from advisor.records.data import ReadOptions
+from advisor.records.data import Listing, ReadOptions
 
 NAME = "manifest"
 LIST_SUFFIXES = (".txt", ".lst", ".list")

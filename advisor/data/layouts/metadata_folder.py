@@ -12,11 +12,10 @@ from pathlib import Path
 
 from advisor.data.layouts import manifest, names
 from advisor.data.layouts.folder_walk import Level
-from advisor.data.layouts.listing import Entry, Listing
 from advisor.data.tables import columns, rows
 from advisor.data.tables.rows import Table
 from advisor.errors import DatasetError
-from advisor.records.data import GivenSplit, ReadOptions
+from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
 
 NAME = "metadata"
 _FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet", "metadata.tsv")
@@ -49,7 +48,7 @@ def _of_split(path: Path, folder: str, split: GivenSplit, listing: Listing) -> L
     if not folder:
         return listing
 
-    def moved(entry: Entry) -> Entry:
+    def moved(entry: LabelledFile) -> LabelledFile:
         return dataclasses.replace(entry, path=f"{folder}/{entry.path}", given=entry.given or split)
 
     unreadable = tuple(dataclasses.replace(u, path=f"{folder}/{u.path}") for u in listing.unreadable)

@@ -24,9 +24,9 @@ from advisor.data.layouts import (
     split_folders,
     webdataset,
 )
-from advisor.data.layouts.listing import Listing, shortened
+from advisor.data.layouts.listing import shortened
 from advisor.errors import DatasetError, InputError
-from advisor.records.data import ReadOptions
+from advisor.records.data import Listing, ReadOptions
 
 
 class Layout(Protocol):

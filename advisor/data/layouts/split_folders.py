@@ -13,9 +13,9 @@ from advisor.data.images import printable
 from advisor.data.layouts import names
 from advisor.data.layouts.class_folders import command
 from advisor.data.layouts.folder_walk import Level, Walk
-from advisor.data.layouts.listing import Entry, Listing, label_name, shortened
+from advisor.data.layouts.listing import label_name, shortened
 from advisor.errors import DatasetError
-from advisor.records.data import GivenSplit, ReadOptions
+from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
 
 NAME = "splits"
 
@@ -56,7 +56,7 @@ def read(path: Path, options: ReadOptions) -> Listing:
     walk.unlabelled += len(top.folders) - len(splits)
     if top.images:
         warnings.append(f"{len(top.images)} images beside {shortened(sorted(splits))} belong to no split: skipped.")
-    entries: list[Entry] = []
+    entries: list[LabelledFile] = []
     for folder, split in sorted(splits.items()):
         level = Level.read(path / folder)
         walk.count(folder, level)
@@ -67,7 +67,7 @@ def read(path: Path, options: ReadOptions) -> Listing:
             images = walk.of_class(f"{folder}/{name}")
             if not images:
                 warnings.append(f"class folder {printable(folder)}/{printable(name)}/ holds no images.")
-            entries += [Entry(path=image, label=label_name(name), given=split) for image in images]
+            entries += [LabelledFile(path=image, label=label_name(name), given=split) for image in images]
     return walk.listing(NAME, entries, warnings)
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from advisor.data.images import IMAGE_SUFFIXES, printable
 from advisor.data.layouts import archive, names
 from advisor.data.layouts.folder_walk import Level, Walk
-from advisor.data.layouts.listing import Entry, Listing, label_name
+from advisor.data.layouts.listing import label_name
 from advisor.errors import DatasetError
-from advisor.records.data import ReadOptions
+from advisor.records.data import LabelledFile, Listing, ReadOptions
 
 NAME = "webdataset"
 _LABEL_SUFFIXES = (".cls", ".txt", ".json")
@@ -69,7 +69,7 @@ def _read_shard(shard: Path) -> Listing:
         image = next((sample[s] for s in sample if s in IMAGE_SUFFIXES), None)
         label = _label(folder, sample)
         if image and label:
-            entries.append(Entry(path=image, label=label_name(label), given=split))
+            entries.append(LabelledFile(path=image, label=label_name(label), given=split))
         elif image:
             unlabelled += 1
     if not entries:

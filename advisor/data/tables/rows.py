@@ -13,12 +13,12 @@ from pathlib import Path
 
 from advisor.data.images import printable
 from advisor.data.layouts import names
-from advisor.data.layouts.listing import Entry, Listing, label_name, shortened
+from advisor.data.layouts.listing import label_name, shortened
 from advisor.data.tables import columns
 from advisor.data.tables.paths import PathFinder, root_of
 from advisor.errors import DatasetError
 from advisor.records import Unreadable
-from advisor.records.data import GivenSplit, ReadOptions
+from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
 
 _TRUE, _FALSE = {"1", "true", "yes", "1.0", "t"}, {"0", "false", "no", "0.0", "f", ""}
 
@@ -134,7 +134,7 @@ class _Reader:
         self.finder.choose_prefix(self.rows)
         files = {path: self.finder.file(path) for path in self.rows}
         entries = {
-            file: Entry(path=file, label=row.label, given=row.given, group=row.group)
+            file: LabelledFile(path=file, label=row.label, given=row.given, group=row.group)
             for path, row in self.rows.items()
             if (file := files[path]) is not None
         }
