@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-TEST_MOST = 1500
+TEST_MOST = 750
 Files = dict[str, list[Path]]
 # name: (folder, training part or "", test part or "", training images per class or None for all)
 SETS: Mapping[str, tuple[str, str, str, int | None]] = {
