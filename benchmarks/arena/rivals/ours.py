@@ -14,12 +14,14 @@ from protocol import finish, images, run, write_answers
 
 
 def train(args):  # type: ignore[no-untyped-def]
-    """Run the main job from an empty cache with MobileNetV2's shared weights in reach."""
-    with tempfile.TemporaryDirectory() as cache:
+    """Run the main job from an empty cache, with the shared MobileNetV2 and the built-in network in reach and nothing else."""
+    with tempfile.TemporaryDirectory() as cache, tempfile.TemporaryDirectory() as weights:
+        (Path(weights) / Path(args.weights).name).symlink_to(Path(args.weights).resolve())
         call = [sys.executable, "-m", "advisor", args.train, "--budget", f"{args.seconds:.0f}s", "--test-split", "none"]
         call += ["--offline", "--threads", str(args.threads), "--seed", str(args.seed), "--out", args.out, "--quiet"]
-        call += ["--weights-dir", str(Path(args.weights).parent)]
-        surroundings = {**os.environ, "TL_ADVISE_CACHE": cache}
+        call += ["--weights-dir", weights]
+        surroundings = {**os.environ, "TL_ADVISE_CACHE": cache, "TL_ADVISE_PLUGINS": "torchvision,strategies,pocket"}
+        surroundings.pop("TORCH_HOME", None)
         subprocess.run(call, check=True, env=surroundings, stdout=subprocess.DEVNULL)
     result = json.loads((Path(args.out) / "result.json").read_text(encoding="utf-8"))
     finish(result["validation"]["accuracy"], "tl-advise", "torch")
