@@ -225,3 +225,17 @@ def test_what_needs_no_network_loads_no_torch(call: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip().endswith("[]")
+
+
+def test_documentation_names_files_that_exist() -> None:
+    """A Python file that a page, docstring or comment cites in backticks is in the repository."""
+    folders = ("advisor", "plugins", "tests", "benchmarks", "docs")
+    listed = [*ROOT.glob("*.md"), *(p for folder in folders for p in (ROOT / folder).rglob("*.*"))]
+    names = {p.name for p in listed} | {"example.py"}
+    cited = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in listed
+        if path.suffix in (".md", ".py") and path.is_file()
+        for name in re.findall(r"`([\w/]+\.py)`", path.read_text(encoding="utf-8"))
+    }
+    assert [(page, name) for page, name in sorted(cited) if Path(name).name not in names] == []

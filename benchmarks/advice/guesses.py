@@ -2,8 +2,9 @@
 
     python benchmarks/advice/guesses.py [--only NAME ...] [--data DIR] [--to DIR]
 
-One fold of five, seed 0, MobileNetV2; each guess in full, for the same images. The table is what `advisor/promise.py`
-expects before anything was measured, and what the first guesses' rates and lengths were chosen from.
+One fold of five, seed 0, MobileNetV2; each guess in full, for the same images. The table is what
+`advisor/tuning/expected_loss.py` expects before anything was measured, and what the first guesses'
+rates and lengths were chosen from.
 Does NOT cover: the search (regret.py), the test.
 """
 

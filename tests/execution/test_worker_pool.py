@@ -30,9 +30,9 @@ def order(number: int, *, long: bool = False, limit_s: float | None = None) -> R
 
 
 @pytest.fixture(scope="module")
-def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     """Two workers on a small data set, the second not yet started."""
-    tmp_path = tmp_path_factory.mktemp("crew")
+    tmp_path = tmp_path_factory.mktemp("pool")
     root = write_crops(tmp_path / "crops", each=5)
     (tmp_path / "run" / "trials").mkdir(parents=True)
     found = dataset.read(str(root), test_split="none")
@@ -53,58 +53,58 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     made.close()
 
 
-def heard(crew: WorkerPool, count: int) -> list[Ended]:
+def heard(pool: WorkerPool, count: int) -> list[Ended]:
     """Wait for so many ends."""
     ended: list[Ended] = []
     until = time.monotonic() + 120
     while len(ended) < count and time.monotonic() < until:
-        answer = crew.poll(quiet)
+        answer = pool.poll(quiet)
         ended += [answer] if answer is not None else []
     return ended
 
 
-def test_every_order_ends_once_under_its_own_number(crew: WorkerPool) -> None:
+def test_every_order_ends_once_under_its_own_number(pool: WorkerPool) -> None:
     """Five orders on two seats: five trials, both seats used, nothing left over."""
     ended: list[Ended] = []
     for number in range(5):
-        if crew.idle is None:
-            ended += heard(crew, 1)
-        crew.submit(order(number))
-    ended += heard(crew, 5 - len(ended))
+        if pool.idle is None:
+            ended += heard(pool, 1)
+        pool.submit(order(number))
+    ended += heard(pool, 5 - len(ended))
     assert sorted(e.order.number for e in ended) == list(range(5))
     for end in ended:
         assert isinstance(end.answer, Trial)
         assert end.answer.number == end.order.number
-    assert crew.poll(quiet, wait_s=0.0) is None
-    assert crew.slots[1].worker.process is not None
+    assert pool.poll(quiet, wait_s=0.0) is None
+    assert pool.slots[1].worker.process is not None
 
 
-def test_a_worker_that_dies_costs_its_own_order_only(crew: WorkerPool) -> None:
+def test_a_worker_that_dies_costs_its_own_order_only(pool: WorkerPool) -> None:
     """The other order ends well, and the seat of the dead one takes the next order."""
-    crew.submit(order(0, long=True))
-    crew.submit(order(1))
-    assert crew.idle is None
-    process = crew.slots[0].worker.process
+    pool.submit(order(0, long=True))
+    pool.submit(order(1))
+    assert pool.idle is None
+    process = pool.slots[0].worker.process
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
-    answers = {e.order.number: e.answer for e in heard(crew, 2)}
+    answers = {e.order.number: e.answer for e in heard(pool, 2)}
     assert isinstance(answers[0], WorkerLostError)
     assert isinstance(answers[1], Trial)
     assert answers[1].state == "complete"
-    crew.submit(order(2))  # on the first seat, which opens the data set anew
-    again = heard(crew, 1)[0].answer
+    pool.submit(order(2))  # on the first seat, which opens the data set anew
+    again = heard(pool, 1)[0].answer
     assert isinstance(again, Trial)
     assert again.state == "complete"
 
 
 def test_an_order_over_its_limit_ends_though_its_worker_does_not_answer(
-    crew: WorkerPool, monkeypatch: pytest.MonkeyPatch
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that hangs is killed a little after the limit."""
     monkeypatch.setattr("advisor.execution.worker_pool.GRACE_S", 0.5)
-    crew.submit(order(0, long=True, limit_s=0.5))
-    process = crew.slots[0].worker.process
+    pool.submit(order(0, long=True, limit_s=0.5))
+    process = pool.slots[0].worker.process
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)
-    assert isinstance(heard(crew, 1)[0].answer, OutOfTimeError)
-    assert crew.idle is not None
+    assert isinstance(heard(pool, 1)[0].answer, OutOfTimeError)
+    assert pool.idle is not None

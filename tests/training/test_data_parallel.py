@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from data_parallel_ranks import FULL, PLANS, trained
 from small_network import COMPUTE, classifier, digits
-from team_ranks import FULL, PLANS, trained
 
 from advisor.errors import TrialError
 from advisor.hooks import Batches
@@ -27,7 +27,7 @@ def _ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     call = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     here = Path(__file__).parents[1] / "support"
     subprocess.run(
-        [*call, str(here / "team_ranks.py"), str(folder)],
+        [*call, str(here / "data_parallel_ranks.py"), str(folder)],
         check=True,
         timeout=300,
         cwd=here,

@@ -1,4 +1,4 @@
-"""What two ranks of `tests/test_team.py` run: each plan trained together, its end written down by the first."""
+"""What two ranks of `tests/training/test_data_parallel.py` run: each plan, its end written by the first."""
 
 from __future__ import annotations
 
