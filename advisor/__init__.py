@@ -202,15 +202,22 @@ def export(
     out: Path | None = None,
     data: Path | None = None,
     ensemble: bool = False,
+    int8: bool = False,
+    tolerate: float | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Export the model of a run as "torch", "onnx" or "safetensors", verified against `predict`."""
-    from advisor import _arguments, registry
-    from advisor.exporting import run_export
+    """Export the model of a run as "torch", "onnx", "openvino" or "safetensors", verified against `predict`.
 
-    options: dict[str, Any] = {"to": _arguments.optional(out), "data": _arguments.optional(data)}
-    options |= {"ensemble": ensemble, "progress": progress}
-    return run_export.export(_arguments.path(run), format, registry=registry.load(), **options)
+    `int8` quantises it to 8 bits (ONNX) and keeps it where the locked test loses no more accuracy than `tolerate` (0..1; by
+    default within noise, or below one point). Raises: CheckError where it does not hold.
+    """
+    from advisor import _arguments, registry
+    from advisor.exporting import int8_export, run_export
+
+    options: dict[str, Any] = {"to": _arguments.optional(out), "data": _arguments.optional(data), "progress": progress}
+    if int8:
+        return int8_export.export(_arguments.path(run), registry=registry.load(), tolerate=tolerate, **options)
+    return run_export.export(_arguments.path(run), format, registry=registry.load(), ensemble=ensemble, **options)
 
 
 def compare(

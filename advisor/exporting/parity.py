@@ -10,12 +10,13 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from advisor.aliases import Float64s, Pixels
 from advisor.data import pixels
-from advisor.errors import InputError
+from advisor.errors import CheckError, InputError
 from advisor.models.ensemble_predictor import EnsemblePredictor
 from advisor.models.predictor import Predictor
 
@@ -23,6 +24,7 @@ TOLERANCE = 1e-4  # largest difference of a probability, float32
 IMAGES = 256  # compared at most; 200 are the promise
 BATCH = 32
 
+T = TypeVar("T")
 Answer = Callable[[Pixels], Float64s]  # uint8 (N, S, S, 3) -> (N, K)
 Progress = Callable[[str, int, int], None]
 
@@ -50,31 +52,49 @@ class Parity:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListedImage:
+    """An image of the run's list of splits, where it is now: its class's name, "train", "val" or "test", and its group."""
+
+    path: Path
+    label: str
+    split: str
+    group: str
+
+
 def run_images(run: Path, data: Path | None = None) -> tuple[Path, ...]:
     """Return up to 256 images of the run's data set, locked test first, spread evenly over the list of its splits.
 
     Raises: InputError where the list or the images are gone.
     """
-    rows = _split_rows(run)
+    images = listed(run, data)
+    test = [image.path for image in images if image.split == "test"]
+    rest = [image.path for image in images if image.split != "test"]
+    chosen = spread(test, IMAGES)
+    return (*chosen, *spread(rest, IMAGES - len(chosen)))
+
+
+def listed(run: Path, data: Path | None = None) -> list[ListedImage]:
+    """Return the images of the run's list of splits that are there; `data` is where they are now.
+
+    Raises: InputError where the list or all images are gone.
+    """
     root = data or _root(run)
-    here = [(split, root / path) for path, split in rows if (root / path).is_file()]
-    if not here:
+    try:
+        with open(run / "splits.csv", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            rows = [
+                ListedImage(path=root / r["path"], label=r["label"], split=r["split"], group=r.get("group") or "")
+                for r in csv.DictReader(stream)
+            ]
+    except (OSError, KeyError) as error:
+        raise InputError(f"{run / 'splits.csv'} cannot be read: {error}.", hint="Name a run directory.") from error
+    present = [row for row in rows if row.path.is_file()]
+    if not present:
         raise InputError(
             f"the images of the run are not at {root}, and an export is compared on real images.",
             hint="Say where they are with --data DIR.",
         )
-    test = [path for split, path in here if split == "test"]
-    rest = [path for split, path in here if split != "test"]
-    chosen = _spread(test, IMAGES)
-    return (*chosen, *_spread(rest, IMAGES - len(chosen)))
-
-
-def _split_rows(run: Path) -> list[tuple[str, str]]:
-    try:
-        with open(run / "splits.csv", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            return [(row["path"], row["split"]) for row in csv.DictReader(stream)]
-    except (OSError, KeyError) as error:
-        raise InputError(f"{run / 'splits.csv'} cannot be read: {error}.", hint="Name a run directory.") from error
+    return present
 
 
 def _root(run: Path) -> Path:
@@ -88,10 +108,27 @@ def _root(run: Path) -> Path:
     return hint.parent if hint.is_file() else hint
 
 
-def _spread(paths: Sequence[Path], most: int) -> list[Path]:
-    if len(paths) <= most:
-        return list(paths)
-    return [paths[i * len(paths) // most] for i in range(most)] if most > 0 else []
+def spread(images: Sequence[T], most: int) -> list[T]:
+    """Return at most `most` images, evenly spread over their list."""
+    if len(images) <= most:
+        return list(images)
+    return [images[i * len(images) // most] for i in range(most)] if most > 0 else []
+
+
+def require(
+    predictor: Predictor | EnsemblePredictor,
+    answer: Answer,
+    photos: Sequence[Path],
+    *,
+    form: str,
+    tolerance: float = TOLERANCE,
+    progress: Progress | None = None,
+) -> Parity:
+    """Compare, and return the comparison. Raises: CheckError where it does not hold, InputError without readable photos."""
+    compared = compare(predictor, answer, photos, tolerance=tolerance, progress=progress)
+    if not compared.holds:
+        raise CheckError(f"{form} export: {compared.complaint}", hint="Nothing was kept.")
+    return compared
 
 
 def compare(
@@ -108,10 +145,10 @@ def compare(
     """
     worst, same, n = 0.0, 0, 0
     for start in range(0, len(photos), BATCH):
-        squares, readable = _squares(predictor, photos[start : start + BATCH])
+        decoded, readable = squares(predictor, photos[start : start + BATCH])
         if readable:
             want = predictor.predict(readable).probabilities
-            got = answer(squares)
+            got = answer(decoded)
             worst = max(worst, float(np.abs(want - got).max()))
             same += int((want.argmax(axis=1) == got.argmax(axis=1)).sum())
             n += len(readable)
@@ -122,15 +159,15 @@ def compare(
     return Parity(n=n, agreement=same / n, worst=worst, tolerance=tolerance)
 
 
-def _squares(predictor: Predictor | EnsemblePredictor, photos: Sequence[Path]) -> tuple[Pixels, list[Path]]:
-    """The uint8 squares that a user of the export would feed, and the photos that could be read."""
-    squares, readable = [], []
+def squares(predictor: Predictor | EnsemblePredictor, photos: Sequence[Path]) -> tuple[Pixels, list[Path]]:
+    """Return the uint8 squares (N, S, S, 3) that a user of the export would feed, and the photos that could be read."""
+    decoded, readable = [], []
     for photo in photos:
         try:
-            squares.append(pixels.decode(photo, predictor.rule))
+            decoded.append(pixels.decode(photo, predictor.rule))
         except (ValueError, OSError):
             continue  # predict would set it aside as well
         readable.append(photo)
-    if not squares:
+    if not decoded:
         return np.zeros((0, 0, 0, 3), np.uint8), []
-    return pixels.centre(np.stack(squares), predictor.size_px), readable
+    return pixels.centre(np.stack(decoded), predictor.size_px), readable

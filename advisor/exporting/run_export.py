@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.errors import CheckError, OutputError
+from advisor.errors import OutputError
 from advisor.exporting import parity, sidecar
 from advisor.exporting.formats import registry as formats
 from advisor.exporting.parity import Parity, Progress
@@ -25,18 +25,20 @@ from advisor.models import ensemble_predictor, model_files, predictor
 from advisor.reporting import model_card
 
 if TYPE_CHECKING:
+    from advisor.exporting.int8_export import Int8Report
     from advisor.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """Where the export lies, what is in it, and how it compared."""
+    """Where the export lies, what is in it, and how the float32 graph compares with `predict`."""
 
     path: str
     format: str
     files: tuple[str, ...]
     bytes: int
     parity: Parity
+    int8: Int8Report | None = None  # where it was quantised: what that changed
 
 
 def export(
@@ -72,14 +74,18 @@ def export(
         report(f"writing the {form} export", 0, 1)
         chosen.write(model, folder, run, sidecar.describe(model, form, chosen.FILE))
         (folder / "example.py").write_text(chosen.example(model), encoding="utf-8")
-        _write_card(run, folder)
+        write_card(run, folder)
         answer = chosen.load(folder, registry)
-        compared = parity.compare(model, answer, photos, tolerance=tolerance, progress=report)
-        if not compared.holds:
-            raise CheckError(f"{form} export: {compared.complaint}", hint="Nothing was kept.")
-        size = sum(file.stat().st_size for file in folder.iterdir())
-        files = tuple(sorted(file.name for file in folder.iterdir()))
-    return Exported(path=str(target), format=form, files=files, bytes=size, parity=compared)
+        agreed = parity.require(model, answer, photos, form=form, tolerance=tolerance, progress=report)
+        done = exported(target, folder, form, agreed)
+    return done
+
+
+def exported(target: Path, folder: Path, form: str, agreed: Parity) -> Exported:
+    """Describe what a staged folder holds, which `target` will hold."""
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    files = tuple(sorted(file.name for file in folder.iterdir()))
+    return Exported(path=str(target), format=form, files=files, bytes=size, parity=agreed)
 
 
 @contextmanager
@@ -103,7 +109,7 @@ def staged(target: Path) -> Iterator[Path]:
         ) from error
 
 
-def _write_card(run: Path, folder: Path) -> None:
+def write_card(run: Path, folder: Path) -> None:
     """Put the run's model card beside the export; a run that has none yet gets a provisional one."""
     if (run / "README.md").is_file():
         shutil.copyfile(run / "README.md", folder / "README.md")

@@ -34,10 +34,11 @@ def _run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs.make(tmp_path_factory.mktemp("export"), "squeezenet1_1")
 
 
-def needs_onnx() -> None:
-    """Skip where the extra is not installed."""
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name, reason="pip install 'tl-advise[onnx]'")
+def needs(form: str) -> None:
+    """Skip where the format's extra is not installed."""
+    chosen = formats.by_name()[form]
+    for name in chosen.PACKAGES:
+        pytest.importorskip(name, reason=f"pip install 'tl-advise[{chosen.EXTRA}]'")
 
 
 @pytest.fixture(scope="module", name="exports")
@@ -54,19 +55,19 @@ class Exports(dict[str, Path]):
         self.run, self.base = run, base
 
     def __missing__(self, form: str) -> Path:
-        if form == "onnx":
-            needs_onnx()
+        needs(form)
         self[form] = self.base / form
         assert cli.run(["export", str(self.run), "--format", form, "--to", str(self[form]), "--quiet"]) == 0
         return self[form]
 
 
-@pytest.mark.parametrize("form", ["torch", "onnx", "safetensors"])
+@pytest.mark.parametrize("form", list(formats.by_name()))
 def test_the_folder_is_whole_and_its_example_runs(run: Path, form: str, exports: dict[str, Path]) -> None:
     """The folder holds model, description, example and card; the ten lines alone say what predict says."""
     to = exports[form]
     files = sorted(path.name for path in to.iterdir())
-    assert files == sorted(["README.md", "example.py", "model.json", formats.find(form).FILE])
+    beside = ["model.bin"] if form == "openvino" else []
+    assert files == sorted(["README.md", "example.py", "model.json", formats.find(form).FILE, *beside])
     described = json.loads((to / "model.json").read_text(encoding="utf-8"))
     assert described["classes"] == list(runs.CLASSES)
     assert described["input"]["shape"] == ["batch", 64, 64, 3]
@@ -94,7 +95,7 @@ def test_the_graph_takes_any_batch_and_carries_its_classes(exports: dict[str, Pa
 
 def test_onnx_has_a_dynamic_batch_and_carries_its_classes(exports: dict[str, Path]) -> None:
     """One image or five in onnxruntime, uint8 in, float32 out, class names in the file's properties."""
-    needs_onnx()
+    needs("onnx")
     import onnxruntime
 
     session = onnxruntime.InferenceSession(exports["onnx"] / "model.onnx")
@@ -265,8 +266,7 @@ def backbones() -> list[str]:
 @pytest.mark.parametrize("name", backbones())
 def test_every_backbone_can_be_exported(name: str, form: str, tmp_path: Path) -> None:
     """Each first-party architecture with random weights agrees with predict (all of them with TL_ADVISE_SLOW=1)."""
-    if form == "onnx":
-        needs_onnx()
+    needs(form)
     run = runs.make(tmp_path, name, size_px=SIZES.get(name, 64))
     done = run_export.export(run, form, registry=registry.load())
     assert done.parity.holds

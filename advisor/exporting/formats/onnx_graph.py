@@ -45,10 +45,15 @@ def serialized(model: Predictor | EnsemblePredictor, description: Mapping[str, A
 
 def load(folder: Path, registry: Registry) -> Answer:
     """Return a function from uint8 (N, S, S, 3) to probabilities (N, K)."""
+    return session(folder / FILE)
+
+
+def session(model: Path) -> Answer:
+    """Open a graph in onnxruntime; return a function from uint8 (N, S, S, 3) to probabilities (N, K)."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(folder / FILE, providers=["CPUExecutionProvider"])
-    return lambda squares: np.asarray(session.run(None, {sidecar.INPUT: squares})[0], dtype=np.float64)
+    opened = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return lambda squares: np.asarray(opened.run(None, {sidecar.INPUT: squares})[0], dtype=np.float64)
 
 
 def example(model: Predictor | EnsemblePredictor) -> str:

@@ -1,0 +1,59 @@
+"""`--format openvino`: `model.xml` with its weights in `model.bin`, for Intel CPUs, GPUs and NPUs and for ARM CPUs.
+
+Made from the ONNX graph by OpenVINO's own reader. Weights stay in float32 and are computed in float32 for the comparison with
+`predict`; a device may be told to compute in less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from advisor.exporting import sidecar
+
+if TYPE_CHECKING:
+    from advisor.exporting.parity import Answer
+    from advisor.models.ensemble_predictor import EnsemblePredictor
+    from advisor.models.predictor import Predictor
+    from advisor.registry import Registry
+
+NAME = "openvino"
+FILE = "model.xml"
+PACKAGES = ("openvino", "onnx", "onnxscript")
+EXTRA = "openvino"
+
+
+def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, description: Mapping[str, Any]) -> None:
+    """Write `model.xml`, `model.bin` and `model.json`. Raises: OSError, AdviseError."""
+    import openvino
+
+    from advisor.exporting.formats import onnx_graph
+
+    graph = openvino.Core().read_model(model=onnx_graph.serialized(model, description))
+    graph.set_rt_info(sidecar.text(description), ["model_info", "tl_advise"])
+    try:
+        openvino.save_model(graph, folder / FILE, compress_to_fp16=False)
+    except RuntimeError as error:  # OpenVINO has no error of its own for a full disk
+        raise OSError(str(error).strip().splitlines()[-1]) from error
+    sidecar.write(folder, description)
+
+
+def load(folder: Path, registry: Registry) -> Answer:
+    """Return a function from uint8 (N, S, S, 3) to probabilities (N, K), computed in float32 on the CPU."""
+    import openvino
+
+    compiled = openvino.Core().compile_model(folder / FILE, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda squares: np.asarray(compiled(squares)[0], dtype=np.float64)
+
+
+def example(model: Predictor | EnsemblePredictor) -> str:
+    """Return a program that needs openvino, numpy and Pillow."""
+    return sidecar.example(
+        model,
+        package="openvino",
+        loading=f'model = openvino.Core().compile_model("{FILE}", "AUTO")',
+        running="probabilities = model(pixels)[0][0].tolist()",
+    )
