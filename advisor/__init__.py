@@ -196,28 +196,20 @@ def load_result(run: Path) -> ShownResult:
 
 
 def export(
-    run: Path,
-    *,
-    format: str = "torch",
-    out: Path | None = None,
-    data: Path | None = None,
-    ensemble: bool = False,
-    int8: bool = False,
-    tolerate: float | None = None,
-    progress: Progress | None = None,
+    run: Path, *, format: str = "torch", out: Path | None = None, data: Path | None = None, **options: Any
 ) -> Exported:
     """Export the model of a run as "torch", "onnx", "openvino" or "safetensors", verified against `predict`.
 
-    `int8` quantises it to 8 bits (ONNX) and keeps it where the locked test loses no more accuracy than `tolerate` (0..1; by
-    default within noise, or below one point). Raises: CheckError where it does not hold.
+    `options`: `progress`, `ensemble`; or `int8=True` (ONNX in 8 bits) with `tolerate`, the accuracy that may be lost, 0..1.
     """
     from advisor import _arguments, registry
     from advisor.exporting import int8_export, run_export
 
-    options: dict[str, Any] = {"to": _arguments.optional(out), "data": _arguments.optional(data), "progress": progress}
-    if int8:
-        return int8_export.export(_arguments.path(run), registry=registry.load(), tolerate=tolerate, **options)
-    return run_export.export(_arguments.path(run), format, registry=registry.load(), ensemble=ensemble, **options)
+    source, plugins = _arguments.path(run), registry.load()
+    options |= {"to": _arguments.optional(out), "data": _arguments.optional(data)}
+    if options.pop("int8", False):
+        return int8_export.export(source, registry=plugins, **options)
+    return run_export.export(source, format, registry=plugins, **options)
 
 
 def compare(

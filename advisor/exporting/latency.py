@@ -59,12 +59,12 @@ def of_backbone(backbone: Backbone, size_px: int, classes: int) -> GraphCost:
     import torch
 
     from advisor.exporting.formats import onnx_graph
-    from advisor.heads import modules
+    from advisor.heads.linear_head import LinearHead
     from advisor.models import backbone as backbones
     from advisor.models.classifier import Classifier
     from advisor.models.predictor import Predictor
 
-    head = modules.LinearHead(torch.zeros(classes, backbone.dim), torch.zeros(classes))
+    head = LinearHead(torch.zeros(classes, backbone.dim), torch.zeros(classes))
     predictor = Predictor(
         classifier=Classifier(backbone, backbones.build(backbone, seed=0).eval(), head, "last").eval(),
         classes=tuple(map(str, range(classes))),
