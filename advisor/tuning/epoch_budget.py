@@ -1,19 +1,16 @@
-"""How long a candidate may train in the time left: whole, shortened, or not at all; and its pace, from a few real steps.
+"""How long a candidate may train in the time left: whole, shortened, or not at all.
 
 In: a `SearchState` and a candidate. Out: the candidate as it fits, with its refit, the test and the end kept back.
-Does NOT cover: what things cost (cost_model.py), in which order they are tried (portfolio.py, proposer.py).
+Pure. Does NOT cover: what things cost (cost_model.py), in which order they are tried (decisions), measured paces (pace.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from advisor.errors import AdviseError
 from advisor.records import Candidate
-from advisor.records.messages import StepTime, TimeSteps
 from advisor.records.trials import DEFAULT
 from advisor.tuning import cost_model, policy
-from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchState
 
 
@@ -84,37 +81,3 @@ def shortest(state: SearchState, candidate: Candidate) -> Candidate:
     """Return a candidate with the fewest epochs that are worth a trial, or unchanged if it has no length."""
     epochs, fewest = candidate.parameters.get("epochs"), fewest_epochs(state, candidate)
     return of_epochs(candidate, fewest) if isinstance(epochs, int | float) and epochs > fewest else candidate
-
-
-# ---- the pace of a training, from its first steps ------------------------------------------------------------------
-
-
-def measure_pace(run: SearchRun, candidate: Candidate) -> None:
-    """Time a few real steps of a candidate's training where nothing of its kind was measured on this network.
-
-    Only with a deadline, one device and a free worker on this machine. What fails here is left to the trial itself.
-    """
-    if not run.facts.has_deadline or run.facts.settings.devices > 1 or run.executor is not run.workers:
-        return
-    state = run.state()
-    if run.workers.idle is None or not state.trains_backbone(candidate) or cost_model.has_pace(state, candidate):
-        return
-    count = steps(state, candidate)
-    each_s = cost_model.train_s(state, candidate, state.fold_images) / max(1, count)
-    if not count or (policy.TIMED_WARMUP_STEPS + 1) * each_s > policy.TIMED_STEPS_SHARE * state.left_s:
-        return
-    job = TimeSteps(
-        candidate=candidate,
-        seed=state.settings.seed,
-        warm=policy.TIMED_WARMUP_STEPS,
-        steps=policy.TIMED_STEPS,
-    )
-    try:
-        step_s = run.ask(job, StepTime).step_s
-    except AdviseError as error:  # the trial itself will meet it, and report it
-        run.rundir.log("not timed", at_s=run.clock.used_s, error=str(error))
-        return
-    if step_s:
-        scoring_s = cost_model.forward_s(state, candidate) * (state.images - state.fold_images)
-        run.rundir.log("timed", at_s=run.clock.used_s, step_s=step_s, steps=count, scoring_s=scoring_s)
-        cost_model.observe_training(run.speeds, state, candidate, 1, step_s * count + scoring_s)

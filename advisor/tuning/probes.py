@@ -1,172 +1,37 @@
-"""Usable backbones -> probes, and from them the untuned default and the backbones and input sizes that the search visits.
+"""Probes made: one frozen pass, and a closed-form head on its features, scored out of fold.
 
-In: a run. Out: its probes, written to probes.json, every backbone at its cheapest size first, then larger sizes of those that
-lead; the untuned default, fixed before the first trial. A probe is a closed-form head on frozen features, scored out of fold:
-seconds, and a strong floor for everything that trains more. Does NOT cover: what is tried (portfolio.py, proposer.py).
+In: a run, a backbone and size. Out: `run.probes`, written to probes.json. A probe takes seconds, and is a strong floor for
+everything that trains more. Does NOT cover: which are made, in which order (decisions/probe_order.py).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from advisor.errors import InputError
-from advisor.hooks import Backbone, Strategy
-from advisor.records import Candidate, Trial
+from advisor.hooks import Strategy
+from advisor.records import Trial
 from advisor.records.messages import Probe, Probed
-from advisor.records.trials import DEFAULT
-from advisor.runtime import durations
-from advisor.tuning import budget, candidates, cost_model, epoch_budget, policy
+from advisor.tuning import candidates
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.search_run import SearchRun
-from advisor.tuning.search_state import SearchFacts, SearchState
+from advisor.tuning.search_state import SearchFacts
 
 QUICK = "ridge"  # the head of a probe: one factorization scores all of its strengths
 
 
-def default(state: SearchState, backbones: Sequence[Backbone]) -> Candidate:
-    """Return the untuned default: the prior regime's first guess on the backbone and size with the best affordable probe.
-
-    Probes within `PROBE_TIE` of each other tie; published accuracy decides then. Searching and refitting take about two
-    trainings, which must fit into `DEFAULT_WORK_SHARE` of the budget; otherwise a requested regime takes the best one whose
-    shortened training fits, the free search the head of a frozen backbone.
-    Raises InputError if no strategy that may be used applies to any of the backbones.
-    """
-    forced = state.settings.regime is not None
-    for regime_name in dict.fromkeys((state.regime.name, *(() if forced else ("feature_extraction",)))):
-        choice = candidates.default_strategy(replace(state.regime, name=regime_name), state.strategies, state.images)
-        guesses = [g for at in _by_probe(state, backbones) if (g := _first_guess(state, at, choice)) is not None]
-        affordable = [g for g in guesses if _is_affordable_default(state, g)]
-        if not affordable and (forced or regime_name == "feature_extraction"):
-            affordable = [g for g in guesses if epoch_budget.shortened(state, g) is not None] or sorted(
-                guesses, key=lambda g: cost_model.card_s(state, g, state.images)
-            )
-        if affordable:
-            return affordable[0]
-    raise InputError(f"no strategy that may be used applies here: {_why_not(state, backbones[0])}.")
-
-
-def _by_probe(state: SearchState, backbones: Sequence[Backbone]) -> list[BackboneAtSize]:
-    """Rank backbones and sizes by their best probe, by published accuracy among ties; unprobed ones last, by accuracy."""
-    losses = best_probes(state.probes)
-    published = {b.name: b.published_accuracy or 0.0 for b in backbones}
-    waiting = sorted(losses, key=lambda at: (losses[at], at))
-    ranked: list[BackboneAtSize] = []
-    while waiting:
-        ties = [at for at in waiting if losses[at] <= (1 + policy.PROBE_TIE) * losses[waiting[0]]]
-        chosen = max(ties, key=lambda at: (published.get(at.name, 0.0), -losses[at]))
-        ranked.append(chosen)
-        waiting.remove(chosen)
-    unprobed = [BackboneAtSize(b.name, state.sizes[b.name][0]) for b in backbones]
-    return [*ranked, *sorted((at for at in unprobed if at not in losses), key=lambda at: (-published[at.name], at))]
-
-
-def _is_affordable_default(state: SearchState, guess: Candidate) -> bool:
-    if state.settings.budget_s is None:
-        return True
-    return 2.0 * cost_model.train_s(state, guess, state.images) <= policy.DEFAULT_WORK_SHARE * state.settings.budget_s
-
-
-def _why_not(state: SearchState, backbone: Backbone) -> str:
-    context = state.context(backbone.name, state.sizes[backbone.name][0])
-    reasons = ((name, strategy.applies(context)) for name, strategy in state.strategies.items())
-    return "; ".join(f"{name}: {reason}" for name, reason in reasons if reason)
-
-
-def _first_guess(state: SearchState, at: BackboneAtSize, strategy: str) -> Candidate | None:
-    guesses = candidates.guesses(
-        {strategy: state.registry.strategy(strategy)}, state.context(*at), backbone=at.name, size_px=at.size_px
-    )
-    return replace(guesses[0], origin=DEFAULT) if guesses else None
-
-
-def probe_all(run: SearchRun, backbones: Sequence[Backbone]) -> list[BackboneAtSize]:
-    """Probe within the probes' share of the budget, at least one; return the backbones and sizes that did not fit.
-
-    Every backbone is probed at its cheapest size first, the cheapest backbone first; then the larger sizes, in the order of
-    the backbones' best probes.
-    """
+def read(run: SearchRun) -> None:
+    """Read the probes that an earlier process of this run made."""
     run.probes = list(run.rundir.read("probes.json", list[Trial]) or [])
-    card_s = _pass_costs(run.facts, backbones)
-    allowed_s = policy.PROBES_SHARE * (run.facts.settings.budget_s or policy.UNBOUNDED_BUDGET_S)
-    spent_s, skipped = 0.0, []
-    waiting = set(card_s)
-    while waiting:
-        at = _next_probe(run, waiting, card_s)
-        waiting.remove(at)
-        needed_s = _predicted_s(run, at, card_s[at])
-        if spent_s and spent_s + needed_s > allowed_s and not _is_worth_more(run, at, needed_s):
-            skipped.append(at)
-            continue
-        spent_s += needed_s
-        if not run.state().has_probe_at(at):
-            _probe(run, at, card_s[at])
-    if skipped:
-        names = ", ".join(f"{at.name} at {at.size_px} px" for at in skipped)
-        run.listener.note(f"not probed for now, within {durations.words(allowed_s)} for all probes: {names}")
-    if run.probes and not run.rundir.recipe.exists():  # killed between a probe and its recipe
+
+
+def keep_best(run: SearchRun) -> None:
+    """Write the best probe's recipe where a kill came between a probe and its recipe."""
+    if run.probes and not run.rundir.recipe.exists():
         run.on_better(run, min(run.probes, key=lambda p: p.rank))
-    return skipped
 
 
-def probe_skipped(
-    run: SearchRun, backbones: Sequence[Backbone], skipped: list[BackboneAtSize]
-) -> BackboneAtSize | None:
-    """Probe the most promising of the skipped ones that fits into the time left, and remove it; None if none fits."""
-    card_s, state = _pass_costs(run.facts, backbones), run.state()
-    best = state.best()
-    end_s = cost_model.finish_s(state, best.candidate) if best is not None else budget.FINISH_S
-    room_s = policy.SKIPPED_PROBE_SHARE * (state.left_s - end_s)
-    waiting = [at for at in skipped if state.has_deadline and _predicted_s(run, at, card_s[at]) <= room_s]
-    if not waiting:
-        return None
-    at = _next_probe(run, set(waiting), card_s)
-    skipped.remove(at)
-    _probe(run, at, card_s[at])
-    return at if run.state().has_probe_at(at) else None
-
-
-def _next_probe(
-    run: SearchRun, waiting: Collection[BackboneAtSize], card_s: Mapping[BackboneAtSize, float]
-) -> BackboneAtSize:
-    """Choose the cheapest among backbones without a probe, else the cheapest size of the backbone that leads."""
-    leaders = {at.name: math.inf for at in waiting}
-    for probe in run.probes:
-        name = probe.candidate.backbone
-        leaders[name] = min(leaders.get(name, math.inf), probe.loss)
-    unknown = [at for at in waiting if math.isinf(leaders[at.name])]
-    if unknown:
-        return min(unknown, key=lambda at: (card_s[at], at))
-    return min(waiting, key=lambda at: (leaders[at.name], card_s[at], at))
-
-
-def _is_worth_more(run: SearchRun, at: BackboneAtSize, needed_s: float) -> bool:
-    """Return True if a larger size of the leading backbone may go over the probes' share: on few images, where heads mostly
-    win, a head on it gains more than anything else does in its time.
-    """
-    if not run.facts.has_deadline or run.facts.regime.prior != "feature_extraction":
-        return False
-    leader = min(run.probes, key=lambda p: p.rank).candidate.backbone if run.probes else ""
-    return at.name == leader and needed_s <= policy.LEADER_PROBE_SHARE * (run.state().left_s - budget.FINISH_S)
-
-
-def _predicted_s(run: SearchRun, at: BackboneAtSize, card_s: float) -> float:
-    return card_s * (run.speeds.slowdown * run.speeds.passes.ratio(at.name) if run.facts.has_deadline else 1.0)
-
-
-def _pass_costs(facts: SearchFacts, backbones: Sequence[Backbone]) -> dict[BackboneAtSize, float]:
-    """Predict from cards the seconds of one pass over the pool, for every backbone and size."""
-    return {
-        BackboneAtSize(b.name, size): budget.extraction_s(
-            facts.images, budget.at_size(b.macs, b.preprocess.size, size), facts.device
-        )
-        for b in backbones
-        for size in facts.sizes[b.name]
-    }
-
-
-def _probe(run: SearchRun, at: BackboneAtSize, predicted_s: float) -> None:
+def make(run: SearchRun, at: BackboneAtSize, predicted_s: float) -> None:
+    """Probe a backbone at one size; `predicted_s` are the seconds that cards predict for its pass."""
     run.listener.stage(f"probing {at.name} at {at.size_px} px")
     context = run.state().context(*at)
     guesses = candidates.guesses(_heads(run.facts), context, backbone=at.name, size_px=at.size_px, each=2)
@@ -191,22 +56,3 @@ def _heads(facts: SearchFacts) -> dict[str, Strategy]:
     if QUICK in facts.registry.strategies:
         return {QUICK: facts.registry.strategies[QUICK]}
     return {n: s for n, s in facts.registry.strategies.items() if s.regime == "feature_extraction"}
-
-
-def best_probes(probes: Iterable[Trial]) -> dict[BackboneAtSize, float]:
-    """Return the lowest log-loss of the probes of every backbone and size."""
-    best: dict[BackboneAtSize, float] = {}
-    for probe in probes:
-        at = BackboneAtSize.of(probe.candidate)
-        best[at] = min(best.get(at, math.inf), probe.loss)
-    return best
-
-
-def shortlist(state: SearchState) -> list[BackboneAtSize]:
-    """Rank backbones and sizes by their best probe: all sizes of the best few and of the most accurate published one."""
-    best = best_probes(state.probes)
-    ranked = sorted(best, key=lambda at: (best[at], at))
-    names = list(dict.fromkeys(at.name for at in ranked))
-    published = max(names, key=lambda n: (state.registry.backbone(n).published_accuracy or 0.0, n), default=None)
-    chosen = {*names[: policy.SHORTLIST], published}
-    return [at for at in ranked if at.name in chosen]

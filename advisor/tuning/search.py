@@ -1,28 +1,33 @@
 """The search: probes, then trials, begun as workers get free and written down as they end, until nothing more is proposed.
 
 In: a run whose data set is open. Out: finished trials in its study, each written down before the next begins where there is
-one worker. Does NOT cover: what to try (proposer.py), where trials run (`execution`), what a trial does (trial.py), who won
+one worker. Does NOT cover: what to try (decisions), where trials run (`execution`), what a trial does (trial.py), who won
 (`selection`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from advisor.errors import AdviseError, WorkerLostError
 from advisor.execution.executor import Ended
-from advisor.hooks import Backbone
+from advisor.hooks import Backbone, Strategy
 from advisor.records import Candidate, Trial
 from advisor.records.messages import Progress, RunTrial
 from advisor.records.trials import regime_name
+from advisor.runtime import durations
 from advisor.runtime.atomic_file import write_atomically
 from advisor.runtime.run_dir import trial_name
-from advisor.tuning import cost_model, policy, probes, pruner, stopping
+from advisor.tuning import cost_model, pace, policy, probes, pruner
 from advisor.tuning.candidates import BackboneAtSize
-from advisor.tuning.proposer import Proposer
+from advisor.tuning.decisions import stopping
+from advisor.tuning.decisions.portfolio import MeasurePace
+from advisor.tuning.decisions.search_policy import MakeProbe, SearchPolicy
 from advisor.tuning.search_run import SearchRun
+from advisor.tuning.search_state import SearchState
 
 
 def explore(run: SearchRun, backbones: list[Backbone]) -> None:
@@ -31,46 +36,69 @@ def explore(run: SearchRun, backbones: list[Backbone]) -> None:
     Probes that were skipped are made when nothing else is proposed and time is left.
     """
     run.describe(b.name for b in backbones)
-    skipped = probes.probe_all(run, backbones)
-    begun = run.study.candidates()  # a resume keeps the default that was fixed
-    first = begun[0] if begun else probes.default(run.state(), backbones)
-    proposer = Proposer(run, first, probes.shortlist(run.state()) or [BackboneAtSize.of(first)])
+    decide = SearchPolicy(run.facts, backbones, partial(_draw, run))
+    _probe(run, decide)
     cut_off = deque(run.study.interrupted())
+    decide.proposer(run.state())  # fixes the untuned default, or finds that nothing applies, before a trial begins
     more = True
     while True:
-        while run.executor.free and (more := _begin_next(run, proposer, cut_off)):
+        while run.executor.free and (more := _next_step(run, decide, cut_off)):
             pass
         if not run.executor.busy and not more:
-            at = probes.probe_skipped(run, backbones, skipped)
-            if at is None:
-                break
-            proposer.add(at)
-            continue
+            break
         ended = run.executor.poll(_progress(run))
         if ended is not None:
-            proposer.ended(_end(run, ended))
-    run.stopped = proposer.stopped()
+            decide.proposer(run.state()).ended(_end(run, ended))
+    run.stopped = decide.stopped(run.state())
     run.untried = stopping.untried(run.state(), run.stopped)
     run.rundir.log("stopped", at_s=run.clock.used_s, reason=run.stopped.reason, text=run.stopped.text)
 
 
-def _begin_next(run: SearchRun, proposer: Proposer, cut_off: deque[tuple[int, Candidate]]) -> bool:
-    """Begin what an earlier process left unfinished, else what is proposed; False where there is neither."""
+def _probe(run: SearchRun, decide: SearchPolicy) -> None:
+    """Make the probes, and note which were skipped."""
+    probes.read(run)
+    while (step := decide.next_probe(run.state())) is not None:
+        probes.make(run, step.at, step.card_s)
+    if decide.skipped:
+        names = ", ".join(f"{at.name} at {at.size_px} px" for at in decide.skipped)
+        run.listener.note(f"not probed for now, within {durations.words(decide.allowed_s)} for all probes: {names}")
+    probes.keep_best(run)
+
+
+def _next_step(run: SearchRun, decide: SearchPolicy, cut_off: deque[tuple[int, Candidate]]) -> bool:
+    """Begin what an earlier process left unfinished, else do what is decided; False where there is neither."""
     if cut_off:
         number, candidate = cut_off.popleft()
     else:
-        proposed = proposer.next()
-        if proposed is None:
+        step = decide.next(run.state(), idle=not run.executor.busy)
+        if step is None:
             return False
-        number, candidate = run.begin(proposed), proposed
-        proposer.begun(number)
+        if isinstance(step, MakeProbe):
+            probes.make(run, step.at, step.card_s)
+            return True
+        if isinstance(step, MeasurePace):
+            pace.measure(run, step.candidate)
+            return True
+        number, candidate = run.begin(step.candidate), step.candidate
+        decide.proposer(run.state()).begun(number)
     probe = run.state().probe_of(candidate)
     if probe is not None:
-        proposer.ended(_adopt(run, number, candidate, probe))
+        decide.proposer(run.state()).ended(_adopt(run, number, candidate, probe))
         return True
     run.listener.stage(f"trial {number}: {candidate.strategy} on {candidate.backbone} at {candidate.size_px} px")
     run.executor.submit(_order(run, number, candidate))
     return True
+
+
+def _draw(
+    run: SearchRun,
+    backbones: Sequence[BackboneAtSize],
+    strategies: Mapping[str, Strategy],
+    state: SearchState,
+    attempt: int,
+) -> Candidate:
+    """Draw a candidate from the study."""
+    return run.study.sample(backbones, strategies, state.context, attempt=attempt)
 
 
 def _adopt(run: SearchRun, number: int, candidate: Candidate, probe: Trial) -> Trial:

@@ -1,7 +1,7 @@
 """One search while it runs: its study, its workers, its clock; every change of what is known goes through here.
 
 In: facts, where trials run, where they are written down. Out: snapshots (`state`) for whoever predicts or decides; trials and
-probes on disk, each before the next step that builds on it. Does NOT cover: what to try (proposer.py), the loop (search.py).
+probes on disk, each before the next step that builds on it. Does NOT cover: what to try (decisions), the loop (search.py).
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ class SearchRun:
             backbones=dict(self.backbones),
             probes=tuple(self.probes),
             trials=tuple(self.study.trials()),
+            begun=tuple(self.study.candidates()),
+            tried_keys=self.study.keys,
             default=first if first is not None and first.state == "complete" else None,
             speeds=self.speeds,
             left_s=self.clock.left_s,

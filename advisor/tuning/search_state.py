@@ -6,6 +6,7 @@ here starts a process or writes a file. Does NOT cover: changing any of it (sear
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -60,11 +61,17 @@ class SearchFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchState(SearchFacts):
-    """The facts, and what is known at one moment. `default` is the untuned default's trial, where it is complete."""
+    """The facts, and what is known at one moment.
+
+    `begun` are the candidates of all trials, finished or not, and `tried_keys` their keys. `default` is the untuned default's
+    trial, where it is complete.
+    """
 
     backbones: Mapping[str, Description]
     probes: tuple[Trial, ...]
     trials: tuple[Trial, ...]
+    begun: tuple[Candidate, ...]
+    tried_keys: frozenset[str]
     default: Trial | None
     speeds: MeasuredSpeeds
     left_s: float
@@ -84,6 +91,15 @@ class SearchState(SearchFacts):
             probe={} if best is None else {"accuracy": best.accuracy, "log_loss": best.log_loss},
             size_px=size_px,
         )
+
+    def tried(self, candidate: Candidate) -> bool:
+        """Return True if the same was begun before, whoever proposed it."""
+        return key(candidate) in self.tried_keys
+
+    @property
+    def trials_left(self) -> float:
+        """How many more trials were requested; infinite where only the time limits them."""
+        return math.inf if self.settings.trials is None else self.settings.trials - len(self.begun)
 
     def contenders(self) -> list[Trial]:
         """List what may win: complete trials, and probes that no trial repeated."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 
 from advisor import cli
-from advisor.tuning import policy, portfolio
+from advisor.tuning import policy
+from advisor.tuning.decisions import portfolio
 
 WAYS = ("advice", "random", "default")
 

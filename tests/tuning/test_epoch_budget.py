@@ -11,7 +11,7 @@ import searches
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.records.messages import StepTime, TimeSteps
 from advisor.records.trials import regime_name
-from advisor.tuning import budget, cost_model, epoch_budget, policy
+from advisor.tuning import budget, cost_model, epoch_budget, pace, policy
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchState
 
@@ -152,31 +152,31 @@ def test_the_first_training_of_a_kind_is_timed_and_no_second_one(
 ) -> None:
     """A few real steps show the pace; a measured one is not measured again."""
     assert not cost_model.has_pace(run.state(), FULL)
-    epoch_budget.measure_pace(run, FULL)
+    pace.measure(run, FULL)
     assert cost_model.has_pace(run.state(), FULL)
     assert cost_model.train_s(run.state(), FULL, run.facts.images) > 0
     monkeypatch.setattr(run, "ask", lambda *anything: pytest.fail("asked twice"))
-    epoch_budget.measure_pace(run, replace(FULL, parameters={"epochs": 3.0}))
+    pace.measure(run, replace(FULL, parameters={"epochs": 3.0}))
 
 
 def test_without_a_deadline_nothing_is_timed(run: SearchRun) -> None:
     """Under --trials no decision depends on a speed."""
     run.facts = replace(run.facts, settings=replace(run.facts.settings, budget_s=None))
-    epoch_budget.measure_pace(run, FULL)
+    pace.measure(run, FULL)
     assert not cost_model.has_pace(run.state(), FULL)
 
 
 def test_a_timing_that_would_take_a_good_part_of_the_time_is_not_taken(run: SearchRun) -> None:
     """Eight steps of a large network may be all that the budget has."""
     run.speeds.passes.learn("pocket", 1.0, 1e6)
-    epoch_budget.measure_pace(run, FULL)
+    pace.measure(run, FULL)
     assert not cost_model.has_pace(run.state(), FULL)
 
 
 def test_a_training_that_fails_in_its_first_steps_leaves_that_to_its_trial(run: SearchRun) -> None:
     """The reason belongs into a trial's record; the search goes on."""
     wrong = replace(FULL, parameters={"epochs": 40.0, "optimizer": "sgd", "sgd_rate": 1e30, "clip_norm": 0.0})
-    epoch_budget.measure_pace(run, wrong)
+    pace.measure(run, wrong)
     assert not cost_model.has_pace(run.state(), wrong)
 
 

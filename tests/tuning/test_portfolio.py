@@ -11,8 +11,9 @@ import searches
 
 from advisor.records import Candidate
 from advisor.records.trials import DEFAULT
-from advisor.tuning import epoch_budget, portfolio, probes, search
+from advisor.tuning import probes, search
 from advisor.tuning.candidates import BackboneAtSize
+from advisor.tuning.decisions import portfolio, probe_order
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.trials.study import key
 
@@ -25,30 +26,25 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchRun]:
     with searches.on_crops(tmp_path_factory.mktemp("portfolio")) as run:
         strategies = {n: run.facts.registry.strategies[n] for n in ("ridge", "logistic", "full")}
         run.facts = replace(run.facts, strategies=strategies, sizes={"pocket": (64, 96)})
-        probes.probe_all(run, [run.facts.registry.backbone("pocket")])
+        for at, card_s in probe_order.pass_costs(run.facts, [run.facts.registry.backbone("pocket")]).items():
+            probes.make(run, at, card_s)
         yield run
 
 
-def drawn(run: SearchRun, looked: list[Candidate], monkeypatch: pytest.MonkeyPatch) -> list[Candidate]:
-    """Take guesses until a training comes."""
-    monkeypatch.setattr(epoch_budget, "measure_pace", lambda run, candidate: looked.append(candidate))
-    first = Candidate(backbone="pocket", strategy="ridge", parameters={}, origin="default", size_px=64)
-    source, taken = portfolio.Portfolio(run, first, BACKBONES), list[Candidate]()
-    while (found := source.next()) is not None:
-        taken.append(found[1])
-        run.study.begin(found[1])
-        if run.facts.trains_backbone(found[1]):
-            break
-    return taken
-
-
-def test_the_pace_of_the_most_accurate_network_is_seen_before_a_training_is_chosen(
-    run: SearchRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_pace_of_the_most_accurate_network_is_seen_before_a_training_is_chosen(run: SearchRun) -> None:
     """Guessed too slow it would seem out of reach: it is timed on its smallest images, once, after all heads."""
-    looked: list[Candidate] = []
-    taken = drawn(run, looked, monkeypatch)
-    assert [(c.strategy, c.size_px) for c in looked] == [("full", 64)]
+    timed, taken = list[Candidate](), list[Candidate]()
+    first = Candidate(backbone="pocket", strategy="ridge", parameters={}, origin="default", size_px=64)
+    source = portfolio.Portfolio(run.state(), first, BACKBONES)
+    while (step := source.next(run.state())) is not None:
+        if isinstance(step, portfolio.MeasurePace):
+            timed.append(step.candidate)
+            continue
+        taken.append(step.candidate)
+        run.study.begin(step.candidate)
+        if run.facts.trains_backbone(step.candidate):
+            break
+    assert [(c.strategy, c.size_px) for c in timed] == [("full", 64)]
     assert {c.strategy for c in taken[:-1]} == {"ridge", "logistic"}
     assert taken[-1].strategy == "full"
 

@@ -14,7 +14,8 @@ from scipy.stats import norm
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.records.messages import Description
 from advisor.records.trials import DEFAULT, regime_name
-from advisor.tuning import budget, cost_model, epoch_budget, expected_loss, policy, probes, stopping
+from advisor.tuning import budget, cost_model, epoch_budget, expected_loss, policy
+from advisor.tuning.decisions import probe_order, stopping
 from advisor.tuning.search_state import SearchState
 
 FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}, size_px=64)
@@ -112,9 +113,9 @@ def test_the_default_takes_the_network_with_the_best_probe(known: SearchState) -
     pocket = known.registry.backbone("pocket")
     larger = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=96)
     free = replace(known, settings=replace(known.settings, budget_s=None), left_s=math.inf)
-    assert probes.default(with_trial(free, larger, loss=0.5), [pocket]).size_px == 96
-    assert probes.default(with_trial(free, larger, loss=1.5), [pocket]).size_px == 64
-    assert probes.default(free, [pocket]).origin == DEFAULT
+    assert probe_order.default(with_trial(free, larger, loss=0.5), [pocket]).size_px == 96
+    assert probe_order.default(with_trial(free, larger, loss=1.5), [pocket]).size_px == 64
+    assert probe_order.default(free, [pocket]).origin == DEFAULT
 
 
 def test_a_requested_regime_is_searched_where_its_probe_is_best_if_shortened_it_fits(known: SearchState) -> None:
@@ -127,7 +128,7 @@ def test_a_requested_regime_is_searched_where_its_probe_is_best_if_shortened_it_
         regime=replace(known.regime, name="full"),
         strategies={"full": known.registry.strategies["full"]},
     )
-    chosen = probes.default(forced, [pocket])
+    chosen = probe_order.default(forced, [pocket])
     assert (chosen.strategy, chosen.size_px) == ("full", 64)
     assert isinstance(forced.backbones["pocket"], Description)
 

@@ -83,9 +83,10 @@ class Study:
         """Return what every trial was begun with, finished or not."""
         return list(self._begun.values())
 
-    def tried(self, candidate: Candidate) -> bool:
-        """Return True if the same was begun before, whoever proposed it."""
-        return key(candidate) in self._keys
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of all candidates that were begun."""
+        return frozenset(self._keys)
 
     def first(self) -> Trial | None:
         """Return the untuned default's trial, number 0, once it has ended."""

@@ -1,9 +1,9 @@
 """Known-good guesses, one after another: in a fixed order without a deadline, else by expected improvement in the time left.
 
-In: a run whose probes are done. Out: the next guess on the backbones where it may be tried. With a deadline, what costs
-next to nothing comes first; then whatever has the highest expected improvement of the log-loss in the time that is left,
-shortened where it must be, the first training on the network of the highest published accuracy. Guesses that are not
-expected to improve on the best so far are left to the sampler.
+In: a `SearchState` whose probes are done. Out: the next guess on the backbones where it may be tried, or a training whose pace
+must be measured first. With a deadline, what costs next to nothing comes first; then whatever has the highest expected
+improvement of the log-loss in the time that is left, shortened where it must be, the first training on the network of the
+highest published accuracy. Guesses that are not expected to improve on the best so far are left to the sampler.
 Does NOT cover: samples and second tries (proposer.py), the expectation (expected_loss.py).
 """
 
@@ -17,10 +17,24 @@ from advisor.records import Candidate
 from advisor.records.trials import DEFAULT
 from advisor.tuning import candidates, cost_model, epoch_budget, expected_loss, policy
 from advisor.tuning.candidates import BackboneAtSize
-from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchState
 
 Entry = list[Candidate]  # one guess on one backbone after another; the first that fits into the time is tried
+
+
+@dataclass(frozen=True)
+class MeasurePace:
+    """Time a few steps of this candidate's training, then ask again: what is chosen depends on its pace."""
+
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A guess that fits into the time, and the entry that it was made from."""
+
+    candidate: Candidate
+    entry: Entry
 
 
 @dataclass(frozen=True)
@@ -34,92 +48,98 @@ class _Option:
 class Portfolio:
     """The guesses that were not tried yet."""
 
-    def __init__(self, run: SearchRun, first: Candidate, backbones: Sequence[BackboneAtSize]) -> None:
-        self.run = run
-        self.waiting: list[Entry] = [[first], *_entries(run.state(), backbones)]
+    def __init__(self, state: SearchState, first: Candidate, backbones: Sequence[BackboneAtSize]) -> None:
+        self.waiting: list[Entry] = [[first], *_entries(state, backbones)]
         self.begun = False
         self.timed: set[tuple[str, str]] = set()  # regimes and networks whose pace was measured
 
-    def next(self) -> tuple[Entry, Candidate] | None:
-        """Remove and return the next guess: its entry, and its candidate that fits into the time; None where none does."""
+    def next(self, state: SearchState) -> Guess | MeasurePace | None:
+        """Remove and return the next guess; or return a training to time before one is chosen; None where no guess fits."""
         while self.waiting:
-            position = 0 if not self.begun or not self.run.facts.has_deadline else self._best()
-            self.begun = True
-            if position is None:
+            step = 0 if not self.begun or not state.has_deadline else self._best(state)
+            if step is None:
                 return None  # they stay: another probe, or a pace that is measured later, may change that
-            entry = self.waiting.pop(position)
-            self._measure_pace(entry[0])
-            chosen = first_that_fits(self.run, self.run.state(), entry)
+            if isinstance(step, MeasurePace):
+                return step
+            unmeasured = self._unmeasured(state, self.waiting[step][0])
+            if unmeasured is not None:
+                return unmeasured
+            self.begun = True
+            entry = self.waiting.pop(step)
+            chosen = first_that_fits(state, entry)
             if chosen is not None:
-                return entry, chosen
+                return Guess(chosen, entry)
         return None
 
-    def add(self, at: BackboneAtSize) -> None:
+    def add(self, state: SearchState, at: BackboneAtSize) -> None:
         """Take the guesses for a backbone and size that was probed later."""
-        self.waiting += _entries(self.run.state(), [at])
+        self.waiting += _entries(state, [at])
 
-    def left(self) -> list[Candidate]:
+    def left(self, state: SearchState) -> list[Candidate]:
         """List the guesses that wait and were not tried."""
-        return [c for entry in self.waiting for c in entry[:1] if not self.run.study.tried(c)]
+        return [c for entry in self.waiting for c in entry[:1] if not state.tried(c)]
 
-    def _best(self) -> int | None:
+    def _best(self, state: SearchState) -> int | MeasurePace | None:
         """Return the position of the guess that comes next; None where no guess is expected to improve."""
-        state = self.run.state()
         for position, entry in enumerate(self.waiting):
-            chosen = first_that_fits(self.run, state, entry)
+            chosen = first_that_fits(state, entry)
             if chosen is not None and _is_cheap(state, chosen) and not _is_far_behind(state, chosen):
                 return position
-        best = _highest(self._options(state))
-        if best is not None and best.improvement >= policy.MIN_IMPROVEMENT and not self._trains(best):
-            return best.position  # measuring a training's pace may cost what this head needs
-        self._measure_first_pace(state)
-        options = self._options(self.run.state())
+        options = self._options(state)
         best = _highest(options)
+        if best is not None and best.improvement >= policy.MIN_IMPROVEMENT and not self._trains(state, best):
+            return best.position  # measuring a training's pace may cost what this head needs
+        unmeasured = self._first_pace(state)
+        if unmeasured is not None:
+            return unmeasured
         if best is None:
             return None
-        if self._trains(best) and not state.has_trained:
-            return self._on_the_most_accurate(
-                [o for o in options if o.improvement >= policy.FIRST_TRAINING_SHARE * best.improvement]
-            )
+        if self._trains(state, best) and not state.has_trained:
+            near = [o for o in options if o.improvement >= policy.FIRST_TRAINING_SHARE * best.improvement]
+            return self._on_the_most_accurate(state, near)
         return best.position if best.improvement >= policy.MIN_IMPROVEMENT else None
 
     def _options(self, state: SearchState) -> list[_Option]:
         """List what fits into the time; where some of it can be scored on enough folds, only that."""
-        fits = [(p, c) for p, e in enumerate(self.waiting) if (c := first_that_fits(self.run, state, e)) is not None]
+        fits = [(p, c) for p, e in enumerate(self.waiting) if (c := first_that_fits(state, e)) is not None]
         sure = [(p, c) for p, c in fits if len(cost_model.folds_for(state, c)) >= cost_model.least_folds(state, c)]
         return [_Option(position, expected_gain(state, chosen)[0]) for position, chosen in sure or fits]
 
-    def _trains(self, option: _Option) -> bool:
-        return self.run.facts.trains_backbone(self.waiting[option.position][0])
+    def _trains(self, state: SearchState, option: _Option) -> bool:
+        return state.trains_backbone(self.waiting[option.position][0])
 
-    def _measure_first_pace(self, state: SearchState) -> None:
-        """Before the first training is chosen, measure how fast the most accurate network trains, on small images.
+    def _first_pace(self, state: SearchState) -> MeasurePace | None:
+        """Before the first training is chosen, have the pace of the most accurate network measured, on small images.
 
         Guessed too slow, it would seem not to fit, and a weaker one would be trained in its place.
         """
         trained = [c for entry in self.waiting for c in entry[:1] if state.trains_backbone(c)]
-        if trained and not state.has_trained:
-            whole = [c for c in trained if state.strategy_of(c).regime == "full"] or trained
-            self._measure_pace(min(whole, key=lambda c: (-self._published(c), c.size_px or 0)))
+        if not trained or state.has_trained:
+            return None
+        whole = [c for c in trained if state.strategy_of(c).regime == "full"] or trained
+        return self._unmeasured(state, min(whole, key=lambda c: (-_published(state, c), c.size_px or 0)))
 
-    def _measure_pace(self, candidate: Candidate) -> None:
-        kind = (self.run.facts.strategy_of(candidate).regime, candidate.backbone)
-        if self.run.facts.trains_backbone(candidate) and kind not in self.timed:
-            self.timed.add(kind)
-            epoch_budget.measure_pace(self.run, candidate)
+    def _unmeasured(self, state: SearchState, candidate: Candidate) -> MeasurePace | None:
+        """Return a candidate as one to be timed, once for each regime and network, where a clock runs."""
+        kind = (state.strategy_of(candidate).regime, candidate.backbone)
+        if not state.has_deadline or not state.trains_backbone(candidate) or kind in self.timed:
+            return None
+        self.timed.add(kind)
+        return MeasurePace(candidate)
 
-    def _on_the_most_accurate(self, options: Sequence[_Option]) -> int:
+    def _on_the_most_accurate(self, state: SearchState, options: Sequence[_Option]) -> int:
         """Choose the most promising training of the network of the highest published accuracy: where training begins.
 
         How linearly a network shows the classes says less about what training makes of it than its published accuracy
         (Kornblith et al. 2019); the first training here then shows how much that is (`expected_loss.surprise`).
         """
-        trained = [o for o in options if self._trains(o)]
-        best = min(trained, key=lambda o: (-self._published(self.waiting[o.position][0]), -o.improvement, o.position))
+        trained = [o for o in options if self._trains(state, o)]
+        best = min(trained, key=lambda o: (-_published(state, self.waiting[o.position][0]), -o.improvement, o.position))
         return best.position
 
-    def _published(self, candidate: Candidate) -> float:
-        return self.run.facts.registry.backbone(candidate.backbone).published_accuracy or -math.inf
+
+def _published(state: SearchState, candidate: Candidate) -> float:
+    return state.registry.backbone(candidate.backbone).published_accuracy or -math.inf
 
 
 def _highest(options: Sequence[_Option]) -> _Option | None:
@@ -163,12 +183,12 @@ def expected_gain(state: SearchState, candidate: Candidate) -> tuple[float, floa
     return expected_loss.improvement(loss, spread, lowest), expected_loss.probability(loss, spread, lowest)
 
 
-def first_that_fits(run: SearchRun, state: SearchState, entry: Entry) -> Candidate | None:
+def first_that_fits(state: SearchState, entry: Entry) -> Candidate | None:
     """Return the first candidate that was not tried and can be finished in time; else the first that can if shortened.
 
     A probe is tried already; the untuned default is a trial all the same.
     """
-    fresh = [c for c in entry if not run.study.tried(c) and (c.origin == DEFAULT or state.probe_of(c) is None)]
+    fresh = [c for c in entry if not state.tried(c) and (c.origin == DEFAULT or state.probe_of(c) is None)]
     whole = next((c for c in fresh if cost_model.affordable(state, c)), None)
     return whole or next((s for c in fresh if (s := epoch_budget.shortened(state, c)) is not None), None)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from advisor.records import Candidate, StoppedBecause, Untried
 from advisor.records.trials import REGIME_WORDS, REGIMES
-from advisor.tuning import candidates, cost_model, epoch_budget, policy, portfolio
+from advisor.tuning import candidates, cost_model, epoch_budget, policy
+from advisor.tuning.decisions import portfolio
 from advisor.tuning.search_state import SearchState
 
 
