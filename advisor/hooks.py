@@ -1,6 +1,6 @@
-"""What a plugin author imports: two hooks, and everything that they return.
+"""What a plugin author imports: the hooks, and everything that they return.
 
-A plugin is an importable module, named by an entry point of the group `tl_advise`, with one or both of these:
+A plugin is an importable module, named by an entry point of the group `tl_advise`, with one or more of the hooks:
 
     from advisor.hooks import Backbone, Preprocess, Stage, hookimpl
 
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
 
+from advisor.records.data import LabelledFile, Listing, ReadOptions
 from advisor.records.plan import (
     Augmentation,
     Batches,
@@ -41,6 +42,8 @@ from advisor.records.plan import (
 from advisor.records.trials import RegimeName
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
 __all__ = [
@@ -50,10 +53,14 @@ __all__ = [
     "Card",
     "Context",
     "Head",
+    "LabelledFile",
+    "Layout",
+    "Listing",
     "OptimizerSpec",
     "Parameter",
     "Phase",
     "Preprocess",
+    "ReadOptions",
     "RegimeName",
     "ScheduleSpec",
     "Space",
@@ -90,6 +97,11 @@ def advisor_resolve_backbone(name: str) -> Backbone | None:
 @hookspec
 def advisor_strategies() -> list[Strategy]:  # type: ignore[empty-body]
     """Return the strategies that this plugin offers."""
+
+
+@hookspec
+def advisor_layouts() -> list[Layout]:  # type: ignore[empty-body]
+    """Return the arrangements of labelled images on disk that this plugin reads."""
 
 
 def load_tensors(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -230,3 +242,21 @@ class Strategy(Protocol):
 
     def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
         """Return the plan that these parameters make."""
+
+
+@runtime_checkable
+class Layout(Protocol):
+    """An arrangement of labelled images on disk: any object with these members. None of them opens an image."""
+
+    @property
+    def name(self) -> str:
+        """Unique name, for `--layout` and for what `inspect` prints."""
+
+    def recognise(self, path: Path, options: ReadOptions) -> bool:
+        """Return True where this layout reads the folder or file; it is called on every data set, so be strict and quick."""
+
+    def read(self, path: Path, options: ReadOptions) -> Listing:
+        """List the labelled files. Raises advisor.errors.InputError, with a hint, where the user must mend something."""
+
+    def example(self, folder: Path) -> Path:
+        """Write a small data set of this layout into an empty folder, for `tl-advise plugins check`; return its path."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import BrokenPluginError
-from advisor.hooks import Backbone, Card, Preprocess, Stage, Strategy, Weights, build_nothing
+from advisor.hooks import Backbone, Card, Layout, Preprocess, Stage, Strategy, Weights, build_nothing
 from advisor.records.trials import REGIMES
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
@@ -28,6 +28,14 @@ _BACKBONE_CALLS: dict[str, tuple[str, ...]] = {
     "run_stage": ("module", "i", "x"),
     "pool": ("module", "i", "x"),
     "build_source_head": (),
+}
+BUILT_IN_LAYOUTS = frozenset(
+    ("folders", "splits", "class_first", "manifest", "metadata", "kaggle", "names", "webdataset", "huggingface")
+)
+_LAYOUT_CALLS: dict[str, tuple[str, ...]] = {
+    "recognise": ("path", "options"),
+    "read": ("path", "options"),
+    "example": ("folder",),
 }
 _STRATEGY_CALLS: dict[str, tuple[str, ...]] = {
     "applies": ("context",),
@@ -192,6 +200,22 @@ def strategy(offered: object) -> Strategy:
 def card(strategy: Strategy) -> Card:
     """Return a strategy's card, whether it was written as a Card or as a plain sentence."""
     return Card(what=strategy.card, when="") if isinstance(strategy.card, str) else strategy.card
+
+
+# ---- layouts -----------------------------------------------------------------------------------------------------
+
+
+def layout(item: object) -> Layout:
+    """Check a layout's members; the object itself is kept. Raises BrokenPluginError that names what is wrong."""
+    name = _name(item, "layout")
+    try:
+        if name in BUILT_IN_LAYOUTS:
+            raise BrokenPluginError("the name is that of a built-in layout")
+        _need(item, tuple(_LAYOUT_CALLS))
+        _calls(item, _LAYOUT_CALLS)
+    except BrokenPluginError as reason:
+        raise BrokenPluginError(f"layout {name}: {reason}") from None
+    return item  # type: ignore[return-value]  # checked member by member just above
 
 
 # ---- pieces ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Plugins: entry points of the group `tl_advise` -> backbones and strategies by name, and the broken ones with reasons.
+"""Plugins: entry points of the group `tl_advise` -> backbones, strategies, layouts by name, and the broken ones with reasons.
 
 Every entry point is loaded by itself, so that an import error, a wrong type or a name clash disables that plugin alone.
 First-party plugins come through the same door; where names clash they keep theirs, and among strangers the one whose
@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from importlib import metadata
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-import pluggy
-
-from advisor import hooks, plugin_validation
+from advisor import hooks, plugin_loading
 from advisor.errors import BrokenPluginError, PluginError
-from advisor.hooks import Backbone, Strategy
+from advisor.hooks import Backbone, Layout, Strategy
+from advisor.plugin_loading import Resolver
 
 GROUP = hooks.PROJECT
 VARIABLE = "TL_ADVISE_PLUGINS"
@@ -34,7 +30,8 @@ _INSTALL = "Install the project with `pip install .`, then look at `tl-advise pl
 class PluginInfo:
     """One entry point: what it provides, or why it is disabled (`broken`, "" where it works).
 
-    `kind` is "backbones", "strategies" or "both"; `module` is what the entry point names.
+    `kind` is "backbones", "strategies", "layouts", "both" (of the first two) or "several"; `module` is what the entry point
+    names.
     """
 
     name: str
@@ -46,9 +43,6 @@ class PluginInfo:
     module: str = ""
 
 
-Resolver = Callable[[str], Backbone | None]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Registry:
     """All that was found, by name, in the order of names."""
@@ -56,6 +50,7 @@ class Registry:
     backbones: Mapping[str, Backbone]
     strategies: Mapping[str, Strategy]
     plugins: tuple[PluginInfo, ...]
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
     _origins: Mapping[str, PluginInfo] = field(default_factory=dict, repr=False)
     _resolvers: tuple[tuple[PluginInfo, Resolver], ...] = field(default=(), repr=False)
     _resolved: dict[str, tuple[Backbone, PluginInfo]] = field(default_factory=dict, repr=False)  # asked for before
@@ -148,10 +143,21 @@ def load(
     return Registry(
         backbones=MappingProxyType(dict(sorted(state.backbones.items()))),
         strategies=MappingProxyType(dict(sorted(state.strategies.items()))),
+        layouts=MappingProxyType(dict(sorted(state.layouts.items()))),
         plugins=tuple(sorted(state.plugins, key=lambda p: (p.name, p.distribution))),
         _origins=MappingProxyType(state.origins),
         _resolvers=state.resolvers,
     )
+
+
+def third_party() -> Registry:
+    """Load only plugins of other distributions: what data sets are read with, without the cost of our own."""
+    offered = metadata.entry_points(group=GROUP)
+    strangers = [entry for entry in offered if _distribution(entry)[0] != FIRST_PARTY]
+    selected, _ = _choice(None, ())
+    names = {entry.name for entry in strangers}
+    kept = [entry for entry in strangers if selected is None or entry.name in selected]
+    return load(entry_points=kept) if names and kept else Registry(backbones={}, strategies={}, plugins=())
 
 
 def _choice(select: Iterable[str] | None, block: Iterable[str]) -> tuple[set[str] | None, set[str]]:
@@ -176,6 +182,7 @@ def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
 class _State:
     backbones: dict[str, Backbone] = field(default_factory=dict)
     strategies: dict[str, Strategy] = field(default_factory=dict)
+    layouts: dict[str, Layout] = field(default_factory=dict)
     plugins: tuple[PluginInfo, ...] = ()
     origins: dict[str, PluginInfo] = field(default_factory=dict)
     resolvers: tuple[tuple[PluginInfo, Resolver], ...] = ()
@@ -188,76 +195,23 @@ def _admit(state: _State, entry: metadata.EntryPoint) -> _State:
     try:
         if twin is not None:
             raise BrokenPluginError(f"name clash: {twin.distribution} already offers a plugin named {entry.name}")
-        backbones, strategies, resolver = _offers(entry)
-        _check_names(state, [*backbones, *strategies])
+        offer = plugin_loading.load(entry)
+        _check_names(state, [*offer.backbones, *offer.strategies, *offer.layouts])
     except BrokenPluginError as reason:
         return replace(state, plugins=(*state.plugins, replace(info, broken=str(reason))))
-    kind = "both" if backbones and strategies else "strategies" if strategies else "backbones"
-    names = tuple(sorted([*(b.name for b in backbones), *(s.name for s in strategies)]))
-    info = replace(info, kind=kind, provides=names)
+    names = tuple(sorted(item.name for item in (*offer.backbones, *offer.strategies, *offer.layouts)))
+    info = replace(info, kind=offer.kind, provides=names)
     return _State(
-        backbones={**state.backbones, **{b.name: b for b in backbones}},
-        strategies={**state.strategies, **{s.name: s for s in strategies}},
+        backbones={**state.backbones, **{b.name: b for b in offer.backbones}},
+        strategies={**state.strategies, **{s.name: s for s in offer.strategies}},
+        layouts={**state.layouts, **{a.name: a for a in offer.layouts}},
         plugins=(*state.plugins, info),
         origins={**state.origins, **dict.fromkeys(names, info)},
-        resolvers=(*state.resolvers, (info, resolver)) if resolver is not None else state.resolvers,
+        resolvers=(*state.resolvers, (info, offer.resolver)) if offer.resolver is not None else state.resolvers,
     )
 
 
-def _offers(entry: metadata.EntryPoint) -> tuple[list[Backbone], list[Strategy], Resolver | None]:
-    """Import, register and ask one plugin. Raises BrokenPluginError with the reason, whatever its code does."""
-    try:
-        plugin = entry.load()
-    except (Exception, SystemExit) as error:
-        raise BrokenPluginError(f"cannot be imported: {plugin_validation.one_line(error)}") from error
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hooks)
-    try:
-        manager.register(plugin, name=entry.name)
-        manager.check_pending()
-    except (pluggy.PluginValidationError, ValueError, TypeError) as error:
-        raise BrokenPluginError(f"wrong hook: {plugin_validation.one_line(error)}") from error
-    if not manager.get_hookcallers(plugin):
-        raise BrokenPluginError(
-            "offers nothing: no function marked @hookimpl is named advisor_backbones or advisor_strategies"
-        )
-    folder = _folder(plugin)
-    backbones = [
-        plugin_validation.backbone(b, folder) for b in _ask(manager.hook.advisor_backbones, "advisor_backbones")
-    ]
-    strategies = [plugin_validation.strategy(s) for s in _ask(manager.hook.advisor_strategies, "advisor_strategies")]
-    resolve = manager.hook.advisor_resolve_backbone
-    resolver = partial(_resolved, resolve, entry.name, folder) if resolve.get_hookimpls() else None
-    if not backbones and not strategies and resolver is None:
-        raise BrokenPluginError("offers nothing: its hooks give empty lists")
-    return backbones, strategies, resolver
-
-
-def _resolved(hook: Any, plugin: str, folder: Path | None, name: str) -> Backbone | None:
-    """Ask one plugin for a name that it does not list. Raises PluginError, its own or one about its fault."""
-    try:
-        backbone = next((b for b in hook(name=name) if b is not None), None)
-        return None if backbone is None else plugin_validation.backbone(backbone, folder)
-    except PluginError:
-        raise
-    except BrokenPluginError as reason:
-        raise PluginError(f'plugin {plugin} answers "{name}" with a broken {reason}.') from reason
-    except (Exception, SystemExit) as error:
-        raise PluginError(f'plugin {plugin} failed on "{name}": {plugin_validation.one_line(error)}.') from error
-
-
-def _ask(hook: Any, name: str) -> list[object]:
-    try:
-        replies = hook()
-    except (Exception, SystemExit) as error:
-        raise BrokenPluginError(f"{name}() failed: {plugin_validation.one_line(error)}") from error
-    for reply in replies:
-        if isinstance(reply, str) or not isinstance(reply, Iterable):
-            raise BrokenPluginError(f"{name}() gave a {type(reply).__name__}, expected a list")
-    return [item for reply in replies for item in reply]
-
-
-def _check_names(state: _State, offered: Sequence[Backbone | Strategy]) -> None:
+def _check_names(state: _State, offered: Sequence[Backbone | Strategy | Layout]) -> None:
     seen: set[str] = set()
     for item in offered:
         if item.name in seen:
@@ -268,8 +222,3 @@ def _check_names(state: _State, offered: Sequence[Backbone | Strategy]) -> None:
                 f'name clash: "{item.name}" is already offered by {other.name} ({other.distribution})'
             )
         seen.add(item.name)
-
-
-def _folder(plugin: object) -> Path | None:
-    file = getattr(plugin, "__file__", None)
-    return Path(file).parent if isinstance(file, str) else None

@@ -24,6 +24,7 @@ ORDER = (
     "hooks schedules",
     "runtime",
     "plugin_validation",
+    "plugin_loading",
     "registry",
     "data",
     "heads reporting",
@@ -47,7 +48,15 @@ ORDER = (
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names.split()}
 NO_TORCH = ("records", "metrics", "data", "reporting")
-NO_TORCH_FILES = ("errors.py", "aliases.py", "hooks.py", "schedules.py", "registry.py", "plugin_validation.py")
+NO_TORCH_FILES = (
+    "errors.py",
+    "aliases.py",
+    "hooks.py",
+    "schedules.py",
+    "registry.py",
+    "plugin_validation.py",
+    "plugin_loading.py",
+)
 MOST_MODULES = 16
 GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40

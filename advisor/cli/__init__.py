@@ -33,7 +33,7 @@ COMMANDS = {
     "fewshot": "Few-shot: a handful of images per class, over many episodes.",
     "lr-find": "Find a learning rate with a range test.",
     "weights": "List and download pretrained weights.",
-    "plugins": "List backbones and strategies, and check that a plugin meets its contract.",
+    "plugins": "List backbones, strategies and layouts, and check that a plugin meets its contract.",
     "cache": "Show and clear cached pixels and features.",
     "doctor": "Check this machine: versions, devices, weights, disk, plugins.",
     "demo": "Run the whole job on sample images, without a download.",

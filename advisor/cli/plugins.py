@@ -1,4 +1,4 @@
-"""`tl-advise plugins`: list backbones and strategies with where they come from, and check one. No torch in the list."""
+"""`tl-advise plugins`: list backbones, strategies, layouts with where they come from, and check one. No torch in the list."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def list_(as_json: bool) -> None:
 def check(name: str, size_px: int | None, fetch: bool, as_json: bool) -> None:
     """Check that a plugin meets its contract; the exit code is 3 if it does not.
 
-    NAME is a backbone, a strategy, or a plugin (then everything that it provides is checked).
+    NAME is a backbone, a strategy, a layout, or a plugin (then everything that it provides is checked).
 
     \b
     Examples:
@@ -75,7 +75,7 @@ def check(name: str, size_px: int | None, fetch: bool, as_json: bool) -> None:
 
 def _meant(plugins: Registry, name: str) -> tuple[PluginInfo, tuple[str, ...]]:
     plugin = next((p for p in plugins.plugins if p.name == name), None)
-    if plugin is None or name in (*plugins.backbones, *plugins.strategies):
+    if plugin is None or name in (*plugins.backbones, *plugins.strategies, *plugins.layouts):
         return plugins.plugin(name), (name,)
     if plugin.broken:
         raise CheckError(f"plugin {name} ({plugin.distribution} {plugin.version}) is disabled: {plugin.broken}.")
@@ -91,10 +91,12 @@ def _run(
     checks = [(plugin.name, testing.check_imports(plugin))]
     for name in names:
         _console.say(f"checking {name}", stderr=True)
-        if name not in plugins.strategies:
-            done = testing.check_backbone(plugins.backbone(name), offline=offline, size_px=size_px)
-        else:
+        if name in plugins.strategies:
             done = testing.check_strategy(plugins.strategies[name])
+        elif name in plugins.layouts:
+            done = testing.check_layout(plugins.layouts[name])
+        else:
+            done = testing.check_backbone(plugins.backbone(name), offline=offline, size_px=size_px)
         checks += [(name, c) for c in done]
     return checks
 
@@ -179,6 +181,10 @@ def _rows(plugins: Registry) -> list[dict[str, Any]]:
         distribution, version = plugins.origin(name)
         what_ = f"{strategy.regime.replace('_', ' ')}: {plugin_validation.card(strategy).what}"
         rows.append(_row(name, "strategy", distribution, version, what_))
+    for name, layout in plugins.layouts.items():
+        distribution, version = plugins.origin(name)
+        first_line = (type(layout).__doc__ or "").strip().partition("\n")[0]
+        rows.append(_row(name, "layout", distribution, version, first_line))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The public conformance kit: does a backbone or a strategy keep what `advisor.hooks` promises of it?
+"""The public conformance kit: does a backbone, a strategy or a layout keep what `advisor.hooks` promises of it?
 
 `tl-advise plugins check NAME` runs it, and a plugin author's own tests can:
 
@@ -10,11 +10,11 @@ Every check is named by the rule it holds up, and a failed one says what was fou
 
 from __future__ import annotations
 
-from advisor.hooks import Backbone, Strategy
+from advisor.hooks import Backbone, Layout, Strategy
 from advisor.registry import PluginInfo
 from advisor.testing.checks import Check
 
-__all__ = ["Check", "check_backbone", "check_imports", "check_strategy"]
+__all__ = ["Check", "check_backbone", "check_imports", "check_layout", "check_strategy"]
 
 
 def check_backbone(backbone: Backbone, *, offline: bool = True, size_px: int | None = None) -> list[Check]:
@@ -32,6 +32,13 @@ def check_strategy(strategy: Strategy) -> list[Check]:
     from advisor.testing import strategies
 
     return strategies.check(strategy)
+
+
+def check_layout(layout: Layout) -> list[Check]:
+    """Check every rule for layouts, on the layout's own example and on data that it must leave to others."""
+    from advisor.testing import layouts
+
+    return layouts.check(layout)
 
 
 def check_imports(plugin: PluginInfo) -> Check:

@@ -13,7 +13,9 @@ import torch
 from distributions import SAMPLE, install_sample
 
 from advisor import registry, testing
+from advisor.data import dataset
 from advisor.models import backbone, pretrained_weights
+from advisor.records.data import ReadOptions
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,10 +26,11 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     yield install_sample(tmp_path)
-    sys.modules.pop("tiny_backbone", None)
+    for name in ("tiny_backbone", "sidecar_layout"):
+        sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("file", ["tiny_backbone.py", "pyproject.toml"])
+@pytest.mark.parametrize("file", ["tiny_backbone.py", "sidecar_layout.py", "pyproject.toml"])
 def test_the_documentation_shows_exactly_this_file(file: str) -> None:
     """docs/plugins.md contains the sample word for word."""
     assert f"\n{(SAMPLE / file).read_text()}```\n" in (ROOT / "docs" / "plugins.md").read_text()
@@ -43,6 +46,16 @@ def test_the_sample_keeps_all_rules(site: Path) -> None:
     found = registry.load()
     checks = [*testing.check_backbone(found.backbone("tiny")), testing.check_imports(found.plugin("tiny"))]
     assert [c for c in checks if not c.passed] == []
+
+
+def test_the_samples_layout_is_read_like_a_built_in_one(site: Path, tmp_path: Path) -> None:
+    """Data in the plugin's layout are recognised, with labels and a warning that names the plugin."""
+    example = registry.load().layouts["sidecar"].example(tmp_path / "data")
+    data = dataset.read(example)
+    assert (data.layout, data.classes) == ("sidecar", ("dark", "light"))
+    assert "read by the layout sidecar of the plugin sidecar." in data.warnings
+    assert dataset.read(example, options=ReadOptions(layout="sidecar")) == data
+    assert [c for c in testing.check_layout(registry.load().layouts["sidecar"]) if not c.passed] == []
 
 
 def test_the_samples_weights_are_read_from_a_folder(site: Path, tmp_path: Path) -> None:

@@ -29,5 +29,6 @@ def install_sample(site: Path) -> Path:
 
     project = tomllib.loads((SAMPLE / "pyproject.toml").read_text())["project"]
     install(site, project["name"], project["entry-points"]["tl_advise"], version=project["version"])
-    shutil.copy(SAMPLE / "tiny_backbone.py", site)
+    for file in SAMPLE.glob("*.py"):
+        shutil.copy(file, site)
     return site

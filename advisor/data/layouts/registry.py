@@ -1,7 +1,8 @@
 """The layouts in the order in which they are tried, and the one function that reads any of them.
 
 A layout is a module (or object) with `NAME`, `recognise(path, options)` and `read(path, options)`; the first one that
-recognises a path reads it. A new layout is a file beside this one and a line in `LAYOUTS`.
+recognises a path reads it. A new layout is a file beside this one and a line in `LAYOUTS`; those of plugins
+(`plugin_layouts`) are tried first, since they were installed for their data.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from advisor.data.layouts import (
     labels_in_names,
     manifest,
     metadata_folder,
+    plugin_layouts,
     split_folders,
     webdataset,
 )
 from advisor.data.layouts.listing import shortened
 from advisor.errors import DatasetError, InputError
+from advisor.plugin_validation import BUILT_IN_LAYOUTS
 from advisor.records.data import Listing, ReadOptions
 
 
@@ -62,15 +65,16 @@ def find(path: Path, options: ReadOptions) -> Listing:
     if options.layout is not None:
         if archive.is_archive(path) and options.layout != webdataset.NAME:
             path = archive.contents(path)
-        named = [layout for layout in LAYOUTS if options.layout == layout.NAME]
+        layouts = LAYOUTS if options.layout in BUILT_IN_LAYOUTS else (*LAYOUTS, *plugin_layouts.installed())
+        named = [layout for layout in layouts if options.layout == layout.NAME]
         if not named:
-            names = shortened([layout.NAME for layout in LAYOUTS], 20)
+            names = shortened([layout.NAME for layout in layouts], 20)
             raise InputError(f"unknown layout {printable(options.layout)!r}.", hint=f"Give one of {names}.")
         return named[0].read(path, options)
     _check_exists(path)
     if archive.is_archive(path) and not webdataset.recognise(path, options):
         path = archive.contents(path)
-    for layout in LAYOUTS:
+    for layout in (*plugin_layouts.installed(), *LAYOUTS):
         if layout.recognise(path, options):
             return _with_unused_table(layout.read(path, options), path)
     raise DatasetError(
