@@ -273,6 +273,16 @@ def read_options(call: dict[str, Any], recorded: ReadOptions | None = None) -> R
     return dataclasses.replace(recorded or ReadOptions(), **{name: value for name, value in values.items() if value})
 
 
+def relabel() -> Option:
+    """Return `--relabel FILE`."""
+    return click.option(
+        "--relabel",
+        type=click.Path(),
+        metavar="FILE",
+        help="Table of corrected labels (path,label), for example an edited suspects.csv: docs/insight.md.",
+    )
+
+
 def single() -> Option:
     """Add the options of commands that open a data set for one backbone."""
     backbone = click.option(

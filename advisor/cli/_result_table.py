@@ -116,6 +116,8 @@ def _evidence(answer: Result, folder: str) -> Lines:
         rows.append(("statistically tied", f"{', '.join(named)}{more}"))
     if answer.ensemble:
         rows.append(("ensemble", wording.ensemble(answer, folder)))
+    if answer.relabelled is not None:
+        rows.append(("relabelled", insight_text.relabelled(answer.relabelled)))
     if said := insight_text.forecast(answer):
         rows.append(("more images", said))
     counts = answer.trials

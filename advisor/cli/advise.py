@@ -18,6 +18,7 @@ from advisor.cli import _options
 @_options.training()
 @_options.test_split()
 @_options.reading()
+@_options.relabel()
 @click.option("--remove-leaks", is_flag=True, help="Remove images from training that are also in the test set.")
 @_options.blocked()
 @_options.devices(1, "GPUs per training run.")
@@ -59,6 +60,8 @@ def command(
             raise InputError("--target adapts on one GPU.", hint="Remove --gpus.")
         if call["log"]:
             raise InputError("--log does not work with --target.", hint="Remove --log.")
+        if call["relabel"]:
+            raise InputError("--relabel and --target cannot be combined.", hint="Correct the labels of the data first.")
         return _adapt.run(settings, target, out, as_json=as_json, quiet=quiet)
     from advisor import advice
     from advisor.cli._live_progress import LiveProgress
@@ -99,6 +102,7 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         offline=call["offline"],
         test_split=call["test_split"],
         reading=reading,
+        relabel=call["relabel"],
         remove_leaks=call["remove_leaks"],
         plugins_blocked=tuple(call["blocked"]),
         threads=call["threads"],

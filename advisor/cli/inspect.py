@@ -25,9 +25,12 @@ SHOWN_PATHS = 8
 @click.option("--deep", is_flag=True, help="Decode every file, to find damaged images and near-duplicates.")
 @_options.test_split()
 @_options.reading()
+@_options.relabel()
 @_options.quiet()
 @_options.as_json("Print the profile as JSON on standard output.")
-def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: bool, **call: Any) -> None:
+def command(
+    dataset: str, deep: bool, test_split: str, relabel: str | None, quiet: bool, as_json: bool, **call: Any
+) -> None:
     """Check a data set: sizes, classes, splits, duplicates, leaks, broken files. Nothing is trained.
 
     DATASET is a folder with one folder per class; or train/, val/ and test/ with such folders; or a table (CSV, TSV, JSONL,
@@ -43,12 +46,14 @@ def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: boo
     from advisor.cli import _console
     from advisor.data import dataset as datasets
     from advisor.data import profile
+    from advisor.data.tables import corrections
     from advisor.runtime import cache
 
     options = _options.read_options(call)
     with _console.bar(quiet) as bar:
         access: dict[str, Any] = {"progress": partial(bar, "reading files"), "note": _console.note}
         data_set = datasets.read(dataset, test_split=test_split, options=options, **access)
+        data_set = corrections.apply(data_set, relabel) if relabel else data_set
         profile.check_learnable(data_set)
         store = cache.Store() if deep else None
         measured = profile.measure(
@@ -65,6 +70,8 @@ def command(dataset: str, deep: bool, test_split: str, quiet: bool, as_json: boo
 def facts(dataset: Dataset, profile: Profile) -> dict[str, Any]:
     """Return the profile with the path and the layout of the data set, ready for JSON."""
     source = {"path": dataset.root, "layout": dataset.layout, "skipped": dataset.skipped}
+    if dataset.relabelled is not None:
+        source["relabelled"] = asdict(dataset.relabelled)
     return {**source, **asdict(profile), "per_class": profile.per_class}
 
 
@@ -90,6 +97,7 @@ def _print(dataset: Dataset, profile: Profile) -> None:
 
 def _overview(dataset: Dataset, profile: Profile) -> Table:
     from advisor.cli import _console
+    from advisor.reporting import insight_text
 
     layouts = {
         "folders": "one folder per class",
@@ -120,6 +128,8 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
     table.add_row("split", split)
     suffixes = ", ".join(f"{suffix or 'no suffix'} {n:,}" for suffix, n in list(dataset.skipped_suffixes.items())[:8])
     table.add_row("skipped", f"{dataset.skipped:,} hidden or other files" + (f" ({suffixes})" if suffixes else ""))
+    if dataset.relabelled is not None:
+        table.add_row("relabelled", _console.text(insight_text.relabelled(dataset.relabelled), longest=1000))
     if dataset.holds_out_val:
         table.add_row("validation", "the given validation set (--val pool adds it to training)")
     if profile.value_range is not None:

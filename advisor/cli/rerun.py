@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     help="Labelled images of the pretraining classes, to measure how much of them is forgotten.",
 )
 @_options.reading()
+@_options.relabel()
 @_options.machine()
 def command(
     recipe: str,
@@ -95,8 +96,8 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
     where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline")}
     where["device"] = None if call["device"] == "auto" else call["device"]
     if recipe.target is not None:
-        if source or call["devices"]:
-            raise InputError("--source and --gpus do not apply to an adapted run.", hint="Remove them.")
+        if source or call["devices"] or call["relabel"]:
+            raise InputError("--source, --gpus and --relabel do not apply to an adapted run.", hint="Remove them.")
         with _console.bar(quiet) as report:
             return rerun_adaptation.rerun_adapted(
                 recipe, path, **where, target=Path(target) if target else None, report=report
@@ -105,7 +106,13 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
         raise InputError(f"--target: {path} is not the recipe of an adapted run.", hint="Remove --target.")
     with LiveProgress(quiet=quiet) as screen:
         return rerun.rerun_recipe(
-            path, **where, devices=call["devices"], reading=reading, source=source_images, listener=screen
+            path,
+            **where,
+            devices=call["devices"],
+            reading=reading,
+            relabel=Path(call["relabel"]) if call["relabel"] else None,
+            source=source_images,
+            listener=screen,
         )
 
 

@@ -77,6 +77,29 @@ class DataSplit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LabelChange:
+    """So many images whose label was corrected from one class to another."""
+
+    was: str
+    label: str
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Relabelled:
+    """Labels that a table corrected after the data were read: how many, of these in the test, and which classes.
+
+    `sha256` is over the corrections themselves (path, label before and after), not over the bytes of `file`.
+    """
+
+    file: str
+    images: int
+    test_images: int
+    sha256: str
+    changes: tuple[LabelChange, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Dataset:
     """Files, labels and splits. `classes` are sorted by name; `Item.label` is an index into them.
 
@@ -99,6 +122,7 @@ class Dataset:
     skipped_suffixes: dict[str, int] = field(default_factory=dict)
     holds_out_val: bool = False
     value_range: ValueRange | None = None
+    relabelled: Relabelled | None = None
 
     @property
     def pool(self) -> tuple[Item, ...]:

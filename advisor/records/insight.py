@@ -7,24 +7,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Suspect:
-    """A label that looks wrong: out of fold, the models gave it `score` (a probability) and preferred `suggested`."""
+    """A label that looks wrong: out of fold, the models gave it `score` (a probability) and preferred `suggested`.
+
+    `duplicate` is a near-duplicate with another label, "" where there is none; `neighbours` are the most similar images
+    with another label, most similar first.
+    """
 
     path: str
     label: str
     suggested: str
     score: float
+    duplicate: str = ""
+    neighbours: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuspectLabels:
     """Labels that look wrong among `examined` images: `worth` of them are worth a look, about `precision` (0..1) of those
-    are wrong. `first` are the most suspicious; `file` lists all examined images in this order."""
+    are wrong. `first` are the most suspicious; `file` lists all examined images in this order. Before all others stand
+    `conflicting` images, near-duplicates with different labels."""
 
     examined: int
     worth: int
     precision: float
     first: tuple[Suspect, ...]
     file: str
+    conflicting: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from advisor.records import Compute, Environment, TrainPlan, ValidationScore
-from advisor.records.data import ReadOptions
+from advisor.records.data import ReadOptions, Relabelled
 from advisor.records.objective import DecisionRule, ObjectiveSpec
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Data:
     pool_sample: int | None = None  # only so many pool images were used (a stratified sample, fixed by content)
     test_sample: int | None = None
     reading: ReadOptions | None = None  # what the layout left open; None in recipes that knew no such choice
+    relabelled: Relabelled | None = None  # labels that were corrected after reading; a rerun needs the same corrections
 
 
 @dataclass(frozen=True, kw_only=True)

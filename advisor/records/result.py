@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from advisor.records.data import Relabelled
 from advisor.records.insight import Forecast, SuspectLabels
 from advisor.records.objective import DecisionEffect, ObjectiveScore
 from advisor.records.trials import Regime, StoppedBecause, Untried
@@ -279,6 +280,7 @@ class Result:
     majority: float | None = None  # share of the largest class among the scored images (the test, if there is one)
     learned: bool | None = None  # whether the score beats always answering that class, beyond noise
     suspects: SuspectLabels | None = None
+    relabelled: Relabelled | None = None  # labels that --relabel corrected
     forecast: Forecast | None = None
     forecast_reason: str | None = None  # why there is none
     stopped_because: StoppedBecause | None = None

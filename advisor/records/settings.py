@@ -28,6 +28,7 @@ class Settings:
     offline: bool = False
     test_split: str = "auto"
     reading: ReadOptions = ReadOptions()  # what the layout leaves open: columns, root, use of a validation set
+    relabel: str | None = None  # a table of corrected labels
     remove_leaks: bool = False
     plugins_blocked: tuple[str, ...] = ()
     threads: int | None = None

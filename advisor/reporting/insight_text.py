@@ -6,8 +6,10 @@ Pure. Does NOT cover: numbers in words (`wording`), drawings (`evidence_plots`),
 from __future__ import annotations
 
 from advisor.records import AccuracyAt, Forecast, Result
+from advisor.records.data import Relabelled
 from advisor.reporting import wording
 
+SHOWN_CHANGES = 4  # pairs of classes
 LITTLE = 0.01  # accuracy that twice the images should bring, below which collecting more is not advised
 
 
@@ -23,6 +25,16 @@ def forecast(result: Result) -> str:
         for step, at in enumerate(later, start=1)
     ]
     return f"{wording.percent(now.accuracy, 0)} with today's {wording.number(now.images)}; {wording.series(parts)}"
+
+
+def relabelled(part: Relabelled) -> str:
+    """Write how many labels were corrected, and from which classes to which."""
+    pairs = [f"{one.images} {one.was} → {one.label}" for one in part.changes[:SHOWN_CHANGES]]
+    more = len(part.changes) - SHOWN_CHANGES
+    named = ", ".join([*pairs, *([f"{more} more kinds"] if more > 0 else [])])
+    tested = f"{part.test_images} of them in the test" if part.test_images else "none of them in the test"
+    labels = "label" if part.images == 1 else "labels"
+    return f"{wording.number(part.images)} {labels} corrected by {part.file} ({named}), {tested}"
 
 
 def at_most(at: AccuracyAt) -> str:

@@ -171,6 +171,7 @@ def _data(frame: RunContext) -> recipe.Data:
         pool_sample=frame.used.pool_sample,
         test_sample=frame.used.test_sample,
         reading=frame.settings.reading,
+        relabelled=data_set.relabelled,
     )
 
 
@@ -261,6 +262,7 @@ def make_result(frame: RunContext, status: str, outcome: SearchOutcome, files: d
         objective=outcome.objective,
         baseline_objective=outcome.baseline_objective,
         decision=outcome.decision,
+        relabelled=frame.dataset.relabelled,
     )
     return with_time(result, outcome.used_s)
 

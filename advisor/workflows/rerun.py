@@ -15,6 +15,7 @@ from pathlib import Path
 from advisor import registry
 from advisor.data import dataset, domains, profile, subsample
 from advisor.data.remote import urls
+from advisor.data.tables import corrections
 from advisor.errors import CheckError, RecipeError
 from advisor.execution.worker import Worker, open_job
 from advisor.models import pretrained_weights
@@ -40,6 +41,7 @@ def rerun_recipe(
     device: str | None = None,
     devices: int | None = None,
     reading: ReadOptions | None = None,
+    relabel: Path | None = None,
     source: domains.SourceImages | None = None,
     listener: Listener | None = None,
 ) -> Rerun:
@@ -47,8 +49,8 @@ def rerun_recipe(
 
     `data` may name other data on purpose: then the epochs stay the same, splits and temperature are new. `devices` trains
     on another number of devices than the recipe, which changes the last bits. `reading` replaces how the recipe read its
-    data. `source` are images on which forgetting is
-    measured. Raises RecipeError if a plugin, the data or the weights differ from the recipe's.
+    data. `relabel` is the table of corrected labels, by default the copy beside the recipe. `source` are images on which
+    forgetting is measured. Raises RecipeError if a plugin, the data or the weights differ from the recipe's.
     """
     listener = listener or Listener()
     recipe = recipe_file.read(path)
@@ -56,7 +58,7 @@ def rerun_recipe(
     candidate = candidate_of(recipe, plugins)
     check_weights(recipe, plugins, weights_dir, offline)
     listener.stage("reading the data")
-    data_set, same_data = _dataset(recipe, path, data, reading)
+    data_set, same_data = _dataset(recipe, path, data, reading, relabel)
     sample = subsample.draw(
         data_set, recipe.data.pool_sample if same_data else None, recipe.data.test_sample if same_data else None
     )
@@ -220,9 +222,12 @@ def recorded_reading(recipe: Recipe) -> ReadOptions:
     return recipe.data.reading or ReadOptions(val="pool")
 
 
-def _dataset(recipe: Recipe, path: Path, data: Path | None, reading: ReadOptions | None) -> tuple[Dataset, bool]:
+def _dataset(
+    recipe: Recipe, path: Path, data: Path | None, reading: ReadOptions | None, relabel: Path | None
+) -> tuple[Dataset, bool]:
     folder = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
     data_set = dataset.read(folder, test_split=_test_split(recipe), options=reading or recorded_reading(recipe))
+    data_set = _relabelled(data_set, recipe, path, relabel)
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, deep=True, store=cache.Store())
     data_set = profile.set_aside(data_set, measured.unreadable)
@@ -237,6 +242,25 @@ def _dataset(recipe: Recipe, path: Path, data: Path | None, reading: ReadOptions
             hint=f"To use the changed data, pass --data {folder}.",
         )
     return data_set, same_data
+
+
+def _relabelled(data_set: Dataset, recipe: Recipe, path: Path, relabel: Path | None) -> Dataset:
+    """Return the data set with the recipe's corrected labels. Raises RecipeError if they are not at hand, or are others.
+
+    On other data the recipe's corrections say nothing: there only those of `relabel` are made.
+    """
+    before = recipe.data.relabelled
+    if before is None or data_set.fingerprint != recipe.data.fingerprint:
+        return corrections.apply(data_set, relabel) if relabel is not None else data_set
+    file = relabel or (path if path.is_dir() else path.parent) / corrections.COPY
+    many = f"the recipe was made with {before.images} corrected labels ({before.file})"
+    hint = "Give the same table of corrections: --relabel FILE."
+    if not file.is_file():
+        raise RecipeError(f"data.relabelled: {many}; there is no {file}.", hint=hint)
+    corrected = corrections.apply(data_set, file, name=before.file)
+    if corrected.relabelled is None or corrected.relabelled.sha256 != before.sha256:
+        raise RecipeError(f"data.relabelled: {many}; {file} makes other corrections.", hint=hint)
+    return corrected
 
 
 ANCESTORS = 3  # of a run directory, in which a relative data path is looked for: `runs/NAME/run1` and `NAME` are usual
