@@ -198,7 +198,7 @@ def _measure(settings: Settings, rundir: RunDir, listener: Listener) -> Measured
     access: dict[str, Any] = {"note": listener.note, "offline": settings.offline}
     reporting = _progress(listener, "read")
     data_set = dataset.read(settings.data, test_split=split, options=reading, progress=reporting, **access)
-    data_set = _relabelled(data_set, settings, rundir)
+    data_set = corrections.for_run(data_set, settings.relabel, rundir.path, resumed=rundir.splits.exists())
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, deep=True, store=cache.Store(), progress=_progress(listener, "decode"))
     data_set = profile.set_aside(data_set, measured.unreadable)
@@ -210,17 +210,6 @@ def _measure(settings: Settings, rundir: RunDir, listener: Listener) -> Measured
     rundir.write("profile.json", measured)
     splits.write_csv(data_set, rundir.splits)
     return MeasuredData(dataset=data_set, profile=measured, read_at_s=read_at_s)
-
-
-def _relabelled(data_set: Dataset, settings: Settings, rundir: RunDir) -> Dataset:
-    """Return the data set with the labels that the settings name, which are copied into the run directory."""
-    if settings.relabel is None:
-        return data_set
-    copied = rundir.path / corrections.COPY
-    resumed = rundir.splits.exists() and copied.exists()  # the person may have gone on editing the file
-    corrected = corrections.apply(data_set, copied if resumed else settings.relabel, name=settings.relabel)
-    corrections.write(data_set, corrected, copied)
-    return corrected
 
 
 def _check_unchanged(data_set: Dataset, rundir: RunDir, settings: Settings) -> None:

@@ -64,6 +64,19 @@ def apply(dataset: Dataset, file: str | Path, *, name: str = "") -> Dataset:
     return _changed(dataset, labels, name or str(file))
 
 
+def for_run(dataset: Dataset, file: str | None, folder: Path, *, resumed: bool) -> Dataset:
+    """Return the data set with the labels of `file` (None: as it is), and copy what differs into a run directory.
+
+    A run that is `resumed` takes its own copy: the person may have gone on editing the file.
+    """
+    if file is None:
+        return dataset
+    copied = folder / COPY
+    corrected = apply(dataset, copied if resumed and copied.exists() else file, name=file)
+    write(dataset, corrected, copied)
+    return corrected
+
+
 def write(before: Dataset, after: Dataset, path: Path) -> None:
     """Write the labels that differ as path,label,was,split: a file that `apply` takes again."""
     text = io.StringIO(newline="")
