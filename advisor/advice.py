@@ -194,10 +194,8 @@ def _measure(settings: Settings, rundir: RunDir, listener: Listener) -> Measured
     """
     listener.stage("reading and checking the images")
     read_at_s = time.time()
-    split, reading = settings.test_split, settings.reading
-    access: dict[str, Any] = {"note": listener.note, "offline": settings.offline}
-    reporting = _progress(listener, "read")
-    data_set = dataset.read(settings.data, test_split=split, options=reading, progress=reporting, **access)
+    how: dict[str, Any] = {"note": listener.note, "offline": settings.offline, "progress": _progress(listener, "read")}
+    data_set = dataset.read(settings.data, test_split=settings.test_split, options=settings.reading, **how)
     data_set = corrections.for_run(data_set, settings.relabel, rundir.path, resumed=rundir.splits.exists())
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, deep=True, store=cache.Store(), progress=_progress(listener, "decode"))
