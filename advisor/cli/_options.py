@@ -249,9 +249,7 @@ def reading() -> Option:
             ),
             click.option("--layout", metavar="NAME", help="Read the data set as this layout: docs/data.md."),
             click.option("--exclude", multiple=True, metavar="NAME", help="Leave out this folder (repeatable)."),
-            click.option(
-                "--root", type=click.Path(), metavar="DIR", help="Folder that a table's paths are relative to."
-            ),
+            click.option("--root", type=click.Path(), metavar="DIR", help="Folder that a table's paths start from."),
             *columns,
             click.option("--label-from", metavar="REGEX", help="Read the label from file paths, by the first group."),
             click.option(
@@ -275,12 +273,8 @@ def read_options(call: dict[str, Any], recorded: ReadOptions | None = None) -> R
 
 def relabel() -> Option:
     """Return `--relabel FILE`."""
-    return click.option(
-        "--relabel",
-        type=click.Path(),
-        metavar="FILE",
-        help="Table of corrected labels (path,label), for example an edited suspects.csv: docs/insight.md.",
-    )
+    text = "Table of corrected labels (path,label), for example an edited suspects.csv: docs/insight.md."
+    return click.option("--relabel", type=click.Path(), metavar="FILE", help=text)
 
 
 def single() -> Option:
