@@ -132,7 +132,7 @@ class _Watched:
         features: list[list[torch.Tensor]] = []
         with inference.eval_mode(network), torch.inference_mode(), inference.autocast(compute):
             for images, n in inference.batches(
-                self.canvas, self.rows, preprocess=self.backbone.preprocess, size_px=self.size_px, compute=compute
+                self.canvas, self.rows, inference.ForwardSpec(self.backbone.preprocess, self.size_px, compute)
             ):
                 pooled = backbones.pooled(self.backbone, network.body, images)
                 features.append([f[:n].float().cpu() for f in [*pooled, network.head(_read(network, pooled))]])
@@ -146,11 +146,7 @@ class _Watched:
         with inference.eval_mode(network), torch.inference_mode(), inference.autocast(compute):
             for start, (images, n) in enumerate(
                 inference.batches(
-                    source.canvas,
-                    source.rows,
-                    preprocess=self.backbone.preprocess,
-                    size_px=source.size_px,
-                    compute=compute,
+                    source.canvas, source.rows, inference.ForwardSpec(self.backbone.preprocess, source.size_px, compute)
                 )
             ):
                 predicted = source.head(backbones.run(self.backbone, network.body, images))[:n].argmax(1).cpu().numpy()

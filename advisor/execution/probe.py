@@ -51,7 +51,5 @@ def _timed(resources: Resources, backbone: Backbone, size_px: int, job: Probe) -
     return inference.images_per_s(
         resources.network(backbone),
         resources.canvas(resources.rule(backbone, size_px)),
-        preprocess=backbone.preprocess,
-        size_px=size_px,
-        compute=resources.compute(backbone),
+        resources.forward_spec(backbone, size_px),
     )

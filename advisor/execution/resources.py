@@ -22,7 +22,7 @@ from advisor.data.decoding import decode_limits
 from advisor.errors import TrialError, WeightsError
 from advisor.hooks import Backbone, Context
 from advisor.models import backbone as backbones
-from advisor.models import features, pretrained_weights
+from advisor.models import features, inference, pretrained_weights
 from advisor.records import Candidate, Compute, Preprocess, StageSize, TrainPlan, Unreadable
 from advisor.records.messages import OpenDataset
 from advisor.registry import Registry
@@ -93,6 +93,10 @@ class Resources:
         if self.job.threads is not None:
             chosen = replace(chosen, threads=self.job.threads)
         return chosen
+
+    def forward_spec(self, backbone: Backbone, size_px: int) -> inference.ForwardSpec:
+        """Return how squares of this size pass through this backbone here."""
+        return inference.ForwardSpec(backbone.preprocess, size_px, self.compute(backbone))
 
     def rule(self, backbone: Backbone, size_px: int, fit: str = "crop") -> pixels.PixelRule:
         """Return the rule by which files become square pixels for this backbone."""
@@ -213,9 +217,7 @@ class Resources:
                 backbone,
                 self.network(backbone, from_scratch=scratch, seed=scratch_seed or 0),
                 canvas,
-                preprocess=backbone.preprocess,
-                size_px=size_px,
-                compute=self.compute(backbone),
+                self.forward_spec(backbone, size_px),
                 weights_key=self.weights_key(backbone, from_scratch=scratch, seed=scratch_seed or 0),
                 store=self.store,
                 item_key=self._item_key(fit),

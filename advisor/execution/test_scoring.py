@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from advisor.execution.trial import Emit
 from advisor.heads import outputs
 from advisor.metrics import classification, intervals
 from advisor.metrics import classification as metrics
-from advisor.models import features, predictor
+from advisor.models import features, inference, predictor
 from advisor.models.predictor import Predictor
 from advisor.records import ClassScore, Compute, Item, Mistake, TestScore, Unreadable
 from advisor.records.messages import Progress, Score, Scored
@@ -76,9 +77,7 @@ class TestImages:
             network.backbone,
             network.body,
             self.canvas(model.rule),
-            preprocess=model.preprocess,
-            size_px=model.size_px,
-            compute=Compute(device=compute.device, precision="float32", layout=compute.layout, threads=compute.threads),
+            inference.ForwardSpec(model.preprocess, model.size_px, replace(compute, precision="float32")),
             weights_key=predictor.weights_hash(network.body),
             item_key=key,
             store=self.resources.store,

@@ -150,9 +150,7 @@ def score_rows(
             classifier,
             pixels.centre(resources.canvas(rule), size_px),
             rows,
-            preprocess=backbone.preprocess,
-            size_px=size_px,
-            compute=resources.compute(backbone),
+            resources.forward_spec(backbone, size_px),
         )
     )
 

@@ -22,7 +22,7 @@ from advisor.errors import CacheFullError, PluginError, WeightsError
 from advisor.hooks import Backbone
 from advisor.models import backbone as stages
 from advisor.models import inference, pretrained_weights
-from advisor.records import Compute, Preprocess
+from advisor.records import Compute
 from advisor.runtime import cache, device, environment
 
 if TYPE_CHECKING:
@@ -43,10 +43,8 @@ def extract(
     backbone: Backbone,
     module: nn.Module,
     canvas: NDArray[np.uint8],
+    spec: inference.ForwardSpec,
     *,
-    preprocess: Preprocess,
-    size_px: int,
-    compute: Compute,
     weights_key: str,
     item_key: str,
     store: cache.Store | None = None,
@@ -61,16 +59,14 @@ def extract(
     fields = key_fields(
         backbone,
         canvas,
-        preprocess,
-        size_px=size_px,
-        compute=compute,
+        spec,
         weights_key=weights_key,
         item_key=item_key,
         flip=flip,
     )
 
     def compute_now() -> Pooled:
-        return _extract(backbone, module, canvas, preprocess, size_px, compute, flip=flip, progress=progress)
+        return _extract(backbone, module, canvas, spec, flip=flip, progress=progress)
 
     if store is None:
         return compute_now()
@@ -89,27 +85,17 @@ def _extract(
     backbone: Backbone,
     module: nn.Module,
     canvas: NDArray[np.uint8],
-    preprocess: Preprocess,
-    size_px: int,
-    compute: Compute,
+    spec: inference.ForwardSpec,
     *,
     flip: bool,
     progress: CountProgress | None,
 ) -> Pooled:
     parts: list[list[Tensor]] = []
-    inference.move(module, compute)
-    with inference.eval_mode(module), torch.inference_mode(), inference.autocast(compute):
-        for images, n in inference.batches(
-            canvas,
-            np.arange(len(canvas)),
-            preprocess=preprocess,
-            size_px=size_px,
-            compute=compute,
-            flip=flip,
-            progress=progress,
-        ):
+    inference.move(module, spec.compute)
+    with inference.eval_mode(module), torch.inference_mode(), inference.autocast(spec.compute):
+        for images, n in inference.batches(canvas, np.arange(len(canvas)), spec, flip=flip, progress=progress):
             parts.append([f[:n].float().cpu() for f in stages.pooled(backbone, module, images)])
-    dims = tuple(f.shape[1] for f in parts[0]) if parts else stages.stage_dims(backbone, module, size_px)
+    dims = tuple(f.shape[1] for f in parts[0]) if parts else stages.stage_dims(backbone, module, spec.size_px)
     values = torch.cat([torch.cat(p, dim=1) for p in parts]).numpy() if parts else np.zeros((0, sum(dims)), np.float32)
     return Pooled(values, dims)
 
@@ -117,10 +103,8 @@ def _extract(
 def key_fields(
     backbone: Backbone,
     canvas: NDArray[np.uint8],
-    preprocess: Preprocess,
+    spec: inference.ForwardSpec,
     *,
-    size_px: int,
-    compute: Compute,
     weights_key: str,
     item_key: str,
     flip: bool,
@@ -134,14 +118,14 @@ def key_fields(
         "weights": weights_key,
         "items": item_key,
         "canvas": list(canvas.shape),
-        "preprocess": asdict(preprocess),
-        "size_px": size_px,
+        "preprocess": asdict(spec.preprocess),
+        "size_px": spec.size_px,
         "flip": flip,
         "batch": inference.BATCH,
-        "compute": asdict(compute),
+        "compute": asdict(spec.compute),
         "torch": torch.__version__,
         "torchvision": environment.version("torchvision"),
-        "processor": environment.device_model(compute.device),
+        "processor": environment.device_model(spec.compute.device),
     }
 
 
@@ -194,7 +178,7 @@ def extract_features(
         _recording(network, layer) if by_hook else contextlib.nullcontext([])
     )
     with inference.eval_mode(network), torch.inference_mode(), inference.autocast(how), hook as recorded:
-        for pixels_NCHW, n in inference.batches(canvas, rows, preprocess=pre, size_px=size, compute=how):
+        for pixels_NCHW, n in inference.batches(canvas, rows, inference.ForwardSpec(pre, size, how)):
             recorded.clear()
             pooled = stages.pooled(backbone, network, pixels_NCHW)
             if by_hook and not recorded:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
 
 BATCH = 64
 SMALL_BATCHES = (1, 8, BATCH)
+
+
+@dataclass(frozen=True)
+class ForwardSpec:
+    """How squares of pixels become a network's output: their preprocessing and size, and where and how it is computed."""
+
+    preprocess: Preprocess
+    size_px: int
+    compute: Compute
 
 
 def move(module: nn.Module, compute: Compute) -> None:
@@ -53,10 +63,8 @@ def small_batches(images: int) -> list[int]:
 def batches(
     canvas: Pixels,
     rows: Ints,
+    spec: ForwardSpec,
     *,
-    preprocess: Preprocess,
-    size_px: int,
-    compute: Compute,
     sizes: Sequence[int] | None = None,
     batch: int = BATCH,
     flip: bool = False,
@@ -66,17 +74,17 @@ def batches(
 
     `sizes` are the sizes of the batches, by default as many of `batch` images as are needed.
     """
-    device = torch.device(compute.device)
-    view = pixels.centre(canvas, size_px) if canvas.shape[1] != size_px else canvas
+    device = torch.device(spec.compute.device)
+    view = pixels.centre(canvas, spec.size_px) if canvas.shape[1] != spec.size_px else canvas
     start = 0
     for size in [batch] * -(-len(rows) // batch) if sizes is None else sizes:
         chosen = rows[start : start + size]
         padded = np.concatenate([chosen, np.repeat(chosen[-1:], size - len(chosen))])
         images = normalise.normalise(
-            torch.from_numpy(np.ascontiguousarray(view[padded])).to(device), preprocess, compute.layout
+            torch.from_numpy(np.ascontiguousarray(view[padded])).to(device), spec.preprocess, spec.compute.layout
         )
         if flip:
-            images = images.flip(-1).contiguous(memory_format=normalise.memory_format(compute.layout))
+            images = images.flip(-1).contiguous(memory_format=normalise.memory_format(spec.compute.layout))
         yield images, len(chosen)
         start += size
         if progress is not None:
@@ -106,13 +114,13 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def images_per_s(module: nn.Module, canvas: Pixels, *, preprocess: Preprocess, size_px: int, compute: Compute) -> float:
+def images_per_s(module: nn.Module, canvas: Pixels, spec: ForwardSpec) -> float:
     """Time one batch through a network, after one that warms it up: the current speed of this machine."""
     rows = np.arange(2 * BATCH) % len(canvas)
-    move(module, compute)
+    move(module, spec.compute)
     seconds: list[float] = []
-    with eval_mode(module), torch.inference_mode(), autocast(compute):
-        for images, _ in batches(canvas, rows, preprocess=preprocess, size_px=size_px, compute=compute):
+    with eval_mode(module), torch.inference_mode(), autocast(spec.compute):
+        for images, _ in batches(canvas, rows, spec):
             before = time.monotonic()
             float(module(images).sum())  # a number on the host: the device has then finished
             seconds.append(time.monotonic() - before)
@@ -123,28 +131,24 @@ def logits(
     classifier: Classifier,
     canvas: Pixels,
     rows: Ints,
+    spec: ForwardSpec,
     *,
-    preprocess: Preprocess,
-    size_px: int,
-    compute: Compute,
     sizes: Sequence[int] | None = None,
     batch: int = BATCH,
     progress: CountProgress | None = None,
 ) -> Float32s:
     """Compute the logits of these rows of a canvas, (N, K), float32, in eval mode; modes are left as they were.
 
-    The classifier moves to `compute.device`. A canvas larger than `size_px` is cropped to its centre.
+    The classifier moves to the device of `spec`. A canvas larger than `spec.size_px` is cropped to its centre.
     """
-    move(classifier, compute)
-    with eval_mode(classifier), torch.inference_mode(), autocast(compute):
+    move(classifier, spec.compute)
+    with eval_mode(classifier), torch.inference_mode(), autocast(spec.compute):
         parts = [
             classifier(images)[:n].float().cpu()
             for images, n in batches(
                 canvas,
                 rows,
-                preprocess=preprocess,
-                size_px=size_px,
-                compute=compute,
+                spec,
                 sizes=sizes,
                 batch=batch,
                 progress=progress,

@@ -75,9 +75,7 @@ class Predictor:
             self.classifier,
             canvas,
             np.arange(len(canvas)),
-            preprocess=self.preprocess,
-            size_px=self.size_px,
-            compute=replace(chosen, precision="float32"),
+            inference.ForwardSpec(self.preprocess, self.size_px, replace(chosen, precision="float32")),
             sizes=sizes,
         )
         return raw / np.float32(self.temperature)

@@ -65,7 +65,7 @@ def _use(session: Session, network: Classifier, canvas: npt.NDArray[np.uint8], r
     compute = session.resources.compute(session.backbone)
     with torch.no_grad(), inference.autocast(compute):
         for images_NCHW, _ in inference.batches(
-            canvas, order, preprocess=session.backbone.preprocess, size_px=session.size_px, compute=compute
+            canvas, order, inference.ForwardSpec(session.backbone.preprocess, session.size_px, compute)
         ):
             network.features(images_NCHW)
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -158,9 +158,7 @@ def _on_target(session: Session, plan: TrainPlan, network: Classifier) -> npt.ND
         network,
         pixels.centre(canvas, session.size_px),
         np.arange(len(canvas)),
-        preprocess=session.backbone.preprocess,
-        size_px=session.size_px,
-        compute=session.resources.compute(session.backbone),
+        session.resources.forward_spec(session.backbone, session.size_px),
     )
 
 

@@ -161,9 +161,7 @@ def _features(session: Session, plan: TrainPlan, network: Classifier, rows: Rows
         for images, n in inference.batches(
             pixels.centre(canvas, session.size_px),
             rows,
-            preprocess=session.backbone.preprocess,
-            size_px=session.size_px,
-            compute=compute,
+            inference.ForwardSpec(session.backbone.preprocess, session.size_px, compute),
         ):
             parts.append(network.features(images)[:n].float().cpu())
     return np.asarray(torch.cat(parts).numpy())

@@ -245,9 +245,7 @@ def base_trained_features(
         session.backbone,
         trained.body,
         pixels.centre(session.resources.canvas(rule), session.size_px),
-        preprocess=session.backbone.preprocess,
-        size_px=session.size_px,
-        compute=session.resources.compute(session.backbone),
+        session.resources.forward_spec(session.backbone, session.size_px),
         weights_key="",
         item_key="",
     )

@@ -35,7 +35,7 @@ def extraction(found: Any, threads: int) -> Any:
 
     from advisor import registry
     from advisor.models import backbone as backbones
-    from advisor.models import features, pretrained_weights
+    from advisor.models import features, inference, pretrained_weights
     from advisor.runtime import device
 
     backbone = registry.load().backbone("pocket")
@@ -49,9 +49,7 @@ def extraction(found: Any, threads: int) -> Any:
         backbone,
         module,
         canvas,
-        preprocess=backbone.preprocess,
-        size_px=64,
-        compute=compute,
+        inference.ForwardSpec(backbone.preprocess, 64, compute),
         weights_key="",
         item_key="",
     )

@@ -87,9 +87,7 @@ def extraction(backbone: Any, module: Any, compute: Any, size_px: int, rounds: i
             backbone,
             module,
             canvas,
-            preprocess=backbone.preprocess,
-            size_px=size_px,
-            compute=compute,
+            inference.ForwardSpec(backbone.preprocess, size_px, compute),
             weights_key="",
             item_key="",
         )

@@ -51,7 +51,7 @@ def _classifier(kind: str = "ridge", layers: str = "last", mirror: bool = False)
     data = small.digits()
     plain = model.Classifier(backbone, body, torch.nn.Identity(), layers, mirror=mirror)
     values = inference.logits(
-        plain, data.canvas, data.rows, preprocess=backbone.preprocess, size_px=12, compute=small.COMPUTE
+        plain, data.canvas, data.rows, inference.ForwardSpec(backbone.preprocess, 12, small.COMPUTE)
     )
     return model.Classifier(backbone, body, fitting.fit(Head(kind=kind), values, data.labels, 4), layers, mirror=mirror)
 
@@ -83,9 +83,9 @@ def test_a_loaded_model_is_the_saved_one(kind: str, layers: str, mirror: bool, t
     classifier = _classifier(kind, layers, mirror)
     data = small.digits()
     again = _load(_save(classifier, tmp_path))
-    arguments = {"preprocess": small.backbone().preprocess, "size_px": 12, "compute": small.COMPUTE}
-    before = inference.logits(classifier, data.canvas, data.rows, **arguments)  # type: ignore[arg-type]
-    after = inference.logits(again.classifier, data.canvas, data.rows, **arguments)  # type: ignore[arg-type]
+    spec = inference.ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE)
+    before = inference.logits(classifier, data.canvas, data.rows, spec)
+    after = inference.logits(again.classifier, data.canvas, data.rows, spec)
     assert np.array_equal(before, after)
     assert predictor.weights_hash(again.classifier) == predictor.weights_hash(classifier)
     assert again.classes == CLASSES
@@ -279,7 +279,7 @@ def test_scores_of_saved_logits_are_calibrated(tmp_path: Path) -> None:
     model = _load(_save(_classifier(), tmp_path, temperature=2.0))
     data = small.digits()
     raw = inference.logits(
-        model.classifier, data.canvas, data.rows, preprocess=model.preprocess, size_px=12, compute=small.COMPUTE
+        model.classifier, data.canvas, data.rows, inference.ForwardSpec(model.preprocess, 12, small.COMPUTE)
     )
     given = classification.probabilities(model.logits(data.canvas, compute=small.COMPUTE))
     assert given == pytest.approx(classification.probabilities(raw, temperature=2.0), abs=1e-6)

@@ -25,8 +25,9 @@ def one_thread() -> Iterator[None]:
 
 def _logits(classifier: Any, rows: Any, **changes: Any) -> np.ndarray:
     data = small.digits()
-    arguments = {"preprocess": small.backbone().preprocess, "size_px": 12, "compute": small.COMPUTE, **changes}
-    return inference.logits(classifier, data.canvas, np.asarray(rows, dtype=np.int64), **arguments)
+    compute = changes.pop("compute", small.COMPUTE)
+    spec = inference.ForwardSpec(small.backbone().preprocess, changes.pop("size_px", 12), compute)
+    return inference.logits(classifier, data.canvas, np.asarray(rows, dtype=np.int64), spec, **changes)
 
 
 def test_evaluation_is_in_eval_mode_and_leaves_no_trace() -> None:
@@ -69,10 +70,10 @@ def test_the_centre_is_what_is_looked_at() -> None:
     """A canvas larger than the input is cut to its centre; one of the right size is taken whole."""
     data = small.digits()
     classifier = small.classifier()
-    arguments = {"preprocess": small.backbone().preprocess, "size_px": 12, "compute": small.COMPUTE}
+    spec = inference.ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE)
     centre = np.ascontiguousarray(data.canvas[:, 2:14, 2:14])
     assert np.array_equal(
-        inference.logits(classifier, centre, data.rows, **arguments),  # type: ignore[arg-type]
+        inference.logits(classifier, centre, data.rows, spec),
         _logits(classifier, data.rows),
     )
 

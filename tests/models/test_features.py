@@ -15,7 +15,7 @@ import torch
 from advisor import hooks
 from advisor.errors import CacheFullError, InputError, PluginError, WeightsError
 from advisor.models import backbone as backbones
-from advisor.models import features
+from advisor.models import features, inference
 from advisor.records import Compute
 from advisor.runtime.cache import Store
 
@@ -34,9 +34,11 @@ def one_thread() -> Iterator[None]:
 def _extract(store: Store | None = None, **changes: Any) -> features.Pooled:
     backbone = changes.pop("backbone", small.backbone())
     arguments: dict[str, Any] = {
-        "preprocess": backbone.preprocess,
-        "size_px": 12,
-        "compute": small.COMPUTE,
+        "spec": inference.ForwardSpec(
+            changes.pop("preprocess", backbone.preprocess),
+            changes.pop("size_px", 12),
+            changes.pop("compute", small.COMPUTE),
+        ),
         "weights_key": "w",
         "item_key": "i",
         "store": store,
@@ -120,9 +122,7 @@ def test_versions_and_processor_are_in_the_key(monkeypatch: pytest.MonkeyPatch) 
         return features.key_fields(
             backbone,
             small.digits(3).canvas,
-            backbone.preprocess,
-            size_px=12,
-            compute=small.COMPUTE,
+            inference.ForwardSpec(backbone.preprocess, 12, small.COMPUTE),
             weights_key="w",
             item_key="i",
             flip=False,

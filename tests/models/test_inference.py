@@ -19,9 +19,7 @@ def test_batches_are_all_of_one_size() -> None:
         inference.batches(
             data.canvas,
             np.arange(20),
-            preprocess=small.backbone().preprocess,
-            size_px=12,
-            compute=small.COMPUTE,
+            inference.ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE),
             batch=16,
         )
     )
@@ -45,9 +43,9 @@ def test_small_batches_give_the_logits_of_large_ones(images: int) -> None:
     """An image's logits do not depend on the sizes of the batches, rounding apart; the order of images stays."""
     data, classifier = small.digits(80), small.classifier()
     rows = np.arange(images)
-    spec = {"preprocess": small.backbone().preprocess, "size_px": 12, "compute": small.COMPUTE}
-    fixed = inference.logits(classifier, data.canvas, rows, **spec)  # type: ignore[arg-type]
-    few = inference.logits(classifier, data.canvas, rows, sizes=inference.small_batches(images), **spec)  # type: ignore[arg-type]
+    spec = inference.ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE)
+    fixed = inference.logits(classifier, data.canvas, rows, spec)
+    few = inference.logits(classifier, data.canvas, rows, spec, sizes=inference.small_batches(images))
     assert few.shape == (images, small.CLASSES)
     np.testing.assert_allclose(few, fixed, atol=1e-5)
 
@@ -56,9 +54,7 @@ def test_what_is_computed_is_what_the_batches_hold() -> None:
     """Seventy images are two full batches: a speed that was read off them counts 128."""
     data = small.digits()
     rows = np.arange(70) % len(data.canvas)
-    got = inference.batches(
-        data.canvas, rows, preprocess=small.backbone().preprocess, size_px=12, compute=small.COMPUTE
-    )
+    got = inference.batches(data.canvas, rows, inference.ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE))
     assert sum(len(images) for images, _ in got) == inference.padded_count(70) == 128
     assert inference.padded_count(64) == 64
 
@@ -71,7 +67,7 @@ def test_a_mirrored_batch_is_the_batch_mirrored() -> None:
         pre = small.backbone().preprocess
         rows = np.arange(4)
         return next(
-            inference.batches(data.canvas, rows, preprocess=pre, size_px=12, compute=small.COMPUTE, batch=4, flip=flip)
+            inference.batches(data.canvas, rows, inference.ForwardSpec(pre, 12, small.COMPUTE), batch=4, flip=flip)
         )[0]
 
     assert torch.equal(first(True), first(False).flip(-1))
