@@ -38,6 +38,7 @@ from advisor.selection import decision, finalize, frozen_candidates, result_buil
 from advisor.selection.incumbent import IncumbentWriter
 from advisor.tracking import relay, tracker
 from advisor.tuning import availability, budget, candidates, regime, search
+from advisor.tuning.limits import fitting
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchFacts
 from advisor.tuning.trials import open_study
@@ -83,6 +84,7 @@ def advise(
     listener = listener or Listener()
     listener.started(clock)
     cost_file.check_option(settings.objective)
+    fitting.check(settings)
     tracker.check(settings.log)
     urls.check_exists(settings.data)
     data = Path(settings.data)
@@ -165,7 +167,7 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
                 on_better=writer.update,
             )
             if not frozen_candidates.is_frozen(run):
-                search.explore(run, competitors.backbones)
+                search.explore(run, [b for b in competitors.backbones if facts.sizes[b.name]])
             frozen = frozen_candidates.judge(run, context)
             result = finalize.compose(run, writer, frozen, measured.profile)
             listener.finished(result)
@@ -182,7 +184,7 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
 def _competitors(settings: Settings) -> Competitors:
     """Return what may compete. Raises InputError, PluginError, WeightsError before any data are read."""
     plugins = registry.load(block=settings.plugins_blocked)
-    strategies = _strategies(plugins, settings)
+    strategies = availability.strategies(plugins, settings)
     backbones, left_out = availability.find(plugins, settings, strategies)
     return Competitors(registry=plugins, backbones=backbones, left_out=left_out, strategies=strategies)
 
@@ -241,6 +243,9 @@ def _propose(
     used = budget.for_budget(data_set, settings.budget_s, device.likely(settings.device), backbones, sizes)
     spec = decision.requested(settings, rundir, data_set.classes)
     opened = workers.open(open_job(settings, rundir.path, data_set, used.pool, objective=spec), listener.progress)
+    sizes, costs = fitting.fit(
+        settings, rundir, workers.first, backbones, sizes, images=len(used.pool), data=data_set, listener=listener
+    )
     narrow = availability.narrow_choice(backbones, competitors.left_out)
     context = result_builder.RunContext(
         settings=settings,
@@ -255,7 +260,7 @@ def _propose(
         read_at_s=measured.read_at_s,
         objective=spec,
     )
-    return _facts(context, competitors.strategies, sizes), context
+    return replace(_facts(context, competitors.strategies, sizes), costs=costs), context
 
 
 def _facts(
@@ -283,16 +288,6 @@ def _executor(
     pool, spec = context.used.pool, context.objective
     job = open_job(context.settings, rundir.path, context.dataset, pool, objective=spec)
     return start.executor(cluster, workers, job, context.dataset, context.settings, context.registry, listener.note)
-
-
-def _strategies(plugins: registry.Registry, settings: Settings) -> dict[str, Strategy]:
-    for name in settings.strategies:
-        plugins.strategy(name)
-    requested = regime.override(regime.by_size(0, 1), settings.regime).name if settings.regime else None
-    strategies = candidates.selectable(plugins.strategies, settings.strategies, requested)
-    if not strategies:
-        raise InputError("no strategy remains to choose from.", hint="See `tl-advise plugins`.")
-    return strategies
 
 
 def _progress(listener: Listener, what: str) -> CountProgress:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from advisor.cli._console import GLOSSARY, console, counted, facts, listing, text
 from advisor.records import Best, LeftOut, Result, TestScore, ValidationScore
-from advisor.reporting import assessment, insight_text, wording
+from advisor.reporting import assessment, insight_text, pareto, wording
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -120,6 +120,9 @@ def _evidence(answer: Result, folder: str) -> Lines:
         rows.append(("relabelled", insight_text.relabelled(answer.relabelled)))
     if said := insight_text.forecast(answer):
         rows.append(("more images", said))
+    if answer.limits is not None:
+        costs = (pareto.cost(answer.limits), pareto.price(answer.limits))
+        rows += _labelled("cost", [line for line in costs if line])
     counts = answer.trials
     tried = f"{counted(counts.complete, 'trial')} completed, {counts.pruned} stopped early, {counts.failed} failed"
     rows.append(("time", f"{wording.time_used(answer.budget)}; {tried}"))

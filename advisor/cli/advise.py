@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 
-from advisor.cli import _options
+from advisor.cli import _limit_options, _options
 
 
 @click.command(name="advise")
 @click.argument("dataset", type=click.Path())
 @_options.training()
+@_limit_options.limits()
 @_options.test_split()
 @_options.reading()
 @_options.relabel()
@@ -50,6 +51,7 @@ def command(
       tl-advise photos.csv --backbone mobilenet_v2 --trials 8 --seed 3
       tl-advise ./photos --regime full --json > result.json
       tl-advise ./photos --target ./sketches
+      tl-advise ./photos --max-ms 20 --max-mb 10
     """
     settings = _settings(dataset, call)
     if target is not None:
@@ -98,6 +100,8 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         strategies=tuple(call["strategies"]),
         regime=call["regime"],
         objective=call["objective"],
+        max_ms=call["max_ms"],
+        max_mb=call["max_mb"],
         weights_dir=call["weights_dir"],
         offline=call["offline"],
         test_split=call["test_split"],

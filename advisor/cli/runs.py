@@ -20,7 +20,8 @@ def command(folders: tuple[str, ...], as_json: bool) -> int:
     """List finished runs, and compare those that were tested on the same images. Nothing is trained.
 
     DIR is a run directory or a folder that holds some (default: ./tl-advise-runs). With two runs, the difference of their
-    test accuracies is tested on the same images.
+    test accuracies is tested on the same images. MB is the size of the model, ms the time per image of its exported graph on
+    one thread (~ predicted).
 
     \b
     Examples:
@@ -49,7 +50,9 @@ def _table(summaries: list[RunSummary]) -> object:
     from advisor.reporting import wording
     from advisor.runtime import durations
 
-    table = listing("run", "data", "equal data", "objective", "test accuracy", "network", "strategy", "MB", "time")
+    table = listing(
+        "run", "data", "equal data", "objective", "test accuracy", "network", "strategy", "MB", "ms", "time"
+    )
     for one in summaries:
         score = one.objective
         value = wording.NONE if score is None or score.value is None else f"{score.name} {score.value:.3f}"
@@ -67,9 +70,18 @@ def _table(summaries: list[RunSummary]) -> object:
             text(one.backbone),
             text(one.strategy),
             size,
+            _milliseconds(one),
             durations.words(one.used_s) + of,
         )
     return table
+
+
+def _milliseconds(one: RunSummary) -> str:
+    from advisor.reporting import wording
+
+    if one.milliseconds is None:
+        return wording.NONE
+    return f"{one.milliseconds:.1f}" if one.ms_measured else f"~{one.milliseconds:.2g}"
 
 
 def _sentence(compared: RunDifference | None) -> str:

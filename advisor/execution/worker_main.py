@@ -16,6 +16,7 @@ import threading
 import traceback
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from advisor.errors import AdviseError
@@ -26,10 +27,12 @@ from advisor.records.messages import (
     Describe,
     Description,
     ForgettingMeasured,
+    GraphMeasured,
     Insight,
     InsightMeasured,
     Job,
     MeasureForgetting,
+    MeasureGraph,
     OpenDataset,
     Probe,
     Probed,
@@ -149,6 +152,8 @@ class JobRunner:
             from advisor.execution import forgetting
 
             return forgetting.measure(self.resources, job)
+        if isinstance(job, MeasureGraph):
+            return self._measure_graph(job)
         if isinstance(job, Probe):
             return probe.probe(self.resources, job)
         if isinstance(job, RunTrial):
@@ -158,6 +163,14 @@ class JobRunner:
         if isinstance(job, Refit):
             return launch.run_refit(self.resources, job, self.progress)
         return test_scoring.score(self.resources, job, self.progress)
+
+    def _measure_graph(self, job: MeasureGraph) -> GraphMeasured:
+        from advisor.exporting import latency
+
+        if job.folder:
+            return GraphMeasured(cost=latency.of_run(Path(job.folder), self.resources.registry))
+        backbone = self.resources.registry.backbone(job.backbone)
+        return GraphMeasured(cost=latency.of_backbone(backbone, job.size_px, self.resources.classes))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,21 +16,16 @@ import numpy as np
 
 from advisor.aliases import Pixels
 from advisor.exporting import sidecar
+from advisor.records.limits import GraphCost
 
 if TYPE_CHECKING:
     from advisor.hooks import Backbone
+    from advisor.models.predictor import Predictor
+    from advisor.registry import Registry
 
 THREADS = 1
 IMAGES = 100  # timed one by one
 WARM = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class GraphCost:
-    """Milliseconds per single image (median of `IMAGES`, `THREADS` threads) and megabytes of the file."""
-
-    ms: float
-    mb: float
 
 
 def of_model(model: Path | bytes, images_NSS3: Pixels) -> GraphCost:
@@ -48,7 +42,7 @@ def of_model(model: Path | bytes, images_NSS3: Pixels) -> GraphCost:
         session.run(None, {sidecar.INPUT: image_1SS3})
         taken_s.append(time.perf_counter() - began)
     size = len(model) if isinstance(model, bytes) else model.stat().st_size
-    return GraphCost(ms=1e3 * statistics.median(taken_s[WARM:]), mb=size / 1e6)
+    return GraphCost(ms=1e3 * statistics.median(taken_s[WARM:]), mb=size / 1e6, measured=True)
 
 
 def of_backbone(backbone: Backbone, size_px: int, classes: int) -> GraphCost:
@@ -58,7 +52,6 @@ def of_backbone(backbone: Backbone, size_px: int, classes: int) -> GraphCost:
     """
     import torch
 
-    from advisor.exporting.formats import onnx_graph
     from advisor.heads.linear_head import LinearHead
     from advisor.models import backbone as backbones
     from advisor.models.classifier import Classifier
@@ -74,5 +67,20 @@ def of_backbone(backbone: Backbone, size_px: int, classes: int) -> GraphCost:
         temperature=1.0,
         description={"backbone": backbone.name, "weights_sha256": ""},
     )
-    noise = np.random.default_rng(0).integers(0, 256, (8, size_px, size_px, 3), dtype=np.uint8)
-    return of_model(onnx_graph.serialized(predictor, sidecar.describe(predictor, "onnx", "model.onnx")), noise)
+    return of_predictor(predictor)
+
+
+def of_run(folder: Path, registry: Registry) -> GraphCost:
+    """Measure the graph of the model that a folder holds, as an export of it would be. Raises: AdviseError."""
+    from advisor.models import predictor
+
+    return of_predictor(predictor.load(folder, registry))
+
+
+def of_predictor(predictor: Predictor) -> GraphCost:
+    """Measure the graph of a model on noise, which takes as long as photos."""
+    from advisor.exporting.formats import onnx_graph
+
+    px = predictor.size_px
+    noise_NSS3 = np.random.default_rng(0).integers(0, 256, (8, px, px, 3), dtype=np.uint8)
+    return of_model(onnx_graph.serialized(predictor, sidecar.describe(predictor, "onnx", onnx_graph.FILE)), noise_NSS3)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EnsemblePredictor:
-    """Models with the same classes and the same preprocessing, weighted equally."""
+    """Models with the same classes and the same preprocessing, weighted equally; `decision` is chosen for their mean."""
 
     members: tuple[Predictor, ...]
     decision: DecisionRule = DecisionRule()
@@ -82,6 +82,7 @@ class EnsemblePredictor:
             lambda squares: self.probabilities(squares, compute=compute, sizes=inference.small_batches(len(squares))),
             batch_size=batch_size,
             progress=progress,
+            decision=self.decision,
         )
 
 
@@ -101,7 +102,7 @@ def load(folder: Path, registry: Registry) -> EnsemblePredictor:
             hint="Copy the whole folder from the run again.",
         )
     _share_bodies(members)
-    return EnsemblePredictor(members)
+    return EnsemblePredictor(members, model_files.read_ensemble_decision(folder))
 
 
 def _share_bodies(members: Sequence[Predictor]) -> None:

@@ -12,11 +12,13 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.errors import InputError, OutputError, WeightsError, one_line
 from advisor.heads import registry
+from advisor.records.objective import DecisionRule
 
 if TYPE_CHECKING:
     import torch
@@ -137,6 +139,13 @@ def read_description(path: Path) -> dict[str, Any]:
     return description
 
 
+def add_decision(folder: Path, rule: DecisionRule) -> None:
+    """Write a decision rule into `model.json`, unless it takes the most probable class. Raises: InputError, OutputError."""
+    if rule != DecisionRule():
+        path = folder / "model.json"
+        write_description(path, {**read_description(path), "decision": asdict(rule)})
+
+
 def _check(path: Path, values: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str) -> None:
     for name, (expected, holds) in rules.items():
         if name not in values:
@@ -185,6 +194,14 @@ def copy_ensemble(folder: Path, to: Path, extra: Mapping[str, Any]) -> None:
             shutil.copyfile(folder / f"{name}.{suffix}", to / f"{name}.{suffix}")
     description = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8"))
     write_description(to / ENSEMBLE, {**description, **extra})
+
+
+def read_ensemble_decision(folder: Path) -> DecisionRule:
+    """Read how an ensemble's probabilities become a class; call `read_ensemble` first, which checks the file."""
+    stored = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8")).get("decision") or {}
+    return DecisionRule(
+        weights=tuple(stored.get("weights", ())), costs=tuple(tuple(row) for row in stored.get("costs", ()))
+    )
 
 
 def read_ensemble(folder: Path) -> tuple[str, ...]:

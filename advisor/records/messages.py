@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from advisor.records.data import Item, Unreadable
 from advisor.records.insight import Forecast
+from advisor.records.limits import GraphCost
 from advisor.records.objective import ObjectiveSpec
 from advisor.records.plan import Compute, Preprocess, StageSize, TrainPlan
 from advisor.records.result import Environment, Forgetting, Mistake, TestScore
@@ -235,6 +236,22 @@ class LearningCurveMeasured:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasureGraph:
+    """Ask what an exported graph costs: of a backbone with random weights at an input size, or of the model in `folder`."""
+
+    backbone: str = ""
+    size_px: int = 0
+    folder: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphMeasured:
+    """The measured cost."""
+
+    cost: GraphCost
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far a job is: `done` of `total` steps of `what`; loss and accuracy where they are known.
 
@@ -255,7 +272,16 @@ OnProgress = Callable[[Progress], None]
 
 Insight = MeasureLearningCurve
 InsightMeasured = LearningCurveMeasured
-Job = OpenDataset | Describe | Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting | Insight
+Job = OpenDataset | Describe | Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting | Insight | MeasureGraph
 Answer = (
-    DatasetOpened | Description | Probed | Trial | StepTime | Refitted | Scored | ForgettingMeasured | InsightMeasured
+    DatasetOpened
+    | Description
+    | Probed
+    | Trial
+    | StepTime
+    | Refitted
+    | Scored
+    | ForgettingMeasured
+    | InsightMeasured
+    | GraphMeasured
 )

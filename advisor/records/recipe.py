@@ -171,6 +171,17 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The limits that the run kept, and the model's milliseconds per image on `threads` threads and megabytes."""
+
+    max_ms: float | None = None
+    max_mb: float | None = None
+    ms: float | None = None
+    mb: float | None = None
+    threads: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One run, written down. `status` is "provisional" (no test yet) or "final"."""
 
@@ -192,4 +203,5 @@ class Recipe:
     target: TargetUse | None = None
     objective: ObjectiveSpec | None = None  # the score that decided, where it was not the log-loss
     decision: DecisionRule | None = None  # how probabilities become a class, where not by the largest
+    limits: Limits | None = None  # of the run, and what the model costs; nothing here decides a rerun
     devices: int | None = None  # on which the training ran at the same time, where that was more than one

@@ -7,6 +7,7 @@ from typing import Any
 
 from advisor.records.data import Relabelled
 from advisor.records.insight import Forecast, SuspectLabels
+from advisor.records.limits import LimitsReport
 from advisor.records.objective import DecisionEffect, ObjectiveScore
 from advisor.records.trials import Regime, StoppedBecause, Untried
 
@@ -287,4 +288,5 @@ class Result:
     untried: tuple[Untried, ...] = ()
     objective: ObjectiveScore | None = None  # the score that decided, on the test set
     baseline_objective: ObjectiveScore | None = None  # of the untuned default, on the same images
+    limits: LimitsReport | None = None  # --max-ms, --max-mb, and what the model and the others cost
     decision: DecisionEffect | None = None  # None where the most probable class is the answer

@@ -24,6 +24,8 @@ class Settings:
     strategies: tuple[str, ...] = ()
     regime: str | None = None
     objective: str = "log_loss"  # the score that decides, as the command line names it: NAME or cost:FILE
+    max_ms: float | None = None  # per image, of the exported graph on one thread of this machine
+    max_mb: float | None = None  # of the exported file, 10^6 bytes
     weights_dir: str | None = None
     offline: bool = False
     test_split: str = "auto"

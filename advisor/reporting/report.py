@@ -16,12 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from advisor.records import Profile, Result, Trial
-from advisor.reporting import assessment, evidence_plots, glossary, insight_text, report_sections, search_story, wording
+from advisor.reporting import (
+    assessment,
+    evidence_plots,
+    glossary,
+    insight_text,
+    pareto,
+    report_sections,
+    search_story,
+    wording,
+)
 from advisor.safe_text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Parts of the result that only some runs have; each is a template of its own, shown where the record exists.
-INSIGHTS = ("suspects", "unlike", "attention", "label_next")
+INSIGHTS = ("suspects", "unlike", "attention", "label_next", "limits")
 
 
 def render(
@@ -65,6 +74,7 @@ def render(
         ensemble=wording.ensemble_facts(result.ensemble),
         kept=report_sections.forgetting(result, _safe),
         insights={name: part for name in INSIGHTS if (part := getattr(result, name, None))},
+        pareto_plot=_safe(pareto.plot(result.limits.models, result.limits.max_ms) if result.limits else ""),
         terms=glossary.TERMS,
     )
     return re.sub(r"(\d) %", "\\1\u00a0%", html)  # a number stays beside its sign
@@ -110,7 +120,7 @@ def _page(name: str) -> Any:
     page.filters.update(percent=wording.percent, number=wording.number, duration=wording.duration, value=wording.value)
     page.filters.update(points=wording.points, regime=wording.regime, settings=wording.settings, span=wording.span)
     page.filters.update(capitalize_first=lambda sentence: sentence[:1].upper() + sentence[1:])
-    page.globals.update(words=wording, insight=insight_text, term=_term, fields=_fields)
+    page.globals.update(words=wording, insight=insight_text, pareto=pareto, term=_term, fields=_fields)
     return page.get_template(name)
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,12 @@ import numpy.typing as npt
 from advisor.aliases import Float64s
 from advisor.data import pixels
 from advisor.errors import AdviseError
-from advisor.metrics import classification
+from advisor.metrics import classification, objectives
 from advisor.metrics.objectives import held_out
 from advisor.models import model_files
 from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
 from advisor.records.messages import Scored
-from advisor.records.objective import ObjectiveSpec
+from advisor.records.objective import DecisionRule, ObjectiveSpec
 from advisor.selection import decision, final_refit, result_builder
 from advisor.tuning import budget, cost_model
 from advisor.tuning.search_run import SearchRun
@@ -44,6 +45,7 @@ class EnsembleChoice:
 
     members: tuple[Trial, ...]
     validation: EnsembleValidation
+    rule: DecisionRule = DecisionRule()  # what the objective asks for, on the mean of their out-of-fold probabilities
 
 
 def choose(run: SearchRun, winner: Trial, contenders: Sequence[Trial]) -> EnsembleChoice | None:
@@ -52,7 +54,7 @@ def choose(run: SearchRun, winner: Trial, contenders: Sequence[Trial]) -> Ensemb
     Rivals are the best trials of every other kind (network and strategy): two heads of one kind make the same mistakes.
     Only rivals with the winner's preprocessing are considered, so that one image is decoded once for all members.
     """
-    if run.facts.images >= MAX_IMAGES:
+    if run.facts.images >= MAX_IMAGES or run.facts.costs.limited:  # several graphs would break what one of them keeps
         return None
     winner_pixels = _pixel_rule(run, winner.candidate)
     same_pixels = [
@@ -110,6 +112,7 @@ def choose_by_predictions(
             single_log_loss=_log_loss(probabilities[winner.number], labels),
             n=len(labels),
         ),
+        rule=objectives.make(spec).rule(mean, labels),
     )
 
 
@@ -130,10 +133,15 @@ def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> tuple[
             if not _train_member(run, trial, folder, reserve_s):
                 return ()
         staged = run.rundir.staging("ensemble")
-        model_files.write_ensemble(staged, folders, {"trials": [t.number for t in chosen.members]})
+        model_files.write_ensemble(staged, folders, _description(chosen))
         shutil.rmtree(ensemble_folder, ignore_errors=True)
         os.replace(staged, ensemble_folder)
     return tuple(folders)
+
+
+def _description(chosen: EnsembleChoice) -> dict[str, Any]:
+    decided = {} if chosen.rule == DecisionRule() else {"decision": asdict(chosen.rule)}
+    return {"trials": [t.number for t in chosen.members], **decided}
 
 
 def _train_member(run: SearchRun, trial: Trial, folder: Path, reserve_s: float) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from advisor.reporting import model_card, report, thumbnails
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.selection import (
     decision,
+    deployment,
     ensemble,
     final_refit,
     forgetting_budget,
@@ -158,7 +159,9 @@ def _result(
     rule = decision.choose_rule(run.rundir.path, frozen.winner, context.objective)
     _copy_model(folder, staged, rule)
     test = scored.scores[0] if scored else None
+    costs = deployment.report(run, frozen.winner, staged)
     recipe = result_builder.make_recipe(context, "final", frozen.winner, refitted, test, rule)
+    recipe = deployment.with_limits(recipe, costs)
     write_atomically(staged / "recipe.yaml", recipe_file.write(recipe, command=context.settings.command))
     outcome = result_builder.SearchOutcome(
         regime=frozen.regime,
@@ -180,8 +183,8 @@ def _result(
     result = replace(result, stopped_because=frozen.stopped_because, untried=frozen.untried)
     if scored is not None:
         result = replace(result, calibration=_calibration(run, result.calibration))
-    result = insights.add(result, run.rundir, context.used, frozen.winner, trials, scored, staged)
-    result = timed_insights.add(result, run, frozen.winner)
+    result = insights.add(result, run.rundir, context.used, frozen.winner, trials, scored, staged, rule)
+    result = deployment.add(timed_insights.add(result, run, frozen.winner), costs)
     result = _write_pages(run, context, result, recipe, profile, staged)
     write_atomically(staged / "result.json", to_json(result))
     run.rundir.adopt(staged)
@@ -191,12 +194,9 @@ def _result(
 
 def _copy_model(folder: Path, staged: Path, rule: DecisionRule) -> None:
     """Copy a refitted model, with the decision rule in its description where the most probable class is not the answer."""
-    shutil.copyfile(folder / "model.safetensors", staged / "model.safetensors")
-    if rule == DecisionRule():
-        shutil.copyfile(folder / "model.json", staged / "model.json")
-        return
-    description = model_files.read_description(folder / "model.json")
-    model_files.write_description(staged / "model.json", {**description, "decision": asdict(rule)})
+    for name in incumbent.MODEL:
+        shutil.copyfile(folder / name, staged / name)
+    model_files.add_decision(staged, rule)
 
 
 def _objective(

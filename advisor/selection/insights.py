@@ -20,8 +20,10 @@ from advisor.aliases import Float64s, Ints
 from advisor.data.subsample import Subsample
 from advisor.insight import guessing, suspects
 from advisor.metrics import classification
+from advisor.metrics.decision import MOST_PROBABLE, decide
 from advisor.records import Item, Result, Suspect, SuspectLabels, TestScore, Trial
 from advisor.records.messages import Scored
+from advisor.records.objective import DecisionRule
 from advisor.runtime.run_dir import RunDir
 from advisor.safe_text import spreadsheet_cell
 
@@ -36,29 +38,32 @@ def add(
     trials: Sequence[Trial],
     scored: Scored | None,
     staged: Path,
+    rule: DecisionRule = MOST_PROBABLE,
 ) -> Result:
-    """Return the result with what its predictions say, and write the tables into `staged`."""
+    """Return the result with what its predictions say, and write the tables into `staged`; `rule` decides the classes."""
     classes = result.dataset.classes
     with np.load(run_dir.path / winner.predictions) as saved:
         rows, labels = saved["rows"], saved["labels"]
         probabilities = classification.probabilities(saved["logits"], temperature=winner.temperature)
     items = [used.pool[int(row)] for row in rows]
     suspected = write_suspects(staged / "suspects.csv", items, probabilities, labels, classes)
-    predicted = probabilities.argmax(axis=1)
+    predicted = decide(probabilities, rule)
     if scored is not None and result.test is not None:
         unreadable = {file.path for file in scored.unreadable}
         items = [item for item in used.test if item.path not in unreadable]
         with np.load(run_dir.trials / "test.npz") as saved:
             probabilities, labels = classification.probabilities(saved["logits"][0]), saved["labels"]
-        predicted = probabilities.argmax(axis=1)
+        predicted = decide(probabilities, rule)
         write_suspects(staged / "suspects-test.csv", items, probabilities, labels, classes)
-        _write_scores(staged, result.test, items, probabilities, classes)
+        _write_scores(staged, result.test, items, probabilities, predicted, classes)
     _write_trials(staged / "trials.csv", trials)
     guess = guessing.against_majority(labels, predicted)  # the largest class of the very images: the harder rival
     warnings = result.warnings
-    if not guess.learned:
+    # A rule for another score gives up accuracy on purpose: having learned shows in either of the two answers.
+    learned = guess.learned or guessing.against_majority(labels, probabilities.argmax(axis=1)).learned
+    if not learned:
         warnings = (*warnings, f"the model is not better than always answering {classes[guess.label]}, beyond noise")
-    return replace(result, majority=guess.share, learned=guess.learned, suspects=suspected, warnings=warnings)
+    return replace(result, majority=guess.share, learned=learned, suspects=suspected, warnings=warnings)
 
 
 def write_suspects(
@@ -83,15 +88,19 @@ def write_suspects(
 
 
 def _write_scores(
-    folder: Path, test: TestScore, items: Sequence[Item], probabilities_NK: Float64s, classes: Sequence[str]
+    folder: Path,
+    test: TestScore,
+    items: Sequence[Item],
+    probabilities_NK: Float64s,
+    predicted_N: Ints,
+    classes: Sequence[str],
 ) -> None:
-    best = probabilities_NK.argmax(axis=1)
     _write(
         folder / "predictions.csv",
         ("path", "label", "predicted", "probability"),
         (
             (item.path, classes[item.label], classes[int(k)], float(row[k]))
-            for item, k, row in zip(items, best, probabilities_NK, strict=True)
+            for item, k, row in zip(items, predicted_N, probabilities_NK, strict=True)
         ),
     )
     _write(

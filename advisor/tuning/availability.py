@@ -18,7 +18,8 @@ from advisor.models import pretrained_weights
 from advisor.records import LeftOut, Settings
 from advisor.registry import Registry
 from advisor.runtime import device
-from advisor.tuning import budget, policy
+from advisor.tuning import budget, candidates, policy, regime
+from advisor.tuning.limits import fitting
 
 KINDS = ("supervised", "self_supervised", "image_text")  # the order in which equals are taken
 FREE_LICENCES = frozenset({"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc0-1.0", "cc-by-4.0"})
@@ -64,6 +65,17 @@ def find(
     return reachable, fold(left_out, registry.backbones, settings)
 
 
+def strategies(registry: Registry, settings: Settings) -> dict[str, Strategy]:
+    """Return the strategies that may be used. Raises InputError where none is left, PluginError for unknown names."""
+    for name in settings.strategies:
+        registry.strategy(name)
+    requested = regime.override(regime.by_size(0, 1), settings.regime).name if settings.regime else None
+    usable = candidates.selectable(registry.strategies, settings.strategies, requested)
+    if not usable:
+        raise InputError("no strategy remains to choose from.", hint="See `tl-advise plugins`.")
+    return usable
+
+
 def _only_from_scratch(strategies: Mapping[str, Strategy], settings: Settings) -> bool:
     return bool(settings.strategies) and all(name == "scratch" for name in strategies)
 
@@ -75,6 +87,7 @@ def _worth_fetching(downloadable: Sequence[Backbone], settings: Settings, named:
     budget_s = settings.budget_s or policy.UNBOUNDED_BUDGET_S
     room_bytes = min(policy.FETCH_SHARE * budget_s * policy.FETCH_BYTES_PER_S, policy.MAX_FETCH_BYTES * 2)
     small = [b for b in answering if _bytes(b) <= policy.MAX_FETCH_BYTES and not _restricting(b)]
+    small = [b for b in small if fitting.may_fit(b, settings)]
     return shortlist(
         small,
         count=policy.MAX_FETCHES,

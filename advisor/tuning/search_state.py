@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from advisor.data.splits import FOLDS
 from advisor.hooks import Context, Strategy
 from advisor.records import Candidate, Regime, Settings, Trial
+from advisor.records.limits import GraphCost
 from advisor.records.messages import Description
 from advisor.records.objective import ObjectiveSpec
 from advisor.registry import Registry
 from advisor.tuning.budget import MeasuredSpeeds
 from advisor.tuning.candidates import BackboneAtSize
+from advisor.tuning.limits.graph_costs import CostTable
 from advisor.tuning.trials.study import key
 
 
@@ -34,6 +36,7 @@ class SearchFacts:
     device: str
     sizes: Mapping[str, tuple[int, ...]]
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
+    costs: CostTable = field(default_factory=CostTable)
 
     @property
     def images(self) -> int:
@@ -102,10 +105,25 @@ class SearchState(SearchFacts):
         return math.inf if self.settings.trials is None else self.settings.trials - len(self.begun)
 
     def contenders(self) -> list[Trial]:
-        """List what may win: complete trials, and probes that no trial repeated."""
+        """List what may win: complete trials, and probes that no trial repeated, within the limits."""
+        return [t for t in self.scored() if self.keeps_limits(t.candidate)]
+
+    def scored(self) -> list[Trial]:
+        """List complete trials, and probes that no trial repeated."""
         trials = [t for t in self.trials if t.state == "complete"]
         repeated = {key(t.candidate) for t in trials}
         return [*(p for p in self.probes if key(p.candidate) not in repeated), *trials]
+
+    def keeps_limits(self, candidate: Candidate) -> bool:
+        """Return True if a candidate's exported graph is within --max-ms and --max-mb, as far as it is known."""
+        return not self.costs.limited or self.costs.allows(self.graph_cost(candidate))
+
+    def graph_cost(self, candidate: Candidate) -> GraphCost:
+        """Return what the exported graph of a candidate costs: measured, or predicted."""
+        backbone = self.registry.backbone(candidate.backbone)
+        size_px = candidate.size_px or backbone.preprocess.size
+        plan = self.strategy_of(candidate).plan(candidate.parameters, self.context(backbone.name, size_px))
+        return self.costs.of_candidate(backbone, candidate, plan.head.kind if plan.head is not None else "")
 
     def best(self) -> Trial | None:
         """Return the contender with the lowest validation loss."""

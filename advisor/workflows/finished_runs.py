@@ -34,6 +34,8 @@ class RunSummary:
     backbone: str
     strategy: str
     megabytes: float | None
+    milliseconds: float | None  # per image of the exported graph on one thread; `ms_measured` where it is no prediction
+    ms_measured: bool
     asked_s: float | None
     used_s: float
     same_data: str = ""
@@ -85,6 +87,8 @@ def _summary(run: Path, result: Result, letter: str) -> RunSummary:
         backbone=result.best.backbone,
         strategy=result.best.strategy,
         megabytes=model.stat().st_size / 1e6 if model.is_file() else None,
+        milliseconds=result.limits.cost.ms if result.limits else None,
+        ms_measured=result.limits is not None and result.limits.cost.measured,
         asked_s=result.budget.asked_s,
         used_s=result.budget.used_s,
         same_data=letter,

@@ -18,7 +18,7 @@ from advisor.data.remote import urls
 from advisor.data.tables import corrections
 from advisor.errors import CheckError, RecipeError
 from advisor.execution.worker import Worker, open_job
-from advisor.models import pretrained_weights
+from advisor.models import model_files, pretrained_weights
 from advisor.records import Candidate, Dataset, Settings, Trial, recipe_file
 from advisor.records.data import ReadOptions
 from advisor.records.messages import Refit, Refitted, RunTrial, Score, Scored
@@ -106,6 +106,8 @@ class _Rerunner:
         temperature = self.recipe.fitted.temperature if self.same_data else self._trial(seed).temperature
         folder = self.folder if seed == self.recipe.seed else self.folder / "trials" / f"seed-{seed}"
         refitted = self._refit(seed, folder, temperature, self._folds() if self.same_data else ())
+        if self.same_data and self.recipe.decision is not None:
+            model_files.add_decision(folder, self.recipe.decision)
         score = Score(
             folders=(str(folder),), items=self.sample.test, predictions=str(self.folder / "trials" / "test.npz")
         )
