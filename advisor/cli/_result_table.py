@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from advisor.cli._console import GLOSSARY, console, counted, facts, listing, text
 from advisor.records import Best, LeftOut, Result, TestScore, ValidationScore
-from advisor.reporting import assessment, insight_text, pareto, wording
+from advisor.reporting import assessment, insight_text, wording
+from advisor.reporting.parts import pareto
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -21,11 +21,11 @@ from advisor.reporting import (
     evidence_plots,
     glossary,
     insight_text,
-    pareto,
     report_sections,
     search_story,
     wording,
 )
+from advisor.reporting.parts import pareto
 from advisor.safe_text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
