@@ -22,6 +22,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from advisor._version import __version__
 from advisor.data import image_inputs
 from advisor.metrics.decision import MOST_PROBABLE, decide
+from advisor.models import inference
 from advisor.serving import body
 from advisor.serving.batcher import Batcher
 from advisor.serving.limits import Limits, RequestError, check_header
@@ -45,10 +46,14 @@ class Service:
         self.run = run
         self.limits = limits
         self.decision = getattr(predictor, "decision", MOST_PROBABLE)  # an ensemble takes the most probable class
-        self.batcher = Batcher(predictor.probabilities, most=batch, waiting=limits.waiting_images)
+        self.batcher = Batcher(self._probabilities, most=batch, waiting=limits.waiting_images)
         self.decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decode")
         self.decoding = asyncio.Semaphore(4 * decoders)
         self.started = time.monotonic()
+
+    def _probabilities(self, squares: Any) -> Any:
+        """Compute a batch in the sizes of `predict`: a single image costs one pass, not one of 64."""
+        return self.predictor.probabilities(squares, sizes=inference.small_batches(len(squares)))
 
     async def predict(self, images: body.Images, top: int) -> dict[str, Any]:
         """Return what `tl-advise predict --json` prints for these images.

@@ -22,6 +22,8 @@ async def images(request: Request, limits: Limits) -> Images:
 
     Raises: RequestError with 400 (no image, too many, a broken form), 408 (too slow) or 413 (too large).
     """
+    from starlette.requests import ClientDisconnect
+
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limits.body_bytes:
         raise _too_large(limits)
@@ -31,6 +33,8 @@ async def images(request: Request, limits: Limits) -> Images:
                 uploads = await _form(request, limits)
             else:
                 uploads = [("image", await _raw(request, limits))]
+    except ClientDisconnect:
+        raise RequestError(400, "the connection ended before the whole body had arrived.") from None
     except TimeoutError:
         raise RequestError(408, f"the body did not arrive within {limits.body_s:.0f} s.") from None
     if not uploads or (len(uploads) == 1 and not uploads[0][1]):

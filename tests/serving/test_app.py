@@ -25,6 +25,7 @@ pytest.importorskip("fastapi", reason="the serve extra is not installed")
 from advisor import cli, registry  # noqa: E402
 from advisor.models import predictor as predictors  # noqa: E402
 from advisor.serving import app as application  # noqa: E402
+from advisor.serving import body  # noqa: E402
 from advisor.serving.batcher import Batcher  # noqa: E402
 from advisor.serving.limits import Limits, RequestError  # noqa: E402
 
@@ -190,6 +191,33 @@ def _server(run: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     yield address, process
     process.send_signal(signal.SIGTERM)
     process.wait(60)
+
+
+def test_a_single_image_costs_one_pass(run: Path, photos: list[Path]) -> None:
+    """The network sees one image, not a batch that is padded to 64."""
+    from fastapi.testclient import TestClient
+
+    predictor = predictors.load(run, registry.load())
+    seen: list[int] = []
+    predictor.classifier.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    with TestClient(application.create(predictor, run)) as client:
+        assert client.post("/predict", content=photos[0].read_bytes()).status_code == 200
+    assert seen == [1]
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_body_is_refused() -> None:
+    """A connection that ends before its body is a request at fault, not an error of the server."""
+    from starlette.requests import Request
+
+    messages = [{"type": "http.request", "body": b"abc", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, object]:
+        return messages.pop(0)
+
+    request = Request({"type": "http", "headers": [(b"content-length", b"1000")]}, receive)
+    with pytest.raises(RequestError, match="connection ended") as refused:
+        asyncio.run(body.images(request, Limits()))
+    assert refused.value.status == 400
 
 
 def test_a_taken_port_is_one_line(run: Path, server: tuple[str, object], capsys: pytest.CaptureFixture[str]) -> None:
