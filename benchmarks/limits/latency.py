@@ -2,8 +2,8 @@
 
 Every first-party network with random weights, at its default input size and at 128 pixels: exported to ONNX, the median of
 100 single images on one thread behind a warm-up. Results are appended to benchmarks/results/latency.jsonl; what has a line
-there is skipped, so that a stopped run continues. `--table` prints the comparison with what `advisor.tuning.limits` predicts:
-from multiply-adds alone, and corrected by the measurement at the other size.
+there is skipped, so that a stopped run continues. `--table` prints the comparison with what `tuning.limits.graph_costs`
+predicts: from multiply-adds alone, and corrected by the measurement at the other size.
 Needs `tl-advise[onnx]`.
 """
 
@@ -73,7 +73,7 @@ def main() -> None:
     args = parser.parse_args()
     if not args.table:
         return measure(args.seconds)
-    from advisor.tuning import limits
+    from advisor.tuning.limits import graph_costs
 
     measured = rows()
     by_name = {name: [r for r in measured if r["network"] == name] for name in {r["network"] for r in measured}}
@@ -81,13 +81,13 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for row in sorted(measured, key=lambda r: (r["network"], r["px"])):
         macs = row["macs"] * (row["px"] / row["default_px"]) ** 2
-        row["predicted"] = limits.card_ms(macs)
+        row["predicted"] = graph_costs.card_ms(macs)
         other = [r for r in by_name[row["network"]] if r["px"] != row["px"]]
         row["corrected"] = None
         if other:
-            other_card = limits.card_ms(other[0]["macs"] * (other[0]["px"] / other[0]["default_px"]) ** 2)
+            other_card = graph_costs.card_ms(other[0]["macs"] * (other[0]["px"] / other[0]["default_px"]) ** 2)
             row["corrected"] = row["predicted"] * other[0]["ms"] / other_card
-        row["predicted_mb"] = limits.card_mb(row["parameters"], 0)
+        row["predicted_mb"] = graph_costs.card_mb(row["parameters"], 0)
         corrected = "" if row["corrected"] is None else f"{row['corrected']:.1f}"
         print(
             f"| {row['network']} | {row['px']} | {macs / 1e6:.0f} | {row['predicted']:.1f} | {corrected} | "

@@ -19,7 +19,7 @@ from advisor.tuning.candidates import BackboneAtSize
 OVERHEAD_MS, MACS_PER_MS = 0.8, 3.0e7  # of one image in onnxruntime on one thread
 GRAPH_MB = 0.25  # nodes, names and the description, beside four bytes per parameter
 # How far a measurement may lie from the prediction: from cards alone, and where the network was measured at another size.
-CARD_SPREAD, OWN_SPREAD = (0.3, 3.5), (0.75, 1.35)
+CARD_SPREAD, OWN_SPREAD = (0.4, 2.5), (0.75, 1.35)
 MB_SPREAD = (0.95, 1.1)
 
 
