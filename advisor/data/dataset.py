@@ -75,6 +75,7 @@ def read(
         has_groups=listing.has_groups,
         holds_out_val=roles.holds_out_val,
         warnings=(
+            *label_checks.placeholders(Counter(entry.label for entry in listing.entries)),
             *label_checks.similar(Counter(entry.label for entry in listing.entries)),
             *listing.warnings,
             *roles.warnings,
@@ -273,7 +274,8 @@ def _with_range(dataset: Dataset, files: dict[str, ScannedFile]) -> Dataset:
     if value_range is not None:
         low, high = value_range
         warnings.append(
-            f"{len(deep)} images have more than 8 bits per sample: {low:g} to {high:g} become black to white."
+            f"{len(deep)} {'image has' if len(deep) == 1 else 'images have'} more than 8 bits per sample: {low:g} to {high:g} "
+            "become black to white."
         )
         dark = to_rgb.dark(ranges, value_range)
         if dark:

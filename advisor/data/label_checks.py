@@ -15,19 +15,18 @@ from advisor.data.images import printable
 from advisor.data.layouts.listing import shortened
 from advisor.errors import DatasetError
 
-_MOST_NUMBERS = 20  # distinct numbers from which on labels that hardly repeat are a quantity
+_MOST_NUMBERS = 20  # distinct whole numbers from which on labels that hardly repeat are a quantity
+_FEW_NUMBERS = 5  # the same for decimals, and for whole numbers that do not repeat at all
 _PER_NUMBER = 2.0  # images per distinct number below which they hardly repeat
+_PLACEHOLDERS = frozenset(
+    ("na", "none", "?", "-", "-1", "--", "unknown", "unlabeled", "unlabelled", "missing", "tbd", "todo")
+)
 _SEPARATORS = re.compile(r"\s*[|;,]\s*")
 
 
 def check(counts: Mapping[str, int], shown: str) -> None:
     """Raise DatasetError where the labels are a quantity (regression) or sets of labels (multi-label)."""
-    numbers = [value for name in counts if (value := _number(name)) is not None]
-    if (
-        len(numbers) == len(counts)
-        and len(counts) >= _MOST_NUMBERS
-        and sum(counts.values()) < _PER_NUMBER * len(counts)
-    ):
+    if _is_quantity(counts):
         raise DatasetError(
             f"{shown}: the labels are {len(counts)} different numbers on {sum(counts.values())} images: regression is not "
             "supported.",
@@ -42,6 +41,15 @@ def check(counts: Mapping[str, int], shown: str) -> None:
         )
 
 
+def placeholders(counts: Mapping[str, int]) -> list[str]:
+    """Return a warning about labels that often stand for a missing one; they are classes like any other."""
+    names = [name for name in sorted(counts) if name.strip().lower() in _PLACEHOLDERS]
+    if not names or len(names) == len(counts):
+        return []
+    shown = shortened([f"{name!r} ({counts[name]})" for name in names])
+    return [f"{shown}: read as any other class; where it stands for a missing label, leave the cell empty."]
+
+
 def similar(counts: Mapping[str, int]) -> list[str]:
     """Return warnings about labels that differ only in case, spaces, quotes, accents' encoding or number format."""
     groups: dict[str, list[str]] = defaultdict(list)
@@ -54,6 +62,16 @@ def similar(counts: Mapping[str, int]) -> list[str]:
         f"labels that differ only in case, spaces, quotes or number format are different classes: {shortened(pairs, 3)}; "
         "rename them if they are one."
     ]
+
+
+def _is_quantity(counts: Mapping[str, int]) -> bool:
+    """Return True where all labels are numbers that hardly repeat."""
+    numbers = [value for name in counts if (value := _number(name)) is not None]
+    images = sum(counts.values())
+    if len(numbers) < len(counts) or images >= _PER_NUMBER * len(counts):
+        return False
+    decimals = any(value != int(value) for value in numbers)
+    return len(counts) >= (_FEW_NUMBERS if decimals or images == len(counts) else _MOST_NUMBERS)
 
 
 def _key(name: str) -> str:
@@ -78,6 +96,10 @@ def _multi_label(counts: Mapping[str, int]) -> list[str]:
     repeated = [name for name, split in parts.items() if all(part in names or words[part] > 1 for part in split)]
     by_words = {name: name.split() for name in names if len(name.split()) > 1}
     spoken = [name for name, split in by_words.items() if all(word in names for word in split)]
+    bars = [name for name in names if "|" in name.strip("|") and any(words[part] > 1 for part in parts.get(name, ()))]
+    lists = [name for name in names if re.fullmatch(r"[\[({].*,.*[\])}]", name.strip())]
+    if lists or len(bars) > 1:
+        return sorted(lists or bars)
     if len(repeated) > 1 or (repeated and any(part in names for part in parts[repeated[0]])):
         return sorted(repeated)
     return sorted(spoken)

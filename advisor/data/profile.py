@@ -184,8 +184,8 @@ def _duplicate_warnings(dataset: Dataset, profile: Profile) -> list[str]:
             "be too high."
             if dataset.split.rule == "given"
             else f"series of similar images: the test set that was held out here divides them, {_count(len(drop), 'image')} "
-            f"of training resemble a test image ({example}); --remove-leaks removes them from training, a table with a group "
-            "column keeps series together."
+            f"of training {'resembles' if len(drop) == 1 else 'resemble'} a test image ({example}); --remove-leaks removes "
+            "them from training, a table with a group column keeps series together."
         )
     contrary = [group for group in profile.duplicates if group.labels_differ]
     if contrary:

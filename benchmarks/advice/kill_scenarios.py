@@ -1,11 +1,12 @@
 """Kill more than one search: trained refits, exports, predictions, two runs on one cache, data changed before the resume.
 
-    python benchmarks/advice/kill_scenarios.py [--runs 50] [--to DIR] [--work DIR] [--table]
+    python benchmarks/advice/kill_scenarios.py [--runs 50] [--to DIR] [--work DIR] [--minutes M] [--table]
 
 Scenario i of `--runs` is the (i mod 10)-th of SCENARIOS; every instant of a kill is drawn from its number. Rules, in addition
 to those of kill.py: an export is complete or absent, and a second one succeeds; predictions are complete or absent, and a
 second call gives the same; the run beside the killed one ends equal to the whole run; a resume on changed data is refused with
-exit 2 and one line, and ends equal to the whole run once the data are restored. Does NOT cover: full disks.
+exit 2 and one line, and ends equal to the whole run once the data are restored. Rows go to kill_scenarios.json, and a harness
+that was stopped continues behind them. Does NOT cover: full disks.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import kill
 import ledger
 
 LATER = [
-    "--trials", "4", "--seed", "3", "--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--quiet",
+    "--trials", "3", "--seed", "3", "--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--quiet",
     "--regime", "full",
 ]  # fmt: skip
 # Ten in turn: refits are trained in all of them, since the default and every trial of `--regime full` train the network.
@@ -211,7 +212,7 @@ def prepared(work: Path) -> tuple[Path, float, float]:
 
     data, run = work / "crops", work / "whole-scenarios"
     if not data.exists():
-        write_crops(data, each=16, side_px=32)
+        write_crops(data, each=6, side_px=32)
     if not (run / "life.txt").exists():
         seconds = 0.0
         for _ in range(2):
@@ -250,9 +251,10 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--to", type=Path, default=ledger.RESULTS)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tl-advise-kill")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no scenario after so many, to continue at the next call")
     parser.add_argument("--table", action="store_true", help="only write the table")
     args = parser.parse_args()
-    book = ledger.Ledger(args.to, "kill_scenarios")
+    book, begun = ledger.Ledger(args.to, "kill_scenarios"), time.monotonic()
     if not args.table:
         args.work.mkdir(parents=True, exist_ok=True)
         os.environ["TL_ADVISE_CACHE"] = str(args.work / "cache")
@@ -262,6 +264,8 @@ def main() -> int:
             kind = SCENARIOS[number % len(SCENARIOS)]
             if book.has(number=number):
                 continue
+            if time.monotonic() - begun > 60 * args.minutes:
+                break
             run, began = args.work / f"scenario-{number}", time.monotonic()
             shutil.rmtree(run, ignore_errors=True)
             seconds = export_s if kind in ("export", "predict") else life_s

@@ -324,7 +324,7 @@ def test_a_class_that_loses_all_its_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bird").mkdir()
     (tmp_path / "bird" / "a.nef").write_bytes(b"II*\0")
     error = refused(tmp_path)
-    assert "bird/ holds 1 files, none of them an image that can be read (.nef 1)" in error.what
+    assert "bird/ holds 1 file, none of them an image that can be read (.nef 1)" in error.what
     assert "--exclude bird" in error.hint
     assert dataset.find(tmp_path, ReadOptions(exclude=("bird",))).entries
 

@@ -6,6 +6,7 @@ TAR of samples (`0001.jpg` beside `0001.cls` or `0001.json`), a shard, `webdatas
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import tarfile
@@ -17,7 +18,7 @@ from typing import IO
 
 from advisor.data.images import printable
 from advisor.data.layouts import names, unpacking
-from advisor.errors import DatasetError
+from advisor.errors import DatasetError, one_line
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz2", ".txz")
 _BLOCK = 1 << 20
@@ -32,7 +33,7 @@ def contents(path: Path) -> Path:
     """Return the folder to read instead of an archive: what it holds, or the one folder in it. Raises DatasetError."""
     folder = unpacked(path)
     top = [entry for entry in sorted(folder.iterdir()) if not names.is_hidden(entry.name)]
-    return top[0] if len(top) == 1 and top[0].is_dir() else folder
+    return top[0] if len(top) == 1 and (top[0].is_dir() or is_archive(top[0])) else folder
 
 
 def unpacked(path: Path) -> Path:
@@ -44,14 +45,34 @@ def _unpack(path: Path, folder: Path) -> None:
     shown = printable(str(path))
     limits = unpacking.Limits(shown, path.stat().st_size)
     try:
-        members = _zip_members(path) if zipfile.is_zipfile(path) else _tar_members(path)
+        is_zip = zipfile.is_zipfile(path)
+        if not is_zip and path.suffix.lower() == ".zip" and not tarfile.is_tarfile(path):
+            raise zipfile.BadZipFile("no complete ZIP archive")
+        members = _zip_members(path) if is_zip else _tar_members(path)
         for name, stream in members:
             relative = safe_name(name, shown)
             if relative and not any(names.is_hidden(part) for part in relative.split("/")):
-                unpacking.write(folder / relative, _blocks(stream), limits)
+                _write(folder, relative, stream, limits)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise DatasetError(
-            f"{shown} cannot be unpacked: {error}.", hint="Check the file, or unpack it yourself."
+            f"{shown} cannot be unpacked: {one_line(error)}.", hint="Check the file, or unpack it yourself."
+        ) from error
+
+
+def _write(folder: Path, relative: str, stream: IO[bytes], limits: unpacking.Limits) -> None:
+    """Write one member. Raises DatasetError where its name cannot be a file beside the others; OSError for the disk."""
+    try:
+        unpacking.write(folder / relative, _blocks(stream), limits)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        reason = "a file and a folder have the same name"
+        raise DatasetError(
+            f"{limits.shown}: member {printable(relative)}: {reason}.", hint="Unpack it yourself."
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
+            raise
+        raise DatasetError(
+            f"{limits.shown}: member {printable(relative)[:80]}...: {error.strerror}.", hint="Unpack it yourself."
         ) from error
 
 

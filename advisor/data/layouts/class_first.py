@@ -17,7 +17,7 @@ def recognise(path: Path, options: ReadOptions) -> bool:
     if not path.is_dir():
         return False
     folders = [name for name in Level.read(path).folders if name not in options.exclude]
-    if len(folders) < 2 or names.splits_of(folders):
+    if len(folders) < 2 or names.splits_of(folders) or any(names.is_part_of_data_set(name) for name in folders):
         return False
     levels = [Level.read(path / name) for name in folders]
     splits = [names.splits_of(level.folders) for level in levels]

@@ -6,11 +6,13 @@ given splits (`split_folders`, `class_first`).
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections import Counter
 from pathlib import Path
 
 from advisor.data.images import printable
-from advisor.data.layouts import names
+from advisor.data.layouts import manifest, names
 from advisor.data.layouts.folder_walk import Level, Walk, suffix_counts
 from advisor.data.layouts.listing import label_name, shortened
 from advisor.errors import DatasetError
@@ -34,13 +36,15 @@ def read(path: Path, options: ReadOptions) -> Listing:
         raise _no_classes(path, top)
     if options.layout != NAME:
         _check_depth(path, folders)
+        _check_tables(path, folders)
         _check_names(path, folders)
     walk = Walk(path)
     walk.count("", top)
     walk.unlabelled += len(top.images) + len(top.folders) - len(folders)
     warnings = []
     if top.images:
-        warnings.append(f"{len(top.images)} images beside the class folders have no label: skipped.")
+        have = "image beside the class folders has" if len(top.images) == 1 else "images beside the class folders have"
+        warnings.append(f"{len(top.images)} {have} no label: skipped.")
     entries: list[LabelledFile] = []
     for name in folders:
         images = walk.of_class(name)
@@ -57,29 +61,36 @@ def command(path: Path | str, *options: str) -> str:
 
 
 def _check_depth(path: Path, folders: tuple[str, ...]) -> None:
-    """Raise DatasetError where a single folder holds the data set: it is one level further down."""
-    filled = [name for name in folders if _holds_images(path / name)]
-    if len(filled) != 1:
-        return
-    inner = Level.read(path / filled[0])
-    if len([name for name in inner.folders if _holds_images(path / filled[0] / name)]) < 2:
+    """Raise DatasetError where a single folder holds the data set: it is one or more levels further down."""
+    inner, below = path, folders
+    while len(filled := _filled(inner, below)) == 1:
+        inner = inner / filled[0]
+        below = Level.read(inner).folders
+    if inner == path or len(filled) < 2:
         return
     raise DatasetError(
-        f"{printable(str(path))} holds images in one folder only, {printable(filled[0])}/, whose subfolders "
-        f"({shortened(inner.folders)}) look like the data set.",
-        hint=f"Give that folder: {command(path / filled[0])}. As one class: {command(path, '--layout', NAME)}.",
+        f"{printable(str(path))} holds images in one folder only, {printable(inner.relative_to(path).as_posix())}/, whose "
+        f"subfolders ({shortened(below)}) look like the data set.",
+        hint=f"Give that folder: {command(inner)}. As one class: {command(path, '--layout', NAME)}.",
     )
 
 
 def _check_names(path: Path, folders: tuple[str, ...]) -> None:
-    """Raise DatasetError where folders are named like splits or like unlabelled images."""
-    suspicious = [name for name in folders if names.split_of(name) or names.is_unlabelled(name)]
-    suspicious = [name for name in suspicious if _holds_images(path / name)]
+    """Raise DatasetError where folders are named like splits, like unlabelled images, or like parts of a data set."""
+    splits = names.splits_of(folders)
+    filled = [name for name in folders if _holds_images(path / name)]
+    suspicious = [name for name in filled if name in splits or names.is_unlabelled(name)]
+    as_classes = f"As classes: {command(path, '--layout', NAME)}."
+    shown = printable(str(path))
+    if len(filled) > 1 and all(names.is_part_of_data_set(name) for name in filled):
+        raise DatasetError(
+            f"{shown}: {shortened(filled)} look like parts of one data set, not like classes.",
+            hint=f"Put the images of each class into a folder of its own, or give a table of path,label. {as_classes}",
+        )
+    _check_same_subfolders(path, folders, as_classes)
     if not suspicious:
         return
     others = [name for name in folders if name not in suspicious]
-    shown = printable(str(path))
-    as_classes = f"As classes: {command(path, '--layout', NAME)}."
     if len(others) >= 2:
         excluded = [word for name in suspicious for word in ("--exclude", shlex.quote(printable(name)))]
         raise DatasetError(
@@ -87,10 +98,54 @@ def _check_names(path: Path, folders: tuple[str, ...]) -> None:
             f"{shortened(others)}.",
             hint=f"Without it: {command(path, *excluded)}. {as_classes}",
         )
+    training = next((name for name in others if len(Level.read(path / name).folders) > 1), "")
+    if training:
+        raise DatasetError(
+            f"{shown}: {shortened(suspicious)} looks like a split, and no folder beside it is named like a training set.",
+            hint=f"If {printable(training)}/ is the training set, rename it to train/, or give it alone: "
+            f"{command(path / training)}. {as_classes}",
+        )
     raise DatasetError(
         f"{shown}: {shortened(folders)} look like splits, but hold no class folders of a training set.",
         hint=f"Put the images into train/CLASS/ and test/CLASS/, or give a table of path,label. {as_classes}",
     )
+
+
+def _check_same_subfolders(path: Path, folders: tuple[str, ...], as_classes: str) -> None:
+    """Raise DatasetError where folders with the same subfolders have names in which `train` or `test` stands."""
+    subfolders = {Level.read(path / name).folders for name in folders}
+    mentioned = [name for name in folders if "train" in name.lower() or "test" in name.lower()]
+    if len(folders) < 2 or len(subfolders) != 1 or not mentioned or len(inner := subfolders.pop()) < 2:
+        return
+    training = next((name for name in mentioned if "train" in name.lower()), folders[0])
+    raise DatasetError(
+        f"{printable(str(path))}: {shortened(folders)} could be splits of the classes {shortened(inner)}, or classes.",
+        hint=f"As splits: rename them to train/, val/ and test/. {printable(training)}/ alone: "
+        f"{command(path / training)}. {as_classes}",
+    )
+
+
+def _check_tables(path: Path, folders: tuple[str, ...]) -> None:
+    """Raise DatasetError where tables beside the folders give the images labels that are not the folders' names."""
+    labels = {table: manifest.labels(table) for table in manifest.tables(path)}
+    tables = [table for table in labels if labels[table]]
+    if not tables:
+        return
+    stated = labels[tables[0]]
+    classes = {label_name(name).casefold() for name in folders}
+    if len(folders) > 1 and 2 * sum(label.casefold() in classes for label in stated) >= len(stated):
+        return  # the table repeats the folders
+    raise DatasetError(
+        f"{printable(str(path))}: the classes could be the folders ({shortened(folders)}) or the labels "
+        f"({shortened(sorted(stated))}) of {shortened([table.name for table in tables])}.",
+        hint=f"By the table: {command(tables[0])}. By the folders: {command(path, '--layout', NAME)}.",
+    )
+
+
+def _filled(path: Path, folders: tuple[str, ...]) -> list[str]:
+    """Return the folders that hold images; those of annotations only where there are no others."""
+    filled = [name for name in folders if _holds_images(path / name)]
+    return [name for name in filled if name.lower() not in names.ANNOTATIONS] or filled
 
 
 def _holds_images(path: Path) -> bool:
@@ -101,13 +156,32 @@ def _no_classes(path: Path, top: Level) -> DatasetError:
     shown = printable(str(path))
     hint = "Put the images of each class into a folder of its own, or give a CSV or TSV manifest (path,label)."
     if top.images:
-        more = " Labels in file names are read with --label-from REGEX."
-        return DatasetError(f"{shown} holds {len(top.images)} images but no class folders.", hint=hint + more)
+        return DatasetError(
+            f"{shown} holds {len(top.images)} images but no class folders.",
+            hint=f"{hint} {_labels_in_names(path, top)}",
+        )
+    archives = [name for name in top.others if names.suffix_of(name) in names.ARCHIVES]
+    if archives:
+        return DatasetError(
+            f"{shown} holds no images but archives ({shortened(archives)}).",
+            hint="Unpack them there; an archive of a whole data set can be given itself.",
+        )
     if top.others:
         walk = Walk(path)
         walk.count("", top)
         return DatasetError(f"{shown} holds no images ({suffix_counts(walk.suffixes)}).", hint=hint)
     return DatasetError(f"{shown} {'holds no images' if top.hidden else 'is empty'}.", hint=hint)
+
+
+def _labels_in_names(path: Path, top: Level) -> str:
+    """Return what to do where labels stand in file names, with the expression if `cat_1.jpg` is their form."""
+    pattern = r"^(.*?)[\s_.-]*\d+\.\w+$"
+    matches = [re.match(pattern, name) for name in top.images]
+    labels = Counter(match[1] for match in matches if match and match[1])
+    if len(labels) > 1 and min(labels.values()) > 1 and all(matches) and "" not in labels:
+        call = command(path, "--label-from", shlex.quote(pattern))
+        return f"If their names begin with the label ({shortened(sorted(labels))}): {call}."
+    return "Labels in file names are read with --label-from REGEX."
 
 
 def _same_subfolders(path: Path, folders: tuple[str, ...], entries: list[LabelledFile]) -> list[str]:

@@ -6,6 +6,7 @@ count as images; files with any other suffix, or none, are recognised by their f
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -122,8 +123,11 @@ class Walk:
             self.unreadable.append(Unreadable(path=relative + "/", reason=level.refused.lower()))
 
     def images(self, relative: str) -> Iterator[str]:
-        """Yield the image files at and below a folder, relative to the root."""
-        visited: set[tuple[int, int]] = set()
+        """Yield the image files at and below a folder, relative to the root.
+
+        Links back to a folder that holds this one are not followed: their images belong to other classes.
+        """
+        visited = self._above(relative)
         waiting = [relative]
         while waiting:
             folder = waiting.pop()
@@ -137,6 +141,12 @@ class Walk:
             yield from (f"{folder}/{name}" if folder else name for name in level.images)
             waiting += [f"{folder}/{name}" if folder else name for name in level.folders]
 
+    def _above(self, relative: str) -> set[tuple[int, int]]:
+        """Return the root and the folders between it and a folder below it, as (device, inode)."""
+        parents = ["", *itertools.accumulate(relative.split("/")[:-1], "{}/{}".format)] if relative else []
+        states = [os.stat(self.root / parent) for parent in parents]
+        return {(state.st_dev, state.st_ino) for state in states}
+
     def of_class(self, relative: str) -> list[str]:
         """Return the images of a class folder. Raises DatasetError where it has files but no image among them."""
         before = Counter(self.suffixes)
@@ -144,7 +154,7 @@ class Walk:
         lost = self.suffixes - before
         if lost and not images and not any(u.path.startswith(relative) for u in self.unreadable):
             raise DatasetError(
-                f"class folder {shortened([str(self.root / relative)])}/ holds {sum(lost.values())} files, none of them "
+                f"class folder {shortened([str(self.root / relative)])}/ holds {_files(sum(lost.values()))}, none of them "
                 f"an image that can be read ({suffix_counts(lost)}).",
                 hint=_suffix_hint(lost)
                 + f" Or leave the class out: --exclude {shortened([relative.rsplit('/', 1)[-1]])}.",
@@ -175,6 +185,10 @@ class Walk:
 def suffix_counts(counts: Counter[str]) -> str:
     """Return suffixes with their counts for one line of text, the most common first."""
     return shortened([f"{suffix or 'no suffix'} {n}" for suffix, n in counts.most_common()])
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'s' * (count != 1)}"
 
 
 def _suffix_hint(counts: Counter[str]) -> str:

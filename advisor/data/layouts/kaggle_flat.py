@@ -30,13 +30,16 @@ def read(path: Path, options: ReadOptions) -> Listing:
     listings = []
     for folder, table in _pairs(path, options).items():
         split = names.split_of(folder)
-        listing = rows.listing(manifest.table(path / table), NAME, options, root=path)
-        entries = tuple(dataclasses.replace(e, given=e.given or split) for e in listing.entries)
+        listing = rows.listing(manifest.table(path / table), NAME, options, root=path, preferred=folder)
+        entries = tuple(
+            dataclasses.replace(e, given=e.given or names.split_of(e.path.split("/")[0]) or split)
+            for e in listing.entries
+        )
         listings.append(dataclasses.replace(listing, entries=entries))
     top = Level.read(path)
     read_folders = {entry.path.split("/")[0] for listing in listings for entry in listing.entries}
     beside = [name for name in top.folders if name not in read_folders and name not in options.exclude]
-    warnings = [w for listing in listings for w in listing.warnings]
+    warnings = []
     for folder in beside:
         count = len(Level.read(path / folder).images)
         if count:
@@ -44,25 +47,22 @@ def read(path: Path, options: ReadOptions) -> Listing:
                 f"{printable(folder)}/ holds {count} images without labels: skipped; "
                 f"`tl-advise predict RUN {shlex.quote(printable(str(path / folder)))}` classifies them."
             )
-    return Listing(
-        root=path,
-        layout=NAME,
-        entries=tuple(sorted((e for listing in listings for e in listing.entries), key=lambda entry: entry.path)),
-        skipped=sum(listing.skipped for listing in listings),
-        unreadable=tuple(u for listing in listings for u in listing.unreadable),
-        warnings=tuple(dict.fromkeys(warnings)),
-        has_groups=any(listing.has_groups for listing in listings),
-    )
+    listing = manifest.merged(listings, path)
+    return dataclasses.replace(listing, warnings=tuple(dict.fromkeys((*listing.warnings, *warnings))))
 
 
 def _pairs(path: Path, options: ReadOptions) -> dict[str, str]:
-    """Return folder -> table for tables named like split folders: train/ and train.csv or train_labels.csv."""
+    """Return folder -> table for tables named like split folders (train/ and train.csv or train_labels.csv).
+
+    A table called labels.csv belongs to the training images.
+    """
     top = Level.read(path)
     folders = [name for name in top.folders if names.split_of(name) and Level.read(path / name).images]
     folders += [name for name in top.folders if names.split_of(name) and name not in folders]
     pairs: dict[str, str] = {}
     for file in top.others:
-        split = names.split_of(Path(file).stem)
+        stem = Path(file).stem
+        split = names.table_split(stem) or ("train" if names.is_table_of_labels(stem) else "")
         folder = next((name for name in folders if names.split_of(name) == split and name not in options.exclude), None)
         if (
             split

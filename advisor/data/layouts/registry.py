@@ -31,6 +31,12 @@ from advisor.errors import DatasetError, InputError
 from advisor.plugin_validation import BUILT_IN_LAYOUTS
 from advisor.records.data import Listing, ReadOptions
 
+_UNPACK = "Unpack it and give the folder; ZIP and TAR are read themselves."
+_EXPORT = "Save the table as CSV and give that file."
+_CONVERT = {".7z": _UNPACK, ".rar": _UNPACK, ".gz": _UNPACK, ".bz2": _UNPACK, ".xz": _UNPACK, ".zst": _UNPACK} | {
+    ".xlsx": _EXPORT, ".xls": _EXPORT, ".ods": _EXPORT,
+}  # fmt: skip
+
 
 class Layout(Protocol):
     """One arrangement of labelled images on disk."""
@@ -62,6 +68,7 @@ LAYOUTS: tuple[Layout, ...] = (
 
 def find(path: Path, options: ReadOptions) -> Listing:
     """List the labelled files of a folder, table or archive without decoding them. Raises DatasetError."""
+    _check_kind(path)
     if options.layout is not None:
         if archive.is_archive(path) and options.layout != webdataset.NAME:
             path = archive.contents(path)
@@ -73,7 +80,7 @@ def find(path: Path, options: ReadOptions) -> Listing:
         return named[0].read(path, options)
     _check_exists(path)
     if archive.is_archive(path) and not webdataset.recognise(path, options):
-        path = archive.contents(path)
+        return _of_archive(path, options)
     for layout in (*plugin_layouts.installed(), *LAYOUTS):
         if layout.recognise(path, options):
             return _with_unused_table(layout.read(path, options), path)
@@ -81,6 +88,22 @@ def find(path: Path, options: ReadOptions) -> Listing:
         f"{printable(str(path))} is a file, not a folder, and no known table or archive.",
         hint="Give a folder of class folders, of train/val/test, or a CSV, TSV, JSONL or Parquet table (path,label).",
     )
+
+
+def _of_archive(path: Path, options: ReadOptions) -> Listing:
+    """List the files of an archive, an archive within it included. Errors name the archive, not the cache."""
+    inner = archive.contents(path)
+    try:
+        return find(inner, options)
+    except DatasetError as error:
+        what = error.what.replace(printable(str(inner)), printable(str(path)))
+        raise DatasetError(what, hint=error.hint) from error
+
+
+def _check_kind(path: Path) -> None:
+    """Raise DatasetError for a file that must be converted first."""
+    if path.suffix.lower() in _CONVERT and path.is_file() and not archive.is_archive(path):
+        raise DatasetError(f"{printable(str(path))} cannot be read as it is.", hint=_CONVERT[path.suffix.lower()])
 
 
 def _with_unused_table(listing: Listing, path: Path) -> Listing:

@@ -39,6 +39,8 @@ def local(
     With `offline`, or where the server does not respond, the copy that was fetched last is used. Raises DatasetError where
     there is none or nothing can be read, InputError where a package is missing.
     """
+    if not str(path):
+        raise InputError("the path of the data set is empty.", hint="Give a folder, a table or an archive.")
     if not urls.is_url(path):
         return Path(urls.plain_path(path))
     url = urls.restored(path)

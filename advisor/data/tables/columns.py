@@ -7,6 +7,9 @@ like name unusual ones. Does not cover: the cells (`rows`).
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,11 +26,16 @@ def _words(text: str) -> list[str]:
 PATH = tuple(
     _words(
         "path file_name filename filepath file_path image_path img_path image_name img_name image img image_id img_id file "
-        "images files fname id"
+        "images files fname picture photo name imageid imgid filepaths datei dateiname pfad bild fichier chemin archivo "
+        "imagen ruta arquivo imagem immagine 文件名 图片 id"
     )
 )
 LABEL = tuple(
-    _words("label class target category label_name class_name classname labels class_label y species diagnosis")
+    _words(
+        "label class target category label_name class_name classname labels class_label y species diagnosis klasse kategorie "
+        "etiquette classe etiqueta clase categoria etichetta 标签 类别 class_id label_id category_id class_index label_index "
+        "class_idx label_idx target_id"
+    )
 )
 SPLIT = ("split", "subset", "partition")
 GROUP = ("group",)
@@ -49,8 +57,11 @@ class Columns:
 
 
 def normalised(name: str) -> str:
-    """Return a column's name in lower case with underscores for spaces and hyphens."""
-    return name.strip().strip("\"'").lower().replace(" ", "_").replace("-", "_")
+    """Return a column's name in lower case without accents, with underscores for spaces, hyphens and inner capitals."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip().strip("\"'"))
+    apart = unicodedata.normalize("NFKD", words.lower())
+    plain = "".join(c for c in apart if not unicodedata.combining(c))
+    return unicodedata.normalize("NFC", plain).replace(" ", "_").replace("-", "_")
 
 
 def has_path_and_label(names: Sequence[str]) -> bool:
@@ -113,8 +124,9 @@ def _missing(role: str, names: Sequence[str], shown: str) -> DatasetError:
     plain = [normalised(name) for name in names]
     close = difflib.get_close_matches(role, plain, n=1, cutoff=0.6)
     columns = shortened([name for name in names if name.strip()], 12) or "none"
-    rename = f"; is it {printable(close[0])!r}?" if close else ""
-    option = f" Or name the column: --{role}-column {printable(close[0]) if close else 'NAME'}."
+    written = printable(names[plain.index(close[0])].strip()) if close else ""
+    rename = f"; is it {written!r}?" if close else ""
+    option = f" Or name the column: --{role}-column {shlex.quote(written) if close else 'NAME'}."
     return DatasetError(f"{shown}: no column {role!r} (columns: {columns}{rename}).", hint=FORM + option)
 
 

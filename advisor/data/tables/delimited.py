@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from advisor.data.images import IMAGE_SUFFIXES, printable
@@ -18,7 +19,13 @@ from advisor.data.tables.rows import Table
 from advisor.errors import DatasetError
 
 SUFFIXES = (".csv", ".tsv")
-_BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+_BOMS = (
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+)
 _SEPARATORS = ",;\t|"
 
 
@@ -33,11 +40,9 @@ def read(path: Path) -> Table:
     body = [(line, cells) for line, cells in rows if line > header[0] and any(c.strip() for c in cells)]
     cells = [cell.strip() for cell in header[1]]
     if _is_data(cells):
-        cells = ["path", *[f"column {n}" for n in range(2, len(cells) + 1)]]
-        if len(cells) >= 2:
-            cells[1] = "label"
-        notes.append("the first line names no columns: read as path, label.")
         body = [header, *body]
+        cells = _named(cells, [content for _, content in body])
+        notes.append(f"the first line names no columns: read as {', '.join(cells)}.")
     return Table(path=path, names=cells, rows=body, notes=tuple(notes))
 
 
@@ -76,7 +81,9 @@ def decoded(path: Path) -> tuple[str, list[str]]:
     except OSError as error:
         raise DatasetError(f"cannot read {printable(str(path))}: {error.strerror}.", hint="Check the file.") from error
     encoding = next((name for mark, name in _BOMS if content.startswith(mark)), "")
-    if not encoding and content[:200].count(0) > len(content[:200]) // 4:
+    if not encoding and content[:1] and content[:200].count(0) > len(content[:200]) // 2:
+        encoding = "utf-32-le" if content[:1] != b"\0" else "utf-32-be"
+    elif not encoding and content[:200].count(0) > len(content[:200]) // 4:
         encoding = "utf-16-le" if content[1:2] == b"\0" else "utf-16-be"
     try:
         return content.decode(encoding or "utf-8"), []
@@ -86,10 +93,10 @@ def decoded(path: Path) -> tuple[str, list[str]]:
 
 
 def separator(text: str, path: Path) -> str:
-    """Return the character that separates fields, by the suffix, `sep=`, or the first line that is not blank."""
-    if path.suffix.lower() == ".tsv":
-        return "\t"
+    """Return the character that separates fields, by `sep=`, the suffix, or the first line that is not blank."""
     first = next((line for line in text.splitlines() if line.strip()), "")
+    if path.suffix.lower() == ".tsv" and ("\t" in first or not set(first) & set(_SEPARATORS)):
+        return "\t"
     if first.lower().startswith("sep=") and len(first) >= 5:
         return first[4]
     counts = {sign: first.count(sign) for sign in _SEPARATORS}
@@ -101,7 +108,15 @@ def separator(text: str, path: Path) -> str:
 
 
 def _parsed(text: str, path: Path, shown: str) -> list[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator(text, path), strict=True)
+    text = _without_comments(text)
+    quote = "'" if text.lstrip().startswith("'") else '"'
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator(text, path),
+        quotechar=quote,
+        skipinitialspace=True,
+        strict=True,
+    )
     rows: list[tuple[int, list[str]]] = []
     try:
         for cells in reader:
@@ -113,6 +128,43 @@ def _parsed(text: str, path: Path, shown: str) -> list[tuple[int, list[str]]]:
     return rows
 
 
+def _without_comments(text: str) -> str:
+    """Empty the lines before the first row that begin with # and hold no separator; a # before names of columns goes."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        plain = line.strip()
+        if plain.startswith("#") and not set(plain) & set(_SEPARATORS):
+            lines[number] = ""
+        elif plain.startswith("#"):
+            lines[number] = line.replace("#", "", 1)
+            break
+        elif plain:
+            break
+    return "\n".join(lines)
+
+
 def _is_data(cells: list[str]) -> bool:
-    """Return True where the first line is an image path and a label rather than names of columns."""
-    return len(cells) >= 2 and os.path.splitext(cells[0])[1].lower() in IMAGE_SUFFIXES
+    """Return True where the first line holds the path of an image and a label rather than names of columns."""
+    return len(cells) >= 2 and sum(_is_image_path(cell) for cell in cells) == 1
+
+
+def _is_image_path(cell: str) -> bool:
+    return os.path.splitext(cell)[1].lower() in IMAGE_SUFFIXES
+
+
+def _named(first: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return names for the columns of a table without any: path, label, a split where all cells state one, numbers."""
+    cells = [[row[n].strip() for row in rows if n < len(row)] for n in range(len(first))]
+    path = next(n for n, cell in enumerate(first) if _is_image_path(cell))
+    splits = [n for n, column in enumerate(cells) if n != path and all(names.split_of(cell) for cell in column)]
+    indices = [n for n, column in enumerate(cells) if n < path and column == _counted(column)]
+    others = [n for n in range(len(first)) if n not in (path, *splits, *indices)]
+    roles = {path: "path", **dict.fromkeys(indices[:1], "index"), **dict.fromkeys(splits[:1], "split")}
+    roles |= dict.fromkeys(others[:1], "label")
+    return [roles.get(n, f"column {n + 1}") for n in range(len(first))]
+
+
+def _counted(column: Sequence[str]) -> list[str]:
+    """Return the numbers from the first cell on, as many as there are cells."""
+    start = int(column[0]) if column and column[0].isdecimal() and column[0].isascii() else 0
+    return [str(start + n) for n in range(len(column))]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.data.images import printable
+from advisor.data.tables import columns
 from advisor.data.tables.delimited import decoded
 from advisor.data.tables.rows import Table
 from advisor.errors import DatasetError
@@ -20,17 +21,15 @@ def read(path: Path) -> Table:
     shown = printable(str(path))
     text, notes = decoded(path)
     objects: list[tuple[int, Any]] = []
-    if text.lstrip().startswith("["):
-        try:
-            objects = list(enumerate(json.loads(text), start=1))
-        except ValueError as error:
-            raise DatasetError(f"{shown}: no valid JSON ({error}).", hint=_FORM) from error
+    whole = _whole(text, shown) if text.lstrip().startswith("[") or path.suffix.lower() == ".json" else None
+    if whole is not None:
+        objects = list(enumerate(whole, start=1))
     else:
         for line, content in enumerate(text.split("\n"), start=1):
             if content.strip():
                 try:
                     objects.append((line, json.loads(content)))
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise DatasetError(f"{shown}, line {line}: no valid JSON ({error}).", hint=_FORM) from error
     names: dict[str, None] = {}
     for line, record in objects:
@@ -39,6 +38,24 @@ def read(path: Path) -> Table:
         names.update(dict.fromkeys(record))
     rows = [(line, [_cell(record.get(name), shown, line, name) for name in names]) for line, record in objects]
     return Table(path=path, names=tuple(names), rows=rows, notes=tuple(notes))
+
+
+def _whole(text: str, shown: str) -> list[Any] | None:
+    """Parse one JSON array, or one object of path: label; None where the text is not one value. Raises DatasetError."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if text.lstrip().startswith("["):
+            raise DatasetError(f"{shown}: no valid JSON ({error}).", hint=_FORM) from error
+        return None
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict) and len(value) > 1 and not any(isinstance(v, list | dict) for v in value.values()):
+        is_one_row = columns.has_path_and_label(list(value))
+        return [value] if is_one_row else [{"path": path, "label": label} for path, label in value.items()]
+    raise DatasetError(
+        f"{shown}: one JSON value that is no list of images (COCO and the like are not read).", hint=_FORM
+    )
 
 
 def _cell(value: Any, shown: str, line: int, name: str) -> str:

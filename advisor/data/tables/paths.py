@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 import posixpath
+import shlex
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from advisor.data.images import IMAGE_SUFFIXES, printable
 from advisor.data.layouts import names
+from advisor.data.layouts.listing import shortened
 from advisor.errors import DatasetError
 
+_USUAL = frozenset({"images", "image", "imgs", "img", "jpg", "jpeg", "jpegs", "png", "pictures", "photos", "data"})
 _SAMPLE = 50  # paths by which the folder that holds the files is chosen
 
 
@@ -27,7 +31,7 @@ class PathFinder:
         self.base = base
         self.prefix = ""
         self._real_root = os.path.realpath(root)
-        self._listed: dict[str, dict[str, list[str]]] = {}
+        self._listed: dict[tuple[str, Callable[[str], str]], dict[str, list[str]]] = {}
 
     def relative(self, text: str) -> str | None:
         """Return a path relative to the root with forward slashes; None where it lies outside of the root."""
@@ -48,8 +52,12 @@ class PathFinder:
         real = os.path.join(os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute))
         return real[len(self._real_root) + 1 :] if real.startswith(self._real_root + "/") else None
 
-    def choose_prefix(self, paths: Iterable[str]) -> None:
-        """Find the folder below the root that the paths are relative to, where it is not the root itself."""
+    def choose_prefix(self, paths: Iterable[str], preferred: str = "") -> None:
+        """Find the folder below the root that the paths are relative to, where it is not the root itself.
+
+        `preferred` comes first, then a training set, then usual names of folders of images. Raises DatasetError where
+        several others hold as many of the files.
+        """
         sample = [path for path, _ in zip(paths, range(_SAMPLE), strict=False)]
         if not sample or any(self._exists(path) for path in sample):
             return
@@ -57,14 +65,27 @@ class PathFinder:
         for folder in self._folders():
             self.prefix = folder
             hits[folder] = sum(self._exists(path) for path in sample)
-        best = max(hits, key=lambda folder: (hits[folder], -len(folder)), default="")
-        self.prefix = best if hits[best] else ""
+        most = max(hits.values(), default=0)
+        best = [name for name in hits if hits[name] == most] if most else [""]
+        split = names.split_of(preferred)
+        usual = [name for name in best if name == preferred or (split and names.split_of(name) == split)]
+        usual = usual or [name for name in best if names.split_of(name) == "train"]
+        usual = usual or [name for name in best if name.lower() in _USUAL]
+        if len(best) > 1 and len(usual) != 1:
+            raise DatasetError(
+                f"the files of the table lie in several folders of {printable(str(self.root))} ({shortened(best)}).",
+                hint=f"Name one of them: --root {shlex.quote(str(self.root / best[0]))}.",
+            )
+        self.prefix = usual[0] if usual else best[0]
 
     def file(self, path: str) -> str | None:
         """Return the existing file of a relative path, relative to the root; a name without suffix gets its own."""
         full = f"{self.prefix}/{path}" if self.prefix else path
-        if os.path.lexists(self.root / full) and not os.path.isdir(self.root / full):
-            return full
+        if os.path.lexists(self.root / full):
+            return None if os.path.isdir(self.root / full) else full
+        spelled = self._spelled(full, _composed)
+        if spelled:
+            return spelled
         if names.suffix_of(path) in IMAGE_SUFFIXES:
             return None
         candidates = [name for name in self._siblings(full) if names.suffix_of(name) in IMAGE_SUFFIXES]
@@ -72,13 +93,22 @@ class PathFinder:
         return posixpath.join(posixpath.dirname(full), exact[0]) if len(exact) == 1 else None
 
     def similar(self, path: str) -> str:
-        """Return a file beside the path that differs in suffix or case only; "" where there is none."""
+        """Return the file that differs from a path in suffix or case only; "" where there is none."""
         for prefix in dict.fromkeys([self.prefix, "", *self._folders()]):
             full = f"{prefix}/{path}" if prefix else path
             others = [name for name in self._siblings(full) if name != os.path.basename(full)]
             if others:
                 return posixpath.join(posixpath.dirname(full), others[0])
+            spelled = self._spelled(full, _folded)
+            if spelled:
+                return spelled
         return ""
+
+    def below(self, text: str) -> str:
+        """Return the end of a path, written for another machine, that exists below the root; "" where none does."""
+        parts = [part for part in text.strip().replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        ends = ("/".join(parts[start:]) for start in range(1, len(parts)))
+        return next((end for end in ends if os.path.lexists(self.root / end)), "")
 
     def outside(self, text: str) -> str:
         """Return the reason for refusing a path outside of the root."""
@@ -90,17 +120,30 @@ class PathFinder:
     def _siblings(self, full: str) -> list[str]:
         """List the files of a path's folder with the same stem, ignoring case."""
         folder, name = posixpath.split(full)
-        if folder not in self._listed:
-            stems: dict[str, list[str]] = {}
+        stems = self._index(folder, _stem)
+        return sorted({*stems.get(name.lower(), []), *stems.get(_stem(name), [])})
+
+    def _spelled(self, full: str, spelling: Callable[[str], str]) -> str:
+        """Return the file whose folders and name have the same spelling as a path's; "" unless there is exactly one."""
+        folder = ""
+        for part in full.split("/"):
+            same = self._index(folder, spelling).get(spelling(part), [])
+            if len(same) != 1:
+                return ""
+            folder = posixpath.join(folder, same[0])
+        return "" if os.path.isdir(self.root / folder) else folder
+
+    def _index(self, folder: str, key: Callable[[str], str]) -> dict[str, list[str]]:
+        """Return the names in a folder below the root by a key of theirs; each folder is listed once per key."""
+        if (folder, key) not in self._listed:
+            index: dict[str, list[str]] = {}
             try:
-                for entry in sorted(os.listdir(self.root / folder)):
-                    stems.setdefault(os.path.splitext(entry)[0].lower(), []).append(entry)
+                for name in sorted(os.listdir(self.root / folder)):
+                    index.setdefault(key(name), []).append(name)
             except OSError:
                 pass
-            self._listed[folder] = stems
-        stems = self._listed[folder]
-        plain = stems.get(name.lower(), [])
-        return sorted({*plain, *stems.get(os.path.splitext(name)[0].lower(), [])})
+            self._listed[folder, key] = index
+        return self._listed[folder, key]
 
     def _folders(self) -> list[str]:
         """List folders up to two levels below the root, in order."""
@@ -114,6 +157,18 @@ class PathFinder:
         except OSError:
             pass
         return folders
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0].lower()
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def root_of(table: Path, stated: str | None) -> Path:

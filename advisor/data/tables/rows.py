@@ -7,6 +7,7 @@ rows without a label and files that are missing are left out and counted. Does n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from advisor.errors import DatasetError
 from advisor.records import Unreadable
 from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
 
+# What tables write where there is no value (pandas, R, Excel). "NA" and "None" are labels as well: a warning names them.
+_NO_LABEL = frozenset({"", "nan", "null", "n/a", "<na>", "#n/a"})
+_ONES, _ZEROS = frozenset({"1", "1.0", "true"}), frozenset({"0", "0.0", "false"})
 _TRUE, _FALSE = {"1", "true", "yes", "1.0", "t"}, {"0", "false", "no", "0.0", "f", ""}
 
 
@@ -37,8 +41,12 @@ class Table:
     root: Path | None = None
 
 
-def listing(table: Table, layout: str, options: ReadOptions, *, root: Path | None = None) -> Listing:
+def listing(
+    table: Table, layout: str, options: ReadOptions, *, root: Path | None = None, preferred: str = ""
+) -> Listing:
     """List the files that a table names, below `root` (default: --root, or the table's folder).
+
+    `preferred` is the folder to look in where the paths are relative to one of several folders below the root.
 
     Raises DatasetError with the line number for an unknown split, a path outside of the root or one that stands twice
     with different labels, and where no row has a label or none of the files exists.
@@ -48,7 +56,7 @@ def listing(table: Table, layout: str, options: ReadOptions, *, root: Path | Non
     reader = _Reader(table, options, root or table.root or root_of(table.path, options.root))
     for line, cells in table.rows:
         reader.add(line, cells)
-    return reader.listing(layout)
+    return reader.listing(layout, preferred or names.table_split(table.path.stem))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,10 @@ class _Reader:
         self.pathless: list[int] = []
 
     def add(self, line: int, cells: Sequence[str]) -> None:
-        if len(cells) != len(self.table.names):
+        width = len(self.table.names)
+        if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+            cells = cells[:width]  # spreadsheets end lines with empty fields
+        if len(cells) != width:
             raise self.wrong(line, f"{len(cells)} fields where the first line has {len(self.table.names)}")
         text = cells[self.columns.path].strip()
         if not text:
@@ -85,21 +96,34 @@ class _Reader:
             return
         split = self.split(line, cells)
         label = self.label(line, cells)
-        if not label:
+        if label.lower() in _NO_LABEL:
             self.unlabelled.append((line, split))
             return
-        path = self.finder.relative(text)
-        if path is None:
-            raise DatasetError(
-                f"{self.shown}, line {line}: {self.finder.outside(text)}.",
-                hint="Give the folder that holds all images: --root DIR; the paths are then relative to it.",
-            )
+        path = self.path(line, text)
+        if "\0" in path + label:
+            raise self.wrong(line, "a NUL byte in a path or label")
         group = "" if self.columns.group is None else cells[self.columns.group].strip()
         row = _Row(path, label_name(label), split, group, line)
         earlier = self.rows.setdefault(path, row)
         if earlier.facts() != row.facts():
             raise self.wrong(line, f"{printable(path)} has other values on line {earlier.line}")
         self.repeated += earlier is not row
+
+    def path(self, line: int, text: str) -> str:
+        """Return the path relative to the root. Raises DatasetError for URLs and for paths outside of the root."""
+        if _is_url(text):
+            raise DatasetError(
+                f"{self.shown}, line {line}: {printable(text)} is a URL; images are not downloaded.",
+                hint="Download them, and list the files by their paths.",
+            )
+        path = self.finder.relative(text)
+        if path is not None:
+            return path
+        end = self.finder.below(text)
+        hint = "Give the folder that holds all images: --root DIR; the paths are then relative to it."
+        if end:
+            hint = f"There is {printable(end)}: remove {printable(text.strip()[: -len(end)])} from the table's paths."
+        raise DatasetError(f"{self.shown}, line {line}: {self.finder.outside(text)}.", hint=hint)
 
     def split(self, line: int, cells: Sequence[str]) -> GivenSplit:
         if self.columns.split is None:
@@ -116,7 +140,7 @@ class _Reader:
     def label(self, line: int, cells: Sequence[str]) -> str:
         if self.columns.label is not None:
             return cells[self.columns.label].strip()
-        chosen = [p for p in self.columns.one_hot if cells[p].strip() in ("1", "1.0")]
+        chosen = [p for p in self.columns.one_hot if cells[p].strip().lower() in _ONES]
         if len(chosen) > 1:
             raise DatasetError(
                 f"{self.shown}, line {line}: {len(chosen)} classes at once "
@@ -128,10 +152,10 @@ class _Reader:
     def wrong(self, line: int, what: str) -> DatasetError:
         return DatasetError(f"{self.shown}, line {line}: {what}.", hint=columns.FORM)
 
-    def listing(self, layout: str) -> Listing:
+    def listing(self, layout: str, preferred: str) -> Listing:
         if not self.rows:
             raise DatasetError(f"{self.shown}: no row has a path and a label.", hint=columns.FORM)
-        self.finder.choose_prefix(self.rows)
+        self.finder.choose_prefix(self.rows, preferred)
         files = {path: self.finder.file(path) for path in self.rows}
         entries = {
             file: LabelledFile(path=file, label=row.label, given=row.given, group=row.group)
@@ -174,9 +198,11 @@ class _Reader:
 
     def nothing_there(self) -> DatasetError:
         first = next(iter(self.rows))
-        similar = self.finder.similar(first)
+        similar, end = self.finder.similar(first), self.finder.below(first)
         if similar:
             hint = f"There is {printable(similar)} where the table says {printable(first)}: correct the table's names."
+        elif end:
+            hint = f"There is {printable(end)}: remove {printable(first[: -len(end)])} from the table's paths."
         else:
             hint = f"The first is {printable(first)}. Paths are relative to the table's folder, or give --root DIR."
         return DatasetError(
@@ -184,11 +210,15 @@ class _Reader:
         )
 
 
+def _is_url(text: str) -> bool:
+    return re.match(r"\s*(https?|ftp|s3|gs|hf|az|abfss?)://", text, re.IGNORECASE) is not None
+
+
 def one_hot_columns(table: Table) -> list[int]:
-    """Return the positions of the columns whose cells are all 0 or 1, both of them present."""
+    """Return the positions of the columns whose cells are all 0 or 1 (or false and true), both of them present."""
     positions = []
     for position in range(len(table.names)):
-        cells = {row[position].strip() for _, row in table.rows if position < len(row)}
-        if cells <= {"0", "1", "0.0", "1.0", ""} and cells & {"1", "1.0"} and cells & {"0", "0.0"}:
+        cells = {row[position].strip().lower() for _, row in table.rows if position < len(row)}
+        if cells <= _ONES | _ZEROS | {""} and cells & _ONES and cells & _ZEROS:
             positions.append(position)
     return positions
