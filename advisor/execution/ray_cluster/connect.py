@@ -9,7 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +49,7 @@ def connect(address: str, threads: int | None = None) -> Any:
     else:
         options["address"] = _checked(address)
     try:
-        with contextlib.redirect_stderr(open(os.devnull, "w")):
+        with contextlib.redirect_stderr(open(os.devnull, "w")), _own_signals():
             ray.init(**options)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -55,6 +58,19 @@ def connect(address: str, threads: int | None = None) -> Any:
             hint="Start one with `ray start --head`, with the same Ray and Python on every node.",
         ) from None
     return ray
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's own meaning of SIGTERM: Ray would exit at once, without the best model so far and the hint."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _module() -> Any:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +25,13 @@ from advisor.errors import InputError, OutOfTimeError  # noqa: E402
 from advisor.execution import trial  # noqa: E402
 from advisor.execution.executor import Ended  # noqa: E402
 from advisor.execution.ray_cluster import connect, environment, executor  # noqa: E402
+from advisor.execution.ray_cluster.actor import TrialActor  # noqa: E402
 from advisor.execution.resources import Resources  # noqa: E402
 from advisor.execution.worker import open_job  # noqa: E402
 from advisor.records import Candidate, Dataset, Settings, Trial  # noqa: E402
+from advisor.records.data import ReadOptions  # noqa: E402
 from advisor.records.messages import RunTrial  # noqa: E402
+from advisor.tuning.trials.study import Study  # noqa: E402
 
 STORE_BYTES = 200 * 2**20
 pytestmark = pytest.mark.timeout(900)  # two actors import torch; on a machine of its own it takes half a minute
@@ -61,6 +69,145 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def notes() -> list[str]:
     """What the user was told."""
     return []
+
+
+@pytest.fixture
+def watched(cluster: Any, crops: Dataset) -> Iterator[Callable[[type[Any]], executor.RayExecutor]]:
+    """Executors whose actors do as little as the test needs."""
+    made: list[executor.RayExecutor] = []
+
+    def start(actor: type[Any]) -> executor.RayExecutor:
+        module = connect.connect(cluster.address, 1)
+        slots = executor.ClusterSlots(most=1, threads=1, gpus=0.0)
+        made.append(executor.RayExecutor(module, Unpacked(), slots, lambda text: None, actor=actor))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+class Unpacked:
+    """What an executor needs of its shipping before the first order."""
+
+    environment = environment.describe()
+    opening = ()
+
+
+def refusal(trials: executor.RayExecutor) -> InputError:
+    """The error that ends a run whose only node is not fit."""
+    with pytest.raises(InputError) as caught:
+        heard(trials, 1)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_a_node_that_differs_ends_the_run_with_one_line(watched: Callable[[type[Any]], executor.RayExecutor]) -> None:
+    """Another version of a plugin there: the node, the plugin and both versions."""
+
+    class Differs:
+        def open(self) -> dict[str, str]:
+            from advisor.execution.ray_cluster import environment
+
+            return {**environment.describe(), "plugin pocket": "tl-advise 9.9"}
+
+    assert "plugin pocket is tl-advise 9.9 there and" in refusal(watched(Differs)).what
+
+
+def test_data_that_a_node_lacks_end_the_run_with_one_line(watched: Callable[[type[Any]], executor.RayExecutor]) -> None:
+    """A wrong --data-on-nodes is named with its node."""
+
+    class Lacks:
+        def open(self) -> None:
+            from advisor.data import dataset
+
+            dataset.read("/nowhere/photos")
+
+    assert "no such folder: /nowhere/photos" in refusal(watched(Lacks)).what
+
+
+def test_data_on_nodes_are_compared_with_the_coordinators(
+    crops: Dataset, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same files under another path are used; other files and a wrong path are refused."""
+    monkeypatch.setattr("advisor.runtime.device.apply", lambda compute: None)  # this process keeps its threads
+    job = open_job(Settings(data=crops.root, threads=1), run_dir, crops, crops.items)
+    copy = shutil.copytree(crops.root, tmp_path / "copy")
+    actor = TrialActor()
+    versions = actor.open(job, str(copy), "none", ReadOptions(), crops.fingerprint)
+    assert versions == environment.describe()
+    assert actor.resources is not None
+    assert actor.resources.job.root == str(copy)
+    next(copy.rglob("*.jpg")).unlink()
+    with pytest.raises(InputError, match="other files than the coordinator's"):
+        actor.open(job, str(copy), "none", ReadOptions(), crops.fingerprint)
+    with pytest.raises(InputError, match="no such folder"):
+        actor.open(job, str(tmp_path / "none"), "none", ReadOptions(), crops.fingerprint)
+
+
+def test_sigterm_keeps_its_meaning_beside_ray(cluster: Any) -> None:
+    """Ray would exit at once; the command keeps the best model so far."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        ray.shutdown()
+        connect.connect(cluster.address, 1)
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def finished(run: Path) -> dict[int, Trial]:
+    """The trials that ended, from a copy of the study."""
+    if not (run / "study.db").exists():
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        for file in run.glob("study.db*"):
+            shutil.copy(file, folder)
+        return {record.number: record for record in Study(Path(folder) / "study.db", 0).trials()}
+
+
+def stopped(command: list[str], run: Path, count: int, number: int) -> tuple[int, str]:
+    """Start a command, send it a signal once so many trials ended; return its exit code and what it wrote."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        while len(finished(run)) < count:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.2)
+        process.send_signal(number)
+        return process.wait(), process.communicate()[1]
+
+
+def test_a_stopped_and_a_killed_coordinator_resume(cluster: Any, crops: Dataset, tmp_path: Path) -> None:
+    """Ctrl-C ends with 130 and the command that continues; after SIGKILL no finished trial is run again."""
+    ray.shutdown()
+    run = tmp_path / "run"
+    call = [sys.executable, "-m", "advisor"]
+    work = ["--backbone", "pocket", "--size", "32", "--regime", "feature_extraction", "--trials", "4", "--threads", "1"]
+    start = [
+        *call,
+        "advise",
+        crops.root,
+        "--ray",
+        cluster.address,
+        "--workers",
+        "1",
+        *work,
+        "--offline",
+        "--out",
+        str(run),
+    ]
+    code, text = stopped(start, run, 1, signal.SIGINT)
+    assert code == 130, text
+    assert f"tl-advise resume {run}" in text
+    before = finished(run)
+    code, text = stopped([*call, "resume", str(run)], run, len(before) + 1, signal.SIGKILL)
+    assert code == -signal.SIGKILL, text
+    later = finished(run)
+    ended = subprocess.run([*call, "resume", str(run)], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    after = finished(run)
+    assert len(after) == 4
+    assert {number: after[number] for number in later} == later
+    assert {number: after[number] for number in before} == before
 
 
 @pytest.fixture(scope="module")
