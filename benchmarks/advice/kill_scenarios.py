@@ -251,7 +251,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--to", type=Path, default=ledger.RESULTS)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tl-advise-kill")
-    parser.add_argument("--minutes", type=float, default=1e9, help="begin no scenario after so many, to continue at the next call")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no scenario after so many")
     parser.add_argument("--table", action="store_true", help="only write the table")
     args = parser.parse_args()
     book, begun = ledger.Ledger(args.to, "kill_scenarios"), time.monotonic()
