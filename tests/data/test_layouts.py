@@ -151,7 +151,7 @@ def test_loose_images_and_empty_class_folders_are_told(tmp_path: Path) -> None:
     found = dataset.find(tmp_path)
     assert labels(tmp_path) == {"cat": 1, "dog": 1}
     assert any("empty/ holds no images" in w for w in found.warnings)
-    assert any("1 images beside the class folders" in w for w in found.warnings)
+    assert any("1 image beside the class folders has no label" in w for w in found.warnings)
 
 
 def test_domains_of_class_folders_are_told(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_domains_of_class_folders_are_told(tmp_path: Path) -> None:
         ("missing", lambda p: None, "no such folder"),
         ("empty", lambda p: p.mkdir(), "is empty"),
         ("file.jpg", lambda p: save(photo(1), p), "is a file, not a folder"),
-        ("data.rar", lambda p: p.write_bytes(b"Rar!"), "is a file, not a folder"),
+        ("data.rar", lambda p: p.write_bytes(b"Rar!"), "cannot be read as it is"),
         ("dangling", lambda p: p.symlink_to("nowhere"), "broken symbolic link"),
         ("flat", lambda p: folder(p.parent, {"flat": 3}), "3 images but no class folders"),
         ("texts", lambda p: (p.mkdir(), (p / "a.txt").write_text("a")), "holds no images"),

@@ -65,13 +65,12 @@ def test_what_spreadsheets_write_is_read(root: Path, name: str, separator: str, 
 
 
 def test_the_only_manifest_in_a_folder_is_found(root: Path) -> None:
-    """A folder that holds one manifest and no class folders is read by it; class folders come first."""
+    """A folder that holds one manifest and no class folders is read by it; beside class folders both readings are given."""
     write(root, "path,label\n" + ROWS)
     assert dataset.find(root).layout == "manifest"
     folder(root, {"other": 2}, start=50)
-    found = dataset.find(root)
-    assert found.layout == "folders"
-    assert any("labels.csv lies beside" in w for w in found.warnings)
+    with pytest.raises(DatasetError, match=r"the folders \(img, other\) or the labels \(cat, dog\) of labels\.csv"):
+        dataset.find(root)
 
 
 def test_two_manifests_or_other_tables_are_not_guessed_at(root: Path) -> None:
