@@ -1,10 +1,11 @@
 """What a prediction costs: one image, 70 and 2,000, from the command, from Python and from the exported graphs.
 
-    python benchmarks/predict/run.py --weights-dir DIR [--threads 1] [--to benchmarks/results/predict.json]
+    python benchmarks/predict/run.py --weights-dir DIR [--threads 1] [--to benchmarks/results/predict.json] [--only PART]
 
 MobileNetV2 with its ImageNet weights at 224 px and a linear head with random weights, one run directory, photos with
 random contents of 640 x 480 pixels. The bare network is timed in the same process, turn by turn with `predict`, on the
-same pixels: what `predict` adds is decoding, resizing, batching and the softmax. Times are medians of wall-clock time.
+same pixels: what `predict` adds is decoding, resizing, batching and the softmax. Times are medians of wall-clock time. With
+`--only` one part is measured and the others of the file stay.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 import numpy as np
 
 BACKBONE, SIZE_PX, CLASSES = "mobilenet_v2", 224, ("ant", "bee", "fly")
+PARTS = ("python", "command", "torch", "onnx", "memory")
 PHOTOS = 70  # different files; larger numbers of images repeat them
 
 
@@ -108,11 +110,6 @@ def from_python(run: Path, files: list[Path], calls: int, many: int) -> dict[str
         )
     bare_s, file_s, array_s = (statistics.median(column) for column in zip(*turns, strict=True))
     repeated = (files * (many // len(files) + 1))[:many]
-    model.predict(files)
-    before_mb = resident_mb()
-    for start in range(0, 10_000, len(files)):
-        model.predict([files[(start // len(files)) % len(files)]])
-    singles_mb = resident_mb()
     return {
         "load_s": load_s,
         "first_s": first_s,
@@ -125,19 +122,21 @@ def from_python(run: Path, files: list[Path], calls: int, many: int) -> dict[str
         "seventy_s": statistics.median(seconds(lambda: model.predict(files)) for _ in range(3)),
         "many": many,
         "many_s": seconds(lambda: model.predict(repeated)),
-        "memory_before_mb": before_mb,
-        "memory_after_singles_mb": singles_mb,
     }
 
 
-def memory(run: Path, files: list[Path], images: int) -> dict[str, float]:
-    """Predict many images, some one by one and the rest in lists of odd lengths; return the memory before and after."""
+def memory(run: Path, files: list[Path], images: int, minutes: float) -> dict[str, float]:
+    """Predict many images, some one by one and the rest in lists of odd lengths; return the memory before and after.
+
+    Ends after `minutes` with the number that was reached.
+    """
     import advisor
 
     model = advisor.load(run)
-    model.predict(files)
-    before, done, length = resident_mb(), 0, 1
-    while done < images:
+    for length in (1, 8, 64):
+        model.predict((files * 2)[:length])
+    before, done, length, begun = resident_mb(), 0, 1, time.monotonic()
+    while done < images and time.monotonic() - begun < 60 * minutes:
         model.predict((files * 2)[:length])
         done, length = done + length, length % 97 + 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
@@ -162,7 +161,7 @@ def from_command(run: Path, files: list[Path]) -> dict[str, float]:
         return seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
 
     call(files[:1])
-    return {f"{n}_s": statistics.median(call(files[:n]) for _ in range(3)) for n in (1, 20, 70)}
+    return {f"{n}_s": statistics.median(call(files[:n]) for _ in range(3)) for n in (1, 70)}
 
 
 def from_export(run: Path, form: str, files: list[Path], calls: int) -> dict[str, float]:
@@ -196,34 +195,33 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--many", type=int, default=2000)
     parser.add_argument("--memory", type=int, default=10_000, help="images of the memory test")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of the memory test")
+    parser.add_argument("--only", choices=PARTS, help="measure one part")
     parser.add_argument("--to", type=Path, help="a JSON file")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     import torch
 
     torch.set_num_threads(args.threads)
+    rows: dict[str, Any] = json.loads(args.to.read_text()) if args.to and args.to.exists() else {}
+    rows |= {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    rows |= {"threads": args.threads, "torch": torch.__version__}
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         files = photos(Path(folder) / "photos")
         write_run(run, args.weights_dir)
-        rows: dict[str, Any] = {
-            "machine": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": args.threads,
-            "torch": torch.__version__,
-            "load_average": os.getloadavg()[0],
-            "python": from_python(run, files, args.calls, args.many),
+        measures: dict[str, Callable[[], dict[str, Any]]] = {
+            "python": lambda: from_python(run, files, args.calls, args.many),
+            "command": lambda: from_command(run, files),
+            "torch": lambda: from_export(run, "torch", files, args.calls),
+            "onnx": lambda: from_export(run, "onnx", files, args.calls),
+            "memory": lambda: memory(run, files, args.memory, args.minutes),
         }
-        print(json.dumps(rows, indent=1), flush=True)
-        rows["command"] = from_command(run, files)
-        print(json.dumps(rows["command"], indent=1), flush=True)
-        for form in ("torch", "onnx"):
-            rows[form] = from_export(run, form, files, args.calls)
-            print(form, json.dumps(rows[form]), flush=True)
-        rows["memory"] = memory(run, files, args.memory)
-        print(json.dumps(rows["memory"], indent=1), flush=True)
-    if args.to:
-        args.to.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        for part in [args.only] if args.only else PARTS:
+            rows[part] = {**measures[part](), "load_average": os.getloadavg()[0]}
+            print(part, json.dumps(rows[part]), flush=True)
+            if args.to:
+                args.to.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
