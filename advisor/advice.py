@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ from advisor.runtime.run_dir import RunDir, default_place
 from advisor.selection import decision, finalize, frozen_candidates, result_builder
 from advisor.selection.incumbent import IncumbentWriter
 from advisor.tracking import relay, tracker
-from advisor.tuning import availability, budget, candidates, regime, search
+from advisor.tuning import availability, budget, candidates, experience, regime, search
 from advisor.tuning.limits import fitting
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchFacts
@@ -259,6 +260,7 @@ def _propose(
         left_out=tuple(competitors.left_out),
         read_at_s=measured.read_at_s,
         objective=spec,
+        experience=experience.of_run(settings, rundir),
     )
     return replace(_facts(context, competitors.strategies, sizes), costs=costs), context
 
@@ -266,27 +268,25 @@ def _propose(
 def _facts(
     context: result_builder.RunContext, strategies: Mapping[str, Strategy], sizes: Mapping[str, tuple[int, ...]]
 ) -> SearchFacts:
-    counts = [0] * len(context.dataset.classes)
-    for item in context.used.pool:
-        counts[item.label] += 1
+    counts = Counter(item.label for item in context.used.pool)
     return SearchFacts(
         settings=context.settings,
         registry=context.registry,
         strategies=strategies,
         regime=context.regime,
-        counts=tuple(counts),
+        counts=tuple(counts[label] for label in range(len(context.dataset.classes))),
         test_images=len(context.used.test),
         device=context.environment.device,
         sizes=sizes,
         objective=context.objective,
+        experience=context.experience,
     )
 
 
 def _executor(
     cluster: Any, workers: WorkerPool, context: result_builder.RunContext, rundir: RunDir, listener: Listener
 ) -> AbstractContextManager[TrialExecutor]:
-    pool, spec = context.used.pool, context.objective
-    job = open_job(context.settings, rundir.path, context.dataset, pool, objective=spec)
+    job = open_job(context.settings, rundir.path, context.dataset, context.used.pool, objective=context.objective)
     return start.executor(cluster, workers, job, context.dataset, context.settings, context.registry, listener.note)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,8 +109,25 @@ def test_a_run_leaves_everything_that_was_promised(finished: Path) -> None:
     counts = [score["n"] for score in told["test"]["per_class"].values()]
     assert told["majority"] == max(counts) / sum(counts)
     assert told["regime"]["prior"] == "feature_extraction"
+    predicted = next(line for line in logged if line["event"] == "predicted")
+    assert told["budget"]["predicted_s"] == pytest.approx(predicted["at_s"] + predicted["left_s"], abs=0.2)
+    assert predicted["at_s"] > first  # after the probes, whose pass was timed
     assert [at["images"] for at in told["forecast"]["expected"]] == [48, 96, 192]
     assert told["test"]["accuracy"] > 0.5  # three classes that any network tells apart
+
+
+def test_finished_runs_teach_a_later_one(finished: Path, crops: Path, tmp_path: Path) -> None:
+    """Result and recipe state how many runs and which; what was read is in the run; the recipe reruns without them."""
+    lesson, out = tmp_path / "lesson", tmp_path / "learned"
+    shutil.copytree(finished, lesson / "earlier")
+    call = ["--trials", "1", *WORK[2:], "--strategy", "logistic", "--experience", str(lesson), "--out", str(out)]
+    run("advise", str(crops), *call)
+    read = json.loads((out / "experience.json").read_text(encoding="utf-8"))
+    used = {"runs": 1, "sha256": read["sha256"]}
+    assert (result(out)["experience"], facts(out)["experience"]) == (used, used)
+    assert {r["strategy"] for r in read["readings"]} >= {"logistic"}
+    shutil.rmtree(lesson)
+    assert "verified: identical" in run("rerun", str(out), "--verify", "--offline").stdout
 
 
 def test_the_recipe_reruns_to_the_same_bits(finished: Path) -> None:

@@ -42,6 +42,7 @@ class LiveProgress(Listener):
         self.begun = time.monotonic()
         self.clock: Clock | None = None
         self.reserve_s = 0.0
+        self.end_s: float | None = None  # time.monotonic() at which a run by --trials is predicted to end
         self.stage_text, self.stage_begun = "starting", self.begun
         self.now: messages.Progress | None = None
         self.best: Trial | None = None
@@ -67,6 +68,13 @@ class LiveProgress(Listener):
     def reserved(self, seconds: float) -> None:
         """Keep what is reserved for the final training and the test."""
         self.reserve_s = seconds
+
+    def predicted(self, left_s: float, at_most_s: float) -> None:
+        """Print how long a run by --trials will take, once; the view shows the time left, predicted anew after every trial."""
+        if self.end_s is None:
+            most = f", up to {durations.words(at_most_s)}" if at_most_s >= 1.1 * left_s else ""
+            self._print(f"predicted time for the rest: about [bold]{durations.words(left_s)}[/bold]{most}")
+        self.end_s = time.monotonic() + left_s
 
     def stage(self, text: str) -> None:
         """Show what begins: in the view, or as a line of its own."""
@@ -181,7 +189,10 @@ class LiveProgress(Listener):
             return None
         used = durations.words(self.clock.used_s)
         if self.clock.asked_s is None:
-            return f"{used} used"
+            if self.end_s is None:
+                return f"{used} used"
+            rest = durations.words(max(0.0, self.end_s - time.monotonic()))
+            return f"{used} used, about {rest} left (predicted)"
         left_s = max(0.0, self.clock.left_s)
         whole = f"{used} of {durations.words(self.clock.asked_s)} used"
         if not self.reserve_s:

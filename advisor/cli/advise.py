@@ -22,6 +22,12 @@ from advisor.cli import _limit_options, _options
 @_options.relabel()
 @click.option("--remove-leaks", is_flag=True, help="Remove images from training that are also in the test set.")
 @_options.blocked()
+@click.option(
+    "--experience",
+    multiple=True,
+    metavar="DIR",
+    help="Folder with finished runs from which the search learns what to expect (repeatable).",
+)
 @_options.devices(1, "GPUs per training run.")
 @_options.target("Unlabelled images from where the model will be used, to adapt to: docs/adaptation.md.")
 @click.option(
@@ -108,6 +114,7 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         reading=reading,
         relabel=call["relabel"],
         remove_leaks=call["remove_leaks"],
+        experience=tuple(call["experience"]),
         plugins_blocked=tuple(call["blocked"]),
         threads=call["threads"],
         source=_source(call["source"]),

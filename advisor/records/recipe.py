@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from advisor.records import Compute, Environment, TrainPlan, ValidationScore
 from advisor.records.data import ReadOptions, Relabelled
 from advisor.records.objective import DecisionRule, ObjectiveSpec
+from advisor.records.trials import ExperienceUse
 
 if TYPE_CHECKING:
     pass
@@ -205,3 +206,4 @@ class Recipe:
     decision: DecisionRule | None = None  # how probabilities become a class, where not by the largest
     limits: Limits | None = None  # of the run, and what the model costs; nothing here decides a rerun
     devices: int | None = None  # on which the training ran at the same time, where that was more than one
+    experience: ExperienceUse | None = None  # finished runs that the search learned from; a rerun does not need them

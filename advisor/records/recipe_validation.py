@@ -172,6 +172,8 @@ _RANGES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("compute.layout", *_one_of("channels_last", "contiguous")),
     ("compute.threads", *_POSITIVE),
     ("devices", *_POSITIVE),
+    ("experience.runs", *_POSITIVE),
+    ("experience.sha256", *_SHA),
     ("training.fold", *_COUNT),
     ("training.mean_of_folds", *_COUNTS),
     ("validation.folds", *_POSITIVE),

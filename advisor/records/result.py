@@ -9,7 +9,7 @@ from advisor.records.data import Relabelled
 from advisor.records.insight import Forecast, SuspectLabels
 from advisor.records.limits import LimitsReport
 from advisor.records.objective import DecisionEffect, ObjectiveScore
-from advisor.records.trials import Regime, StoppedBecause, Untried
+from advisor.records.trials import ExperienceUse, Regime, StoppedBecause, Untried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +136,15 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetUse:
-    """Seconds requested and used, and by how many the budget was exceeded; `asked_s` is None for a run by `--trials`."""
+    """Seconds requested and used, and by how many the budget was exceeded; `asked_s` is None for a run by `--trials`.
+
+    `predicted_s` is what such a run was predicted to take, after its probes.
+    """
 
     asked_s: float | None
     used_s: float
     over_s: float = 0.0
+    predicted_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +290,7 @@ class Result:
     forecast_reason: str | None = None  # why there is none
     stopped_because: StoppedBecause | None = None
     untried: tuple[Untried, ...] = ()
+    experience: ExperienceUse | None = None  # finished runs that the search learned from
     objective: ObjectiveScore | None = None  # the score that decided, on the test set
     baseline_objective: ObjectiveScore | None = None  # of the untuned default, on the same images
     limits: LimitsReport | None = None  # --max-ms, --max-mb, and what the model and the others cost

@@ -32,6 +32,7 @@ class Settings:
     reading: ReadOptions = ReadOptions()  # what the layout leaves open: columns, root, use of a validation set
     relabel: str | None = None  # a table of corrected labels
     remove_leaks: bool = False
+    experience: tuple[str, ...] = ()  # folders with finished runs that the search learns from
     plugins_blocked: tuple[str, ...] = ()
     threads: int | None = None
     source: str | None = None  # labelled images of the classes that the networks were pretrained on

@@ -201,3 +201,34 @@ class Untried:
     left_s: float | None = None
     expected_gain: float | None = None
     probability: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiftReading:
+    """What a strategy made of a network's probe in `runs` finished runs.
+
+    `lift` is the mean logarithm of its log-loss over the probe's, a training's scaled to the length of the built-in table.
+    """
+
+    backbone: str
+    strategy: str
+    regime: RegimeName
+    lift: float
+    runs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experience:
+    """What was read from `runs` finished runs; `sha256` identifies them. Without runs, the built-in table stands alone."""
+
+    runs: int = 0
+    sha256: str = ""
+    readings: tuple[LiftReading, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperienceUse:
+    """From how many finished runs a search learned what to expect, and what identifies them."""
+
+    runs: int
+    sha256: str

@@ -18,6 +18,9 @@ class Listener:
     def reserved(self, seconds: float) -> None:
         """So much of the time left is kept for the final training and the test; the rest is for the search."""
 
+    def predicted(self, left_s: float, at_most_s: float) -> None:
+        """A run limited by its number of trials will take about so many seconds more, where paces differ at most so many."""
+
     def stage(self, text: str) -> None:
         """A new part of the story begins."""
 

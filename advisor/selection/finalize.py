@@ -47,7 +47,7 @@ from advisor.selection import (
     timed_insights,
 )
 from advisor.selection.frozen_candidates import FrozenCandidates
-from advisor.tuning import budget, cost_model
+from advisor.tuning import budget, cost_model, experience
 from advisor.tuning.search_run import SearchRun
 
 
@@ -180,7 +180,13 @@ def _result(
     )
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
     result = result_builder.make_result(context, "final", outcome, files)
-    result = replace(result, stopped_because=frozen.stopped_because, untried=frozen.untried)
+    result = replace(
+        result,
+        stopped_because=frozen.stopped_because,
+        untried=frozen.untried,
+        budget=replace(result.budget, predicted_s=frozen.predicted_s),
+        experience=experience.use(context.experience),
+    )
     if scored is not None:
         result = replace(result, calibration=_calibration(run, result.calibration))
     result = insights.add(result, run.rundir, context.used, frozen.winner, trials, scored, staged, rule)

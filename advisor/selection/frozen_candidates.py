@@ -42,6 +42,7 @@ class FrozenCandidates:
     ensemble: ensemble.EnsembleChoice | None = None
     stopped_because: StoppedBecause | None = None
     untried: tuple[Untried, ...] = ()
+    predicted_s: float | None = None  # of the whole run, where only its number of trials is limited
     digest: str = ""
 
 
@@ -93,6 +94,7 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
         ensemble=ensemble.choose(run, winner, candidates),
         stopped_because=run.stopped,
         untried=run.untried,
+        predicted_s=run.predicted_s,
     )
     frozen = replace(frozen, digest=hashlib.sha256(to_json(frozen).encode()).hexdigest())
     run.rundir.write("candidates.json", frozen)
@@ -103,4 +105,6 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
 def _expected(run: SearchRun, trial: Trial) -> float:
     """Return the log-loss that was expected of a training before any training on these data."""
     published = {name: backbone.published_accuracy for name, backbone in run.facts.registry.backbones.items()}
-    return expected_loss.expected(trial.candidate, trial.regime, trial.steps, run.probes, (), published)
+    return expected_loss.expected(
+        trial.candidate, trial.regime, trial.steps, run.probes, (), published, experience=run.facts.experience
+    )

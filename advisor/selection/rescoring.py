@@ -19,10 +19,9 @@ from advisor.errors import AdviseError
 from advisor.records import Trial
 from advisor.records.messages import RunTrial
 from advisor.selection import evidence
-from advisor.tuning import cost_model
+from advisor.tuning import cost_model, policy
 from advisor.tuning.search_run import SearchRun
 
-LEADERS = 3  # contenders that are re-evaluated
 REPEATS = (1, 2)  # of the folds, for heads; a trained candidate gets the first
 
 
@@ -57,7 +56,7 @@ def _leaders(contenders: Sequence[Trial]) -> list[Trial]:
     unique: list[Trial] = []
     for trial in sorted(contenders, key=lambda t: t.rank):
         same = [u for u in unique if u.candidate == trial.candidate]
-        if not same and len(unique) < LEADERS:
+        if not same and len(unique) < policy.LEADERS:
             unique.append(trial)
     return unique
 

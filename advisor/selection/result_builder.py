@@ -23,6 +23,7 @@ from advisor.records import (
     DatasetSummary,
     Ensemble,
     Environment,
+    Experience,
     Forgetting,
     Gain,
     LeftOut,
@@ -39,6 +40,7 @@ from advisor.records import (
 from advisor.records.messages import Refitted, Scored
 from advisor.records.objective import DecisionEffect, DecisionRule, ObjectiveScore, ObjectiveSpec
 from advisor.registry import Registry
+from advisor.tuning import experience
 
 if TYPE_CHECKING:
     pass
@@ -92,6 +94,7 @@ class RunContext:
     left_out: tuple[LeftOut, ...]
     read_at_s: float = 0.0
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
+    experience: Experience = field(default_factory=Experience)
 
 
 def make_recipe(
@@ -138,6 +141,7 @@ def make_recipe(
         devices=frame.settings.devices if frame.settings.devices > 1 and refitted.plan.phases else None,
         objective=frame.objective if frame.objective.name != "log_loss" else None,
         decision=decision if decision != DecisionRule() else None,
+        experience=experience.use(frame.experience),
     )
 
 
@@ -274,7 +278,7 @@ def with_time(result: Result, used_s: float) -> Result:
     warnings = [w for w in result.warnings if not w.startswith(OVER_BUDGET)]
     if asked_s is not None and over_s >= STATED_OVER_S:
         warnings.append(f"{OVER_BUDGET} {asked_s:.0f} s by {over_s:.1f} s: it took {used_s:.1f} s")
-    budget = BudgetUse(asked_s=asked_s, used_s=round(used_s, 2), over_s=round(over_s, 2))
+    budget = replace(result.budget, used_s=round(used_s, 2), over_s=round(over_s, 2))
     return replace(result, budget=budget, warnings=tuple(warnings))
 
 

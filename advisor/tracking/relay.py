@@ -81,6 +81,10 @@ class TrackingListener(Listener):
         """Pass on how much time is kept for the end."""
         self._shown.reserved(seconds)
 
+    def predicted(self, left_s: float, at_most_s: float) -> None:
+        """Pass on how long the rest of the run is predicted to take."""
+        self._shown.predicted(left_s, at_most_s)
+
     def stage(self, text: str) -> None:
         """Pass on that a stage begins, and report trackers that failed."""
         self._shown.stage(text)

@@ -38,8 +38,7 @@ def train_s(state: SearchState, candidate: Candidate, images: int) -> float:
 def refit_s(state: SearchState, candidate: Candidate) -> float:
     """Predict the seconds of a refit on the pool: one training, or of a head that was scored on all folds a part of that."""
     whole = train_s(state, candidate, state.images)
-    scored = any(key(t.candidate) == key(candidate) for t in state.contenders())
-    return whole if state.trains_backbone(candidate) or not scored else HEAD_REFIT * whole
+    return whole if state.trains_backbone(candidate) or not state.has_score(candidate) else HEAD_REFIT * whole
 
 
 def _training_ratio(state: SearchState, candidate: Candidate) -> float:

@@ -81,3 +81,12 @@ def shortest(state: SearchState, candidate: Candidate) -> Candidate:
     """Return a candidate with the fewest epochs that are worth a trial, or unchanged if it has no length."""
     epochs, fewest = candidate.parameters.get("epochs"), fewest_epochs(state, candidate)
     return of_epochs(candidate, fewest) if isinstance(epochs, int | float) and epochs > fewest else candidate
+
+
+def steps_to_time(state: SearchState, candidate: Candidate) -> int:
+    """Count the steps of a training whose pace is unknown and may be timed in a small share of the time left; else 0."""
+    count = steps(state, candidate)
+    if not count or cost_model.has_pace(state, candidate):
+        return 0
+    each_s = cost_model.train_s(state, candidate, state.fold_images) / count
+    return count if (policy.TIMED_WARMUP_STEPS + 1) * each_s <= policy.TIMED_STEPS_SHARE * state.left_s else 0

@@ -2,8 +2,9 @@
 
 In: probes, finished trials, a candidate that was not tried. Out: an expected validation log-loss. The estimate is the
 probe's log-loss at the candidate's backbone and size times a lift: what its strategy made of another probe here, or, before
-anything deep was trained, the table below. A guess, good enough to say what comes first; nothing is left out or
-won by it. Pure. Does NOT cover: what fits into the time (epoch_budget.py).
+anything deep was trained, the table below, shifted by what finished runs of one's own showed (experience.py). A guess, good
+enough to say what comes first; nothing is left out or won by it. Pure. Does NOT cover: what fits into the time
+(epoch_budget.py).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from advisor.records import Candidate, Trial
+from advisor.records import Candidate, Experience, LiftReading, Trial
 from advisor.tuning.candidates import BackboneAtSize
 
 # Log-loss after training over the log-loss of the ridge probe that it started beside: the mean over sketches, flowers,
@@ -38,6 +39,9 @@ REGIME_LIFT = {"feature_extraction": 0.95, "partial": 0.85, "full": 0.78}
 # CIFAR-10, 8 epochs), and it shrinks to 0.8 after 75 (1,000 images, 3 epochs).
 USUAL_STEPS, LENGTH_POWER = 250.0, 0.35
 WEIGHT = 1.0  # of the table, in readings
+# Of the table, in finished runs of one's own: two of them shift it by a third of what they differ from it (chosen).
+TABLE_RUNS = 4.0
+NO_EXPERIENCE = Experience()
 # The table is MobileNetV2's, of 0.72 on ImageNet. SqueezeNet, of 0.58, gained 0.22 of a logarithm in 250 steps on sketches
 # where MobileNetV2 gained 0.5; a network without a published accuracy is taken for one of its kind.
 PUBLISHED, UNPUBLISHED, PUBLISHED_POWER = 0.72, 0.58, 2.0
@@ -52,6 +56,8 @@ def expected(
     probes: Sequence[Trial],
     trials: Sequence[Trial],
     published: Mapping[str, float | None] = MappingProxyType({}),
+    *,
+    experience: Experience = NO_EXPERIENCE,
 ) -> float:
     """Expect a candidate's log-loss after training for so many steps, 0 for a head that is fitted at once.
 
@@ -64,8 +70,10 @@ def expected(
     # A head is compared with the probe of the same layers: what the last stage shows may be far from what all of them do.
     alike = [p for p in probes if p.candidate.parameters.get("layers") == candidate.parameters.get("layers")]
     floor = floors[at] if steps else probe_losses(alike).get(at, floors[at])
-    usual = _usual(candidate, regime, steps, published)
-    return floor * math.exp((usual + surprise(candidate, floors, trials, published)) * length(steps))
+    usual = _usual(candidate.strategy, candidate.backbone, regime, steps, published)
+    usual += shift(candidate.strategy, candidate.backbone, regime, experience, published)
+    surprised = surprise(candidate, floors, trials, published, experience)
+    return floor * math.exp((usual + surprised) * length(steps))
 
 
 def spread(steps: int, trials: Sequence[Trial]) -> float:
@@ -121,6 +129,7 @@ def surprise(
     floors: Mapping[BackboneAtSize, float],
     trials: Sequence[Trial],
     published: Mapping[str, float | None] = MappingProxyType({}),
+    experience: Experience = NO_EXPERIENCE,
 ) -> float:
     """Return by how much training paid better (below 0) or worse here than the table says, in log-loss ratios.
 
@@ -133,16 +142,46 @@ def surprise(
             continue
         counts = 2.0 if trial.candidate.strategy == candidate.strategy else 1.0
         counts *= 1.0 if trial.candidate.backbone == candidate.backbone else 0.5
-        usual = _usual(trial.candidate, trial.regime, trial.steps, published)
+        own = trial.candidate
+        usual = _usual(own.strategy, own.backbone, trial.regime, trial.steps, published)
+        usual += shift(own.strategy, own.backbone, trial.regime, experience, published)
         total += counts * (math.log(trial.loss / floor) / length(trial.steps) - usual)
         weight += counts
     return total / weight
 
 
-def _usual(candidate: Candidate, regime: str, steps: int, published: Mapping[str, float | None]) -> float:
+def shift(
+    strategy: str,
+    backbone: str,
+    regime: str,
+    experience: Experience,
+    published: Mapping[str, float | None] = MappingProxyType({}),
+) -> float:
+    """Return by how much finished runs shift the table's lift, as a logarithm: their mean difference from the table.
+
+    It is shrunk towards 0 by the number of runs. A run counts whole for the same strategy on the same network, half for
+    another strategy of the same regime or another network, a quarter for both; a head informs its own strategy only.
+    """
+    total, weight = 0.0, TABLE_RUNS
+    for reading in experience.readings:
+        counts = _nearness(strategy, backbone, regime, reading) * reading.runs
+        steps = int(reading.regime != "feature_extraction")
+        usual = _usual(reading.strategy, reading.backbone, reading.regime, steps, published)
+        total += counts * (reading.lift - usual)
+        weight += counts
+    return total / weight
+
+
+def _nearness(strategy: str, backbone: str, regime: str, reading: LiftReading) -> float:
+    if reading.regime != regime or (regime == "feature_extraction" and reading.strategy != strategy):
+        return 0.0
+    return (1.0 if reading.strategy == strategy else 0.5) * (1.0 if reading.backbone == backbone else 0.5)
+
+
+def _usual(strategy: str, backbone: str, regime: str, steps: int, published: Mapping[str, float | None]) -> float:
     """Return the logarithm of the table's lift, smaller where the network was less accurate before."""
-    usual = math.log(prior_lift(candidate.strategy, regime))
-    if not steps or candidate.backbone not in published:
+    usual = math.log(prior_lift(strategy, regime))
+    if not steps or backbone not in published:
         return usual
-    learned = published[candidate.backbone] or UNPUBLISHED
+    learned = published[backbone] or UNPUBLISHED
     return usual * math.pow(learned / PUBLISHED, PUBLISHED_POWER)

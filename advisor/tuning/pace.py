@@ -20,11 +20,8 @@ def measure(run: SearchRun, candidate: Candidate) -> None:
     if not run.facts.has_deadline or run.facts.settings.devices > 1 or run.executor is not run.workers:
         return
     state = run.state()
-    if run.workers.idle is None or not state.trains_backbone(candidate) or cost_model.has_pace(state, candidate):
-        return
-    count = epoch_budget.steps(state, candidate)
-    each_s = cost_model.train_s(state, candidate, state.fold_images) / max(1, count)
-    if not count or (policy.TIMED_WARMUP_STEPS + 1) * each_s > policy.TIMED_STEPS_SHARE * state.left_s:
+    count = epoch_budget.steps_to_time(state, candidate) if run.workers.idle is not None else 0
+    if not count:
         return
     job = TimeSteps(
         candidate=candidate,

@@ -70,6 +70,8 @@ PATIENCE_TRIALS = 24  # sampled trials in a row without a better one; more would
 SAMPLER_DRAWS = 8  # for one candidate that is new and fits into the time (chosen)
 RANDOM_TRIALS = 6  # drawn at random before the estimator speaks; the portfolio informs it from the start (chosen)
 
+LEADERS = 3  # contenders that are re-evaluated on new folds before the verdict (chosen)
+
 # ---- Pausing trials ----------------------------------------------------------------------------------------------
 
 PAUSE_RUNGS = RUNGS[:-1]  # percent of the steps, at which a trial may pause

@@ -42,7 +42,7 @@ def make(run: SearchRun, at: BackboneAtSize, predicted_s: float) -> None:
         candidates=tuple(replace(g, origin="probe") for g in guesses),
         first_number=-len(run.probes) - 1,
         seed=run.facts.settings.seed,
-        timed=run.facts.has_deadline,
+        timed=True,
     )
     probed = run.ask(job, Probed)
     if probed.images_per_s:  # the pass alone, without the start of a process

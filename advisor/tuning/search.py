@@ -23,7 +23,7 @@ from advisor.runtime.atomic_file import write_atomically
 from advisor.runtime.run_dir import trial_name
 from advisor.tuning import cost_model, pace, policy, probes, pruner
 from advisor.tuning.candidates import BackboneAtSize
-from advisor.tuning.decisions import stopping
+from advisor.tuning.decisions import duration, stopping
 from advisor.tuning.decisions.portfolio import MeasurePace
 from advisor.tuning.decisions.search_policy import MakeProbe, SearchPolicy
 from advisor.tuning.search_run import SearchRun
@@ -39,6 +39,7 @@ def explore(run: SearchRun, backbones: list[Backbone]) -> None:
     decide = SearchPolicy(run.facts, backbones, partial(_draw, run))
     _probe(run, decide)
     cut_off = deque(run.study.interrupted())
+    _predict(run, decide)
     decide.proposer(run.state())  # fixes the untuned default, or finds that nothing applies, before a trial begins
     more = True
     while True:
@@ -49,6 +50,7 @@ def explore(run: SearchRun, backbones: list[Backbone]) -> None:
         ended = run.executor.poll(_progress(run))
         if ended is not None:
             decide.proposer(run.state()).ended(_end(run, ended))
+            _predict(run, decide)
     run.stopped = decide.stopped(run.state())
     run.untried = stopping.untried(run.state(), run.stopped)
     run.rundir.log("stopped", at_s=run.clock.used_s, reason=run.stopped.reason, text=run.stopped.text)
@@ -63,6 +65,18 @@ def _probe(run: SearchRun, decide: SearchPolicy) -> None:
         names = ", ".join(f"{at.name} at {at.size_px} px" for at in decide.skipped)
         run.listener.note(f"not probed for now, within {durations.words(decide.allowed_s)} for all probes: {names}")
     probes.keep_best(run)
+
+
+def _predict(run: SearchRun, decide: SearchPolicy) -> None:
+    """Without a deadline, predict how long the rest takes: shown and written down, and nothing is decided by it."""
+    state = run.state()
+    if state.has_deadline or state.settings.trials is None:
+        return
+    left = duration.remaining(state, decide.proposer(state).portfolio.left(state))
+    if run.predicted_s is None:
+        run.predicted_s = round(run.clock.used_s + left.seconds, 1)
+        run.rundir.log("predicted", at_s=run.clock.used_s, left_s=left.seconds, at_most_s=left.at_most_s)
+    run.listener.predicted(left.seconds, left.at_most_s)
 
 
 def _next_step(run: SearchRun, decide: SearchPolicy, cut_off: deque[tuple[int, Candidate]]) -> bool:

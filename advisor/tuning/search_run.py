@@ -48,6 +48,7 @@ class SearchRun:
     speeds: budget.MeasuredSpeeds = field(default_factory=budget.MeasuredSpeeds)
     stopped: StoppedBecause | None = None
     untried: tuple[Untried, ...] = ()
+    predicted_s: float | None = None  # of the whole run, where only its number of trials is limited
     first_contention: float | None = None  # at the first probe
     deaths: int = 0  # of worker processes, since the last job or trial that ended well
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from advisor.data.splits import FOLDS
 from advisor.hooks import Context, Strategy
-from advisor.records import Candidate, Regime, Settings, Trial
+from advisor.records import Candidate, Experience, Regime, Settings, Trial
 from advisor.records.limits import GraphCost
 from advisor.records.messages import Description
 from advisor.records.objective import ObjectiveSpec
@@ -37,6 +38,7 @@ class SearchFacts:
     sizes: Mapping[str, tuple[int, ...]]
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
     costs: CostTable = field(default_factory=CostTable)
+    experience: Experience = field(default_factory=Experience)
 
     @property
     def images(self) -> int:
@@ -104,15 +106,35 @@ class SearchState(SearchFacts):
         """How many more trials were requested; infinite where only the time limits them."""
         return math.inf if self.settings.trials is None else self.settings.trials - len(self.begun)
 
-    def contenders(self) -> list[Trial]:
-        """List what may win: complete trials, and probes that no trial repeated, within the limits."""
-        return [t for t in self.scored() if self.keeps_limits(t.candidate)]
-
-    def scored(self) -> list[Trial]:
-        """List complete trials, and probes that no trial repeated."""
+    @cached_property
+    def _scored(self) -> tuple[Trial, ...]:
         trials = [t for t in self.trials if t.state == "complete"]
         repeated = {key(t.candidate) for t in trials}
-        return [*(p for p in self.probes if key(p.candidate) not in repeated), *trials]
+        return (*(p for p in self.probes if key(p.candidate) not in repeated), *trials)
+
+    @cached_property
+    def _contenders(self) -> tuple[Trial, ...]:
+        return tuple(t for t in self._scored if self.keeps_limits(t.candidate))
+
+    @cached_property
+    def _scored_keys(self) -> frozenset[str]:
+        return frozenset(key(t.candidate) for t in self._scored)
+
+    @cached_property
+    def _probes_by_key(self) -> dict[str, Trial]:
+        return {key(p.candidate): p for p in reversed(self.probes)}
+
+    @cached_property
+    def _best(self) -> Trial | None:
+        return min(self._contenders, key=lambda t: t.rank, default=None)
+
+    def contenders(self) -> tuple[Trial, ...]:
+        """List what may win: complete trials, and probes that no trial repeated, within the limits."""
+        return self._contenders
+
+    def scored(self) -> tuple[Trial, ...]:
+        """List complete trials, and probes that no trial repeated."""
+        return self._scored
 
     def keeps_limits(self, candidate: Candidate) -> bool:
         """Return True if a candidate's exported graph is within --max-ms and --max-mb, as far as it is known."""
@@ -127,7 +149,11 @@ class SearchState(SearchFacts):
 
     def best(self) -> Trial | None:
         """Return the contender with the lowest validation loss."""
-        return min(self.contenders(), key=lambda t: t.rank, default=None)
+        return self._best
+
+    def has_score(self, candidate: Candidate) -> bool:
+        """Return True if a probe or complete trial scored this candidate."""
+        return key(candidate) in self._scored_keys
 
     @property
     def has_trained(self) -> bool:
@@ -136,7 +162,7 @@ class SearchState(SearchFacts):
 
     def probe_of(self, candidate: Candidate) -> Trial | None:
         """Return the probe that scored the very same head, if there is one."""
-        return next((p for p in self.probes if key(p.candidate) == key(candidate)), None)
+        return self._probes_by_key.get(key(candidate))
 
     def has_probe_at(self, at: BackboneAtSize) -> bool:
         """Return True if this backbone was probed at this size."""

@@ -24,6 +24,7 @@ sys.path[:0] = [str(HERE.parent / "curves"), str(HERE.parent / "advice")]
 import fit  # noqa: E402 (the two folders beside this one are scripts, not packages)
 import ledger  # noqa: E402
 import policies  # noqa: E402
+import product  # noqa: E402
 import table  # noqa: E402
 import world  # noqa: E402
 from acquisition import CostAwareImprovement, Policy  # noqa: E402
@@ -31,6 +32,7 @@ from acquisition import CostAwareImprovement, Policy  # noqa: E402
 SPEEDS = (1, 4, 16, 64, 200)
 MOMENTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # shares of the budget
 PAGE = ledger.ROOT / "docs" / "search.md"
+PRODUCT = "product"
 Make = Callable[[str, int], Policy]  # data set left out, seed
 
 
@@ -42,7 +44,7 @@ def makers(rows: Sequence[table.Row]) -> dict[str, Make]:
         return fit.fit(rows, without=family)
 
     return {
-        "rules": lambda family, seed: policies.Rules(),
+        PRODUCT: lambda family, seed: policies.RandomSearch(),  # decides for itself (product.py)
         "improvement": lambda family, seed: CostAwareImprovement(predictor(family), sliced=False),
         "random": lambda family, seed: policies.RandomSearch(),
         "everything": lambda family, seed: policies.RandomSearch(),  # with time for all: what noise alone costs
@@ -58,7 +60,10 @@ def measure(name: str, make: Make, rows: Sequence[table.Row], speed: float, seed
     family = fit.family(rows[0].cell)
     for seed in range(seeds):
         budget_s = world.BUDGET_S if name != "everything" else 1e9
-        done = world.search(world.World(rows, speed, seed, budget_s), make(family, seed))
+        if name == PRODUCT:
+            done = product.search(world.World(rows, speed, seed, budget_s, probes=False))
+        else:
+            done = world.search(world.World(rows, speed, seed, budget_s), make(family, seed))
         regrets.append(done.regret())
         used.append(done.used_s / world.BUDGET_S)
         trained.append(sum(s.final is not None and r.steps > 0 for s, r in zip(done.states, done.rows, strict=True)))
@@ -109,7 +114,7 @@ def regrets(rows: Sequence[ledger.Row]) -> str:
     return ledger.table(["policy", *(f"speed {s}" for s in SPEEDS)], lines)
 
 
-def differences(rows: Sequence[ledger.Row], reference: str = "rules") -> str:
+def differences(rows: Sequence[ledger.Row], reference: str = PRODUCT) -> str:
     """Write by how much each policy's regret differs from the reference's, paired by cell and common seeds."""
     generator = np.random.default_rng(0)
     named = {(r["policy"], r["speed"], r["data"], r["pool"]): r["log_loss"] for r in rows}

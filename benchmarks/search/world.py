@@ -55,7 +55,10 @@ class Reading:
 class World:
     """One simulated search. `left_s` runs down as slices are run."""
 
-    def __init__(self, rows: Sequence[table.Row], speed: float, seed: int, budget_s: float = BUDGET_S) -> None:
+    def __init__(
+        self, rows: Sequence[table.Row], speed: float, seed: int, budget_s: float = BUDGET_S, *, probes: bool = True
+    ) -> None:
+        self.seed = seed
         self.generator = np.random.default_rng([seed, round(1000 * speed)])
         self.rows = [rows[i] for i in self.generator.permutation(len(rows))]
         self.speed, self.budget_s = speed, budget_s
@@ -69,8 +72,11 @@ class World:
         }
         self.small = np.exp(SURE * self.generator.standard_normal(len(self.rows)))
         self.readings: list[Reading] = []
-        self.best_row: int | None = None
-        self._probe()
+        self.best_loss = math.inf  # on validation
+        self.best_test: tuple[float, float] | None = None
+        self.floors: dict[tuple[str, int], float] = {}
+        if probes:
+            self._probe()
 
     # ---- what a policy sees --------------------------------------------------------------------------------------
 
@@ -120,13 +126,13 @@ class World:
         row, state = self.rows[number], self.states[number]
         folds = self.folds(number) if row.steps else 1
         rung = max(k for k, share in enumerate(row.shares) if share <= until + 1e-9) + 1
-        taken = self._true_s(number, row.shares[rung - 1]) - self._true_s(
+        taken = self.true_s(number, row.shares[rung - 1]) - self.true_s(
             number, row.shares[state.rungs - 1] if state.rungs else 0.0
         )
         if rung == len(row.shares):
-            taken += (folds - 1) * self._true_s(number, 1.0)
+            taken += (folds - 1) * self.true_s(number, 1.0)
         self.known_pace.add((row.regime, row.candidate.backbone))
-        whole = folds * self._true_s(number, 1.0)
+        whole = folds * self.true_s(number, 1.0)
         if row.steps and not state.rungs and whole + self._finish_s(number) > 1.08 * self.left_s:
             self.used_s += OVERHEAD_S + LOOKED_AT * whole
             state.closed = True
@@ -134,17 +140,15 @@ class World:
         self.used_s += taken + (OVERHEAD_S if row.steps else 0.0)
         state.rungs = rung
         if rung == len(row.shares):
-            state.closed, state.final = True, self._validated(number, folds)
-            self._keep(number)
+            state.closed, state.final = True, self.validated(number, folds)
+            self.keep(state.final, self.tests[number])
 
     # ---- facts ---------------------------------------------------------------------------------------------------
 
     def regret(self) -> tuple[float, float]:
         """Return how far the chosen row is behind the best one of the cell, on the test: log-loss, and accuracy."""
-        rows = [i for i, r in enumerate(self.rows)]
-        losses = [self.tests[i][0] for i in rows]
-        accuracies = [self.tests[i][1] for i in rows]
-        chosen = self.tests[self.best_row] if self.best_row is not None else (max(losses), min(accuracies))
+        losses, accuracies = zip(*self.tests, strict=True)
+        chosen = self.best_test or (max(losses), min(accuracies))
         return chosen[0] - min(losses), max(accuracies) - chosen[1]
 
     def at(self, time_s: float) -> float:
@@ -158,18 +162,17 @@ class World:
         order = self.generator.permutation(held)
         pool = self.rows[0].pool
         self.validation = order[: min(pool, held // 2)]
-        test = order[len(self.validation) :]
+        self.test = order[len(self.validation) :]
         self.each = max(1, min(pool // FOLDS, len(self.validation)))
-        self.tests = [(float(r.losses[-1][test].mean()), float(r.right[-1][test].mean())) for r in self.rows]
+        self.tests = [self.tested(number) for number in range(len(self.rows))]
 
     def _probe(self) -> None:
         """Probe the places, cheapest first, within their share of the budget; at least one."""
-        self.floors: dict[tuple[str, int], float] = {}
         spent = 0.0
         losses = [float(r.losses[-1][self.validation].mean()) for r in self.rows]
         every = table.floors(self.rows, losses)
         for place in sorted(every, key=lambda p: training.STEP_S[p]):
-            cost = HEAD_S + SCALE * FROZEN * training.STEP_S[place] / 32 * self.rows[0].pool / self.speed
+            cost = HEAD_S + self.pass_s(place)
             if spent and spent + cost > PROBE_SHARE * self.budget_s:
                 continue
             spent += cost
@@ -178,22 +181,31 @@ class World:
             for number, row in enumerate(self.rows):
                 if row.is_probe and row.place == place:
                     self.states[number] = State(rungs=1, closed=True, final=losses[number])
-                    self._keep(number)
+                    self.keep(losses[number], self.tests[number])
 
-    def _validated(self, number: int, folds: int) -> float:
+    def pass_s(self, place: tuple[str, int]) -> float:
+        """Return the seconds of a frozen pass over the pool."""
+        return SCALE * FROZEN * training.STEP_S[place] / 32 * self.rows[0].pool / self.speed
+
+    def validated(self, number: int, folds: int, rung: int = -1) -> float:
+        """Return a row's log-loss at a rung on the validation images of so many folds; of a head on all of them."""
         row = self.rows[number]
         n = len(self.validation) if not row.steps else min(len(self.validation), folds * self.each)
-        return float(row.losses[-1][self.validation[:n]].mean())
+        return float(row.losses[rung][self.validation[:n]].mean())
 
-    def _keep(self, number: int) -> None:
-        best = self.states[self.best_row].final if self.best_row is not None else math.inf
-        final = self.states[number].final
-        if final is not None and best is not None and final < best:
-            self.best_row = number
-        if self.best_row is not None:
-            self.readings.append(Reading(self.used_s, *self.tests[self.best_row]))
+    def tested(self, number: int, rung: int = -1) -> tuple[float, float]:
+        """Return a row's log-loss and accuracy at a rung on the test images."""
+        row = self.rows[number]
+        return float(row.losses[rung][self.test].mean()), float(row.right[rung][self.test].mean())
 
-    def _true_s(self, number: int, share: float) -> float:
+    def keep(self, loss: float, test: tuple[float, float]) -> None:
+        """Take in a score on validation, and on the test: the best on validation is what the search has."""
+        if loss < self.best_loss:
+            self.best_loss, self.best_test = loss, test
+        if self.best_test is not None:
+            self.readings.append(Reading(self.used_s, *self.best_test))
+
+    def true_s(self, number: int, share: float) -> float:
         """Return the seconds of training one fold until this share of its steps; of a head, fitting it."""
         row = self.rows[number]
         if not row.steps:
@@ -205,7 +217,7 @@ class World:
         row = self.rows[number]
         kind = (row.regime, row.candidate.backbone)
         mistake = 1.0 if kind in self.known_pace or not row.steps else self.mistakes[kind]
-        return mistake * float(self.small[number]) * self._true_s(number, share)
+        return mistake * float(self.small[number]) * self.true_s(number, share)
 
     def _finish_s(self, number: int) -> float:
         row = self.rows[number]

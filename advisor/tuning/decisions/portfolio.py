@@ -172,15 +172,27 @@ def expected_gain(state: SearchState, candidate: Candidate) -> tuple[float, floa
 
     This is the acquisition function: the search decides by it, and the reasons for its end state the same numbers.
     """
+    loss = expected_loss_of(state, candidate)
+    best = state.best()
+    lowest = best.loss if best is not None else math.inf
+    spread = expected_loss.spread(epoch_budget.steps(state, candidate), state.trials)
+    return expected_loss.improvement(loss, spread, lowest), expected_loss.probability(loss, spread, lowest)
+
+
+def expected_loss_of(state: SearchState, candidate: Candidate) -> float:
+    """Return the log-loss that a candidate is expected to reach, infinite where its backbone and size was not probed."""
     steps = epoch_budget.steps(state, candidate)
     names = {*state.registry.backbones, *state.backbones}  # with those that a plugin resolved by name
     published = {name: state.registry.backbone(name).published_accuracy for name in names}
     regime = state.strategy_of(candidate).regime
-    loss = expected_loss.expected(candidate, regime, steps, state.probes, state.trials, published)
-    best = state.best()
-    lowest = best.loss if best is not None else math.inf
-    spread = expected_loss.spread(steps, state.trials)
-    return expected_loss.improvement(loss, spread, lowest), expected_loss.probability(loss, spread, lowest)
+    return expected_loss.expected(
+        candidate, regime, steps, state.probes, state.trials, published, experience=state.experience
+    )
+
+
+def first_guesses(state: SearchState, at: BackboneAtSize) -> list[Candidate]:
+    """List the first guess of every strategy that applies on this backbone and size."""
+    return candidates.guesses(state.strategies, state.context(*at), backbone=at.name, size_px=at.size_px)
 
 
 def first_that_fits(state: SearchState, entry: Entry) -> Candidate | None:

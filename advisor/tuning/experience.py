@@ -1,0 +1,127 @@
+"""Finished runs -> `Experience`: what every strategy made of its network's probe there, as the search's predictor sees it.
+
+In: folders that hold run directories, at any depth. Out: mean lifts with the number of runs, and a hash of what was read. Runs
+decided by another objective, and those whose study is in a database, are not read. Does NOT cover: what is made of it
+(expected_loss.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from advisor.errors import InputError
+from advisor.records import Experience, ExperienceUse, LiftReading, Settings, Trial
+from advisor.records.trials import RegimeName
+from advisor.runtime.run_dir import RunDir
+from advisor.tuning import expected_loss
+from advisor.tuning.candidates import BackboneAtSize
+from advisor.tuning.trials.study import Study
+
+Key = tuple[str, str, RegimeName]  # backbone, strategy, its regime
+RESULT, PROBES, STUDY, CALL = "result.json", "probes.json", "study.db", "run.json"
+WRITTEN = "experience.json"  # in the run that learned
+
+
+def of_run(settings: Settings, rundir: RunDir) -> Experience:
+    """Return what a run learns from: as an earlier process of it read it, else read now and written down.
+
+    Raises InputError as `read` does.
+    """
+    if not settings.experience:
+        return Experience()
+    learned = rundir.read(WRITTEN, Experience)
+    if learned is None:
+        learned = read(settings.experience)
+        rundir.write(WRITTEN, learned)
+    return learned
+
+
+def use(experience: Experience) -> ExperienceUse | None:
+    """Return what recipe and result state: how many runs, and which; None if there are none."""
+    return ExperienceUse(runs=experience.runs, sha256=experience.sha256) if experience.runs else None
+
+
+def read(folders: Sequence[str]) -> Experience:
+    """Read all finished runs in and below these folders, each once however often it is found.
+
+    Raises InputError if a folder does not exist or holds no finished run.
+    """
+    runs: dict[str, Path] = {}
+    for folder in folders:
+        found = _finished(Path(folder))
+        if not found:
+            raise InputError(
+                f"--experience {folder}: there is no finished run in or below it.",
+                hint="Name a run directory, or a folder that holds some, such as tl-advise-runs.",
+            )
+        runs |= found
+    lifts: dict[Key, list[float]] = {}
+    for digest in sorted(runs):
+        for what, lift in _of_run(runs[digest]).items():
+            lifts.setdefault(what, []).append(lift)
+    return Experience(
+        runs=len(runs),
+        sha256=hashlib.sha256("\n".join(sorted(runs)).encode()).hexdigest() if runs else "",
+        readings=tuple(
+            LiftReading(backbone=backbone, strategy=strategy, regime=regime, lift=_mean(own), runs=len(own))
+            for (backbone, strategy, regime), own in sorted(lifts.items())
+        ),
+    )
+
+
+def _finished(folder: Path) -> dict[str, Path]:
+    """List the finished runs in and below a folder by the hash of their results. Raises InputError if it does not exist."""
+    if not folder.is_dir():
+        raise InputError(f"--experience {folder}: no such folder.", hint="Name a folder that holds finished runs.")
+    found = {}
+    for path in sorted(folder.rglob(RESULT)):
+        run, text = path.parent, path.read_bytes()
+        if _field(text, "status") != "final" or not all((run / name).is_file() for name in (PROBES, STUDY, CALL)):
+            continue
+        if _field((run / CALL).read_bytes(), "objective") == "log_loss":
+            found[hashlib.sha256(text).hexdigest()] = run
+    return found
+
+
+def _field(text: bytes, name: str) -> Any:
+    """Return a field of a JSON object; None where the file is none, so that a damaged one is no run."""
+    try:
+        return json.loads(text).get(name)
+    except (ValueError, AttributeError):
+        return None
+
+
+def _of_run(run: Path) -> dict[Key, float]:
+    """Return the mean lift of every strategy on every network in one run; nothing where its files cannot be read."""
+    try:
+        probes = msgspec.json.decode((run / PROBES).read_bytes(), type=list[Trial])
+    except msgspec.MsgspecError:
+        return {}
+    lifts: dict[Key, list[float]] = {}
+    for trial in Study(run / STUDY, 0).trials():
+        lift = _lift(trial, probes)
+        if lift is not None:
+            lifts.setdefault((trial.candidate.backbone, trial.candidate.strategy, trial.regime), []).append(lift)
+    return {what: _mean(own) for what, own in lifts.items()}
+
+
+def _lift(trial: Trial, probes: Sequence[Trial]) -> float | None:
+    """Return the logarithm of a trial's log-loss over its probe's, at the table's length; None where there is none."""
+    at, layers = BackboneAtSize.of(trial.candidate), trial.candidate.parameters.get("layers")
+    alike = probes if trial.steps else [p for p in probes if p.candidate.parameters.get("layers") == layers]
+    floor = expected_loss.probe_losses(alike).get(at) or expected_loss.probe_losses(probes).get(at)
+    if trial.state != "complete" or not floor or not 0 < trial.log_loss < math.inf:
+        return None
+    return math.log(trial.log_loss / floor) / expected_loss.length(trial.steps)
+
+
+def _mean(values: Iterable[float]) -> float:
+    own = list(values)
+    return sum(own) / len(own)

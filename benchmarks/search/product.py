@@ -1,0 +1,293 @@
+"""The product's own search on recorded trainings: `SearchPolicy` decides, the world answers with what was recorded.
+
+In: a `World` without probes. Out: the same world after the search. The order of probes, the untuned default, the portfolio,
+expectations, predicted costs, folds, shortening, pausing, promotions, patience and the end are the product's functions.
+Replayed with a difference: a first guess is one that was recorded, a sample is one of the recorded draws instead of the
+estimator's, a shortened training is read off its curve at the nearest rung, and a longer one is tried only where one was
+recorded. Not replayed: re-evaluating the leaders, the verdict (the lowest validation loss wins), the refit, the ensemble.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from table import Row
+from world import HEAD_S, LOOKED_AT, OVERHEAD_S, World
+
+from advisor import registry
+from advisor.data.splits import FOLDS
+from advisor.hooks import Card, Context, Space, Strategy
+from advisor.models import backbone as backbones
+from advisor.records import Candidate, Curve, FoldScore, Settings, Trial
+from advisor.records.messages import Description
+from advisor.records.plan import TrainPlan
+from advisor.records.trials import regime_name
+from advisor.tuning import budget, candidates, cost_model, epoch_budget, policy, pruner, regime
+from advisor.tuning.candidates import BackboneAtSize
+from advisor.tuning.decisions.portfolio import MeasurePace
+from advisor.tuning.decisions.search_policy import MakeProbe, SearchPolicy
+from advisor.tuning.search_state import SearchFacts, SearchState
+from advisor.tuning.trials.study import key
+
+LENIENT = 1.08  # over its limit, before a training is given up (advisor/execution/timing.py)
+NEAR = 0.35  # difference of the logarithm of lengths within which a recorded training stands for a longer one
+
+
+@cache
+def plugins() -> registry.Registry:
+    """Return the installed plugins."""
+    return registry.load()
+
+
+@cache
+def description(name: str) -> Description:
+    """Return a network's shape."""
+    found = plugins().backbone(name)
+    stages = backbones.stage_sizes(found)
+    norm = any(s.has_norm for s in stages)
+    return Description(backbone=name, stages=stages, dim=found.dim, has_norm=norm, preprocess=found.preprocess)
+
+
+class RecordedGuesses:
+    """A strategy whose first guesses are those that were recorded, by the network's width and the input size."""
+
+    def __init__(self, strategy: Strategy, guesses: Mapping[tuple[int, int], Sequence[Mapping[str, Any]]]) -> None:
+        self.strategy, self.guesses = strategy, guesses
+        self.name, self.regime = strategy.name, strategy.regime
+
+    @property
+    def card(self) -> Card | str:
+        """Its description."""
+        return self.strategy.card
+
+    def applies(self, context: Context) -> str | None:
+        """Return None where it applies."""
+        return self.strategy.applies(context)
+
+    def space(self, trial: Space, context: Context) -> Mapping[str, Any]:
+        """Draw from its space."""
+        return self.strategy.space(trial, context)
+
+    def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
+        """Return the recorded guesses."""
+        return self.guesses.get((context.dim, context.size_px), [])
+
+    def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
+        """Return its plan."""
+        return self.strategy.plan(parameters, context)
+
+
+class Replay:
+    """One search of the product on a world: what is known, and what its steps bring."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.speeds = budget.MeasuredSpeeds()
+        self.probes: list[Trial] = []
+        self.begun: list[Candidate] = []
+        self.trials: dict[int, Trial] = {}
+        self.facts = _facts(world)
+        self.shapes = {name: description(name) for name in self.facts.sizes}
+        self.numbers = {key(row.candidate): i for i, row in enumerate(world.rows)}
+
+    def state(self) -> SearchState:
+        """Return what is known at this moment."""
+        trials = tuple(self.trials[n] for n in sorted(self.trials))
+        first = self.trials.get(0)
+        return SearchState(
+            **vars(self.facts),
+            backbones=self.shapes,
+            probes=tuple(self.probes),
+            trials=trials,
+            begun=tuple(self.begun),
+            tried_keys=frozenset(key(c) for c in self.begun),
+            default=first if first is not None and first.state == "complete" else None,
+            speeds=self.speeds,
+            left_s=self.world.left_s,
+        )
+
+    def draw(
+        self, at: Sequence[BackboneAtSize], usable: Mapping[str, Strategy], state: SearchState, attempt: int
+    ) -> Candidate:
+        """Return the first recorded draws that were not tried, in the world's order."""
+        fresh = [
+            row.candidate
+            for row in self.world.rows
+            if row.candidate.origin == "sampled"
+            and BackboneAtSize.of(row.candidate) in at
+            and row.candidate.strategy in usable
+            and not state.tried(row.candidate)
+        ]
+        return fresh[min(attempt, len(fresh) - 1)] if fresh else state.begun[0]
+
+    def probe(self, step: MakeProbe) -> None:
+        """Score the recorded probes of a network and size."""
+        place = (step.at.name, step.at.size_px)
+        pass_s = self.world.pass_s(place)
+        self.world.used_s += pass_s + HEAD_S
+        self.speeds.observe_pass(step.at.name, step.card_s, pass_s)
+        for number, row in enumerate(self.world.rows):
+            if row.is_probe and row.place == place:
+                trial = self._scored(-1 - len(self.probes), replace(row.candidate, origin="probe"), number, FOLDS, -1)
+                self.probes.append(replace(trial, seconds=HEAD_S))
+
+    def time(self, candidate: Candidate) -> None:
+        """Time a few steps of a training."""
+        state = self.state()
+        count, at = epoch_budget.steps_to_time(state, candidate), self._recorded(candidate)
+        if not count or at is None:
+            return
+        whole_s = self.world.true_s(at[0], 1.0)
+        self.world.used_s += whole_s * min(1.0, (policy.TIMED_WARMUP_STEPS + policy.TIMED_STEPS) / count)
+        cost_model.observe_training(self.speeds, state, candidate, 1, whole_s)
+
+    def trial(self, candidate: Candidate) -> Trial:
+        """Begin a trial and run it to its end."""
+        number, state = len(self.begun), self.state()
+        probe = state.probe_of(candidate)
+        self.begun.append(candidate)
+        if probe is not None:
+            self.trials[number] = replace(probe, number=number, candidate=candidate)
+            return self.trials[number]
+        at = self._recorded(candidate)
+        trial = self._failed(number, candidate) if at is None else self._run(state, number, candidate, *at)
+        taken_s, folds = (trial.seconds, len(trial.scores)) if trial.state == "complete" else (trial.needs_s, 1)
+        if state.trains_backbone(candidate) and taken_s and candidate.continues is None:
+            cost_model.observe_training(self.speeds, state, candidate, folds, taken_s)
+        self.trials[number] = trial
+        return trial
+
+    def _run(self, state: SearchState, number: int, candidate: Candidate, row: int, rung: int) -> Trial:
+        shares = self.world.rows[row].shares
+        one_s = self.world.true_s(row, shares[rung])
+        if not self.world.rows[row].steps:
+            self.world.used_s += one_s
+            return replace(self._scored(number, candidate, row, FOLDS, rung), seconds=one_s)
+        reserve_s = cost_model.reserve_s(state, candidate, refit=cost_model.affordable(state, candidate))
+        limit_s = LENIENT * max(1.0, state.left_s - reserve_s)
+        if one_s > limit_s:
+            self.world.used_s += OVERHEAD_S + LOOKED_AT * one_s
+            return replace(self._failed(number, candidate), needs_s=one_s)
+        limits = pruner.limits(state.trials, policy.PAUSE_RUNGS)
+        begun_s = self._continued_s(candidate, row)
+        curve = tuple(self.world.validated(row, 1, k) for k in range(len(shares))[-3:]) if rung == -1 else ()
+        for position, percent in enumerate(policy.PAUSE_RUNGS if len(curve) == 3 else ()):
+            if curve[position] > limits.get(percent, float("inf")):
+                spent_s = max(0.0, self.world.true_s(row, shares[position - 3]) - begun_s)
+                self.world.used_s += OVERHEAD_S + spent_s
+                paused = self._scored(number, candidate, row, 1, position - 3, keep=False)
+                return replace(paused, state="pruned", curve=Curve(log_loss=curve[: position + 1]), seconds=spent_s)
+        folds = max(1, min(len(cost_model.folds_for(state, candidate)), int(limit_s / one_s)))
+        taken_s = folds * one_s - begun_s
+        self.world.used_s += OVERHEAD_S + taken_s
+        ended = self._scored(number, candidate, row, folds, rung)
+        return replace(ended, curve=Curve(log_loss=curve), seconds=taken_s)
+
+    def _continued_s(self, candidate: Candidate, row: int) -> float:
+        """Return the seconds that the paused trial which this one continues has spent."""
+        if candidate.continues is None:
+            return 0.0
+        passed = len(self.trials[candidate.continues].curve.losses)
+        return self.world.true_s(row, self.world.rows[row].shares[passed - 4])
+
+    def _recorded(self, candidate: Candidate) -> tuple[int, int] | None:
+        """Return the row that stands for a candidate, and the rung at which it is read; None where none was recorded."""
+        number = self.numbers.get(key(candidate))
+        if number is not None:
+            return number, -1
+        asked = float(candidate.parameters.get("epochs", 0.0))
+        rows = [(i, r) for i, r in enumerate(self.world.rows) if _alike(r.candidate, candidate)]
+        for number, row in rows:
+            share = asked / float(row.candidate.parameters["epochs"])
+            if share <= 1 and _settings(row.candidate) == _settings(candidate):
+                return number, min(range(-len(row.shares), 0), key=lambda k: abs(row.shares[k] - share))
+        near = [(i, r) for i, r in rows if abs(_length(r.candidate) / asked - 1) < NEAR]
+        return (min(near, key=lambda pair: abs(_length(pair[1].candidate) / asked - 1))[0], -1) if near else None
+
+    def _scored(
+        self, number: int, candidate: Candidate, row: int, folds: int, rung: int, *, keep: bool = True
+    ) -> Trial:
+        recorded = self.world.rows[row]
+        loss, (_, accuracy) = self.world.validated(row, folds, rung), self.world.tested(row, rung)
+        if keep:
+            self.world.keep(loss, self.world.tested(row, rung))
+            self.world.states[row].final = loss
+        each = self.world.each
+        return Trial(
+            number=number,
+            candidate=candidate,
+            regime=regime_name(recorded.regime),
+            state="complete",
+            scores=tuple(
+                FoldScore(fold=f, repeat=0, seed=0, n=each, accuracy=accuracy, log_loss=loss) for f in range(folds)
+            ),
+            steps=round(recorded.steps * recorded.shares[rung]),
+        )
+
+    def _failed(self, number: int, candidate: Candidate) -> Trial:
+        name = regime_name(self.facts.strategy_of(candidate).regime)
+        return Trial(number=number, candidate=candidate, regime=name, state="failed", error="not recorded")
+
+
+def search(world: World) -> World:
+    """Let the product's policy search until it proposes nothing more or the time is over."""
+    replay = Replay(world)
+    decide = SearchPolicy(replay.facts, [replay.facts.registry.backbone(n) for n in replay.facts.sizes], replay.draw)
+    while (probe := decide.next_probe(replay.state())) is not None:
+        replay.probe(probe)
+    while world.left_s > 0 and (step := decide.next(replay.state(), idle=True)) is not None:
+        if isinstance(step, MakeProbe):
+            replay.probe(step)
+        elif isinstance(step, MeasurePace):
+            replay.time(step.candidate)
+        else:
+            proposer = decide.proposer(replay.state())
+            proposer.begun(len(replay.begun))
+            proposer.ended(replay.trial(step.candidate))
+    return world
+
+
+def _facts(world: World) -> SearchFacts:
+    first = world.rows[0]
+    offered = _registry(world.rows)
+    sizes: dict[str, tuple[int, ...]] = {}
+    for name, size_px in sorted({r.place for r in world.rows if r.is_probe}):
+        sizes[name] = (*sizes.get(name, ()), size_px)
+    return SearchFacts(
+        settings=Settings(data="", budget_s=world.budget_s, seed=world.seed),
+        registry=offered,
+        strategies=candidates.selectable(offered.strategies, (), None),
+        regime=regime.by_size(first.pool, first.classes),
+        counts=tuple(first.pool // first.classes + (k < first.pool % first.classes) for k in range(first.classes)),
+        test_images=0,
+        device="cpu",
+        sizes=sizes,
+    )
+
+
+def _registry(rows: Sequence[Row]) -> registry.Registry:
+    """Return the installed plugins, every strategy with the first guesses that were recorded."""
+    guesses: dict[str, dict[tuple[int, int], list[Mapping[str, Any]]]] = {name: {} for name in plugins().strategies}
+    for row in sorted(rows, key=lambda r: r.candidate.origin):
+        if row.candidate.origin_kind == "guess":
+            c = row.candidate
+            guesses[c.strategy].setdefault((description(c.backbone).dim, c.size_px), []).append(c.parameters)
+    strategies = {name: RecordedGuesses(s, guesses[name]) for name, s in plugins().strategies.items()}
+    return replace(plugins(), strategies=strategies)
+
+
+def _alike(recorded: Candidate, asked: Candidate) -> bool:
+    """Return True for trainings of one strategy on the same network and size whose length is a number of epochs."""
+    same = (recorded.strategy, *BackboneAtSize.of(recorded)) == (asked.strategy, *BackboneAtSize.of(asked))
+    return same and "epochs" in recorded.parameters and "epochs" in asked.parameters
+
+
+def _settings(candidate: Candidate) -> dict[str, Any]:
+    return {name: value for name, value in candidate.parameters.items() if name != "epochs"}
+
+
+def _length(candidate: Candidate) -> float:
+    return float(candidate.parameters["epochs"])
