@@ -1,14 +1,12 @@
 """Search policies to compare, each an object with the interface of acquisition.py.
 
-`Rules`: the search as it was until this benchmark existed: heads, then guesses by a table of lifts, then samples until
-patience ends. `RandomSearch`: whole trainings in random order. `HalvingTpe`: Optuna's tree-structured estimator with
+`RandomSearch`: whole trainings in random order. `HalvingTpe`: Optuna's tree-structured estimator with
 successive halving or Hyperband; what it asks for is mapped to the nearest recorded training.
-Does NOT cover: the simulated machine (world.py).
+Does NOT cover: the simulated machine (world.py), the product's own search (product.py).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +17,6 @@ from predictor import Sighting
 
 from advisor.records import Trial
 from advisor.records.trials import FoldScore
-from advisor.tuning import candidates, expected_loss
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 PLACES = [f"{backbone} {size_px}" for backbone, size_px in training.STEP_S]
@@ -27,7 +24,6 @@ STRATEGIES = [
     *("bias_only", "ema", "full", "gradual", "knn", "l2_sp", "logistic", "lp_ft"),
     *("norm_only", "partial", "prototypes", "ridge", "surgical", "wise_ft"),
 ]
-PATIENCE, HOPE, NEAR, CHEAP, LATE, STOPPED_AFTER = 24, 0.01, 0.4, 0.06, 0.15, 4
 
 
 def fitting(options: Sequence[Option], remaining: Remaining) -> list[int]:
@@ -49,95 +45,8 @@ class RandomSearch:
         return Slice(position=fits[0], until=1.0) if fits else None
 
 
-class Rules:
-    """Heads that cost little; guesses by expected improvement, none shortened; then samples, paused at the median."""
-
-    def __init__(self) -> None:
-        self.paused: dict[int, int] = {}
-        self.losses: dict[float, list[float]] = {}
-        self.stale = 0
-        self.last: tuple[str, int] = ("", 0)
-        self.best = math.inf
-        self.guessing = True
-        self.going: Sighting | None = None
-
-    def next(self, options: Sequence[Option], seen: Sequence[Sighting], remaining: Remaining) -> Slice | None:
-        """Return the next slice by the old order of things."""
-        self._count(seen)
-        going = self._going_on(options)
-        if going is not None:
-            return going
-        fits = [i for i in fitting(options, remaining) if not begun(options[i])]
-        guesses = [i for i in fits if options[i].sighting.candidate.origin_kind == "guess"]
-        cheap = [i for i in guesses if not options[i].sighting.steps and options[i].whole_s <= CHEAP * remaining.left_s]
-        if cheap and self.guessing:
-            order = candidates.ordered({options[i].sighting.candidate.strategy for i in cheap})
-            return Slice(
-                position=min(cheap, key=lambda i: order.index(options[i].sighting.candidate.strategy)), until=1.0
-            )
-        chosen = self._guess(options, guesses, seen) if self.guessing else None
-        if chosen is not None:
-            return self._begin(options, chosen)
-        self.guessing = False
-        return self._sample(options, fits, seen, remaining)
-
-    def _guess(self, options: Sequence[Option], guesses: Sequence[int], seen: Sequence[Sighting]) -> int | None:
-        probes, trials = records(seen)
-        best = min((s.final for s in seen if s.final is not None), default=math.inf)
-        published = {o.sighting.candidate.backbone: o.sighting.published for o in options}
-        hopes = {}
-        for i in guesses:
-            s = options[i].sighting
-            reached = expected_loss.expected(s.candidate, s.regime, s.steps, probes, trials, published)
-            hopes[i] = expected_loss.improvement(reached, expected_loss.spread(s.steps, trials), best)
-        if not hopes or max(hopes.values()) < HOPE:
-            return None
-        if not any(s.steps for s in seen):
-            near = [i for i in hopes if hopes[i] >= NEAR * max(hopes.values()) and options[i].sighting.steps]
-            if near and options[max(hopes, key=lambda i: hopes[i])].sighting.steps:
-                return max(near, key=lambda i: (options[i].sighting.published or 0.0, hopes[i]))
-        return max(hopes, key=lambda i: hopes[i])
-
-    def _sample(
-        self, options: Sequence[Option], fits: Sequence[int], seen: Sequence[Sighting], remaining: Remaining
-    ) -> Slice | None:
-        samples = [i for i in fits if options[i].sighting.candidate.origin_kind == "sampled"]
-        if self.stale >= PATIENCE or not samples or remaining.left_s < LATE * remaining.asked_s:
-            return None
-        return self._begin(options, samples[0])
-
-    def _begin(self, options: Sequence[Option], position: int) -> Slice:
-        self.going = options[position].sighting
-        return Slice(position=position, until=options[position].rungs_s[0][0])
-
-    def _going_on(self, options: Sequence[Option]) -> Slice | None:
-        """Go on with what was begun, unless it is behind the median of the others at its rung."""
-        if self.going is None:
-            return None
-        candidate, self.going = self.going.candidate, None
-        for position, option in enumerate(options):
-            s = option.sighting
-            if s.candidate is candidate and begun(option) and s.loss is not None:
-                at = self.losses.setdefault(round(s.share, 1), [])
-                at.append(s.loss)
-                if len(at) > STOPPED_AFTER and s.loss > float(np.median(at[:-1])):
-                    self.stale += 1
-                    return None
-                self.going = s
-                return Slice(position=position, until=option.rungs_s[0][0])
-        return None
-
-    def _count(self, seen: Sequence[Sighting]) -> None:
-        best = min((s.final for s in seen if s.final is not None), default=math.inf)
-        if best < self.best:
-            self.stale = 0
-        elif not self.guessing and self.going is None:
-            self.stale += 1
-        self.best = min(best, self.best)
-
-
 def records(seen: Sequence[Sighting]) -> tuple[list[Trial], list[Trial]]:
-    """Turn what ended into probes and trials, as the old expectation reads them."""
+    """Turn what ended into probes and trials, as the product's expectation reads them."""
     probes, trials = [], []
     for number, s in enumerate(seen):
         score = FoldScore(fold=0, repeat=0, seed=0, n=1, accuracy=0.0, log_loss=float(s.final or 0.0))

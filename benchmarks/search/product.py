@@ -232,8 +232,8 @@ class Replay:
         return Trial(number=number, candidate=candidate, regime=name, state="failed", error="not recorded")
 
 
-def search(world: World) -> World:
-    """Let the product's policy search until it proposes nothing more or the time is over."""
+def search(world: World) -> Replay:
+    """Let the product's policy search until it proposes nothing more or the time is over; return what it did."""
     replay = Replay(world)
     decide = SearchPolicy(replay.facts, [replay.facts.registry.backbone(n) for n in replay.facts.sizes], replay.draw)
     while (probe := decide.next_probe(replay.state())) is not None:
@@ -247,7 +247,7 @@ def search(world: World) -> World:
             proposer = decide.proposer(replay.state())
             proposer.begun(len(replay.begun))
             proposer.ended(replay.trial(step.candidate))
-    return world
+    return replay
 
 
 def _facts(world: World) -> SearchFacts:

@@ -61,7 +61,7 @@ def measure(name: str, make: Make, rows: Sequence[table.Row], speed: float, seed
     for seed in range(seeds):
         budget_s = world.BUDGET_S if name != "everything" else 1e9
         if name == PRODUCT:
-            done = product.search(world.World(rows, speed, seed, budget_s, probes=False))
+            done = product.search(world.World(rows, speed, seed, budget_s, probes=False)).world
         else:
             done = world.search(world.World(rows, speed, seed, budget_s), make(family, seed))
         regrets.append(done.regret())

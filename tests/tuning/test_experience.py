@@ -72,7 +72,7 @@ def test_another_network_or_strategy_learns_less() -> None:
 
 
 def test_a_run_counts_once_and_only_if_it_is_finished_and_of_the_same_objective(tmp_path: Path) -> None:
-    """A folder named twice, a provisional result, a damaged one and another objective add nothing; the hash is of the content."""
+    """A folder named twice, a provisional result, a damaged one and another objective add nothing; content is hashed."""
     finished(tmp_path / "deep" / "er" / "run", 0.5)
     once = experience.read([str(tmp_path)])
     finished(tmp_path / "stopped", 0.1, status="provisional")
