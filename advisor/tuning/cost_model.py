@@ -124,6 +124,14 @@ def finish_s(state: SearchState, winner: Candidate, *, refit: bool = True) -> fl
     return budget.FINISH_S + looks + margin * (refits + sum(passes.values()))
 
 
+def rescoring_s(state: SearchState) -> float:
+    """Predict the seconds that re-evaluating the leaders takes: heads twice, a training on its folds; at most its share."""
+    share_s = policy.RESCORING_SHARE * (state.settings.budget_s or 0.0)
+    leaders = sorted(state.contenders(), key=lambda t: t.rank)[: policy.LEADERS]
+    needed_s = sum((1.0 if state.trains_backbone(t.candidate) else 2.0) * max(t.seconds, HEAD_S) for t in leaders)
+    return min(share_s, needed_s)
+
+
 def reserve_s(state: SearchState, candidate: Candidate, *, refit: bool = True) -> float:
     """Predict what to keep back while a candidate is tried: the end if it wins, or if the best so far stays ahead of it.
 

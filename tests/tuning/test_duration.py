@@ -10,7 +10,8 @@ import pytest
 import searches
 
 from advisor.records import Candidate, FoldScore, Trial
-from advisor.tuning import cost_model
+from advisor.records.trials import regime_name
+from advisor.tuning import cost_model, epoch_budget
 from advisor.tuning.decisions import duration, portfolio
 from advisor.tuning.search_state import SearchState
 from advisor.tuning.trials.study import key
@@ -44,9 +45,26 @@ def waiting(state: SearchState) -> list[Candidate]:
     return [g for g in portfolio.first_guesses(state, at) if not state.tried(g)]
 
 
-def begun(state: SearchState, candidate: Candidate) -> SearchState:
-    """Return the state with one more trial."""
-    return replace(state, begun=(*state.begun, candidate), tried_keys=state.tried_keys | {key(candidate)})
+def tried(state: SearchState, candidate: Candidate) -> SearchState:
+    """Return the state with one more trial, which reached what was expected of it."""
+    score = FoldScore(
+        fold=0, repeat=0, seed=0, n=10, accuracy=0.5, log_loss=portfolio.expected_loss_of(state, candidate)
+    )
+    trial = Trial(
+        number=len(state.begun),
+        candidate=candidate,
+        regime=regime_name(state.strategy_of(candidate).regime),
+        state="complete",
+        scores=(score,),
+        steps=epoch_budget.steps(state, candidate),
+        seconds=0.1,
+    )
+    return replace(
+        state,
+        begun=(*state.begun, candidate),
+        tried_keys=state.tried_keys | {key(candidate)},
+        trials=(*state.trials, trial),
+    )
 
 
 def test_a_training_that_waits_is_counted_on_all_of_its_folds(probed: SearchState) -> None:
@@ -60,11 +78,13 @@ def test_a_training_that_waits_is_counted_on_all_of_its_folds(probed: SearchStat
 
 
 def test_time_left_falls_with_every_trial(probed: SearchState) -> None:
-    """What was begun is counted no more; trials beyond the guesses are samples, which cost their mean."""
+    """What has ended is counted no more; trials beyond the guesses are samples, which cost their mean."""
     left, state = list[float](), probed
-    for candidate in (*waiting(probed), replace(RIDGE, parameters={"strength": 2.0})):
+    for candidate in waiting(probed):
         left.append(duration.remaining(state, waiting(state)).seconds)
-        state = begun(state, candidate)
+        state = tried(state, candidate)
+    left.append(duration.remaining(state, waiting(state)).seconds)
     assert left == sorted(left, reverse=True)
+    assert left[-1] < left[0]
     more = replace(probed, settings=replace(probed.settings, trials=400))
     assert duration.remaining(more, waiting(more)).seconds > 20 * left[0]

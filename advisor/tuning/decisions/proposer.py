@@ -136,5 +136,4 @@ def _late(state: SearchState) -> bool:
     best = state.best()
     if not state.has_deadline or best is None:
         return False
-    spare_s = policy.RESCORING_SHARE * (state.settings.budget_s or 0.0)
-    return state.left_s - spare_s < cost_model.finish_s(state, best.candidate)
+    return state.left_s - cost_model.rescoring_s(state) < cost_model.finish_s(state, best.candidate)

@@ -84,10 +84,20 @@ def explain(state: SearchState, remaining: Iterable[Candidate], *, trials_left: 
         best = max(prospects, key=lambda p: p.expected_gain)
         return StoppedBecause("time", text, expected_gain=best.expected_gain, probability=best.probability)
     if state.has_deadline:
-        return StoppedBecause(
-            reason="time", text=f"the {max(0.0, state.left_s):.0f} s left are needed for the end of the run"
-        )
+        return StoppedBecause(reason="time", text=_kept(state))
     return StoppedBecause(reason="nothing left", text="nothing remained to try")
+
+
+def _kept(state: SearchState) -> str:
+    """Name what the time left is kept for; or, if some is free, that no sampled candidate fits into it."""
+    best, left_s = state.best(), max(0.0, state.left_s)
+    if best is None:
+        return f"{left_s:.0f} s were left"
+    again_s, end_s = cost_model.rescoring_s(state), cost_model.finish_s(state, best.candidate)
+    kept = f"about {again_s:.0f} s are kept for re-evaluating the leaders and {end_s:.0f} s for the end of the run"
+    if left_s < again_s + end_s:
+        return f"of the {left_s:.0f} s left, {kept}"
+    return f"{left_s:.0f} s were left, of which {kept}; no further candidate fits into the rest"
 
 
 def untried(state: SearchState, stopped: StoppedBecause) -> tuple[Untried, ...]:
