@@ -145,3 +145,25 @@ def test_a_reason_never_names_two_equal_durations(known: SearchState, beyond_s: 
     durations = re.findall(r"(\d[\d.]*) s", text)
     assert len(durations) == 2
     assert durations[0] != durations[1]
+
+
+@pytest.mark.parametrize("left_s", [6.0, 30.0, 300.0])
+def test_what_the_time_left_is_kept_for_adds_up(known: SearchState, left_s: float) -> None:
+    """Where nothing waits, the text names the leaders' time and the end's; it calls the rest free only if there is a rest."""
+    state = replace(taking(known, 3.0), left_s=left_s)
+    stopped = stopping.explain(state, [], trials_left=math.inf, stale=0)
+    best = state.best()
+    assert best is not None
+    again_s, end_s = cost_model.rescoring_s(state), cost_model.finish_s(state, best.candidate)
+    assert stopped.reason == "time"
+    assert f"about {again_s:.0f} s are kept for re-evaluating the leaders and {end_s:.0f} s for the end" in stopped.text
+    assert ("into the rest" in stopped.text) == (left_s >= again_s + end_s)
+
+
+def test_the_leaders_keep_back_what_they_took(known: SearchState) -> None:
+    """Heads are fitted again within seconds, a long training up to its share of the budget."""
+    share_s = policy.RESCORING_SHARE * (known.settings.budget_s or 0.0)
+    assert cost_model.rescoring_s(known) == 2 * cost_model.HEAD_S
+    trained = with_trial(known, FULL, loss=0.5, steps=60, probe=False)
+    slow = replace(trained, trials=(replace(trained.trials[0], seconds=1000.0),))
+    assert cost_model.rescoring_s(slow) == share_s
