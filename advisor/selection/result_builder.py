@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from advisor.data.remote import urls
 from advisor.data.splits import split_list_sha256
@@ -41,10 +40,6 @@ from advisor.records.messages import Refitted, Scored
 from advisor.records.objective import DecisionEffect, DecisionRule, ObjectiveScore, ObjectiveSpec
 from advisor.registry import Registry
 from advisor.tuning import experience
-
-if TYPE_CHECKING:
-    pass
-
 
 OVER_BUDGET = "the run exceeded its budget of"
 STATED_OVER_S = 0.5  # from which on a run says that it exceeded its budget
