@@ -90,7 +90,6 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
             f"--workers {call['workers']} and --gpus {call['devices']} cannot be combined.",
             hint="Use --gpus for one training run on several GPUs, --workers for several trials at the same time.",
         )
-    reading = _options.read_options(call)
     budget = call["budget"]
     seconds = durations.parse(budget) if budget else (None if call["trials"] else 900.0)
     return Settings(
@@ -111,7 +110,7 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         weights_dir=call["weights_dir"],
         offline=call["offline"],
         test_split=call["test_split"],
-        reading=reading,
+        reading=_options.read_options(call),
         relabel=call["relabel"],
         remove_leaks=call["remove_leaks"],
         experience=tuple(call["experience"]),

@@ -84,9 +84,16 @@ def shortest(state: SearchState, candidate: Candidate) -> Candidate:
 
 
 def steps_to_time(state: SearchState, candidate: Candidate) -> int:
-    """Count the steps of a training whose pace is unknown and may be timed in a small share of the time left; else 0."""
+    """Count the steps of a training whose pace is unknown and may be timed in a small share of the time left; else 0.
+
+    0 also where its shortest form would not fit if its pace were guessed far too slow: timing it would only take time.
+    """
     count = steps(state, candidate)
     if not count or cost_model.has_pace(state, candidate):
+        return 0
+    least = shortest(state, candidate)
+    least_s = cost_model.train_s(state, least, state.fold_images) / policy.PACE_DOUBT
+    if least_s + cost_model.reserve_s(state, least, refit=False) > state.left_s:
         return 0
     each_s = cost_model.train_s(state, candidate, state.fold_images) / count
     return count if (policy.TIMED_WARMUP_STEPS + 1) * each_s <= policy.TIMED_STEPS_SHARE * state.left_s else 0

@@ -53,7 +53,7 @@ EPOCH_BISECTIONS = 6  # of the range in which the affordable length is searched:
 
 PROBE_TIE = 0.02  # probes whose log-loss differs by less tie; the published accuracy decides (chosen)
 LEADER_PROBE_SHARE = 0.35  # of the time left: a larger size of the leading backbone, on few images (chosen)
-SKIPPED_PROBE_SHARE = 0.25  # of the time left beside the run's end, which a probe that was skipped may take (chosen)
+SKIPPED_PROBE_SHARE = 0.5  # of the time left beside the run's end, for a skipped probe; a head takes the rest (chosen)
 LONGER = 2.0  # times the length of the best training, which is tried if time is left (chosen)
 LEAST_LONGER = 1.25  # times its length: less is the same training again (chosen)
 # Times the best log-loss: if a head of a strategy is this far behind, its other parameters are not tried on the same features
@@ -87,6 +87,8 @@ KEPT_MODELS = 6  # of trained trials, best first; the untuned default's comes on
 TIMED_WARMUP_STEPS, TIMED_STEPS = 2, 6
 # Of the time left, which the fewest steps that say anything may take, at a pace that may be guessed too slow (chosen).
 TIMED_STEPS_SHARE = 0.15
+# Times slower than the truth that a guessed pace may be: what would not fit in its shortest form even so is not timed.
+PACE_DOUBT = 2.0
 
 # Of a new reading of the machine's slowdown, and the relative change from which on it is logged (chosen). Half at once: one
 # reading of a tenth of a second is noisy.

@@ -17,6 +17,7 @@ from advisor.execution.worker import Worker
 from advisor.execution.worker_pool import WorkerPool
 from advisor.records import Candidate, StoppedBecause, Trial, Untried
 from advisor.records.messages import Answer, Describe, Description, Job
+from advisor.records.trials import DEFAULT
 from advisor.runtime import contention, durations
 from advisor.runtime.clock import Clock
 from advisor.runtime.progress import Listener
@@ -62,7 +63,7 @@ class SearchRun:
             trials=tuple(self.study.trials()),
             begun=tuple(self.study.candidates()),
             tried_keys=self.study.keys,
-            default=first if first is not None and first.state == "complete" else None,
+            default=first if first is not None and is_default(first) else None,
             speeds=self.speeds,
             left_s=self.clock.left_s,
         )
@@ -164,3 +165,8 @@ class SearchRun:
     def _announce(self, trial: Trial, before: Trial | None, what: str) -> None:
         self.rundir.log(what, at_s=self.clock.used_s, number=trial.number, state=trial.state)
         self.listener.trial(trial, before, self.clock.left_s)
+
+
+def is_default(first: Trial) -> bool:
+    """Return True if the first trial is the untuned default, and complete: where that did not fit, another came first."""
+    return first.state == "complete" and first.candidate.origin == DEFAULT

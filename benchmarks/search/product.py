@@ -29,6 +29,7 @@ from advisor.tuning import budget, candidates, cost_model, epoch_budget, policy,
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.decisions.portfolio import MeasurePace
 from advisor.tuning.decisions.search_policy import MakeProbe, SearchPolicy
+from advisor.tuning.search_run import is_default
 from advisor.tuning.search_state import SearchFacts, SearchState
 from advisor.tuning.trials.study import key
 
@@ -104,7 +105,7 @@ class Replay:
             trials=trials,
             begun=tuple(self.begun),
             tried_keys=frozenset(key(c) for c in self.begun),
-            default=first if first is not None and first.state == "complete" else None,
+            default=first if first is not None and is_default(first) else None,
             speeds=self.speeds,
             left_s=self.world.left_s,
         )

@@ -189,3 +189,16 @@ def test_only_steps_that_stand_for_all_others_are_timed(run: SearchRun, strategy
     candidate = Candidate(backbone="pocket", strategy=strategy, parameters=parameters, size_px=64)
     step_time = run.ask(TimeSteps(candidate=candidate, seed=0, warm=1, steps=2), StepTime)
     assert (step_time.step_s > 0) is timed
+
+
+def test_a_training_that_cannot_fit_is_not_timed(state: SearchState) -> None:
+    """Timing takes seconds: not where the shortest form would not fit at half of the guessed pace, and not twice."""
+    speeds = budget.MeasuredSpeeds()
+    speeds.passes.learn("pocket", 1.0, 20.0)
+    guessed = replace(state, speeds=speeds, left_s=1e5)
+    assert epoch_budget.steps_to_time(guessed, FULL) == epoch_budget.steps(guessed, FULL)
+    least = epoch_budget.shortest(guessed, FULL)
+    least_s = cost_model.train_s(guessed, least, guessed.fold_images) / policy.PACE_DOUBT
+    end_s = cost_model.reserve_s(guessed, least, refit=False)
+    assert epoch_budget.steps_to_time(replace(guessed, left_s=end_s + 0.9 * least_s), FULL) == 0
+    assert epoch_budget.steps_to_time(taking(guessed, 1.0), FULL) == 0

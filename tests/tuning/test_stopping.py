@@ -167,3 +167,19 @@ def test_the_leaders_keep_back_what_they_took(known: SearchState) -> None:
     trained = with_trial(known, FULL, loss=0.5, steps=60, probe=False)
     slow = replace(trained, trials=(replace(trained.trials[0], seconds=1000.0),))
     assert cost_model.rescoring_s(slow) == share_s
+
+
+def test_the_default_is_one_that_can_be_finished(known: SearchState) -> None:
+    """Where the best probe's head would not fit with the end of the run, the default is the best one that does."""
+    pocket = known.registry.backbone("pocket")
+    larger = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=96)
+    speeds = budget.MeasuredSpeeds()
+    speeds.passes.learn("pocket", 1.0, 40.0)
+    state = replace(with_trial(known, larger, loss=0.5), speeds=speeds, left_s=1e6)
+    state = replace(state, settings=replace(state.settings, budget_s=1e6))
+    assert probe_order.default(state, [pocket]).size_px == 96
+    ends = {px: cost_model.reserve_s(state, replace(larger, size_px=px)) for px in (64, 96)}
+    assert ends[64] < ends[96]
+    short = replace(state, left_s=(ends[64] + ends[96]) / 2)
+    chosen = probe_order.default(short, [pocket])
+    assert cost_model.affordable(short, chosen) or not cost_model.affordable(short, replace(chosen, size_px=64))
