@@ -180,13 +180,7 @@ def _result(
     )
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
     result = result_builder.make_result(context, "final", outcome, files)
-    result = replace(
-        result,
-        stopped_because=frozen.stopped_because,
-        untried=frozen.untried,
-        budget=replace(result.budget, predicted_s=frozen.predicted_s),
-        experience=experience.use(context.experience),
-    )
+    result = _with_search(result, frozen, context)
     if scored is not None:
         result = replace(result, calibration=_calibration(run, result.calibration))
     result = insights.add(result, run.rundir, context.used, frozen.winner, trials, scored, staged, rule)
@@ -196,6 +190,17 @@ def _result(
     run.rundir.adopt(staged)
     shutil.rmtree(staged, ignore_errors=True)
     return result
+
+
+def _with_search(result: Result, frozen: FrozenCandidates, context: result_builder.RunContext) -> Result:
+    """Add why the search ended, what it did not try, how long it was predicted to take and what it had learned before."""
+    return replace(
+        result,
+        stopped_because=frozen.stopped_because,
+        untried=frozen.untried,
+        budget=replace(result.budget, predicted_s=frozen.predicted_s),
+        experience=experience.use(context.experience),
+    )
 
 
 def _copy_model(folder: Path, staged: Path, rule: DecisionRule) -> None:
