@@ -40,6 +40,10 @@ def test_costs_decide_a_run_and_travel_with_the_model(tmp_path: Path) -> None:
     assert score.ci95[0] <= score.value <= score.ci95[1]
     written = json.loads((tmp_path / "run" / "result.json").read_text())["objective"]
     assert (written["name"], written["value"]) == ("cost", score.value)
+    with open(tmp_path / "run" / "predictions.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    table = [[sum(r["label"] == i and r["predicted"] == j for r in rows) for j in names] for i in names]
+    assert table == [list(row) for row in decision.with_rule]
     recipe = recipe_file.read(tmp_path / "run")
     assert recipe.objective is not None
     assert [list(row) for row in recipe.objective.costs] == costs

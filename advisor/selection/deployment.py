@@ -7,6 +7,7 @@ predicted unless it was measured before. Does NOT cover: keeping the limits, whi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +23,9 @@ from advisor.tuning.limits import fitting
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchState
 
-SPARE_S = 30.0  # must be left beside, before a winner without limits is measured
+SPARE_S = 30.0  # of the budget that measuring leaves to what follows
 SHARE = 0.15  # of the budget, that measuring it may take
-GUESSED_S = 12.0  # of tracing, exporting and running a small network's graph
+GUESSED_S = 20.0  # of tracing, exporting and running a small network's graph
 
 
 def report(run: SearchRun, winner: Trial, folder: Path) -> LimitsReport:
@@ -77,18 +78,28 @@ def _winner(run: SearchRun, state: SearchState, winner: Trial, folder: Path) -> 
     """Return the measured cost of the winner's own graph; the predicted one where it is not measured."""
     predicted = state.graph_cost(winner.candidate)
     settings, left_s = run.facts.settings, run.clock.left_s
-    affordable = settings.budget_s is not None and SHARE * settings.budget_s >= GUESSED_S and left_s > SPARE_S
+    affordable = (
+        settings.budget_s is not None and SHARE * settings.budget_s >= GUESSED_S and left_s > GUESSED_S + SPARE_S
+    )
     if not fitting.can_measure() or not (run.facts.costs.limited or affordable):
         return predicted
     run.listener.stage("measuring the exported model on one thread")
     try:
-        cost = run.ask(MeasureGraph(folder=str(folder)), GraphMeasured, restarts=0).cost
+        job = MeasureGraph(folder=str(folder))
+        cost = run.worker.ask(job, GraphMeasured, run.listener.progress, deadline=_deadline(run)).cost
     except AdviseError as error:
         run.listener.note(f"the exported model was not measured: {error.what}")
         return predicted
     if not run.facts.costs.measured and predicted.ms and cost.ms:  # it tells how fast this machine is, for the others
         run.facts.costs.ratios[winner.candidate.backbone] = [cost.ms / predicted.ms]
     return cost
+
+
+def _deadline(run: SearchRun) -> float | None:
+    """Return the time.monotonic() at which measuring gives up; None where the run has no deadline."""
+    if not run.facts.has_deadline:
+        return None
+    return time.monotonic() + max(GUESSED_S, run.clock.left_s - SPARE_S)
 
 
 def _best_of_each(state: SearchState, winner: Trial) -> list[Trial]:

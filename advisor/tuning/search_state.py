@@ -144,8 +144,11 @@ class SearchState(SearchFacts):
         """Return what the exported graph of a candidate costs: measured, or predicted."""
         backbone = self.registry.backbone(candidate.backbone)
         size_px = candidate.size_px or backbone.preprocess.size
-        plan = self.strategy_of(candidate).plan(candidate.parameters, self.context(backbone.name, size_px))
-        return self.costs.of_candidate(backbone, candidate, plan.head.kind if plan.head is not None else "")
+        head = ""
+        if backbone.name in self.backbones:  # else nobody has described it yet, and its head is taken as a small one
+            context = self.context(backbone.name, size_px)
+            head = self.strategy_of(candidate).plan(candidate.parameters, context).head.kind
+        return self.costs.of_candidate(backbone, candidate, head)
 
     def best(self) -> Trial | None:
         """Return the contender with the lowest validation loss."""
