@@ -95,7 +95,7 @@ def classifier(name: str, train: list[tuple[Path, int]]) -> Any:
     return predictor(head), squares
 
 
-def measure(data: Path, set_name: str, network: str, until: float) -> None:
+def measure(data: Path, set_name: str, network: str, until: float, *, timed: bool) -> None:
     """Append a line for every setting and number of calibration images that has none, until a time.monotonic()."""
     from advisor.exporting import int8_export, latency, parity, quantisation, sidecar
     from advisor.exporting.formats import onnx_graph
@@ -129,7 +129,7 @@ def measure(data: Path, set_name: str, network: str, until: float) -> None:
                 "before": right[0].mean(), "after": right[1].mean(), "ci95": [low, high],
                 "changed": float((before.argmax(1) != after.argmax(1)).mean()),
                 "divergence": int8_export.divergence(before, after),
-                "mb": [cost.mb, made.mb], "ms": [cost.ms, made.ms],
+                "mb": [cost.mb, made.mb], "ms": [cost.ms, made.ms] if timed else None,
             }  # fmt: skip
             print(row, flush=True)
             with open(RESULTS, "a") as stream:
@@ -148,10 +148,11 @@ def table() -> None:
             continue
         r = min(own, key=lambda r: r["divergence"])
         low, high = (100 * v for v in r["ci95"])
+        times = f"{r['ms'][0]:.1f} -> {r['ms'][1]:.1f}" if r["ms"] else "–"
         print(
             f"| {pair[0]} | {pair[1]} | {r['n']} | {r['before']:.3f} | {r['after']:.3f} | "
             f"{100 * (r['after'] - r['before']):+.1f} ({low:+.1f} to {high:+.1f}) | {r['changed']:.1%} | {r['setting']} | "
-            f"{r['mb'][0]:.1f} -> {r['mb'][1]:.1f} | {r['ms'][0]:.1f} -> {r['ms'][1]:.1f} |"
+            f"{r['mb'][0]:.1f} -> {r['mb'][1]:.1f} | {times} |"
         )
     print(
         "\n| setting | calibration images | pairs | mean change, points | worst | answers changed | divergence, nats |"
@@ -180,6 +181,9 @@ def main() -> None:
     parser.add_argument("--set", dest="sets", action="append", choices=SETS)
     parser.add_argument("--network", dest="networks", action="append", choices=NETWORKS)
     parser.add_argument("--seconds", type=float, default=500.0)
+    parser.add_argument(
+        "--untimed", action="store_true", help="leave milliseconds out: other work runs on this machine"
+    )
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     if args.table:
@@ -193,7 +197,7 @@ def main() -> None:
     for network in args.networks or NETWORKS:
         for set_name in args.sets or SETS:
             if time.monotonic() < until:
-                measure(args.data, set_name, network, until)
+                measure(args.data, set_name, network, until, timed=not args.untimed)
 
 
 if __name__ == "__main__":
