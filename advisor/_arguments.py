@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from advisor.aliases import NamedProgress
 from advisor.errors import InputError
 from advisor.records import Settings
 from advisor.records.data import ReadOptions
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from advisor.workflows.session import Session
 
 PathArgument = str | PathLike[str]
-Report = Callable[[str, int, int], None]
 DEFAULT_BUDGET_S = 900.0
 SESSION = ("backbone", "size", "seed", "threads", "device", "weights_dir", "offline")
 
@@ -54,7 +54,9 @@ def stored(storage: str | None, study: str) -> dict[str, str]:
     return {"storage": databases.public(databases.address(storage) or ""), "study": study}
 
 
-def session(data: PathArgument, options: Mapping[str, Any], progress: Report | None) -> tuple[Session, Report]:
+def session(
+    data: PathArgument, options: Mapping[str, Any], progress: NamedProgress | None
+) -> tuple[Session, NamedProgress]:
     """Open a data set for one backbone. Raises InputError for an unknown option, AdviseError where it cannot be read."""
     from advisor.data.remote import urls
     from advisor.workflows.session import open_session, report_nothing

@@ -22,3 +22,4 @@ Pixels = NDArray[np.uint8]  # decoded pixels, 0..255
 Folds = Sequence[tuple[Ints, Ints]]  # (training rows, validation rows) of each fold
 
 CountProgress = Callable[[int, int], None]  # (done, total); total is 0 where it is not known
+NamedProgress = Callable[[str, int, int], None]  # (what, done, total), as above

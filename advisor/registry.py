@@ -196,10 +196,11 @@ def _admit(state: _State, entry: metadata.EntryPoint) -> _State:
         if twin is not None:
             raise BrokenPluginError(f"name clash: {twin.distribution} already offers a plugin named {entry.name}")
         offer = plugin_loading.load(entry)
-        _check_names(state, [*offer.backbones, *offer.strategies, *offer.layouts])
+        offered: list[Backbone | Strategy | Layout] = [*offer.backbones, *offer.strategies, *offer.layouts]
+        _check_names(state, offered)
     except BrokenPluginError as reason:
         return replace(state, plugins=(*state.plugins, replace(info, broken=str(reason))))
-    names = tuple(sorted(item.name for item in (*offer.backbones, *offer.strategies, *offer.layouts)))
+    names = tuple(sorted(item.name for item in offered))
     info = replace(info, kind=offer.kind, provides=names)
     return _State(
         backbones={**state.backbones, **{b.name: b for b in offer.backbones}},

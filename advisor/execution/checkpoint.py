@@ -6,7 +6,7 @@ reading one runs no code. A full disk costs the chance to go on, never the trial
 
 from __future__ import annotations
 
-import os
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 
 from advisor.errors import TrialError
 from advisor.records import Curve
+from advisor.runtime import atomic_file
 from advisor.training.loop import Loop
 
 
@@ -85,16 +86,9 @@ class Checkpoint:
         self.state = {**self.state, **changed}
         if not self.writes:
             return
-        temporary = self.path.with_suffix(".tmp")
-        try:
-            with open(temporary, "wb") as file:
-                torch.save(self.state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        except (OSError, RuntimeError):
-            # A full disk costs the chance to go on from here after a kill, never the trial itself.
-            temporary.unlink(missing_ok=True)
+        # A full disk costs the chance to go on from here after a kill, never the trial itself.
+        with contextlib.suppress(OSError, RuntimeError), atomic_file.replacing(self.path) as temporary:
+            torch.save(self.state, temporary)
 
     def remove(self) -> None:
         """Delete the file: the trial has ended."""

@@ -6,15 +6,13 @@ or a cluster is reached (worker_pool.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from advisor.errors import AdviseError
 from advisor.records import Trial
-from advisor.records.messages import Progress, RunTrial
-
-OnProgress = Callable[[Progress], None]
+from advisor.records.messages import OnProgress, RunTrial
 
 
 @dataclass(frozen=True, kw_only=True)

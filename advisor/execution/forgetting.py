@@ -27,7 +27,7 @@ from advisor.models import backbone as backbones
 from advisor.models import inference, predictor, weight_ops
 from advisor.models import weight_ops as weight_state
 from advisor.models.classifier import Classifier
-from advisor.records import Blend, Forgetting, SourceKept, StageKept
+from advisor.records import Blend, Forgetting, ForwardSpec, SourceKept, StageKept
 from advisor.records.messages import ForgettingMeasured, MeasureForgetting
 
 NEIGHBOURS = 10
@@ -132,7 +132,7 @@ class _Watched:
         features: list[list[torch.Tensor]] = []
         with inference.eval_mode(network), torch.inference_mode(), inference.autocast(compute):
             for images, n in inference.batches(
-                self.canvas, self.rows, inference.ForwardSpec(self.backbone.preprocess, self.size_px, compute)
+                self.canvas, self.rows, ForwardSpec(self.backbone.preprocess, self.size_px, compute)
             ):
                 pooled = backbones.pooled(self.backbone, network.body, images)
                 features.append([f[:n].float().cpu() for f in [*pooled, network.head(_read(network, pooled))]])
@@ -146,7 +146,7 @@ class _Watched:
         with inference.eval_mode(network), torch.inference_mode(), inference.autocast(compute):
             for start, (images, n) in enumerate(
                 inference.batches(
-                    source.canvas, source.rows, inference.ForwardSpec(self.backbone.preprocess, source.size_px, compute)
+                    source.canvas, source.rows, ForwardSpec(self.backbone.preprocess, source.size_px, compute)
                 )
             ):
                 predicted = source.head(backbones.run(self.backbone, network.body, images))[:n].argmax(1).cpu().numpy()

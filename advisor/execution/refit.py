@@ -16,10 +16,10 @@ from advisor.aliases import Rows
 from advisor.execution import fold_averaging, timing, trainer
 from advisor.execution.resources import Resources
 from advisor.models import predictor
-from advisor.records.messages import Refit, Refitted
+from advisor.records.messages import OnProgress, Refit, Refitted
 
 
-def refit(resources: Resources, job: Refit, emit: timing.Emit) -> Refitted:
+def refit(resources: Resources, job: Refit, emit: OnProgress) -> Refitted:
     """Train a candidate on the pool (or on the training parts of folds) and write the model.
 
     Raises TrialError where training fails, TooSlowError where it cannot end within its limit.

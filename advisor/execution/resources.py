@@ -7,7 +7,7 @@ Does NOT cover: what is done with them (trial.py), where files are kept (cache.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,26 +17,25 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from advisor.aliases import NamedProgress
 from advisor.data import pixels, splits
 from advisor.data.decoding import decode_limits
 from advisor.errors import TrialError, WeightsError
 from advisor.hooks import Backbone, Context
 from advisor.models import backbone as backbones
-from advisor.models import features, inference, pretrained_weights
-from advisor.records import Candidate, Compute, Preprocess, StageSize, TrainPlan, Unreadable
+from advisor.models import features, pretrained_weights
+from advisor.records import Candidate, Compute, ForwardSpec, Preprocess, StageSize, TrainPlan, Unreadable
 from advisor.records.messages import OpenDataset
 from advisor.registry import Registry
 from advisor.runtime import cache, device
 from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup
-
-Report = Callable[[str, int, int], None]
 
 
 class Resources:
     """Everything that a worker holds for one data set. Rows are positions in `job.items`; `group` trains together."""
 
     def __init__(
-        self, job: OpenDataset, registry: Registry, report: Report, *, group: ProcessGroup = SINGLE_PROCESS
+        self, job: OpenDataset, registry: Registry, report: NamedProgress, *, group: ProcessGroup = SINGLE_PROCESS
     ) -> None:
         decode_limits.set_max_pixels(job.max_pixels)
         self.job = job
@@ -94,9 +93,9 @@ class Resources:
             chosen = replace(chosen, threads=self.job.threads)
         return chosen
 
-    def forward_spec(self, backbone: Backbone, size_px: int) -> inference.ForwardSpec:
+    def forward_spec(self, backbone: Backbone, size_px: int) -> ForwardSpec:
         """Return how squares of this size pass through this backbone here."""
-        return inference.ForwardSpec(backbone.preprocess, size_px, self.compute(backbone))
+        return ForwardSpec(backbone.preprocess, size_px, self.compute(backbone))
 
     def rule(self, backbone: Backbone, size_px: int, fit: str = "crop") -> pixels.PixelRule:
         """Return the rule by which files become square pixels for this backbone."""

@@ -17,14 +17,13 @@ from advisor.aliases import Float32s
 from advisor.data import pixels, splits
 from advisor.errors import TrialError
 from advisor.execution.resources import Resources
-from advisor.execution.trial import Emit
 from advisor.heads import outputs
 from advisor.metrics import classification, intervals
 from advisor.metrics import classification as metrics
-from advisor.models import features, inference, predictor
+from advisor.models import features, predictor
 from advisor.models.predictor import Predictor
-from advisor.records import ClassScore, Compute, Item, Mistake, TestScore, Unreadable
-from advisor.records.messages import Progress, Score, Scored
+from advisor.records import ClassScore, Compute, ForwardSpec, Item, Mistake, TestScore, Unreadable
+from advisor.records.messages import OnProgress, Progress, Score, Scored
 
 MISTAKES_SHOWN = 24
 
@@ -34,7 +33,7 @@ class TestImages:
 
     __test__ = False  # pytest must not collect it
 
-    def __init__(self, resources: Resources, items: Sequence[Item], emit: Emit) -> None:
+    def __init__(self, resources: Resources, items: Sequence[Item], emit: OnProgress) -> None:
         self.resources, self.items, self.emit = resources, items, emit
         self.unreadable: dict[str, Unreadable] = {}
         self._canvas: dict[pixels.PixelRule, npt.NDArray[np.uint8]] = {}
@@ -77,7 +76,7 @@ class TestImages:
             network.backbone,
             network.body,
             self.canvas(model.rule),
-            inference.ForwardSpec(model.preprocess, model.size_px, replace(compute, precision="float32")),
+            ForwardSpec(model.preprocess, model.size_px, replace(compute, precision="float32")),
             weights_key=predictor.weights_hash(network.body),
             item_key=key,
             store=self.resources.store,
@@ -86,7 +85,7 @@ class TestImages:
         )
 
 
-def score(resources: Resources, job: Score, emit: Emit) -> Scored:
+def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
     """Open the locked test and score each model on the same images. Raises TrialError where none can be read."""
     labels = np.array([i.label for i in job.items], dtype=np.int64)
     images = TestImages(resources, job.items, emit)
@@ -148,8 +147,7 @@ def test_score(
 def _mistakes(
     logits: Float32s, labels: npt.NDArray[np.int64], paths: list[str], classes: tuple[str, ...]
 ) -> tuple[Mistake, ...]:
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    confidence = shifted.max(1) / shifted.sum(1)
+    confidence = classification.probabilities(logits).max(1)
     predicted = logits.argmax(1)
     wrong = np.flatnonzero(predicted != labels)
     surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_SHOWN]

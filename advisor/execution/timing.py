@@ -16,11 +16,10 @@ import numpy as np
 from advisor.errors import TooSlowError
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
-from advisor.records.messages import Progress, StepTime, TimeSteps
+from advisor.records.messages import OnProgress, Progress, StepTime, TimeSteps
 from advisor.records.trials import RUNGS
 from advisor.training import loop as training
 
-Emit = Callable[[Progress], None]
 # Of a limit, by which it may be overrun: a training that is all but done is worth more than seconds of the reserve that is
 # kept for the end, and giving it up late would waste all of it.
 LENIENT = 0.08
@@ -59,7 +58,13 @@ def rungs(loop: training.Loop, scored: int) -> tuple[int, ...]:
 
 
 def steps_until(
-    loop: training.Loop, until: int, deadline: Deadline | None, emit: Emit, *, what: str = "trial", trainings: int = 1
+    loop: training.Loop,
+    until: int,
+    deadline: Deadline | None,
+    emit: OnProgress,
+    *,
+    what: str = "trial",
+    trainings: int = 1,
 ) -> float:
     """Train up to step `until`, reporting progress; return the mean training loss of these steps.
 

@@ -19,6 +19,7 @@ from advisor.models import features, inference, predictor
 from advisor.models.classifier import Classifier
 from advisor.records import Candidate, Head, TrainPlan
 from advisor.records.messages import Refitted
+from advisor.records.trials import RunStatus
 from advisor.runtime import rng
 from advisor.training import loop
 
@@ -164,7 +165,7 @@ def write_model(
     *,
     rows: int,
     temperature: float,
-    status: str,
+    status: RunStatus,
     seconds: float,
 ) -> Refitted:
     """Write the model and its description into `folder`, and say what was carried out; `rows` is what it trained on."""

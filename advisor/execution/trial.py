@@ -27,18 +27,18 @@ from advisor.metrics import classification
 from advisor.metrics.objectives import held_out
 from advisor.models.classifier import Classifier
 from advisor.records import Curve, FoldScore, TrainPlan, Trial
-from advisor.records.messages import Progress, RunTrial
+from advisor.records.messages import OnProgress, Progress, RunTrial
 from advisor.records.objective import ObjectiveSpec
 from advisor.records.trials import FailureKind, regime_name
+from advisor.runtime import atomic_file
 from advisor.runtime.run_dir import trial_name
 from advisor.training import loop as training
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
-Emit = timing.Emit
-Attempt = Callable[[Resources, RunTrial, Emit], Trial]
+Attempt = Callable[[Resources, RunTrial, OnProgress], Trial]
 
 
-def run(resources: Resources, job: RunTrial, emit: Emit, *, once: Attempt | None = None) -> Trial:
+def run(resources: Resources, job: RunTrial, emit: OnProgress, *, once: Attempt | None = None) -> Trial:
     """Run one trial to its end; a failure is recorded, and out of memory it is tried again at half the batch.
 
     `once` is how it is tried once; in this process by default.
@@ -51,7 +51,7 @@ def run(resources: Resources, job: RunTrial, emit: Emit, *, once: Attempt | None
     return replace(trial, seconds=time.monotonic() - before)
 
 
-def attempt(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
+def attempt(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
     """Run one trial once; whatever goes wrong is its reason to have failed."""
     try:
         return _run(resources, job, emit)
@@ -95,7 +95,7 @@ def failure_kind(error: Exception) -> FailureKind:
     return "too_slow" if isinstance(error, TooSlowError) else "other"
 
 
-def _run(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
+def _run(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
     backbone = resources.registry.backbone(job.candidate.backbone)
     plan = resources.plan(job.candidate, resources.folds(job.repeat)[job.folds[0]][0])
     if plan.phases:
@@ -149,9 +149,8 @@ def _keep_predictions(resources: Resources, job: RunTrial, rows: Rows, logits: F
     name = f"trials/{trial_name(job.number, job.repeat)}.npz"
     path = Path(resources.job.run_dir) / name
     if resources.group.is_first:
-        temporary = path.with_suffix(".tmp.npz")
-        np.savez(temporary, rows=rows, logits=logits, labels=resources.labels[rows])
-        temporary.replace(path)
+        with atomic_file.replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, rows=rows, logits=logits, labels=resources.labels[rows])
     return name
 
 
@@ -173,7 +172,7 @@ def _fit_heads(resources: Resources, job: RunTrial, backbone: Backbone, plan: Tr
     return [FoldOutcome(rows=val, logits=logits[val], curve=Curve()) for _, val in folds]
 
 
-def _train_folds(resources: Resources, job: RunTrial, emit: Emit) -> Iterator[FoldOutcome]:
+def _train_folds(resources: Resources, job: RunTrial, emit: OnProgress) -> Iterator[FoldOutcome]:
     path = Path(resources.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt"
     saved = Checkpoint(path, writes=resources.group.is_first, of=_paused(path, job))
     # In a group one clock counts: a rank alone that gave up would leave the others waiting.
@@ -212,7 +211,7 @@ def _train_fold(
     position: int,
     saved: Checkpoint,
     deadline: timing.Deadline | None,
-    emit: Emit,
+    emit: OnProgress,
 ) -> FoldOutcome:
     rows, val = resources.folds(job.repeat)[fold]
     plan = resources.plan(job.candidate, rows)
@@ -237,7 +236,7 @@ def _train_fold(
     return FoldOutcome(rows=val, logits=logits, curve=curve, fitted=fitted)
 
 
-def _of_fold(emit: Emit, position: int, folds: int, loop: training.Loop) -> Emit:
+def _of_fold(emit: OnProgress, position: int, folds: int, loop: training.Loop) -> OnProgress:
     """Return `emit` for one fold: its progress names the fold, and how many epochs a fold trains."""
     epochs = loop.rounds(loop.plan.steps)
     return lambda progress: emit(replace(progress, fold=position + 1, folds=folds, epochs=epochs))

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from advisor.data.splits import FOLDS
 from advisor.errors import AdviseError, OutOfTimeError, WorkerLostError
 from advisor.records import Dataset, Item, Settings
-from advisor.records.messages import Answer, DatasetOpened, Job, OpenDataset, Progress
+from advisor.records.messages import Answer, DatasetOpened, Job, OnProgress, OpenDataset, Progress
 from advisor.records.objective import ObjectiveSpec
 
 A = TypeVar("A")
@@ -27,7 +27,6 @@ A = TypeVar("A")
 # MobileNetV2's training at 96 px on two cores, alone and beside two other programs: 1,000: 220, 107; 3,000: 250, 92;
 # 10,000: 238, 47 (medians of 3).
 SPIN = "3000"
-OnProgress = Callable[[Progress], None]
 
 
 class Worker:

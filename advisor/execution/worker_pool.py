@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from multiprocessing import connection
 
 from advisor.errors import AdviseError, OutOfTimeError
-from advisor.execution.executor import Ended, OnProgress
+from advisor.execution.executor import Ended
 from advisor.execution.worker import Worker
 from advisor.records import Trial
-from advisor.records.messages import DatasetOpened, OpenDataset, Progress, RunTrial
+from advisor.records.messages import DatasetOpened, OnProgress, OpenDataset, Progress, RunTrial
 
 GRACE_S = 5.0  # over an order's limit, before its worker is killed
 

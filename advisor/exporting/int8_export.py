@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advisor.aliases import Float64s, Pixels
+from advisor.aliases import Float64s, NamedProgress, Pixels
 from advisor.errors import CheckError, InputError, OutputError
 from advisor.exporting import latency, parity, quantisation, run_export, sidecar
 from advisor.exporting.formats import onnx_graph
 from advisor.exporting.formats import registry as formats
-from advisor.exporting.parity import Answer, ListedImage, Progress
+from advisor.exporting.parity import ComputeProbabilities, ListedImage
 from advisor.exporting.run_export import Exported
 from advisor.metrics import intervals, objectives
 from advisor.metrics.decision import decide
@@ -92,7 +92,7 @@ def export(
     to: Path | None = None,
     data: Path | None = None,
     tolerate: float | None = None,
-    progress: Progress | None = None,
+    progress: NamedProgress | None = None,
 ) -> Exported:
     """Export a run's model in 8 bits as ONNX; `tolerate` is the loss of accuracy that is accepted, 0..1.
 
@@ -150,7 +150,12 @@ def _images(run: Path, data: Path | None) -> tuple[list[ListedImage], list[Liste
 
 
 def _quantise(
-    model: Predictor, before: Answer, source: Path, target: Path, training: Sequence[ListedImage], report: Progress
+    model: Predictor,
+    before: ComputeProbabilities,
+    source: Path,
+    target: Path,
+    training: Sequence[ListedImage],
+    report: NamedProgress,
 ) -> tuple[str, dict[str, float]]:
     """Write the INT8 graph of the setting that diverges least; return its name and every setting's divergence."""
     squares, _ = parity.squares(model, [image.path for image in training])
@@ -174,7 +179,12 @@ def _quantise(
 
 
 def _score(
-    model: Predictor, run: Path, before: Answer, folder: Path, images: Sequence[ListedImage], report: Progress
+    model: Predictor,
+    run: Path,
+    before: ComputeProbabilities,
+    folder: Path,
+    images: Sequence[ListedImage],
+    report: NamedProgress,
 ) -> Int8Report:
     """Compare both graphs on the same labelled images."""
     report(f"scoring both on {len(images):,} images", 0, 1)
@@ -218,7 +228,7 @@ def _objective(run: Path) -> ObjectiveSpec:
     return recipe_file.read(run).objective or ObjectiveSpec()
 
 
-def answers(answer: Answer, squares: Pixels) -> Float64s:
+def answers(answer: ComputeProbabilities, squares: Pixels) -> Float64s:
     """Return the probabilities (N, K) of squares, computed in batches."""
     parts: list[Any] = [answer(squares[start : start + BATCH]) for start in range(0, len(squares), BATCH)]
     return np.concatenate(parts)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from advisor.aliases import Float64s, Pixels
+from advisor.aliases import Float64s, NamedProgress, Pixels
 from advisor.data import pixels
 from advisor.errors import CheckError, InputError
 from advisor.models.ensemble_predictor import EnsemblePredictor
@@ -25,8 +25,7 @@ IMAGES = 256  # compared at most; 200 are the promise
 BATCH = 32
 
 T = TypeVar("T")
-Answer = Callable[[Pixels], Float64s]  # uint8 (N, S, S, 3) -> (N, K)
-Progress = Callable[[str, int, int], None]
+ComputeProbabilities = Callable[[Pixels], Float64s]  # uint8 (N, S, S, 3) -> (N, K)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +116,12 @@ def spread(images: Sequence[T], most: int) -> list[T]:
 
 def require(
     predictor: Predictor | EnsemblePredictor,
-    answer: Answer,
+    answer: ComputeProbabilities,
     photos: Sequence[Path],
     *,
     form: str,
     tolerance: float = TOLERANCE,
-    progress: Progress | None = None,
+    progress: NamedProgress | None = None,
 ) -> Parity:
     """Compare, and return the comparison. Raises: CheckError where it does not hold, InputError without readable photos."""
     compared = compare(predictor, answer, photos, tolerance=tolerance, progress=progress)
@@ -133,11 +132,11 @@ def require(
 
 def compare(
     predictor: Predictor | EnsemblePredictor,
-    answer: Answer,
+    answer: ComputeProbabilities,
     photos: Sequence[Path],
     *,
     tolerance: float = TOLERANCE,
-    progress: Progress | None = None,
+    progress: NamedProgress | None = None,
 ) -> Parity:
     """Ask an exported model and the product's own `predict` about the same photos.
 

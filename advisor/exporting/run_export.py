@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.aliases import NamedProgress
 from advisor.errors import OutputError
 from advisor.exporting import parity, sidecar
 from advisor.exporting.formats import registry as formats
-from advisor.exporting.parity import Parity, Progress
+from advisor.exporting.parity import Parity
 from advisor.models import ensemble_predictor, model_files, predictor
 from advisor.reporting import model_card
 
@@ -50,7 +51,7 @@ def export(
     data: Path | None = None,
     ensemble: bool = False,
     tolerance: float = parity.TOLERANCE,
-    progress: Progress | None = None,
+    progress: NamedProgress | None = None,
 ) -> Exported:
     """Export a run's model and keep it only if it agrees with `predict`.
 

@@ -22,7 +22,7 @@ from advisor.errors import CacheFullError, PluginError, WeightsError
 from advisor.hooks import Backbone
 from advisor.models import backbone as stages
 from advisor.models import inference, pretrained_weights
-from advisor.records import Compute
+from advisor.records import Compute, ForwardSpec
 from advisor.runtime import cache, device, environment
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def extract(
     backbone: Backbone,
     module: nn.Module,
     canvas: NDArray[np.uint8],
-    spec: inference.ForwardSpec,
+    spec: ForwardSpec,
     *,
     weights_key: str,
     item_key: str,
@@ -85,7 +85,7 @@ def _extract(
     backbone: Backbone,
     module: nn.Module,
     canvas: NDArray[np.uint8],
-    spec: inference.ForwardSpec,
+    spec: ForwardSpec,
     *,
     flip: bool,
     progress: CountProgress | None,
@@ -103,7 +103,7 @@ def _extract(
 def key_fields(
     backbone: Backbone,
     canvas: NDArray[np.uint8],
-    spec: inference.ForwardSpec,
+    spec: ForwardSpec,
     *,
     weights_key: str,
     item_key: str,
@@ -178,7 +178,7 @@ def extract_features(
         _recording(network, layer) if by_hook else contextlib.nullcontext([])
     )
     with inference.eval_mode(network), torch.inference_mode(), inference.autocast(how), hook as recorded:
-        for pixels_NCHW, n in inference.batches(canvas, rows, inference.ForwardSpec(pre, size, how)):
+        for pixels_NCHW, n in inference.batches(canvas, rows, ForwardSpec(pre, size, how)):
             recorded.clear()
             pooled = stages.pooled(backbone, network, pixels_NCHW)
             if by_hook and not recorded:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +20,7 @@ import torch
 from advisor.aliases import CountProgress, Float32s, Ints, Pixels
 from advisor.data import pixels
 from advisor.models import normalise
-from advisor.records import Compute, Preprocess
+from advisor.records import Compute, ForwardSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,15 +29,6 @@ if TYPE_CHECKING:
 
 BATCH = 64
 SMALL_BATCHES = (1, 8, BATCH)
-
-
-@dataclass(frozen=True)
-class ForwardSpec:
-    """How squares of pixels become a network's output: their preprocessing and size, and where and how it is computed."""
-
-    preprocess: Preprocess
-    size_px: int
-    compute: Compute
 
 
 def move(module: nn.Module, compute: Compute) -> None:

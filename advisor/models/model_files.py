@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from advisor.errors import InputError, OutputError, WeightsError, one_line
 from advisor.heads import registry
 from advisor.records.objective import DecisionRule
+from advisor.runtime import atomic_file
 
 if TYPE_CHECKING:
     import torch
@@ -90,14 +90,10 @@ def write(path: Path, writer: Callable[[Path], Any]) -> None:
 
     Raises: OutputError if that fails; an existing file is then left as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        writer(temporary)
-        with open(temporary, "rb+") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        with atomic_file.replacing(path) as temporary:
+            writer(temporary)
     except Exception as error:  # safetensors reports a full disk with an error type of its own
-        temporary.unlink(missing_ok=True)
         raise OutputError(
             f"{path} cannot be written: {one_line(error)}.", hint="Choose another --out, or free space."
         ) from error

@@ -29,7 +29,7 @@ from advisor.models import backbone as backbones
 from advisor.models import inference, model_files, tensor_files
 from advisor.models.classifier import Classifier
 from advisor.models.predict import DECODED_TOGETHER, Predictions, classify
-from advisor.records import Compute, Preprocess
+from advisor.records import Compute, ForwardSpec, Preprocess
 from advisor.records.objective import DecisionRule
 from advisor.runtime import device
 
@@ -75,7 +75,7 @@ class Predictor:
             self.classifier,
             canvas,
             np.arange(len(canvas)),
-            inference.ForwardSpec(self.preprocess, self.size_px, replace(chosen, precision="float32")),
+            ForwardSpec(self.preprocess, self.size_px, replace(chosen, precision="float32")),
             sizes=sizes,
         )
         return raw / np.float32(self.temperature)

@@ -15,7 +15,7 @@ from advisor.records.limits import GraphCost
 from advisor.records.objective import ObjectiveSpec
 from advisor.records.plan import Compute, Preprocess, StageSize, TrainPlan
 from advisor.records.result import Environment, Forgetting, Mistake, TestScore
-from advisor.records.trials import Candidate, Trial
+from advisor.records.trials import Candidate, RunStatus, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,7 @@ class Refit:
     to: str
     temperature: float
     fitted: dict[str, float] = field(default_factory=dict)
-    status: str = "final"
+    status: RunStatus = "final"
     folds: tuple[int, ...] = ()
     limit_s: float | None = None
 

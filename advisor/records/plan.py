@@ -263,7 +263,7 @@ class Card:
     only_when_named: bool = False  # runs only where a person asks for it (--strategy NAME): scratch, adaptation
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ForwardSpec:
     """How squares of pixels pass a network: normalised by `preprocess`, cut to `size_px`, computed as `compute` states."""
 

@@ -9,7 +9,7 @@ from advisor.records.data import Relabelled
 from advisor.records.insight import Forecast, SuspectLabels
 from advisor.records.limits import LimitsReport
 from advisor.records.objective import DecisionEffect, ObjectiveScore
-from advisor.records.trials import ExperienceUse, Regime, StoppedBecause, Untried
+from advisor.records.trials import ExperienceUse, Regime, RunStatus, StoppedBecause, Untried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +260,7 @@ class Result:
     """The whole answer: `result.json`."""
 
     schema: int
-    status: str  # "provisional" or "final"
+    status: RunStatus
     dataset: DatasetSummary
     regime: Regime
     best: Best

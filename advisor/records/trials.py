@@ -13,10 +13,11 @@ REGIME_WORDS: dict[str, str] = {
     "full": "full fine-tuning",
 }
 TrialState = Literal["complete", "pruned", "failed"]
+RunStatus = Literal["provisional", "final"]  # of a result: written on the way, or after the test was scored
 # Why a trial failed, where the search acts on it; "other" is every other reason, "" means that it did not fail.
 FailureKind = Literal["", "diverged", "out_of_memory", "too_slow", "other"]
 # Who proposed a candidate: the first word of `Candidate.origin`.
-OriginKind = Literal["default", "probe", "guess", "sampled", "promoted", "recipe"]
+OriginKind = Literal["default", "probe", "guess", "sampled", "promoted", "longer", "recipe"]
 ORIGINS: tuple[OriginKind, ...] = get_args(OriginKind)
 DEFAULT: OriginKind = "default"  # the untuned default
 RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored; at all but the last it may pause

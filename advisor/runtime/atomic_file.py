@@ -1,8 +1,8 @@
 """Files that are whole at any instant: written beside their name, flushed to the disk and renamed.
 
-In: bytes, text or records. Out: files. `write_atomically` replaces a file of moderate size; `opened` reserves the space
-of a large one first and removes it unless it was renamed. A write through a memory map to a full disk ends the process
-(SIGBUS) and cannot be caught; so data goes through write(), and readers map the finished file.
+In: bytes, text or records. Out: files. `replacing` and `write_atomically` replace a file of moderate size; `opened`
+reserves the space of a large one first and removes it unless it was renamed. A write through a memory map to a full disk
+ends the process (SIGBUS) and cannot be caught; so data goes through write(), and readers map the finished file.
 Does not cover: names and contents (`cache`, `run_dir`).
 """
 
@@ -67,21 +67,33 @@ def sweep(folder: Path) -> None:
                 path.unlink()
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path`; the file written there is then flushed to the disk and replaces `path`.
+
+    Where that fails, the new file is removed and `path` is left as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Replace `path` by `data` so that a reader sees the old or the new whole file.
 
     Raises: OutputError where the disk is full or the folder cannot be written.
     """
     payload = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(payload)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(
             f"{path}: cannot be written ({error.strerror}).", hint="Free some space or choose another --out."
         ) from error

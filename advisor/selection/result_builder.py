@@ -38,6 +38,7 @@ from advisor.records import (
 )
 from advisor.records.messages import Refitted, Scored
 from advisor.records.objective import DecisionEffect, DecisionRule, ObjectiveScore, ObjectiveSpec
+from advisor.records.trials import RunStatus
 from advisor.registry import Registry
 from advisor.tuning import experience
 
@@ -94,7 +95,7 @@ class RunContext:
 
 def make_recipe(
     frame: RunContext,
-    status: str,
+    status: RunStatus,
     trial: Trial,
     refitted: Refitted,
     test: TestScore | None,
@@ -227,7 +228,7 @@ class SearchOutcome:
     decision: DecisionEffect | None = None
 
 
-def make_result(frame: RunContext, status: str, outcome: SearchOutcome, files: dict[str, str | None]) -> Result:
+def make_result(frame: RunContext, status: RunStatus, outcome: SearchOutcome, files: dict[str, str | None]) -> Result:
     """Assemble the result (docs/design.md 3.2)."""
     scored, winner = outcome.scored, outcome.winner
     test = scored.scores[0] if scored else None

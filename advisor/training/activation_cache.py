@@ -25,7 +25,7 @@ from advisor.runtime import atomic_file, cache
 CHUNK = 64  # images a forward pass of the prefix, fixed
 LIMIT_BYTES = 1 << 30  # up to here in memory,
 SPILL_BYTES = 8 << 30  # up to here in a file of the cache directory, which nobody else sees; beyond it nothing is kept
-Compute = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], torch.Tensor]
+ComputeRows = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], torch.Tensor]
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +53,7 @@ class ActivationCache:
     so that a resumed run computes the very same bits; in memory or in a file they are the same.
     """
 
-    def __init__(self, images: int, views: int, compute: Compute) -> None:
+    def __init__(self, images: int, views: int, compute: ComputeRows) -> None:
         self.images = images
         self.views = views
         self._compute = compute

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from advisor.aliases import NamedProgress
 from advisor.data.domains import UNKNOWN
 from advisor.errors import InputError
 from advisor.metrics import classification
@@ -29,8 +30,8 @@ from advisor.records import Settings, recipe_file
 from advisor.runtime.atomic_file import write_atomically
 from advisor.tuning import budget
 from advisor.workflows import adaptation_arm
-from advisor.workflows.adaptation_arm import Arm
-from advisor.workflows.session import Report, Session, make_candidate, report_nothing
+from advisor.workflows.adaptation_arm import AdaptationArm
+from advisor.workflows.session import Session, make_candidate, report_nothing
 
 GUARD = 0.05
 ARMS = ("full", "mcc", "dann")
@@ -91,7 +92,7 @@ def adapt(
     deadline: float | None = None,
     settings: Settings | None = None,
     to: Path | None = None,
-    report: Report = report_nothing,
+    report: NamedProgress = report_nothing,
 ) -> Adaptation:
     """Train every arm with every seed for equal steps, choose and score; write model and recipe into the folder `to`.
 
@@ -101,7 +102,7 @@ def adapt(
     """
     if session.target is None:
         raise InputError("adaptation needs a target domain.", hint="Name its folder with --target DIR.")
-    trained: dict[Run, Arm] = {}
+    trained: dict[Run, AdaptationArm] = {}
     longest = 0.0
     for seed in seeds:
         began = time.monotonic()
@@ -142,13 +143,13 @@ def shared_parameters(session: Session, arm: str, epochs: float) -> dict[str, An
     return {k: v for k, v in {"epochs": epochs, "norm": "trained"}.items() if k in declared}
 
 
-def _result(session: Session, trained: dict[Run, Arm], best: Run) -> Adaptation:
+def _result(session: Session, trained: dict[Run, AdaptationArm], best: Run) -> Adaptation:
     """Read the hidden target labels, after the choice."""
     assert session.target is not None
     labels = np.array(session.target.hidden_labels)
     labelled = labels != UNKNOWN
 
-    def reached(arm: Arm) -> float | None:
+    def reached(arm: AdaptationArm) -> float | None:
         return classification.accuracy(arm.target_logits[labelled], labels[labelled]) if labelled.any() else None
 
     score = adaptation_arm.target_score(session, trained[best])

@@ -20,6 +20,7 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from advisor._version import __version__
+from advisor.aliases import NamedProgress
 from advisor.data import pixels, splits
 from advisor.data.domains import UNKNOWN, Target
 from advisor.data.subsample import Subsample
@@ -28,12 +29,12 @@ from advisor.execution import test_scoring, trainer
 from advisor.metrics import classification
 from advisor.models import inference
 from advisor.models.classifier import Classifier
-from advisor.records import Candidate, FoldScore, Regime, Settings, TestScore, TrainPlan, Trial, recipe
+from advisor.records import Candidate, FoldScore, ForwardSpec, Regime, Settings, TestScore, TrainPlan, Trial, recipe
 from advisor.records.messages import Refitted
 from advisor.records.trials import regime_name
 from advisor.runtime import environment
 from advisor.selection import result_builder
-from advisor.workflows.session import Report, Session, report_nothing
+from advisor.workflows.session import Session, report_nothing
 
 
 def has_statistics(network: Classifier) -> bool:
@@ -65,7 +66,7 @@ def _use(session: Session, network: Classifier, canvas: npt.NDArray[np.uint8], r
     compute = session.resources.compute(session.backbone)
     with torch.no_grad(), inference.autocast(compute):
         for images_NCHW, _ in inference.batches(
-            canvas, order, inference.ForwardSpec(session.backbone.preprocess, session.size_px, compute)
+            canvas, order, ForwardSpec(session.backbone.preprocess, session.size_px, compute)
         ):
             network.features(images_NCHW)
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -77,7 +78,7 @@ STATISTICS = " + target statistics"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class AdaptationArm:
     """A trained arm. `statistics`: True for a source-only network that uses the target's BatchNorm statistics."""
 
     name: str
@@ -92,8 +93,13 @@ class Arm:
 
 
 def train(
-    session: Session, chosen: Candidate, seed: int, *, deadline: float | None = None, report: Report = report_nothing
-) -> list[Arm]:
+    session: Session,
+    chosen: Candidate,
+    seed: int,
+    *,
+    deadline: float | None = None,
+    report: NamedProgress = report_nothing,
+) -> list[AdaptationArm]:
     """Train one candidate on the source without its first fold, and on the target images if its plan uses them.
 
     Raises InputError if it trains nothing, TrialError if `deadline`, a time.monotonic(), passes first.
@@ -111,7 +117,7 @@ def train(
         if statistics or (adapts and has_statistics(network)):
             use_target(session, plan, adapted)
         arms.append(
-            Arm(
+            AdaptationArm(
                 name=f"{chosen.strategy}{STATISTICS}" if statistics else chosen.strategy,
                 seed=seed,
                 candidate=chosen,
@@ -136,7 +142,7 @@ def _trained(
     rows: npt.NDArray[np.int64],
     seed: int,
     deadline: float | None,
-    report: Report,
+    report: NamedProgress,
 ) -> tuple[TrainPlan, Classifier]:
     plan = session.resources.plan(chosen, rows)
     if not plan.phases:
@@ -162,7 +168,7 @@ def _on_target(session: Session, plan: TrainPlan, network: Classifier) -> npt.ND
     )
 
 
-def held_out_score(session: Session, arm: Arm) -> FoldScore:
+def held_out_score(session: Session, arm: AdaptationArm) -> FoldScore:
     """Score an arm on the held-out source images."""
     labels = session.resources.labels[session.resources.folds()[0][1]]
     return FoldScore(
@@ -175,7 +181,7 @@ def held_out_score(session: Session, arm: Arm) -> FoldScore:
     )
 
 
-def target_score(session: Session, arm: Arm, *, temperature: float = 1.0) -> TestScore | None:
+def target_score(session: Session, arm: AdaptationArm, *, temperature: float = 1.0) -> TestScore | None:
     """Score an arm on the labelled target images; None if no target folder is named like a class.
 
     `temperature` is that of the written model, for its log-loss.
@@ -192,7 +198,7 @@ def target_score(session: Session, arm: Arm, *, temperature: float = 1.0) -> Tes
     return test_scoring.test_score(logits, labels[is_labelled], session.dataset.classes, groups)
 
 
-def write_arm(session: Session, arm: Arm, to: Path) -> tuple[Refitted, float]:
+def write_arm(session: Session, arm: AdaptationArm, to: Path) -> tuple[Refitted, float]:
     """Write an arm's model into a folder; return its `Refitted` and the temperature fitted on the held-out source."""
     rows, held_out = session.resources.folds()[0]
     logits = trainer.score_rows(session.resources, arm.candidate, arm.plan, arm.network, held_out)
@@ -216,7 +222,7 @@ def fingerprint(target: Target) -> str:
     return hashlib.sha256("".join(sorted(item.sha256 for item in target.items)).encode()).hexdigest()
 
 
-def make_recipe(session: Session, settings: Settings, arm: Arm, to: Path) -> recipe.Recipe:
+def make_recipe(session: Session, settings: Settings, arm: AdaptationArm, to: Path) -> recipe.Recipe:
     """Write an arm's model into `to` and return the recipe for a rerun. `settings` are those of the call."""
     assert session.target is not None
     refitted, temperature = write_arm(session, arm, to)

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from advisor.aliases import Rows
+from advisor.aliases import NamedProgress, Rows
 from advisor.errors import InputError
 from advisor.records import Candidate, TrainPlan
 from advisor.workflows import comparison_arm
-from advisor.workflows.comparison_arm import Arm
-from advisor.workflows.session import Report, Session, make_candidate, report_nothing
+from advisor.workflows.comparison_arm import ComparisonArm
+from advisor.workflows.session import Session, make_candidate, report_nothing
 
 ALIASES = {"pretrained": "full"}  # name of an arm on the command line -> strategy
 
@@ -37,7 +37,7 @@ class Comparison:
     classes: int
     train_images: int
     held_out: int
-    arms: tuple[Arm, ...]
+    arms: tuple[ComparisonArm, ...]
 
 
 def compare(
@@ -49,7 +49,7 @@ def compare(
     seed: int = 0,
     surface: int = 0,
     deadline: float | None = None,
-    report: Report = report_nothing,
+    report: NamedProgress = report_nothing,
 ) -> Comparison:
     """Train the arms one after another at equal steps. Arms are "pretrained", "scratch" or names of strategies.
 

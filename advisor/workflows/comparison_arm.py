@@ -1,6 +1,6 @@
 """One arm of a comparison: trained for its steps, and measured at evenly spaced points on the way.
 
-In: a session, a candidate with its plan, a seed. Out: an `Arm`: learning curve, distances from the start, sharpness,
+In: a session, a candidate with its plan, a seed. Out: a `ComparisonArm`: learning curve, distances from the start, sharpness,
 similarity to the starting features, path of the weights. Does NOT cover: which arms, sharing the time (`comparison`).
 Sources: Neyshabur et al. 2020 (2008.11687); filter-wise perturbation and weight paths, Li et al. 2018 (1712.09913).
 """
@@ -16,17 +16,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from advisor.aliases import Floats, Rows
+from advisor.aliases import Floats, NamedProgress, Rows
 from advisor.data import pixels
 from advisor.execution import trainer
 from advisor.metrics import classification, representation
 from advisor.models import inference, weight_ops
 from advisor.models.classifier import Classifier
-from advisor.records import Candidate, TrainPlan
+from advisor.records import Candidate, ForwardSpec, TrainPlan
 from advisor.runtime import rng
 from advisor.training.loop import Loop
 from advisor.workflows import loss_surface
-from advisor.workflows.session import Report, Session
+from advisor.workflows.session import Session
 
 WATCHED = 500  # training images on which training accuracy is measured
 POINTS = 10  # measurements of an arm after the one at its start
@@ -52,7 +52,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class ComparisonArm:
     """A trained arm. `steps` is below `planned` if it ran out of time. `gap` is training minus held-out accuracy;
     `sharpness` the mean increase of the training log-loss when every filter is moved by a tenth of its norm in a random
     direction; `cka` and `neighbours` are the similarity of its features to the starting ones."""
@@ -82,8 +82,8 @@ def train(
     seed: int,
     surface: int,
     end: float | None,
-    report: Report,
-) -> Arm:
+    report: NamedProgress,
+) -> ComparisonArm:
     """Train one arm on all folds but the first, until its plan or the time.monotonic() `end` is over, and measure it.
 
     `surface` is the number of grid points per side of the loss surface, 0 for none.
@@ -101,7 +101,7 @@ def train(
     after = _features(session, plan, network, measured)
     directions, coordinates, explained = representation.components(weights)
     path = tuple((float(x), float(y)) for x, y in coordinates)
-    return Arm(
+    return ComparisonArm(
         name=name,
         strategy=chosen.strategy,
         parameters=chosen.parameters,
@@ -161,7 +161,7 @@ def _features(session: Session, plan: TrainPlan, network: Classifier, rows: Rows
         for images, n in inference.batches(
             pixels.centre(canvas, session.size_px),
             rows,
-            inference.ForwardSpec(session.backbone.preprocess, session.size_px, compute),
+            ForwardSpec(session.backbone.preprocess, session.size_px, compute),
         ):
             parts.append(network.features(images)[:n].float().cpu())
     return np.asarray(torch.cat(parts).numpy())

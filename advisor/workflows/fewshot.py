@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from advisor.aliases import Rows
+from advisor.aliases import NamedProgress, Rows
 from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.execution import trainer
@@ -28,7 +28,7 @@ from advisor.models import features
 from advisor.records import Candidate, Head
 from advisor.runtime import rng
 from advisor.training import episodes
-from advisor.workflows.session import Report, Session, report_nothing
+from advisor.workflows.session import Session, report_nothing
 
 CHUNK_BYTES = 1 << 27  # features of the episodes that are computed together
 READER = Head(kind="cosine_prototypes")  # of the features of a network that was trained on base classes
@@ -102,7 +102,7 @@ def evaluate(
     count: int,
     seed: int,
     layers: str = "all",
-    report: Report = report_nothing,
+    report: NamedProgress = report_nothing,
 ) -> FewShotResult:
     """Score candidates on the same `count` episodes of the pool; `layers` are read of a network that was trained.
 
@@ -145,7 +145,7 @@ def _trains(session: Session, candidate: Candidate) -> bool:
 
 
 def _head_and_features(
-    session: Session, candidate: Candidate, base: Sequence[int], layers: str, seed: int, report: Report
+    session: Session, candidate: Candidate, base: Sequence[int], layers: str, seed: int, report: NamedProgress
 ) -> tuple[Head, npt.NDArray[np.float32], tuple[int, ...]]:
     """Return the head that an episode fits, the features (N, D) of all images that it reads, and their blocks."""
     if _trains(session, candidate):
@@ -226,7 +226,7 @@ def split(names: Sequence[str], usable: Rows, *, ways: int, seed: int) -> ClassS
 
 
 def base_trained_features(
-    session: Session, candidate: Candidate, base: Sequence[int], *, seed: int, report: Report = report_nothing
+    session: Session, candidate: Candidate, base: Sequence[int], *, seed: int, report: NamedProgress = report_nothing
 ) -> features.Pooled:
     """Train a candidate on the images of the base classes and return the pooled features of all images.
 

@@ -17,6 +17,7 @@ from advisor.errors import InputError
 from advisor.metrics import intervals
 from advisor.records import Result
 from advisor.records.objective import ObjectiveScore
+from advisor.records.trials import RunStatus
 from advisor.reporting import stored_results
 
 PARENT = "tl-advise-runs"
@@ -28,7 +29,7 @@ class RunSummary:
 
     run: str
     data: str
-    status: str
+    status: RunStatus
     objective: ObjectiveScore | None
     accuracy: float | None
     backbone: str

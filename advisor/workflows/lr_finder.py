@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.errors import InputError, TrialError
+from advisor.aliases import NamedProgress
+from advisor.errors import DivergedError, InputError
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
 from advisor.records import Candidate
 from advisor.records.plan import Phase, ScheduleSpec, TrainPlan
-from advisor.workflows.session import Report, report_nothing
+from advisor.workflows.session import report_nothing
 
 SMOOTHING = 0.9
 DIVERGED = 3.0  # the sweep ends when the smoothed loss exceeds its lowest by this times (its first minus its lowest)
@@ -145,7 +146,7 @@ def sweep(
     high: float,
     steps: int,
     seed: int = 0,
-    report: Report = report_nothing,
+    report: NamedProgress = report_nothing,
 ) -> Sweep:
     """Train a fresh network for `steps` steps whose rate rises from `low` to `high`, on the whole pool.
 
@@ -165,9 +166,7 @@ def sweep(
             if broke_down(losses):
                 diverged = True
                 break
-    except TrialError as error:
-        if "loss is" not in str(error):
-            raise
+    except DivergedError:
         diverged = True  # the loss of that step is not finite and is left out
     if not losses:
         raise InputError("training diverged at the first step.", hint="Give a smaller --low.")

@@ -150,7 +150,7 @@ class _Rerunner:
             to=str(folder),
             temperature=temperature,
             fitted=dict(self.recipe.fitted.numbers),
-            status=self.recipe.status,
+            status="provisional" if self.recipe.status == "provisional" else "final",
             folds=folds,
         )
         refitted = self.worker.ask(job, Refitted, self.listener.progress)

@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor import registry
+from advisor.aliases import NamedProgress
 from advisor.errors import RecipeError
 from advisor.records.recipe import Recipe
 from advisor.runtime import environment
 from advisor.workflows import adaptation_arm, rerun_verify
 from advisor.workflows import rerun as replay
 from advisor.workflows.rerun_verify import Rerun, RerunScore
-from advisor.workflows.session import Report, Session, open_session, report_nothing
+from advisor.workflows.session import Session, open_session, report_nothing
 
 
 def rerun_adapted(
@@ -32,7 +33,7 @@ def rerun_adapted(
     weights_dir: str | None = None,
     offline: bool = False,
     device: str | None = None,
-    report: Report = report_nothing,
+    report: NamedProgress = report_nothing,
 ) -> Rerun:
     """Train an adaptation again, `seeds` times with consecutive seeds from the recipe's; `path` is the recipe's location.
 
@@ -61,7 +62,7 @@ def rerun_adapted(
     return rerun_verify.compared(path, session.dataset, recipe, tuple(runs), same_data, machine)
 
 
-def _score(session: Session, arm: adaptation_arm.Arm, folder: Path) -> RerunScore:
+def _score(session: Session, arm: adaptation_arm.AdaptationArm, folder: Path) -> RerunScore:
     refitted, temperature = adaptation_arm.write_arm(session, arm, folder)
     held_out = adaptation_arm.held_out_score(session, arm)
     test = adaptation_arm.target_score(session, arm, temperature=temperature)

@@ -6,11 +6,12 @@ job (`advice`), whose resources live in a worker process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from advisor import registry
+from advisor.aliases import NamedProgress
 from advisor.data import dataset, domains, profile
 from advisor.errors import InputError
 from advisor.execution.resources import Resources
@@ -21,11 +22,9 @@ from advisor.records.messages import OpenDataset
 from advisor.runtime import device
 from advisor.tuning import availability, candidates
 
-Report = Callable[[str, int, int], None]
-
 
 def report_nothing(what: str, done: int, total: int) -> None:
-    """Report nothing."""
+    """NamedProgress nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class Session:
 
 
 def open_session(
-    settings: Settings, *, target: str | None = None, folds: int = 5, report: Report = report_nothing
+    settings: Settings, *, target: str | None = None, folds: int = 5, report: NamedProgress = report_nothing
 ) -> Session:
     """Read a data set and choose backbone and size: those requested, or the most accurate backbone with local weights.
 

@@ -93,7 +93,8 @@ def extracted(backbone: Backbone, root: str, items: Sequence[Item], size_px: int
     """Return every stage's pooled features of the items, or of their mirror images; cached as usual."""
     from advisor.data import pixels
     from advisor.models import backbone as backbones
-    from advisor.models import features, inference, pretrained_weights
+    from advisor.models import features, pretrained_weights
+    from advisor.records import ForwardSpec
     from advisor.runtime import cache, device
 
     tensors, digest, _ = pretrained_weights.read(backbone, pretrained_weights.locate(backbone, offline=True))
@@ -102,7 +103,7 @@ def extracted(backbone: Backbone, root: str, items: Sequence[Item], size_px: int
         backbone,
         backbones.build(backbone, tensors),
         canvas,
-        inference.ForwardSpec(backbone.preprocess, size_px, device.choose("cpu", backbone)),
+        ForwardSpec(backbone.preprocess, size_px, device.choose("cpu", backbone)),
         weights_key=digest,
         item_key=hashlib.sha256("".join(sorted(i.sha256 for i in items)).encode()).hexdigest(),
         store=cache.Store(),

@@ -35,7 +35,8 @@ def extraction(found: Any, threads: int) -> Any:
 
     from advisor import registry
     from advisor.models import backbone as backbones
-    from advisor.models import features, inference, pretrained_weights
+    from advisor.models import features, pretrained_weights
+    from advisor.records import ForwardSpec
     from advisor.runtime import device
 
     backbone = registry.load().backbone("pocket")
@@ -49,7 +50,7 @@ def extraction(found: Any, threads: int) -> Any:
         backbone,
         module,
         canvas,
-        inference.ForwardSpec(backbone.preprocess, 64, compute),
+        ForwardSpec(backbone.preprocess, 64, compute),
         weights_key="",
         item_key="",
     )

@@ -76,6 +76,7 @@ def extraction(backbone: Any, module: Any, compute: Any, size_px: int, rounds: i
 
     from advisor.data import pixels
     from advisor.models import features, inference
+    from advisor.records import ForwardSpec
 
     step = ceiling.extraction(backbone, copy.deepcopy(module), compute, size_px, inference.BATCH)
     times = steps_in_turn(step)
@@ -87,7 +88,7 @@ def extraction(backbone: Any, module: Any, compute: Any, size_px: int, rounds: i
             backbone,
             module,
             canvas,
-            inference.ForwardSpec(backbone.preprocess, size_px, compute),
+            ForwardSpec(backbone.preprocess, size_px, compute),
             weights_key="",
             item_key="",
         )

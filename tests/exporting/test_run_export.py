@@ -159,7 +159,7 @@ def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
         "temperature": graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, 1.0),
     }
 
-    def answer(module: torch.nn.Module, swap: bool = False) -> parity.Answer:
+    def answer(module: torch.nn.Module, swap: bool = False) -> parity.ComputeProbabilities:
         def run_it(squares: Pixels) -> Float64s:
             images = np.ascontiguousarray(squares[..., ::-1] if swap else squares)
             with torch.no_grad():

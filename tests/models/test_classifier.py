@@ -21,7 +21,7 @@ from advisor.metrics import classification
 from advisor.models import backbone as backbones
 from advisor.models import classifier as model
 from advisor.models import inference, predictor
-from advisor.records import Head, Preprocess
+from advisor.records import ForwardSpec, Head, Preprocess
 
 CLASSES = ("ants", "bees & more", "ünï", "d")
 
@@ -50,9 +50,7 @@ def _classifier(kind: str = "ridge", layers: str = "last", mirror: bool = False)
     backbone, body = small.backbone(), backbones.build(small.backbone(), seed=2)
     data = small.digits()
     plain = model.Classifier(backbone, body, torch.nn.Identity(), layers, mirror=mirror)
-    values = inference.logits(
-        plain, data.canvas, data.rows, inference.ForwardSpec(backbone.preprocess, 12, small.COMPUTE)
-    )
+    values = inference.logits(plain, data.canvas, data.rows, ForwardSpec(backbone.preprocess, 12, small.COMPUTE))
     return model.Classifier(backbone, body, fitting.fit(Head(kind=kind), values, data.labels, 4), layers, mirror=mirror)
 
 
@@ -83,7 +81,7 @@ def test_a_loaded_model_is_the_saved_one(kind: str, layers: str, mirror: bool, t
     classifier = _classifier(kind, layers, mirror)
     data = small.digits()
     again = _load(_save(classifier, tmp_path))
-    spec = inference.ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE)
+    spec = ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE)
     before = inference.logits(classifier, data.canvas, data.rows, spec)
     after = inference.logits(again.classifier, data.canvas, data.rows, spec)
     assert np.array_equal(before, after)
@@ -278,8 +276,6 @@ def test_scores_of_saved_logits_are_calibrated(tmp_path: Path) -> None:
     """Predicted probabilities are those of the logits divided by the saved temperature."""
     model = _load(_save(_classifier(), tmp_path, temperature=2.0))
     data = small.digits()
-    raw = inference.logits(
-        model.classifier, data.canvas, data.rows, inference.ForwardSpec(model.preprocess, 12, small.COMPUTE)
-    )
+    raw = inference.logits(model.classifier, data.canvas, data.rows, ForwardSpec(model.preprocess, 12, small.COMPUTE))
     given = classification.probabilities(model.logits(data.canvas, compute=small.COMPUTE))
     assert given == pytest.approx(classification.probabilities(raw, temperature=2.0), abs=1e-6)

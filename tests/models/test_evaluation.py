@@ -12,6 +12,7 @@ import small_network as small
 import torch
 
 from advisor.models import inference
+from advisor.records import ForwardSpec
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def one_thread() -> Iterator[None]:
 def _logits(classifier: Any, rows: Any, **changes: Any) -> np.ndarray:
     data = small.digits()
     compute = changes.pop("compute", small.COMPUTE)
-    spec = inference.ForwardSpec(small.backbone().preprocess, changes.pop("size_px", 12), compute)
+    spec = ForwardSpec(small.backbone().preprocess, changes.pop("size_px", 12), compute)
     return inference.logits(classifier, data.canvas, np.asarray(rows, dtype=np.int64), spec, **changes)
 
 
@@ -70,7 +71,7 @@ def test_the_centre_is_what_is_looked_at() -> None:
     """A canvas larger than the input is cut to its centre; one of the right size is taken whole."""
     data = small.digits()
     classifier = small.classifier()
-    spec = inference.ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE)
+    spec = ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE)
     centre = np.ascontiguousarray(data.canvas[:, 2:14, 2:14])
     assert np.array_equal(
         inference.logits(classifier, centre, data.rows, spec),

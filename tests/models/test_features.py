@@ -15,8 +15,8 @@ import torch
 from advisor import hooks
 from advisor.errors import CacheFullError, InputError, PluginError, WeightsError
 from advisor.models import backbone as backbones
-from advisor.models import features, inference
-from advisor.records import Compute
+from advisor.models import features
+from advisor.records import Compute, ForwardSpec
 from advisor.runtime.cache import Store
 
 NAMES = ("stem", "middle", "top")
@@ -34,7 +34,7 @@ def one_thread() -> Iterator[None]:
 def _extract(store: Store | None = None, **changes: Any) -> features.Pooled:
     backbone = changes.pop("backbone", small.backbone())
     arguments: dict[str, Any] = {
-        "spec": inference.ForwardSpec(
+        "spec": ForwardSpec(
             changes.pop("preprocess", backbone.preprocess),
             changes.pop("size_px", 12),
             changes.pop("compute", small.COMPUTE),
@@ -122,7 +122,7 @@ def test_versions_and_processor_are_in_the_key(monkeypatch: pytest.MonkeyPatch) 
         return features.key_fields(
             backbone,
             small.digits(3).canvas,
-            inference.ForwardSpec(backbone.preprocess, 12, small.COMPUTE),
+            ForwardSpec(backbone.preprocess, 12, small.COMPUTE),
             weights_key="w",
             item_key="i",
             flip=False,

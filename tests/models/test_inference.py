@@ -10,6 +10,7 @@ import small_network as small
 import torch
 
 from advisor.models import inference
+from advisor.records import ForwardSpec
 
 
 def test_batches_are_all_of_one_size() -> None:
@@ -19,7 +20,7 @@ def test_batches_are_all_of_one_size() -> None:
         inference.batches(
             data.canvas,
             np.arange(20),
-            inference.ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE),
+            ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE),
             batch=16,
         )
     )
@@ -43,7 +44,7 @@ def test_small_batches_give_the_logits_of_large_ones(images: int) -> None:
     """An image's logits do not depend on the sizes of the batches, rounding apart; the order of images stays."""
     data, classifier = small.digits(80), small.classifier()
     rows = np.arange(images)
-    spec = inference.ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE)
+    spec = ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE)
     fixed = inference.logits(classifier, data.canvas, rows, spec)
     few = inference.logits(classifier, data.canvas, rows, spec, sizes=inference.small_batches(images))
     assert few.shape == (images, small.CLASSES)
@@ -54,7 +55,7 @@ def test_what_is_computed_is_what_the_batches_hold() -> None:
     """Seventy images are two full batches: a speed that was read off them counts 128."""
     data = small.digits()
     rows = np.arange(70) % len(data.canvas)
-    got = inference.batches(data.canvas, rows, inference.ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE))
+    got = inference.batches(data.canvas, rows, ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE))
     assert sum(len(images) for images, _ in got) == inference.padded_count(70) == 128
     assert inference.padded_count(64) == 64
 
@@ -66,9 +67,7 @@ def test_a_mirrored_batch_is_the_batch_mirrored() -> None:
     def first(flip: bool) -> torch.Tensor:
         pre = small.backbone().preprocess
         rows = np.arange(4)
-        return next(
-            inference.batches(data.canvas, rows, inference.ForwardSpec(pre, 12, small.COMPUTE), batch=4, flip=flip)
-        )[0]
+        return next(inference.batches(data.canvas, rows, ForwardSpec(pre, 12, small.COMPUTE), batch=4, flip=flip))[0]
 
     assert torch.equal(first(True), first(False).flip(-1))
     assert first(True).is_contiguous(memory_format=torch.channels_last)

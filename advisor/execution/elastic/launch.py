@@ -25,21 +25,20 @@ from typing import Any
 
 from advisor.errors import TrialError
 from advisor.execution import refit, trainer, trial
-from advisor.execution.elastic.rank import LINE, ORDER, Order, Report
+from advisor.execution.elastic.rank import LINE, ORDER, Order, RankReport
 from advisor.execution.resources import Resources
-from advisor.execution.timing import Emit
 from advisor.records import Candidate, Trial
-from advisor.records.messages import Progress, Refit, Refitted, RunTrial
+from advisor.records.messages import OnProgress, Progress, Refit, Refitted, RunTrial
 
 LATE_S = 5.0  # to wait for a report after all ranks have ended
 
 
-def run_trial(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
+def run_trial(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
     """Run one trial, on all devices where it trains."""
     return trial.run(resources, job, emit, once=_attempt if resources.job.devices > 1 else None)
 
 
-def run_refit(resources: Resources, job: Refit, emit: Emit) -> Refitted:
+def run_refit(resources: Resources, job: Refit, emit: OnProgress) -> Refitted:
     """Train a candidate on the pool, on all devices where it trains. Raises TrialError where training fails."""
     rows = refit.training_rows(resources, job)[0]
     if resources.job.devices < 2 or not _warm(resources, job.candidate, rows, job.seed):
@@ -49,7 +48,7 @@ def run_refit(resources: Resources, job: Refit, emit: Emit) -> Refitted:
     return replace(refitted, compute=resources.compute(resources.registry.backbone(job.candidate.backbone)))
 
 
-def _attempt(resources: Resources, job: RunTrial, emit: Emit) -> Trial:
+def _attempt(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
     try:
         trains = _warm(resources, job.candidate, resources.folds(job.repeat)[job.folds[0]][0], job.seed)
     except Exception:
@@ -72,7 +71,7 @@ def _warm(resources: Resources, candidate: Candidate, rows: Any, seed: int) -> b
     return bool(plan.phases)
 
 
-def _launch(resources: Resources, job: RunTrial | Refit, emit: Emit) -> Trial | Refitted:
+def _launch(resources: Resources, job: RunTrial | Refit, emit: OnProgress) -> Trial | Refitted:
     devices, threads = (
         resources.job.devices,
         resources.compute(resources.registry.backbone(job.candidate.backbone)).threads,
@@ -139,9 +138,9 @@ def _signals_kept() -> Iterator[None]:
 class _Heard:
     """The ranks' messages while the launcher holds this thread: progress is handed on, reports stay in order."""
 
-    def __init__(self, listener: Listener, emit: Emit) -> None:
+    def __init__(self, listener: Listener, emit: OnProgress) -> None:
         self._listener, self._emit = listener, emit
-        self._reports: list[Report] = []
+        self._reports: list[RankReport] = []
         self._news = threading.Condition()
         threading.Thread(target=self._accept, daemon=True).start()
 

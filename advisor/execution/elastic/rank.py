@@ -46,7 +46,7 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class RankReport:
     """What a rank came to: rank 0's answer, a failed trial among them, or why a rank failed."""
 
     rank: int
@@ -63,12 +63,12 @@ def main(folder: str) -> None:
     order: Order = pickle.loads((Path(folder) / ORDER).read_bytes())
     emit = line.send if rank == 0 else _silent
     try:
-        report = Report(rank=rank, answer=_do(order, rank, size, emit))
+        report = RankReport(rank=rank, answer=_do(order, rank, size, emit))
     except AdviseError as error:
-        report = Report(rank=rank, error=error)
+        report = RankReport(rank=rank, error=error)
     except BaseException as error:
         traceback.print_exc()
-        report = Report(rank=rank, error=TrialError(f"{type(error).__name__}: {' '.join(str(error).split())}"))
+        report = RankReport(rank=rank, error=TrialError(f"{type(error).__name__}: {' '.join(str(error).split())}"))
     if isinstance(report.answer, Trial) and report.answer.state == "failed":
         report = replace(report, error=FAILURES.get(report.answer.failure_kind, TrialError)(report.answer.error))
     if rank == 0 or report.error:

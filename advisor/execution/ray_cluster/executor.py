@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from advisor.errors import AdviseError, InputError, OutOfTimeError, WorkerLostError
-from advisor.execution.executor import Ended, OnProgress
+from advisor.execution.executor import Ended
 from advisor.execution.ray_cluster import connect, environment
 from advisor.execution.ray_cluster.actor import ShippedTrial, TrialActor, outcome
 from advisor.execution.ray_cluster.shipping import Shipping
 from advisor.records import Dataset, Settings
-from advisor.records.messages import OpenDataset, RunTrial
+from advisor.records.messages import OnProgress, OpenDataset, RunTrial
 from advisor.registry import Registry
 
 BEGUN_AGAIN = 3  # times that one order begins again after its actor died

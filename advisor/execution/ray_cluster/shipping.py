@@ -21,7 +21,7 @@ from advisor.models import pretrained_weights
 from advisor.records import Dataset, Settings
 from advisor.records.messages import OpenDataset, RunTrial
 from advisor.registry import Registry
-from advisor.runtime import cache
+from advisor.runtime import atomic_file, cache
 from advisor.runtime.run_dir import trial_name
 
 
@@ -60,9 +60,7 @@ class Shipping:
         for name, content in shipped.files.items():
             path = Path(self.job.run_dir) / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            waiting = path.with_name(path.name + ".part")
-            waiting.write_bytes(content)
-            waiting.replace(path)
+            atomic_file.write_atomically(path, content)
 
     def _pixels_for(self, rule: pixels.PixelRule) -> SharedPixels:
         if rule not in self._pixels:

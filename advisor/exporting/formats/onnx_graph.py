@@ -12,7 +12,7 @@ import numpy as np
 from advisor.exporting import sidecar
 
 if TYPE_CHECKING:
-    from advisor.exporting.parity import Answer
+    from advisor.exporting.parity import ComputeProbabilities
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.registry import Registry
@@ -43,12 +43,12 @@ def serialized(model: Predictor | EnsemblePredictor, description: Mapping[str, A
     return bytes(made.model_proto.SerializeToString())
 
 
-def load(folder: Path, registry: Registry) -> Answer:
+def load(folder: Path, registry: Registry) -> ComputeProbabilities:
     """Return a function from uint8 (N, S, S, 3) to probabilities (N, K)."""
     return session(folder / FILE)
 
 
-def session(model: Path) -> Answer:
+def session(model: Path) -> ComputeProbabilities:
     """Open a graph in onnxruntime; return a function from uint8 (N, S, S, 3) to probabilities (N, K)."""
     import onnxruntime
 

@@ -15,7 +15,7 @@ import numpy as np
 from advisor.exporting import sidecar
 
 if TYPE_CHECKING:
-    from advisor.exporting.parity import Answer
+    from advisor.exporting.parity import ComputeProbabilities
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.registry import Registry
@@ -41,7 +41,7 @@ def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, descrip
     sidecar.write(folder, description)
 
 
-def load(folder: Path, registry: Registry) -> Answer:
+def load(folder: Path, registry: Registry) -> ComputeProbabilities:
     """Return a function from uint8 (N, S, S, 3) to probabilities (N, K), computed in float32 on the CPU."""
     import openvino
 

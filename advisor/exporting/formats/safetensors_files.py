@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from advisor.exporting import sidecar
 
 if TYPE_CHECKING:
-    from advisor.exporting.parity import Answer
+    from advisor.exporting.parity import ComputeProbabilities
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.registry import Registry
@@ -44,7 +44,7 @@ def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, descrip
     )
 
 
-def load(folder: Path, registry: Registry) -> Answer:
+def load(folder: Path, registry: Registry) -> ComputeProbabilities:
     """Return a function from uint8 (N, S, S, 3) to probabilities (N, K)."""
     from advisor.models import ensemble_predictor, model_files, predictor
 

@@ -13,7 +13,7 @@ from advisor.aliases import Float64s, Pixels
 from advisor.exporting import sidecar
 
 if TYPE_CHECKING:
-    from advisor.exporting.parity import Answer
+    from advisor.exporting.parity import ComputeProbabilities
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.registry import Registry
@@ -37,7 +37,7 @@ def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, descrip
     sidecar.write(folder, description)
 
 
-def load(folder: Path, registry: Registry) -> Answer:
+def load(folder: Path, registry: Registry) -> ComputeProbabilities:
     """Return a function from uint8 (N, S, S, 3) to probabilities (N, K)."""
     import torch
 
