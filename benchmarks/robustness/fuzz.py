@@ -17,6 +17,7 @@ import collections
 import csv
 import json
 import random
+import re
 import resource
 import shutil
 import signal
@@ -224,13 +225,14 @@ def slow_counts(root: Path, kind: str) -> dict[str, int]:
 
 
 def check(draws: random.Random, root: Path) -> str:
-    """Build and read one input; return "read", "refused" or why it failed."""
+    """Build and read one input; return "read", "refused" with the reason, or why it failed."""
     kind, path = build(draws, root)
     try:
         data = dataset.read(path)
         counts = profile.measure(data).counts
     except AdviseError as error:
-        return "refused" if error.hint and "\n" not in str(error) and error.exit_code == 2 else f"bad refusal: {error}"
+        in_one_line = error.hint and "\n" not in str(error) and error.exit_code == 2
+        return f"refused: {reason(error, root)}" if in_one_line else f"bad refusal: {error}"
     except TimeoutError:
         return "hang"
     except Exception:
@@ -238,6 +240,12 @@ def check(draws: random.Random, root: Path) -> str:
     total = {name: counts["pool"][name] + counts["test"][name] for name in data.classes}
     expected = slow_counts(root, kind)
     return "read" if total == expected else f"contradiction ({kind}): {total} instead of {expected}; {data.warnings}"
+
+
+def reason(error: AdviseError, root: Path) -> str:
+    """Return why an input was refused, without what differs between inputs."""
+    text = error.what.replace(str(root), "ROOT")
+    return re.sub(r"\d+|\(.*?\)|class folder \S+|class .*? has", "...", text)[:100]
 
 
 def stop(number: int, frame: object) -> None:
@@ -275,9 +283,9 @@ def main() -> int:
     begun, before_s = time.monotonic(), float(state["seconds"])
     for number in range(int(state["inputs"]), call.inputs):
         outcome = one(call.seed, number)
-        kind = outcome if outcome in ("read", "refused", "hang") else "failed"
+        kind = outcome if outcome in ("read", "hang") or outcome.startswith("refused") else "failed"
         state["outcomes"][kind] = state["outcomes"].get(kind, 0) + 1
-        if kind not in ("read", "refused"):
+        if kind in ("hang", "failed"):
             state["failures"].append({"input": number, "outcome": outcome})
             print(number, outcome, flush=True)
         state["inputs"] = number + 1

@@ -56,7 +56,9 @@ def test_splits_in_other_spellings_and_languages_are_splits(tmp_path: Path, trai
     assert splits(tmp_path) == {train: "train", test: split}
 
 
-@pytest.mark.parametrize("names", [("test tube", "petri dish"), ("tr", "cz"), ("trainer", "boot"), ("valley", "hill")])
+@pytest.mark.parametrize(
+    "names", [("test tube", "petri dish"), ("tr", "cz"), ("trainer", "boot"), ("valley", "hill"), ("0", "1")]
+)
 def test_ordinary_classes_are_no_splits(tmp_path: Path, names: tuple[str, str]) -> None:
     """A class name that only begins like a split, or holds one of its words, stays a class."""
     folder(tmp_path, dict.fromkeys(names, 2))
@@ -111,6 +113,16 @@ def test_labels_of_a_table_and_names_of_folders_stop_where_they_differ(tmp_path:
     error = refused(tmp_path)
     assert f"tl-advise inspect {tmp_path / 't.csv'}`" in error.hint
     assert "--layout folders" in error.hint
+
+
+def test_images_that_a_table_does_not_list_are_said(tmp_path: Path) -> None:
+    """More images in the listed folder, and a folder of images beside it, are counted in a warning."""
+    folder(tmp_path, {"images": 4, "more": 2})
+    paths = [path.relative_to(tmp_path).as_posix() for path in sorted((tmp_path / "images").iterdir())]
+    (tmp_path / "metadata.csv").write_text(f"file_name,label\n{paths[0]},cat\n{paths[1]},dog\n{paths[2]},dog\n")
+    (note,) = [warning for warning in dataset.find(tmp_path).warnings if "not in the table" in warning]
+    assert f"1 image (first: {paths[3]}), more/" in note
+    assert not [w for w in dataset.find(tmp_path / "metadata.csv").warnings if "more/" in w]
 
 
 def test_one_table_per_split_is_read(tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ def table_split(stem: str) -> GivenSplit:
 
 def is_table_of_labels(stem: str) -> bool:
     """Return True for the name of a table of labels without a split: `labels`, `metadata`, `annotations`."""
-    return all(word in _TABLE_FILLERS | _FILLERS for word in _stems(stem))
+    words = _stems(stem)
+    return bool(words) and all(word in _TABLE_FILLERS | _FILLERS for word in words)
 
 
 def splits_of(names: Iterable[str]) -> dict[str, GivenSplit]:
@@ -153,7 +154,7 @@ _JOINED = {
 
 def is_part_of_data_set(name: str) -> bool:
     """Return True for names of folders that hold all images or all annotations of a data set: no class is called so."""
-    return all(word in _TABLE_FILLERS | _FILLERS for word in _stems(name)) or name.strip().lower() in ANNOTATIONS
+    return is_table_of_labels(name) or name.strip().lower() in ANNOTATIONS
 
 
 def is_unlabelled(name: str) -> bool:

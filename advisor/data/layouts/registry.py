@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import posixpath
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from advisor.data.layouts import (
     split_folders,
     webdataset,
 )
+from advisor.data.layouts.folder_walk import Level, Walk
 from advisor.data.layouts.listing import shortened
 from advisor.errors import DatasetError, InputError
 from advisor.plugin_validation import BUILT_IN_LAYOUTS
@@ -83,7 +85,7 @@ def find(path: Path, options: ReadOptions) -> Listing:
         return _of_archive(path, options)
     for layout in (*plugin_layouts.installed(), *LAYOUTS):
         if layout.recognise(path, options):
-            return _with_unused_table(layout.read(path, options), path)
+            return _with_unlisted(_with_unused_table(layout.read(path, options), path), path)
     raise DatasetError(
         f"{printable(str(path))} is a file, not a folder, and no known table or archive.",
         hint="Give a folder of class folders, of train/val/test, or a CSV, TSV, JSONL or Parquet table (path,label).",
@@ -114,6 +116,29 @@ def _with_unused_table(listing: Listing, path: Path) -> Listing:
     if table is None:
         return listing
     note = f"{printable(table.name)} lies beside the class folders and is not used; give its path to use it."
+    return dataclasses.replace(listing, warnings=(*listing.warnings, note))
+
+
+def _with_unlisted(listing: Listing, path: Path) -> Listing:
+    """Add a warning about images beside those that a table lists: nothing is left out silently."""
+    if listing.layout not in (manifest.NAME, metadata_folder.NAME):
+        return listing
+    listed = {entry.path for entry in listing.entries} | {u.path for u in listing.unreadable}
+    folders = {posixpath.dirname(path) for path in listed}
+    beside = [
+        f"{folder}/{name}" if folder else name
+        for folder in sorted(folders)
+        for name in Level.read(listing.root / folder).images
+    ]
+    images = [image for image in beside if image not in listed]
+    top = {path.split("/")[0] for path in listed}
+    others = [name for name in Level.read(path).folders if name not in top] if path.is_dir() else []
+    unlisted = [f"{name}/" for name in others if next(Walk(path).images(name), None) is not None]
+    if images:
+        unlisted.insert(0, f"{len(images)} {'image' if len(images) == 1 else 'images'} (first: {printable(images[0])})")
+    if not unlisted:
+        return listing
+    note = f"not in the table, so without a label and skipped: {shortened(unlisted)}."
     return dataclasses.replace(listing, warnings=(*listing.warnings, note))
 
 
