@@ -21,9 +21,12 @@ from advisor.errors import OutputError
 from advisor.safe_text import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
+    from advisor.metrics.novelty import NoveltyIndex
     from advisor.records import Unreadable
 
 UNSURE = "unsure"  # the class of an image whose best probability is below the threshold
+UNKNOWN = "unknown"  # the class of an image that is unlike the training images, with --abstain
+RARE = 0.01  # share of known images, at or below which the table marks an image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +36,22 @@ class Row:
     path: str
     label: str
     best: tuple[tuple[str, float], ...]
+    unlike: float | None = None  # share of known images that are as unlike the training images
     image: Any = None  # the path or bytes that were classified
 
 
-def row(path: str, image: Any, best: Sequence[tuple[str, float]], threshold: float) -> Row:
-    """Return the row of an image; below the threshold its label is `UNSURE`."""
-    label = best[0][0] if best[0][1] >= threshold else UNSURE
-    return Row(path=path, label=label, best=tuple(best), image=image)
+def row(
+    path: str,
+    image: Any,
+    best: Sequence[tuple[str, float]],
+    threshold: float,
+    unlike: float | None = None,
+    *,
+    is_unknown: bool = False,
+) -> Row:
+    """Return the row of an image; its label is `UNKNOWN` where asked for, and `UNSURE` below the threshold."""
+    label = UNKNOWN if is_unknown else best[0][0] if best[0][1] >= threshold else UNSURE
+    return Row(path=path, label=label, best=tuple(best), unlike=unlike, image=image)
 
 
 @contextmanager
@@ -56,13 +68,14 @@ def destination(out: str | None) -> Iterator[IO[bytes]]:
         raise OutputError(f"{out}: cannot be written ({error.strerror}).", hint="Choose another --out.") from error
 
 
-def as_csv(rows: Iterator[Row], top: int, stream: IO[bytes], *, raw: bool) -> Iterator[Row]:
+def as_csv(rows: Iterator[Row], top: int, stream: IO[bytes], *, with_unlike: bool, raw: bool) -> Iterator[Row]:
     """Write one line per image as they come, and yield each row after it was written."""
     extra = [name for k in range(2, top + 1) for name in (f"class_{k}", f"probability_{k}")]
-    stream.write(_line(["path", "class", "probability", *extra]))
+    stream.write(_line(["path", "class", "probability", *extra, *(["unlike"] if with_unlike else [])]))
     for one in rows:
         cells = [one.path, one.label, f"{one.best[0][1]:.6f}"]
         cells += [cell for name, probability in one.best[1:] for cell in (name, f"{probability:.6f}")]
+        cells += [f"{one.unlike:.6f}"] if with_unlike and one.unlike is not None else []
         names = cells if raw else [spreadsheet_cell(cell) for cell in cells]
         stream.write(_line(names))
         yield one
@@ -82,6 +95,7 @@ def as_json(rows: Sequence[Row], classes: Sequence[str], unreadable: Sequence[Un
             "class": one.best[0][0],
             "probability": one.best[0][1],
             "label": one.label,
+            **({} if one.unlike is None else {"unlike": one.unlike}),
             "top": [{"class": name, "probability": probability} for name, probability in one.best],
         }
         for one in rows
@@ -91,21 +105,49 @@ def as_json(rows: Sequence[Row], classes: Sequence[str], unreadable: Sequence[Un
     stream.write(json.dumps(whole, indent=2).encode("ascii") + b"\n")
 
 
-def as_table(rows: Sequence[Row], top: int) -> None:
-    """Print a table on standard output."""
+def as_table(rows: Sequence[Row], top: int, rare: float = RARE) -> None:
+    """Print a table on standard output; a share of known images of at most `rare` stands out."""
     from advisor.cli import _console
 
     if not rows:
         return
-    columns = ("image", "class", "probability", *(("next",) if top > 1 else ()))
-    table = _console.listing(*columns, right=("probability",))
+    with_unlike = rows[0].unlike is not None
+    columns = ["image", "class", "probability", *(["as unlike"] if with_unlike else []), *(["next"] if top > 1 else [])]
+    table = _console.listing(*columns, right=("probability", "as unlike"))
     for column in table.columns:
         column.no_wrap, column.overflow = False, "fold"
     for one in rows:
         after = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in one.best[1:])
         cells = (_console.text(one.path), _console.text(one.label), f"{100 * one.best[0][1]:.1f} %")
-        table.add_row(*cells, *([_console.text(after)] if top > 1 else []))
+        unlike = [] if one.unlike is None else [_unlike(one.unlike, rare)]
+        table.add_row(*cells, *unlike, *([_console.text(after)] if top > 1 else []))
     _console.console().print(table)
+
+
+def _unlike(share: float, rare: float) -> str:
+    """Write the share of known images that are as unlike the training images; a small one stands out."""
+    shown = f"{100 * share:.1f} %"
+    return f"[yellow]{shown}[/yellow]" if share <= rare else shown
+
+
+def explain(index: NoveltyIndex | None, rate: float | None, *, quiet: bool) -> None:
+    """Print what "as unlike" means and, where the model abstains, the false alarms on held-out images."""
+    from advisor.cli import _console
+    from advisor.metrics import novelty
+    from advisor.models.predict import LIMIT
+    from advisor.reporting import wording
+
+    if index is None or quiet:
+        return
+    if rate is None:
+        _console.say(
+            "as unlike: share of images like the training images that differ from them as much; a small share marks an "
+            f"image of something else (--abstain 0.05 answers unknown). {LIMIT}",
+            stderr=True,
+        )
+        return
+    flagged, n = novelty.false_alarms(index, rate)
+    _console.say(f"{wording.false_alarms(rate, flagged, n)} {LIMIT}", stderr=True)
 
 
 def sort_into(folder: Path, one: Row) -> None:

@@ -33,6 +33,12 @@ FORMATS = ("table", "json", "csv")
     metavar="P",
     help='Answer "unsure" where the best probability is below P. [0]',
 )
+@click.option(
+    "--abstain",
+    type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
+    metavar="RATE",
+    help='Answer "unknown" where an image is unlike the training images, at this rate of false alarms, such as 0.05.',
+)
 @click.option("--format", "form", metavar="NAME", help="table, json or csv. [table, or the ending of --out]")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
@@ -49,29 +55,35 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, qu
 
     RUN is a run directory (or its recipe.yaml). IMAGES are files, folders, patterns in quotes, lists of paths (CSV or
     TSV with a column called path, TXT with one path per line), or - for one image on standard input. Images that cannot
-    be read are reported on standard error and skipped. Probabilities are calibrated.
+    be read are reported on standard error and skipped. Probabilities are calibrated. "As unlike" is the share of images
+    like the training images that are as far from them as this one: a small share marks an image of something else.
 
     \b
     Examples:
       tl-advise predict runs/ants photo.jpg
       tl-advise predict runs/ants new-photos/ --top 3
       tl-advise predict runs/ants new-photos/ --sort-into sorted --threshold 0.8
+      tl-advise predict runs/ants new-photos/ --abstain 0.05
       tl-advise predict runs/ants "scans/**/*.png" --out classes.csv
       curl -s https://example.org/ant.jpg | tl-advise predict runs/ants -
     """
-    from advisor.cli import _console, _predict_inputs, _standalone
+    from advisor.cli import _console, _predict_inputs, _predict_output, _standalone
     from advisor.errors import InputError
+    from advisor.models.predict import check_abstain
 
     form = _format(form, as_json, call["out"])
     _standalone.output_file(call["out"], (), "--out")
     chosen, skipped = _predict_inputs.images(images)
     predictor = load_predictor(run, call["blocked"], call["ensemble"], call["threads"])
+    check_abstain(predictor.index, call["abstain"])
     unreadable: list[Unreadable] = []
     rows = _rows(predictor, chosen, call, unreadable, quiet)
-    shown = _write(rows, form, call, list(predictor.classes), unreadable)
+    shown = _write(rows, form, call, predictor, unreadable)
     for file in unreadable:
         reason = file.reason.removeprefix(f"{file.path} cannot be read: ").rstrip(".")
         _console.say(f"warning: {file.path} cannot be read ({reason}); it is skipped.", stderr=True)
+    if form == "table" or call["abstain"]:
+        _predict_output.explain(predictor.index, call["abstain"], quiet=quiet)
     if skipped and not quiet:
         _console.say(f"{_console.counted(skipped, 'file')} skipped: not an image by name.", stderr=True)
     if not shown:
@@ -122,15 +134,17 @@ def _rows(
     with _console.bar(quiet or len(chosen) <= CHUNK) as progress:
         for start in range(0, len(chosen), CHUNK):
             part = chosen[start : start + CHUNK]
-            answers = predictor.predict([image for _, image in part])
+            answers = predictor.predict([image for _, image in part], abstain=call["abstain"])
             by_name = {_called(image, at): (shown, image) for at, (shown, image) in enumerate(part)}
             unreadable += [
                 replace(file, path=by_name.get(file.path, (file.path, None))[0]) for file in answers.unreadable
             ]
-            for path, label, probabilities_K in zip(answers.paths, answers.labels, answers.probabilities, strict=True):
-                best = _best(label, probabilities_K, answers.classes, call["top"])
+            for i, path in enumerate(answers.paths):
+                best = _best(answers.decided[i], answers.probabilities[i], answers.classes, call["top"])
                 shown, image = by_name.get(path, (path, path))
-                yield _predict_output.row(shown, image, best, call["threshold"])
+                unlike = None if answers.unlike is None else float(answers.unlike[i])
+                is_unknown = answers.labels[i] != answers.decided[i]
+                yield _predict_output.row(shown, image, best, call["threshold"], unlike, is_unknown=is_unknown)
             progress("classifying", start + len(part), len(chosen))
 
 
@@ -146,18 +160,19 @@ def _best(label: str, probabilities_K: npt.NDArray[Any], classes: Sequence[str],
 
 
 def _write(
-    rows: Iterator[Row], form: str, call: dict[str, Any], classes: list[str], unreadable: Sequence[Unreadable]
+    rows: Iterator[Row], form: str, call: dict[str, Any], predictor: Any, unreadable: Sequence[Unreadable]
 ) -> int:
     """Write the predictions, sort the images where that is wanted, and return how many there are."""
     from advisor.cli import _predict_output as output
 
     folder = Path(call["sort_into"]) if call["sort_into"] else None
-    top = min(call["top"], len(classes))
+    classes = list(predictor.classes)
+    top, with_unlike = min(call["top"], len(classes)), predictor.index is not None
     shown: list[Row] = []
     count = 0
     with output.destination(call["out"]) as stream:
         if form == "csv":
-            rows = output.as_csv(rows, top, stream, raw=call["raw_csv"])
+            rows = output.as_csv(rows, top, stream, with_unlike=with_unlike, raw=call["raw_csv"])
         for one in rows:
             count += 1
             if folder is not None:
@@ -167,5 +182,5 @@ def _write(
         if form == "json":
             output.as_json(shown, classes, unreadable, stream)
     if form == "table":
-        output.as_table(shown, top)
+        output.as_table(shown, top, max(output.RARE, predictor.index.smallest_rate if with_unlike else 0.0))
     return count

@@ -15,6 +15,12 @@ from advisor.cli import _options
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, metavar="N", help="0: any.")
 @_options.threads()
 @click.option("--batch", type=click.IntRange(1, 1024), default=64, show_default=True, help="Largest batch.")
+@click.option(
+    "--abstain",
+    type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
+    metavar="RATE",
+    help='Label images that are unlike the training images "unknown", at this rate of false alarms.',
+)
 @click.option("--max-body-mb", type=click.IntRange(1, 4096), default=32, show_default=True, metavar="MB")
 @click.option("--max-megapixels", type=click.IntRange(1, 1000), default=50, show_default=True, metavar="MP")
 @_options.blocked()
@@ -26,6 +32,7 @@ def command(
     port: int,
     threads: int | None,
     batch: int,
+    abstain: float | None,
     max_body_mb: int,
     max_megapixels: int,
     blocked: tuple[str, ...],
@@ -42,6 +49,7 @@ def command(
     Examples:
       tl-advise serve runs/ants
       tl-advise serve runs/ants --port 0 --threads 2
+      tl-advise serve runs/ants --abstain 0.05
       curl --data-binary @photo.jpg -H "Content-Type: image/jpeg" http://127.0.0.1:8000/predict
     """
     from advisor.errors import InputError
@@ -67,7 +75,7 @@ def command(
     predictor = load_predictor(run, blocked, ensemble)
     folder = Path(run).parent if Path(run).is_file() else Path(run)
     limits = Limits(body_bytes=max_body_mb * 2**20, pixels=max_megapixels * 1_000_000)
-    application = app.create(predictor, folder, limits=limits, decoders=device.cores(), batch=batch)
+    application = app.create(predictor, folder, limits=limits, decoders=device.cores(), batch=batch, abstain=abstain)
     server.log_to_stderr(quiet=quiet)
     shown = f"[{host}]" if ":" in host else host
     _console.say(f"serving {run} at http://{shown}:{bound.getsockname()[1]} (Ctrl-C to stop)")

@@ -18,7 +18,7 @@ from advisor.data import pixels, splits
 from advisor.errors import TrialError
 from advisor.execution.resources import Resources
 from advisor.heads import outputs
-from advisor.metrics import classification, intervals
+from advisor.metrics import classification, intervals, neighbours
 from advisor.metrics import classification as metrics
 from advisor.models import features, predictor
 from advisor.models.predictor import Predictor
@@ -26,6 +26,7 @@ from advisor.records import ClassScore, Compute, ForwardSpec, Item, Mistake, Tes
 from advisor.records.messages import OnProgress, Progress, Score, Scored
 
 MISTAKES_SHOWN = 24
+FEATURES_KEPT = 2000
 
 
 class TestImages:
@@ -51,21 +52,24 @@ class TestImages:
             self.unreadable.update({u.path: u for u in broken})
         return self._canvas[rule]
 
-    def logits(self, model: Predictor) -> Float32s:
-        """Return a model's calibrated logits (N, K) in float32; frozen networks share one pass over the images."""
+    def outputs(self, model: Predictor, width: int) -> tuple[Float32s, Float32s]:
+        """Return a model's calibrated logits (N, K) in float32, and the last `width` features that its head reads.
+
+        Frozen networks share one pass over the images.
+        """
         compute = self.resources.compute(model.classifier.backbone)
         if model.description.get("frozen"):
-            return self._through_features(model, compute)
-        return model.logits(self.canvas(model.rule), compute=compute)
+            return self._through_features(model, compute, width)
+        return model.outputs(self.canvas(model.rule), width, compute=compute)
 
-    def _through_features(self, model: Predictor, compute: Compute) -> Float32s:
+    def _through_features(self, model: Predictor, compute: Compute, width: int) -> tuple[Float32s, Float32s]:
         network = model.classifier
         pooled = self._pooled(model, compute)
         if network.mirror:
             pooled = features.averaged(pooled, self._pooled(model, compute, flip=True))
         values = features.select(pooled, network.layers, [s.name for s in network.backbone.stages])
         scaled: Float32s = outputs.predict(network.head, values) / np.float32(model.temperature)
-        return scaled
+        return scaled, values[:, values.shape[1] - width :]
 
     def _pooled(self, model: Predictor, compute: Compute, *, flip: bool = False) -> features.Pooled:
         network = model.classifier
@@ -89,9 +93,12 @@ def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
     """Open the locked test and score each model on the same images. Raises TrialError where none can be read."""
     labels = np.array([i.label for i in job.items], dtype=np.int64)
     images = TestImages(resources, job.items, emit)
-    each = {
-        f: images.logits(predictor.load(f, resources.registry)) for f in dict.fromkeys((*job.folders, *job.ensemble))
-    }
+    each, features_ND = {}, np.zeros((0, 0), dtype=np.float32)
+    for folder in dict.fromkeys((*job.folders, *job.ensemble)):
+        model = predictor.load(folder, resources.registry)
+        is_first = folder == job.folders[0]
+        each[folder], values_ND = images.outputs(model, model.feature_width if is_first else 0)
+        features_ND = values_ND if is_first else features_ND
     outputs = [each[folder] for folder in job.folders]
     readable = np.array([i.path not in images.unreadable for i in job.items])
     if not readable.any():
@@ -99,7 +106,12 @@ def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
     together = _averaged([each[folder][readable] for folder in job.ensemble])
     items = [i for i, good in zip(job.items, readable, strict=True) if good]
     groups = splits.groups_of(items)
-    saved = {"logits": np.stack(outputs)[:, readable], "labels": labels[readable], "groups": groups}
+    saved = {
+        "logits": np.stack(outputs)[:, readable],
+        "labels": labels[readable],
+        "groups": groups,
+        "features": _some(features_ND[readable]),
+    }
     np.savez(job.predictions, **(saved if together is None else {**saved, "ensemble": together}))
     classes = resources.job.classes
     return Scored(
@@ -110,6 +122,12 @@ def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
         ensemble_ece=None if together is None else classification.ece(together, labels[readable]),
         unreadable=tuple(images.unreadable.values()),
     )
+
+
+def _some(features_ND: Float32s) -> npt.NDArray[np.float16]:
+    """Return unit features of evenly spaced images, at most `FEATURES_KEPT`: enough to count false alarms on."""
+    rows = np.unique(np.linspace(0, len(features_ND) - 1, FEATURES_KEPT).astype(np.int64))
+    return neighbours.unit(features_ND[rows]).astype(np.float16)
 
 
 def _averaged(each: Sequence[Float32s]) -> Float32s | None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from advisor.errors import AdviseError
 from advisor.records import Trial
+from advisor.records.insight_messages import IndexTraining
 from advisor.records.messages import (
     Answer,
     DatasetOpened,
@@ -138,8 +139,10 @@ class JobRunner:
         )
 
     def _measure_insight(self, job: Insight) -> InsightMeasured:
-        from advisor.execution.insight import learning_curve
+        from advisor.execution.insight import learning_curve, training_index
 
+        if isinstance(job, IndexTraining):
+            return training_index.build(self.resources, job, self.progress)
         return learning_curve.measure(self.resources, job)
 
     def _train(

@@ -32,6 +32,14 @@ class Classifier(nn.Module):
         self.layers = layers
         self.mirror = mirror
 
+    @property
+    def compared_width(self) -> int:
+        """How many of the last features that the head reads are compared between images: those of its last stage."""
+        if self.layers in ("last", "all"):
+            return self.backbone.dim
+        widths = backbones.stage_dims(self.backbone, self.body, self.backbone.preprocess.size)
+        return widths[backbones.stage_index(self.backbone, self.layers)]
+
     def features(self, x_NCHW: Any) -> torch.Tensor:
         """Compute the pooled features (N, D) that the head reads."""
         pooled_ND = self._pooled(x_NCHW)

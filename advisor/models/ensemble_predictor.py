@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,9 @@ import numpy as np
 from advisor.aliases import CountProgress, Float64s, Pixels
 from advisor.data import pixels
 from advisor.errors import InputError
+from advisor.metrics.novelty import NoveltyIndex
 from advisor.models import inference, model_files, predictor
-from advisor.models.predict import DECODED_TOGETHER, Predictions, classify
+from advisor.models.predict import DECODED_TOGETHER, Answers, Predictions, check_abstain, classify
 from advisor.models.predictor import Predictor
 from advisor.records import Compute
 from advisor.records.objective import DecisionRule
@@ -66,23 +67,50 @@ class EnsemblePredictor:
         """Compute the mean of the members' calibrated probabilities (N, K)."""
         return mean([m.probabilities(canvas, compute=compute, sizes=sizes) for m in self.members])
 
+    @property
+    def index(self) -> NoveltyIndex | None:
+        """The first member's index of training images: its features decide what is unlike them."""
+        return self.members[0].index
+
+    def answers(
+        self,
+        canvas: Pixels,
+        *,
+        compute: Compute | None = None,
+        sizes: Sequence[int] | None = None,
+        with_features: bool = False,
+    ) -> Answers:
+        """Compute the mean probabilities of decoded squares; novelty and features are the first member's."""
+        first = self.members[0].answers(canvas, compute=compute, sizes=sizes, with_features=with_features)
+        others = [m.probabilities(canvas, compute=compute, sizes=sizes) for m in self.members[1:]]
+        return replace(first, probabilities=mean([first.probabilities, *others]))
+
     def predict(
         self,
         images: Iterable[Any],
         *,
+        abstain: float | None = None,
         batch_size: int = DECODED_TOGETHER,
         compute: Compute | None = None,
         progress: CountProgress | None = None,
+        with_features: bool = False,
     ) -> Predictions:
         """Classify paths, PIL images or (H, W, 3) uint8 arrays, as a single predictor does."""
+        check_abstain(self.index, abstain)
         return classify(
             images,
             self.rule,
             self.classes,
-            lambda squares: self.probabilities(squares, compute=compute, sizes=inference.small_batches(len(squares))),
+            lambda squares: self.answers(
+                squares,
+                compute=compute,
+                sizes=inference.small_batches(len(squares)),
+                with_features=with_features,
+            ),
             batch_size=batch_size,
             progress=progress,
             decision=self.decision,
+            abstain=abstain,
         )
 
 

@@ -131,19 +131,31 @@ def logits(
 
     The classifier moves to the device of `spec`. A canvas larger than `spec.size_px` is cropped to its centre.
     """
+    answers, _ = outputs(classifier, canvas, rows, spec, sizes=sizes, batch=batch, progress=progress, width=0)
+    return answers
+
+
+def outputs(
+    classifier: Classifier,
+    canvas: Pixels,
+    rows: Ints,
+    spec: ForwardSpec,
+    *,
+    sizes: Sequence[int] | None = None,
+    batch: int = BATCH,
+    progress: CountProgress | None = None,
+    width: int,
+) -> tuple[Float32s, Float32s]:
+    """Compute logits (N, K) as `logits` does, and the last `width` of the features that the head reads, (N, width)."""
     move(classifier, spec.compute)
+    parts: list[tuple[Tensor, Tensor]] = []
     with eval_mode(classifier), torch.inference_mode(), autocast(spec.compute):
-        parts = [
-            classifier(images)[:n].float().cpu()
-            for images, n in batches(
-                canvas,
-                rows,
-                spec,
-                sizes=sizes,
-                batch=batch,
-                progress=progress,
-            )
-        ]
+        for images, n in batches(canvas, rows, spec, sizes=sizes, batch=batch, progress=progress):
+            features_ND = classifier.features(images)
+            answers_NK = classifier.head(features_ND)[:n].float().cpu()
+            first = features_ND.shape[1] - width
+            parts.append((answers_NK, features_ND[:n, first:].float().cpu()))
     if not parts:
-        return np.zeros((0, 0), dtype=np.float32)
-    return np.asarray(torch.cat(parts).numpy())
+        return np.zeros((0, 0), dtype=np.float32), np.zeros((0, width), dtype=np.float32)
+    answers, features = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    return np.asarray(answers), np.asarray(features)

@@ -15,10 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from advisor.errors import InputError, OutputError, WeightsError, one_line
 from advisor.heads import registry
+from advisor.metrics import neighbours
+from advisor.metrics.novelty import NoveltyIndex
 from advisor.records.objective import DecisionRule
 from advisor.runtime import atomic_file
+from advisor.runtime.run_dir import NOVELTY
 
 if TYPE_CHECKING:
     import torch
@@ -168,6 +173,53 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"{path} is damaged: {one_line(error)}.", hint="Copy it from the run again.") from error
     return tensors
+
+
+def copy_model(folder: Path, staged: Path, rule: DecisionRule) -> None:
+    """Copy a model, with the decision rule in its description where the most probable class is not the answer."""
+    for name in ("model.safetensors", "model.json"):
+        shutil.copyfile(folder / name, staged / name)
+    add_decision(staged, rule)
+
+
+def write_novelty(folder: Path, index: NoveltyIndex, name: str = "model") -> None:
+    """Write the index of training images beside the model `name`, and name the file in its description.
+
+    Raises: OutputError.
+    """
+    import torch
+
+    arrays = {"bank": index.bank_ND.astype(np.float16), "known": index.known_R, "held_out": index.held_out_M}
+    write_tensors(folder / NOVELTY, {key: torch.tensor(array) for key, array in arrays.items()})
+    description = read_description(folder / f"{name}.json")
+    write_description(folder / f"{name}.json", {**description, "unlike": {"file": NOVELTY, "neighbours": index.k}})
+
+
+def copy_novelty(source: Path, folder: Path, name: str = "model") -> None:
+    """Copy the index beside the model in `source` to the model `name` in `folder`. Raises: OutputError."""
+    unlike = read_description(source / "model.json")["unlike"]
+    write(folder / NOVELTY, lambda path: shutil.copyfile(source / NOVELTY, path))
+    write_description(folder / f"{name}.json", {**read_description(folder / f"{name}.json"), "unlike": unlike})
+
+
+def read_novelty(folder: Path, description: Mapping[str, Any]) -> NoveltyIndex | None:
+    """Read the index that a model's description names; None where it names none, or the file is not there.
+
+    Raises: WeightsError if the file is damaged.
+    """
+    named = description.get("unlike")
+    if not isinstance(named, dict) or not (folder / NOVELTY).is_file():
+        return None
+    tensors = read_tensors(folder / NOVELTY)
+    try:
+        bank_ND, known_R, held_out_M = (tensors[key].float().numpy() for key in ("bank", "known", "held_out"))
+        return NoveltyIndex(
+            bank_ND=neighbours.unit(bank_ND), known_R=known_R, held_out_M=held_out_M, k=int(named["neighbours"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{folder / NOVELTY} is damaged: {one_line(error)}.", hint="Copy it from the run again, or remove it."
+        ) from error
 
 
 def write_ensemble(folder: Path, models: Sequence[Path], extra: Mapping[str, Any]) -> None:

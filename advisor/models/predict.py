@@ -1,13 +1,13 @@
 """From images to what a model says of each: decoding in threads, in pieces, so that memory stays bounded.
 
-In: paths, PIL images or arrays, a pixel rule, and a function from squares to probabilities. Out: `Predictions`. What
-cannot be read is listed, never fatal. Does NOT cover: the model (`predictor`, `ensemble_predictor`).
-Legend: N images, K classes, S side of a square.
+In: paths, PIL images or arrays, a pixel rule, and a function from squares to answers. Out: `Predictions`. What cannot be
+read is listed, never fatal. Does NOT cover: the model (`predictor`, `ensemble_predictor`), novelty (`metrics.novelty`).
+Legend: N images, K classes, D features, S side of a square.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,49 +18,99 @@ from numpy.typing import NDArray
 
 from advisor.aliases import CountProgress
 from advisor.data import image_inputs, image_paths, pixels
+from advisor.errors import InputError
 from advisor.metrics.decision import MOST_PROBABLE, decide
+from advisor.metrics.novelty import NoveltyIndex
 from advisor.records import Unreadable
 from advisor.records.objective import DecisionRule
 from advisor.runtime import device
 
 DECODED_TOGETHER = 256  # images that are decoded and classified at a time
+UNKNOWN = "unknown"  # the answer for an image that is unlike the training images
+LIMIT = "A new class that resembles a known one is not caught by this."
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of N images: `probabilities` (N, K); `unlike` (N,), for each image the share of known images that
+    are as unlike the training images, above 0 to 1, None without an index; `features` (N, D), None unless wanted."""
+
+    probabilities: NDArray[np.float64]
+    unlike: NDArray[np.float64] | None = None
+    features: NDArray[np.float32] | None = None
+
+
+Answer = Callable[[NDArray[np.uint8]], Answers]  # of squares (N, S, S, 3)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says: one row of `probabilities` (N, K) for each of `paths`; files that could not be read apart."""
+    """What a model says: one row of `probabilities` (N, K) for each of `paths`; files that could not be read apart.
+
+    `unlike` (N,) is the share of known images that are as unlike the training images as each one: small where the image
+    is unlike them, None where the model has no index. Where it is at most `abstain`, the label is "unknown".
+    """
 
     paths: tuple[str, ...]
     classes: tuple[str, ...]
     probabilities: NDArray[np.float64]
     unreadable: tuple[Unreadable, ...]
     decision: DecisionRule = MOST_PROBABLE
+    unlike: NDArray[np.float64] | None = None
+    abstain: float | None = None
+    features: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         unreadable = f", {len(self.unreadable)} unreadable" if self.unreadable else ""
         return f"Predictions({len(self.paths)} images, {len(self.classes)} classes{unreadable})"
 
     @property
-    def labels(self) -> tuple[str, ...]:
+    def decided(self) -> tuple[str, ...]:
         """The class decided for each image: the most probable one, unless the model carries another decision rule."""
         return tuple(self.classes[i] for i in decide(self.probabilities, self.decision)) if len(self.paths) else ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class decided for each image, or "unknown" where it is so unlike the training images that the model was
+        asked to abstain."""
+        if self.unlike is None or self.abstain is None:
+            return self.decided
+        both = zip(self.decided, self.unlike, strict=True)
+        return tuple(UNKNOWN if share <= self.abstain else name for name, share in both)
+
+
+def check_abstain(index: NoveltyIndex | None, rate: float | None) -> None:
+    """Raise InputError where a model cannot abstain at this false-alarm rate: no index, or too few known images."""
+    if rate is None:
+        return
+    if index is None:
+        raise InputError(
+            "this model cannot tell images that are unlike its training images: it has no index of them.",
+            hint="Runs of `tl-advise advise` and `tl-advise rerun --out` write one where time and images are enough.",
+        )
+    if not index.smallest_rate <= rate < 1.0:
+        raise InputError(
+            f"abstaining at a rate of {rate:g} is not possible: {len(index.known_R)} images set the scale.",
+            hint=f"Choose a rate from {index.smallest_rate:.2g} to below 1, such as {max(0.05, index.smallest_rate):.2g}.",
+        )
 
 
 def classify(
     images: Iterable[Any],
     rule: pixels.PixelRule,
     classes: tuple[str, ...],
-    answer: Callable[[NDArray[np.uint8]], NDArray[np.float64]],
+    answer: Answer,
     *,
     batch_size: int = DECODED_TOGETHER,
     progress: CountProgress | None = None,
     decision: DecisionRule = MOST_PROBABLE,
+    abstain: float | None = None,
 ) -> Predictions:
-    """Decode images and ask `answer` about their squares (N, S, S, 3); it gives probabilities (N, K)."""
+    """Decode images and ask `answer` about their squares (N, S, S, 3)."""
     given = _listed(images)
     names: list[str] = []
     broken: list[Unreadable] = []
-    parts: list[NDArray[np.float64]] = []
+    parts: list[Answers] = []
     with ThreadPoolExecutor(max_workers=device.cores()) as pool:
         for start in range(0, len(given), batch_size):
             chunk = given[start : start + batch_size]
@@ -76,8 +126,21 @@ def classify(
                 parts.append(answer(np.stack(squares)))
             if progress is not None:
                 progress(min(start + batch_size, len(given)), len(given))
-    table = np.concatenate(parts) if parts else np.zeros((0, len(classes)))
-    return Predictions(tuple(names), classes, table, tuple(broken), decision)
+    return Predictions(
+        tuple(names),
+        classes,
+        np.concatenate([part.probabilities for part in parts]) if parts else np.zeros((0, len(classes))),
+        tuple(broken),
+        decision,
+        _joined([part.unlike for part in parts]),
+        abstain,
+        _joined([part.features for part in parts]),
+    )
+
+
+def _joined(parts: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if there else None
 
 
 def _listed(images: Iterable[Any]) -> list[Any]:

@@ -24,11 +24,12 @@ from advisor.data import pixels
 from advisor.errors import PluginError, WeightsError, one_line
 from advisor.heads import registry as heads
 from advisor.hooks import Backbone
-from advisor.metrics import classification
+from advisor.metrics import classification, novelty
+from advisor.metrics.novelty import NoveltyIndex
 from advisor.models import backbone as backbones
 from advisor.models import inference, model_files, tensor_files
 from advisor.models.classifier import Classifier
-from advisor.models.predict import DECODED_TOGETHER, Predictions, classify
+from advisor.models.predict import DECODED_TOGETHER, Answers, Predictions, check_abstain, classify
 from advisor.records import Compute, ForwardSpec, Preprocess
 from advisor.records.objective import DecisionRule
 from advisor.runtime import device
@@ -39,7 +40,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A saved model, ready for images. `preprocess.size` and `.resize` are those that it was trained with."""
+    """A saved model, ready for images. `preprocess.size` and `.resize` are those that it was trained with.
+
+    `index` tells images that are unlike the training images; None where the model has none.
+    """
 
     classifier: Classifier
     classes: tuple[str, ...]
@@ -48,6 +52,7 @@ class Predictor:
     fit: str
     temperature: float
     description: Mapping[str, Any]
+    index: NoveltyIndex | None = None
 
     def __repr__(self) -> str:
         return f"Predictor({self.description['backbone']} at {self.size_px} px, {len(self.classes)} classes)"
@@ -70,15 +75,22 @@ class Predictor:
 
         `sizes` are the sizes of the batches, by default the fixed one of scores (`inference`).
         """
+        return self.outputs(canvas, 0, compute=compute, sizes=sizes)[0]
+
+    def outputs(
+        self, canvas: Pixels, width: int, *, compute: Compute | None = None, sizes: Sequence[int] | None = None
+    ) -> tuple[Float32s, Float32s]:
+        """Compute the calibrated logits (N, K) and the last `width` of the features that the head reads, (N, width)."""
         chosen = compute or device.choose("cpu", self.classifier.backbone)
-        raw = inference.logits(
+        raw_NK, features_ND = inference.outputs(
             self.classifier,
             canvas,
             np.arange(len(canvas)),
             ForwardSpec(self.preprocess, self.size_px, replace(chosen, precision="float32")),
             sizes=sizes,
+            width=width,
         )
-        return raw / np.float32(self.temperature)
+        return raw_NK / np.float32(self.temperature), features_ND
 
     def probabilities(
         self, canvas: Pixels, *, compute: Compute | None = None, sizes: Sequence[int] | None = None
@@ -86,27 +98,65 @@ class Predictor:
         """Compute the calibrated probabilities (N, K) of decoded squares."""
         return classification.probabilities(self.logits(canvas, compute=compute, sizes=sizes))
 
+    def answers(
+        self,
+        canvas: Pixels,
+        *,
+        compute: Compute | None = None,
+        sizes: Sequence[int] | None = None,
+        with_features: bool = False,
+    ) -> Answers:
+        """Compute probabilities of decoded squares and, with an index, how unlike the training images they are.
+
+        Features are those that the index compares, or, without an index, the network's last `dim` that the head reads.
+        """
+        width = self.feature_width if with_features or self.index is not None else 0
+        logits_NK, features_ND = self.outputs(canvas, width, compute=compute, sizes=sizes)
+        return Answers(
+            classification.probabilities(logits_NK),
+            None if self.index is None else novelty.p_values(self.index, features_ND),
+            features_ND if with_features else None,
+        )
+
+    @property
+    def feature_width(self) -> int:
+        """The number of features by which images are compared: those of the last stage that the head reads."""
+        if self.index is not None:
+            return int(self.index.bank_ND.shape[1])
+        return self.classifier.compared_width
+
     def predict(
         self,
         images: Iterable[Any],
         *,
+        abstain: float | None = None,
         batch_size: int = DECODED_TOGETHER,
         compute: Compute | None = None,
         progress: CountProgress | None = None,
+        with_features: bool = False,
     ) -> Predictions:
         """Classify paths, folders, PIL images, (H, W, 3) uint8 arrays or file objects; unreadable images are only listed.
 
-        An image that has no path is named by its position, "#0". Memory use does not grow with the number of images.
-        One image costs one pass; a probability differs from that of a large batch by rounding only (below 1e-5).
+        An image that has no path is named by its position, "#0". Memory use does not grow with the number of images,
+        features aside. One image costs one pass; a probability differs from that of a large batch by rounding only
+        (below 1e-5). `abstain` is the share of images like the training images, 0..1, that may be labelled "unknown" in
+        order to catch those that are not. Raises InputError where the model has no index for it.
         """
+        check_abstain(self.index, abstain)
         return classify(
             images,
             self.rule,
             self.classes,
-            lambda squares: self.probabilities(squares, compute=compute, sizes=inference.small_batches(len(squares))),
+            lambda squares: self.answers(
+                squares,
+                compute=compute,
+                sizes=inference.small_batches(len(squares)),
+                with_features=with_features,
+            ),
             batch_size=batch_size,
             progress=progress,
             decision=self.decision,
+            abstain=abstain,
         )
 
 
@@ -205,6 +255,7 @@ def load(directory: str | Path, registry: Registry, name: str = "model") -> Pred
         fit=pre["fit"],
         temperature=float(description["temperature"]),
         description=description,
+        index=model_files.read_novelty(folder, description),
     )
 
 

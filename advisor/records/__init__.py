@@ -6,7 +6,7 @@ fields are also its file format. Standard library only; no record knows how it i
 """
 
 from advisor.records.data import Dataset, DataSplit, DuplicateGroup, Item, Profile, Quantiles, Unreadable
-from advisor.records.insight import AccuracyAt, ClassGain, Forecast, Suspect, SuspectLabels
+from advisor.records.insight import AccuracyAt, ClassGain, Forecast, Suspect, SuspectLabels, UnlikeImages
 from advisor.records.plan import (
     Augmentation,
     Batches,
@@ -122,6 +122,7 @@ __all__ = [
     "TrainPlan",
     "Trial",
     "TrialCounts",
+    "UnlikeImages",
     "Unreadable",
     "Untried",
     "ValidationScore",

@@ -1,8 +1,9 @@
-"""What a finished run says about its data: labels that look wrong, what more images would bring. Parts of `result.json`."""
+"""What a finished run says about its data: wrong labels, unfamiliar images, what more would bring. Parts of `result.json`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,3 +68,23 @@ class Forecast:
     measured: tuple[AccuracyAt, ...]
     expected: tuple[AccuracyAt, ...]
     gains: tuple[ClassGain, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnlikeImages:
+    """How images unlike the training images are recognised: an index of `training` images in `file`, beside the model.
+
+    `known` images set the scale, of the `scale` named: each training image without itself, or validation or test images
+    where the network was trained on the others. `false_alarms` (0..1) of `held_out` other test images would be called
+    unknown at `rate`, with a 95 % interval; None without such images. `smallest_rate` is the least that can be asked for.
+    """
+
+    file: str
+    training: int
+    known: int
+    scale: Literal["training", "validation", "test"]
+    smallest_rate: float
+    rate: float
+    false_alarms: float | None
+    ci95: tuple[float, float] | None
+    held_out: int

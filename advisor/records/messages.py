@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from advisor.records.data import Item, Unreadable
 from advisor.records.insight import Forecast
+from advisor.records.insight_messages import IndexTraining, TrainingIndexed
 from advisor.records.limits import GraphCost
 from advisor.records.objective import ObjectiveSpec
 from advisor.records.plan import Compute, Preprocess, StageSize, TrainPlan
@@ -174,7 +175,7 @@ class Score:
     folders: tuple[str, ...]
     ensemble: tuple[str, ...] = ()
     items: tuple[Item, ...]
-    predictions: str  # where the logits of all models go (npz)
+    predictions: str  # where the logits of all models go (npz), and the first model's features of some images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,8 +271,8 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 
-Insight = MeasureLearningCurve
-InsightMeasured = LearningCurveMeasured
+Insight = MeasureLearningCurve | IndexTraining
+InsightMeasured = LearningCurveMeasured | TrainingIndexed
 Job = OpenDataset | Describe | Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting | Insight | MeasureGraph
 Answer = (
     DatasetOpened

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.records.data import Relabelled
-from advisor.records.insight import Forecast, SuspectLabels
+from advisor.records.insight import Forecast, SuspectLabels, UnlikeImages
 from advisor.records.limits import LimitsReport
 from advisor.records.objective import DecisionEffect, ObjectiveScore
 from advisor.records.trials import ExperienceUse, Regime, RunStatus, StoppedBecause, Untried
@@ -288,6 +288,7 @@ class Result:
     relabelled: Relabelled | None = None  # labels that --relabel corrected
     forecast: Forecast | None = None
     forecast_reason: str | None = None  # why there is none
+    unlike: UnlikeImages | None = None  # None where the model has no index of its training images
     stopped_because: StoppedBecause | None = None
     untried: tuple[Untried, ...] = ()
     experience: ExperienceUse | None = None  # finished runs that the search learned from

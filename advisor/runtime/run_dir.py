@@ -23,7 +23,8 @@ from advisor.runtime.atomic_file import to_json, write_atomically
 T = TypeVar("T")
 MIXED = "mixed"  # beside the first fold's model in a trial's folder: the mean of all folds' weights
 TABLES = ("suspects.csv", "suspects-test.csv", "predictions.csv", "confusion.csv", "per_class.csv", "trials.csv")
-KEPT = ("recipe.yaml", "model.safetensors", "model.json", "result.json", "report.html", "README.md", *TABLES)
+NOVELTY = "unlike.safetensors"  # beside the model: the index of its training images
+KEPT = ("recipe.yaml", "model.safetensors", "model.json", NOVELTY, "result.json", "report.html", "README.md", *TABLES)
 
 
 def trial_name(number: int, repeat: int) -> str:

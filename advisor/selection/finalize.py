@@ -45,6 +45,7 @@ from advisor.selection import (
     result_builder,
     shortened_test,
     timed_insights,
+    unlike,
 )
 from advisor.selection.frozen_candidates import FrozenCandidates
 from advisor.tuning import budget, cost_model, experience
@@ -157,7 +158,8 @@ def _result(
     folder, refitted = models[0]
     context, trials = writer.frame, run.study.trials()
     rule = decision.choose_rule(run.rundir.path, frozen.winner, context.objective)
-    _copy_model(folder, staged, rule)
+    model_files.copy_model(folder, staged, rule)
+    unlike_images = unlike.index(run, frozen.winner, refitted, staged)
     test = scored.scores[0] if scored else None
     costs = deployment.report(run, frozen.winner, staged)
     recipe = result_builder.make_recipe(context, "final", frozen.winner, refitted, test, rule)
@@ -180,7 +182,7 @@ def _result(
     )
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
     result = result_builder.make_result(context, "final", outcome, files)
-    result = _with_search(result, frozen, context)
+    result = replace(_with_search(result, frozen, context), unlike=unlike_images)
     if scored is not None:
         result = replace(result, calibration=_calibration(run, result.calibration))
     result = insights.add(result, run.rundir, context.used, frozen.winner, trials, scored, staged, rule)
@@ -201,13 +203,6 @@ def _with_search(result: Result, frozen: FrozenCandidates, context: result_build
         budget=replace(result.budget, predicted_s=frozen.predicted_s),
         experience=experience.use(context.experience),
     )
-
-
-def _copy_model(folder: Path, staged: Path, rule: DecisionRule) -> None:
-    """Copy a refitted model, with the decision rule in its description where the most probable class is not the answer."""
-    for name in incumbent.MODEL:
-        shutil.copyfile(folder / name, staged / name)
-    model_files.add_decision(staged, rule)
 
 
 def _objective(

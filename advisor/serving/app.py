@@ -23,6 +23,7 @@ from advisor._version import __version__
 from advisor.data import image_inputs
 from advisor.metrics.decision import MOST_PROBABLE, decide
 from advisor.models import inference
+from advisor.models.predict import UNKNOWN, check_abstain
 from advisor.serving import body
 from advisor.serving.batcher import Batcher
 from advisor.serving.limits import Limits, RequestError, check_header
@@ -41,19 +42,27 @@ log = logging.getLogger("tl_advise.serve")
 class Service:
     """What the routes share: the model behind its batches, threads that decode, the limits."""
 
-    def __init__(self, predictor: Any, run: Path, limits: Limits, *, decoders: int, batch: int) -> None:
+    def __init__(
+        self, predictor: Any, run: Path, limits: Limits, *, decoders: int, batch: int, abstain: float | None
+    ) -> None:
         self.predictor = predictor
         self.run = run
         self.limits = limits
         self.decision = getattr(predictor, "decision", MOST_PROBABLE)  # an ensemble takes the most probable class
-        self.batcher = Batcher(self._probabilities, most=batch, waiting=limits.waiting_images)
+        self.abstain = abstain
+        self.batcher = Batcher(self._answers, most=batch, waiting=limits.waiting_images)
         self.decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decode")
         self.decoding = asyncio.Semaphore(4 * decoders)
         self.started = time.monotonic()
 
-    def _probabilities(self, squares: Any) -> Any:
-        """Compute a batch in the sizes of `predict`: a single image costs one pass, not one of 64."""
-        return self.predictor.probabilities(squares, sizes=inference.small_batches(len(squares)))
+    def _answers(self, squares: Any) -> list[tuple[Any, float | None]]:
+        """Return the probabilities (K,) of each square and the share of known images as unlike the training images.
+
+        Batches have the sizes of `predict`: a single image costs one pass, not one of 64.
+        """
+        answers = self.predictor.answers(squares, sizes=inference.small_batches(len(squares)))
+        unlike = [None] * len(squares) if answers.unlike is None else answers.unlike.tolist()
+        return list(zip(answers.probabilities, unlike, strict=True))
 
     async def predict(self, images: body.Images, top: int) -> dict[str, Any]:
         """Return what `tl-advise predict --json` prints for these images.
@@ -70,7 +79,7 @@ class Service:
         return {
             "schema": 1,
             "classes": list(self.predictor.classes),
-            "predictions": [self._row(names[i], row, top) for i, row in zip(readable, rows, strict=True)],
+            "predictions": [self._row(names[i], *row, top) for i, row in zip(readable, rows, strict=True)],
             "unreadable": [
                 {"path": name, "reason": square.message}
                 for name, square in zip(names, squares, strict=True)
@@ -93,11 +102,13 @@ class Service:
         except ValueError as error:
             raise RequestError(415, f"the image cannot be decoded: {error}.") from None
 
-    def _row(self, name: str, row: Any, top: int) -> dict[str, Any]:
+    def _row(self, name: str, row: Any, unlike: float | None, top: int) -> dict[str, Any]:
         decided = int(decide(row[None], self.decision)[0])
         order = sorted(range(len(row)), key=lambda k: (k != decided, -float(row[k]), k))[:top]
         best = [{"class": self.predictor.classes[k], "probability": float(row[k])} for k in order]
-        return {"path": name, **best[0], "label": best[0]["class"], "top": best}
+        is_unknown = self.abstain is not None and unlike is not None and unlike <= self.abstain
+        label = UNKNOWN if is_unknown else best[0]["class"]
+        return {"path": name, **best[0], "label": label, **({} if unlike is None else {"unlike": unlike}), "top": best}
 
     def model(self) -> dict[str, Any]:
         """Return the model's card as plain values: what it is, its classes, and the run's scores where they exist."""
@@ -108,20 +119,34 @@ class Service:
             "classes": list(self.predictor.classes),
             "size_px": self.predictor.size_px,
             **{key: description[key] for key in ("backbone", "strategy", "weights_sha256") if key in description},
-            **{key: scores.get(key) for key in ("status", "test", "validation", "calibration", "warnings")},
+            **{key: scores.get(key) for key in ("status", "test", "validation", "calibration", "unlike", "warnings")},
+            "abstain": self.abstain,
             "report": (self.run / "report.html").is_file(),
             "tl_advise": __version__,
         }
 
 
-def create(predictor: Any, run: Path, *, limits: Limits | None = None, decoders: int = 2, batch: int = 64) -> FastAPI:
-    """Build the application for one model. `decoders` threads decode images, batches hold up to `batch` images."""
+def create(
+    predictor: Any,
+    run: Path,
+    *,
+    limits: Limits | None = None,
+    decoders: int = 2,
+    batch: int = 64,
+    abstain: float | None = None,
+) -> FastAPI:
+    """Build the application for one model. `decoders` threads decode images, batches hold up to `batch` images.
+
+    With `abstain` images unlike the training images are labelled "unknown" at that rate of false alarms. Raises InputError
+    where the model has no index for it.
+    """
+    check_abstain(predictor.index, abstain)
     bounds = limits or Limits()
     service: dict[str, Service] = {}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service["now"] = Service(predictor, run, bounds, decoders=decoders, batch=batch)
+        service["now"] = Service(predictor, run, bounds, decoders=decoders, batch=batch, abstain=abstain)
         async with service["now"].batcher:
             yield
         service["now"].decoders.shutdown(wait=True)

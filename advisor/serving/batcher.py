@@ -1,15 +1,15 @@
 """Batches across requests: while the model is busy, what arrives waits together and goes through in one pass.
 
-In: decoded squares (S, S, 3) of any request. Out: their probabilities (K,). There is no artificial delay: a single image on
+In: decoded squares (S, S, 3) of any request. Out: what the model says of each. There is no artificial delay: a single image on
 an idle server starts at once, and the batch grows with the load. Does NOT cover: decoding, HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,27 +17,26 @@ import numpy.typing as npt
 from advisor.serving.limits import RequestError
 
 Square = npt.NDArray[np.uint8]
-Probabilities = npt.NDArray[np.float64]
-Model = Callable[[Square], Probabilities]  # (N, S, S, 3) -> (N, K)
+Answer = TypeVar("Answer")
 
 
-class Batcher:
+class Batcher(Generic[Answer]):
     """One model, one thread that runs it, and the images that wait for it.
 
     `most` bounds a batch, `waiting` the images that may wait. Use it inside of one event loop, as a context manager.
     """
 
-    def __init__(self, model: Model, *, most: int = 64, waiting: int = 256) -> None:
+    def __init__(self, model: Callable[[Square], Sequence[Answer]], *, most: int = 64, waiting: int = 256) -> None:
         self.model = model
         self.most = most
         self.waiting = waiting
         self.batches = 0
         self.images = 0
-        self._queue: asyncio.Queue[tuple[Square, asyncio.Future[Probabilities]]] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[Square, asyncio.Future[Answer]]] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Batcher:
+    async def __aenter__(self) -> Batcher[Answer]:
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -55,8 +54,8 @@ class Batcher:
         """Images that wait at this moment."""
         return self._queue.qsize()
 
-    async def submit(self, squares: list[Square]) -> Probabilities:
-        """Return the probabilities (N, K) of these squares, in their order.
+    async def submit(self, squares: list[Square]) -> list[Answer]:
+        """Return what the model says of these squares, in their order.
 
         Raises: RequestError with 503 where too many images wait already; whatever the model raised.
         """
@@ -66,7 +65,7 @@ class Batcher:
         futures = [loop.create_future() for _ in squares]
         for square, future in zip(squares, futures, strict=True):
             self._queue.put_nowait((square, future))
-        return np.stack(await asyncio.gather(*futures))
+        return list(await asyncio.gather(*futures))
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

@@ -23,6 +23,7 @@ RESCORING_SHARE = 0.15  # of the budget, kept back for re-evaluating the leaders
 FORGETTING_SHARE = 0.03  # of the budget, for measuring forgetting of the source task (chosen)
 INSIGHT_SHARE = 0.04  # of the budget, for what the data say: learning curve, map, where the model looks (chosen)
 MIN_INSIGHT_BUDGET_S = 30.0  # below which nothing is kept for it (chosen)
+NOVELTY_SHARE = 0.01  # of the budget, for the index of training images, where the network was trained (chosen)
 FORGETTING_IMAGES = 200  # on which forgetting is measured: a 95 % interval of about +-7 points
 FINISH_MARGIN = 1.25  # kept back for the final refits and scores, over what they are predicted to take (chosen)
 FOLDS_SHARE = 0.35  # of the time left, which all folds of one trained candidate may take (chosen)

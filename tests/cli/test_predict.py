@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import runs
+from PIL import Image
 
 from advisor import cli, registry
 from advisor.models import predictor
@@ -55,6 +56,47 @@ def test_csv_and_table_agree_with_json(run: Path, capsys: pytest.CaptureFixture[
     table = capsys.readouterr().out
     assert told["class"] in table
     assert f"{100 * told['probability']:.1f} %" in table
+
+
+def test_images_unlike_the_training_images_are_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --abstain they are called unknown, in every form; false alarms on held-out images and the limit are printed."""
+    run, photos = runs.make(tmp_path, "pocket"), sorted((tmp_path / "data").rglob("*.jpg"))
+    runs.add_index(run, photos)
+    Image.new("RGB", (64, 64), (90, 120, 150)).save(tmp_path / "grey.png")
+    call = ["predict", str(run), str(photos[0]), str(tmp_path / "grey.png"), "--abstain", "0.1"]
+    assert cli.run([*call, "--json"]) == 0
+    shown = capsys.readouterr()
+    known, grey = json.loads(shown.out)["predictions"]
+    assert (known["label"], grey["label"]) == (known["class"], "unknown")
+    assert grey["class"] in runs.CLASSES
+    assert 0 < grey["unlike"] <= 0.1 < known["unlike"] <= 1
+    assert "of 3 held-out test images would be called unknown" in shown.err
+    assert "A new class that resembles a known one is not caught by this." in shown.err
+    assert cli.run([*call, "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["class"] for row in rows] == [known["class"], "unknown"]
+    assert [float(row["unlike"]) for row in rows] == pytest.approx([known["unlike"], grey["unlike"]], abs=1e-6)
+    assert cli.run(call) == 0
+    assert "as unlike" in capsys.readouterr().out
+
+
+def test_abstaining_needs_an_index_and_a_rate_that_it_can_tell(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model without an index still predicts; a damaged index and a rate below the smallest one are one line each."""
+    photos = sorted((run.parent / "data").rglob("*.jpg"))
+    assert cli.run(["predict", str(run), str(photos[0]), "--abstain", "0.1"]) == 2
+    assert "it has no index of them" in capsys.readouterr().err
+    copied = shutil.copytree(run, tmp_path / "run")
+    runs.add_index(copied, photos)
+    assert cli.run(["predict", str(copied), str(photos[0]), "--abstain", "0.001"]) == 2
+    assert "21 images set the scale" in capsys.readouterr().err
+    (copied / "unlike.safetensors").write_bytes(b"no tensors")
+    assert cli.run(["predict", str(copied), str(photos[0])]) == 2
+    assert "unlike.safetensors is damaged" in capsys.readouterr().err
+    (copied / "unlike.safetensors").unlink()
+    assert cli.run(["predict", str(copied), str(photos[0]), "--json"]) == 0
+    assert "unlike" not in json.loads(capsys.readouterr().out)["predictions"][0]
 
 
 def test_what_cannot_be_read_is_reported_and_left_out(

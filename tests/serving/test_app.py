@@ -20,9 +20,10 @@ import runs
 from PIL import Image
 
 httpx = pytest.importorskip("httpx", reason="the serve extra is not installed")
-pytest.importorskip("fastapi", reason="the serve extra is not installed")
+testclient = pytest.importorskip("fastapi.testclient", reason="the serve extra is not installed")
 
 from advisor import cli, registry  # noqa: E402
+from advisor.errors import InputError  # noqa: E402
 from advisor.models import predictor as predictors  # noqa: E402
 from advisor.serving import app as application  # noqa: E402
 from advisor.serving import body  # noqa: E402
@@ -44,11 +45,9 @@ def _photos(run: Path) -> list[Path]:
 @pytest.fixture(name="client")
 def _client(run: Path) -> Iterator[object]:
     """A client of the application with small limits, without a socket."""
-    from fastapi.testclient import TestClient
-
     predictor = predictors.load(run, registry.load())
     limits = Limits(body_bytes=300_000, images=5, pixels=400_000)
-    with TestClient(application.create(predictor, run, limits=limits)) as client:
+    with testclient.TestClient(application.create(predictor, run, limits=limits)) as client:
         yield client
 
 
@@ -106,6 +105,23 @@ def test_a_broken_form_and_too_many_images_are_refused(client) -> None:
     assert client.post("/predict", files=many).status_code == 400
 
 
+def test_an_image_unlike_the_training_images_is_unknown(run: Path, photos: list[Path], tmp_path: Path) -> None:
+    """Each row states how unlike its image is, as `predict` does; with a rate it is labelled, and the page can say so."""
+    copied = shutil.copytree(run, tmp_path / "run")
+    runs.add_index(copied, photos)
+    model = predictors.load(copied, registry.load())
+    form = [("image", ("known.jpg", photos[0].read_bytes())), ("image", ("grey.jpg", jpeg(64, 64)))]
+    with testclient.TestClient(application.create(model, copied, abstain=0.05)) as asked:
+        known, grey = asked.post("/predict", files=form).json()["predictions"]
+        assert asked.get("/model").json()["abstain"] == 0.05
+    want = model.predict([photos[0].read_bytes(), jpeg(64, 64)], abstain=0.05)
+    assert want.unlike is not None
+    assert [known["unlike"], grey["unlike"]] == pytest.approx(want.unlike.tolist(), abs=0.05)
+    assert (known["label"], grey["label"]) == want.labels == (known["class"], "unknown")
+    with pytest.raises(InputError, match="no index"):
+        application.create(predictors.load(run, registry.load()), run, abstain=0.05)
+
+
 def test_one_broken_file_among_others_is_listed(client, photos: list[Path]) -> None:
     """The readable images are answered, the broken one stands under `unreadable` with its reason."""
     form = [("image", ("good.jpg", photos[0].read_bytes())), ("image", ("bad.jpg", b"no image"))]
@@ -146,7 +162,7 @@ def test_images_that_wait_go_through_the_model_together() -> None:
             tasks += [asyncio.create_task(batcher.submit([square])) for square in squares[1:]]
             await asyncio.sleep(0)
             gate.set()
-            return [float((await task)[0, 0]) for task in tasks]
+            return [float((await task)[0][0]) for task in tasks]
 
     assert asyncio.run(ask()) == [float(n) for n in range(10)]
     assert sizes == [1, 4, 4, 1]
@@ -167,7 +183,7 @@ def test_a_failing_model_fails_its_batch_alone_and_a_full_queue_refuses() -> Non
         async with Batcher(model, most=4, waiting=2) as batcher:
             with pytest.raises(RuntimeError, match="once"):
                 await batcher.submit([square])
-            assert (await batcher.submit([square])).shape == (1, 2)
+            assert len(await batcher.submit([square])) == 1
             with pytest.raises(RequestError) as refused:
                 await batcher.submit([square] * 3)
             assert refused.value.status == 503

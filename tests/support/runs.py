@@ -16,7 +16,8 @@ from sklearn.datasets import load_sample_image
 from advisor import registry
 from advisor.data import pixels
 from advisor.heads import fitting, linear_head
-from advisor.models import backbone, classifier, predictor
+from advisor.metrics import novelty
+from advisor.models import backbone, classifier, model_files, predictor
 from advisor.records import Head, recipe_file
 from advisor.reporting import model_card
 
@@ -110,3 +111,14 @@ def make(folder: Path, name: str = "mobilenet_v3_small", **options: object) -> P
 
     (run / "README.md").write_text(model_card.render(final(), told), encoding="utf-8")
     return run
+
+
+def add_index(run: Path, paths: list[Path], *, name: str = "model") -> None:
+    """Give a run's model an index of these images, every eighth of them held out, as a finished search does."""
+    model = predictor.load(run, registry.load(), name)
+    features_ND = model.predict(paths, with_features=True).features
+    assert features_ND is not None
+    rows = np.arange(len(features_ND))
+    index = novelty.build(features_ND[rows % 8 != 0])
+    assert index is not None
+    model_files.write_novelty(run, novelty.with_held_out(index, features_ND[rows % 8 == 0]), name)

@@ -1,6 +1,7 @@
 "use strict";
 const at = (id) => document.getElementById(id);
 const MOST = 64;
+const RARE = 0.02; // share of images like the training images, at or below which a person is warned
 
 function say(text, bad = false) {
   at("status").textContent = text;
@@ -41,14 +42,22 @@ function bars(top) {
   return list;
 }
 
+function unlikeNote(share) {
+  if (share === undefined || share > RARE) return "";
+  const percent = `${(100 * share).toFixed(1)} %`;
+  return `Unlike the training images: only ${percent} of images like those differ from them as much. The class is a guess.`;
+}
+
 function show(file, answer) {
   const picture = element("img", { alt: `Your image ${file.name}` });
   picture.src = URL.createObjectURL(file);
   picture.onload = picture.onerror = () => URL.revokeObjectURL(picture.src);
-  const title = element("h2", {}, answer.error ? file.name : `${answer.top[0].class}`);
+  const title = element("h2", {}, answer.error ? file.name : `${answer.label}`);
   const name = element("p", { class: "name" }, answer.error ? "" : file.name);
   const detail = answer.error ? element("p", { class: "error" }, answer.error) : bars(answer.top);
-  at("results").prepend(element("li", {}, picture, element("div", {}, title, name, detail)));
+  const warning = unlikeNote(answer.unlike);
+  const notes = warning ? [element("p", { class: "unlike" }, warning)] : [];
+  at("results").prepend(element("li", {}, picture, element("div", {}, title, name, ...notes, detail)));
   at("clear").hidden = false;
 }
 
