@@ -156,8 +156,8 @@ def third_party() -> Registry:
     strangers = [entry for entry in offered if _distribution(entry)[0] != FIRST_PARTY]
     selected, _ = _choice(None, ())
     names = {entry.name for entry in strangers}
-    kept = [entry for entry in strangers if selected is None or entry.name in selected]
-    return load(entry_points=kept) if names and kept else Registry(backbones={}, strategies={}, plugins=())
+    chosen = [entry for entry in strangers if selected is None or entry.name in selected]
+    return load(entry_points=chosen) if names and chosen else Registry(backbones={}, strategies={}, plugins=())
 
 
 def _choice(select: Iterable[str] | None, block: Iterable[str]) -> tuple[set[str] | None, set[str]]:

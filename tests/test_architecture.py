@@ -58,6 +58,8 @@ NO_TORCH_FILES = (
     "plugin_loading.py",
 )
 MOST_MODULES = 16
+# Names that say nothing of what they hold.
+EMPTY_NAMES = {"told", "found", "place", "kept", "known", "answer", "wanted"}
 GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
@@ -173,6 +175,27 @@ def test_files_and_functions_stay_readable(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             start = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno
             assert (node.end_lineno or 0) - (start or 0) <= LONGEST_FUNCTION, node.name
+
+
+@pytest.mark.parametrize("path", [*files("advisor"), *files("plugins")], ids=lambda p: str(p.relative_to(ROOT)))
+def test_local_names_are_readable(path: Path) -> None:
+    """Variables and parameters are named after what they hold; fields of records may keep a name that files contain."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    fields = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign)
+        for inner in ast.walk(statement)
+    }
+    names = {
+        node.id if isinstance(node, ast.Name) else node.arg
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg) or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+        if id(node) not in fields
+    }
+    assert not names & EMPTY_NAMES
 
 
 def test_no_module_is_named_like_a_public_function() -> None:

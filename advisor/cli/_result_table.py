@@ -28,44 +28,44 @@ WHOLE = 100_000  # sentences are never shortened
 Lines = list[tuple[str, str]]
 
 
-def result(answer: Result, run: Path, *, out: Console | None = None) -> None:
+def result(outcome: Result, run: Path, *, out: Console | None = None) -> None:
     """Print the result; `run` is the run directory that the commands name."""
     out = out or console(width=PAGE_WIDTH)
-    for part in parts(answer, run):
+    for part in parts(outcome, run):
         out.print(part)
 
 
-def parts(answer: Result, run: Path) -> list[RenderableType]:
+def parts(outcome: Result, run: Path) -> list[RenderableType]:
     """Return the parts in reading order: score and verdict, comparison, evidence, warnings, next steps."""
     folder = _relative(run)
-    judged = assessment.assess(answer, shlex.quote(folder))
+    judged = assessment.assess(outcome, shlex.quote(folder))
     table = facts()
     blocks = (
         _labelled("where it fails", [assessment.failing(one) for one in judged.weak]),
-        _evidence(answer, shlex.quote(folder)),
-        _labelled("warnings", _warnings(answer)),
-        _labelled("skipped networks", _skipped(answer.left_out)),
+        _evidence(outcome, shlex.quote(folder)),
+        _labelled("warnings", _warnings(outcome)),
+        _labelled("skipped networks", _skipped(outcome.left_out)),
         _labelled("what to do next", [_step(step) for step in judged.steps]),
-        _files(answer, folder),
+        _files(outcome, folder),
     )
     for block in blocks:
         for label, line in block:
             table.add_row(label, text(line, longest=WHOLE))
         if block:
             table.add_row("", "")
-    return [_headline(answer, judged), _scores(answer), table, f"[dim]{GLOSSARY}[/dim]"]
+    return [_headline(outcome, judged), _scores(outcome), table, f"[dim]{GLOSSARY}[/dim]"]
 
 
-def _headline(answer: Result, judged: assessment.Assessment) -> RenderableType:
+def _headline(outcome: Result, judged: assessment.Assessment) -> RenderableType:
     """Return the score beside guessing, and the verdict."""
     from rich.console import Group
     from rich.text import Text
 
-    name = Path(answer.dataset.path).name
-    score = wording.score(answer.test, answer.test_reason)
+    name = Path(outcome.dataset.path).name
+    score = wording.score(outcome.test, outcome.test_reason)
     colours = {"good": "green", "uncertain": "yellow", "bad": "bold red", "unknown": "yellow"}
     lines: list[RenderableType] = [Text.from_markup(f"[bold]{text(name)}[/bold]: {text(score, longest=WHOLE)}")]
-    lines[:0] = [Text.from_markup(f"[bold]{text(line, longest=WHOLE)}[/bold]") for line in wording.objective(answer)]
+    lines[:0] = [Text.from_markup(f"[bold]{text(line, longest=WHOLE)}[/bold]") for line in wording.objective(outcome)]
     if judged.guess is not None:
         share = wording.percent(judged.guess.share)
         lines.append(Text.from_markup(f"Always answering {text(judged.guess.label)} would be right for {share}."))
@@ -74,17 +74,17 @@ def _headline(answer: Result, judged: assessment.Assessment) -> RenderableType:
     return Group(*lines)
 
 
-def _scores(answer: Result) -> RenderableType:
+def _scores(outcome: Result) -> RenderableType:
     """Return a column for the recommendation, one for the untuned default, and a row for each of their facts."""
-    columns = [("recommended", _column(answer.best, answer.validation, answer.test))]
-    if answer.baseline and not wording.kept_default(answer):
-        base = answer.baseline
+    columns = [("recommended", _column(outcome.best, outcome.validation, outcome.test))]
+    if outcome.baseline and not wording.kept_default(outcome):
+        base = outcome.baseline
         columns.append(("untuned default", _column(base.best, base.validation, base.test)))
     table = listing("", *(name for name, _ in columns))
     for column in table.columns[1:]:
         column.no_wrap, column.overflow = False, "fold"
     labels = ("regime", "network", "strategy", "validation", "test", "95 % interval")
-    regimes = [wording.regime(answer.regime.name), *[wording.NONE] * (len(columns) - 1)]
+    regimes = [wording.regime(outcome.regime.name), *[wording.NONE] * (len(columns) - 1)]
     rows = [regimes, *zip(*(cells for _, cells in columns), strict=True)]
     for label, cells in zip(labels, rows, strict=True):
         table.add_row(f"[dim]{label}[/dim]", *cells)
@@ -108,30 +108,30 @@ def _validation(score: ValidationScore) -> str:
     return f"{wording.percent(score.accuracy).removesuffix(' %')}{spread} % (n = {score.n})"
 
 
-def _evidence(answer: Result, folder: str) -> Lines:
+def _evidence(outcome: Result, folder: str) -> Lines:
     """Return why it is this, what tuning brought, what is as good, and the time."""
-    rows = [("why", wording.reason(answer)), ("tuning", wording.gain(answer))]
-    if answer.ties:
-        named = [f"{t.strategy} on {t.backbone} ({wording.trial(t.trial)})" for t in answer.ties[:SHOWN_TIES]]
-        more = f" and {len(answer.ties) - SHOWN_TIES} more" if len(answer.ties) > SHOWN_TIES else ""
+    rows = [("why", wording.reason(outcome)), ("tuning", wording.gain(outcome))]
+    if outcome.ties:
+        named = [f"{t.strategy} on {t.backbone} ({wording.trial(t.trial)})" for t in outcome.ties[:SHOWN_TIES]]
+        more = f" and {len(outcome.ties) - SHOWN_TIES} more" if len(outcome.ties) > SHOWN_TIES else ""
         rows.append(("statistically tied", f"{', '.join(named)}{more}"))
-    if answer.ensemble:
-        rows.append(("ensemble", wording.ensemble(answer, folder)))
-    if answer.relabelled is not None:
-        rows.append(("relabelled", insight_text.relabelled(answer.relabelled)))
-    if said := insight_text.forecast(answer):
+    if outcome.ensemble:
+        rows.append(("ensemble", wording.ensemble(outcome, folder)))
+    if outcome.relabelled is not None:
+        rows.append(("relabelled", insight_text.relabelled(outcome.relabelled)))
+    if said := insight_text.forecast(outcome):
         rows.append(("more images", said))
-    if answer.limits is not None:
-        costs = (pareto.cost(answer.limits), pareto.price(answer.limits))
+    if outcome.limits is not None:
+        costs = (pareto.cost(outcome.limits), pareto.price(outcome.limits))
         rows += _labelled("cost", [line for line in costs if line])
-    counts = answer.trials
+    counts = outcome.trials
     tried = f"{counted(counts.complete, 'trial')} completed, {counts.pruned} stopped early, {counts.failed} failed"
-    rows.append(("time", f"{wording.time_used(answer.budget)}; {tried}"))
+    rows.append(("time", f"{wording.time_used(outcome.budget)}; {tried}"))
     return rows
 
 
-def _warnings(answer: Result) -> list[str]:
-    lines = list(dict.fromkeys(answer.warnings))
+def _warnings(outcome: Result) -> list[str]:
+    lines = list(dict.fromkeys(outcome.warnings))
     more = len(lines) - SHOWN_WARNINGS
     return [*lines[:SHOWN_WARNINGS], *([f"and {more} more, in the report"] if more > 0 else [])]
 
@@ -157,8 +157,8 @@ def _relative(run: Path) -> str:
     return os.path.relpath(run) if run.absolute().is_relative_to(Path.cwd()) else str(run)
 
 
-def _files(answer: Result, folder: str) -> Lines:
+def _files(outcome: Result, folder: str) -> Lines:
     """Return where the files are, and the commands that use them."""
-    files = [(name, os.path.join(folder, file)) for name in ("report", "recipe") if (file := answer.files.get(name))]
-    commands = [(command.split()[1], command) for _, command in wording.commands(answer, shlex.quote(folder))]
+    files = [(name, os.path.join(folder, file)) for name in ("report", "recipe") if (file := outcome.files.get(name))]
+    commands = [(command.split()[1], command) for _, command in wording.commands(outcome, shlex.quote(folder))]
     return [*files, *commands]

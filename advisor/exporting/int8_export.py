@@ -228,9 +228,9 @@ def _objective(run: Path) -> ObjectiveSpec:
     return recipe_file.read(run).objective or ObjectiveSpec()
 
 
-def answers(answer: ComputeProbabilities, squares: Pixels) -> Float64s:
+def answers(compute: ComputeProbabilities, squares: Pixels) -> Float64s:
     """Return the probabilities (N, K) of squares, computed in batches."""
-    parts: list[Any] = [answer(squares[start : start + BATCH]) for start in range(0, len(squares), BATCH)]
+    parts: list[Any] = [compute(squares[start : start + BATCH]) for start in range(0, len(squares), BATCH)]
     return np.concatenate(parts)
 
 

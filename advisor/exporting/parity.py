@@ -116,7 +116,7 @@ def spread(images: Sequence[T], most: int) -> list[T]:
 
 def require(
     predictor: Predictor | EnsemblePredictor,
-    answer: ComputeProbabilities,
+    compute: ComputeProbabilities,
     photos: Sequence[Path],
     *,
     form: str,
@@ -124,7 +124,7 @@ def require(
     progress: NamedProgress | None = None,
 ) -> Parity:
     """Compare, and return the comparison. Raises: CheckError where it does not hold, InputError without readable photos."""
-    compared = compare(predictor, answer, photos, tolerance=tolerance, progress=progress)
+    compared = compare(predictor, compute, photos, tolerance=tolerance, progress=progress)
     if not compared.holds:
         raise CheckError(f"{form} export: {compared.complaint}", hint="Nothing was kept.")
     return compared
@@ -132,7 +132,7 @@ def require(
 
 def compare(
     predictor: Predictor | EnsemblePredictor,
-    answer: ComputeProbabilities,
+    compute: ComputeProbabilities,
     photos: Sequence[Path],
     *,
     tolerance: float = TOLERANCE,
@@ -147,7 +147,7 @@ def compare(
         decoded, readable = squares(predictor, photos[start : start + BATCH])
         if readable:
             want = predictor.predict(readable).probabilities
-            got = answer(decoded)
+            got = compute(decoded)
             worst = max(worst, float(np.abs(want - got).max()))
             same += int((want.argmax(axis=1) == got.argmax(axis=1)).sum())
             n += len(readable)

@@ -76,8 +76,8 @@ def export(
         chosen.write(model, folder, run, sidecar.describe(model, form, chosen.FILE))
         (folder / "example.py").write_text(chosen.example(model), encoding="utf-8")
         write_card(run, folder)
-        answer = chosen.load(folder, registry)
-        agreed = parity.require(model, answer, photos, form=form, tolerance=tolerance, progress=report)
+        compute = chosen.load(folder, registry)
+        agreed = parity.require(model, compute, photos, form=form, tolerance=tolerance, progress=report)
         done = exported(target, folder, form, agreed)
     return done
 

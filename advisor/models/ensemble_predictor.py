@@ -20,7 +20,7 @@ from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.models import inference, model_files, predictor
-from advisor.models.predict import DECODED_TOGETHER, Answers, Predictions, check_abstain, classify
+from advisor.models.predict import DECODED_TOGETHER, Predictions, SquareOutputs, check_abstain, classify
 from advisor.models.predictor import Predictor
 from advisor.records import Compute
 from advisor.records.objective import DecisionRule
@@ -79,7 +79,7 @@ class EnsemblePredictor:
         compute: Compute | None = None,
         sizes: Sequence[int] | None = None,
         with_features: bool = False,
-    ) -> Answers:
+    ) -> SquareOutputs:
         """Compute the mean probabilities of decoded squares; novelty and features are the first member's."""
         first = self.members[0].answers(canvas, compute=compute, sizes=sizes, with_features=with_features)
         others = [m.probabilities(canvas, compute=compute, sizes=sizes) for m in self.members[1:]]

@@ -31,7 +31,7 @@ LIMIT = "A new class that resembles a known one is not caught by this."
 
 
 @dataclass(frozen=True)
-class Answers:
+class SquareOutputs:
     """What a model says of N images: `probabilities` (N, K); `unlike` (N,), for each image the share of known images that
     are as unlike the training images, above 0 to 1, None without an index; `features` (N, D), None unless wanted."""
 
@@ -40,7 +40,7 @@ class Answers:
     features: NDArray[np.float32] | None = None
 
 
-Answer = Callable[[NDArray[np.uint8]], Answers]  # of squares (N, S, S, 3)
+ComputeOutputs = Callable[[NDArray[np.uint8]], SquareOutputs]  # of squares (N, S, S, 3)
 
 
 @dataclass(frozen=True)
@@ -99,33 +99,33 @@ def classify(
     images: Iterable[Any],
     rule: pixels.PixelRule,
     classes: tuple[str, ...],
-    answer: Answer,
+    compute: ComputeOutputs,
     *,
     batch_size: int = DECODED_TOGETHER,
     progress: CountProgress | None = None,
     decision: DecisionRule = MOST_PROBABLE,
     abstain: float | None = None,
 ) -> Predictions:
-    """Decode images and ask `answer` about their squares (N, S, S, 3)."""
-    given = _listed(images)
+    """Decode images and pass their squares (N, S, S, 3) to `compute`."""
+    listed = _listed(images)
     names: list[str] = []
     broken: list[Unreadable] = []
-    parts: list[Answers] = []
+    parts: list[SquareOutputs] = []
     with ThreadPoolExecutor(max_workers=device.cores()) as pool:
-        for start in range(0, len(given), batch_size):
-            chunk = given[start : start + batch_size]
+        for start in range(0, len(listed), batch_size):
+            chunk = listed[start : start + batch_size]
             squares = []
             for at, square in enumerate(pool.map(lambda image: _square(image, rule), chunk), start):
-                name = image_inputs.name(given[at], at)
+                name = image_inputs.name(listed[at], at)
                 if isinstance(square, str):
                     broken.append(Unreadable(path=name, reason=square))
                 else:
                     names.append(name)
                     squares.append(square)
             if squares:
-                parts.append(answer(np.stack(squares)))
+                parts.append(compute(np.stack(squares)))
             if progress is not None:
-                progress(min(start + batch_size, len(given)), len(given))
+                progress(min(start + batch_size, len(listed)), len(listed))
     return Predictions(
         tuple(names),
         classes,
@@ -139,8 +139,8 @@ def classify(
 
 
 def _joined(parts: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
-    there = [part for part in parts if part is not None]
-    return np.concatenate(there) if there else None
+    arrays = [part for part in parts if part is not None]
+    return np.concatenate(arrays) if arrays else None
 
 
 def _listed(images: Iterable[Any]) -> list[Any]:

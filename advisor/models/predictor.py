@@ -29,7 +29,7 @@ from advisor.metrics.novelty import NoveltyIndex
 from advisor.models import backbone as backbones
 from advisor.models import inference, model_files, tensor_files
 from advisor.models.classifier import Classifier
-from advisor.models.predict import DECODED_TOGETHER, Answers, Predictions, check_abstain, classify
+from advisor.models.predict import DECODED_TOGETHER, Predictions, SquareOutputs, check_abstain, classify
 from advisor.records import Compute, ForwardSpec, Preprocess
 from advisor.records.objective import DecisionRule
 from advisor.runtime import device
@@ -105,14 +105,14 @@ class Predictor:
         compute: Compute | None = None,
         sizes: Sequence[int] | None = None,
         with_features: bool = False,
-    ) -> Answers:
+    ) -> SquareOutputs:
         """Compute probabilities of decoded squares and, with an index, how unlike the training images they are.
 
         Features are those that the index compares, or, without an index, the network's last `dim` that the head reads.
         """
         width = self.feature_width if with_features or self.index is not None else 0
         logits_NK, features_ND = self.outputs(canvas, width, compute=compute, sizes=sizes)
-        return Answers(
+        return SquareOutputs(
             classification.probabilities(logits_NK),
             None if self.index is None else novelty.p_values(self.index, features_ND),
             features_ND if with_features else None,

@@ -53,13 +53,13 @@ def ask(
     """Have a worker build the index; None and a note where it cannot be had, which never costs the run."""
     listener.stage(STAGE)
     try:
-        answer = worker.ask(job, TrainingIndexed, listener.progress, deadline=deadline)
+        reply = worker.ask(job, TrainingIndexed, listener.progress, deadline=deadline)
     except AdviseError as error:
         _note(listener, str(error).rstrip("."))
         return None
-    if answer.unlike is None:
-        _note(listener, answer.reason)
-    return answer.unlike
+    if reply.unlike is None:
+        _note(listener, reply.reason)
+    return reply.unlike
 
 
 def _note(listener: Listener, reason: str) -> None:

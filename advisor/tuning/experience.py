@@ -55,13 +55,13 @@ def read(folders: Sequence[str]) -> Experience:
     """
     runs: dict[str, Path] = {}
     for folder in folders:
-        found = _finished(Path(folder))
-        if not found:
+        finished = _finished(Path(folder))
+        if not finished:
             raise InputError(
                 f"--experience {folder}: there is no finished run in or below it.",
                 hint="Name a run directory, or a folder that holds some, such as tl-advise-runs.",
             )
-        runs |= found
+        runs |= finished
     lifts: dict[Key, list[float]] = {}
     for digest in sorted(runs):
         for what, lift in _of_run(runs[digest]).items():
@@ -80,14 +80,14 @@ def _finished(folder: Path) -> dict[str, Path]:
     """List the finished runs in and below a folder by the hash of their results. Raises InputError if it does not exist."""
     if not folder.is_dir():
         raise InputError(f"--experience {folder}: no such folder.", hint="Name a folder that holds finished runs.")
-    found = {}
+    results = {}
     for path in sorted(folder.rglob(RESULT)):
         run, text = path.parent, path.read_bytes()
         if _field(text, "status") != "final" or not all((run / name).is_file() for name in (PROBES, STUDY, CALL)):
             continue
         if _field((run / CALL).read_bytes(), "objective") == "log_loss":
-            found[hashlib.sha256(text).hexdigest()] = run
-    return found
+            results[hashlib.sha256(text).hexdigest()] = run
+    return results
 
 
 def _field(text: bytes, name: str) -> Any:

@@ -73,8 +73,8 @@ class PluginLayout:
 
 def installed() -> tuple[PluginLayout, ...]:
     """Return the layouts of all third-party plugins, by name."""
-    found = registry.third_party()
-    return tuple(PluginLayout(layout, found.plugin(name).name) for name, layout in found.layouts.items())
+    loaded = registry.third_party()
+    return tuple(PluginLayout(layout, loaded.plugin(name).name) for name, layout in loaded.layouts.items())
 
 
 def fault_of(listing: object) -> str:

@@ -101,7 +101,7 @@ def _rows(file: Path) -> list[_Row]:
             f"{printable(str(file))}: expected the columns path,label (columns: {shortened(table.names, 12)}).",
             hint=FORM,
         )
-    found = columns.resolve(table.names, (), ReadOptions(path_column="path", label_column="label"), str(file))
+    resolved = columns.resolve(table.names, (), ReadOptions(path_column="path", label_column="label"), str(file))
     rows = []
     for line, cells in table.rows:
         if len(cells) != len(table.names):
@@ -109,8 +109,8 @@ def _rows(file: Path) -> list[_Row]:
                 f"{printable(str(file))}, line {line}: {len(cells)} cells, the first line has {len(table.names)}.",
                 hint=FORM,
             )
-        split = cells[found.split].strip().lower() if found.split is not None else ""
-        rows.append(_Row(line=line, path=cells[found.path], label=cells[found.label or 0], split=split))
+        split = cells[resolved.split].strip().lower() if resolved.split is not None else ""
+        rows.append(_Row(line=line, path=cells[resolved.path], label=cells[resolved.label or 0], split=split))
     return rows
 
 

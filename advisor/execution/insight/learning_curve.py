@@ -44,8 +44,10 @@ def measure(resources: Resources, job: MeasureLearningCurve) -> LearningCurveMea
     backbone = resources.registry.backbone(job.candidate.backbone)
     features, blocks = trainer.head_features(resources, backbone, job.candidate, plan)
     features = features[rows] if len(rows) < len(features) else features
-    present, known = np.unique(labels[rows], return_inverse=True)  # a class may be missing in a part of a large pool
-    score = _score(features, known, blocks, job.seed)
+    present, class_of_row = np.unique(
+        labels[rows], return_inverse=True
+    )  # a class may be missing in a part of a large pool
+    score = _score(features, class_of_row, blocks, job.seed)
     limit_s = float("inf") if job.limit_s is None else job.limit_s
     one_s = _seconds(score, len(rows))
     repeats = next((n for n in REPEATS if one_s * n * sum(forecast.SIZES) <= limit_s - one_s), 0)
@@ -54,7 +56,7 @@ def measure(resources: Resources, job: MeasureLearningCurve) -> LearningCurveMea
         return LearningCurveMeasured(
             forecast=None, reason=f"it needs about {needed_s:.0f} s, {max(0.0, limit_s - one_s):.0f} s were left for it"
         )
-    curve = forecast.measure(known, score, seed=job.seed, repeats=repeats, groups_N=groups)
+    curve = forecast.measure(class_of_row, score, seed=job.seed, repeats=repeats, groups_N=groups)
     return LearningCurveMeasured(forecast=_forecast(resources, job, [int(k) for k in present], curve))
 
 

@@ -94,10 +94,10 @@ def _kept(state: SearchState) -> str:
     if best is None:
         return f"{left_s:.0f} s were left"
     again_s, end_s = cost_model.rescoring_s(state), cost_model.finish_s(state, best.candidate)
-    kept = f"about {again_s:.0f} s are kept for re-evaluating the leaders and {end_s:.0f} s for the end of the run"
+    reserve = f"about {again_s:.0f} s are kept for re-evaluating the leaders and {end_s:.0f} s for the end of the run"
     if left_s < again_s + end_s:
-        return f"of the {left_s:.0f} s left, {kept}"
-    return f"{left_s:.0f} s were left, of which {kept}; no further candidate fits into the rest"
+        return f"of the {left_s:.0f} s left, {reserve}"
+    return f"{left_s:.0f} s were left, of which {reserve}; no further candidate fits into the rest"
 
 
 def untried(state: SearchState, stopped: StoppedBecause) -> tuple[Untried, ...]:

@@ -142,7 +142,7 @@ def fitting_sizes(
 def nothing_fits(table: CostTable, backbones: Sequence[Backbone], sizes: Sizes) -> InputError:
     """Return the error that names the nearest network, its cost, and what to do."""
     places = [(b, px) for b in backbones for px in {*sizes[b.name], *_measured_sizes(table, b)}]
-    nearest, px = min(places, key=lambda place: (table.excess(table.predict(*place)), place[0].name, place[1]))
+    nearest, px = min(places, key=lambda at: (table.excess(table.predict(*at)), at[0].name, at[1]))
     cost = table.predict(nearest, px)
     limits = " and ".join(
         f"{option} {value:g}"
