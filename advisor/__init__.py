@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from advisor.models.pretrained_weights import Located
     from advisor.records import Profile
     from advisor.reporting.notebook import ShownResult
+    from advisor.workflows.adaptation_run import AdaptedRun
     from advisor.workflows.comparison import Comparison
     from advisor.workflows.fewshot import FewShotResult
     from advisor.workflows.lr_finder import Sweep
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 from advisor._version import __version__ as __version__
 
 __all__ = [
+    "adapt",
     "advise",
     "compare",
     "export",
@@ -126,15 +128,40 @@ def advise(
     return notebook.shown(result, run.path)
 
 
-def inspect(path: Path, *, deep: bool = False, test_split: str = "auto") -> Profile:
-    """Measure a data set without any network; `deep` decodes every image and searches for near-duplicates."""
-    import os
+def inspect(path: Path, *, deep: bool = False, test_split: str = "auto", **reading: Any) -> Profile:
+    """Measure a data set without any network; `deep` decodes every image and searches for near-duplicates.
 
-    from advisor.data import dataset, profile
+    `reading` are fields of `advisor.records.data.ReadOptions`: label_column, layout, exclude ...
+    """
+    from advisor import _calls
 
-    data = dataset.read(os.fspath(path), test_split=test_split)
-    profile.check_learnable(data)
-    return profile.measure(data, deep=deep)
+    return _calls.inspect(path, deep=deep, test_split=test_split, reading=reading)
+
+
+def adapt(
+    path: Path,
+    target: Path,
+    *,
+    budget: str | float | None = None,
+    trials: int | None = None,
+    out: Path | None = None,
+    strategies: Iterable[str] = (),
+    progress: Progress | None = None,
+    **settings: Any,
+) -> AdaptedRun:
+    """Train on labelled images and adapt to the unlabelled images of `target`, as `tl-advise advise --target` does.
+
+    `trials` is the number of seeds, `strategies` the arms; `settings` as in `advise`.
+    """
+    from advisor import _arguments, _calls
+
+    fields = {
+        "budget_s": _arguments.seconds(budget, trials),
+        "trials": trials,
+        "strategies": tuple(strategies),
+        **settings,
+    }
+    return _calls.adapt(path, target, out=out, progress=progress, fields=fields)
 
 
 def rerun(
@@ -152,24 +179,12 @@ def rerun(
 
     `target` is where the unlabelled images of an adapted run are now.
     """
-    from advisor import _arguments
-    from advisor.records import recipe_file
-    from advisor.workflows import rerun as reruns
-    from advisor.workflows import rerun_adaptation
+    from advisor import _arguments, _calls
 
-    path = _arguments.path(recipe)
-    where = {
-        "data": _arguments.optional(data),
-        "seeds": seeds,
-        "out": _arguments.optional(out),
-        "offline": offline,
-        "device": device,
-    }
-    options: dict[str, Any] = {**where, "weights_dir": _arguments.text(weights_dir)}
-    read = recipe_file.read(path)
-    if read.target is not None:
-        return rerun_adaptation.rerun_adapted(read, path, target=_arguments.optional(target), **options)
-    return reruns.rerun_recipe(path, **options)
+    places = {"data": _arguments.optional(data), "out": _arguments.optional(out)}
+    options: dict[str, Any] = {**places, "weights_dir": _arguments.text(weights_dir)}
+    options |= {"seeds": seeds, "offline": offline, "device": device}
+    return _calls.rerun(recipe, target, options)
 
 
 def load(run: Path) -> Predictor | EnsemblePredictor:
@@ -223,14 +238,10 @@ def compare(
     **options: Any,
 ) -> Comparison:
     """Train several arms for the same number of steps. `options`: backbone, size, seed, threads, device, offline ..."""
-    from advisor import _arguments
-    from advisor.workflows import comparison
+    from advisor import _calls
 
-    seed = int(options.get("seed", 0))
-    session, report = _arguments.session(path, options, progress)
-    return comparison.compare(
-        session, list(arms), epochs=epochs, batch=batch, surface=surface, seed=seed, report=report
-    )
+    given = {"epochs": epochs, "batch": batch, "surface": surface}
+    return _calls.compare(path, arms, given=given, progress=progress, options=options)
 
 
 def fewshot(
@@ -247,16 +258,11 @@ def fewshot(
     **options: Any,
 ) -> FewShotResult:
     """Evaluate few-shot heads (all that fit frozen features, unless named) over many episodes; `options` as in compare."""
-    from advisor import _arguments
-    from advisor.workflows import fewshot as few
-    from advisor.workflows.session import make_candidate, pool_context
+    from advisor import _calls
 
-    session, report = _arguments.session(path, options, progress)
-    plugins = session.resources.registry
-    names = list(strategies) or few.capable(plugins.strategies, pool_context(session))
-    tried = [make_candidate(session, n, few.shared_parameters(plugins.strategy(n), layers, epochs)) for n in names]
-    counts = {"ways": ways, "shots": shots, "queries": queries, "count": episodes, "seed": int(options.get("seed", 0))}
-    return few.evaluate(session, tried, layers=layers, report=report, **counts)
+    counts = {"ways": ways, "shots": shots, "queries": queries, "count": episodes}
+    call: dict[str, Any] = {"layers": layers, "epochs": epochs, "progress": progress, "options": options}
+    return _calls.fewshot(path, strategies, counts=counts, **call)
 
 
 def lr_find(
@@ -271,15 +277,9 @@ def lr_find(
     **options: Any,
 ) -> Sweep:
     """Find a learning rate with a range test; `options` as in compare."""
-    from advisor import _arguments
-    from advisor.workflows import lr_finder
-    from advisor.workflows.session import make_candidate
+    from advisor import _calls
 
-    lr_finder.rates(low, high, steps)
-    session, report = _arguments.session(path, options, progress)
-    candidate = make_candidate(session, strategy, dict(parameters or {}))
-    seed = int(options.get("seed", 0))
-    return lr_finder.sweep(session.resources, candidate, low=low, high=high, steps=steps, seed=seed, report=report)
+    return _calls.lr_find(path, strategy, parameters or {}, low, high, steps, progress=progress, options=options)
 
 
 def weights(*, weights_dir: Path | None = None, offline: bool = False) -> dict[str, Located]:

@@ -36,6 +36,8 @@ def settings(data: PathArgument, **fields: Any) -> Settings:
 
     Raises InputError for a field that neither has.
     """
+    if "target" in fields:
+        raise InputError("advise() does not adapt.", hint="Call advisor.adapt(path, target).")
     read = {name: fields.pop(name) for name in ReadOptions.__dataclass_fields__ if name in fields}
     if read:
         fields["reading"] = replace(fields.get("reading", ReadOptions()), **read)

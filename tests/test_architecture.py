@@ -42,6 +42,7 @@ ORDER = (
     "workflows",
     "serving",
     "_arguments",
+    "_calls",
     "__init__",
     "cli",
     "__main__",

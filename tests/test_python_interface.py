@@ -151,3 +151,15 @@ def test_the_examples_run(
     exec(code, names)
     assert names["predictions"].labels[0] in ("class 0", "class 1")  # type: ignore[attr-defined]
     assert names["rerun"].identical  # type: ignore[attr-defined]
+
+
+def test_inspect_takes_the_reading_options(data: Path, tmp_path: Path) -> None:
+    """Columns and layouts are named as on the command line; an unknown name is one line."""
+    files = sorted(data.rglob("*.jpg"))
+    lines = [f"{file};{file.parent.name};{file.stem}" for file in files]
+    (tmp_path / "odd.csv").write_text("\n".join(["where;kind;number", *lines]))
+    profile = advisor.inspect(tmp_path / "odd.csv", path_column="where", label_column="kind", root=str(data))
+    assert profile.images == len(files)
+    assert profile.fingerprint
+    with pytest.raises(InputError, match="no option 'labels_column'"):
+        advisor.inspect(data, labels_column="kind")

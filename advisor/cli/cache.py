@@ -17,6 +17,8 @@ KINDS = {
     "pixels": "decoded images",
     "features": "features of frozen networks",
     "pixel contents": "which decoded images are the same",
+    "unpacked data": "archives and shards, unpacked",
+    "remote data": "data sets and images fetched from a URL",
 }
 
 
@@ -25,9 +27,9 @@ KINDS = {
 def command(context: click.Context) -> None:
     """Show and clear cached pixels and features.
 
-    Decoded images and features of frozen networks are kept in the cache directory of the user (TL_ADVISE_CACHE moves
-    it), up to a size limit: what was used least recently is deleted first. Clearing costs time in the next run and never
-    changes a result.
+    Decoded images, features of frozen networks and copies of data sets (unpacked archives, data behind a URL) are kept in the
+    cache directory of the user (TL_ADVISE_CACHE moves it), up to a size limit: what was used least recently is deleted
+    first. Clearing costs time in the next run and never changes a result.
 
     \b
     Examples:
@@ -45,18 +47,20 @@ def command(context: click.Context) -> None:
 def listing(everything: bool = False, as_json: bool = False) -> None:
     """Show how much is cached, for what, and when it was last used (the same as `tl-advise cache`)."""
     from advisor.cli import _console
+    from advisor.data.layouts import unpacking
     from advisor.runtime import cache
 
     store = cache.Store()
-    entries = store.entries()
+    entries = (*store.entries(), *unpacking.copies())
     used = sum(entry.bytes for entry in entries)
     if as_json:
         rows = [{"kind": e.kind, "bytes": e.bytes, "used_s": e.used_s, "fields": e.fields} for e in entries]
         _console.as_json({"path": str(store.directory), "bytes": used, "cap_bytes": store.cap_bytes, "entries": rows})
         return
     _print(entries, everything=everything)
-    full = f"{_console.size(used)} of at most" if entries else "Empty, at most"
-    _console.say(f"{full} {_console.size(store.cap_bytes)} in {store.directory}")
+    limits = f"{_console.size(store.cap_bytes)} and {_console.size(unpacking.KEPT_BYTES)} of each kind of copies of data sets"
+    full = f"{_console.size(used)}, at most" if entries else "Empty, at most"
+    _console.say(f"{full} {limits}, in {cache.default_dir()}")
     if entries:
         _console.say("`tl-advise cache clear` frees the space; no result changes.")
 
@@ -66,16 +70,17 @@ def listing(everything: bool = False, as_json: bool = False) -> None:
 def clear(kind: str | None) -> None:
     """Delete cached entries; runs that are using them now are not disturbed."""
     from advisor.cli import _console
+    from advisor.data.layouts import unpacking
     from advisor.errors import InputError
     from advisor.runtime import cache
 
     store = cache.Store()
-    kinds = sorted({entry.kind for entry in store.entries()})
+    kinds = sorted({entry.kind for entry in (*store.entries(), *unpacking.copies())})
     if kind is not None and kind not in kinds:
         cached = f"it holds {', '.join(kinds)}" if kinds else "it is empty"
         raise InputError(f"--kind {kind}: the cache has no such entries ({cached}).", hint="See `tl-advise cache`.")
-    freed = store.clear(kind)
-    _console.say(f"Freed {_console.size(freed) if freed else '0 B'} in {store.directory}")
+    freed = store.clear(kind) + unpacking.clear(kind)
+    _console.say(f"Freed {_console.size(freed) if freed else '0 B'} in {cache.default_dir()}")
 
 
 def _print(entries: Sequence[Entry], *, everything: bool) -> None:

@@ -96,10 +96,15 @@ def _print(sweep: Sweep) -> None:
     _console.say(f"{c.strategy} on {c.backbone} at {c.size_px} px: smoothed training loss against the learning rate")
     _console.command_block(standalone_charts.in_characters(sweep.rates, sweep.smoothed, mark=suggestion.rate))
     parameter = f" ({sweep.parameter})" if sweep.parameter else ""
-    _console.say(f"suggested rate {suggestion.rate:.1e}{parameter}: {suggestion.reason}")
+    _console.say(f"{_suggested(sweep, parameter)}: {suggestion.reason}")
     diverged = suggestion.diverged_at
     ending = f"training diverged at {diverged:.1e}" if diverged else "training did not diverge"
     _console.say(f"steepest fall at {suggestion.steepest:.1e}, lowest loss at {suggestion.lowest:.1e}; {ending}")
+
+
+def _suggested(sweep: Sweep, parameter: str = "") -> str:
+    rate = sweep.suggestion.rate
+    return "no suggestion" if rate is None else f"suggested rate {rate:.1e}{parameter}"
 
 
 def _draw(sweep: Sweep, target: Path) -> None:
@@ -117,5 +122,5 @@ def _draw(sweep: Sweep, target: Path) -> None:
     if target.suffix == ".svg":
         write_atomically(target, drawn)
         return
-    caption = f"Suggested rate {sweep.suggestion.rate:.1e}: {sweep.suggestion.reason}."
+    caption = f"{_suggested(sweep).capitalize()}: {sweep.suggestion.reason}."
     write_atomically(target, html_page.page(title, [(caption, drawn)]))

@@ -159,7 +159,9 @@ class _Scale:
         return whole or [10**self.x0]
 
 
-def in_characters(xs: Sequence[float], ys: Sequence[float], *, mark: float, width: int = 64, height: int = 12) -> str:
+def in_characters(
+    xs: Sequence[float], ys: Sequence[float], *, mark: float | None, width: int = 64, height: int = 12
+) -> str:
     """Draw one curve over a logarithmic axis in plain characters; `mark` gets a column of its own.
 
     Values above the first by more than its distance to the lowest are cut off, so that the useful part fills the rows.
@@ -172,7 +174,7 @@ def in_characters(xs: Sequence[float], ys: Sequence[float], *, mark: float, widt
     def column(x: float) -> int:
         return round((math.log(x) - math.log(xs[0])) / (math.log(xs[-1]) - math.log(xs[0])) * (width - 1))
 
-    if xs[0] <= mark <= xs[-1]:
+    if mark is not None and xs[0] <= mark <= xs[-1]:
         for row in grid:
             row[column(mark)] = "|"
     for x, y in zip(xs, ys, strict=True):

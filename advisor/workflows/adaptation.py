@@ -128,12 +128,24 @@ def adapt(
 
 def epochs_within(session: Session, arms: int, seconds: float) -> float:
     """Predict how many epochs all arms can train in `seconds`, from the cards alone; an adapted arm costs twice as much."""
+    scoring_s, epoch_s = _costs_s(session, arms)
+    return max(0.0, seconds - scoring_s) / epoch_s
+
+
+def needs_s(session: Session, arms: int, epochs: float) -> float:
+    """Predict the seconds that all arms need for so many epochs, the inverse of `epochs_within`."""
+    scoring_s, epoch_s = _costs_s(session, arms)
+    return scoring_s + epochs * epoch_s
+
+
+def _costs_s(session: Session, arms: int) -> tuple[float, float]:
+    """Return the seconds that scoring all arms takes, and one epoch of all of them."""
     backbone = session.backbone
     macs = budget.at_size(backbone.macs, backbone.preprocess.size, session.size_px)
     device = session.resources.compute(backbone).device
     one = budget.training_s(len(session.resources.labels), 1.0, macs, device)
     scoring = arms * 3 * budget.extraction_s(len(session.resources.job.target_items), macs, device)
-    return max(0.0, seconds - scoring) / (one * max(1, 2 * arms - 1))
+    return scoring, one * max(1, 2 * arms - 1)
 
 
 def shared_parameters(session: Session, arm: str, epochs: float) -> dict[str, Any]:

@@ -28,12 +28,13 @@ FALL = 0.03  # share of the first loss by which it must decrease before its lowe
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """`rate` is the suggestion; `lowest` and `steepest` are where the smoothed loss is lowest and decreases fastest.
+    """`rate` is the suggestion, None where the loss hardly fell; `reason` says why.
 
-    `diverged_at` is the rate at which training broke down, None where it held to the end.
+    `lowest` and `steepest` are where the smoothed loss is lowest and decreases fastest; `diverged_at` is the rate at which
+    training broke down, None where it held to the end.
     """
 
-    rate: float
+    rate: float | None
     lowest: float
     steepest: float
     diverged_at: float | None
@@ -96,11 +97,11 @@ def broke_down(losses: Sequence[float]) -> bool:
 
 
 def suggest(rates_tried: Sequence[float], losses: Sequence[float], *, diverged: bool = False) -> Suggestion:
-    """Read a sweep: a tenth of the rate of the lowest smoothed loss, or a third of the last harmless one.
+    """Read a sweep: a tenth of the rate of the lowest smoothed loss, or nothing.
 
     The lowest loss lies just before training breaks down, so that a tenth of it is safe and still fast (1506.01186
     reads the same from the beginning of the rise). A head that starts from a fitted probe leaves little to gain: where
-    the loss falls by less than 3 %, the suggestion is a third of the highest rate that did not raise it by 3 %.
+    the loss falls by less than 3 %, the curve shows no best rate and none is suggested.
     Raises InputError where fewer than 10 steps were done.
     """
     if len(losses) < 10:
@@ -121,9 +122,9 @@ def suggest(rates_tried: Sequence[float], losses: Sequence[float], *, diverged: 
             rate=rates_tried[at] / 10, lowest=rates_tried[at], steepest=steepest, diverged_at=ending, reason=reason
         )
     harmless = [rate for rate, loss in zip(rates_tried, curve, strict=False) if loss <= (1 + FALL) * first]
-    most = harmless[-1] if harmless else rates_tried[0]
-    reason = f"the loss hardly falls in so few steps; a third of {most:.1e}, the highest rate that did not raise it"
-    return Suggestion(rate=most / 3, lowest=lowest, steepest=steepest, diverged_at=ending, reason=reason)
+    fall = f"the loss fell by less than {FALL:.0%} in {len(curve)} steps, so the curve shows no best rate"
+    most = f"; rates up to {harmless[-1]:.1e} did not raise it" if harmless else ""
+    return Suggestion(rate=None, lowest=lowest, steepest=steepest, diverged_at=ending, reason=fall + most)
 
 
 @dataclass(frozen=True, kw_only=True)

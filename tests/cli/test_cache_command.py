@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import folder
 
 from advisor import cli
+from advisor.data import dataset
 from advisor.runtime import cache
 
 
@@ -21,7 +24,7 @@ def test_entries_are_listed_with_size_and_cap(capsys: pytest.CaptureFixture[str]
         assert "pixels" in text
         assert "8.1 kB" in text
         assert "decoded images" in text
-        assert str(cache.Store().directory) in text
+        assert str(cache.default_dir()) in text
     assert cli.run(["cache", "list", "--all"]) == 0
     assert "size_px 224" in capsys.readouterr().out
     assert cli.run(["cache", "list", "--json"]) == 0
@@ -49,3 +52,19 @@ def test_an_empty_cache_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["cache"]) == 0
     assert "Empty" in capsys.readouterr().out
     assert not Path(cache.Store().directory).exists()
+
+
+def test_copies_of_data_sets_are_listed_and_cleared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unpacked archive counts, with its size; clearing its kind deletes it and nothing else."""
+    folder(tmp_path / "photos", {"cat": 3, "dog": 3})
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for file in (tmp_path / "photos").rglob("*.jpg"):
+            archive.write(file, file.relative_to(tmp_path))
+    dataset.read(tmp_path / "photos.zip")
+    cache.Store().keep({"kind": "features"}, np.zeros(10))
+    assert cli.run(["cache"]) == 0
+    assert "archives and shards, unpacked" in capsys.readouterr().out
+    assert cli.run(["cache", "clear", "--kind", "unpacked data"]) == 0
+    assert "Freed" in capsys.readouterr().out
+    assert not list((cache.default_dir() / "unpacked").glob("*/*"))
+    assert [entry.kind for entry in cache.Store().entries()] == ["features"]

@@ -13,13 +13,14 @@ import torch
 from photos import write_crops
 from PIL import Image, ImageOps
 
+import advisor
 from advisor import registry
 from advisor.cli import run
 from advisor.data import domains
 from advisor.errors import DatasetError, InputError, TrialError
 from advisor.models import predictor
 from advisor.records import Settings, recipe_file
-from advisor.workflows import adaptation, adaptation_arm
+from advisor.workflows import adaptation, adaptation_arm, adaptation_run
 from advisor.workflows.adaptation import Run
 from advisor.workflows.session import Session, make_candidate, open_session
 
@@ -136,6 +137,35 @@ def test_the_command_adapts(folders: tuple[Path, Path], tmp_path: Path, capsys: 
     assert "no such folder" in capsys.readouterr().err
     assert run([source, "--target", aim, *work, "--out", out]) == 2
     assert "not empty" in capsys.readouterr().err
+
+
+def test_a_budget_that_is_too_short_is_named_at_the_start(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hopelessly short: exit code 2 before any training, and no run directory; perhaps too short: a note, once."""
+    notes: list[str] = []
+    with pytest.raises(InputError, match=r"too short for --target: one epoch .* Try --budget \d+m"):
+        adaptation_run.check_budget(1000.0, 20.0, 3, notes.append)
+    adaptation_run.check_budget(60.0, 30.0, 3, notes.append)
+    adaptation_run.check_budget(10.0, 30.0, 3, notes.append)
+    assert len(notes) == 1
+    assert "may not end in time" in notes[0]
+    work = ["--backbone", "pocket", "--size", "1024", "--offline", "--threads", "1"]
+    out = tmp_path / "run"
+    assert run([str(folders[0]), "--target", str(folders[1]), *work, "--budget", "1s", "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert "too short for --target" in error
+    assert not out.exists()
+
+
+def test_python_adapts(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """advisor.adapt returns what the command prints, and advise() points to it."""
+    options = {"backbones": ("pocket",), "size_px": 32, "offline": True, "threads": 1}
+    done = advisor.adapt(*folders, trials=1, out=tmp_path / "run", strategies=["full"], **options)
+    assert done.adaptation.chosen in {"full", "full + target statistics"}
+    assert (done.folder / "recipe.yaml").is_file()
+    with pytest.raises(InputError, match=r"advisor\.adapt"):
+        advisor.advise(folders[0], target=folders[1])
 
 
 def test_the_main_job_says_what_adaptation_needs(

@@ -25,6 +25,7 @@ MAX_RATIO = 200  # unpacked over packed bytes; images hardly compress, a bomb re
 KEPT_BYTES = 100 * 1024**3  # all unpacked data sets together; the least recently used are deleted
 MARK = ".complete"
 _CHUNK = 1 << 20
+COPIES = {"unpacked data": "unpacked", "remote data": "remote"}  # kind as `tl-advise cache` names it -> folder
 
 
 class Limits:
@@ -80,10 +81,13 @@ def folder(key: str, fill: Callable[[Path], None]) -> Path:
     return path
 
 
-def finish(filled: Path, path: Path) -> None:
-    """Mark a filled folder as complete and move it to its place; the least recently used ones beside it make room."""
+def finish(filled: Path, path: Path, *, origin: str = "") -> None:
+    """Mark a filled folder as complete and move it to its place; the least recently used ones beside it make room.
+
+    `origin` is what `tl-advise cache` says that it was made from.
+    """
     size = sum(file.stat().st_size for file in filled.rglob("*") if file.is_file())
-    (filled / MARK).write_text(json.dumps({"bytes": size}))
+    (filled / MARK).write_text(json.dumps({"bytes": size, "origin": origin}))
     with contextlib.suppress(OSError):  # another process was faster: its folder is as good
         filled.rename(path)
     _make_room(path, size)
@@ -118,3 +122,33 @@ def unwritable(parent: Path, error: OSError) -> DatasetError:
         f"cannot write into {parent}: {error.strerror or error}.",
         hint="Free disk space, set TL_ADVISE_CACHE to another folder, or give a folder that needs no copy.",
     )
+
+
+def copies() -> tuple[cache.Entry, ...]:
+    """List the copies of data sets in the cache, the most recently used first."""
+    entries = []
+    for kind, name in COPIES.items():
+        for mark in (cache.default_dir() / name).glob(f"*/{MARK}"):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                facts = json.loads(mark.read_text())
+                fields = {"origin": facts["origin"]} if facts.get("origin") else {}
+                used_s, size = mark.stat().st_mtime, int(facts["bytes"])
+                path = mark.parent
+                entries.append(
+                    cache.Entry(key=path.name, kind=kind, fields=fields, bytes=size, used_s=used_s, path=path)
+                )
+    return tuple(sorted(entries, key=lambda entry: (-entry.used_s, entry.key)))
+
+
+def clear(kind: str | None = None) -> int:
+    """Delete all copies, or those of one kind, and what interrupted transfers left; return the bytes that were freed."""
+    freed = 0
+    for entry in copies():
+        if kind is None or entry.kind == kind:
+            shutil.rmtree(entry.path, ignore_errors=True)
+            freed += entry.bytes
+    for name in COPIES.values():
+        for left in (cache.default_dir() / name).glob(".[fp]*-*"):  # .filling-, .partial-
+            if kind in (None, next(k for k, n in COPIES.items() if n == name)):
+                shutil.rmtree(left, ignore_errors=True)
+    return freed

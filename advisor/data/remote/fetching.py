@@ -73,7 +73,7 @@ def fetch(
         with _locked(parent / f".{key}.lock"):
             if not (folder / unpacking.MARK).exists():
                 _fetch_all(filesystem, url, files, partial, progress)
-                unpacking.finish(partial, folder)
+                unpacking.finish(partial, folder, origin=urls.shown(url))
     except OSError as error:
         raise unpacking.unwritable(parent, error) from error
     return folder

@@ -1,0 +1,87 @@
+"""An adaptation as a run: opened, trained within a budget, and written to a run directory.
+
+In: settings, the folder of the target, a clock. Out: the `Adaptation`, its folder and warnings. A budget that is too short
+is named before anything trains. Does NOT cover: training and choosing (`adaptation`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from advisor.data.remote import urls
+from advisor.errors import InputError
+from advisor.records import Settings
+from advisor.runtime import durations
+from advisor.runtime.clock import Clock
+from advisor.runtime.run_dir import RunDir, default_place
+from advisor.tuning import budget
+from advisor.workflows import adaptation
+from advisor.workflows.adaptation import Adaptation
+from advisor.workflows.session import Report, open_session
+
+SEEDS = 3  # at most, as far as the budget allows; at least one; --trials changes the number
+SHARE = 0.8  # of the remaining budget goes into the first round; the rest is for reading and scoring
+MAX_EPOCHS = 10.0
+HOPELESS = 4.0  # predictions from cards are off by a factor of two or three: refuse only beyond this
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptedRun:
+    """What was found, the folder with model and recipe, and warnings about the data."""
+
+    adaptation: Adaptation
+    folder: Path
+    warnings: tuple[str, ...]
+
+
+def run(
+    settings: Settings, target: str, *, out: Path | None, clock: Clock, report: Report, note: Callable[[str], None]
+) -> AdaptedRun:
+    """Adapt within the budget and write everything into a run directory.
+
+    Raises: InputError where the call is at fault or the budget is hopelessly short, TrialError where the arms did not end
+    in time.
+    """
+    urls.check_exists(settings.data)
+    if len(settings.backbones) > 1:
+        raise InputError("--target works with one --backbone.", hint="Name only one.")
+    if settings.budget_s is not None and settings.budget_s < budget.FLOOR_S:
+        note(f"a budget of {durations.words(settings.budget_s)} is hardly longer than the start of an adaptation")
+    folder = out or default_place(Path(settings.data), datetime.datetime.now())
+    arms = settings.strategies or adaptation.ARMS
+    session = open_session(replace(settings, budget_s=None), target=target, report=report)
+    left_s = clock.left_s
+    check_budget(adaptation.needs_s(session, len(arms), 1.0), left_s, len(arms), note)
+    rundir = RunDir.create(folder, data=Path(settings.data))
+    rundir.write("run.json", replace(settings, target=target))
+    adapted = adaptation.adapt(
+        session,
+        arms=arms,
+        seeds=range(settings.seed, settings.seed + (settings.trials or SEEDS)),
+        epochs=min(MAX_EPOCHS, max(1.0, adaptation.epochs_within(session, len(arms), SHARE * left_s))),
+        deadline=None if left_s == float("inf") else time.monotonic() + left_s - 2.0,
+        settings=settings,
+        to=folder,
+        report=report,
+    )
+    rundir.write("adaptation.json", {"schema": 1, **asdict(adapted)})
+    return AdaptedRun(adaptation=adapted, folder=folder, warnings=session.warnings)
+
+
+def check_budget(needs_s: float, left_s: float, arms: int, note: Callable[[str], None]) -> None:
+    """Say at the start that one epoch per arm probably does not fit. Raises InputError where it certainly does not."""
+    if needs_s <= left_s:
+        return
+    minutes = f"{max(1, round(1.5 * (needs_s + budget.FLOOR_S) / 60 + 0.5))}m"
+    what = (
+        f"one epoch of each of the {arms} arms needs about {durations.words(needs_s)}, {durations.words(max(0.0, left_s))} "
+        "are left"
+    )
+    hint = f"Try --budget {minutes}, one --strategy, or a smaller --size."
+    if needs_s > HOPELESS * left_s:
+        raise InputError(f"the budget is too short for --target: {what}.", hint=hint)
+    note(f"{what}: the adaptation may not end in time. {hint}")
