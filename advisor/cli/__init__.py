@@ -11,11 +11,12 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 
 import click
 
 from advisor._version import __version__
-from advisor.errors import AdviseError, InputError
+from advisor.errors import AdviseError, InputError, one_line
 from advisor.safe_text import printable
 
 COMMANDS = {
@@ -114,6 +115,7 @@ def main(args: list[str] | None = None) -> None:
 def run(args: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     try:
+        _raise_if_empty(sys.argv[1:] if args is None else args)
         code = group.main(args=args, prog_name="tl-advise", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -129,10 +131,29 @@ def run(args: list[str] | None = None) -> int:
     except (OSError, MemoryError) as error:
         return fail(AdviseError(f"{type(error).__name__}: {error}.", hint="Is the disk full, or memory short?"))
     except Exception as error:
+        if _is_shortage(error):
+            return fail(AdviseError(f"{one_line(error)}.", hint="Free memory, or raise the limits (`ulimit -a`)."))
         sys.stderr.write("".join(printable(line) + "\n" for line in traceback.format_exc().splitlines()))
         return fail(
             AdviseError(f"{type(error).__name__}: {error}.", hint="This is a bug: please report the lines above.")
         )
+
+
+def _raise_if_empty(args: Sequence[str]) -> None:
+    """Raise InputError for an empty argument: `--out "$RUN"` without RUN would otherwise mean the current folder."""
+    if "" in args:
+        before = args[args.index("") - 1] if args.index("") else ""
+        raise InputError(
+            f"an argument is empty{f' (after {before})' if before else ''}.", hint="Is a variable of a script not set?"
+        )
+
+
+def _is_shortage(error: Exception) -> bool:
+    """Return True where memory or processes are short, which torch and threading report as RuntimeError."""
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("start new thread", "allocate memory", "out of memory", "mmap")
+    )
 
 
 def _fail_of_usage(error: click.ClickException) -> int:

@@ -38,6 +38,10 @@ def output_file(path: str | None, suffixes: tuple[str, ...], option: str) -> Pat
     target = Path(path)
     if suffixes and target.suffix not in suffixes:
         raise OutputError(f"{option} {path}: the name must end in {' or '.join(suffixes)}.")
-    if not target.parent.is_dir() or target.is_dir():
+    try:
+        writable = target.parent.is_dir() and not target.is_dir()
+    except OSError:  # a name that the file system refuses
+        writable = False
+    if not writable:
         raise OutputError(f"{option} {path}: cannot be written.", hint="Name a file in a folder that exists.")
     return target

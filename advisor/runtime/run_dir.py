@@ -67,7 +67,9 @@ class RunDir:
                 hint="Choose an --out outside of it, or start from another folder.",
             )
         try:
-            if path.exists() and (not path.is_dir() or _holds_something(path)):
+            if path.exists() and not path.is_dir():
+                raise OutputError(f"{path}: is not a folder.", hint="Choose another --out.")
+            if path.exists() and _holds_something(path):
                 raise OutputError(
                     f"{path}: exists and is not empty.",
                     hint=f"Choose another --out, or go on with `tl-advise resume {path}`.",

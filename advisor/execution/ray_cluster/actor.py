@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from advisor.records.data import ReadOptions
 
 
+NODE = "node"  # beside the versions in what an actor says about its node
+
+
 @dataclass(frozen=True, kw_only=True)
 class SharedPixels:
     """Decoded pixels (N, S, S, 3) in the object store: one copy on a node, whichever actors read it."""
@@ -74,29 +77,21 @@ class TrialActor:
     def open(
         self, job: OpenDataset, data: str, test_split: str, reading: ReadOptions, fingerprint: str
     ) -> dict[str, str]:
-        """Open the data set and return this node's environment. `data`: where its files lie here, "" for nowhere.
+        """Open the data set and return this node's address and environment.
 
-        Raises InputError where those are other files than the coordinator's.
+        `data`: where its files lie here, "" for nowhere. Raises InputError where those are other files than the coordinator's.
         """
         from advisor import registry
-        from advisor.data import dataset
         from advisor.execution.ray_cluster import environment
         from advisor.runtime import device
 
-        root = ""
-        if data:
-            data_set = dataset.read(data, test_split=test_split, options=reading)
-            if data_set.fingerprint != fingerprint:
-                raise InputError(
-                    f"{data}: other files than the coordinator's (fingerprint {data_set.fingerprint[:12]})."
-                )
-            root = data_set.root
+        root = _root(data, test_split, reading, fingerprint) if data else ""
         weights = job.weights_dir or str(self.folder / "weights")
         job = replace(job, root=root, run_dir=str(self.folder), weights_dir=weights, offline=True)
         compute = device.choose(job.device, None, 1)
         device.apply(compute if job.threads is None else replace(compute, threads=job.threads))
         self.resources = _resources(job, registry.load(block=job.plugins_blocked))
-        return environment.describe(job.plugins_blocked)
+        return {NODE: _address(), **environment.describe(job.plugins_blocked)}
 
     def run(self, shipped: ShippedOrder) -> ShippedTrial | PixelRule:
         """Run one order to its end, or return the rule of the pixels that it needs and that were not sent.
@@ -167,6 +162,29 @@ class TrialActor:
             files |= {str(p.relative_to(self.folder)): p.read_bytes() for p in each}
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         return files
+
+
+def _root(data: str, test_split: str, reading: ReadOptions, fingerprint: str) -> str:
+    """Return the folder of the data set on this node. Raises InputError where it is missing or another one."""
+    from advisor.data import dataset
+
+    try:
+        data_set = dataset.read(data, test_split=test_split, options=reading)
+    except InputError as error:
+        raise InputError(f"node {_address()}: {error.what}", hint="Correct --data-on-nodes.") from error
+    if data_set.fingerprint != fingerprint:
+        raise InputError(
+            f"node {_address()}: {data}: other files than the coordinator's (fingerprint {data_set.fingerprint[:12]}).",
+            hint="Copy the coordinator's data set there.",
+        )
+    return data_set.root
+
+
+def _address() -> str:
+    """Return the address of the node that this process runs on."""
+    import ray
+
+    return str(ray.util.get_node_ip_address())
 
 
 def _resources(job: OpenDataset, plugins: Any) -> Resources:

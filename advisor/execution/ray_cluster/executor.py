@@ -15,12 +15,13 @@ from typing import Any
 from advisor.errors import AdviseError, InputError, OutOfTimeError, WorkerLostError
 from advisor.execution.executor import Ended
 from advisor.execution.ray_cluster import connect, environment
-from advisor.execution.ray_cluster.actor import ShippedTrial, TrialActor, outcome
+from advisor.execution.ray_cluster.actor import NODE, ShippedTrial, TrialActor, outcome
 from advisor.execution.ray_cluster.shipping import Shipping
 from advisor.records import Dataset, Settings
 from advisor.records.messages import OnProgress, OpenDataset, RunTrial
 from advisor.registry import Registry
 
+FAILED_STARTS = 10  # of actors that die before the first one was ready
 BEGUN_AGAIN = 3  # times that one order begins again after its actor died
 GRACE_S = 5.0  # over an order's limit, before its actor is killed
 SCALE_S = 5.0  # between two questions for what the cluster offers
@@ -91,7 +92,8 @@ class RayExecutor:
         self._deadlines: dict[tuple[int, int], float] = {}
         self._deaths: dict[tuple[int, int], int] = {}
         self._opened = False  # an actor has passed the check of its environment
-        self._refused: set[str] = set()  # nodes that differ
+        self._refused = 0  # actors on nodes that differ
+        self._failed_starts = 0
         self._room, self._asked_at = 1, float("-inf")
         self._began = time.monotonic()
         self._class = ray.remote(num_cpus=slots.threads, num_gpus=slots.gpus, max_restarts=0)(actor)
@@ -158,7 +160,7 @@ class RayExecutor:
             offer = connect.offer(self.ray)
             fits = offer.gpus / self.limits.gpus if self.limits.gpus else offer.cpus / self.limits.threads
             most = self.limits.most if self.limits.most is not None else int(fits)
-            self._room = max(1, min(most, int(fits))) - len(self._refused)
+            self._room = max(1, min(most, int(fits)) - self._refused)
             if not self._opened and time.monotonic() - self._began > FIRST_NODE_S:
                 self.note(f"no actor has started yet: {offer.nodes} nodes, {offer.cpus:g} CPUs, {offer.gpus:g} GPUs")
                 self._began = time.monotonic()
@@ -197,15 +199,17 @@ class RayExecutor:
             if failure is not None and order is not None:
                 self._end(Ended(order=order, answer=failure))
             elif failure is not None:
-                self._refuse(slot, f"node {self._node(slot)}: {failure}")
+                self._refuse(slot, str(failure))
             else:
                 self._lost(slot, order, error)
             return
         if order is None:
-            different = environment.difference(self._node(slot), reply, self.shipping.environment)
+            there = {name: version for name, version in reply.items() if name != NODE}
+            different = environment.difference(reply.get(NODE, ""), there, self.shipping.environment)
             if different:
                 self._refuse(slot, different)
-            self._opened = True
+            else:
+                self._opened = True
         elif isinstance(reply, ShippedTrial):
             self.shipping.receive(reply)
             self._end(Ended(order=order, answer=reply.trial))
@@ -222,10 +226,11 @@ class RayExecutor:
         self._slots.remove(slot)
         reason = " ".join(str(error).split())[:160]
         if order is None:
-            if not self._opened and "ModuleNotFound" in type(error).__name__ + str(error):
-                raise InputError(
-                    f"tl-advise cannot be imported on a node ({reason}).", hint="Install it there."
-                ) from None
+            self._failed_starts += 1
+            missing = "ModuleNotFound" in type(error).__name__ + str(error)
+            if not self._opened and (missing or self._failed_starts >= FAILED_STARTS):
+                what = "tl-advise cannot be imported on a node" if missing else "no actor could be started"
+                raise InputError(f"{what} ({reason}).", hint="Install it there, or see Ray's logs.") from None
             return
         deaths = self._deaths[_key(order)] = self._deaths.get(_key(order), 0) + 1
         if deaths > BEGUN_AGAIN:
@@ -236,9 +241,9 @@ class RayExecutor:
 
     def _refuse(self, slot: _Slot, line: str) -> None:
         """Use a node that differs no more; where no other one was ever fit, end the run with the reason."""
-        self._refused.add(self._node(slot) or line)
+        self._refused += 1
         self._drop(slot)
-        if not self._opened:
+        if not self._opened and not any(other.question is not None for other in self._slots):
             raise InputError(line, hint="Install the same versions on every node, or leave it out of the cluster.")
         self._room = max(1, self._room - 1)
         self.note(f"{line} It is not used.")
@@ -260,17 +265,6 @@ class RayExecutor:
         if slot in self._slots:
             self._slots.remove(slot)
         self.ray.kill(slot.actor, no_restart=True)
-
-    def _node(self, slot: _Slot) -> str:
-        """Return the address of the node that an actor runs on, "" where Ray does not say."""
-        from ray.util import state
-
-        try:
-            actor = state.get_actor(slot.actor._actor_id.hex())
-            nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in self.ray.nodes()}
-            return str(nodes.get(actor.node_id, ""))
-        except Exception:  # the state service may be off; the line then lacks the address
-            return ""
 
 
 def _key(order: RunTrial) -> tuple[int, int]:

@@ -109,9 +109,9 @@ def test_a_node_that_differs_ends_the_run_with_one_line(watched: Callable[[type[
         def open(self) -> dict[str, str]:
             from advisor.execution.ray_cluster import environment
 
-            return {**environment.describe(), "plugin pocket": "tl-advise 9.9"}
+            return {"node": "10.0.0.3", **environment.describe(), "plugin pocket": "tl-advise 9.9"}
 
-    assert "plugin pocket is tl-advise 9.9 there and" in refusal(watched(Differs)).what
+    assert "node 10.0.0.3: plugin pocket is tl-advise 9.9 there and" in refusal(watched(Differs)).what
 
 
 def test_data_that_a_node_lacks_end_the_run_with_one_line(watched: Callable[[type[Any]], executor.RayExecutor]) -> None:
@@ -135,13 +135,13 @@ def test_data_on_nodes_are_compared_with_the_coordinators(
     copy = shutil.copytree(crops.root, tmp_path / "copy")
     actor = TrialActor()
     versions = actor.open(job, str(copy), "none", ReadOptions(), crops.fingerprint)
-    assert versions == environment.describe()
+    assert {name: version for name, version in versions.items() if name != "node"} == environment.describe()
     assert actor.resources is not None
     assert actor.resources.job.root == str(copy)
     next(copy.rglob("*.jpg")).unlink()
-    with pytest.raises(InputError, match="other files than the coordinator's"):
+    with pytest.raises(InputError, match="node .*: other files than the coordinator's"):
         actor.open(job, str(copy), "none", ReadOptions(), crops.fingerprint)
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match=r"node \d.*: no such folder"):
         actor.open(job, str(tmp_path / "none"), "none", ReadOptions(), crops.fingerprint)
 
 

@@ -1,0 +1,65 @@
+"""Calls at fault and moments without memory, threads or names: one line, an exit code of the contract, no traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from photographs import folder
+
+from advisor import cli
+from advisor.cli import _standalone
+from advisor.errors import OutputError
+from advisor.runtime.run_dir import RunDir
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from advisor import cli
+import advisor.cli.inspect, advisor.data.dataset, advisor.data.profile, advisor.cli._console
+from PIL import Image
+Image.init()
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+sys.exit(cli.run(["inspect", sys.argv[1], "--quiet", "--json"]))
+"""
+
+
+@pytest.mark.parametrize(
+    "call", [["show", ""], ["advise", "photos", "--out", ""], ["", "photos"], ["predict", "run", ""]]
+)
+def test_an_empty_argument_is_refused(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A variable that is not set never means the current folder."""
+    assert cli.run(call) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "an argument is empty" in " ".join(line.split())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space of a Linux process")
+@pytest.mark.parametrize("free_bytes", [1_000_000, 5_000_000, 30_000_000])
+def test_a_moment_without_memory_or_threads_is_one_line(tmp_path: Path, free_bytes: int) -> None:
+    """Whatever fails first, a thread or an allocation: exit code 4 and the remedy, or all images read."""
+    data = folder(tmp_path / "data", {"cat": 3, "dog": 3})
+    call = [sys.executable, "-c", SHORT_OF_MEMORY, str(data), str(free_bytes)]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode in (0, 4), done.stderr
+    assert "Traceback" not in done.stderr
+    if done.returncode == 0:
+        assert '"unreadable": []' in done.stdout
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "missing/file.csv", "."])
+def test_an_output_file_that_cannot_be_is_refused_at_the_start(tmp_path: Path, name: str) -> None:
+    """A name that is too long, a folder that is missing, a folder itself."""
+    with pytest.raises(OutputError, match="cannot be written"):
+        _standalone.output_file(str(tmp_path / name), (), "--out")
+
+
+def test_a_file_is_no_run_directory(tmp_path: Path) -> None:
+    """The message does not offer to resume it."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="is not a folder") as caught:
+        RunDir.create(tmp_path / "file", data=tmp_path / "data")
+    assert "resume" not in caught.value.hint
