@@ -139,7 +139,7 @@ def test_data_on_nodes_are_compared_with_the_coordinators(
     assert actor.resources is not None
     assert actor.resources.job.root == str(copy)
     next(copy.rglob("*.jpg")).unlink()
-    with pytest.raises(InputError, match="node .*: other files than the coordinator's"):
+    with pytest.raises(InputError, match=r"node .*: other files than the coordinator's"):
         actor.open(job, str(copy), "none", ReadOptions(), crops.fingerprint)
     with pytest.raises(InputError, match=r"node \d.*: no such folder"):
         actor.open(job, str(tmp_path / "none"), "none", ReadOptions(), crops.fingerprint)
