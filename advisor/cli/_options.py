@@ -159,7 +159,7 @@ def _link(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) ->
     if not pairs or context.resilient_parsing:
         return
     from advisor import registry
-    from advisor.models import pretrained_weights
+    from advisor.models import weight_sources
 
     plugins = registry.load()
     folders = []
@@ -167,7 +167,7 @@ def _link(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) ->
         name, equals, file = pair.partition("=")
         if not equals:
             raise InputError(f"--weights {pair}: no file is named.", hint="Write --weights NAME=FILE.")
-        folders.append(str(pretrained_weights.link(plugins.backbone(name), file)))
+        folders.append(str(weight_sources.link(plugins.backbone(name), file)))
     context.meta[_LINKED] = folders
 
 

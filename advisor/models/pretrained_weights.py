@@ -33,7 +33,6 @@ STATES = ("built_in", "cached", "downloadable", "unavailable", "none")
 _CHUNK = 1 << 20
 
 __all__ = [
-    "STATES",
     "Located",
     "as_weights",
     "cache_dir",
@@ -135,21 +134,6 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def link(backbone: Backbone, file: str | Path) -> Path:
-    """Return a folder for `weights_dir` in which `file` has the name under which the backbone's weights are looked for.
-
-    Raises WeightsError where there is no such file, or the backbone takes none.
-    """
-    source, weights = Path(file).expanduser().resolve(), as_weights(backbone)
-    if not source.is_file():
-        raise WeightsError(f"--weights {backbone.name}={file}: there is no such file.")
-    if weights is None or weights.path:
-        reason = "it has none" if weights is None else "they lie inside an installed package"
-        raise WeightsError(f"--weights {backbone.name}={file}: its weights cannot be replaced, {reason}.")
-    with _writing(weight_folders.cache_dir()):
-        return weight_folders.link(source, weights.file)
-
-
 def host_reachable(backbone: Backbone) -> bool:
     """Return True if the host of the backbone's weights answers, or the proxy before it; asked once per process."""
     weights = as_weights(backbone)
@@ -193,7 +177,7 @@ def fetch(
             f"the weights of {backbone.name} are not fetched: --offline.", hint=_by_hand(backbone, weights)
         )
     if weights.url.startswith(hub.SCHEME) and to is None:
-        path = hub.fetch(weights.url)
+        path = _from_hub(backbone, weights)
         return Located(state="cached", path=path, bytes=path.stat().st_size)
     folder = Path(to).expanduser() if to is not None else cache_dir()
     target = folder / weights.file
@@ -201,10 +185,19 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(target):
             if weights.url.startswith(hub.SCHEME):
-                shutil.copyfile(hub.fetch(weights.url), target)
+                shutil.copyfile(_from_hub(backbone, weights), target)
             elif again or _size(target) is None:
                 _bring(backbone, weights, target, again, progress)
         return Located(state="cached", path=target, bytes=target.stat().st_size)
+
+
+def _from_hub(backbone: Backbone, weights: Weights) -> Path:
+    if hub.is_installed() and not hub.is_offline() and not host_reachable(backbone):
+        raise WeightsError(
+            f"the weights of {backbone.name} cannot be fetched: {hub.endpoint()} does not respond.",
+            hint=f"Behind a proxy set HTTPS_PROXY, for a mirror HF_ENDPOINT. {_by_hand(backbone, weights)}",
+        )
+    return hub.fetch(weights.url)
 
 
 def _bring(backbone: Backbone, weights: Weights, target: Path, again: bool, progress: CountProgress | None) -> None:
@@ -234,6 +227,8 @@ def _command(backbone: Backbone) -> str:
 
 
 def _by_hand(backbone: Backbone, weights: Weights) -> str:
+    if weights.url.startswith(hub.SCHEME):
+        return f"Or pass a file: --weights {backbone.name}=FILE."
     return f"With a network: `{_command(backbone)}`. Without: copy {weights.file} into a folder for --weights-dir."
 
 

@@ -64,10 +64,11 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsFile:
-    """The pretrained file that was loaded, with the true SHA-256 of its bytes."""
+    """The pretrained file that was loaded, with the true SHA-256 of its bytes, and its commit where it is from a hub."""
 
     file: str
     sha256: str
+    revision: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

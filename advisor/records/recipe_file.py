@@ -74,6 +74,9 @@ def write(recipe: Recipe, *, command: str = "") -> str:
     from advisor.records import recipe_validation, strict_yaml
 
     fields = {key: value for key, value in recipe_validation.plain(recipe).items() if value is not None}
+    weights = fields["backbone"]["weights"]
+    if weights and not weights["revision"]:
+        del weights["revision"]  # only files of a hub have one
     body = strict_yaml.dumps(fields)
     for key, note in _NOTES.items():
         body = body.replace(f"\n{key}:", f"\n# {note}\n{key}:", 1)  # nested lines are indented, so this is the chapter

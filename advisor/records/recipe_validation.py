@@ -157,6 +157,7 @@ _RANGES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("target.images", *_POSITIVE),
     ("backbone.name", *_TEXT),
     ("backbone.weights.sha256", *_SHA),
+    ("backbone.weights.revision", "a commit", lambda value: bool(re.fullmatch(r"[0-9A-Za-z._/-]{0,255}", value))),
     ("input.size_px", *_PX),
     ("input.resize_px", *_PX),
     ("input.interpolation", *_one_of("nearest", "bilinear", "bicubic")),

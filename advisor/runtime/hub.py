@@ -2,7 +2,7 @@
 
 In: an address "hf://OWNER/REPOSITORY/FILE[@REVISION]". Out: a path in the hub's cache. The cache (HF_HOME), the token
 (HF_TOKEN), the mirror (HF_ENDPOINT) and offline mode (HF_HUB_OFFLINE) are those of the huggingface-hub package, which
-also continues an interrupted transfer and shows its progress. Does NOT cover: checksums, tensors (`models`).
+also continues a transfer whose connection broke and shows its progress. Does NOT cover: checksums, tensors (`models`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advisor.errors import InputError, WeightsError
+from advisor.safe_text import shortened
 
 SCHEME = "hf://"
 # A repository holds one of these; the first that is there is taken.
@@ -94,7 +95,7 @@ def _cache_dir() -> Path:
 
 
 def fetch(url: str) -> Path:
-    """Bring the file into the hub's cache and return its path; an interrupted transfer is continued.
+    """Bring the file into the hub's cache and return its path; a connection that breaks is continued, a killed command not.
 
     Raises WeightsError that says what is wrong (not installed, gated, no such repository or file, offline, no network)
     and what to do.
@@ -102,11 +103,21 @@ def fetch(url: str) -> Path:
     if not is_installed():
         raise WeightsError("fetching from Hugging Face needs huggingface-hub, which is not installed.", hint=INSTALL)
     from huggingface_hub import errors, hf_hub_download
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()  # what goes wrong is said here, in one line
     address = parse(url)
     for name in address.names:
         try:
-            return Path(hf_hub_download(address.repository, name, revision=address.revision or None))
+            return Path(
+                hf_hub_download(
+                    address.repository,
+                    name,
+                    revision=address.revision or None,
+                    cache_dir=_cache_dir(),  # both as they are set now, not as they were when the package was imported
+                    endpoint=endpoint(),
+                )
+            )
         except errors.LocalEntryNotFoundError as error:
             raise _explained(address, error) from error
         except errors.EntryNotFoundError:
@@ -137,8 +148,9 @@ def _explained(address: Address, error: Exception) -> WeightsError:
     if isinstance(error, errors.OfflineModeIsEnabled) or is_offline():
         hint = f"Unset it and run again. {by_file}"
         return WeightsError(f"{where} is not in the cache, and HF_HUB_OFFLINE is set.", hint=hint)
-    text = " ".join(str(error).split()) or type(error).__name__
+    cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ else error
+    text = " ".join(str(cause).split()) or type(cause).__name__
     return WeightsError(
-        f"{where} cannot be fetched: {text[:160].rstrip('.')}.",
-        hint=f"What has arrived stays in the cache: the same command continues. Behind a proxy set HTTPS_PROXY. {by_file}",
+        f"{where} cannot be fetched: {shortened(text, 160).rstrip('.')}.",
+        hint=f"Run it again. Behind a proxy set HTTPS_PROXY. {by_file}",
     )

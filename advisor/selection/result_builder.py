@@ -13,6 +13,7 @@ from advisor.data.remote import urls
 from advisor.data.splits import split_list_sha256
 from advisor.data.subsample import Subsample
 from advisor.hooks import Backbone
+from advisor.models import weight_sources
 from advisor.records import (
     Baseline,
     Best,
@@ -108,7 +109,7 @@ def make_recipe(
         status=status,
         created_by=f"tl-advise {frame.settings.created_by}",
         data=_data(frame),
-        backbone=_backbone_use(backbone, frame.registry, refitted),
+        backbone=_backbone_use(backbone, frame.registry, refitted, frame.settings.weights_dir),
         input=replace(_input(backbone, trial, refitted), value_range=frame.dataset.value_range),
         strategy=recipe.StrategyUse(
             name=trial.candidate.strategy,
@@ -180,18 +181,18 @@ def _plugin(registry: Registry, name: str) -> recipe.Plugin:
     return recipe.Plugin(distribution=distribution, version=version)
 
 
-def _backbone_use(backbone: Backbone, registry: Registry, refitted: Refitted) -> recipe.BackboneUse:
+def _backbone_use(
+    backbone: Backbone, registry: Registry, refitted: Refitted, weights_dir: str | None
+) -> recipe.BackboneUse:
+    scratch = refitted.plan.from_scratch
     file = backbone.weights if isinstance(backbone.weights, str) else getattr(backbone.weights, "file", "") or ""
-    used = (
-        None
-        if refitted.plan.from_scratch
-        else recipe.WeightsFile(file=Path(file).name, sha256=refitted.pretrained_sha256)
-    )
+    commit = "" if scratch else weight_sources.revision(backbone, weights_dir=weights_dir)
+    weights = recipe.WeightsFile(file=Path(file).name, sha256=refitted.pretrained_sha256, revision=commit)
     return recipe.BackboneUse(
         name=backbone.name,
         plugin=_plugin(registry, backbone.name),
-        weights=used,
-        from_scratch=refitted.plan.from_scratch,
+        weights=None if scratch else weights,
+        from_scratch=scratch,
     )
 
 

@@ -7,6 +7,7 @@ validation is repeated instead. Does NOT cover: what counts as agreement (`rerun
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,7 +19,7 @@ from advisor.data.remote import urls
 from advisor.data.tables import corrections
 from advisor.errors import CheckError, RecipeError
 from advisor.execution.worker import Worker, open_job
-from advisor.models import model_files, pretrained_weights
+from advisor.models import model_files, pretrained_weights, weight_sources
 from advisor.records import Candidate, Dataset, Settings, Trial, recipe_file
 from advisor.records.data import ReadOptions
 from advisor.records.messages import Refit, Refitted, RunTrial, Score, Scored
@@ -56,7 +57,7 @@ def rerun_recipe(
     recipe = recipe_file.read(path)
     plugins = registry.load()
     candidate = candidate_of(recipe, plugins)
-    check_weights(recipe, plugins, weights_dir, offline)
+    weights_dir = find_weights(recipe, plugins, weights_dir, offline)
     listener.stage("reading the data")
     data_set, same_data = _dataset(recipe, path, data, reading, relabel)
     sample = subsample.draw(
@@ -202,21 +203,34 @@ def candidate_of(recipe: Recipe, plugins: registry.Registry) -> Candidate:
     )
 
 
-def check_weights(recipe: Recipe, plugins: registry.Registry, weights_dir: str | None, offline: bool) -> None:
-    """Raise RecipeError if the local pretrained weights are not those of the recipe."""
-    if recipe.backbone.weights is None:
-        return
-    backbone = plugins.backbone(recipe.backbone.name)
+def find_weights(recipe: Recipe, plugins: registry.Registry, weights_dir: str | None, offline: bool) -> str | None:
+    """Return the folders in which the recipe's pretrained weights are; those of its revision are downloaded from a hub.
+
+    Raises RecipeError if the file is not the recipe's, WeightsError if it cannot be downloaded.
+    """
+    used = recipe.backbone.weights
+    if used is None:
+        return weights_dir
+    backbone = weight_sources.at_revision(plugins.backbone(recipe.backbone.name), used.revision)
     where = pretrained_weights.locate(backbone, weights_dir=weights_dir, offline=offline)
-    if where.state not in ("built_in", "cached") or where.path is None:
-        return  # the worker downloads it, or reports why it cannot
-    digest = pretrained_weights.sha256(where.path)
-    if digest != recipe.backbone.weights.sha256:
-        raise RecipeError(
-            f"backbone.weights.sha256: the recipe was made with {recipe.backbone.weights.sha256[:12]}, "
-            f"{where.path} is {digest[:12]}.",
-            hint="Use the recipe's file (--weights-dir), or edit the recipe to accept this one.",
+    if where.state == "downloadable":
+        where = pretrained_weights.fetch(backbone, weights_dir=weights_dir, offline=offline)
+    if where.path is None:  # another commit may be there, which the worker would take
+        where = pretrained_weights.locate(
+            plugins.backbone(recipe.backbone.name), weights_dir=weights_dir, offline=offline
         )
+    if where.path is None:
+        return weights_dir  # the worker reports why
+    digest = pretrained_weights.sha256(where.path)
+    if digest != used.sha256:
+        raise RecipeError(
+            f"backbone.weights.sha256: the recipe was made with {used.sha256[:12]}, {where.path} is {digest[:12]}.",
+            hint="Use the recipe's file (--weights-dir, --weights), or edit the recipe to accept this one.",
+        )
+    if not used.revision or where.state != "cached":
+        return weights_dir
+    pinned = str(weight_sources.link(backbone, where.path))
+    return os.pathsep.join([pinned, weights_dir] if weights_dir else [pinned])
 
 
 def recorded_reading(recipe: Recipe) -> ReadOptions:

@@ -43,7 +43,7 @@ def rerun_adapted(
     assert recipe.target is not None
     plugins = registry.load()
     candidate = replay.candidate_of(recipe, plugins)
-    replay.check_weights(recipe, plugins, weights_dir, offline)
+    weights_dir = replay.find_weights(recipe, plugins, weights_dir, offline)
     root = data or replay.by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
     target_root = target or replay.by_hint(recipe.target.path_hint, path, "target.path_hint", "--target")
     settings = replay.settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "strategies"))
 from rows import Rows
 
 from advisor.execution import trainer
-from advisor.models import pretrained_weights
+from advisor.models import weight_sources
 from advisor.records import Settings
 from advisor.registry import load
 from advisor.workflows import session as sessions
@@ -60,7 +60,7 @@ def fill(args: argparse.Namespace, rows: Rows) -> None:
     folder = None
     if args.weights:
         name, _, file = args.weights.partition("=")
-        folder = str(pretrained_weights.link(load().backbone(name), file))
+        folder = str(weight_sources.link(load().backbone(name), file))
     for backbone in args.backbone:
         for strategy in args.strategy or ("ridge", "partial", "full"):
             for seed in range(args.seeds):

@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 import json
 import sys
+import urllib.error
+import urllib.request
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +23,7 @@ from advisor_timm import cuts, modules
 from advisor_timm.network import Network, pretraining, to_json
 
 HUB = "hf-hub:"
+_PATIENCE_S = 3.0
 
 
 class UnknownNetworkError(Exception):
@@ -123,6 +126,9 @@ def _hub_origin(name: str) -> _Origin:
     repository = name.removeprefix(HUB)
     if repository.count("/") != 1:
         raise UnknownNetworkError(f'"{name}" names no repository.', "Write hf-hub:OWNER/MODEL.")
+    if _is_out_of_reach(repository):
+        hint = "Behind a proxy set HTTPS_PROXY, for a mirror HF_ENDPOINT."
+        raise UnknownNetworkError(f"{repository} cannot be read: Hugging Face does not respond.", hint)
     try:
         config, architecture, arguments = load_model_config_from_hf(repository)[:3]
     except errors.GatedRepoError as error:
@@ -150,6 +156,21 @@ def _hub_origin(name: str) -> _Origin:
         repository=repository,
         file="model.safetensors",
     )
+
+
+def _is_out_of_reach(repository: str) -> bool:
+    """Return True if its description is not in the cache and the hub does not respond; huggingface-hub tries for 25 s."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if constants.HF_HUB_OFFLINE or isinstance(try_to_load_from_cache(repository, "config.json"), str):
+        return False
+    try:
+        urllib.request.urlopen(constants.ENDPOINT, timeout=_PATIENCE_S).close()
+    except urllib.error.HTTPError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 # ---- what it is --------------------------------------------------------------------------------------------------

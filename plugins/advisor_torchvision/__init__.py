@@ -65,6 +65,7 @@ def _backbone(network: Architecture, published: Published) -> Backbone:
         parameters=network.parameters,
         macs=round(network.gmacs * 1e9),
         source=network.paper,
+        size_multiple=network.multiple,
         build=partial(_build, network.name),
         load_state=partial(_load_state, network.head),
         run_stage=partial(_run_stage, network.name),

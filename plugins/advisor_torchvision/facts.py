@@ -30,12 +30,14 @@ _REGNET = "Radosavovic et al. 2020, arXiv:2003.13678"
 _CONVNEXT = "Liu et al. 2022, arXiv:2201.03545"
 _SWIN = "Liu et al. 2021, arXiv:2103.14030"
 _VIT = "Dosovitskiy et al. 2020, arXiv:2010.11929"
+_SWIN_V2 = "Liu et al. 2021, arXiv:2111.09883"
+_MAXVIT = "Tu et al. 2022, arXiv:2204.01697"
 _INCEPTION = "Szegedy et al. 2015, arXiv:1512.00567"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """One network: `head` is the name of its classifier in the weights file."""
+    """One network: `head` is the name of its classifier in the weights file; input sizes are multiples of `multiple`."""
 
     name: str
     dim: int
@@ -43,6 +45,7 @@ class Architecture:
     parameters: int
     gmacs: float
     paper: str
+    multiple: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +107,33 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     ),
     Architecture(name="regnet_y_400mf", dim=440, head="fc", parameters=3_903_144, gmacs=0.402, paper=_REGNET),
     Architecture(name="regnet_y_1_6gf", dim=888, head="fc", parameters=10_313_430, gmacs=1.612, paper=_REGNET),
+    Architecture(name="regnet_y_3_2gf", dim=1512, head="fc", parameters=17_923_338, gmacs=3.176, paper=_REGNET),
     Architecture(
         name="convnext_tiny", dim=768, head="classifier.2", parameters=27_820_128, gmacs=4.456, paper=_CONVNEXT
+    ),
+    Architecture(
+        name="convnext_small", dim=768, head="classifier.2", parameters=49_454_688, gmacs=8.684, paper=_CONVNEXT
     ),
     Architecture(
         name="convnext_base", dim=1024, head="classifier.2", parameters=87_566_464, gmacs=15.355, paper=_CONVNEXT
     ),
     Architecture(name="swin_t", dim=768, head="head", parameters=27_519_354, gmacs=4.491, paper=_SWIN),
-    Architecture(name="vit_b_16", dim=768, head="heads.head", parameters=85_798_656, gmacs=17.564, paper=_VIT),
+    Architecture(name="swin_v2_t", dim=768, head="head", parameters=27_582_570, gmacs=5.94, paper=_SWIN_V2),
+    Architecture(
+        name="maxvit_t",
+        dim=512,
+        head="classifier.5",
+        parameters=30_407_624,
+        gmacs=5.558,
+        paper=_MAXVIT,
+        multiple=224,  # its windows are made for this size alone
+    ),
+    Architecture(
+        name="vit_b_16", dim=768, head="heads.head", parameters=85_798_656, gmacs=17.564, paper=_VIT, multiple=16
+    ),
+    Architecture(
+        name="vit_b_32", dim=768, head="heads.head", parameters=87_455_232, gmacs=4.409, paper=_VIT, multiple=32
+    ),
     Architecture(name="inception_v3", dim=2048, head="fc", parameters=21_785_568, gmacs=5.713, paper=_INCEPTION),
 )
 
@@ -206,12 +228,35 @@ PUBLISHED: tuple[Published, ...] = (
     Published(
         network="regnet_y_1_6gf", file="regnet_y_1_6gf-0d7bc02a.pth", mib=43.152, accuracy=80.876, version=2, resize=232
     ),
+    Published(network="regnet_y_3_2gf", file="regnet_y_3_2gf-b5a9779c.pth", mib=74.567, accuracy=78.948),
+    Published(
+        network="regnet_y_3_2gf", file="regnet_y_3_2gf-9180c971.pth", mib=74.567, accuracy=81.982, version=2, resize=232
+    ),
     Published(network="convnext_tiny", file="convnext_tiny-983f1562.pth", mib=109.119, accuracy=82.52, resize=236),
+    Published(network="convnext_small", file="convnext_small-0c510722.pth", mib=191.703, accuracy=83.616, resize=230),
     Published(network="convnext_base", file="convnext_base-6075fbad.pth", mib=338.064, accuracy=84.062, resize=232),
     Published(
         network="swin_t", file="swin_t-704ceda3.pth", mib=108.19, accuracy=81.474, resize=232, interpolation="bicubic"
     ),
+    Published(
+        network="swin_v2_t",
+        file="swin_v2_t-b137f0e2.pth",
+        mib=108.626,
+        accuracy=82.072,
+        size=256,
+        resize=260,
+        interpolation="bicubic",
+    ),
+    Published(
+        network="maxvit_t",
+        file="maxvit_t-bc5ab103.pth",
+        mib=118.769,
+        accuracy=83.7,
+        resize=224,
+        interpolation="bicubic",
+    ),
     Published(network="vit_b_16", file="vit_b_16-c867db91.pth", mib=330.285, accuracy=81.072),
+    Published(network="vit_b_32", file="vit_b_32-d86f8d99.pth", mib=336.604, accuracy=75.912),
     Published(
         network="inception_v3",
         file="inception_v3_google-0cc3c7bd.pth",

@@ -82,7 +82,14 @@ def _inception(architecture: str) -> nn.Module:
 
 
 def _vit(architecture: str) -> nn.Module:
-    return AnySizeViT(image_size=224, patch_size=16, num_layers=12, num_heads=12, hidden_dim=768, mlp_dim=3072)
+    patch = int(architecture.rpartition("_")[2])
+    return AnySizeViT(image_size=224, patch_size=patch, num_layers=12, num_heads=12, hidden_dim=768, mlp_dim=3072)
+
+
+def _maxvit(architecture: str) -> nn.Module:
+    network = _plain(architecture)
+    network.classifier = network.classifier[:5]
+    return network  # type: ignore[no-any-return]
 
 
 _BUILDERS: dict[str, Callable[[str], nn.Module]] = {
@@ -95,6 +102,7 @@ _BUILDERS: dict[str, Callable[[str], nn.Module]] = {
     "convnext": _convnext,
     "swin": lambda a: _without(a, "head"),
     "vit": _vit,
+    "maxvit": _maxvit,
     "inception": _inception,
 }
 
@@ -162,5 +170,7 @@ class SourceHead(nn.Module):
 
 def source_head(architecture: str, name: str, dim: int) -> nn.Module:
     """Build the classifier that was cut off, called `name` in the published file, with random weights."""
-    layer = nn.Conv2d(dim, 1000, kernel_size=1) if architecture.startswith("squeezenet") else nn.Linear(dim, 1000)
+    layer: nn.Module = nn.Linear(dim, 1000, bias=not architecture.startswith("maxvit"))
+    if architecture.startswith("squeezenet"):
+        layer = nn.Conv2d(dim, 1000, kernel_size=1)
     return SourceHead(architecture, name, layer)

@@ -135,6 +135,13 @@ _VIT_B = (
     _layers("layers6_8", 6, 8),
     _layers("layers9_11", 9, 11, "encoder.ln"),
 )
+_MAXVIT = (
+    _stage("stem", "stem"),
+    _stage("block1", "blocks.0"),
+    _stage("block2", "blocks.1"),
+    _stage("block3", "blocks.2"),
+    _stage("block4", "blocks.3", *(f"classifier.{i}" for i in range(5))),
+)
 _INCEPTION_V3 = (
     _stage("stem", "Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1"),
     _stage("stem2", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2"),
@@ -161,9 +168,14 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "efficientnet_v2_s": _EFFICIENTNET_V2_S,
     "regnet_y_400mf": _REGNET,
     "regnet_y_1_6gf": _REGNET,
+    "regnet_y_3_2gf": _REGNET,
     "convnext_tiny": _CONVNEXT,
+    "convnext_small": _CONVNEXT,
     "convnext_base": _CONVNEXT,
     "swin_t": _SWIN,
+    "swin_v2_t": _SWIN,
+    "maxvit_t": _MAXVIT,
     "vit_b_16": _VIT_B,
+    "vit_b_32": _VIT_B,
     "inception_v3": _INCEPTION_V3,
 }

@@ -7,15 +7,20 @@ import sys
 from pathlib import Path
 
 import pytest
+import results
 import torch
+from distributions import install
 from safetensors.torch import save_file
+from small_hub import serving_hub
 
-from advisor import registry, testing
-from advisor.errors import PluginError, WeightsError
+import advisor_timm
+from advisor import cli, registry, testing
+from advisor.errors import WeightsError
 from advisor.hooks import Backbone
 from advisor.models import backbone as engine
-from advisor.models import pretrained_weights
+from advisor.models import pretrained_weights, weight_sources
 from advisor.runtime import hub
+from advisor.tuning import candidates
 
 timm = pytest.importorskip("timm")
 # One small network a family: tokens (with registers), rotary tokens, chain of `stages`, of `blocks`, of layers.
@@ -93,7 +98,7 @@ def test_a_file_from_elsewhere_is_taken(plugins: registry.Registry, tmp_path: Pa
     backbone = plugins.backbone("timm/test_resnet")
     file = tmp_path / "mine.bin"
     torch.save(filled(backbone), file)
-    located = pretrained_weights.locate(backbone, weights_dir=pretrained_weights.link(backbone, file))
+    located = pretrained_weights.locate(backbone, weights_dir=weight_sources.link(backbone, file))
     tensors, _, _ = pretrained_weights.read(backbone, located)
     assert located.state == "cached"
     engine.build(backbone, tensors)
@@ -121,19 +126,84 @@ def test_features_of_a_transformer_can_be_chosen(plugins: registry.Registry, tok
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "says", "hint"),
     [
-        ("timm/test_vitt", "no network"),
-        ("timm/test_vit.no_such_tag", "no weights tagged"),
-        ("timm/test_resnet@class", "no tokens"),
-        ("hf-hub:nobody", "names no repository"),
+        ("timm/test_vitt", 'has no network "test_vitt"', "Did you mean timm/test_vit"),
+        ("timm/test_vit.no_such_tag", "has no weights tagged", "Tags: r160_in1k"),
+        ("timm/test_resnet@class", "no tokens", "Use timm/test_resnet"),
+        ("hf-hub:nobody", "names no repository", "OWNER/MODEL"),
+        ("tim/test_vit", "unknown backbone", "tl-advise plugins"),
     ],
 )
-def test_unknown_names_are_explained(plugins: registry.Registry, name: str, says: str) -> None:
-    """A misspelt network, a missing tag, a wrong feature and a bad repository are one line and a hint."""
-    with pytest.raises(PluginError, match=says) as raised:
-        plugins.backbone(name)
-    assert raised.value.hint
+def test_unknown_names_are_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, says: str, hint: str
+) -> None:
+    """A misspelt network, a missing tag, a wrong feature and a bad repository are one line with a hint; exit code 2."""
+    assert cli.run(["advise", str(tmp_path), "--backbone", name, "--offline", "--quiet"]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert says in line
+    assert hint in line
+
+
+def test_repositories_on_the_hub_are_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A gated, a deleted, a broken and an unsuitable repository, and a hub that is away: one line each."""
+    constants = pytest.importorskip("huggingface_hub").constants
+    cases = {
+        "me/gated": "is gated",
+        "me/gone": "does not exist, was deleted, or is private",
+        "me/bert": "holds no network that timm can build",
+        "me/broken": "holds no network that timm can build",
+    }
+    with serving_hub() as hub:
+        hub.use(monkeypatch, tmp_path)
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)  # read when the package was imported
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        hub.gated.add("me/gated")
+        hub.files["me/bert/config.json"] = b'{"model_type": "bert"}'
+        hub.files["me/broken/config.json"] = b'{"architecture'
+        for repository, says in cases.items():
+            assert cli.run(["weights", "fetch", f"hf-hub:{repository}"]) == 2
+            line = capsys.readouterr().err
+            assert (says in line, line.count("\n")) == (True, 1), line
+        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+        assert cli.run(["weights", "fetch", "hf-hub:me/away"]) == 2
+        assert "Hugging Face does not respond" in capsys.readouterr().err
+
+
+def test_without_timm_the_command_that_installs_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of timm is listed, and naming one of its networks is one line."""
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert not advisor_timm.advisor_backbones()
+    assert cli.run(["weights", "fetch", "timm/resnet18.a1_in1k"]) == 2
+    assert capsys.readouterr().err.strip().endswith('Install it: pip install "tl-advise[timm]".')
+
+
+def test_a_name_that_two_plugins_claim_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither is taken silently; the line names both, and how to leave one out."""
+    source = """
+from advisor.hooks import Backbone, Preprocess, Stage, hookimpl
+
+@hookimpl
+def advisor_resolve_backbone(name):
+    stages, shape = (Stage(name="all", prefixes=("0",)),), Preprocess(size=16, resize=16)
+    return Backbone(name=name, dim=4, stages=stages, preprocess=shape, build=lambda: None) if "test_vit" in name else None
+"""
+    install(tmp_path, "stranger", {"greedy": "greedy_module"}, {"greedy_module": source})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert cli.run(["weights", "fetch", "timm/test_vit"]) == 2
+    line = capsys.readouterr().err
+    assert '"timm/test_vit" is claimed by two plugins' in line
+    assert "TL_ADVISE_PLUGINS=-" in line
 
 
 def test_an_uncuttable_network_is_used_frozen(plugins: registry.Registry) -> None:
@@ -150,6 +220,51 @@ def test_without_a_network_fetching_says_so(plugins: registry.Registry, monkeypa
     assert pretrained_weights.locate(backbone).reason == "weights not downloaded (HF_HUB_OFFLINE is set)"
     with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE is set|cannot be fetched"):
         hub.fetch(pretrained_weights.as_weights(backbone).url)
+
+
+WITH_AND_WITHOUT_REGISTERS = ("timm/test_vit2", "timm/test_vit")
+
+
+@pytest.mark.parametrize("name", WITH_AND_WITHOUT_REGISTERS)
+def test_sizes_follow_the_patch_and_positions_are_resampled(plugins: registry.Registry, name: str) -> None:
+    """Sizes asked for become whole patches; at any of them the features are those of timm's own network of that size."""
+    backbone = plugins.backbone(name)
+    profile = results.profile()
+    assert backbone.size_multiple == 16
+    assert candidates.sizes(profile, backbone, 100) == (96,)
+    assert all(size % 16 == 0 for size in candidates.sizes(profile, backbone, None))
+    module = engine.build(backbone, seed=3)
+    for size in (96, 160):
+        own = timm.create_model(name.removeprefix("timm/"), num_classes=0, img_size=size).eval()
+        state = checkpoint(own, module.state_dict())
+        own.load_state_dict(state)
+        images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            assert torch.allclose(module(images), own(images), atol=1e-4)
+
+
+def checkpoint(own: torch.nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Resample the position table with timm's own function, as it does when it loads a file of another size."""
+    from timm.layers import resample_abs_pos_embed
+
+    prefix = 0 if own.no_embed_class else own.num_prefix_tokens
+    table = resample_abs_pos_embed(state["pos_embed"], own.patch_embed.grid_size, num_prefix_tokens=prefix)
+    return {**state, "pos_embed": table}
+
+
+@pytest.mark.parametrize("name", WITH_AND_WITHOUT_REGISTERS)
+def test_registers_are_no_patches(plugins: registry.Registry, name: str) -> None:
+    """The mean is over the patches alone: neither the class token nor registers are in it, with a reference by hand."""
+    chosen = plugins.backbone(f"{name}@mean")
+    module = engine.build(chosen, seed=3)
+    inner = module.network
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        tokens = inner.forward_features(images)
+        patches = tokens[:, -16:]  # 4 x 4 patches of 16 px, behind everything else
+        expected = inner.fc_norm(patches.mean(dim=1))
+        assert torch.allclose(module(images), expected, atol=1e-5)
+    assert tokens.shape[1] - 16 == inner.num_prefix_tokens
 
 
 def test_input_sizes_follow_the_patch(plugins: registry.Registry) -> None:

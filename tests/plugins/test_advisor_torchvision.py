@@ -19,7 +19,8 @@ BACKBONES = {b.name: b for b in advisor_backbones()}
 FIRST = [a.name for a in ARCHITECTURES]
 NAMED_IN_THE_PLAN = """resnet18 resnet34 resnet50 resnet101 vgg16 densenet121 mobilenet_v2 mobilenet_v3_small
 mobilenet_v3_large squeezenet1_1 shufflenet_v2_x1_0 efficientnet_b0 efficientnet_b1 efficientnet_b3 efficientnet_v2_s
-regnet_y_400mf regnet_y_1_6gf convnext_tiny convnext_base swin_t vit_b_16 inception_v3"""
+regnet_y_400mf regnet_y_1_6gf regnet_y_3_2gf convnext_tiny convnext_small convnext_base swin_t swin_v2_t maxvit_t vit_b_16
+vit_b_32 inception_v3"""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -49,7 +50,7 @@ def _whole(architecture: str) -> torch.nn.Module:
     if architecture == "inception_v3":
         # What torchvision does when it loads weights: it switches the rescaling of inputs on.
         whole = _on_meta(architecture, transform_input=True, init_weights=False).to_empty(device="cpu")
-    elif architecture.startswith(("swin", "regnet")):  # their index tables or widths need values
+    elif architecture.startswith(("swin", "maxvit", "regnet")):  # their index tables or widths need values
         whole = torchvision.models.get_model(architecture)
     else:
         whole = _on_meta(architecture).to_empty(device="cpu")
@@ -136,7 +137,7 @@ def test_stages_and_head_share_out_the_published_file(architecture: str) -> None
 def test_stages_then_source_head_equal_torchvisions_network(architecture: str) -> None:
     """Filled with the tensors of torchvision's whole network, trunk and source head together give its logits."""
     backbone = BACKBONES[architecture]
-    size = {"vit_b_16": 224, "inception_v3": 107}.get(architecture, 65)
+    size = {"vit_b_16": 224, "vit_b_32": 224, "maxvit_t": 224, "inception_v3": 107}.get(architecture, 65)
     images = _images(size, n=1)
     whole = _whole(architecture)
     with torch.inference_mode():

@@ -1,0 +1,138 @@
+"""Send one network of every family the whole way: `python benchmarks/networks/families.py --data FOLDER [--only TEXT]`.
+
+Each has random weights in a hand-made safetensors file, given by --weights. A run of frozen and trained trials, the same
+run stopped after its first trial and resumed, a rerun that has to be bit-identical, and an export that is compared with
+`predict` on the run's images. One line per network in benchmarks/results/networks-families.jsonl; a network that has a
+line is skipped, so that a stopped benchmark is continued. `--table` prints the lines. Needs `tl-advise[timm]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "strategies"))
+from rows import Rows
+
+RESULTS = Path(__file__).parents[1] / "results" / "networks-families.jsonl"
+# Family, network, input size.
+FAMILIES = (
+    ("transformer with a class token", "timm/test_vit", 64),
+    ("transformer with registers", "timm/test_vit2", 64),
+    ("rotary positions", "timm/eva02_tiny_patch14_224", 56),
+    ("ConvNeXt", "timm/test_convnext", 64),
+    ("EfficientNet, MobileNet", "timm/test_efficientnet", 64),
+    ("ResNet", "timm/test_resnet", 64),
+    ("RegNet, RepVGG", "timm/test_byobnet", 64),
+    ("windows of tokens", "timm/tiny_vit_5m_224", 224),
+    ("cannot be cut", "timm/levit_128s", 224),
+    ("EfficientNet-Lite", "efficientnet_lite0", 64),
+)
+CALL = [sys.executable, "-m", "advisor"]
+
+
+def main() -> None:
+    """Run what has no line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="a small folder of class folders")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only networks whose names hold TEXT")
+    parser.add_argument("--table", action="store_true")
+    args = parser.parse_args()
+    rows = Rows(RESULTS)
+    if args.table:
+        table(rows)
+        return
+    for family, name, size in FAMILIES:
+        if args.only in name and not rows.has({"network": name}):
+            with tempfile.TemporaryDirectory() as folder:
+                start = time.monotonic()
+                numbers = journey(args.data.resolve(), Path(folder), name, size)
+            rows.add({"network": name}, family=family, size_px=size, **numbers, seconds=round(time.monotonic() - start))
+            print(name, numbers, flush=True)
+
+
+def journey(data: Path, folder: Path, name: str, size: int) -> dict[str, Any]:
+    """Return what each step said."""
+    options = ["--trials", "3", "--size", str(size), "--backbone", name, "--threads", "1", "--offline", "--quiet"]
+    options += ["--strategy", "ridge", "--strategy", "full"]
+    weights = make_weights(name, folder / "mine.safetensors")
+    options += ["--weights", f"{name}={weights}"] if weights else []
+    whole = run(folder, "advise", str(data), "--out", "whole", *options)
+    if whole.returncode:
+        return {"error": whole.stderr.strip()[-300:]}
+    process = subprocess.Popen([*CALL, "advise", str(data), "--out", "stopped", *options], cwd=folder)
+    wait_for(folder / "stopped" / "log.jsonl", "trial", process)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    run(folder, "resume", "stopped", "--quiet")
+    first, second = (outcome(folder / n / "recipe.yaml") for n in ("whole", "stopped"))
+    verified = run(folder, "rerun", "whole", "--verify", "--offline", *(options[-2:] if weights else []))
+    export = run(folder, "export", "whole", "--json", "--quiet")
+    parity = json.loads(export.stdout)["parity"] if export.returncode == 0 else {"worst": None}
+    result = json.loads((folder / "whole" / "result.json").read_text())
+    notes = [line for line in result["warnings"] if "nothing is trained" in line]
+    return {
+        "best": result["best"]["strategy"],
+        "trained": result["trials"]["complete"],
+        "frozen_only": bool(notes) or "nothing is trained" in whole.stderr,
+        "resumed_equals_whole": first == second,
+        "rerun_identical": verified.returncode == 0,
+        "export_worst": parity["worst"],
+    }
+
+
+def make_weights(name: str, file: Path) -> Path | None:
+    """Write random weights as a published file would hold them; None for a network that brings its own."""
+    from safetensors.torch import save_file
+
+    from advisor import registry
+    from advisor.models import backbone as engine
+    from advisor.models import pretrained_weights
+
+    backbone = registry.load().backbone(name)
+    if pretrained_weights.locate(backbone, offline=True).state == "built_in":
+        return None
+    save_file({n: t.contiguous() for n, t in engine.build(backbone, seed=1).state_dict().items()}, file)
+    return file
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder."""
+    return subprocess.run([*CALL, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def wait_for(log: Path, word: str, process: subprocess.Popen[bytes]) -> None:
+    """Return when a log mentions a word, or its process has ended."""
+    while process.poll() is None and not (log.exists() and f'"{word}' in log.read_text()):
+        time.sleep(0.2)
+
+
+def outcome(recipe: Path) -> tuple[str, str]:
+    """Return what has to agree: strategy and hash of the weights."""
+    fields = yaml.safe_load(recipe.read_text())
+    return fields["strategy"]["name"], fields["outcome"]["weights_sha256"]
+
+
+def table(rows: Rows) -> None:
+    """Print the lines as a table."""
+    print("| family | network | px | best | resumed = whole | rerun identical | export, largest difference |")
+    print("|---|---|---|---|---|---|---|")
+    for row in rows.rows:
+        said = {True: "yes", False: "no"}
+        cells = [row["family"], row["key"]["network"], row["size_px"], row.get("best", row.get("error"))]
+        cells += [said.get(row.get(n), "-") for n in ("resumed_equals_whole", "rerun_identical")]
+        worst = row.get("export_worst")
+        print("| " + " | ".join(map(str, [*cells, "-" if worst is None else f"{worst:.1g}"])) + " |")
+
+
+if __name__ == "__main__":
+    main()
