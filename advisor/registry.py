@@ -12,6 +12,7 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib import metadata
 from types import MappingProxyType
 
@@ -170,9 +171,14 @@ def _choice(select: Iterable[str] | None, block: Iterable[str]) -> tuple[set[str
 
 
 def _distribution(entry: metadata.EntryPoint) -> tuple[str, str]:
-    if entry.dist is None:
-        return "unknown", "unknown"
-    return entry.dist.name, entry.dist.version
+    return ("unknown", "unknown") if entry.dist is None else _name_and_version(entry.dist)
+
+
+@lru_cache(maxsize=64)
+def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
+    """Read both once: a distribution parses its metadata anew whenever it is asked."""
+    described = distribution.metadata
+    return described["Name"], described["Version"]
 
 
 # ---- one plugin --------------------------------------------------------------------------------------------------

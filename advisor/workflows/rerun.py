@@ -211,14 +211,13 @@ def find_weights(recipe: Recipe, plugins: registry.Registry, weights_dir: str | 
     used = recipe.backbone.weights
     if used is None:
         return weights_dir
-    backbone = weight_sources.at_revision(plugins.backbone(recipe.backbone.name), used.revision)
+    newest = plugins.backbone(recipe.backbone.name)
+    backbone = weight_sources.at_revision(newest, used.revision)
     where = pretrained_weights.locate(backbone, weights_dir=weights_dir, offline=offline)
     if where.state == "downloadable":
         where = pretrained_weights.fetch(backbone, weights_dir=weights_dir, offline=offline)
     if where.path is None:  # another commit may be there, which the worker would take
-        where = pretrained_weights.locate(
-            plugins.backbone(recipe.backbone.name), weights_dir=weights_dir, offline=offline
-        )
+        where = pretrained_weights.locate(newest, weights_dir=weights_dir, offline=offline)
     if where.path is None:
         return weights_dir  # the worker reports why
     digest = pretrained_weights.sha256(where.path)
@@ -229,8 +228,7 @@ def find_weights(recipe: Recipe, plugins: registry.Registry, weights_dir: str | 
         )
     if not used.revision or where.state != "cached":
         return weights_dir
-    pinned = str(weight_sources.link(backbone, where.path))
-    return os.pathsep.join([pinned, weights_dir] if weights_dir else [pinned])
+    return os.pathsep.join(filter(None, [str(weight_sources.link(backbone, where.path)), weights_dir]))
 
 
 def recorded_reading(recipe: Recipe) -> ReadOptions:
