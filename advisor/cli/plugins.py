@@ -11,8 +11,6 @@ from advisor.cli import _options
 from advisor.errors import CheckError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from advisor.registry import PluginInfo, Registry
     from advisor.testing import Check
 
@@ -125,45 +123,42 @@ def _list(as_json: bool) -> None:
         _console.as_json({"plugins": rows, "broken": broken})
         return
 
-    out = _console.console()
     for distribution, version in sorted({(row["distribution"], row["version"]) for row in rows}):
-        out.print(f"[bold]{_console.text(f'{distribution} {version}')}[/bold]")
+        _console.say(f"{distribution} {version}")
         names = [row["name"] for row in rows if (row["distribution"], row["version"]) == (distribution, version)]
-        for table in (_networks(plugins, names), _strategies(plugins, names)):
-            if table.row_count:
-                out.print(table)
+        _print_networks(plugins, [name for name in names if name in plugins.backbones])
+        _print_strategies(plugins, [name for name in names if name in plugins.strategies])
     for plugin in broken:
         line = f"{plugin['name']} ({plugin['distribution']} {plugin['version']}): {plugin['broken']}"
-        out.print(f"[bold red]disabled[/bold red] {_console.text(line, longest=2000)}")
+        _console.console().print(f"[bold red]disabled[/bold red] {_console.text(line, longest=2000)}")
 
 
-def _networks(plugins: Registry, names: list[str]) -> Table:
-    """Return a table of networks that fits into 80 columns: long names are folded."""
+def _print_networks(plugins: Registry, names: list[str]) -> None:
     from advisor.cli import _console
 
-    numbers = ("features", "px", "parameters", "ImageNet")
-    table = _console.listing("network", *numbers, right=numbers)
-    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    rows = []
     for name in names:
-        if name in plugins.backbones:
-            backbone = plugins.backbones[name]
-            parameters = f"{backbone.parameters / 1e6:.1f} M" if backbone.parameters else "-"
-            accuracy = "-" if backbone.published_accuracy is None else f"{100 * backbone.published_accuracy:.1f} %"
-            table.add_row(_console.text(name), str(backbone.dim), str(backbone.preprocess.size), parameters, accuracy)
-    return table
+        backbone = plugins.backbones[name]
+        parameters = f"{backbone.parameters / 1e6:.1f} M" if backbone.parameters else "-"
+        accuracy = "-" if backbone.published_accuracy is None else f"{100 * backbone.published_accuracy:.1f} %"
+        rows.append((name, str(backbone.dim), str(backbone.preprocess.size), parameters, accuracy))
+    if rows:
+        _console.say("")
+        _console.print_columns(
+            ("network", "features", "px", "parameters", "ImageNet"), rows, fold=0, right=(1, 2, 3, 4)
+        )
+        _console.say("")
 
 
-def _strategies(plugins: Registry, names: list[str]) -> Table:
+def _print_strategies(plugins: Registry, names: list[str]) -> None:
     from advisor import plugin_validation
     from advisor.cli import _console
 
-    table = _console.listing("strategy", "regime", "description")
-    for name in names:
-        if name in plugins.strategies:
-            strategy = plugins.strategies[name]
-            cells = (name, strategy.regime.replace("_", " "), plugin_validation.card(strategy).what)
-            table.add_row(*(_console.text(cell) for cell in cells))
-    return table
+    chosen = [plugins.strategies[name] for name in names]
+    rows = [(s.name, s.regime.replace("_", " "), plugin_validation.card(s).what) for s in chosen]
+    if rows:
+        _console.print_columns(("strategy", "regime", "description"), rows, fold=2)
+        _console.say("")
 
 
 def _rows(plugins: Registry) -> list[dict[str, Any]]:

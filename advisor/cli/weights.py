@@ -121,17 +121,17 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from advisor.cli import _console
 
     ordered = sorted(rows, key=lambda r: (list(_WORDS).index(r["state"]), r["backbone"]))
-    table = _console.listing("network", "size", "ImageNet", "weights and licence", right=("size", "ImageNet"))
-    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    lines = []
     for row in ordered:
         accuracy = "-" if row["published_accuracy"] is None else f"{100 * row['published_accuracy']:.1f} %"
-        detail = f"{_WORDS[row['state']]}, {row['licence']}" + (f"; {row['warning']}" if row["warning"] else "")
-        cells = (row["backbone"], _console.size(row["bytes"]), accuracy, detail)
-        table.add_row(*(_console.text(cell) for cell in cells))
-    _console.console().print(table)
+        state = f"{_WORDS[row['state']]}, {row['licence']}"
+        lines.append((row["backbone"], _console.size(row["bytes"]), accuracy, state))
+    titles = ("network", "size", "ImageNet", "weights and licence")
+    _console.print_columns(titles, lines, fold=0, right=(1, 2))
+    _console.say("")
     for row in ordered:
         if row["path"]:
-            _console.say(f"{row['backbone']}: {row['path']}")
+            _console.say("; ".join(part for part in (f"{row['backbone']}: {row['path']}", row["warning"]) if part))
     reasons = Counter(row["reason"] for row in rows if row["reason"])
     for reason, count in reasons.most_common():
         _console.say(f"{_console.counted(count, 'network')}: {reason}")
