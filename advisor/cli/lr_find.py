@@ -90,7 +90,7 @@ def facts(sweep: Sweep) -> dict[str, Any]:
 
 def _print(sweep: Sweep) -> None:
     from advisor.cli import _console
-    from advisor.reporting import standalone_charts
+    from advisor.reporting.charts import standalone_charts
 
     suggestion, c = sweep.suggestion, sweep.candidate
     _console.say(f"{c.strategy} on {c.backbone} at {c.size_px} px: smoothed training loss against the learning rate")
@@ -108,8 +108,9 @@ def _suggested(sweep: Sweep, parameter: str = "") -> str:
 
 
 def _draw(sweep: Sweep, target: Path) -> None:
-    from advisor.reporting import html_page, standalone_charts
-    from advisor.reporting.report_plots import Line
+    from advisor.reporting import html_page
+    from advisor.reporting.charts import standalone_charts
+    from advisor.reporting.charts.report_plots import Line
     from advisor.runtime.atomic_file import write_atomically
 
     c = sweep.candidate

@@ -9,8 +9,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from advisor.reporting import html_page, standalone_charts
-from advisor.reporting.report_plots import Line
+from advisor.reporting import html_page
+from advisor.reporting.charts import standalone_charts
+from advisor.reporting.charts.report_plots import Line
 
 Plain = dict[str, Any]
 

@@ -16,15 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from advisor.records import Profile, Result, Trial
-from advisor.reporting import (
-    assessment,
-    evidence_plots,
-    glossary,
-    insight_text,
-    report_sections,
-    search_story,
-    wording,
-)
+from advisor.reporting import assessment, glossary, insight_text, report_sections, search_story, wording
+from advisor.reporting.charts import evidence_plots
 from advisor.reporting.parts import pareto
 from advisor.safe_text import printable
 

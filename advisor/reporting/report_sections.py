@@ -12,8 +12,9 @@ from typing import Any
 
 from advisor.records import LeftOut, Profile, Result, TestScore, Trial
 from advisor.records.trials import REGIMES
-from advisor.reporting import assessment, evidence_plots, report_plots, wording
-from advisor.reporting.report_plots import Bar, Dot, Line
+from advisor.reporting import assessment, wording
+from advisor.reporting.charts import evidence_plots, report_plots
+from advisor.reporting.charts.report_plots import Bar, Dot, Line
 
 SHOWN_TRIALS = 12
 SHOWN_PAIRS = 12

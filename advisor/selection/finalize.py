@@ -39,15 +39,13 @@ from advisor.selection import (
     deployment,
     ensemble,
     final_refit,
-    forgetting_budget,
     incumbent,
     insights,
     result_builder,
     shortened_test,
-    timed_insights,
-    unlike,
 )
 from advisor.selection.frozen_candidates import FrozenCandidates
+from advisor.selection.measurements import forgetting_budget, timed_insights, unlike
 from advisor.tuning import budget, cost_model, experience
 from advisor.tuning.search_run import SearchRun
 

@@ -2,7 +2,7 @@
 
 In: coordinates of the path in the plane, directions, a start, and a function that scores the current weights. Out: a grid
 of losses. The weights are restored. Does NOT cover: which images are scored (`comparison_arm`), drawing
-(`reporting.standalone_charts`).
+(`reporting.charts`).
 Source: Li et al. 2018 (1712.09913), section 7.
 """
 

@@ -26,7 +26,7 @@ from advisor.records.messages import Refit, Refitted, RunTrial, Score, Scored
 from advisor.records.recipe import Recipe
 from advisor.runtime import cache
 from advisor.runtime.progress import Listener
-from advisor.selection import forgetting_budget
+from advisor.selection.measurements import forgetting_budget
 from advisor.workflows import rerun_verify
 from advisor.workflows.rerun_verify import Rerun, RerunScore
 

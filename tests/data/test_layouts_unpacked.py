@@ -13,7 +13,7 @@ import pytest
 from photographs import folder, photo
 
 from advisor.data import dataset
-from advisor.data.layouts import unpacking
+from advisor.data.archives import unpacking
 from advisor.errors import DatasetError
 from advisor.records import Dataset
 from advisor.records.data import ReadOptions

@@ -15,7 +15,8 @@ from goldens import golden
 from PIL import Image
 
 from advisor import records
-from advisor.reporting import assessment, evidence_plots, glossary, report, report_plots, thumbnails, wording
+from advisor.reporting import assessment, glossary, report, thumbnails, wording
+from advisor.reporting.charts import evidence_plots, report_plots
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VOID = {"meta", "link", "img", "br", "hr", "input", "circle", "line", "rect", "path"}

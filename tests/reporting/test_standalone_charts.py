@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from advisor.reporting import html_page, standalone_charts
-from advisor.reporting.report_plots import Line
+from advisor.reporting import html_page
+from advisor.reporting.charts import standalone_charts
+from advisor.reporting.charts.report_plots import Line
 
 
 @pytest.mark.parametrize("log_x", [False, True])

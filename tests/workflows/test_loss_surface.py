@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_network import classifier
 
-from advisor.reporting import standalone_charts
+from advisor.reporting.charts import standalone_charts
 from advisor.workflows import loss_surface
 
 

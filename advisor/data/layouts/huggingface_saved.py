@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from advisor.data.layouts import names, unpacking
+from advisor.data.archives import unpacking
+from advisor.data.layouts import names
 from advisor.data.tables import parquet, rows
 from advisor.errors import DatasetError
 from advisor.records.data import GivenSplit, Listing, ReadOptions

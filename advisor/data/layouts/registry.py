@@ -13,9 +13,9 @@ import posixpath
 from pathlib import Path
 from typing import Protocol
 
+from advisor.data.archives import archive
 from advisor.data.images import printable
 from advisor.data.layouts import (
-    archive,
     class_first,
     class_folders,
     huggingface_saved,

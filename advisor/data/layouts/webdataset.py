@@ -12,8 +12,9 @@ import tarfile
 from collections import defaultdict
 from pathlib import Path
 
+from advisor.data.archives import archive
 from advisor.data.images import IMAGE_SUFFIXES, printable
-from advisor.data.layouts import archive, names
+from advisor.data.layouts import names
 from advisor.data.layouts.folder_walk import Level, Walk
 from advisor.data.layouts.listing import label_name
 from advisor.errors import DatasetError

@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from advisor.aliases import CountProgress
+from advisor.data.archives import archive
 from advisor.data.images import IMAGE_SUFFIXES
-from advisor.data.layouts import archive, manifest, names
+from advisor.data.layouts import manifest, names
 from advisor.data.remote import fetching, urls
 from advisor.data.remote.fetching import Note, RemoteFile
 from advisor.data.tables import columns, rows

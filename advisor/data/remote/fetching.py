@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from advisor.aliases import CountProgress
-from advisor.data.layouts import archive, unpacking
+from advisor.data.archives import archive, unpacking
 from advisor.data.remote import urls
 from advisor.errors import DatasetError
 from advisor.runtime import cache

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from advisor.data.archives import unpacking
 from advisor.data.images import printable
-from advisor.data.layouts import unpacking
 from advisor.data.tables import columns
 from advisor.data.tables.rows import Table
 from advisor.errors import DatasetError

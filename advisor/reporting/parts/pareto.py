@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from html import escape
 
 from advisor.records.limits import CostedModel, GraphCost, LimitsReport
-from advisor.reporting import report_plots, wording
-from advisor.reporting.report_plots import Frame
+from advisor.reporting import wording
+from advisor.reporting.charts import report_plots
+from advisor.reporting.charts.report_plots import Frame
 from advisor.safe_text import printable
 
 SHOWN = 12

@@ -18,7 +18,7 @@ from photographs import folder
 
 from advisor.cli import run as run_command
 from advisor.data import dataset
-from advisor.data.layouts import unpacking
+from advisor.data.archives import unpacking
 from advisor.data.remote import data_sets, fetching, urls
 from advisor.errors import DatasetError, InputError
 from advisor.records import Dataset

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from advisor.reporting.report_plots import Line, ticks
+from advisor.reporting.charts.report_plots import Line, ticks
 from advisor.safe_text import printable
 
 COLOURS = ("#0f9488", "#d97706", "#7c5cd6", "#2563eb", "#c2410c", "#64748b")

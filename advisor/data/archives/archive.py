@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from advisor.data.archives import unpacking
 from advisor.data.images import printable
-from advisor.data.layouts import names, unpacking
+from advisor.data.layouts import names
 from advisor.errors import DatasetError, one_line
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz2", ".txz")

@@ -13,7 +13,7 @@ from html import escape
 
 from advisor.records import CalibrationBin, Forecast
 from advisor.reporting import wording
-from advisor.reporting.report_plots import Bar, Frame, line, svg, text
+from advisor.reporting.charts.report_plots import Bar, Frame, line, svg, text
 from advisor.safe_text import printable, shortened
 
 MAP_COLOURS = 8  # classes with a colour of their own on the map; the others share one

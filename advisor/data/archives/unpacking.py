@@ -2,7 +2,7 @@
 
 In: what identifies the content, and a function that writes files. Out: a folder that is complete or absent: it is filled
 under a temporary name and renamed. Bounded in files and bytes. Does not cover: which names are safe in an archive
-(`layouts.archive`).
+(`archive`).
 """
 
 from __future__ import annotations
