@@ -159,7 +159,16 @@ class RunDir:
     def forget(self) -> None:
         """Delete what a run that never began has written; the directory itself stays where it holds anything else."""
         shutil.rmtree(self.trials, ignore_errors=True)
-        for name in ("run.json", "log.jsonl", "lock", "worker.log", "profile.json", "splits.csv", self.study.name):
+        for name in (
+            "run.json",
+            "log.jsonl",
+            "lock",
+            "worker.log",
+            "profile.json",
+            "splits.csv",
+            "objective.json",
+            self.study.name,
+        ):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()

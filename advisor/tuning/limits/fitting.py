@@ -97,9 +97,9 @@ def fit(
         b.name: fitting_sizes(table, b, sizes[b.name], measure, smaller=settings.size_px is None)
         for b in sorted(backbones, key=lambda b: (b.macs or 0, b.name))
     }
-    write(rundir, table)
     if not any(fitting.values()):
         raise nothing_fits(table, backbones, sizes)
+    write(rundir, table)
     return fitting, table
 
 
