@@ -68,6 +68,8 @@ def command(
             raise InputError("--target adapts on one GPU.", hint="Remove --gpus.")
         if call["log"]:
             raise InputError("--log does not work with --target.", hint="Remove --log.")
+        if call["max_ms"] is not None or call["max_mb"] is not None:
+            raise InputError("--max-ms and --max-mb do not work with --target.", hint="Remove them.")
         if call["relabel"]:
             raise InputError("--relabel and --target cannot be combined.", hint="Correct the labels of the data first.")
         return _adapt.run(settings, target, out, as_json=as_json, quiet=quiet)

@@ -21,7 +21,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from advisor._version import __version__
 from advisor.data import image_inputs
-from advisor.metrics.decision import MOST_PROBABLE, decide
+from advisor.metrics.decision import decide
 from advisor.models import inference
 from advisor.models.predict import UNKNOWN, check_abstain
 from advisor.serving import body
@@ -48,7 +48,7 @@ class Service:
         self.predictor = predictor
         self.run = run
         self.limits = limits
-        self.decision = getattr(predictor, "decision", MOST_PROBABLE)  # an ensemble takes the most probable class
+        self.decision = predictor.decision
         self.abstain = abstain
         self.batcher = Batcher(self._answers, most=batch, waiting=limits.waiting_images)
         self.decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decode")
