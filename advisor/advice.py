@@ -240,12 +240,12 @@ def _propose(
 ) -> tuple[SearchFacts, result_builder.RunContext]:
     """Fix what the search chooses from (input sizes, images within the budget), and open the data set in the workers."""
     data_set, backbones = measured.dataset, competitors.backbones
-    sizes = {b.name: candidates.sizes(measured.profile, b, settings.size_px) for b in backbones}
-    used = budget.for_budget(data_set, settings.budget_s, device.likely(settings.device), backbones, sizes)
+    suggested = {b.name: candidates.sizes(measured.profile, b, settings.size_px) for b in backbones}
+    used = budget.for_budget(data_set, settings.budget_s, device.likely(settings.device), backbones, suggested)
     spec = decision.requested(settings, rundir, data_set.classes)
     opened = workers.open(open_job(settings, rundir.path, data_set, used.pool, objective=spec), listener.progress)
     sizes, costs = fitting.fit(
-        settings, rundir, workers.first, backbones, sizes, images=len(used.pool), data=data_set, listener=listener
+        settings, rundir, workers.first, backbones, suggested, images=len(used.pool), data=data_set, listener=listener
     )
     narrow = availability.narrow_choice(backbones, competitors.left_out)
     context = result_builder.RunContext(

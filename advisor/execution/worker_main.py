@@ -102,6 +102,8 @@ class JobRunner:
             return self._describe(job)
         if isinstance(job, Insight):
             return self._measure_insight(job)
+        if isinstance(job, MeasureGraph):
+            return self._measure_graph(job)
         return self._train(job)
 
     def progress(self, record: Progress) -> None:
@@ -155,8 +157,6 @@ class JobRunner:
             from advisor.execution import forgetting
 
             return forgetting.measure(self.resources, job)
-        if isinstance(job, MeasureGraph):
-            return self._measure_graph(job)
         if isinstance(job, Probe):
             return probe.probe(self.resources, job)
         if isinstance(job, RunTrial):

@@ -214,10 +214,10 @@ def _score(
         objective=spec.name,
         objective_before=scores[0],
         objective_after=scores[1],
-        mb_before=costs[0].mb,
-        mb_after=costs[1].mb,
-        ms_before=costs[0].ms,
-        ms_after=costs[1].ms,
+        mb_before=costs[0].mb or 0.0,
+        mb_after=costs[1].mb or 0.0,
+        ms_before=costs[0].ms or 0.0,
+        ms_after=costs[1].ms or 0.0,
         tolerated=None,
     )
 

@@ -9,8 +9,10 @@ Source: Nagel et al. 2021, arXiv:2106.08295; Wu et al. 2020, arXiv:2004.09602 (c
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,12 +118,13 @@ class _Reader:
         return None if row is None else {sidecar.INPUT: self.images_NSS3[row][None]}
 
 
-class _quietly:  # noqa: N801 (used like a function)
-    """Keep the root logger's warnings of onnxruntime's quantiser to itself: they advise what is done here anyway."""
-
-    def __enter__(self) -> None:
-        self.before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-
-    def __exit__(self, *error: object) -> None:
-        logging.disable(self.before)
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what onnxruntime's quantiser prints, and warns of in the root logger, from standard output."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
