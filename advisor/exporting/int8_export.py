@@ -36,7 +36,7 @@ CALIBRATION, CHOOSING = 100, 100  # training images
 SCORED = 2000  # locked test images at most
 BATCH = 32
 DEFAULT_LOSS = 0.01  # accuracy, 0..1: what is kept although the interval lies below zero
-GOOD_ENOUGH = 1e-3  # divergence in nats from which on no further setting is tried, if no answer changed either
+GOOD_ENOUGH = 2e-3  # divergence in nats from which on no further setting is tried, if no answer changed either
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,7 @@ def measure(data: Path, set_name: str, network: str, until: float, *, timed: boo
     from advisor.metrics import intervals
 
     done = {(r["set"], r["network"], r["setting"], r["calibration"]) for r in rows()}
-    plan = [(s, CALIBRATION) for s in quantisation.SETTINGS] + [(s, FEW) for s in quantisation.SETTINGS[:3:2]]
+    plan = [(s, CALIBRATION) for s in quantisation.SETTINGS] + [(s, FEW) for s in quantisation.SETTINGS[:2]]
     wanted = [(s, n) for s, n in plan if (set_name, network, s.name, n) not in done]
     if not wanted:
         return
