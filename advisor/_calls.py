@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from advisor import _arguments
-from advisor._arguments import PathArgument, Report
+from advisor._arguments import PathArgument
+from advisor.aliases import NamedProgress
 from advisor.errors import InputError
 from advisor.records.data import ReadOptions
 
@@ -54,7 +55,7 @@ def adapt(
     target: PathArgument,
     *,
     out: PathArgument | None,
-    progress: Report | None,
+    progress: NamedProgress | None,
     fields: dict[str, Any],
 ) -> AdaptedRun:
     """Adapt to a target within a budget that begins with this call."""
@@ -80,7 +81,7 @@ def fewshot(
     *,
     layers: str,
     epochs: float | None,
-    progress: Report | None,
+    progress: NamedProgress | None,
     options: Mapping[str, Any],
     counts: Mapping[str, int],
 ) -> FewShotResult:
@@ -100,7 +101,7 @@ def compare(
     arms: Iterable[str],
     *,
     given: Mapping[str, Any],
-    progress: Report | None,
+    progress: NamedProgress | None,
     options: Mapping[str, Any],
 ) -> Comparison:
     """Train several arms; `given` are epochs, batch and surface."""
@@ -119,7 +120,7 @@ def lr_find(
     high: float,
     steps: int,
     *,
-    progress: Report | None,
+    progress: NamedProgress | None,
     options: Mapping[str, Any],
 ) -> Sweep:
     """Sweep the rates of a strategy. Raises InputError for impossible rates, before anything is read."""

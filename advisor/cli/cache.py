@@ -47,7 +47,7 @@ def command(context: click.Context) -> None:
 def listing(everything: bool = False, as_json: bool = False) -> None:
     """Show how much is cached, for what, and when it was last used (the same as `tl-advise cache`)."""
     from advisor.cli import _console
-    from advisor.data.layouts import unpacking
+    from advisor.data.archives import unpacking
     from advisor.runtime import cache
 
     store = cache.Store()
@@ -70,7 +70,7 @@ def listing(everything: bool = False, as_json: bool = False) -> None:
 def clear(kind: str | None) -> None:
     """Delete cached entries; runs that are using them now are not disturbed."""
     from advisor.cli import _console
-    from advisor.data.layouts import unpacking
+    from advisor.data.archives import unpacking
     from advisor.errors import InputError
     from advisor.runtime import cache
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from advisor.aliases import NamedProgress
 from advisor.data.remote import urls
 from advisor.errors import InputError
 from advisor.records import Settings
@@ -21,7 +22,7 @@ from advisor.runtime.run_dir import RunDir, default_place
 from advisor.tuning import budget
 from advisor.workflows import adaptation
 from advisor.workflows.adaptation import Adaptation
-from advisor.workflows.session import Report, open_session
+from advisor.workflows.session import open_session
 
 SEEDS = 3  # at most, as far as the budget allows; at least one; --trials changes the number
 SHARE = 0.8  # of the remaining budget goes into the first round; the rest is for reading and scoring
@@ -39,7 +40,13 @@ class AdaptedRun:
 
 
 def run(
-    settings: Settings, target: str, *, out: Path | None, clock: Clock, report: Report, note: Callable[[str], None]
+    settings: Settings,
+    target: str,
+    *,
+    out: Path | None,
+    clock: Clock,
+    report: NamedProgress,
+    note: Callable[[str], None],
 ) -> AdaptedRun:
     """Adapt within the budget and write everything into a run directory.
 

@@ -2,7 +2,7 @@
 
 In: resources (the pool's features, labels, groups) and a candidate whose features are read. Out: a `Forecast`, or the reason
 why there is none. The test set is never used.
-Does NOT cover: the method (`advisor.insight.forecast`), when there is time for it (`selection.timed_insights`).
+Does NOT cover: the method (`advisor.insight.forecast`), when there is time for it (`selection.measurements`).
 """
 
 from __future__ import annotations

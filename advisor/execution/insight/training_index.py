@@ -2,7 +2,7 @@
 
 In: resources, a model's folder, and how many images may still go through a network. Out: the index beside the model and
 the record of it. A frozen network's features are those of the search; a trained network needs a pass, and images that it
-has not seen for the scale. Does NOT cover: the p-value (`metrics.novelty`), the time that it may take (`selection.unlike`).
+has not seen for the scale. Does NOT cover: the p-value (`metrics.novelty`), its time (`selection.measurements`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import numpy as np
 
 from advisor.aliases import Float32s, Rows
 from advisor.execution.resources import Resources
-from advisor.execution.timing import Emit
 from advisor.metrics import intervals, novelty
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.models import features, inference, model_files, predictor
 from advisor.models.predictor import Predictor
 from advisor.records import ForwardSpec, UnlikeImages
 from advisor.records.insight_messages import IndexTraining, TrainingIndexed
-from advisor.records.messages import Progress
+from advisor.records.messages import OnProgress, Progress
 from advisor.runtime import rng
 from advisor.runtime.run_dir import NOVELTY
 
@@ -35,7 +34,7 @@ Scale = Literal["training", "validation", "test"]
 _NONE = np.zeros((0, 0), dtype=np.float32)
 
 
-def build(resources: Resources, job: IndexTraining, emit: Emit) -> TrainingIndexed:
+def build(resources: Resources, job: IndexTraining, emit: OnProgress) -> TrainingIndexed:
     """Build the index and write it beside the model; without one, return why."""
     model = predictor.load(job.folder, resources.registry)
     rows, own = _own_rows(resources, job)
@@ -102,7 +101,7 @@ def _frozen(resources: Resources, model: Predictor) -> Float32s:
 class _Passes:
     """Passes of images through a trained network, bounded in number."""
 
-    def __init__(self, resources: Resources, job: IndexTraining, most: int, emit: Emit) -> None:
+    def __init__(self, resources: Resources, job: IndexTraining, most: int, emit: OnProgress) -> None:
         self.resources, self.job, self.emit = resources, job, emit
         self.most = most if job.passes is None else min(most, int(BANK_SHARE * job.passes))
         self.most_known = MOST_KNOWN if job.passes is None else min(MOST_KNOWN, int(KNOWN_SHARE * job.passes))
