@@ -1,9 +1,10 @@
 """What a budget is spent on: whole runs of the advice on four cells, under two states of the code or more.
 
-    taskset -c 1 nice -n 5 python benchmarks/advice/spent.py --label NAME [--code DIR] [--seeds 2] [--budget 150] [--table]
+    taskset -c 1 nice -n 5 python benchmarks/advice/spent.py --label NAME [--code DIR] [--seeds 2] [--cpu] [--table]
 
 Cells: 70 sketches, 50 flowers, 1,001 sketches, ants and bees. `--code` is a checkout with a `.venv`; rows go to spent.json
-under `--label`, a later call goes on behind them. Does NOT cover: what other regimes would have reached (regret.py).
+under `--label`, a later call goes on behind them. With `--cpu` all clocks count CPU time (cpu_run.py), so that other load does
+not matter. Does NOT cover: what other regimes would have reached (regret.py).
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ import regret
 CELLS = (("sketch", "10"), ("five_flowers", "10"), ("sketch", "1000"), ("hymenoptera", "all"))
 
 
-def run(code: Path, data: Path, budget_s: float, seed: int, work: Path) -> ledger.Row:
+def run(code: Path, data: Path, budget_s: float, seed: int, work: Path, *, cpu: bool = False) -> ledger.Row:
     """Run the advice of a checkout on one core and return its row. Raises RuntimeError with its last words if it fails."""
     python = code / ".venv" / "bin" / "python"
     environment = {"TORCH_HOME": str(ledger.shared() / "torch_home"), **os.environ}
     with tempfile.TemporaryDirectory(dir=work) as outer:
         environment["TL_ADVISE_CACHE"] = f"{outer}/cache"
-        call = [str(python) if python.exists() else sys.executable, "-m", "advisor", "advise", str(data)]
+        command = [str(Path(__file__).with_name("cpu_run.py"))] if cpu else ["-m", "advisor"]
+        call = [str(python) if python.exists() else sys.executable, *command, "advise", str(data)]
         call += ["--out", f"{outer}/run", "--budget", f"{budget_s:g}s", "--seed", str(seed)]
         call += ["--quiet", "--json", "--offline", "--threads", "1"]
         done = subprocess.run(call, capture_output=True, text=True, env=environment, cwd=code)
@@ -88,6 +90,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "tl-advise-data")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tl-advise-regret")
     parser.add_argument("--to", type=Path, default=ledger.RESULTS)
+    parser.add_argument("--cpu", action="store_true", help="count CPU time instead of wall time")
     parser.add_argument("--table", action="store_true", help="only write the table")
     args = parser.parse_args()
     book = ledger.Ledger(args.to, "spent")
@@ -100,7 +103,7 @@ def main() -> None:
             folder = regret.folder(name, size, args)
             if folder is None:
                 continue
-            book.add({**key, **run(args.code, folder, args.budget, seed, args.work)})
+            book.add({**key, **run(args.code, folder, args.budget, seed, args.work, cpu=args.cpu)})
             print(json.dumps(book.rows[-1]), flush=True)
     ledger.publish("spent", report(book.rows))
 
