@@ -81,9 +81,12 @@ def duration_option(seconds: float) -> str:
 
 
 def time_used(budget: BudgetUse) -> str:
-    """Write the time of a run beside its budget, and how far it went over it."""
+    """Write the time of a run beside its budget, and how far it went over it; without one, beside what was predicted."""
     if budget.asked_s is None:
-        return duration(budget.used_s)
+        predicted = (
+            "" if budget.predicted_s is None else f" (predicted after the probes: {duration(budget.predicted_s)})"
+        )
+        return f"{duration(budget.used_s)}{predicted}"
     beyond = f" ({duration(budget.over_s)} over the budget)" if budget.over_s >= 0.5 else ""
     return f"{duration(budget.used_s)} of {duration(budget.asked_s)}{beyond}"
 

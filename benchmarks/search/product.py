@@ -1,10 +1,10 @@
 """The product's own search on recorded trainings: `SearchPolicy` decides, the world answers with what was recorded.
 
 In: a `World` without probes. Out: the same world after the search. The order of probes, the untuned default, the portfolio,
-expectations, predicted costs, folds, shortening, pausing, promotions, patience and the end are the product's functions.
+expectations, predicted costs, folds, shortening, pausing, promotions, patience, the end and the verdict are the product's functions.
 Replayed with a difference: a first guess is one that was recorded, a sample is one of the recorded draws instead of the
 estimator's, a shortened training is read off its curve at the nearest rung, and a longer one is tried only where one was
-recorded. Not replayed: re-evaluating the leaders, the verdict (the lowest validation loss wins), the refit, the ensemble.
+recorded. Not replayed: re-evaluating the leaders before the verdict, the refit, the ensemble.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import numpy as np
 from table import Row
 from world import HEAD_S, LOOKED_AT, OVERHEAD_S, World
 
@@ -24,8 +25,9 @@ from advisor.models import backbone as backbones
 from advisor.records import Candidate, Curve, FoldScore, Settings, Trial
 from advisor.records.messages import Description
 from advisor.records.plan import TrainPlan
-from advisor.records.trials import regime_name
-from advisor.tuning import budget, candidates, cost_model, epoch_budget, policy, pruner, regime
+from advisor.records.trials import REGIMES, regime_name
+from advisor.selection import verdict
+from advisor.tuning import budget, candidates, cost_model, epoch_budget, expected_loss, policy, pruner, regime
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.decisions.portfolio import MeasurePace
 from advisor.tuning.decisions.search_policy import MakeProbe, SearchPolicy
@@ -90,6 +92,7 @@ class Replay:
         self.probes: list[Trial] = []
         self.begun: list[Candidate] = []
         self.trials: dict[int, Trial] = {}
+        self.read: dict[int, tuple[int, int]] = {}  # the row and its rung that stand for a trial or probe
         self.facts = _facts(world)
         self.shapes = {name: description(name) for name in self.facts.sizes}
         self.numbers = {key(row.candidate): i for i, row in enumerate(world.rows)}
@@ -152,6 +155,7 @@ class Replay:
         self.begun.append(candidate)
         if probe is not None:
             self.trials[number] = replace(probe, number=number, candidate=candidate)
+            self.read[number] = self.read[probe.number]
             return self.trials[number]
         at = self._recorded(candidate)
         trial = self._failed(number, candidate) if at is None else self._run(state, number, candidate, *at)
@@ -160,6 +164,37 @@ class Replay:
             cost_model.observe_training(self.speeds, state, candidate, folds, taken_s)
         self.trials[number] = trial
         return trial
+
+    def judge(self) -> None:
+        """Let the product's verdict choose the winner, on the validation images that every contender was scored on."""
+        state, world = self.state(), self.world
+        contenders = state.contenders()
+        published = {name: state.registry.backbone(name).published_accuracy for name in state.sizes}
+        losses = {t.number: self._on_validation(t, world.rows[self.read[t.number][0]].losses) for t in contenders}
+        right = {t.number: self._on_validation(t, world.rows[self.read[t.number][0]].right) for t in contenders}
+        chosen = verdict.judge(
+            contenders,
+            losses,
+            state.default.number if state.default is not None else contenders[0].number,
+            {t.number: float(REGIMES.index(t.regime)) for t in contenders},
+            errors={number: 1.0 - values for number, values in right.items()},
+            expected={
+                t.number: (
+                    expected_loss.expected(t.candidate, t.regime, t.steps, state.probes, (), published),
+                    len(t.scores),
+                )
+                for t in contenders
+                if t.steps
+            },
+        )
+        world.choose(world.tested(*self.read[chosen.winner]))
+
+    def _on_validation(self, trial: Trial, values: Any) -> Any:
+        """Return a row's values on the validation images, nan on those of folds that it was not scored on."""
+        own = values[self.read[trial.number][1]][self.world.validation].astype(float)
+        if trial.steps:
+            own[len(trial.scores) * self.world.each :] = np.nan
+        return own
 
     def _run(self, state: SearchState, number: int, candidate: Candidate, row: int, rung: int) -> Trial:
         shares = self.world.rows[row].shares
@@ -212,6 +247,7 @@ class Replay:
         self, number: int, candidate: Candidate, row: int, folds: int, rung: int, *, keep: bool = True
     ) -> Trial:
         recorded = self.world.rows[row]
+        self.read[number] = row, rung
         loss, (_, accuracy) = self.world.validated(row, folds, rung), self.world.tested(row, rung)
         if keep:
             self.world.keep(loss, self.world.tested(row, rung))
@@ -248,6 +284,7 @@ def search(world: World) -> Replay:
             proposer = decide.proposer(replay.state())
             proposer.begun(len(replay.begun))
             proposer.ended(replay.trial(step.candidate))
+    replay.judge()
     return replay
 
 

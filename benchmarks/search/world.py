@@ -205,6 +205,11 @@ class World:
         if self.best_test is not None:
             self.readings.append(Reading(self.used_s, *self.best_test))
 
+    def choose(self, test: tuple[float, float]) -> None:
+        """Take a winner that was chosen otherwise, with its scores on the test."""
+        self.best_test = test
+        self.readings.append(Reading(self.used_s, *test))
+
     def true_s(self, number: int, share: float) -> float:
         """Return the seconds of training one fold until this share of its steps; of a head, fitting it."""
         row = self.rows[number]
