@@ -1,8 +1,8 @@
 """The product's own search on recorded trainings: `SearchPolicy` decides, the world answers with what was recorded.
 
 In: a `World` without probes. Out: the same world after the search. The order of probes, the untuned default, the portfolio,
-expectations, predicted costs, folds, shortening, pausing, promotions, patience, the end and the verdict are the product's functions.
-Replayed with a difference: a first guess is one that was recorded, a sample is one of the recorded draws instead of the
+expectations, predicted costs, folds, shortening, pausing, promotions, patience, the end and the verdict are the product's
+functions. Replayed with a difference: a first guess is one that was recorded, a sample is one of the recorded draws instead of the
 estimator's, a shortened training is read off its curve at the nearest rung, and a longer one is tried only where one was
 recorded. Not replayed: re-evaluating the leaders before the verdict, the refit, the ensemble.
 """
