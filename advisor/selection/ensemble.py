@@ -28,7 +28,7 @@ from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
 from advisor.records.messages import Scored
 from advisor.records.objective import DecisionRule, ObjectiveSpec
 from advisor.selection import decision, final_refit, result_builder
-from advisor.tuning import budget, cost_model
+from advisor.tuning import cost_model
 from advisor.tuning.search_run import SearchRun
 
 MAX_IMAGES = (
@@ -128,7 +128,9 @@ def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> tuple[
         return ()
     folders = [winner, *(run.rundir.trials / f"final-member-{n}" for n in range(1, len(chosen.members)))]
     if not (ensemble_folder / model_files.ENSEMBLE).is_file():
-        reserve_s = budget.FINISH_S + sum(cost_model.test_scoring_s(run.state(), t.candidate) for t in chosen.members)
+        reserve_s = cost_model.writing_s(run.state()) + sum(
+            cost_model.test_scoring_s(run.state(), t.candidate) for t in chosen.members
+        )
         for trial, folder in zip(chosen.members[1:], folders[1:], strict=True):
             if not _train_member(run, trial, folder, reserve_s):
                 return ()

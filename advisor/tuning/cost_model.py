@@ -121,7 +121,12 @@ def finish_s(state: SearchState, winner: Candidate, *, refit: bool = True) -> fl
     }
     margin = policy.FINISH_MARGIN
     looks = forgetting_s(state, winner) + insight_s(state)
-    return budget.FINISH_S + looks + margin * (refits + sum(passes.values()))
+    return writing_s(state) + looks + margin * (refits + sum(passes.values()))
+
+
+def writing_s(state: SearchState) -> float:
+    """Predict the seconds of writing model, recipe and report: longer where the machine became slower."""
+    return budget.FINISH_S * state.speeds.slowdown
 
 
 def rescoring_s(state: SearchState) -> float:

@@ -2,9 +2,9 @@
 
 In: a `World` without probes. Out: the same world after the search. The order of probes, the untuned default, the portfolio,
 expectations, predicted costs, folds, shortening, pausing, promotions, patience, the end and the verdict are the product's
-functions. Replayed with a difference: a first guess is one that was recorded, a sample is one of the recorded draws instead of the
-estimator's, a shortened training is read off its curve at the nearest rung, and a longer one is tried only where one was
-recorded. Not replayed: re-evaluating the leaders before the verdict, the refit, the ensemble.
+functions. Replayed with a difference: a first guess is one that was recorded, a sample is one of the recorded draws instead
+of the estimator's, a shortened training is read off its curve at the nearest rung, and a longer one is tried only where one
+was recorded. Not replayed: re-evaluating the leaders before the verdict, the refit, the ensemble.
 """
 
 from __future__ import annotations
