@@ -65,7 +65,7 @@ def test_repeated_and_resumed_runs_have_the_same_bits(name: str) -> None:
 
 def test_low_rank_updates_of_a_transformer_merge_exactly() -> None:
     """Features before and after merging differ by less than 1e-5, and training has changed them."""
-    loop = make("timm/test_vit2", LORA)
+    loop = make("timm/test_vit", LORA)  # without the layer scale of test_vit2, which nearly mutes its blocks
     start = features(loop)
     list(loop.run())
     trained = features(loop)
