@@ -113,7 +113,7 @@ class Resources:
     def add_decoded(
         self, rule: pixels.PixelRule, array: npt.NDArray[np.uint8], unreadable: Sequence[Unreadable]
     ) -> None:
-        """Take all items' pixels (N, S, S, 3) from whoever decoded them."""
+        """Store the pixels of all items (N, S, S, 3) that another process decoded."""
         self.unreadable = tuple({u.path: u for u in (*self.unreadable, *unreadable)}.values())
         self._canvas[rule] = array
 

@@ -148,7 +148,7 @@ def fit(
     blocks: Sequence[int] = (),
     factored: standardise.Spectrum | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Fit one head on all items; give (weight (K, D), bias (K,)) for raw features."""
+    """Fit one head on all items; return (weight (K, D), bias (K,)) for raw features."""
     spec = factored or standardise.factor(features, blocks=blocks)
     weights = standardise.item_weights(labels, classes, class_weights)[None]
     solution_RPK = logistic_solver.solve(spec, labels, classes, weights, c)

@@ -40,7 +40,7 @@ def solve(
     steps: int = 200,
     watch: Callable[[], None] | None = None,
 ) -> Tensor:
-    """Solve P problems that differ in their items' weights; give (R + 1, P, K), the last row the intercepts.
+    """Solve P problems that differ in their items' weights; return (R + 1, P, K), the last row the intercepts.
 
     Stops where the decrease that is left is about `tolerance` nats an item. Problems that would not fit in memory
     together are solved one after another, with the same result.

@@ -1,6 +1,6 @@
 """Running a network on squares of pixels in batches: eval mode, precision and memory layout.
 
-In: a module, uint8 squares, rows. Out: logits, or normalised batches for whoever computes something else.
+In: a module, uint8 squares, rows. Out: logits, or normalised batches for other computations.
 Scores and features use one batch size, the last batch padded, because an image's outputs differ in their last bits with
 the size of the batch: the same image then has the same numbers everywhere. Predictions use the smallest of three sizes
 that holds the images (`small_batches`), so that one image costs one pass and torch compiles three shapes only.

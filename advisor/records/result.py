@@ -1,4 +1,4 @@
-"""What a person is told: the fields of `result.json` (schema 1). Fractions and seconds; fields are only ever added."""
+"""The result of a run: the fields of `result.json` (schema 1). Fractions and seconds; fields are only ever added."""
 
 from __future__ import annotations
 

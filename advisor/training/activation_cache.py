@@ -122,7 +122,7 @@ class ActivationCache:
 
 
 def _rows_last(chunk: torch.Tensor) -> torch.Tensor:
-    """Keep (B, C, H, W) as (B, H, W, C): a row is then one piece of memory, and reading it back is channels_last."""
+    """Store (B, C, H, W) as (B, H, W, C), so that a row is contiguous and is read back as channels_last."""
     return chunk.permute(0, 2, 3, 1).contiguous() if chunk.ndim == 4 else chunk.contiguous()
 
 

@@ -60,7 +60,7 @@ class ProcessGroup:
         return total / self.size
 
     def broadcast(self, compute: Callable[[], T]) -> T:
-        """Let rank 0 compute something and give its answer to all; where it raises, it must end its process."""
+        """Compute a value on rank 0 and broadcast it to all ranks. Where `compute` raises, rank 0 must end its process."""
         if self.is_single:
             return compute()
         box: list[Any] = [compute() if self.is_first else None]

@@ -1,4 +1,4 @@
-"""Few-shot episodes: N classes, K labelled images of each and some to be told apart, drawn from a seed.
+"""Few-shot episodes: N classes, K labelled images of each and some query images, drawn from a seed.
 
 In: labels. Out: rows of support and query images. An episode is a function of (seed, number, images): neither the order
 of rows nor other episodes change it. Serves evaluation (`draw`) and training, whose steps are episodes (`stream`).

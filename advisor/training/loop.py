@@ -153,7 +153,7 @@ class Loop:
             )
             if not self._group.is_single:
                 self._shared = self._group.parallel(self._loss_now, network, self._companions)
-        for module, training in self._modes:  # whoever looked at the network between two steps may have switched it
+        for module, training in self._modes:  # code that ran between two steps may have changed it
             if module.training is not training:
                 module.training = training
 

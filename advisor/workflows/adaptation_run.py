@@ -80,7 +80,7 @@ def run(
 
 
 def check_budget(needs_s: float, left_s: float, arms: int, note: Callable[[str], None]) -> None:
-    """Say at the start that one epoch per arm probably does not fit. Raises InputError where it certainly does not."""
+    """Warn at the start if one epoch per arm probably does not fit. Raises InputError where it certainly does not."""
     if needs_s <= left_s:
         return
     minutes = f"{max(1, round(1.5 * (needs_s + budget.FLOOR_S) / 60 + 0.5))}m"

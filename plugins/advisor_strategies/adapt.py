@@ -159,12 +159,16 @@ DANN = Adversary(
     regime="full",
     card=Card(
         what="Full fine-tuning on labelled source images against a domain classifier on unlabelled target images.",
-        when="Named with --target DIR: images to classify that look unlike those with labels. It can be unstable.",
+        when="Only by name, with --target DIR: the images to classify look unlike the labelled ones. Can be unstable.",
         parameters=(
             *_SHARED,
             Parameter(name="weight", default=1.0, low=0.0, high=100.0, meaning="weight of the domain loss"),
             Parameter(
-                name="gamma", default=10.0, low=0.0, high=1000.0, meaning="how soon the reversal is at full strength"
+                name="gamma",
+                default=10.0,
+                low=0.0,
+                high=1000.0,
+                meaning="how fast the gradient reversal reaches full strength",
             ),
         ),
         paper="Ganin et al. 2016 (1505.07818)",
@@ -176,8 +180,8 @@ MCC = Confusion(
     name="mcc",
     regime="full",
     card=Card(
-        what="Full fine-tuning on labelled source images, with less confusion of classes on unlabelled target images.",
-        when="Named with --target DIR: as dann, simpler, with nothing adversarial to become unstable.",
+        what="Full fine-tuning on labelled source images that also minimises class confusion on unlabelled target images.",
+        when="Only by name, with --target DIR: simpler than dann and more stable, since nothing is adversarial.",
         parameters=(
             *_SHARED,
             Parameter(name="weight", default=1.0, low=0.0, high=100.0, meaning="weight of the confusion"),

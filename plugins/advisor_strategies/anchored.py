@@ -107,13 +107,19 @@ L2_SP = L2SP(
     regime="full",
     card=Card(
         what="Full fine-tuning with a penalty on the distance from the pretrained weights, instead of weight decay.",
-        when="Small sets whose source knowledge is worth keeping.",
+        when="Small data sets, where the pretrained features should be preserved.",
         parameters=(
             *knobs.changed(knobs.COMMON, weight_decay=0.0),
             knobs.LAYER_DECAY,
             *knobs.UNFREEZE,
-            Parameter(name="alpha", default=0.1, low=0.0, high=1e4, meaning="strength of the pull to the start"),
-            Parameter(name="beta", default=0.01, low=0.0, high=1e4, meaning="strength of the pull of the head to 0"),
+            Parameter(
+                name="alpha",
+                default=0.1,
+                low=0.0,
+                high=1e4,
+                meaning="strength of the penalty on the distance from the start",
+            ),
+            Parameter(name="beta", default=0.01, low=0.0, high=1e4, meaning="strength of the head's weight penalty"),
         ),
         paper="Li et al. 2018 (1802.01483)",
         measured="-0.9 and -0.9 points against full (flowers, sketches; 64 px); it stays nearer to the start.",
@@ -123,13 +129,15 @@ WISE_FT = WiSE(
     name="wise_ft",
     regime="full",
     card=Card(
-        what="Full fine-tuning, then weights between start and tuned; how far is chosen on validation images.",
-        when="Costs nothing on top of fine-tuning, and keeps accuracy on images unlike the training set.",
+        what="Full fine-tuning, then an average of the initial and the tuned weights, its share chosen on validation images.",
+        when="No training cost beyond fine-tuning; keeps accuracy on images unlike the training set.",
         parameters=(
             *knobs.COMMON,
             knobs.LAYER_DECAY,
             *knobs.UNFREEZE,
-            Parameter(name="alpha", default=0.5, low=0.0, high=1.0, meaning="0: the start, 1: the tuned weights"),
+            Parameter(
+                name="alpha", default=0.5, low=0.0, high=1.0, meaning="0: the initial weights, 1: the tuned weights"
+            ),
             Parameter(
                 name="alpha_from",
                 default="validation",
@@ -146,7 +154,7 @@ EMA = Averaged(
     name="ema",
     regime="full",
     card=Card(
-        what="Full fine-tuning at a higher rate; the moving average of the weights is what is kept.",
+        what="Full fine-tuning at a higher rate; the result is a moving average of the weights.",
         when="Noisy labels or a rate that is too high for its last steps.",
         parameters=(
             *knobs.changed(knobs.COMMON, ema=0.98),

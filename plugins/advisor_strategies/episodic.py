@@ -37,7 +37,7 @@ def prototype_loss(
     """Return the cross-entropy of an episode's queries against prototypes, the means of each class's support features.
 
     Logits are `scale` x the cosine of query and prototype, both seen from the support's mean, or `scale` x minus the
-    squared distance. Classes are told by their labels, in whatever order the images come.
+    squared distance. Images are grouped by label and may come in any order.
     Source: Snell et al. 2017 (1703.05175), equations 1 and 2.
     """
     from torch.nn import functional
@@ -126,27 +126,33 @@ EPISODIC = Episodic(
     name="episodic",
     regime="partial",
     card=Card(
-        what="Train the last stages on few-shot episodes: queries are told apart by the prototypes of a few others.",
-        when="Named, for classes that come later: see `tl-advise fewshot`, which tests it on classes it was not trained on.",
+        what="Train the last stages on few-shot episodes: prototypes of a few images classify the queries.",
+        when="Only by name, for classes that are added later; `tl-advise fewshot` tests it on classes that it was not trained on.",
         parameters=(
             *(p for p in knobs.COMMON if p.name not in _FIXED),
             Partial.DEPTH,
             knobs.LAYER_DECAY,
             VIEWS,
-            Parameter(name="ways", default=8, low=2, high=1000, kind="int", meaning="classes of an episode, at most"),
-            Parameter(name="shots", default=3, low=1, high=1000, kind="int", meaning="images a class that are shown"),
-            Parameter(name="queries", default=5, low=1, high=1000, kind="int", meaning="images a class asked about"),
+            Parameter(
+                name="ways", default=8, low=2, high=1000, kind="int", meaning="largest number of classes in an episode"
+            ),
+            Parameter(
+                name="shots", default=3, low=1, high=1000, kind="int", meaning="labelled images per class in an episode"
+            ),
+            Parameter(
+                name="queries", default=5, low=1, high=1000, kind="int", meaning="query images per class in an episode"
+            ),
             Parameter(
                 name="metric",
                 default="cosine",
                 kind="choice",
                 choices=("cosine", "euclidean"),
-                meaning="what near a prototype means",
+                meaning="distance to the prototypes",
             ),
-            Parameter(name="scale", default=10.0, low=1e-6, high=1e4, meaning="how sharply nearness counts"),
+            Parameter(name="scale", default=10.0, low=1e-6, high=1e4, meaning="scale of the similarity to prototypes"),
         ),
         paper="Snell et al. 2017 (1703.05175)",
-        measured="+6.0 (1 shot) and +4.3 points (5 shots) over frozen prototypes on 41 flower classes new to it.",
+        measured="+6.0 (1 shot) and +4.3 points (5 shots) over frozen prototypes on 41 unseen flower classes.",
         only_when_named=True,
     ),
 )

@@ -124,7 +124,7 @@ class Partial(Tuning):
     """The last `depth` stages train."""
 
     DEPTH: ClassVar[Parameter] = Parameter(
-        name="depth", default=1, low=1, high=1000, kind="int", meaning="stages that train, counted from the head"
+        name="depth", default=1, low=1, high=1000, kind="int", meaning="number of trained stages, counted from the head"
     )
 
     def applies(self, context: Context) -> str | None:
@@ -157,13 +157,18 @@ class Partial(Tuning):
 
 
 VIEWS = Parameter(
-    name="views", default=8, low=0, high=1000, kind="int", meaning="different views of an image, 0 for ever new ones"
+    name="views",
+    default=8,
+    low=0,
+    high=1000,
+    kind="int",
+    meaning="augmented views per image, 0 for a new one each time",
 )
 FULL = Full(
     name="full",
     regime="full",
     card=Card(
-        what="Train every stage, starting from the probe's head, with rates that fall from head to stem.",
+        what="Train every stage, starting from the probe's head, with rates that decrease from head to stem.",
         when="A thousand images or more, or data unlike ImageNet's; gentle rates and frozen BatchNorm keep it safe.",
         parameters=(*knobs.COMMON, knobs.LAYER_DECAY, *knobs.UNFREEZE),
         paper="Yosinski et al. 2014 (1411.1792); Kornblith et al. 2019 (1805.08974)",
@@ -174,8 +179,8 @@ PARTIAL = Partial(
     name="partial",
     regime="partial",
     card=Card(
-        what="Train the last stages; what lies before them is frozen wholly and computed once for each view.",
-        when="Some hundred to some thousand images, or little time: a step costs a fraction of a full one.",
+        what="Train the last stages; the stages before them are frozen and computed once per view.",
+        when="Several hundred to a few thousand images, or little time: a step costs a fraction of a full one.",
         parameters=(*knobs.COMMON, Partial.DEPTH, knobs.LAYER_DECAY, *knobs.UNFREEZE, VIEWS),
         paper="Yosinski et al. 2014 (1411.1792)",
         measured="One stage: +0.7 and -2.4 points over a head on all stages (flowers, sketches; 64 px); two: +0.3, -4.9.",

@@ -20,7 +20,7 @@ LAYERS = Parameter(
     default="last",
     kind="choice",
     choices=("last", "all"),
-    meaning="features of the last stage, or of every stage side by side",
+    meaning="features of the last stage, or of all stages concatenated",
 )
 MIRROR = Parameter(
     name="mirror",
@@ -84,7 +84,7 @@ RIDGE = FrozenHead(
     guesses=({}, {"layers": "all"}, {"layers": "all", "mirror": True}),
     card=Card(
         what="Ridge regression on frozen features, its strength chosen by exact leave-one-out from one factorization.",
-        when="Always the first thing to look at: seconds, no tuning, hard to beat below some 500 images.",
+        when="Always tried first: takes seconds, needs no tuning, hard to beat below about 500 images.",
         parameters=(
             LAYERS,
             MIRROR,
@@ -103,7 +103,7 @@ LOGISTIC = FrozenHead(
     searched=(("c", 1e-4, 100.0),),
     card=Card(
         what="Multinomial logistic regression on standardised frozen features: the linear probe.",
-        when="As ridge, with better probabilities; it is also the head that fine-tuning starts from.",
+        when="Like ridge, with better probabilities; fine-tuning starts from this head.",
         parameters=(
             LAYERS,
             MIRROR,
@@ -122,8 +122,8 @@ PROTOTYPES = FrozenHead(
     kinds={"cosine": "cosine_prototypes", "euclidean": "prototypes"},
     guesses=({}, {"metric": "euclidean"}),
     card=Card(
-        what="One mean feature a class; an image belongs to the nearest.",
-        when="A handful of images a class, or classes that come and go.",
+        what="One mean feature vector per class; an image is assigned to the nearest one.",
+        when="A handful of images per class, or a set of classes that changes.",
         parameters=(
             LAYERS,
             MIRROR,
@@ -132,7 +132,7 @@ PROTOTYPES = FrozenHead(
                 default="cosine",
                 kind="choice",
                 choices=("cosine", "euclidean"),
-                meaning="what nearest means",
+                meaning="distance to the class means",
             ),
             FIT,
         ),
@@ -146,13 +146,19 @@ KNN = FrozenHead(
     guesses=({}, {"k": 20}),
     searched=(("k", 1, 50), ("temperature", 0.01, 1.0)),
     card=Card(
-        what="The votes of the k most similar training images, weighted by likeness.",
-        when="Classes of many shapes with many images; it shows what the features know without any fitting.",
+        what="A vote of the k most similar training images, weighted by similarity.",
+        when="Many images of classes that vary a lot; shows the quality of the features without any fitting.",
         parameters=(
             LAYERS,
             MIRROR,
-            Parameter(name="k", default=10, low=1, high=10_000, kind="int", meaning="neighbours that vote"),
-            Parameter(name="temperature", default=0.07, low=1e-4, high=100.0, meaning="small: the nearest count more"),
+            Parameter(name="k", default=10, low=1, high=10_000, kind="int", meaning="number of neighbours"),
+            Parameter(
+                name="temperature",
+                default=0.07,
+                low=1e-4,
+                high=100.0,
+                meaning="the smaller, the more the nearest images count",
+            ),
             FIT,
         ),
         paper="Wu et al. 2018 (1805.01978)",

@@ -15,24 +15,30 @@ from advisor.hooks import Augmentation, Context, Head, OptimizerSpec, Parameter,
 
 OPTIMIZER = (
     Parameter(name="epochs", default=8.0, low=0.1, high=1000, meaning="passes over the training images"),
-    Parameter(name="batch", default=32, low=1, high=4096, kind="int", meaning="images a step"),
+    Parameter(name="batch", default=32, low=1, high=4096, kind="int", meaning="images per step"),
     Parameter(
-        name="optimizer", default="adamw", kind="choice", choices=("adamw", "adam", "sgd"), meaning="sgd is Nesterov's"
+        name="optimizer",
+        default="adamw",
+        kind="choice",
+        choices=("adamw", "adam", "sgd"),
+        meaning="sgd uses Nesterov momentum",
     ),
     Parameter(
         name="adam_rate", default=3e-4, low=1e-7, high=1.0, meaning="peak rate of the last stage, adam and adamw"
     ),
     Parameter(name="sgd_rate", default=3e-3, low=1e-7, high=10.0, meaning="peak rate of the last stage, sgd"),
-    Parameter(name="head_factor", default=1.0, low=0.01, high=1e4, meaning="the head's rate over the last stage's"),
+    Parameter(
+        name="head_factor", default=1.0, low=0.01, high=1e4, meaning="ratio of the head's rate to the last stage's"
+    ),
     Parameter(name="momentum", default=0.9, low=0.0, high=0.999, meaning="momentum of sgd, first beta of adam"),
     Parameter(name="weight_decay", default=1e-2, low=0.0, high=1.0, meaning="never on biases and norm layers"),
-    Parameter(name="clip_norm", default=1.0, low=0.0, high=1e4, meaning="largest norm of the gradient, 0 for any"),
+    Parameter(name="clip_norm", default=1.0, low=0.0, high=1e4, meaning="largest norm of the gradient, 0 for no limit"),
     Parameter(
         name="schedule",
         default="cosine",
         kind="choice",
         choices=schedules.SCHEDULES,
-        meaning="how rates change over the run",
+        meaning="learning-rate schedule",
     ),
     Parameter(name="warmup", default=0.1, low=0.0, high=0.9, meaning="share of the run in which rates rise"),
 )
@@ -52,7 +58,7 @@ IMAGES = (
         default="crop",
         kind="choice",
         choices=("crop", "squash", "pad"),
-        meaning="how an image becomes square",
+        meaning="how images are made square",
     ),
 )
 LOSS = (
@@ -62,7 +68,7 @@ LOSS = (
         default="none",
         kind="choice",
         choices=("none", "balanced", "logit_adjust"),
-        meaning="what is done about uneven classes",
+        meaning="treatment of imbalanced classes",
     ),
     Parameter(
         name="norm",
@@ -76,7 +82,7 @@ LOSS = (
         default="probe",
         kind="choice",
         choices=("probe", "zeros", "random"),
-        meaning="the head before the first step",
+        meaning="initial head",
     ),
     Parameter(
         name="ema", default=0.0, low=0.0, high=0.99999, meaning="decay of a moving average of weights, 0 for none"
@@ -84,7 +90,7 @@ LOSS = (
 )
 COMMON = (*OPTIMIZER, *IMAGES, *LOSS)
 LAYER_DECAY = Parameter(
-    name="layer_decay", default=0.9, low=0.01, high=1.0, meaning="a stage's rate over that of the stage behind it"
+    name="layer_decay", default=0.9, low=0.01, high=1.0, meaning="ratio of a stage's rate to that of the next stage"
 )
 UNFREEZE = (
     Parameter(
