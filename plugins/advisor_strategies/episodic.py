@@ -127,7 +127,7 @@ EPISODIC = Episodic(
     regime="partial",
     card=Card(
         what="Train the last stages on few-shot episodes: prototypes of a few images classify the queries.",
-        when="Only by name, for classes that are added later; `tl-advise fewshot` tests it on classes that it was not trained on.",
+        when="Only by name, for classes that are added later; `tl-advise fewshot` tests it on unseen classes.",
         parameters=(
             *(p for p in knobs.COMMON if p.name not in _FIXED),
             Partial.DEPTH,
