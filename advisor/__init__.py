@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from advisor.exporting.run_export import Exported
+    from advisor.insight.labelling import NextImages
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.models.pretrained_weights import Located
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from advisor.workflows.adaptation_run import AdaptedRun
     from advisor.workflows.comparison import Comparison
     from advisor.workflows.fewshot import FewShotResult
+    from advisor.workflows.finished.evaluation import Evaluation
     from advisor.workflows.lr_finder import Sweep
     from advisor.workflows.rerun_verify import Rerun
 
@@ -37,10 +39,12 @@ __all__ = [
     "adapt",
     "advise",
     "compare",
+    "evaluate",
     "export",
     "fetch_weights",
     "fewshot",
     "inspect",
+    "label_next",
     "load",
     "load_result",
     "lr_find",
@@ -99,30 +103,13 @@ def advise(
 
     if workers is None:
         workers = 1 if gpus > 1 else devices.workers(device)
-    run_settings = _arguments.settings(
-        path,
-        budget_s=_arguments.seconds(budget, trials),
-        trials=trials,
-        seed=seed,
-        device=device,
-        threads=threads,
-        workers=workers,
-        devices=gpus,
-        size_px=size,
-        backbones=tuple(backbones),
-        strategies=tuple(strategies),
-        regime=regime,
-        objective=objective,
-        weights_dir=_arguments.text(weights_dir),
-        offline=offline,
-        test_split=test_split,
-        remove_leaks=remove_leaks,
-        plugins_blocked=tuple(block),
-        source=_arguments.text(source),
-        log=tuple(log),
-        **_arguments.stored(storage, study),
-        **settings,
-    )
+    machine = {"device": device, "threads": threads, "workers": workers, "devices": gpus, "offline": offline}
+    search = {"regime": regime, "objective": objective, "size_px": size, "trials": trials, "seed": seed}
+    names = {"backbones": tuple(backbones), "strategies": tuple(strategies), "plugins_blocked": tuple(block)}
+    files = {"weights_dir": _arguments.text(weights_dir), "source": _arguments.text(source), "log": tuple(log)}
+    settings |= {"test_split": test_split, "remove_leaks": remove_leaks, **files, **names, **machine, **search}
+    settings |= {"budget_s": _arguments.seconds(budget, trials), **_arguments.stored(storage, study)}
+    run_settings = _arguments.settings(path, **settings)
     listener = CallbackListener(progress) if progress is not None else Listener()
     result, run = advice.advise(run_settings, out=_arguments.optional(out), listener=listener, from_process_start=False)
     return notebook.shown(result, run.path)
@@ -202,7 +189,6 @@ def load(run: Path) -> Predictor | EnsemblePredictor:
 
 def load_result(run: Path) -> ShownResult:
     """Read the result of a run, as `tl-advise show` does."""
-
     from pathlib import Path as Folder
 
     from advisor.reporting import notebook, stored_results
@@ -242,6 +228,20 @@ def compare(
 
     given = {"epochs": epochs, "batch": batch, "surface": surface}
     return _calls.compare(path, arms, given=given, progress=progress, options=options)
+
+
+def evaluate(run: Path, data: Path, *, progress: Progress | None = None, **options: Any) -> Evaluation:
+    """Score a run's model on other labelled images; `options`: `split`, and fields of `records.data.ReadOptions`."""
+    from advisor.workflows.finished import evaluation
+
+    return evaluation.of_run(load(run), run, data, progress=progress, **options)
+
+
+def label_next(run: Path, images: Path | Iterable[Path], *, count: int = 20) -> NextImages:
+    """Rank unlabelled images (files, folders, patterns) by how much labelling them would help, `count` at most."""
+    from advisor.insight import labelling
+
+    return labelling.of_run(load(run), run, images, count)
 
 
 def fewshot(

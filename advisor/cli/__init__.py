@@ -28,6 +28,8 @@ COMMANDS = {
     "resume": "Resume a run that was stopped or killed.",
     "predict": "Classify images with the model of a run.",
     "serve": "Serve the model of a run over HTTP, with a page to try it on.",
+    "evaluate": "Score the model of a run on other labelled images.",
+    "label-next": "Rank unlabelled images by how much labelling them would help.",
     "export": "Export the model of a run for other programs.",
     "rerun": "Retrain a recipe and verify its score, or apply it to other data.",
     "compare": "Train several strategies side by side, and show how pretraining helps.",

@@ -101,7 +101,7 @@ def command(
 
 
 def _write(numbers: dict[str, Any], folder: Path) -> None:
-    from advisor.reporting import comparison_page
+    from advisor.reporting.pages import comparison_page
     from advisor.runtime.atomic_file import write_atomically
 
     write_atomically(folder / "comparison.json", json.dumps(numbers, indent=2, allow_nan=False) + "\n")

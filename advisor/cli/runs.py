@@ -10,7 +10,7 @@ import click
 from advisor.cli import _options
 
 if TYPE_CHECKING:
-    from advisor.workflows.finished_runs import RunDifference, RunSummary
+    from advisor.workflows.finished.finished_runs import RunDifference, RunSummary
 
 
 @click.command(name="runs")
@@ -30,7 +30,7 @@ def command(folders: tuple[str, ...], as_json: bool) -> int:
       tl-advise runs experiments --json
     """
     from advisor.cli import _console
-    from advisor.workflows import finished_runs
+    from advisor.workflows.finished import finished_runs
 
     runs = finished_runs.find([Path(folder) for folder in folders or (finished_runs.PARENT,)])
     summaries = finished_runs.summarise(runs)

@@ -36,6 +36,23 @@ def since_listed(split_list: Path, dataset: Dataset) -> tuple[str, ...]:
     return tuple(f"{path} ({_kind(before.get(path), now.get(path))})" for path in causes or different)
 
 
+def listed(split_list: Path) -> dict[str, str]:
+    """Return the split ("train" or "test") of every content hash in a split list; {} where there is no list."""
+    try:
+        with open(split_list, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return {row["sha256"]: row["split"] for row in csv.DictReader(file)}
+    except (OSError, KeyError, csv.Error):
+        return {}
+
+
+def content(file: Path) -> str:
+    """Return the SHA-256 of a file's bytes, "" where it cannot be read."""
+    try:
+        return _sha256(file)
+    except OSError:
+        return ""
+
+
 def since_read(root: str, items: Sequence[Item], read_at_s: float) -> tuple[str, ...]:
     """List the items whose files were removed or changed since `read_at_s`, a time.time() before they were read.
 

@@ -117,7 +117,7 @@ def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
     return Scored(
         scores=tuple(test_score(o[readable], labels[readable], classes, groups) for o in outputs),
         ece=tuple(classification.ece(o[readable], labels[readable]) for o in outputs),
-        mistakes=_mistakes(outputs[0][readable], labels[readable], [i.path for i in items], classes),
+        mistakes=mistakes_of(outputs[0][readable], labels[readable], [i.path for i in items], classes),
         ensemble=None if together is None else test_score(together, labels[readable], classes, groups),
         ensemble_ece=None if together is None else classification.ece(together, labels[readable]),
         unreadable=tuple(images.unreadable.values()),
@@ -162,9 +162,10 @@ def test_score(
     )
 
 
-def _mistakes(
+def mistakes_of(
     logits: Float32s, labels: npt.NDArray[np.int64], paths: list[str], classes: tuple[str, ...]
 ) -> tuple[Mistake, ...]:
+    """Return the images that were misjudged with the most confidence, surest first."""
     confidence = classification.probabilities(logits).max(1)
     predicted = logits.argmax(1)
     wrong = np.flatnonzero(predicted != labels)

@@ -13,7 +13,7 @@ import numpy as np
 from advisor.aliases import Float64s, Floats, Rows
 from advisor.metrics import neighbours
 
-NOVEL = 0.01  # p-value below which an image stands apart
+NOVEL = 0.01  # p-value up to which an image stands apart
 
 
 def uncertainty(probabilities_MK: Floats) -> Float64s:
@@ -22,14 +22,21 @@ def uncertainty(probabilities_MK: Floats) -> Float64s:
     return np.asarray(1.0 - (ordered[:, -1] - ordered[:, -2])) if ordered.shape[1] > 1 else np.zeros(len(ordered))
 
 
-def rank(probabilities_MK: Floats, features_MD: Floats, count: int, *, p_values_M: Floats | None = None) -> Rows:
+def rank(
+    probabilities_MK: Floats,
+    features_MD: Floats,
+    count: int,
+    *,
+    p_values_M: Floats | None = None,
+    novel: float = NOVEL,
+) -> Rows:
     """Choose `count` images to label, best first: each is the most uncertain times most distant from those before it.
 
-    Images with a p-value below `NOVEL` are left out (`apart`).
+    Images with a p-value up to `novel` are left out (`apart`).
     """
     units_MD = neighbours.unit(features_MD)
     weight = uncertainty(probabilities_MK)
-    free = np.ones(len(weight), dtype=bool) if p_values_M is None else np.asarray(p_values_M) >= NOVEL
+    free = np.ones(len(weight), dtype=bool) if p_values_M is None else np.asarray(p_values_M) > novel
     distance = np.ones(len(weight))
     chosen: list[int] = []
     while len(chosen) < count and free.any():
@@ -41,8 +48,8 @@ def rank(probabilities_MK: Floats, features_MD: Floats, count: int, *, p_values_
     return np.array(chosen, dtype=np.int64)
 
 
-def apart(p_values_M: Floats) -> Rows:
+def apart(p_values_M: Floats, *, novel: float = NOVEL) -> Rows:
     """List images that are unlike all training images, most unlike first."""
     p_M = np.asarray(p_values_M)
     order = np.argsort(p_M, kind="stable")
-    return np.asarray(order[p_M[order] < NOVEL])
+    return np.asarray(order[p_M[order] <= novel])

@@ -55,7 +55,7 @@ def add(
             probabilities, labels = classification.probabilities(saved["logits"][0]), saved["labels"]
         predicted = decide(probabilities, rule)
         write_suspects(staged / "suspects-test.csv", items, probabilities, labels, classes)
-        _write_scores(staged, result.test, items, probabilities, predicted, classes)
+        write_scores(staged, result.test, items, probabilities, predicted, classes)
     _write_trials(staged / "trials.csv", trials)
     guess = guessing.against_majority(labels, predicted)  # the largest class of the very images: the harder rival
     warnings = result.warnings
@@ -80,14 +80,14 @@ def write_suspects(
         )
         for i in search.order
     ]
-    _write(path, ("path", "label", "suggested", "score"), ((r.path, r.label, r.suggested, r.score) for r in rows))
+    write_table(path, ("path", "label", "suggested", "score"), ((r.path, r.label, r.suggested, r.score) for r in rows))
     shown = tuple(rows[: min(SHOWN, search.worth)])
     return SuspectLabels(
         examined=len(rows), worth=search.worth, precision=search.precision, first=shown, file=path.name
     )
 
 
-def _write_scores(
+def write_scores(
     folder: Path,
     test: TestScore,
     items: Sequence[Item],
@@ -95,7 +95,8 @@ def _write_scores(
     predicted_N: Ints,
     classes: Sequence[str],
 ) -> None:
-    _write(
+    """Write predictions.csv, confusion.csv and per_class.csv of scored images into `folder`."""
+    write_table(
         folder / "predictions.csv",
         ("path", "label", "predicted", "probability"),
         (
@@ -103,12 +104,12 @@ def _write_scores(
             for item, k, row in zip(items, predicted_N, probabilities_NK, strict=True)
         ),
     )
-    _write(
+    write_table(
         folder / "confusion.csv",
         ("label", *classes),
         ((name, *counts) for name, counts in zip(classes, test.confusion, strict=True)),
     )
-    _write(
+    write_table(
         folder / "per_class.csv",
         ("class", "recall", "precision", "f1", "n"),
         ((name, s.recall, s.precision, f1(s.recall, s.precision), s.n) for name, s in test.per_class.items()),
@@ -125,7 +126,7 @@ def f1(recall: float | None, precision: float | None) -> float | None:
 
 def _write_trials(path: Path, trials: Sequence[Trial]) -> None:
     header = ("trial", "state", "backbone", "strategy", "accuracy", "log_loss", "epochs", "seconds")
-    _write(
+    write_table(
         path,
         header,
         (
@@ -144,7 +145,8 @@ def _write_trials(path: Path, trials: Sequence[Trial]) -> None:
     )
 
 
-def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV; names that a spreadsheet would compute are neutralised."""
     with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         table = csv.writer(stream, lineterminator="\n")
         for row in (header, *rows):

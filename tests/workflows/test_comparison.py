@@ -13,7 +13,7 @@ from photos import write_crops
 from advisor.cli import run
 from advisor.cli.compare import command
 from advisor.records import Settings
-from advisor.reporting import comparison_page
+from advisor.reporting.pages import comparison_page
 from advisor.workflows import comparison, comparison_arm
 from advisor.workflows.session import open_session
 

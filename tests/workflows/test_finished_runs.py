@@ -10,7 +10,7 @@ import results
 
 from advisor.errors import InputError
 from advisor.runtime.atomic_file import to_json, write_atomically
-from advisor.workflows import finished_runs
+from advisor.workflows.finished import finished_runs
 
 LABELS = np.array([0, 1] * 50)
 

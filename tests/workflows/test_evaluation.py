@@ -1,0 +1,99 @@
+"""A run's model on other labelled images: the scores of scikit-learn, what differs, and what cannot be scored."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import runs
+from PIL import Image
+from sklearn import metrics as reference
+
+import advisor
+from advisor import cli
+from advisor.errors import InputError
+from advisor.metrics import intervals
+from advisor.workflows.finished import evaluation
+
+
+@pytest.fixture(scope="module", name="run")
+def _run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with an index, and its 24 photos beside it."""
+    run = runs.make(tmp_path_factory.mktemp("evaluate"), "pocket")
+    runs.add_index(run, sorted((run.parent / "data").rglob("*.jpg")))
+    return run
+
+
+@pytest.fixture(name="other")
+def _other(run: Path, tmp_path: Path) -> Path:
+    """The run's photos without a class, with another class that the model does not know, and a broken file."""
+    other = shutil.copytree(run.parent / "data", tmp_path / "other")
+    shutil.rmtree(other / "roof")
+    for number in range(3):
+        photo = np.random.default_rng(number).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+        (other / "boat").mkdir(exist_ok=True)
+        Image.fromarray(photo).save(other / "boat" / f"{number}.png")
+    (other / "flower" / "broken.jpg").write_bytes(b"no image")
+    return other
+
+
+def test_scores_are_scikit_learns(run: Path, other: Path) -> None:
+    """Accuracy, F1 per class and confusion, on images of known classes alone; the rest is counted."""
+    result = advisor.evaluate(run, other)
+    photos = sorted(p for p in other.rglob("*.jpg") if p.name != "broken.jpg")
+    answers = advisor.load(run).predict(photos)
+    truth = [Path(path).parent.name for path in answers.paths]
+    assert result.test.n == len(photos) == 16
+    assert result.test.accuracy == pytest.approx(reference.accuracy_score(truth, answers.labels))
+    f1 = reference.f1_score(truth, answers.labels, labels=["flower", "sky & cloud"], average=None, zero_division=0)
+    assert [result.f1["flower"], result.f1["sky & cloud"]] == pytest.approx(f1.tolist())
+    confusion = reference.confusion_matrix(truth, answers.labels, labels=list(runs.CLASSES))
+    assert np.array_equal(result.test.confusion, confusion)
+    assert answers.unlike is not None
+    assert result.unlike == pytest.approx((answers.unlike <= 0.05).mean())
+    assert (result.unknown_classes, result.missing_classes) == ({"boat": 3}, ("roof",))
+    assert [file.path for file in result.unreadable] == [str(other / "flower" / "broken.jpg")]
+    assert result.seen == sum(int(Path(path).stem) % 4 != 0 for path in answers.paths)  # those that the run trained on
+
+
+def test_the_command_writes_and_prints_the_same(
+    run: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JSON is the record; --out holds tables and a page; notes name what is not scored."""
+    assert cli.run(["evaluate", str(run), str(other), "--quiet", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    out = tmp_path / "evaluation"
+    assert cli.run(["evaluate", str(run), str(other), "--quiet", "--out", str(out)]) == 0
+    shown = capsys.readouterr()
+    assert f"{100 * told['test']['accuracy']:.1f} % of 16 images are right" in shown.out
+    assert "3 images of classes that the model does not know are not scored: boat (3)" in shown.err
+    assert "are training images of the run: the score is too good" in shown.err
+    with open(out / "per_class.csv", encoding="utf-8", newline="") as stream:
+        assert [row["class"] for row in csv.DictReader(stream)] == list(runs.CLASSES)
+    assert json.loads((out / "evaluation.json").read_text(encoding="utf-8")) == told
+    assert {file.name for file in out.iterdir()} >= {"predictions.csv", "confusion.csv", "report.html"}
+    assert "<script" not in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_cannot_be_scored_is_one_line(run: Path, other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only unknown classes, a split without images, an option that does not exist."""
+    assert cli.run(["evaluate", str(run), str(other), "--quiet", "--split", "test"]) == 2
+    assert "no images of the split test" in capsys.readouterr().err
+    shutil.rmtree(other / "flower")
+    shutil.rmtree(other / "sky & cloud")
+    (other / "ship").mkdir()
+    shutil.copy(other / "boat" / "0.png", other / "ship")
+    with pytest.raises(InputError, match="no image has a class that the model knows; the classes there are boat, ship"):
+        advisor.evaluate(run, other)
+    with pytest.raises(InputError, match="no option 'colour'"):
+        advisor.evaluate(run, other, colour="red")
+
+
+def test_the_interval_of_a_difference_is_newcombes() -> None:
+    """56 of 70 against 48 of 80, as in the paper's table II (method 10)."""
+    low, high = evaluation.difference(56 / 70, intervals.wilson(56, 70), 48 / 80, intervals.wilson(48, 80))
+    assert (low, high) == pytest.approx((0.0524, 0.3339), abs=1e-4)
