@@ -216,6 +216,8 @@ def _identify(stream: io.IOBase) -> Image.Image:
     stream.seek(0)
     start = stream.read(132)
     stream.seek(0)
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError("a Git LFS pointer instead of the image: run `git lfs pull`")
     if start[128:132] == b"DICM":
         from advisor.data.decoding import dicom
 

@@ -146,6 +146,65 @@ def test_the_data_set_is_found_several_folders_down(tmp_path: Path) -> None:
     assert f"tl-advise inspect {tmp_path / 'two' / 'images' / 'train'}`" in refused(tmp_path / "two").hint
 
 
+@pytest.mark.parametrize("names", [("fold1", "fold2", "fold3"), ("patient_01", "patient_02")])
+def test_numbered_folders_of_the_same_classes_stop(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Folds or patients are no classes: the expression for the folders in them is given, and works."""
+    for number, name in enumerate(names):
+        folder(tmp_path / name, {"benign": 1, "malignant": 1}, start=9 * number)
+    error = refused(tmp_path)
+    pattern = error.hint.split("--label-from '")[1].split("'`")[0]
+    listing = dataset.find(tmp_path, ReadOptions(label_from=pattern))
+    assert {entry.label for entry in listing.entries} == {"benign", "malignant"}
+
+
+def test_a_split_inside_of_the_training_classes_stops(tmp_path: Path) -> None:
+    """train/val beside train/cat is no class by itself; a class of every split may be called train."""
+    folder(tmp_path / "a" / "train", {"cat": 1, "dog": 1, "val": 1})
+    error = refused(tmp_path / "a")
+    assert "--exclude val" in error.hint
+    assert {e.label for e in dataset.find(tmp_path / "a", ReadOptions(exclude=("val",))).entries} == {"cat", "dog"}
+    assert "val" in {e.label for e in dataset.find(tmp_path / "a", ReadOptions(layout="splits")).entries}
+    for number, split in enumerate(("train", "test")):
+        folder(tmp_path / "b" / split, {"train": 1, "plane": 1}, start=9 * number)
+    assert {entry.label for entry in dataset.find(tmp_path / "b").entries} == {"train", "plane"}
+
+
+def test_two_folders_of_one_split_are_said(tmp_path: Path) -> None:
+    """train/ and training/ are read together."""
+    for number, split in enumerate(("train", "training", "test")):
+        folder(tmp_path / split, {"cat": 1, "dog": 1}, start=9 * number)
+    assert any("together as the train split: train, training" in w for w in dataset.find(tmp_path).warnings)
+
+
+def test_a_sample_submission_gives_no_labels(tmp_path: Path) -> None:
+    """images/ beside train.csv, test.csv without labels, and made-up labels: train.csv is the table."""
+    folder(tmp_path, {"images": 4})
+    names = [path.stem for path in sorted((tmp_path / "images").iterdir())]
+    (tmp_path / "train.csv").write_text(f"image_id,label\n{names[0]},cat\n{names[1]},dog\n")
+    (tmp_path / "test.csv").write_text(f"image_id\n{names[2]}\n{names[3]}\n")
+    (tmp_path / "sample_submission.csv").write_text(f"image_id,label\n{names[2]},cat\n{names[3]},cat\n")
+    assert [(e.path, e.label) for e in dataset.find(tmp_path).entries] == [
+        (f"images/{names[0]}.jpg", "cat"),
+        (f"images/{names[1]}.jpg", "dog"),
+    ]
+
+
+def test_metadata_that_overrules_the_folders_say_so(tmp_path: Path) -> None:
+    """The labels of metadata.csv come first, as in Hugging Face; a warning names the folders."""
+    folder(tmp_path, {"cat": 1, "dog": 1})
+    paths = [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*.jpg"))]
+    (tmp_path / "metadata.csv").write_text(f"file_name,label\n{paths[0]},old\n{paths[1]},young\n")
+    assert any("not the names of the folders (cat, dog)" in w for w in dataset.find(tmp_path).warnings)
+
+
+def test_a_git_lfs_pointer_is_named(tmp_path: Path) -> None:
+    """A clone without its images: the command that fetches them."""
+    folder(tmp_path, {"cat": 2, "dog": 2})
+    (tmp_path / "dog" / "pointer.jpg").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    (unreadable,) = dataset.read(tmp_path).unreadable
+    assert "git lfs pull" in unreadable.reason
+
+
 def test_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
     """images/ and masks/ stop, with --layout folders for who means it."""
     folder(tmp_path, {"images": 2, "masks": 2})

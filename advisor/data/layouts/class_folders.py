@@ -19,6 +19,7 @@ from advisor.errors import DatasetError
 from advisor.records.data import LabelledFile, Listing, ReadOptions
 
 NAME = "folders"
+SECOND_FOLDER = "^[^/]+/([^/]+)/"  # an expression for --label-from
 
 
 def recognise(path: Path, options: ReadOptions) -> bool:
@@ -112,10 +113,17 @@ def _check_names(path: Path, folders: tuple[str, ...]) -> None:
 
 
 def _check_same_subfolders(path: Path, folders: tuple[str, ...], as_classes: str) -> None:
-    """Raise DatasetError where folders with the same subfolders have names in which `train` or `test` stands."""
+    """Raise DatasetError where folders with the same subfolders are named like splits, or alike but for a number."""
     subfolders = {Level.read(path / name).folders for name in folders}
     mentioned = [name for name in folders if "train" in name.lower() or "test" in name.lower()]
-    if len(folders) < 2 or len(subfolders) != 1 or not mentioned or len(inner := subfolders.pop()) < 2:
+    if len(folders) < 2 or len(subfolders) != 1 or len(inner := subfolders.pop()) < 2:
+        return
+    if len({re.sub(r"\d+", "", name) for name in folders}) == 1:
+        raise DatasetError(
+            f"{printable(str(path))}: {shortened(folders)} all hold {shortened(inner)}: the classes could be either.",
+            hint=f"The subfolders as classes: {command(path, '--label-from', shlex.quote(SECOND_FOLDER))}. {as_classes}",
+        )
+    if not mentioned:
         return
     training = next((name for name in mentioned if "train" in name.lower()), folders[0])
     raise DatasetError(
@@ -195,5 +203,5 @@ def _same_subfolders(path: Path, folders: tuple[str, ...], entries: list[Labelle
         return []
     return [
         f"{shortened(folders)} all hold the same subfolders ({shortened(sorted(sets[0]))}): the top folders are the "
-        f"classes; for the subfolders as classes give {printable(str(path / folders[0]))}."
+        f"classes; for the subfolders as classes: {command(path, '--label-from', shlex.quote(SECOND_FOLDER))}."
     ]

@@ -110,7 +110,10 @@ def _of_split(file: Path, split: GivenSplit, options: ReadOptions) -> Listing:
 
 
 def _all_tables(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if not names.is_hidden(path.name) and is_table(path)]
+    paths = [path for path in sorted(folder.iterdir()) if not names.is_hidden(path.name) and is_table(path)]
+    return [
+        path for path in paths if "submission" not in path.stem.lower()
+    ]  # of a competition: made-up labels of the test
 
 
 def _chosen(folder: Path) -> dict[Path, GivenSplit]:

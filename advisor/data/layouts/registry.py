@@ -23,6 +23,7 @@ from advisor.data.layouts import (
     labels_in_names,
     manifest,
     metadata_folder,
+    names,
     plugin_layouts,
     split_folders,
     webdataset,
@@ -120,7 +121,7 @@ def _with_unused_table(listing: Listing, path: Path) -> Listing:
 
 
 def _with_unlisted(listing: Listing, path: Path) -> Listing:
-    """Add a warning about images beside those that a table lists: nothing is left out silently."""
+    """Add warnings about images beside those that a table lists, and about folders that it gives other labels."""
     if listing.layout not in (manifest.NAME, metadata_folder.NAME):
         return listing
     listed = {entry.path for entry in listing.entries} | {u.path for u in listing.unreadable}
@@ -136,10 +137,14 @@ def _with_unlisted(listing: Listing, path: Path) -> Listing:
     unlisted = [f"{name}/" for name in others if next(Walk(path).images(name), None) is not None]
     if images:
         unlisted.insert(0, f"{len(images)} {'image' if len(images) == 1 else 'images'} (first: {printable(images[0])})")
-    if not unlisted:
-        return listing
-    note = f"not in the table, so without a label and skipped: {shortened(unlisted)}."
-    return dataclasses.replace(listing, warnings=(*listing.warnings, note))
+    notes = [f"not in the table, so without a label and skipped: {shortened(unlisted)}."] if unlisted else []
+    labels = {entry.label.casefold() for entry in listing.entries}
+    named = [
+        name for name in sorted(folders) if name and not names.split_of(name) and not names.is_part_of_data_set(name)
+    ]
+    if listing.layout == metadata_folder.NAME and len(named) > 1 and not {name.casefold() for name in named} & labels:
+        notes.append(f"the labels are those of the table, not the names of the folders ({shortened(named)}).")
+    return dataclasses.replace(listing, warnings=(*listing.warnings, *notes))
 
 
 def _check_exists(path: Path) -> None:

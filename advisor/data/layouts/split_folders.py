@@ -57,6 +57,8 @@ def read(path: Path, options: ReadOptions) -> Listing:
     if top.images:
         warnings.append(f"{len(top.images)} images beside {shortened(sorted(splits))} belong to no split: skipped.")
     entries: list[LabelledFile] = []
+    if options.layout != NAME:
+        _check_classes(path, splits, options)
     for folder, split in sorted(splits.items()):
         level = Level.read(path / folder)
         walk.count(folder, level)
@@ -83,9 +85,30 @@ def _check_depth(path: Path, splits: dict[str, GivenSplit], inside: dict[str, Le
             )
 
 
+def _check_classes(path: Path, splits: dict[str, GivenSplit], options: ReadOptions) -> None:
+    """Raise DatasetError where a class folder is named like a split or like unlabelled images, unless every split has it."""
+    inside = {folder: set(Level.read(path / folder).folders) - set(options.exclude) for folder in splits}
+    classes = [names_inside for names_inside in inside.values() if names_inside]
+    for folder in sorted(inside):
+        for name in sorted(inside[folder]):
+            shared = len(classes) > 1 and all(name in names_inside for names_inside in classes)
+            if not shared and (names.split_of(name) or names.is_unlabelled(name)):
+                raise DatasetError(
+                    f"{printable(str(path))}: {printable(folder)}/{printable(name)}/ could be a class, a split or a set "
+                    f"without labels beside the classes {shortened(sorted(inside[folder] - {name}))}.",
+                    hint=f"Without it: {command(path, '--exclude', shlex.quote(printable(name)))}. "
+                    f"As a class: {command(path, '--layout', NAME)}.",
+                )
+
+
 def _renamed(splits: dict[str, GivenSplit]) -> list[str]:
     others = [f"{printable(n)} ({s})" for n, s in sorted(splits.items()) if n.lower() not in names.PLAIN_SPLITS]
-    return [f"folders read as splits: {shortened(others)}."] if others else []
+    notes = [f"folders read as splits: {shortened(others)}."] if others else []
+    for split in sorted(set(splits.values())):
+        same = sorted(name for name in splits if splits[name] == split)
+        if len(same) > 1:
+            notes.append(f"read together as the {split} split: {shortened(same)}.")
+    return notes
 
 
 def _neighbours(path: Path, beside: list[str], splits: dict[str, GivenSplit], options: ReadOptions) -> list[str]:
