@@ -118,7 +118,8 @@ def _check_same_subfolders(path: Path, folders: tuple[str, ...], as_classes: str
     mentioned = [name for name in folders if "train" in name.lower() or "test" in name.lower()]
     if len(folders) < 2 or len(subfolders) != 1 or len(inner := subfolders.pop()) < 2:
         return
-    if len({re.sub(r"\d+", "", name) for name in folders}) == 1:
+    stems = {re.sub(r"\d+", "", name).strip(" _-") for name in folders}
+    if len(stems) == 1 and "" not in stems:  # numbers alone are often classes
         raise DatasetError(
             f"{printable(str(path))}: {shortened(folders)} all hold {shortened(inner)}: the classes could be either.",
             hint=f"The subfolders as classes: {command(path, '--label-from', shlex.quote(SECOND_FOLDER))}. {as_classes}",
