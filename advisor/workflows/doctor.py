@@ -62,7 +62,7 @@ def _run_check(name: str, check: Callable[[str, Options], Finding], options: Opt
 def _python(check: str, options: Options) -> Finding:
     version = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if platform.system() not in ("Linux", "Darwin"):
-        advice = "Use Linux or macOS: tl-advise is tested there."
+        advice = "Use Linux, macOS, or WSL 2 on Windows: tl-advise is tested on Linux only."
         return Finding(check=check, state="warning", found=version, advice=advice)
     return Finding(check=check, state="good", found=version)
 
@@ -116,6 +116,9 @@ def _devices(check: str, options: Options) -> Finding:
         gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
         names = [f"cuda:{i} {gpu.name}, {gpu.total_memory / GIB:.0f} GiB" for i, gpu in enumerate(gpus)]
         return Finding(check=check, state="good", found="; ".join([*names, cpu]))
+    if torch.backends.mps.is_available():
+        advice = "`--device mps` is untried; PYTORCH_ENABLE_MPS_FALLBACK=1 lets the CPU do what this GPU lacks."
+        return Finding(check=check, state="good", found=f"{cpu}; Apple GPU (not used by default)", advice=advice)
     if Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists():
         why = "built without CUDA" if torch.version.cuda is None else f"built for CUDA {torch.version.cuda}"
         advice = "Update the driver, or install the torch build for it (`nvidia-smi` shows its CUDA version)."
@@ -178,6 +181,8 @@ def _cpu_flags() -> set[str]:
 
 
 def _memory(check: str, options: Options) -> Finding:
+    if not hasattr(os, "sysconf"):  # Windows
+        return Finding(check=check, state="good", found="not measured on this system")
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     free = total
     meminfo = Path("/proc/meminfo")

@@ -126,14 +126,14 @@ def bare(run: Path, files: list[Path]) -> dict[str, Any]:
 
     from advisor import registry
     from advisor.data import image_inputs
-    from advisor.exporting.formats import onnx
+    from advisor.exporting.formats import onnx_graph
     from advisor.models import predictor
 
     torch.set_num_threads(1)
     model = predictor.load(run, registry.load())
     graph = run.parent / "model.onnx"
     if not graph.exists():
-        graph.write_bytes(onnx.serialized(model, dict(model.description)))
+        graph.write_bytes(onnx_graph.serialized(model, dict(model.description)))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
