@@ -21,7 +21,7 @@ from typing import Any
 
 from advisor.errors import AdviseError
 from advisor.records import Trial
-from advisor.records.insight_messages import IndexTraining
+from advisor.records.insight_messages import Explain, IndexTraining, Insight, InsightMeasured, MapFeatures
 from advisor.records.messages import (
     Answer,
     DatasetOpened,
@@ -29,8 +29,6 @@ from advisor.records.messages import (
     Description,
     ForgettingMeasured,
     GraphMeasured,
-    Insight,
-    InsightMeasured,
     Job,
     MeasureForgetting,
     MeasureGraph,
@@ -141,10 +139,14 @@ class JobRunner:
         )
 
     def _measure_insight(self, job: Insight) -> InsightMeasured:
-        from advisor.execution.insight import learning_curve, training_index
+        from advisor.execution.insight import explanation, feature_map, learning_curve, training_index
 
         if isinstance(job, IndexTraining):
             return training_index.build(self.resources, job, self.progress)
+        if isinstance(job, MapFeatures):
+            return feature_map.measure(self.resources, job)
+        if isinstance(job, Explain):
+            return explanation.explain(self.resources, job, self.progress)
         return learning_curve.measure(self.resources, job)
 
     def _train(

@@ -6,7 +6,16 @@ fields are also its file format. Standard library only; no record knows how it i
 """
 
 from advisor.records.data import Dataset, DataSplit, DuplicateGroup, Item, Profile, Quantiles, Unreadable
-from advisor.records.insight import AccuracyAt, ClassGain, Forecast, Suspect, SuspectLabels, UnlikeImages
+from advisor.records.insight import (
+    AccuracyAt,
+    Attention,
+    ClassAttention,
+    ClassGain,
+    Forecast,
+    Suspect,
+    SuspectLabels,
+    UnlikeImages,
+)
 from advisor.records.plan import (
     Augmentation,
     Batches,
@@ -66,6 +75,7 @@ from advisor.records.trials import (
 
 __all__ = [
     "AccuracyAt",
+    "Attention",
     "Augmentation",
     "Baseline",
     "Batches",
@@ -75,6 +85,7 @@ __all__ = [
     "Calibration",
     "CalibrationBin",
     "Candidate",
+    "ClassAttention",
     "ClassGain",
     "ClassScore",
     "Compute",

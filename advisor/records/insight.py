@@ -88,3 +88,26 @@ class UnlikeImages:
     false_alarms: float | None
     ci95: tuple[float, float] | None
     held_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassAttention:
+    """Where the model looks on images of a class that it recognises: `pictures` are shown in the report.
+
+    `transplanted` is the share (0..1) of `others` images of other classes that are taken for this class once the hottest
+    sixteenth of one of `images` images is put into them; `shortcut` says that this small region decides the class.
+    """
+
+    label: str
+    pictures: tuple[str, ...]
+    transplanted: float
+    images: int
+    others: int
+    shortcut: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """Where the model looks, class by class, for as many classes as there was time for."""
+
+    classes: tuple[ClassAttention, ...]

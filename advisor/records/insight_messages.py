@@ -1,10 +1,12 @@
-"""What a worker is asked about a finished model, beside `messages`: the index of its training images."""
+"""What the coordinator asks of a worker about the data at the end of a run, and what it hears back; see `messages`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from advisor.records.insight import UnlikeImages
+from advisor.records.data import Item
+from advisor.records.insight import Attention, Forecast, UnlikeImages
+from advisor.records.trials import Candidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,3 +34,71 @@ class TrainingIndexed:
 
     unlike: UnlikeImages | None
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureLearningCurve:
+    """Ask for accuracy against the number of training images: heads on the frozen features that `candidate` reads.
+
+    It is given up where it is seen to take longer than `limit_s` (None: no limit).
+    """
+
+    candidate: Candidate
+    seed: int
+    limit_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningCurveMeasured:
+    """The forecast, or why there is none."""
+
+    forecast: Forecast | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapFeatures:
+    """Ask for a map of the pool's images by the frozen features that `candidate` reads, in two dimensions.
+
+    `rows` are positions in the pool, for each of which the most similar images with another label are listed.
+    """
+
+    candidate: Candidate
+    seed: int
+    rows: tuple[int, ...]
+    limit_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesMapped:
+    """`points`: positions in the pool with x and y; `neighbours`: positions of similar images, one tuple per row asked for."""
+
+    points: tuple[tuple[int, float, float], ...]
+    neighbours: tuple[tuple[int, ...], ...]
+    method: str  # "t-SNE" or "principal components"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explain:
+    """Ask where the model in `folder` looks: on `mistakes` for the class in `predicted`, and on images of each class.
+
+    `typical` are images of the pool, the surest of each class first, by class number.
+    """
+
+    folder: str
+    mistakes: tuple[Item, ...]
+    predicted: tuple[int, ...]
+    typical: tuple[tuple[Item, ...], ...]
+    limit_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """Small JPEG pictures with maps by path, and what was seen of each class; None where the model has no gradient."""
+
+    pictures: dict[str, bytes]
+    attention: Attention | None
+
+
+Insight = MeasureLearningCurve | MapFeatures | Explain | IndexTraining
+InsightMeasured = LearningCurveMeasured | FeaturesMapped | Explained | TrainingIndexed

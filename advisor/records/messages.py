@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from advisor.records.data import Item, Unreadable
-from advisor.records.insight import Forecast
-from advisor.records.insight_messages import IndexTraining, TrainingIndexed
+from advisor.records.insight_messages import Insight, InsightMeasured
 from advisor.records.limits import GraphCost
 from advisor.records.objective import ObjectiveSpec
 from advisor.records.plan import Compute, Preprocess, StageSize, TrainPlan
@@ -217,26 +216,6 @@ class ForgettingMeasured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureLearningCurve:
-    """Ask for accuracy against the number of training images: heads on the frozen features that `candidate` reads.
-
-    It is given up where it is seen to take longer than `limit_s` (None: no limit).
-    """
-
-    candidate: Candidate
-    seed: int
-    limit_s: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearningCurveMeasured:
-    """The forecast, or why there is none."""
-
-    forecast: Forecast | None
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class MeasureGraph:
     """Ask what an exported graph costs: of a backbone with random weights at an input size, or of the model in `folder`."""
 
@@ -271,8 +250,6 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 
-Insight = MeasureLearningCurve | IndexTraining
-InsightMeasured = LearningCurveMeasured | TrainingIndexed
 Job = OpenDataset | Describe | Probe | RunTrial | TimeSteps | Refit | Score | MeasureForgetting | Insight | MeasureGraph
 Answer = (
     DatasetOpened

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from advisor.records.data import Relabelled
-from advisor.records.insight import Forecast, SuspectLabels, UnlikeImages
+from advisor.records.insight import Attention, Forecast, SuspectLabels, UnlikeImages
 from advisor.records.limits import LimitsReport
 from advisor.records.objective import DecisionEffect, ObjectiveScore
 from advisor.records.trials import ExperienceUse, Regime, RunStatus, StoppedBecause, Untried
@@ -287,6 +287,7 @@ class Result:
     suspects: SuspectLabels | None = None
     relabelled: Relabelled | None = None  # labels that --relabel corrected
     forecast: Forecast | None = None
+    attention: Attention | None = None
     forecast_reason: str | None = None  # why there is none
     unlike: UnlikeImages | None = None  # None where the model has no index of its training images
     stopped_because: StoppedBecause | None = None

@@ -115,6 +115,12 @@ TERMS = (
         "The test accuracy is higher than always guessing the largest class, beyond what chance explains.",
     ),
     Term(
+        "layercam",
+        "LayerCAM",
+        "A picture of which parts of an image speak for the predicted class, computed from the network's activations and "
+        "their gradients. It shows what the network uses, not why.",
+    ),
+    Term(
         "learning-curve",
         "Learning curve",
         "How the accuracy rises with the number of training images (or, while a network trains, with the steps).",

@@ -23,7 +23,7 @@ from advisor.safe_text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Parts of the result that only some runs have; each is a template of its own, shown where the record exists.
-INSIGHTS = ("suspects", "unlike", "attention", "label_next", "limits")
+INSIGHTS = ("suspects", "unlike", "label_next", "limits")
 
 
 def render(
@@ -34,6 +34,7 @@ def render(
     thumbnails: Mapping[str, bytes] | None = None,
     heatmaps: Mapping[str, bytes] | None = None,
     feature_map: Sequence[evidence_plots.MapPoint] = (),
+    map_method: str = "",
     title: str = "",
     run: str = "RUN",
 ) -> str:
@@ -61,7 +62,9 @@ def render(
         mistakes=_mistakes(result, thumbnails or {}, heatmaps or {}),
         reliability=_safe(evidence_plots.reliability(result.calibration.bins)),
         forecast_plot=_safe(evidence_plots.learning_curve(result.forecast) if result.forecast else ""),
-        map={"plot": _safe(plot), "legend": legend},
+        map={"plot": _safe(plot), "legend": legend, "method": map_method},
+        suspects=_suspects(result, thumbnails or {}),
+        attention=_attention(result, heatmaps or {}),
         data=report_sections.data(profile, _safe),
         skipped=report_sections.skipped(result),
         ensemble=wording.ensemble_facts(result.ensemble),
@@ -151,6 +154,26 @@ def _mistakes(result: Result, thumbnails: Mapping[str, bytes], heatmaps: Mapping
             "heatmap": _data_url(heatmaps.get(mistake.path)),
         }
         for mistake in result.mistakes
+    ]
+
+
+def _suspects(result: Result, thumbnails: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Return the first suspicious labels with their pictures and that of the most similar image with another label."""
+    return [
+        {
+            "row": row,
+            "picture": _data_url(thumbnails.get(row.path)),
+            "near": _data_url(thumbnails.get(row.neighbours[0])) if row.neighbours else "",
+        }
+        for row in (result.suspects.first if result.suspects else ())
+    ]
+
+
+def _attention(result: Result, heatmaps: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Return the classes that were looked at, with their pictures."""
+    return [
+        {"seen": one, "pictures": [_data_url(heatmaps[path]) for path in one.pictures if path in heatmaps]}
+        for one in (result.attention.classes if result.attention else ())
     ]
 
 

@@ -9,13 +9,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from advisor.errors import TransientReadError
-from advisor.records import Mistake
+from advisor.records import Mistake, Result
 from advisor.records.data import ValueRange
 
 
 def of_mistakes(root: str | Path, mistakes: Iterable[Mistake], *, side_px: int = 160) -> dict[str, bytes]:
     """Return a JPEG for each misjudged image that can still be read, by its path."""
     return make(root, (mistake.path for mistake in mistakes), side_px=side_px)
+
+
+def shown(result: Result) -> list[str]:
+    """List the images that the report shows: mistakes, suspicious labels, and the most similar image of each of these."""
+    suspects = result.suspects.first if result.suspects else ()
+    near = [path for one in suspects for path in one.neighbours[:1]]
+    return list(dict.fromkeys([*(one.path for one in result.mistakes), *(one.path for one in suspects), *near]))
 
 
 def make(

@@ -185,9 +185,12 @@ def _result(
     result = replace(_with_search(result, frozen, context), unlike=unlike_images)
     if scored is not None:
         result = replace(result, calibration=_calibration(run, result.calibration))
-    result = insights.add(result, run.rundir, context.used, frozen.winner, trials, scored, staged, rule)
-    result = deployment.add(timed_insights.add(result, run, frozen.winner), costs)
-    result = _write_pages(run, context, result, recipe, profile, staged)
+    result = insights.add(
+        result, run.rundir, context.used, frozen.winner, trials, scored, staged, rule, profile.duplicates
+    )
+    result, pictures = timed_insights.add(result, run, context, frozen.winner, folder)
+    insights.add_neighbours(staged, result)
+    result = _write_pages(run, context, deployment.add(result, costs), recipe, profile, pictures, staged)
     write_atomically(staged / "result.json", to_json(result))
     run.rundir.adopt(staged)
     shutil.rmtree(staged, ignore_errors=True)
@@ -232,6 +235,7 @@ def _write_pages(
     result: Result,
     recipe: Recipe,
     profile: Profile,
+    pictures: timed_insights.Pictures,
     staged: Path,
 ) -> Result:
     """Write report and model card, and return the result with its final time, which both of them state.
@@ -240,14 +244,12 @@ def _write_pages(
     same time, at which the second rendering ends.
     """
     name, trials = str(run.rundir.path), [*run.probes, *run.study.trials()]
-    images = thumbnails.make(
-        context.dataset.root, [m.path for m in result.mistakes], value_range=context.dataset.value_range
-    )
+    images = thumbnails.make(context.dataset.root, thumbnails.shown(result), value_range=context.dataset.value_range)
     licence = _licence(context, result.best.backbone)
     used_s = run.clock.used_s
     for _ in range(2):
         result = result_builder.with_time(result, used_s)
-        page = report.render(result, profile, trials, thumbnails=images, run=name)
+        page = report.render(result, profile, trials, thumbnails=images, run=name, **pictures.shown)
         card = model_card.render(result, recipe, licence=licence, run=name)
         used_s = 2 * run.clock.used_s - used_s  # as long again, from now on
     write_atomically(staged / "report.html", page)

@@ -21,7 +21,7 @@ from advisor.data.subsample import Subsample
 from advisor.insight import guessing, suspects
 from advisor.metrics import classification
 from advisor.metrics.decision import MOST_PROBABLE, decide
-from advisor.records import Item, Result, Suspect, SuspectLabels, TestScore, Trial
+from advisor.records import DuplicateGroup, Item, Result, Suspect, SuspectLabels, TestScore, Trial
 from advisor.records.messages import Scored
 from advisor.records.objective import DecisionRule
 from advisor.runtime.run_dir import RunDir
@@ -39,6 +39,7 @@ def add(
     scored: Scored | None,
     staged: Path,
     rule: DecisionRule = MOST_PROBABLE,
+    duplicates: Sequence[DuplicateGroup] = (),
 ) -> Result:
     """Return the result with what its predictions say, and write the tables into `staged`; `rule` decides the classes."""
     classes = result.dataset.classes
@@ -46,7 +47,7 @@ def add(
         rows, labels = saved["rows"], saved["labels"]
         probabilities = classification.probabilities(saved["logits"], temperature=winner.temperature)
     items = [used.pool[int(row)] for row in rows]
-    suspected = write_suspects(staged / "suspects.csv", items, probabilities, labels, classes)
+    suspected = write_suspects(staged / "suspects.csv", items, probabilities, labels, classes, duplicates)
     predicted = decide(probabilities, rule)
     if scored is not None and result.test is not None:
         unreadable = {file.path for file in scored.unreadable}
@@ -67,24 +68,72 @@ def add(
 
 
 def write_suspects(
-    path: Path, items: Sequence[Item], probabilities_NK: Float64s, labels_N: Ints, classes: Sequence[str]
+    path: Path,
+    items: Sequence[Item],
+    probabilities_NK: Float64s,
+    labels_N: Ints,
+    classes: Sequence[str],
+    duplicates: Sequence[DuplicateGroup] = (),
 ) -> SuspectLabels:
-    """Write all items, the most suspicious label first, and return the record of it."""
-    search = suspects.find(probabilities_NK, labels_N)
+    """Write all items, the most suspicious label first, and return the record of it.
+
+    Of duplicates with different labels one is wrong whatever the models say: the less believed ones stand before all others.
+    """
+    result = suspects.find(probabilities_NK, labels_N)
+    conflicts = _conflicts(items, result.score, duplicates)
+    order = sorted((int(i) for i in result.order), key=lambda i: i not in conflicts)  # stable
     rows = [
         Suspect(
             path=items[i].path,
             label=classes[int(labels_N[i])],
-            suggested=classes[int(search.suggested[i])],
-            score=float(search.score[i]),
+            suggested=classes[int(labels_N[conflicts[i]])] if i in conflicts else classes[int(result.suggested[i])],
+            score=float(result.score[i]),
+            duplicate=items[conflicts[i]].path if i in conflicts else "",
         )
-        for i in search.order
+        for i in order
     ]
-    write_table(path, ("path", "label", "suggested", "score"), ((r.path, r.label, r.suggested, r.score) for r in rows))
-    shown = tuple(rows[: min(SHOWN, search.worth)])
+    write_rows(path, rows)
+    flagged = {int(i) for i in result.order[: result.worth]} | set(conflicts)
+    found = min(1.0, (result.precision * result.worth + len(conflicts)) / max(1, result.worth + len(conflicts)))
     return SuspectLabels(
-        examined=len(rows), worth=search.worth, precision=search.precision, first=shown, file=path.name
+        examined=len(rows),
+        worth=len(flagged),
+        precision=found if conflicts else result.precision,
+        first=tuple(rows[: min(SHOWN, len(flagged))]),
+        file=path.name,
+        conflicting=len(conflicts),
     )
+
+
+def write_rows(path: Path, rows: Sequence[Suspect]) -> None:
+    """Write suspects as a table that `--relabel` takes once the labels are corrected in it."""
+    header = ("path", "label", "suggested", "score", "duplicate", "neighbours")
+    write_table(path, header, ((r.path, r.label, r.suggested, r.score, r.duplicate, "; ".join(r.neighbours)) for r in rows))
+
+
+def add_neighbours(folder: Path, result: Result) -> None:
+    """Add the neighbours of the first suspects to the table that lists all of them."""
+    if result.suspects is None:
+        return
+    path, first = folder / result.suspects.file, result.suspects.first
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        rows = list(csv.reader(stream))
+    for row, one in zip(rows[1:], first, strict=False):
+        row[-1] = _cell("; ".join(one.neighbours))
+    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+
+
+def _conflicts(items: Sequence[Item], score_N: Float64s, duplicates: Sequence[DuplicateGroup]) -> dict[int, int]:
+    """Return, of duplicates with different labels, the items that are believed less than one with another label."""
+    at = {item.path: row for row, item in enumerate(items)}
+    conflicts = {}
+    for group in duplicates:
+        rows = [at[path] for path in group.paths if path in at] if group.labels_differ else []
+        if len({items[row].label for row in rows}) > 1:
+            sure = max(rows, key=lambda row: (score_N[row], -row))
+            conflicts |= {row: sure for row in rows if items[row].label != items[sure].label}
+    return conflicts
 
 
 def write_scores(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advisor.records import Item
+from advisor.records import DuplicateGroup, Item
 from advisor.selection import insights
 
 
@@ -40,9 +40,27 @@ def test_a_wrong_label_stands_first_in_the_file(tmp_path: Path) -> None:
     with open(tmp_path / "s.csv", encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == record.examined == 60
-    assert rows[0] == {"path": "c0/7.jpg", "label": "cat", "suggested": "'=1+1", "score": "0.01"}
+    assert {k: rows[0][k] for k in ("path", "label", "suggested", "score")} == {
+        "path": "c0/7.jpg",
+        "label": "cat",
+        "suggested": "'=1+1",
+        "score": "0.01",
+    }
     assert record.worth == 1
     assert record.first[0].suggested == "=1+1"
+
+
+def test_duplicates_with_different_labels_stand_first(tmp_path: Path) -> None:
+    """One of two equal images with different labels is wrong: the one that the models believe less, though both are sure."""
+    labels = [0] * 20 + [1] * 20
+    p = np.full((40, 2), 0.02)
+    p[np.arange(40), labels] = 0.98
+    p[3], p[25] = (0.9, 0.1), (0.05, 0.95)
+    twins = DuplicateGroup(kind="near", paths=("c0/3.jpg", "c1/25.jpg"), across=False, labels_differ=True)
+    record = insights.write_suspects(tmp_path / "s.csv", items(labels), p, np.array(labels), "ab", [twins])
+    assert (record.worth, record.conflicting) == (1, 1)
+    first = record.first[0]
+    assert (first.path, first.suggested, first.duplicate) == ("c0/3.jpg", "b", "c1/25.jpg")
 
 
 def test_few_classes_without_mistakes_have_no_suspects(tmp_path: Path) -> None:

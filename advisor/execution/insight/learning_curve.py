@@ -19,7 +19,7 @@ from advisor.execution.resources import Resources
 from advisor.heads import fitting, outputs
 from advisor.insight import forecast
 from advisor.records import AccuracyAt, ClassGain, Forecast, Head
-from advisor.records.messages import LearningCurveMeasured, MeasureLearningCurve
+from advisor.records.insight_messages import LearningCurveMeasured, MeasureLearningCurve
 from advisor.runtime import rng
 
 FEWEST_PER_CLASS = 8  # images, on average: below it the smallest subset is no training set

@@ -12,7 +12,8 @@ from advisor.data import dataset
 from advisor.execution.insight import learning_curve
 from advisor.execution.resources import Resources
 from advisor.records import Candidate
-from advisor.records.messages import MeasureLearningCurve, OpenDataset
+from advisor.records.insight_messages import MeasureLearningCurve
+from advisor.records.messages import OpenDataset
 
 RIDGE = Candidate(backbone="pocket", strategy="ridge", parameters={"layers": "last"}, size_px=32)
 
