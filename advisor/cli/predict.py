@@ -46,6 +46,7 @@ FORMATS = ("table", "json", "csv")
 )
 @click.option("-o", "--out", type=click.Path(), metavar="FILE", help="Write the predictions into this file.")
 @click.option("--sort-into", type=click.Path(), metavar="DIR", help="Copy every image into DIR/CLASS/.")
+@click.option("--explain", type=click.Path(), metavar="DIR", help="Write where the model looks: one PNG per image.")
 @_options.blocked()
 @click.option("--ensemble", is_flag=True, help="Use the ensemble of the run instead of its single model.")
 @_options.threads()
@@ -64,10 +65,11 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, qu
       tl-advise predict runs/ants new-photos/ --top 3
       tl-advise predict runs/ants new-photos/ --sort-into sorted --threshold 0.8
       tl-advise predict runs/ants new-photos/ --abstain 0.05
+      tl-advise predict runs/ants new-photos/ --explain looks
       tl-advise predict runs/ants "scans/**/*.png" --out classes.csv
       curl -s https://example.org/ant.jpg | tl-advise predict runs/ants -
     """
-    from advisor.cli import _console, _predict_inputs, _predict_output, _standalone
+    from advisor.cli import _console, _predict_explain, _predict_inputs, _predict_output, _standalone
     from advisor.errors import InputError
     from advisor.models.predict import check_abstain
 
@@ -76,8 +78,12 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, qu
     chosen, skipped = _predict_inputs.images(images)
     predictor = load_predictor(run, call["blocked"], call["ensemble"], call["threads"])
     check_abstain(predictor.index, call["abstain"])
+    if call["explain"]:
+        _predict_explain.check(predictor, call["explain"])
     unreadable: list[Unreadable] = []
     rows = _rows(predictor, chosen, call, unreadable, quiet)
+    if call["explain"]:
+        rows = _predict_explain.draw(predictor, rows, Path(call["explain"]))
     shown = _write(rows, form, call, predictor, unreadable)
     for file in unreadable:
         reason = file.reason.removeprefix(f"{file.path} cannot be read: ").rstrip(".")

@@ -11,6 +11,7 @@ Legend: N images, C channels, H, W of a stage's grid, T tokens, K classes, S sid
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def seen(predictor: Predictor, canvas_NSS3: Pixels) -> Pixels:
     return canvas_NSS3 if canvas_NSS3.shape[1] == size else pixels.centre(canvas_NSS3, size)
 
 
-def maps(predictor: Predictor, squares_NSS3: Pixels, classes_N: Ints) -> Float32s | None:
+def maps(predictor: Predictor, squares_NSS3: Pixels, classes_N: Ints | Sequence[int]) -> Float32s | None:
     """Return for each image where the evidence for its class of `classes_N` is, (N, S, S) in 0..1.
 
     None where the network or the head has no gradient that reaches a grid (a head of nearest neighbours). The model runs

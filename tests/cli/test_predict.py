@@ -58,6 +58,21 @@ def test_csv_and_table_agree_with_json(run: Path, capsys: pytest.CaptureFixture[
     assert f"{100 * told['probability']:.1f} %" in table
 
 
+def test_explain_writes_one_picture_per_image(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """PNGs of the model's input size, named by image and class; the predictions are the same as without."""
+    photos = [str(run.parent / "data" / "roof" / f"00{n}.jpg") for n in (1, 2)]
+    assert cli.run(["predict", str(run), *photos, "--json"]) == 0
+    without = capsys.readouterr().out
+    assert cli.run(["predict", str(run), *photos, "--json", "--explain", str(tmp_path / "looks")]) == 0
+    assert capsys.readouterr().out == without
+    drawn = sorted((tmp_path / "looks").iterdir())
+    assert [one.name[:9] for one in drawn] == ["00001-001", "00002-002"]
+    model = predictor.load(run, registry.load())
+    for one in drawn:
+        with Image.open(one) as picture:
+            assert (picture.format, picture.size) == ("PNG", (model.size_px, model.size_px))
+
+
 def test_images_unlike_the_training_images_are_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --abstain they are called unknown, in every form; false alarms on held-out images and the limit are printed."""
     run, photos = runs.make(tmp_path, "pocket"), sorted((tmp_path / "data").rglob("*.jpg"))
