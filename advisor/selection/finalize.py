@@ -183,11 +183,9 @@ def _result(
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
     result = result_builder.make_result(context, "final", outcome, files)
     result = replace(_with_search(result, frozen, context), unlike=unlike_images)
-    if scored is not None:
-        result = replace(result, calibration=_calibration(run, result.calibration))
-    result = insights.add(
-        result, run.rundir, context.used, frozen.winner, trials, scored, staged, rule, profile.duplicates
-    )
+    result = replace(result, calibration=_calibration(run, result.calibration) if scored else result.calibration)
+    options: dict[str, Any] = {"rule": rule, "duplicates": profile.duplicates}
+    result = insights.add(result, run.rundir, context.used, frozen.winner, trials, scored, staged, **options)
     result, pictures = timed_insights.add(result, run, context, frozen.winner, folder)
     insights.add_neighbours(staged, result)
     result = _write_pages(run, context, deployment.add(result, costs), recipe, profile, pictures, staged)
