@@ -74,17 +74,17 @@ def layer_cam(classifier: Classifier, images_NCHW: Tensor, classes_N: Tensor) ->
             return None
         score = (logits_NK.gather(1, classes_N[:, None])[:, 0] - logits_NK.mean(dim=1)).sum()
         gradients = torch.autograd.grad(score, outputs, allow_unused=True)
-    found = []
+    stage_maps = []
     for output, gradient, own in zip(outputs, gradients, pooled, strict=True):
         laid_out = None if gradient is None else (_grid(output, own.shape[1]), _grid(gradient, own.shape[1]))
         if laid_out is not None and laid_out[0] is not None and laid_out[1] is not None:
-            found.append(_scaled((laid_out[1].clamp(min=0) * laid_out[0]).sum(dim=1).clamp(min=0).detach()))
-    if not found:
+            stage_maps.append(_scaled((laid_out[1].clamp(min=0) * laid_out[0]).sum(dim=1).clamp(min=0).detach()))
+    if not stage_maps:
         return None
     side = images_NCHW.shape[-1]
     resized = [
         torch.nn.functional.interpolate(m[:, None].float(), (side, side), mode="bilinear", align_corners=False)[:, 0]
-        for m in found[-STAGES:]
+        for m in stage_maps[-STAGES:]
     ]
     return _scaled(torch.stack(resized).mean(dim=0))
 

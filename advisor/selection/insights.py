@@ -94,11 +94,11 @@ def write_suspects(
     ]
     write_rows(path, rows)
     flagged = {int(i) for i in result.order[: result.worth]} | set(conflicts)
-    found = min(1.0, (result.precision * result.worth + len(conflicts)) / max(1, result.worth + len(conflicts)))
+    precision = min(1.0, (result.precision * result.worth + len(conflicts)) / max(1, result.worth + len(conflicts)))
     return SuspectLabels(
         examined=len(rows),
         worth=len(flagged),
-        precision=found if conflicts else result.precision,
+        precision=precision if conflicts else result.precision,
         first=tuple(rows[: min(SHOWN, len(flagged))]),
         file=path.name,
         conflicting=len(conflicts),

@@ -113,9 +113,9 @@ class _Eyes:
     def recognised(self, items: Sequence[Item], label: int) -> tuple[list[Item], Pixels]:
         """Return the items of a class that the model recognises, with their squares."""
         squares, readable = self.squares(items)
-        known = self.classify(squares) == label
-        kept = [items[i] for i in np.flatnonzero(readable)[known]]
-        return kept, squares[known]
+        is_right = self.classify(squares) == label
+        recognised = [items[i] for i in np.flatnonzero(readable)[is_right]]
+        return recognised, squares[is_right]
 
     def recognised_each(self, items: Sequence[Item], labels: Ints) -> Pixels:
         """Return the squares of items that the model takes for what they are."""

@@ -37,7 +37,7 @@ def measure(resources: Resources, job: MapFeatures) -> FeaturesMapped:
     opposing = suspects.opposing(features, resources.labels, asked) if len(asked) else []
     return FeaturesMapped(
         points=tuple((int(row), float(x), float(y)) for row, (x, y) in zip(rows, points, strict=True)),
-        neighbours=tuple(tuple(found) for found in opposing),
+        neighbours=tuple(tuple(near) for near in opposing),
         method=method,
     )
 
