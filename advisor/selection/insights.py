@@ -108,7 +108,9 @@ def write_suspects(
 def write_rows(path: Path, rows: Sequence[Suspect]) -> None:
     """Write suspects as a table that `--relabel` takes once the labels are corrected in it."""
     header = ("path", "label", "suggested", "score", "duplicate", "neighbours")
-    write_table(path, header, ((r.path, r.label, r.suggested, r.score, r.duplicate, "; ".join(r.neighbours)) for r in rows))
+    write_table(
+        path, header, ((r.path, r.label, r.suggested, r.score, r.duplicate, "; ".join(r.neighbours)) for r in rows)
+    )
 
 
 def add_neighbours(folder: Path, result: Result) -> None:
