@@ -1,10 +1,11 @@
 """The product's own search on recorded trainings: `SearchPolicy` decides, the world answers with what was recorded.
 
 In: a `World` without probes. Out: the same world after the search. The order of probes, the untuned default, the portfolio,
-expectations, predicted costs, folds, shortening, pausing, promotions, patience, the end and the verdict are the product's
-functions. Replayed with a difference: a first guess is one that was recorded, a sample is one of the recorded draws instead
-of the estimator's, a shortened training is read off its curve at the nearest rung, and a longer one is tried only where one
-was recorded. Not replayed: re-evaluating the leaders before the verdict, the refit, the ensemble.
+expectations, predicted costs, folds, shortening, pausing, promotions, patience and the end are the product's functions,
+on request the verdict, too. Replayed with a difference: a first guess is one that was recorded, a sample is one of the
+recorded draws instead of the estimator's, a shortened training is read off its curve at the nearest rung, and a longer
+one is tried only where one was recorded. Not replayed: re-evaluating the leaders before the verdict, the refit, the
+ensemble.
 """
 
 from __future__ import annotations
@@ -269,8 +270,11 @@ class Replay:
         return Trial(number=number, candidate=candidate, regime=name, state="failed", error="not recorded")
 
 
-def search(world: World) -> Replay:
-    """Let the product's policy search until it proposes nothing more or the time is over; return what it did."""
+def search(world: World, *, judged: bool = False) -> Replay:
+    """Let the product's policy search until it proposes nothing more or the time is over; return what it did.
+
+    The lowest validation loss wins, as with the other policies; with `judged` the product's verdict chooses.
+    """
     replay = Replay(world)
     decide = SearchPolicy(replay.facts, [replay.facts.registry.backbone(n) for n in replay.facts.sizes], replay.draw)
     while (probe := decide.next_probe(replay.state())) is not None:
@@ -284,7 +288,8 @@ def search(world: World) -> Replay:
             proposer = decide.proposer(replay.state())
             proposer.begun(len(replay.begun))
             proposer.ended(replay.trial(step.candidate))
-    replay.judge()
+    if judged:
+        replay.judge()
     return replay
 
 

@@ -40,5 +40,6 @@ def test_more_time_is_used(rows: list[table.Row]) -> None:
 
 def test_the_verdict_chooses_among_what_was_tried(rows: list[table.Row]) -> None:
     """The winner's test scores are those of a contender."""
-    world, replay = trials(rows, 16.0, 1)
+    world = World(rows, 16.0, 1, probes=False)
+    replay = product.search(world, judged=True)
     assert world.best_test in [world.tested(*replay.read[t.number]) for t in replay.state().contenders()]
