@@ -240,6 +240,8 @@ def copy_ensemble(folder: Path, to: Path, extra: Mapping[str, Any]) -> None:
     for name in read_ensemble(folder):
         for suffix in ("safetensors", "json"):
             shutil.copyfile(folder / f"{name}.{suffix}", to / f"{name}.{suffix}")
+    if (folder / NOVELTY).is_file():
+        shutil.copyfile(folder / NOVELTY, to / NOVELTY)
     description = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8"))
     write_description(to / ENSEMBLE, {**description, **extra})
 

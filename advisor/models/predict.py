@@ -86,7 +86,7 @@ def check_abstain(index: NoveltyIndex | None, rate: float | None) -> None:
     if index is None:
         raise InputError(
             "this model cannot tell images that are unlike its training images: it has no index of them.",
-            hint="Runs of `tl-advise advise` and `tl-advise rerun --out` write one where time and images are enough.",
+            hint="Runs and `tl-advise rerun --out` write one where time and images are enough.",
         )
     if not index.smallest_rate <= rate < 1.0:
         raise InputError(

@@ -26,7 +26,7 @@ from advisor.records.messages import Refit, Refitted, RunTrial, Score, Scored
 from advisor.records.recipe import Recipe
 from advisor.runtime import cache
 from advisor.runtime.progress import Listener
-from advisor.selection.measurements import forgetting_budget
+from advisor.selection.measurements import forgetting_budget, unlike
 from advisor.workflows import rerun_verify
 from advisor.workflows.rerun_verify import Rerun, RerunScore
 
@@ -74,11 +74,12 @@ def rerun_recipe(
         opened = worker.open(job, listener.progress)
         rerunner = _Rerunner(recipe, candidate, worker, listener, folder, sample, same_data)
         runs = tuple(rerunner.score(recipe.seed + i) for i in range(seeds))
-        forgetting = (
-            forgetting_budget.measure_rerun(worker, candidate, recipe.seed, folder, source, listener)
-            if source
-            else None
-        )
+        forgetting = None
+        if source:
+            forgetting = forgetting_budget.measure_rerun(worker, candidate, recipe.seed, folder, source, listener)
+        if out is not None:
+            folds = rerunner.folds() if same_data else ()
+            unlike.index_rerun(worker, folder, recipe.seed, folds, is_only=seeds == 1, listener=listener)
     result = rerun_verify.compared(path, data_set, recipe, runs, same_data, opened.environment)
     return replace(result, forgetting=forgetting, same_devices=settings.devices == (recipe.devices or 1))
 
@@ -106,12 +107,11 @@ class _Rerunner:
             return self._validate(seed)
         temperature = self.recipe.fitted.temperature if self.same_data else self._trial(seed).temperature
         folder = self.folder if seed == self.recipe.seed else self.folder / "trials" / f"seed-{seed}"
-        refitted = self._refit(seed, folder, temperature, self._folds() if self.same_data else ())
+        refitted = self._refit(seed, folder, temperature, self.folds() if self.same_data else ())
         if self.same_data and self.recipe.decision is not None:
             model_files.add_decision(folder, self.recipe.decision)
-        score = Score(
-            folders=(str(folder),), items=self.sample.test, predictions=str(self.folder / "trials" / "test.npz")
-        )
+        predictions = str(self.folder / "trials" / "test.npz")
+        score = Score(folders=(str(folder),), items=self.sample.test, predictions=predictions)
         test = self.worker.ask(score, Scored, self.listener.progress).scores[0]
         return RerunScore(
             seed=seed, accuracy=test.accuracy, n=test.n, weights_sha256=refitted.weights_sha256, test=test
@@ -120,12 +120,12 @@ class _Rerunner:
     def _validate(self, seed: int) -> RerunScore:
         trial = self._trial(seed)
         deep = bool(trial.steps)
-        folds = (self._folds() or self.recipe.validation.scored[:1]) if deep else ()
+        folds = (self.folds() or self.recipe.validation.scored[:1]) if deep else ()
         refitted = self._refit(seed, self.folder / "trials" / f"seed-{seed}", trial.temperature, folds)
         n = sum(s.n for s in trial.scores)
         return RerunScore(seed=seed, accuracy=trial.accuracy, n=n, weights_sha256=refitted.weights_sha256, test=None)
 
-    def _folds(self) -> tuple[int, ...]:
+    def folds(self) -> tuple[int, ...]:
         """Return the folds that the recipe's model was trained without; () if it was trained on all images."""
         training = self.recipe.training
         return training.mean_of_folds or (() if training.fold is None else (training.fold,))

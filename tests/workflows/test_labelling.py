@@ -62,3 +62,14 @@ def test_the_command_lists_the_same_in_every_form(
     assert [row["path"] for row in rows if row["list"] == "unlike"] == [one["path"] for one in told["apart"]]
     assert cli.run(call) == 0
     assert Path(told["ranked"][0]["path"]).name in capsys.readouterr().out
+
+
+def test_an_export_for_this_tool_keeps_the_index(run: Path, tmp_path: Path) -> None:
+    """`export --format safetensors` carries the index of training images: the same shares as in the run."""
+    exported = advisor.export(run, format="safetensors", out=tmp_path / "export")
+    assert "unlike.safetensors" in exported.files
+    photos = sorted((run.parent / "new").glob("*.png"))
+    ours, theirs = (advisor.load(place).predict(photos).unlike for place in (run, tmp_path / "export"))
+    assert ours is not None
+    assert theirs is not None
+    assert ours.tolist() == theirs.tolist()

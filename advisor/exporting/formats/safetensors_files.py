@@ -42,6 +42,8 @@ def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, descrip
         temperature=model.temperature,
         extra={**same, "file": FILE, **added},
     )
+    if model.index is not None:
+        model_files.write_novelty(folder, model.index)
 
 
 def load(folder: Path, registry: Registry) -> ComputeProbabilities:

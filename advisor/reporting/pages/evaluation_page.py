@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from advisor.records import Mistake, TestScore, Unreadable
 from advisor.records.objective import ObjectiveScore
-from advisor.reporting import evidence_plots, html_page, report_plots, wording
+from advisor.reporting import html_page, wording
+from advisor.reporting.charts import evidence_plots, report_plots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
