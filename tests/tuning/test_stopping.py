@@ -15,7 +15,8 @@ from advisor.records import Candidate, FoldScore, Trial
 from advisor.records.messages import Description
 from advisor.records.trials import DEFAULT, regime_name
 from advisor.tuning import budget, cost_model, epoch_budget, expected_loss, policy
-from advisor.tuning.decisions import probe_order, stopping
+from advisor.tuning.candidates import BackboneAtSize
+from advisor.tuning.decisions import portfolio, probe_order, stopping
 from advisor.tuning.search_state import SearchState
 
 FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}, size_px=64)
@@ -170,16 +171,24 @@ def test_the_leaders_keep_back_what_they_took(known: SearchState) -> None:
 
 
 def test_the_default_is_one_that_can_be_finished(known: SearchState) -> None:
-    """Where the best probe's head would not fit with the end of the run, the default is the best one that does."""
+    """Where the head on the best probe would not fit with the end of the run, the default is the best one that does."""
     pocket = known.registry.backbone("pocket")
     larger = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=96)
     speeds = budget.MeasuredSpeeds()
-    speeds.passes.learn("pocket", 1.0, 40.0)
-    state = replace(with_trial(known, larger, loss=0.5), speeds=speeds, left_s=1e6)
-    state = replace(state, settings=replace(state.settings, budget_s=1e6))
+    speeds.passes.learn("pocket", 1.0, 1e6)  # passes over the test images are what counts
+    state = replace(
+        with_trial(known, larger, loss=0.5),
+        strategies={n: known.registry.strategies[n] for n in ("ridge", "logistic")},
+        settings=replace(known.settings, budget_s=1e9),
+        speeds=speeds,
+        left_s=1e9,
+    )
     assert probe_order.default(state, [pocket]).size_px == 96
-    ends = {px: cost_model.reserve_s(state, replace(larger, size_px=px)) for px in (64, 96)}
-    assert ends[64] < ends[96]
-    short = replace(state, left_s=(ends[64] + ends[96]) / 2)
+    needed_s = {}
+    for px in (64, 96):
+        (head,) = [g for g in portfolio.first_guesses(state, BackboneAtSize("pocket", px)) if g.strategy == "logistic"]
+        needed_s[px] = cost_model.train_s(state, head, state.fold_images) + cost_model.reserve_s(state, head)
+    short = replace(state, left_s=(needed_s[64] + needed_s[96]) / 2)
     chosen = probe_order.default(short, [pocket])
-    assert cost_model.affordable(short, chosen) or not cost_model.affordable(short, replace(chosen, size_px=64))
+    assert (chosen.strategy, chosen.size_px) == ("logistic", 64)
+    assert cost_model.affordable(short, chosen)
