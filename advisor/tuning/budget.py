@@ -88,11 +88,13 @@ class MeasuredSpeeds:
 
     A training of another regime does not inform: a cached prefix costs unlike the rest. `slowdown` is how much slower the
     machine is now than at the first probe, since other processes began or ended; readings are kept as of the first probe.
+    `first_contention` is how much slower it was then than an idle one.
     """
 
     passes: Speeds = field(default_factory=Speeds)
     trainings: dict[str, Speeds] = field(default_factory=dict)
     slowdown: float = 1.0
+    first_contention: float = 1.0
 
     def has_training(self, regime: str, backbone: str) -> bool:
         """Return True if a training of this regime on this backbone was measured."""

@@ -125,8 +125,8 @@ def finish_s(state: SearchState, winner: Candidate, *, refit: bool = True) -> fl
 
 
 def writing_s(state: SearchState) -> float:
-    """Predict the seconds of writing model, recipe and report: longer where the machine became slower."""
-    return budget.FINISH_S * state.speeds.slowdown
+    """Predict the seconds of writing model, recipe and report: longer where other processes share the processor."""
+    return budget.FINISH_S * state.speeds.first_contention * state.speeds.slowdown
 
 
 def rescoring_s(state: SearchState) -> float:

@@ -121,7 +121,7 @@ class SearchRun:
             return
         now = contention.measure()
         if self.first_contention is None:
-            self.first_contention = now
+            self.first_contention = self.speeds.first_contention = now
         before = self.speeds.slowdown
         self.speeds.slowdown += policy.SLOWDOWN_WEIGHT * (now / self.first_contention - before)
         if abs(self.speeds.slowdown / before - 1) > policy.SLOWDOWN_LOGGED:

@@ -192,3 +192,9 @@ def test_the_default_is_one_that_can_be_finished(known: SearchState) -> None:
     chosen = probe_order.default(short, [pocket])
     assert (chosen.strategy, chosen.size_px) == ("logistic", 64)
     assert cost_model.affordable(short, chosen)
+
+
+def test_a_shared_processor_keeps_back_more_for_the_end(known: SearchState) -> None:
+    """Writing is predicted in absolute seconds: a load that was there from the start counts as much as one that came later."""
+    for speeds in (budget.MeasuredSpeeds(slowdown=2.0), budget.MeasuredSpeeds(first_contention=2.0)):
+        assert cost_model.writing_s(replace(known, speeds=speeds)) == 2 * cost_model.writing_s(known)
