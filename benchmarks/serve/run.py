@@ -125,7 +125,7 @@ def bare(run: Path, files: list[Path]) -> dict[str, Any]:
     import torch
 
     from advisor import registry
-    from advisor.data import image_inputs
+    from advisor.data import image_inputs, pixels
     from advisor.exporting.formats import onnx_graph
     from advisor.models import predictor
 
@@ -140,11 +140,17 @@ def bare(run: Path, files: list[Path]) -> dict[str, Any]:
     name = session.get_inputs()[0].name
     batches = [files[i : i + BATCH] for i in range(0, len(files) - BATCH + 1, BATCH)][:8]
     squares = [image_inputs.squares(batch, model.rule) for batch in batches]
+
+    def cropped(decoded: Any) -> Any:
+        return np.ascontiguousarray(pixels.centre(decoded, SIZE_PX))
+
     loops = {
         "decoding": lambda i: image_inputs.squares(batches[i], model.rule),
-        "onnxruntime": lambda i: session.run(None, {name: squares[i]}),
+        "onnxruntime": lambda i: session.run(None, {name: cropped(squares[i])}),
         "torch": lambda i: model.probabilities(squares[i], sizes=[BATCH]),
-        "decoding + onnxruntime": lambda i: session.run(None, {name: image_inputs.squares(batches[i], model.rule)}),
+        "decoding + onnxruntime": lambda i: session.run(
+            None, {name: cropped(image_inputs.squares(batches[i], model.rule))}
+        ),
         "decoding + torch": lambda i: model.probabilities(image_inputs.squares(batches[i], model.rule), sizes=[BATCH]),
     }
     speeds = {}
