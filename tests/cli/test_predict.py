@@ -60,13 +60,13 @@ def test_csv_and_table_agree_with_json(run: Path, capsys: pytest.CaptureFixture[
 
 def test_explain_writes_one_picture_per_image(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """PNGs of the model's input size, named by image and class; the predictions are the same as without."""
-    photos = [str(run.parent / "data" / "roof" / f"00{n}.jpg") for n in (1, 2)]
+    photos = [str(path) for path in sorted((run.parent / "data" / "roof").iterdir())[:2]]
     assert cli.run(["predict", str(run), *photos, "--json"]) == 0
     without = capsys.readouterr().out
     assert cli.run(["predict", str(run), *photos, "--json", "--explain", str(tmp_path / "looks")]) == 0
     assert capsys.readouterr().out == without
     drawn = sorted((tmp_path / "looks").iterdir())
-    assert [one.name[:9] for one in drawn] == ["00001-001", "00002-002"]
+    assert [one.name[:9] for one in drawn] == [f"0000{n}-{Path(p).stem}" for n, p in enumerate(photos, start=1)]
     model = predictor.load(run, registry.load())
     for one in drawn:
         with Image.open(one) as picture:
