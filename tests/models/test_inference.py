@@ -10,7 +10,7 @@ import small_network as small
 import torch
 
 from advisor.models import inference
-from advisor.records import ForwardSpec
+from advisor.records import Compute, ForwardSpec
 
 
 def test_batches_are_all_of_one_size() -> None:
@@ -103,3 +103,28 @@ def test_autocast_follows_the_precision() -> None:
         assert (x @ x).dtype == torch.float32
     with inference.autocast(replace(small.COMPUTE, precision="bfloat16")):
         assert (x @ x).dtype == torch.bfloat16
+
+
+class Counting(torch.nn.Sequential):
+    """Counts how often its tensors are moved."""
+
+    moves = 0
+
+    def _apply(self, *arguments: object, **options: object) -> Counting:
+        self.moves += 1
+        return super()._apply(*arguments, **options)  # type: ignore[arg-type,return-value]
+
+
+def test_a_network_in_place_is_not_moved_again() -> None:
+    """One image must not pay for 300 tensors that are where they belong; another layout does move them."""
+    network = Counting(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    last = Compute()
+    inference.move(network, last)
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last)
+    moved = network.moves
+    assert moved > 0
+    inference.move(network, last)
+    assert network.moves == moved
+    inference.move(network, replace(last, layout="contiguous"))
+    assert network.moves > moved
+    assert network[0].weight.is_contiguous()

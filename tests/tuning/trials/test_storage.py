@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -11,6 +12,7 @@ import sleepers
 from advisor.errors import DatabaseError, InputError
 from advisor.records import Candidate
 from advisor.records.messages import RunTrial
+from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.trials import storage
 from advisor.tuning.trials.study import Study
 
@@ -52,7 +54,7 @@ def test_a_resumed_run_finds_its_trials_and_those_under_way(url: str) -> None:
     assert [trial.number for trial in again.trials()] == [0]
     assert again.trials() == study.trials()
     assert again.interrupted() == [(1, candidate(0.2))]
-    assert again.tried(candidate(0.2))
+    assert candidate(0.2) in again.candidates()
     finish(again, 1, candidate(0.2))
     assert again.begin(candidate(0.3)) == 2
 
@@ -68,7 +70,8 @@ def test_a_study_has_one_run_that_writes_it(url: str) -> None:
 
 def test_a_database_draws_what_a_file_draws(url: str, tmp_path: Path) -> None:
     """Where the study stands does not change the search: the same trials with the same seed."""
-    spaces = ([sleepers.BackboneAtSize("pocket", 64)], {"full": sleepers.Rates()}, sleepers.context)
+    strategies: dict[str, Any] = {"full": sleepers.Rates()}
+    spaces = ([BackboneAtSize("pocket", 64)], strategies, sleepers.context)
     studies = [Study(tmp_path / "study.db", 7), Study(storage.Database(url), 7, name="photos", run="run-1")]
     drawn: list[list[Candidate]] = [[], []]
     for study, candidates in zip(studies, drawn, strict=True):
