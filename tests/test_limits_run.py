@@ -12,6 +12,7 @@ import advisor
 from advisor import cli
 from advisor.errors import InputError
 from advisor.records import recipe_file
+from advisor.tuning.limits import fitting, graph_costs
 
 for name in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(name, reason="pip install 'tl-advise[onnx]'")
@@ -50,3 +51,20 @@ def test_where_nothing_fits_the_nearest_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"keeps --max-mb 0.01; the nearest is pocket at \d+ px"):
         advisor.advise(data, backbones=["pocket"], trials=1, offline=True, out=tmp_path / "run", max_mb=0.01)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("limit_mb", [20.0, 2.0])
+def test_the_leading_network_is_measured_where_its_card_promised_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit_mb: float
+) -> None:
+    """A prediction far below a limit is no proof: the leader is measured before it wins; with no other, a warning says so."""
+    monkeypatch.setattr(graph_costs, "card_mb", lambda parameters, head_values: 0.5)
+    data = write_crops(tmp_path / "photos", each=12)
+    result = advisor.advise(
+        data, backbones=["pocket"], strategies=["ridge"], trials=1, offline=True, threads=1,
+        out=tmp_path / "run", max_mb=limit_mb,
+    )  # fmt: skip
+    (line,) = json.loads((tmp_path / "run" / fitting.FILE).read_text())
+    assert line["backbone"] == "pocket"
+    assert line["cost"]["mb"] == pytest.approx(12.3, abs=0.5)
+    assert any("above --max-mb" in w for w in result.warnings) == (limit_mb == 2.0)

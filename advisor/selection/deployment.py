@@ -48,6 +48,27 @@ def report(run: SearchRun, winner: Trial, folder: Path) -> LimitsReport:
     )
 
 
+def contenders_within_limits(run: SearchRun) -> tuple[Trial, ...]:
+    """Return what may win, after the leading network was measured: one that was only predicted to keep a limit may break it.
+
+    All contenders where none keeps the limits when measured; the result then warns (`add`).
+    """
+    costs, contenders = run.facts.costs, run.state().contenders()
+    while costs.limited and contenders:
+        leader = BackboneAtSize.of(min(contenders, key=lambda t: t.rank).candidate)
+        if leader in costs.measured:
+            break
+        run.listener.stage(f"measuring {leader.name} at {leader.size_px} px")
+        cost = fitting.measured(run.worker, leader.name, leader.size_px, run.listener)
+        costs.learn(run.facts.registry.backbone(leader.name), leader.size_px, cost)
+        fitting.write(run.rundir, costs)
+        within = run.state().contenders()
+        if not within:
+            break
+        contenders = within
+    return contenders
+
+
 def add(result: Result, measured: LimitsReport) -> Result:
     """Return the result with the costs, and a warning where the final measurement exceeds a limit that the search kept."""
     cost, warnings = measured.cost, result.warnings

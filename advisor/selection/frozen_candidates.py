@@ -21,7 +21,7 @@ from advisor.records import (
 )
 from advisor.records.trials import REGIMES
 from advisor.runtime.atomic_file import to_json
-from advisor.selection import ensemble, evidence, rescoring, result_builder
+from advisor.selection import deployment, ensemble, evidence, rescoring, result_builder
 from advisor.tuning import expected_loss
 from advisor.tuning.search_run import SearchRun
 
@@ -60,7 +60,7 @@ def judge(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidate
 
 
 def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:
-    contenders = run.state().contenders()
+    contenders = deployment.contenders_within_limits(run)
     if not contenders:
         failed = [t for t in run.study.trials() if t.error]
         why = failed[-1].error if failed else "the budget ran out before the first probe ended"

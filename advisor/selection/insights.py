@@ -129,7 +129,7 @@ def add_neighbours(folder: Path, result: Result) -> None:
 def _conflicts(items: Sequence[Item], score_N: Float64s, duplicates: Sequence[DuplicateGroup]) -> dict[int, int]:
     """Return, of duplicates with different labels, the items that are believed less than one with another label."""
     at = {item.path: row for row, item in enumerate(items)}
-    conflicts = {}
+    conflicts: dict[int, int] = {}
     for group in duplicates:
         rows = [at[path] for path in group.paths if path in at] if group.labels_differ else []
         if len({items[row].label for row in rows}) > 1:
