@@ -27,7 +27,7 @@ _NORMS: tuple[type[nn.Module], ...] = (
     nn.RMSNorm,
     nn.LocalResponseNorm,
 )
-_DRAWS = {torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_}
+_DRAWS = {torch.Tensor.normal_, torch.Tensor.uniform_}  # first argument: the mean, the lower bound
 
 
 def build(
@@ -56,12 +56,20 @@ def build(
 
 
 class _WithoutDraws(torch.overrides.TorchFunctionMode):
-    """Build without drawing random weights that loading overwrites: that takes seconds for a large network."""
+    """Build without drawing random weights that loading overwrites: that takes seconds for a large network.
+
+    A constant within the distribution stands for its draws: torch's truncated normal draws again until all values are in its
+    range, which memory as it was found may never be.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = kwargs or {}
+        if func is torch.Tensor.erfinv_ and args:
+            return args[0].zero_()
         if func in _DRAWS and args:
-            return args[0]
-        return func(*args, **(kwargs or {}))
+            first = args[1] if len(args) > 1 else options.get("mean", options.get("from", 0.0))
+            return args[0].fill_(first)
+        return func(*args, **options)
 
 
 def _fill(backbone: Backbone, module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:

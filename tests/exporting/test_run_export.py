@@ -184,7 +184,7 @@ def test_test_images_come_first_and_are_spread(run: Path, tmp_path: Path, monkey
     assert parity.run_images(run, moved)[0].is_relative_to(moved)
     with pytest.raises(InputError, match="Say where they are with --data DIR"):
         parity.run_images(run, tmp_path)
-    with pytest.raises(InputError, match=r"splits.csv cannot be read"):
+    with pytest.raises(InputError, match=r"recipe.yaml: no such recipe"):
         parity.run_images(tmp_path)
 
 

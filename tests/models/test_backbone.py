@@ -63,6 +63,23 @@ def test_tensors_end_up_in_the_network() -> None:
     assert all(torch.equal(loaded[n], t) for n, t in tensors.items())
 
 
+@pytest.mark.parametrize("bounds", [(-2.0, 2.0), (0.5, 0.6)])
+def test_a_truncated_normal_ends_where_its_draws_are_left_out(bounds: tuple[float, float]) -> None:
+    """torch draws again until all values lie within the bounds, which memory that is not drawn into need never do."""
+
+    def build_with_far_memory() -> nn.Module:
+        module = _build()
+        for parameter in module.parameters():
+            nn.init.constant_(parameter, 1e30)  # what uninitialised memory may hold
+            nn.init.trunc_normal_(parameter, std=0.02 if bounds[0] < 0 else 1.0, a=bounds[0], b=bounds[1])
+        return module
+
+    truncated = replace(SMALL, build=build_with_far_memory)
+    tensors = backbone.build(truncated, seed=4).state_dict()
+    loaded = backbone.build(truncated, tensors).state_dict()
+    assert all(torch.equal(loaded[n], t) for n, t in tensors.items())
+
+
 def test_tensors_that_do_not_fit_are_one_clear_line() -> None:
     """A file of another network is an input error that names the backbone, in one line."""
     other = torchvision.models.squeezenet1_1().state_dict()

@@ -215,7 +215,7 @@ def test_a_single_image_costs_one_pass(run: Path, photos: list[Path]) -> None:
 
     predictor = predictors.load(run, registry.load())
     seen: list[int] = []
-    predictor.classifier.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    predictor.classifier.head.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
     with TestClient(application.create(predictor, run)) as client:
         assert client.post("/predict", content=photos[0].read_bytes()).status_code == 200
     assert seen == [1]

@@ -134,7 +134,7 @@ def test_the_command_writes_and_repeats(crops: Path, tmp_path: Path) -> None:
     ("arms", "said"),
     [
         ("full,full", "each arm once"),
-        ("", "each arm once"),
+        ("", "an argument is empty"),
         ("ridge", "no learning curve"),
         ("scrach", "scratch"),
         ("mcc", "--target"),
