@@ -71,11 +71,15 @@ def sweep(folder: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a name beside `path`; the file written there is then flushed to the disk and replaces `path`.
 
-    Where that fails, the new file is removed and `path` is left as it was.
+    Where that fails, the new file is removed and `path` is left as it was. The file has the permissions of any new file:
+    a writer that makes its own (safetensors) would leave one that only its owner can read.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.touch()
+        permissions = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(permissions)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

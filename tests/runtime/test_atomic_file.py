@@ -33,6 +33,20 @@ def test_a_file_that_was_renamed_stays(tmp_path: Path) -> None:
     assert (tmp_path / "b").read_bytes() == b"done"
 
 
+def test_a_replaced_file_may_be_read_by_whoever_may_read_a_new_one(tmp_path: Path) -> None:
+    """Also where the writer makes a file of its own with fewer permissions, as safetensors does."""
+
+    def write_privately(path: Path) -> None:
+        own = path.with_suffix(".own")
+        own.touch(0o600)
+        os.replace(own, path)
+
+    (tmp_path / "new").touch()
+    with atomic_file.replacing(tmp_path / "a") as temporary:
+        write_privately(temporary)
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
 def test_a_disk_without_the_space_is_told_before_anything_is_written(tmp_path: Path) -> None:
     """Reserving fails with the system's own error, and the name is gone."""
     code = (

@@ -37,7 +37,7 @@ from advisor.tuning.search_run import SearchRun
 A = TypeVar("A", bound=InsightMeasured)
 LEAST_S = 0.5  # below which nothing is begun
 UNBOUNDED_S = 60.0  # for one measurement where there is no deadline
-CURVE_SHARE, MAP_SHARE = 0.4, 0.6  # of the time left for all, for each of the first two
+CURVE_SHARE, MAP_SHARE = 0.35, 0.5  # of the time left for all, for each of the first two
 TYPICAL = 8  # images of each class
 MOST_CLASSES = 12  # whose images are looked at
 
@@ -87,11 +87,16 @@ def seconds_for_all(run: SearchRun) -> float:
 
 
 def _ask(run: SearchRun, job: Insight, kind: type[A], ends: float) -> A | str:
-    """Run a measurement; return its answer, or why there is none."""
-    if ends - time.monotonic() < LEAST_S:
+    """Run a measurement; return its answer, or why there is none.
+
+    A measurement ends by its own limit, after the batch that it is in; the end of the budget cuts it off without an answer.
+    """
+    now = time.monotonic()
+    if ends - now < LEAST_S:
         return _no_time(run)
+    deadline = max(ends, now + run.clock.left_s - budget.FINISH_S / 2) if run.facts.has_deadline else ends
     try:
-        return run.worker.ask(job, kind, run.listener.progress, deadline=ends)
+        return run.worker.ask(job, kind, run.listener.progress, deadline=deadline)
     except OutOfTimeError:
         return "it did not end in time"
     except AdviseError as error:
