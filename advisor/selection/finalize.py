@@ -16,11 +16,8 @@ import numpy as np
 
 from advisor.data import changes
 from advisor.errors import DatasetError
-from advisor.metrics import classification, reliability
 from advisor.models import model_files, pretrained_weights
 from advisor.records import (
-    Calibration,
-    CalibrationBin,
     Ensemble,
     Gain,
     Item,
@@ -183,7 +180,7 @@ def _result(
     files: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
     result = result_builder.make_result(context, "final", outcome, files)
     result = replace(_with_search(result, frozen, context), unlike=unlike_images)
-    result = replace(result, calibration=_calibration(run, result.calibration) if scored else result.calibration)
+    result = insights.with_reliability(result, run.rundir.trials / "test.npz")
     options: dict[str, Any] = {"rule": rule, "duplicates": profile.duplicates}
     result = insights.add(result, run.rundir, context.used, frozen.winner, trials, scored, staged, **options)
     result, pictures = timed_insights.add(result, run, context, frozen.winner, folder)
@@ -243,12 +240,12 @@ def _write_pages(
     """
     name, trials = str(run.rundir.path), [*run.probes, *run.study.trials()]
     images = thumbnails.make(context.dataset.root, thumbnails.shown(result), value_range=context.dataset.value_range)
-    licence = _licence(context, result.best.backbone)
+    terms = licence(context, result.best.backbone)
     used_s = run.clock.used_s
     for _ in range(2):
         result = result_builder.with_time(result, used_s)
         page = report.render(result, profile, trials, thumbnails=images, run=name, **pictures.shown)
-        card = model_card.render(result, recipe, licence=licence, run=name)
+        card = model_card.render(result, recipe, licence=terms, run=name)
         used_s = 2 * run.clock.used_s - used_s  # as long again, from now on
     write_atomically(staged / "report.html", page)
     write_atomically(staged / "README.md", card)
@@ -265,21 +262,8 @@ def _warnings(models: Sequence[tuple[Path, Refitted]]) -> list[str]:
     return warnings
 
 
-def _calibration(run: SearchRun, calibration: Calibration) -> Calibration:
-    """Add the reliability of the winner's probabilities on the test images, which are only read for this."""
-    with np.load(run.rundir.trials / "test.npz") as saved:
-        measured = reliability.measure(classification.probabilities(saved["logits"][0]), saved["labels"])
-    bins = (CalibrationBin(n=b.n, confidence=b.confidence, accuracy=b.accuracy, ci95=b.ci95) for b in measured.bins)
-    return replace(
-        calibration,
-        overconfidence=measured.overconfidence,
-        ci95=measured.ci95,
-        ece_by_chance=measured.ece_by_chance,
-        bins=tuple(bins),
-    )
-
-
-def _licence(context: result_builder.RunContext, backbone: str) -> str:
+def licence(context: result_builder.RunContext, backbone: str) -> str:
+    """Return the licence of a backbone's pretrained weights, "unknown" where none is stated."""
     used = pretrained_weights.as_weights(context.registry.backbone(backbone))
     return used.licence if used is not None else "unknown"
 

@@ -19,9 +19,18 @@ import numpy as np
 from advisor.aliases import Float64s, Ints
 from advisor.data.subsample import Subsample
 from advisor.insight import guessing, suspects
-from advisor.metrics import classification
+from advisor.metrics import classification, reliability
 from advisor.metrics.decision import MOST_PROBABLE, decide
-from advisor.records import DuplicateGroup, Item, Result, Suspect, SuspectLabels, TestScore, Trial
+from advisor.records import (
+    CalibrationBin,
+    DuplicateGroup,
+    Item,
+    Result,
+    Suspect,
+    SuspectLabels,
+    TestScore,
+    Trial,
+)
 from advisor.records.messages import Scored
 from advisor.records.objective import DecisionRule
 from advisor.runtime.run_dir import RunDir
@@ -65,6 +74,23 @@ def add(
     if not learned:
         warnings = (*warnings, f"the model is not better than always answering {classes[guess.label]}, beyond noise")
     return replace(result, majority=guess.share, learned=learned, suspects=suspected, warnings=warnings)
+
+
+def with_reliability(result: Result, path: Path) -> Result:
+    """Add the reliability of the first model's probabilities, from the file of test logits at `path`, if there is a test."""
+    if result.test is None:
+        return result
+    with np.load(path) as saved:
+        measured = reliability.measure(classification.probabilities(saved["logits"][0]), saved["labels"])
+    bins = (CalibrationBin(n=b.n, confidence=b.confidence, accuracy=b.accuracy, ci95=b.ci95) for b in measured.bins)
+    calibration = replace(
+        result.calibration,
+        overconfidence=measured.overconfidence,
+        ci95=measured.ci95,
+        ece_by_chance=measured.ece_by_chance,
+        bins=tuple(bins),
+    )
+    return replace(result, calibration=calibration)
 
 
 def write_suspects(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor import registry
@@ -20,14 +21,15 @@ from advisor.data.tables import corrections
 from advisor.errors import CheckError, RecipeError
 from advisor.execution.worker import Worker, open_job
 from advisor.models import model_files, pretrained_weights, weight_sources
-from advisor.records import Candidate, Dataset, Settings, Trial, recipe_file
+from advisor.records import Candidate, Dataset, Profile, Settings, Trial, recipe_file
 from advisor.records.data import ReadOptions
 from advisor.records.messages import Refit, Refitted, RunTrial, Score, Scored
 from advisor.records.recipe import Recipe
 from advisor.runtime import cache
 from advisor.runtime.progress import Listener
-from advisor.selection.measurements import forgetting_budget, unlike
-from advisor.workflows import rerun_verify
+from advisor.selection.measurements import forgetting_budget
+from advisor.workflows import rerun_output, rerun_verify
+from advisor.workflows.rerun_output import Retrained
 from advisor.workflows.rerun_verify import Rerun, RerunScore
 
 
@@ -53,18 +55,21 @@ def rerun_recipe(
     data. `relabel` is the table of corrected labels, by default the copy beside the recipe. `source` are images on which
     forgetting is measured. Raises RecipeError if a plugin, the data or the weights differ from the recipe's.
     """
+    began_s = time.monotonic()
     listener = listener or Listener()
     recipe = recipe_file.read(path)
     plugins = registry.load()
     candidate = candidate_of(recipe, plugins)
     weights_dir = find_weights(recipe, plugins, weights_dir, offline)
     listener.stage("reading the data")
-    data_set, same_data = _dataset(recipe, path, data, reading, relabel)
+    root = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
+    data_set, measured, same_data = _dataset(recipe, path, root, reading, relabel, is_given=data is not None)
     sample = subsample.draw(
         data_set, recipe.data.pool_sample if same_data else None, recipe.data.test_sample if same_data else None
     )
-    settings = settings_of(recipe, data_set.root, device=device, weights_dir=weights_dir, offline=offline)
-    settings = replace(settings, devices=devices or recipe.devices or 1)
+    settings = settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
+    settings = replace(settings, devices=devices or recipe.devices or 1, reading=reading or settings.reading)
+    settings = replace(settings, relabel=str(relabel) if relabel else None)
     with ExitStack() as stack:
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-advise-rerun-")))
         (folder / "trials").mkdir(parents=True, exist_ok=True)
@@ -72,47 +77,52 @@ def rerun_recipe(
         stack.callback(worker.stop)
         job = open_job(settings, folder, data_set, sample.pool, folds=recipe.validation.folds)
         opened = worker.open(job, listener.progress)
-        rerunner = _Rerunner(recipe, candidate, worker, listener, folder, sample, same_data)
+        rerunner = _Rerunner(recipe, candidate, worker, listener, folder, sample, same_data, out is not None)
         runs = tuple(rerunner.score(recipe.seed + i) for i in range(seeds))
         forgetting = None
         if source:
             forgetting = forgetting_budget.measure_rerun(worker, candidate, recipe.seed, folder, source, listener)
-        if out is not None:
-            folds = rerunner.folds() if same_data else ()
-            unlike.index_rerun(worker, folder, recipe.seed, folds, is_only=seeds == 1, listener=listener)
+        if out is not None and rerunner.first is not None:
+            shared = (settings, recipe, data_set, measured, sample, rerunner.first.trial, plugins, opened.environment)
+            index = rerun_output.index(worker, out, recipe.seed, rerunner.first, listener)
+            facts = rerun_output.Measured(measured, index, forgetting, time.monotonic() - began_s)
+            rerun_output.write(out, path, recipe, rerun_output.context_of(*shared), rerunner.first, facts)
     result = rerun_verify.compared(path, data_set, recipe, runs, same_data, opened.environment)
     return replace(result, forgetting=forgetting, same_devices=settings.devices == (recipe.devices or 1))
 
 
+@dataclass
 class _Rerunner:
-    """Trains and scores a recipe with an opened worker."""
+    """Trains and scores a recipe with an opened worker; `validates` it on its own data too, for the run it leaves."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        candidate: Candidate,
-        worker: Worker,
-        listener: Listener,
-        folder: Path,
-        sample: subsample.Subsample,
-        same_data: bool,
-    ) -> None:
-        self.recipe, self.candidate, self.worker, self.listener = recipe, candidate, worker, listener
-        self.folder, self.sample, self.same_data = folder, sample, same_data
+    recipe: Recipe
+    candidate: Candidate
+    worker: Worker
+    listener: Listener
+    folder: Path
+    sample: subsample.Subsample
+    same_data: bool
+    validates: bool
+    first: Retrained | None = None  # of the recipe's own seed, where it was validated
 
     def score(self, seed: int) -> RerunScore:
         provisional = self.recipe.status == "provisional" and self.same_data
         self.listener.stage(f"training with seed {seed}")
         if provisional or not self.sample.test:
             return self._validate(seed)
-        temperature = self.recipe.fitted.temperature if self.same_data else self._trial(seed).temperature
-        folder = self.folder if seed == self.recipe.seed else self.folder / "trials" / f"seed-{seed}"
+        is_first = seed == self.recipe.seed
+        trial = self._trial(seed) if not self.same_data or (self.validates and is_first) else None
+        temperature = self.recipe.fitted.temperature if self.same_data or trial is None else trial.temperature
+        folder = self.folder if is_first else self.folder / "trials" / f"seed-{seed}"
         refitted = self._refit(seed, folder, temperature, self.folds() if self.same_data else ())
         if self.same_data and self.recipe.decision is not None:
             model_files.add_decision(folder, self.recipe.decision)
-        predictions = str(self.folder / "trials" / "test.npz")
+        predictions = str(self.folder / "trials" / ("test.npz" if is_first else f"test-{seed}.npz"))
         score = Score(folders=(str(folder),), items=self.sample.test, predictions=predictions)
-        test = self.worker.ask(score, Scored, self.listener.progress).scores[0]
+        scored = self.worker.ask(score, Scored, self.listener.progress)
+        if is_first and trial is not None:
+            self.first = Retrained(trial=trial, refitted=refitted, scored=scored)
+        test = scored.scores[0]
         return RerunScore(
             seed=seed, accuracy=test.accuracy, n=test.n, weights_sha256=refitted.weights_sha256, test=test
         )
@@ -121,7 +131,11 @@ class _Rerunner:
         trial = self._trial(seed)
         deep = bool(trial.steps)
         folds = (self.folds() or self.recipe.validation.scored[:1]) if deep else ()
-        refitted = self._refit(seed, self.folder / "trials" / f"seed-{seed}", trial.temperature, folds)
+        is_first = seed == self.recipe.seed
+        folder = self.folder if is_first else self.folder / "trials" / f"seed-{seed}"
+        refitted = self._refit(seed, folder, trial.temperature, folds)
+        if is_first:
+            self.first = Retrained(trial=trial, refitted=refitted, scored=None)
         n = sum(s.n for s in trial.scores)
         return RerunScore(seed=seed, accuracy=trial.accuracy, n=n, weights_sha256=refitted.weights_sha256, test=None)
 
@@ -151,7 +165,7 @@ class _Rerunner:
             to=str(folder),
             temperature=temperature,
             fitted=dict(self.recipe.fitted.numbers),
-            status="provisional" if self.recipe.status == "provisional" else "final",
+            status="provisional" if self.recipe.status == "provisional" and self.same_data else "final",
             folds=folds,
         )
         refitted = self.worker.ask(job, Refitted, self.listener.progress)
@@ -237,11 +251,10 @@ def recorded_reading(recipe: Recipe) -> ReadOptions:
 
 
 def _dataset(
-    recipe: Recipe, path: Path, data: Path | None, reading: ReadOptions | None, relabel: Path | None
-) -> tuple[Dataset, bool]:
-    folder = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
+    recipe: Recipe, path: Path, folder: Path, reading: ReadOptions | None, relabel: Path | None, *, is_given: bool
+) -> tuple[Dataset, Profile, bool]:
     data_set = dataset.read(folder, test_split=_test_split(recipe), options=reading or recorded_reading(recipe))
-    data_set = _relabelled(data_set, recipe, path, relabel)
+    data_set = corrections.for_recipe(data_set, recipe, path, relabel)
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, deep=True, store=cache.Store())
     data_set = profile.set_aside(data_set, measured.unreadable)
@@ -249,32 +262,13 @@ def _dataset(
         data_set = profile.without_leaks(data_set, measured)
     profile.check_learnable(data_set)
     same_data = data_set.fingerprint == recipe.data.fingerprint
-    if not same_data and data is None:
+    if not same_data and not is_given:
         raise RecipeError(
             f"data.fingerprint: {folder} has changed since the recipe was made ({data_set.fingerprint[:12]} instead of "
             f"{recipe.data.fingerprint[:12]}).",
             hint=f"To use the changed data, pass --data {folder}.",
         )
-    return data_set, same_data
-
-
-def _relabelled(data_set: Dataset, recipe: Recipe, path: Path, relabel: Path | None) -> Dataset:
-    """Return the data set with the recipe's corrected labels. Raises RecipeError if they are not at hand, or are others.
-
-    On other data the recipe's corrections say nothing: there only those of `relabel` are made.
-    """
-    before = recipe.data.relabelled
-    if before is None or data_set.fingerprint != recipe.data.fingerprint:
-        return corrections.apply(data_set, relabel) if relabel is not None else data_set
-    file = relabel or (path if path.is_dir() else path.parent) / corrections.COPY
-    many = f"the recipe was made with {before.images} corrected labels ({before.file})"
-    hint = "Give the same table of corrections: --relabel FILE."
-    if not file.is_file():
-        raise RecipeError(f"data.relabelled: {many}; there is no {file}.", hint=hint)
-    corrected = corrections.apply(data_set, file, name=before.file)
-    if corrected.relabelled is None or corrected.relabelled.sha256 != before.sha256:
-        raise RecipeError(f"data.relabelled: {many}; {file} makes other corrections.", hint=hint)
-    return corrected
+    return data_set, measured, same_data
 
 
 ANCESTORS = 3  # of a run directory, in which a relative data path is looked for: `runs/NAME/run1` and `NAME` are usual

@@ -21,9 +21,10 @@ from advisor.data.images import printable
 from advisor.data.layouts.listing import shortened
 from advisor.data.tables import columns, delimited
 from advisor.data.tables.rows import Table
-from advisor.errors import InputError
+from advisor.errors import InputError, RecipeError
 from advisor.records import Dataset, Item
 from advisor.records.data import LabelChange, ReadOptions, Relabelled
+from advisor.records.recipe import Recipe
 from advisor.runtime.atomic_file import write_atomically
 from advisor.safe_text import spreadsheet_cell
 
@@ -74,6 +75,25 @@ def for_run(dataset: Dataset, file: str | None, folder: Path, *, resumed: bool) 
     copied = folder / COPY
     corrected = apply(dataset, copied if resumed and copied.exists() else file, name=file)
     write(dataset, corrected, copied)
+    return corrected
+
+
+def for_recipe(data_set: Dataset, recipe: Recipe, path: Path, relabel: Path | None) -> Dataset:
+    """Return the data set with the recipe's corrected labels. Raises RecipeError if they are not at hand, or are others.
+
+    On other data the recipe's corrections say nothing: there only those of `relabel` are made.
+    """
+    before = recipe.data.relabelled
+    if before is None or data_set.fingerprint != recipe.data.fingerprint:
+        return apply(data_set, relabel) if relabel is not None else data_set
+    file = relabel or (path if path.is_dir() else path.parent) / COPY
+    many = f"the recipe was made with {before.images} corrected labels ({before.file})"
+    hint = "Give the same table of corrections: --relabel FILE."
+    if not file.is_file():
+        raise RecipeError(f"data.relabelled: {many}; there is no {file}.", hint=hint)
+    corrected = apply(data_set, file, name=before.file)
+    if corrected.relabelled is None or corrected.relabelled.sha256 != before.sha256:
+        raise RecipeError(f"data.relabelled: {many}; {file} makes other ", hint=hint)
     return corrected
 
 

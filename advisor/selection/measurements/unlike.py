@@ -49,15 +49,14 @@ def index(run: SearchRun, winner: Trial, refitted: Refitted, staged: Path) -> Un
 
 def index_rerun(
     worker: Worker, folder: Path, seed: int, folds: tuple[int, ...], *, is_only: bool, listener: Listener
-) -> None:
-    """Write the index beside the model of a rerun, if there is one in `folder`.
+) -> UnlikeImages | None:
+    """Write the index beside the model of a rerun, and return its record; None where it cannot be had.
 
     `is_only`: the test images there were scored by this model alone, so that their features are its own.
     """
-    if not (folder / "model.json").is_file():
-        return
     features = str(folder / "trials" / "test.npz") if is_only else ""
-    ask(worker, IndexTraining(folder=str(folder), seed=seed, folds=folds, test_features=features), listener)
+    job = IndexTraining(folder=str(folder), seed=seed, folds=folds, test_features=features)
+    return ask(worker, job, listener)
 
 
 def ask(

@@ -1,0 +1,87 @@
+"""`tl-advise rerun --out`: what it leaves is a whole run, which every other command takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from photos import write_crops
+
+import advisor
+from advisor import cli
+
+FILES = (
+    "recipe.yaml", "result.json", "report.html", "README.md", "splits.csv", "model.safetensors", "model.json",
+    "unlike.safetensors",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", name="run")
+def _run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a head on a small network."""
+    folder = tmp_path_factory.mktemp("rerun")
+    data = write_crops(folder / "crops", classes=3, each=16, side_px=32)
+    call = ["advise", str(data), "--out", str(folder / "run"), "--trials", "1", "--backbone", "pocket", "--size", "32"]
+    assert cli.run([*call, "--strategy", "ridge", "--threads", "1", "--offline", "--quiet"]) == 0
+    return folder / "run"
+
+
+@pytest.mark.parametrize("is_other", [False, True], ids=["own data", "other data"])
+def test_a_rerun_leaves_a_run_that_every_command_takes(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], is_other: bool
+) -> None:
+    """Its files are those of a run, its recipe is that of the data used, and a rerun of it has the same weights."""
+    data = write_crops(tmp_path / "other", classes=2, each=20, side_px=32, seed=1) if is_other else run.parent / "crops"
+    out = tmp_path / "again"
+    given = ["--data", str(data)] if is_other else []
+    capsys.readouterr()
+    assert cli.run(["rerun", str(run), *given, "--out", str(out), "--offline", "--quiet", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)["result"]["runs"][0]
+    assert [name for name in FILES if not (out / name).is_file()] == []
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    before = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    assert result["status"] == "final"
+    assert result["test"]["accuracy"] == first["accuracy"]
+    assert result["baseline"] is result["gain"] is result["limits"] is None
+    assert (result["dataset"]["fingerprint"] == before["dataset"]["fingerprint"]) is not is_other
+    recipe = (out / "recipe.yaml").read_text(encoding="utf-8")
+    assert result["dataset"]["fingerprint"] in recipe
+    assert first["weights_sha256"] in recipe
+    photo = str(next(data.glob("*/*.jpg")))
+    for call in (
+        ["rerun", str(out), "--verify", "--offline", "--quiet"],
+        ["show", str(out)],
+        ["runs", str(out), str(run)],
+        ["predict", str(out), photo],
+        ["evaluate", str(out), str(data)],
+        ["export", str(out), "--out", str(tmp_path / "exported")],
+    ):
+        assert cli.run(call) == 0, (call, capsys.readouterr())
+    assert (tmp_path / "exported").exists()
+
+
+def test_without_a_test_set_the_run_has_a_validation_score_alone(tmp_path: Path) -> None:
+    """The Python call leaves the same files, with the reason why there is no test score; it reruns to the same weights."""
+    data = write_crops(tmp_path / "crops", classes=2, each=12, side_px=32)
+    call = [
+        "advise",
+        str(data),
+        "--out",
+        str(tmp_path / "run"),
+        "--trials",
+        "1",
+        "--backbone",
+        "pocket",
+        "--size",
+        "32",
+    ]
+    call += ["--strategy", "ridge", "--test-split", "none", "--threads", "1", "--offline", "--quiet"]
+    assert cli.run(call) == 0
+    again = advisor.rerun(tmp_path / "run", out=tmp_path / "again", offline=True)
+    assert again.identical
+    result = json.loads((tmp_path / "again" / "result.json").read_text(encoding="utf-8"))
+    assert result["test"] is None
+    assert "no test set" in result["test_reason"]
+    assert [name for name in FILES if not (tmp_path / "again" / name).is_file()] == []
+    assert cli.run(["rerun", str(tmp_path / "again"), "--verify", "--offline", "--quiet"]) == 0
