@@ -57,7 +57,7 @@ def explain(resources: Resources, job: Explain, emit: OnProgress) -> Explained:
 
 
 def _class(eyes: _Eyes, job: Explain, label: int, name: str, pictures: dict[str, bytes]) -> ClassAttention | None:
-    """Look at typical images of one class, and put what they have in common into images of the others."""
+    """Return where the model looks on typical images of one class, and what that does to images of others, or None."""
     own, squares = eyes.recognised(job.typical[label], label)
     mixed = [(item, k) for k, items in enumerate(job.typical) if k != label for item in items]
     step = max(1, len(mixed) // max(1, len(job.typical[label])))
