@@ -20,7 +20,7 @@ class Ended:
     """An order that ended: with a trial, or with the reason why there is none."""
 
     order: RunTrial
-    answer: Trial | AdviseError
+    outcome: Trial | AdviseError
 
 
 class TrialExecutor(Protocol):

@@ -87,7 +87,7 @@ class WorkerPool:
             reply = self._answer(slot, slot.worker.connection in ready, on_progress)
             if reply is not None:
                 assert slot.order is not None
-                ended = Ended(order=slot.order, answer=reply)
+                ended = Ended(order=slot.order, outcome=reply)
                 slot.order = None
                 return ended
         return None

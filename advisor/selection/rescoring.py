@@ -47,7 +47,7 @@ def rescore(
         ended = run.executor.poll(run.listener.progress) if run.executor.busy else None
         if ended is not None:
             trial = leaders[ended.order.number]
-            if _record(run, replies, trial, ended.order.repeat, ended.answer):
+            if _record(run, replies, trial, ended.order.repeat, ended.outcome):
                 _write(run, rescored, leaders, replies)
     return rescored
 

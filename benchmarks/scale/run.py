@@ -125,7 +125,7 @@ def faults(cluster: Cluster, folder: Path) -> Any:
     def on_end(ended: Ended) -> None:
         nonlocal complete, killed
         ends[ended.order.number] += 1
-        complete += isinstance(ended.answer, Trial)
+        complete += isinstance(ended.outcome, Trial)
         busy = [slot for slot in trials._slots if slot.order is not None]
         if sum(ends.values()) % 4 == 0 and busy:
             ray.kill(draw.choice(busy).actor, no_restart=True)

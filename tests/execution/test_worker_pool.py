@@ -73,8 +73,8 @@ def test_every_order_ends_once_under_its_own_number(pool: WorkerPool) -> None:
     ended += heard(pool, 5 - len(ended))
     assert sorted(e.order.number for e in ended) == list(range(5))
     for end in ended:
-        assert isinstance(end.answer, Trial)
-        assert end.answer.number == end.order.number
+        assert isinstance(end.outcome, Trial)
+        assert end.outcome.number == end.order.number
     assert pool.poll(quiet, wait_s=0.0) is None
     assert pool.slots[1].worker.process is not None
 
@@ -87,12 +87,12 @@ def test_a_worker_that_dies_costs_its_own_order_only(pool: WorkerPool) -> None:
     process = pool.slots[0].worker.process
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
-    answers = {e.order.number: e.answer for e in heard(pool, 2)}
+    answers = {e.order.number: e.outcome for e in heard(pool, 2)}
     assert isinstance(answers[0], WorkerLostError)
     assert isinstance(answers[1], Trial)
     assert answers[1].state == "complete"
     pool.submit(order(2))  # on the first seat, which opens the data set anew
-    again = heard(pool, 1)[0].answer
+    again = heard(pool, 1)[0].outcome
     assert isinstance(again, Trial)
     assert again.state == "complete"
 
@@ -106,5 +106,5 @@ def test_an_order_over_its_limit_ends_though_its_worker_does_not_answer(
     process = pool.slots[0].worker.process
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)
-    assert isinstance(heard(pool, 1)[0].answer, OutOfTimeError)
+    assert isinstance(heard(pool, 1)[0].outcome, OutOfTimeError)
     assert pool.idle is not None

@@ -126,7 +126,7 @@ def search(
             return
         ended = executor.poll(lambda progress: None)
         if ended is not None:
-            study.finish(ended.answer if isinstance(ended.answer, Trial) else failed(ended))
+            study.finish(ended.outcome if isinstance(ended.outcome, Trial) else failed(ended))
             on_end(ended)
 
 
@@ -137,5 +137,5 @@ def failed(ended: Ended) -> Trial:
         candidate=ended.order.candidate,
         regime="full",
         state="failed",
-        error=str(ended.answer),
+        error=str(ended.outcome),
     )

@@ -87,7 +87,7 @@ def _launch(resources: Resources, job: RunTrial | Refit, emit: OnProgress) -> Tr
         with Listener(str(Path(folder) / LINE), family="AF_UNIX") as listener:
             heard = _Heard(listener, emit)
             dead = _elastic(devices, folder)
-            return heard.answer(dead)
+            return heard.result(dead)
 
 
 def _elastic(devices: int, folder: str) -> str:
@@ -144,7 +144,7 @@ class _Heard:
         self._news = threading.Condition()
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def answer(self, dead: str) -> Trial | Refitted:
+    def result(self, dead: str) -> Trial | Refitted:
         """Return rank 0's answer once all ranks have ended. Raises TrialError with the first reason why there is none."""
         with self._news:
             self._news.wait_for(lambda: bool(self._reports), timeout=0.0 if dead else LATE_S)
@@ -156,9 +156,9 @@ class _Heard:
         first = reports[0]
         if first.rank > 0 and first.error is not None:
             raise type(first.error)(f"{first.error.what} (on device {first.rank})", hint=first.error.hint)
-        if first.answer is None:
+        if first.result is None:
             raise first.error or TrialError("rank 0 gave no answer")
-        return first.answer
+        return first.result
 
     def _accept(self) -> None:
         with suppress(OSError, EOFError):  # the listener was closed: all is said

@@ -50,7 +50,7 @@ class RankReport:
     """What a rank came to: rank 0's answer, a failed trial among them, or why a rank failed."""
 
     rank: int
-    answer: Trial | Refitted | None = None
+    result: Trial | Refitted | None = None
     error: AdviseError | None = None
 
 
@@ -63,14 +63,14 @@ def main(folder: str) -> None:
     order: Order = pickle.loads((Path(folder) / ORDER).read_bytes())
     emit = line.send if rank == 0 else _silent
     try:
-        report = RankReport(rank=rank, answer=_do(order, rank, size, emit))
+        report = RankReport(rank=rank, result=_do(order, rank, size, emit))
     except AdviseError as error:
         report = RankReport(rank=rank, error=error)
     except BaseException as error:
         traceback.print_exc()
         report = RankReport(rank=rank, error=TrialError(f"{type(error).__name__}: {' '.join(str(error).split())}"))
-    if isinstance(report.answer, Trial) and report.answer.state == "failed":
-        report = replace(report, error=FAILURES.get(report.answer.failure_kind, TrialError)(report.answer.error))
+    if isinstance(report.result, Trial) and report.result.state == "failed":
+        report = replace(report, error=FAILURES.get(report.result.failure_kind, TrialError)(report.result.error))
     if rank == 0 or report.error:
         line.send(report)
     line.close()

@@ -179,7 +179,7 @@ class RayExecutor:
                     slot.question = slot.actor.run.remote(self.shipping.ship(slot.order))
                 except AdviseError as error:
                     slot.order = None
-                    self._end(Ended(order=order, answer=error))
+                    self._end(Ended(order=order, outcome=error))
 
     def _shortened(self, order: RunTrial) -> RunTrial:
         """Return an order with the time that is left for it: it may have begun on an actor that died."""
@@ -197,7 +197,7 @@ class RayExecutor:
         except Exception as error:  # Ray's errors, and what the trial raised, wrapped in one of them
             failure = outcome(error)
             if failure is not None and order is not None:
-                self._end(Ended(order=order, answer=failure))
+                self._end(Ended(order=order, outcome=failure))
             elif failure is not None:
                 self._refuse(slot, str(failure))
             else:
@@ -212,7 +212,7 @@ class RayExecutor:
                 self._opened = True
         elif isinstance(reply, ShippedTrial):
             self.shipping.receive(reply)
-            self._end(Ended(order=order, answer=reply.trial))
+            self._end(Ended(order=order, outcome=reply.trial))
         else:  # a rule: pixels that the order's parameters do not name
             slot.order, slot.question = order, slot.actor.run.remote(self.shipping.ship(order, reply))
 
@@ -234,7 +234,7 @@ class RayExecutor:
             return
         deaths = self._deaths[_key(order)] = self._deaths.get(_key(order), 0) + 1
         if deaths > BEGUN_AGAIN:
-            self._end(Ended(order=order, answer=WorkerLostError(f"its actor died {deaths} times ({reason}).")))
+            self._end(Ended(order=order, outcome=WorkerLostError(f"its actor died {deaths} times ({reason}).")))
         else:
             self.note(f"trial {order.number} begins again: its actor died")
             self._waiting.appendleft(order)
@@ -256,10 +256,10 @@ class RayExecutor:
             if now > self._deadlines.get(_key(slot.order), float("inf")):
                 order = slot.order
                 self._drop(slot)
-                self._end(Ended(order=order, answer=OutOfTimeError("the time for this job is over")))
+                self._end(Ended(order=order, outcome=OutOfTimeError("the time for this job is over")))
         for order in [o for o in self._waiting if now > self._deadlines.get(_key(o), float("inf"))]:
             self._waiting.remove(order)
-            self._end(Ended(order=order, answer=OutOfTimeError("no actor was free in time")))
+            self._end(Ended(order=order, outcome=OutOfTimeError("no actor was free in time")))
 
     def _drop(self, slot: _Slot) -> None:
         if slot in self._slots:

@@ -194,9 +194,9 @@ def test_orders_end_once_with_what_this_machine_gets_and_without_the_files(
     (run_dir / "here" / "trials").mkdir(parents=True)
     own = trial.run(Resources(job, registry.load(), lambda *anything: None), order(0), lambda progress: None)
     for end in ended:
-        assert isinstance(end.answer, Trial)
-        assert end.answer.scores == own.scores
-        with np.load(run_dir / end.answer.predictions) as there, np.load(run_dir / "here" / own.predictions) as here:
+        assert isinstance(end.outcome, Trial)
+        assert end.outcome.scores == own.scores
+        with np.load(run_dir / end.outcome.predictions) as there, np.load(run_dir / "here" / own.predictions) as here:
             np.testing.assert_array_equal(there["logits"], here["logits"])
 
 
@@ -205,7 +205,7 @@ def test_a_late_order_is_ended_and_a_cancelled_one_has_no_end(trials: executor.R
     trials.submit(order(10, long=True, limit_s=0.5))
     trials._deadlines[10, 0] = time.monotonic()
     (late,) = heard(trials, 1)
-    assert isinstance(late.answer, OutOfTimeError)
+    assert isinstance(late.outcome, OutOfTimeError)
     trials.submit(order(11, long=True))
     trials.cancel(11)
     assert not trials.busy
@@ -219,7 +219,7 @@ def test_an_actor_that_dies_gives_its_order_back(trials: executor.RayExecutor, n
     ray.kill(busy[0].actor, no_restart=True)
     (end,) = heard(trials, 1)
     assert end.order.number == 20
-    assert isinstance(end.answer, Trial), str(end.answer)
+    assert isinstance(end.outcome, Trial), str(end.outcome)
     assert "trial 20 begins again: its actor died" in notes
 
 
@@ -230,7 +230,7 @@ def test_a_node_that_is_lost_costs_no_order(trials: executor.RayExecutor, cluste
     cluster.remove_node(cluster.second)
     ended = heard(trials, 4)
     assert sorted(e.order.number for e in ended) == [30, 31, 32, 33]
-    assert [str(e.answer) for e in ended if not isinstance(e.answer, Trial)] == []
+    assert [str(e.outcome) for e in ended if not isinstance(e.outcome, Trial)] == []
 
 
 @pytest.mark.parametrize(
