@@ -166,7 +166,11 @@ def test_packages_say_what_they_own(folder: Path) -> None:
     assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("path", [*files("advisor"), *files("plugins")], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    [p for folder in ("advisor", "plugins", "benchmarks") for p in files(folder)],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
 def test_files_and_functions_stay_readable(path: Path) -> None:
     """No file above 300 lines, no function above 40 (its docstring apart), no grab-bag names."""
     text = path.read_text(encoding="utf-8")
@@ -178,7 +182,11 @@ def test_files_and_functions_stay_readable(path: Path) -> None:
             assert (node.end_lineno or 0) - (start or 0) <= LONGEST_FUNCTION, node.name
 
 
-@pytest.mark.parametrize("path", [*files("advisor"), *files("plugins")], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    [p for folder in ("advisor", "plugins", "benchmarks") for p in files(folder)],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
 def test_local_names_are_readable(path: Path) -> None:
     """Variables and parameters are named after what they hold; fields of records may keep a name that files contain."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -34,24 +34,25 @@ def watch(run: Path, process: subprocess.Popen[bytes], to: Path) -> list[tuple[f
         result = run / "result.json"  # is written last
         stamp = result.stat().st_mtime_ns if result.exists() else 0
         if stamp != last:
-            last, place = stamp, to / str(len(seen))
-            place.mkdir(parents=True)
+            last, snapshot = stamp, to / str(len(seen))
+            snapshot.mkdir(parents=True)
             for name in KEPT:
-                shutil.copy(run / name, place)
-            seen.append((time.monotonic() - began, place))
+                shutil.copy(run / name, snapshot)
+            seen.append((time.monotonic() - began, snapshot))
         if ended:
             return seen
         time.sleep(0.1)
 
 
-def score(place: Path, test: Path) -> tuple[float, int]:
+def score(snapshot: Path, test: Path) -> tuple[float, int]:
     """Return the accuracy of a copied model on a folder of class folders, and the number of images."""
     import advisor
 
     paths = sorted(test.glob("*/*"))
-    told = advisor.load(place).predict(paths)
+    predictions = advisor.load(snapshot).predict(paths)
     right = [
-        told.classes[int(p.argmax())] == path.parent.name for p, path in zip(told.probabilities, paths, strict=True)
+        predictions.classes[int(p.argmax())] == path.parent.name
+        for p, path in zip(predictions.probabilities, paths, strict=True)
     ]
     return sum(right) / len(right), len(right)
 
@@ -83,11 +84,11 @@ def measure(name: str, size: str, way: str, args: argparse.Namespace, book: ledg
         call += ["--threads", str(args.threads)] if args.threads else []
         with subprocess.Popen(call, stdout=subprocess.DEVNULL, env=environment) as process:
             seen = watch(run, process, Path(outer) / "seen")
-        for at_s, place in seen:
-            told = json.loads((place / "result.json").read_text(encoding="utf-8"))
-            accuracy, n = score(place, data / "test")
-            facts = {"at_s": round(at_s, 1), "accuracy": accuracy, "n": n, "status": told["status"]}
-            facts |= {"backbone": told["best"]["backbone"], "strategy": told["best"]["strategy"]}
+        for at_s, snapshot in seen:
+            result = json.loads((snapshot / "result.json").read_text(encoding="utf-8"))
+            accuracy, n = score(snapshot, data / "test")
+            facts = {"at_s": round(at_s, 1), "accuracy": accuracy, "n": n, "status": result["status"]}
+            facts |= {"backbone": result["best"]["backbone"], "strategy": result["best"]["strategy"]}
             told_of = {"data": name, "size": size, "budget_s": args.budget, "seed": args.seed, "way": way}
             book.add({**told_of, "threads": args.threads, **facts})
 

@@ -43,12 +43,12 @@ class Bench:
     def __init__(self, name: str, args: argparse.Namespace, seed: int) -> None:
         folder = regret.folder(name, "1000", args)
         assert folder is not None
-        found = dataset.read(folder)
-        place = found.pool + found.test
+        data_set = dataset.read(folder)
+        items = data_set.pool + data_set.test
         job = OpenDataset(
-            root=found.root,
-            classes=found.classes,
-            items=place,
+            root=data_set.root,
+            classes=data_set.classes,
+            items=items,
             folds=5,
             seed=seed,
             device="cpu",
@@ -59,7 +59,7 @@ class Bench:
         self.resources = Resources(job, registry.load(), lambda what, done, total: None)
         self.backbone = self.resources.registry.backbone("mobilenet_v2")
         device.apply(self.resources.compute(self.backbone))
-        self.pool, self.test = np.arange(len(found.pool)), np.arange(len(found.pool), len(place))
+        self.pool, self.test = np.arange(len(data_set.pool)), np.arange(len(data_set.pool), len(items))
         self.size_px, self.seed = PLACES[name], seed
 
     def fitted(self, candidate: Candidate, rows: Rows) -> tuple[TrainPlan, Classifier]:
@@ -79,7 +79,7 @@ class Bench:
         """Score rows."""
         return trainer.score_rows(self.resources, candidate, plan, classifier, rows)
 
-    def told(self, logits: Logits, rows: Rows) -> dict[str, float]:
+    def scored(self, logits: Logits, rows: Rows) -> dict[str, float]:
         """Return accuracy, and log-loss at the temperature that suits these rows."""
         labels = self.resources.labels[rows]
         scaled = logits / np.float32(classification.fit_temperature(logits, labels))
@@ -105,14 +105,14 @@ def once(name: str, seed: int, args: argparse.Namespace) -> ledger.Row:
         plan, classifier = bench.fitted(full, rows)
         answers.append(bench.logits(full, plan, classifier, bench.test))
         states.append(predictor.state_tensors(classifier))
-        own = bench.told(bench.logits(full, plan, classifier, val), val)["log_loss"]
-        ahead.append(bench.told(bench.logits(head, head_plan, probe, val), val)["log_loss"] - own)
-        probed = bench.told(bench.logits(head, head_plan, probe, bench.test), bench.test)
-        ahead_on_test.append(probed["log_loss"] - bench.told(answers[-1], bench.test)["log_loss"])
+        own = bench.scored(bench.logits(full, plan, classifier, val), val)["log_loss"]
+        ahead.append(bench.scored(bench.logits(head, head_plan, probe, val), val)["log_loss"] - own)
+        probed = bench.scored(bench.logits(head, head_plan, probe, bench.test), bench.test)
+        ahead_on_test.append(probed["log_loss"] - bench.scored(answers[-1], bench.test)["log_loss"])
     classifier.load_state_dict(fold_averaging.mean(states))
-    mean = bench.told(bench.logits(full, plan, classifier, bench.test), bench.test)
+    mean = bench.scored(bench.logits(full, plan, classifier, bench.test), bench.test)
     plan, classifier = bench.fitted(full, bench.pool)
-    refit = bench.told(bench.logits(full, plan, classifier, bench.test), bench.test)
+    refit = bench.scored(bench.logits(full, plan, classifier, bench.test), bench.test)
     plan, classifier = bench.fitted(head, bench.pool)
     both = np.log(np.mean([np.exp(_log_softmax(a)) for a in answers], axis=0)).astype(np.float32)
     return {
@@ -120,10 +120,10 @@ def once(name: str, seed: int, args: argparse.Namespace) -> ledger.Row:
         "seed": seed,
         "epochs": args.epochs,
         "n": len(bench.test),
-        "head": bench.told(bench.logits(head, plan, classifier, bench.test), bench.test),
-        "fold": bench.told(answers[0], bench.test),
+        "head": bench.scored(bench.logits(head, plan, classifier, bench.test), bench.test),
+        "fold": bench.scored(answers[0], bench.test),
         "mean": mean,
-        "both": bench.told(both, bench.test),
+        "both": bench.scored(both, bench.test),
         "refit": refit,
         "ahead": ahead,
         "ahead_on_test": ahead_on_test,
@@ -133,8 +133,8 @@ def once(name: str, seed: int, args: argparse.Namespace) -> ledger.Row:
 def _log_softmax(logits: Logits) -> npt.NDArray[np.float64]:
     from scipy.special import log_softmax
 
-    told: npt.NDArray[np.float64] = log_softmax(logits.astype(np.float64), axis=1)
-    return told
+    log_probabilities: npt.NDArray[np.float64] = log_softmax(logits.astype(np.float64), axis=1)
+    return log_probabilities
 
 
 def report(rows: list[ledger.Row]) -> str:

@@ -68,17 +68,17 @@ def guesses() -> Iterator[tuple[str, dict[str, Any]]]:
         yield "norm_only", {**GENTLE, "adam_rate": rate, "epochs": epochs}
 
 
-def once(place: Place, strategy: str, parameters: dict[str, Any], data: Path) -> ledger.Row:
+def once(case: Place, strategy: str, parameters: dict[str, Any], data: Path) -> ledger.Row:
     """Train one guess on one fold and give its row."""
-    found = dataset.read(data / place.folder)
+    data_set = dataset.read(data / case.folder)
     with tempfile.TemporaryDirectory() as outer:
         run = Path(outer)
         (run / "trials").mkdir()
-        settings = Settings(data=found.root, seed=0, threads=1, offline=True)
-        pool = subsample.stratified(found.pool, place.images)
-        job = worker.open_job(settings, run, found, pool)
+        settings = Settings(data=data_set.root, seed=0, threads=1, offline=True)
+        pool = subsample.stratified(data_set.pool, case.images)
+        job = worker.open_job(settings, run, data_set, pool)
         resources = Resources(job, registry.load(), lambda what, done, total: None)
-        candidate = Candidate(backbone="mobilenet_v2", strategy=strategy, parameters=parameters, size_px=place.size_px)
+        candidate = Candidate(backbone="mobilenet_v2", strategy=strategy, parameters=parameters, size_px=case.size_px)
         order = RunTrial(number=0, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0)
         done = trial.run(resources, order, lambda progress: None)
     if done.state != "complete":
@@ -88,10 +88,10 @@ def once(place: Place, strategy: str, parameters: dict[str, Any], data: Path) ->
 
 def line(strategy: str, parameters: dict[str, Any], rows: list[ledger.Row]) -> list[str]:
     """Summarise one guess on all places: accuracy, and log-loss over the ridge probe's."""
-    told = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in parameters.items())
-    cells = [f"{strategy} ({told})" if told else strategy]
-    for place in PLACES:
-        here = {"data": place.name, "images": place.images, "size_px": place.size_px}
+    shown = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in parameters.items())
+    cells = [f"{strategy} ({shown})" if shown else strategy]
+    for case in PLACES:
+        here = {"data": case.name, "images": case.images, "size_px": case.size_px}
         own = [r for r in rows if all(r[k] == v for k, v in here.items())]
         mine = next((r for r in own if (r["strategy"], r["parameters"]) == (strategy, parameters)), None)
         probe = next((r for r in own if r["strategy"] == "ridge"), None)
@@ -109,13 +109,13 @@ def main() -> None:
     args = parser.parse_args()
     book = ledger.Ledger(args.to, "guesses")
     for strategy, parameters in guesses():
-        for place in () if args.table else PLACES:
-            facts = {"data": place.name, "images": place.images, "size_px": place.size_px}
+        for case in () if args.table else PLACES:
+            facts = {"data": case.name, "images": case.images, "size_px": case.size_px}
             facts = {**facts, "strategy": strategy, "parameters": parameters}
-            if (args.only and place.name not in args.only) or book.has(**facts):
+            if (args.only and case.name not in args.only) or book.has(**facts):
                 continue
-            ledger.unpacked(place.folder.split("/")[0], args.data)
-            book.add({**facts, **once(place, strategy, parameters, args.data)})
+            ledger.unpacked(case.folder.split("/")[0], args.data)
+            book.add({**facts, **once(case, strategy, parameters, args.data)})
     titles = ["guess", *(f"{p.name}, {p.images:,}, {p.size_px} px" for p in PLACES)]
     lines = [line(s, p, book.rows) for s, p in guesses()]
     ledger.publish("guesses", ledger.table(titles, [cells for cells in lines if set(cells[1:]) != {"-"}]))

@@ -77,12 +77,12 @@ class Views:
 
 def views(case: Case, data: Path, network: str = "mobilenet_v2") -> Views:
     """Compute a network's features of a set through the product's own path, or read them from its cache."""
-    found = dataset.read(data / case.folder, test_split="none")
-    items = subsample.stratified(found.items, case.images)
+    data_set = dataset.read(data / case.folder, test_split="none")
+    items = subsample.stratified(data_set.items, case.images)
     with tempfile.TemporaryDirectory() as folder:
         job = OpenDataset(
-            root=found.root,
-            classes=found.classes,
+            root=data_set.root,
+            classes=data_set.classes,
             items=items,
             folds=FOLDS,
             seed=0,
@@ -241,8 +241,8 @@ def main() -> None:
     done = [(case, [r for r in book.rows if r["case"] == number]) for number, case in enumerate(CASES)]
     done = [(case, rows) for case, rows in done if len(rows) > 1]
     heads_tried = len(list(candidates()))
-    told = f"\n{together(done)} {heads_tried} heads a run, seeds from 0, MobileNetV2 features; {ledger.machine()}.\n"
-    ledger.publish("honesty", ledger.table(TITLES, [line(case, rows) for case, rows in done]) + told)
+    summary = f"\n{together(done)} {heads_tried} heads a run, seeds from 0, MobileNetV2 features; {ledger.machine()}.\n"
+    ledger.publish("honesty", ledger.table(TITLES, [line(case, rows) for case, rows in done]) + summary)
 
 
 if __name__ == "__main__":

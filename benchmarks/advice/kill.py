@@ -106,8 +106,8 @@ def kill_after(run: Path, data: Path, seconds: float, pace: Pace) -> list[str] |
 
 def children(pid: int) -> list[int]:
     """List the processes that a process started (Linux; elsewhere none, and that check is left out)."""
-    place = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(p) for p in place.read_text().split()] if place.exists() else []
+    listing = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(p) for p in listing.read_text().split()] if listing.exists() else []
 
 
 def alive(pid: int) -> bool:
@@ -142,8 +142,8 @@ def finished(run: Path) -> dict[int, str]:
         for file in run.glob("study.db*"):
             shutil.copy(file, folder)
         study = Study(Path(folder) / "study.db", 0)
-        found = {t.number: repr(t) for t in study.trials()}
-        return {**found, -1: str(len(study.interrupted()))}
+        trials = {t.number: repr(t) for t in study.trials()}
+        return {**trials, -1: str(len(study.interrupted()))}
 
 
 def events(run: Path) -> list[str]:
@@ -164,13 +164,13 @@ def facts(run: Path) -> dict[str, Any]:
     recipe = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
     recipe["outcome"].pop("seconds")
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    kept = ("status", "regime", "best", "validation", "test", "baseline", "gain", "ties", "trials", "optimism")
+    compared = ("status", "regime", "best", "validation", "test", "baseline", "gain", "ties", "trials", "optimism")
     from advisor.tuning.trials.study import Study
 
     trials = [(t.number, t.candidate, t.state, t.scores, t.curve) for t in Study(run / "study.db", 0).trials()]
     return {
         "recipe": recipe,
-        "result": {k: result[k] for k in kept},
+        "result": {k: result[k] for k in compared},
         "model": hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest(),
         "trials": repr(trials),
     }
@@ -192,8 +192,8 @@ def life(
             row["kills"].append({"at_s": round(at_s, 2), "pace": round(pace.factor, 2), "stage": "had ended"})
             break
         before = finished(run)
-        told = {"at_s": round(at_s, 2), "pace": round(pace.factor, 2), "stage": stage(run)}
-        row["kills"].append({**told, "finished": len(before) - 1})
+        instant = {"at_s": round(at_s, 2), "pace": round(pace.factor, 2), "stage": stage(run)}
+        row["kills"].append({**instant, "finished": len(before) - 1})
         row["broken"] += broken
         # Starting takes as long again, what was done before does not.
         at_s = draws.uniform(0.7, 1.0) * pace.probed_s + draws.uniform(0.0, life_s - max(at_s, pace.probed_s))
@@ -226,9 +226,9 @@ def report(rows: list[ledger.Row]) -> str:
     ]
     good = sum(not row["broken"] for row in rows)
     text = ledger.table(["last thing written before the kill", "kills", "of these in a run that broke a rule"], lines)
-    told = f"\n{len(kills)} kills in {len(rows)} runs; {good} of {len(rows)} runs ended equal to the whole one."
+    summary = f"\n{len(kills)} kills in {len(rows)} runs; {good} of {len(rows)} runs ended equal to the whole one."
     broken = [f"- seed {row['seed']}, life {row['life']}: {'; '.join(row['broken'])}" for row in rows if row["broken"]]
-    return text + told + "\n" + "\n".join([*broken, f"{ledger.machine()}.", ""])
+    return text + summary + "\n" + "\n".join([*broken, f"{ledger.machine()}.", ""])
 
 
 def arguments() -> argparse.Namespace:

@@ -151,20 +151,20 @@ def shared_cache(run: Path, data: Path, draws: random.Random, whole: dict[str, A
         code = beside.wait()
     broken = [f"the run beside ended with exit {code}"] if code else ended(other, data, whole, environment)
     broken += ended(run, data, whole, environment)
-    for place in (other, cache):
-        shutil.rmtree(place, ignore_errors=True)
+    for folder in (other, cache):
+        shutil.rmtree(folder, ignore_errors=True)
     return broken
 
 
 def export(run: Path, data: Path, draws: random.Random, whole: dict[str, Any], life_s: float) -> list[str]:
     """Kill an export: the target is absent or complete, the run is untouched, and a second export succeeds."""
-    place = run.parent / "whole-scenarios"
+    whole_run = run.parent / "whole-scenarios"
     form = draws.choice(["torch", "safetensors"])
     target = run.with_name(f"{run.name}-export")
-    command = [*kill.CALL, "export", str(place), "--format", form, "--out", str(target), "--quiet"]
+    command = [*kill.CALL, "export", str(whole_run), "--format", form, "--out", str(target), "--quiet"]
     finished = not killed(command, draws.uniform(0.1, 0.9) * life_s)
-    broken = [] if kill.facts(place) == whole else ["the run was changed"]
-    broken += [f"left over: {p.name}" for p in place.iterdir() if p.name.startswith(".staging")]
+    broken = [] if kill.facts(whole_run) == whole else ["the run was changed"]
+    broken += [f"left over: {p.name}" for p in whole_run.iterdir() if p.name.startswith(".staging")]
     complete = target.is_dir() and (target / "model.json").exists() and any(target.glob("model.*[!n]"))
     if target.exists() and not complete:
         broken.append(f"a part of the export is at its place: {sorted(p.name for p in target.iterdir())}")
@@ -179,13 +179,13 @@ def export(run: Path, data: Path, draws: random.Random, whole: dict[str, Any], l
 
 def predict(run: Path, data: Path, draws: random.Random, whole: dict[str, Any], life_s: float) -> list[str]:
     """Kill a prediction: its file is absent or complete, and a second call gives the same as one that was not killed."""
-    place, table = run.parent / "whole-scenarios", run.with_name(f"{run.name}.csv")
-    command = [*kill.CALL, "predict", str(place), str(data), "--out", str(table), "--threads", "1", "--quiet"]
+    whole_run, table = run.parent / "whole-scenarios", run.with_name(f"{run.name}.csv")
+    command = [*kill.CALL, "predict", str(whole_run), str(data), "--out", str(table), "--threads", "1", "--quiet"]
     reference = run.parent / "predictions.csv"
     if not reference.exists():
         call([*command[:-5], "--out", str(reference), "--threads", "1", "--quiet"])
     killed(command, draws.uniform(0.1, 0.9) * life_s)
-    broken = [] if kill.facts(place) == whole else ["the run was changed"]
+    broken = [] if kill.facts(whole_run) == whole else ["the run was changed"]
     if table.exists() and table.read_bytes() != reference.read_bytes():
         broken.append("a part of the predictions is at its place")
     table.unlink(missing_ok=True)

@@ -42,8 +42,8 @@ def machine() -> str:
     model = "unknown CPU"
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        found = re.search(r"model name\s*: (.+)", cpuinfo.read_text(encoding="ascii", errors="replace"))
-        model = found.group(1).strip() if found else model
+        match = re.search(r"model name\s*: (.+)", cpuinfo.read_text(encoding="ascii", errors="replace"))
+        model = match.group(1).strip() if match else model
     return f"{os.cpu_count()}-core {model}, CPU only, torch {torch.__version__}"
 
 

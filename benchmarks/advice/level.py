@@ -99,12 +99,12 @@ def once(seen: dict[str, honesty.Views], images: int, seed: int) -> dict[str, fl
     losses, errors = ({t.number: values[k] for t, *values in scored} for k in (0, 1))
     costs = dict.fromkeys(losses, 0.0)
     truth = [worth(head, seen[network], pool, rest, seed) for network, head in tried]
-    found = {"default": truth[0], "best of all": max(truth)}
+    outcomes = {"default": truth[0], "best of all": max(truth)}
     for name, (level, both) in RULES.items():
         asked = errors if both else None
-        told = verdict.judge(trials, losses, 0, costs, errors=asked, level=level) if level else None
-        found[name] = truth[told.winner if told else min(trials, key=lambda t: t.log_loss).number]
-    return found
+        decision = verdict.judge(trials, losses, 0, costs, errors=asked, level=level) if level else None
+        outcomes[name] = truth[decision.winner if decision else min(trials, key=lambda t: t.log_loss).number]
+    return outcomes
 
 
 def worth(head: Head, seen: honesty.Views, pool: np.ndarray, rest: np.ndarray, seed: int) -> float:
@@ -118,19 +118,19 @@ def worth(head: Head, seen: honesty.Views, pool: np.ndarray, rest: np.ndarray, s
 def lines(rows: list[ledger.Row]) -> list[list[str]]:
     """Summarise every pool, and all of them: what each choice is worth against the default, in points."""
     names = [*RULES, "best of all"]
-    told = []
+    table_rows = []
     for pool in POOLS:
         own = [r for r in rows if (r["data"], r["pool"]) == (pool.case.data, pool.images)]
         if own:
             gaps = [100 * np.mean([r[name] - r["default"] for r in own]) for name in names]
             start = [pool.case.data, f"{pool.images:,}", str(len(own)), f"{np.mean([r['default'] for r in own]):.3f}"]
-            told.append([*start, *(f"{gap:+.2f}" for gap in gaps)])
+            table_rows.append([*start, *(f"{gap:+.2f}" for gap in gaps)])
     if rows:
         everywhere = [[r[name] - r["default"] for r in rows] for name in names]
-        told.append(["all", "", str(len(rows)), "", *(f"**{100 * np.mean(gaps):+.2f}**" for gaps in everywhere)])
+        table_rows.append(["all", "", str(len(rows)), "", *(f"**{100 * np.mean(gaps):+.2f}**" for gaps in everywhere)])
         harm = [np.mean(np.array(gaps) < -WORSE) for gaps in everywhere]
-        told.append(["half a point worse or more", "", "", "", *(f"{100 * share:.0f} %" for share in harm)])
-    return told
+        table_rows.append(["half a point worse or more", "", "", "", *(f"{100 * share:.0f} %" for share in harm)])
+    return table_rows
 
 
 def main() -> None:

@@ -69,12 +69,12 @@ class Features:
 
 def load(case: Case, data: Path) -> Features:
     """Compute MobileNetV2's features of a set through the product's own path, or read them from its cache."""
-    found = dataset.read(data / case.folder, test_split="none")
-    items = subsample.stratified(found.items, case.images)
+    data_set = dataset.read(data / case.folder, test_split="none")
+    items = subsample.stratified(data_set.items, case.images)
     with tempfile.TemporaryDirectory() as folder:
         job = OpenDataset(
-            root=found.root,
-            classes=found.classes,
+            root=data_set.root,
+            classes=data_set.classes,
             items=items,
             folds=FOLDS,
             seed=0,
@@ -101,9 +101,9 @@ def drawn(case: Case, seen: Features, seed: int) -> tuple[np.ndarray, np.ndarray
     labels = seen.labels[: len(units)][units]
     if case.ratio > 1:
         classes = int(labels.max()) + 1
-        wanted = np.geomspace(1.0, 1.0 / case.ratio, classes)
+        shares = np.geomspace(1.0, 1.0 / case.ratio, classes)
         counts = np.bincount(labels, minlength=classes)
-        keep = np.floor(wanted * (counts / wanted).min()).astype(int)
+        keep = np.floor(shares * (counts / shares).min()).astype(int)
         chosen = np.concatenate([np.flatnonzero(labels == k)[: keep[k]] for k in range(classes)])
         units = units[np.sort(chosen)]
     parts = np.split(units, [case.pool, case.pool + case.test])

@@ -44,12 +44,12 @@ def folder(name: str, size: str, args: argparse.Namespace) -> Path | None:
     """Lay a cell out as train/ and test/ of links; None where the set has no such size."""
     from advisor.data import dataset, subsample
 
-    place: Path = args.work / f"{name}-{size}"
-    if place.exists():
-        return place
+    cell: Path = args.work / f"{name}-{size}"
+    if cell.exists():
+        return cell
     ledger.unpacked(SETS[name].split("/")[0], args.data)
-    found = dataset.read(args.data / SETS[name])
-    pool, test = found.pool, subsample.stratified(found.test, TEST)
+    data_set = dataset.read(args.data / SETS[name])
+    pool, test = data_set.pool, subsample.stratified(data_set.test, TEST)
     if size == "1000":
         if len(pool) < 1100:
             return None
@@ -59,15 +59,15 @@ def folder(name: str, size: str, args: argparse.Namespace) -> Path | None:
         for item in sorted(pool, key=lambda i: i.sha256):
             each[item.label].append(item)
         pool = tuple(item for own in each.values() for item in own[:10])
-    waiting = place.with_suffix(".new")
+    waiting = cell.with_suffix(".new")
     for split, items in (("train", pool), ("test", test)):
         for number, item in enumerate(items):
-            link = waiting / split / found.classes[item.label] / f"{number:05d}{Path(item.path).suffix}"
+            link = waiting / split / data_set.classes[item.label] / f"{number:05d}{Path(item.path).suffix}"
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
-            link.symlink_to((Path(found.root) / item.path).resolve())
-    waiting.rename(place)
-    return place
+            link.symlink_to((Path(data_set.root) / item.path).resolve())
+    waiting.rename(cell)
+    return cell
 
 
 def arm(name: str, size: str, which: str, data: Path, args: argparse.Namespace) -> ledger.Row:
@@ -84,7 +84,7 @@ def arm(name: str, size: str, which: str, data: Path, args: argparse.Namespace) 
         done = subprocess.run(call, capture_output=True, text=True, env=environment)
         if done.returncode != 0:
             raise RuntimeError(f"{name} {size} {which}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
-        told = json.loads(done.stdout)
+        result = json.loads(done.stdout)
         with np.load(run / "trials" / "test.npz") as saved:
             right = saved["logits"][0].argmax(1) == saved["labels"]
     return {
@@ -94,15 +94,15 @@ def arm(name: str, size: str, which: str, data: Path, args: argparse.Namespace) 
         "budget_s": args.budget,
         "seed": args.seed,
         "threads": args.threads,
-        "pool": told["dataset"]["splits"]["pool"],
-        "accuracy": told["test"]["accuracy"],
-        "n": told["test"]["n"],
-        "prior": told["regime"]["prior"],
-        "regime": told["regime"]["name"],
-        "backbone": told["best"]["backbone"],
-        "strategy": told["best"]["strategy"],
-        "trials": sum(told["trials"].values()),
-        "used_s": told["budget"]["used_s"],
+        "pool": result["dataset"]["splits"]["pool"],
+        "accuracy": result["test"]["accuracy"],
+        "n": result["test"]["n"],
+        "prior": result["regime"]["prior"],
+        "regime": result["regime"]["name"],
+        "backbone": result["best"]["backbone"],
+        "strategy": result["best"]["strategy"],
+        "trials": sum(result["trials"].values()),
+        "used_s": result["budget"]["used_s"],
         "right": np.packbits(right).tobytes().hex(),
     }
 
@@ -144,13 +144,13 @@ def report(rows: list[ledger.Row]) -> str:
     if not lines:
         return text
     missed = [w for w in wrong if w[0] > 0]
-    told = (
+    summary = (
         f"\nMean regret {np.mean(regrets):+.2f} points over {len(regrets)} cells, worst {max(regrets):+.1f}. The run of "
         f"the size rule's regime is behind another in {len(missed)} of {len(wrong)} (beyond noise in "
         f"{sum(w[1] > 0 for w in wrong)}), and then loses {np.mean([w[0] for w in missed] or [0]):.1f} points on average, "
         f"{max([w[0] for w in missed] or [0]):.1f} at worst. {ledger.machine()}.\n"
     )
-    return text + told
+    return text + summary
 
 
 def main() -> int:

@@ -36,20 +36,20 @@ def run(code: Path, data: Path, budget_s: float, seed: int, work: Path, *, cpu: 
         done = subprocess.run(call, capture_output=True, text=True, env=environment, cwd=code)
         if done.returncode != 0:
             raise RuntimeError(f"{data.name}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
-        answer = json.loads(done.stdout)
+        result = json.loads(done.stdout)
         log = [json.loads(line) for line in Path(f"{outer}/run/log.jsonl").read_text().splitlines()]
         states = [t["state"] for t in log if t["event"] == "trial"]
     return {
-        "pool": answer["dataset"]["splits"]["pool"],
-        "accuracy": answer["test"]["accuracy"],
-        "log_loss": answer["validation"]["log_loss"],
-        "n": answer["test"]["n"],
-        "best": f"{answer['best']['strategy']} on {answer['best']['backbone']}",
-        "default": (answer["baseline"] or {}).get("best", {}).get("strategy", "none"),
+        "pool": result["dataset"]["splits"]["pool"],
+        "accuracy": result["test"]["accuracy"],
+        "log_loss": result["validation"]["log_loss"],
+        "n": result["test"]["n"],
+        "best": f"{result['best']['strategy']} on {result['best']['backbone']}",
+        "default": (result["baseline"] or {}).get("best", {}).get("strategy", "none"),
         "trials": len(states),
         "searched_s": max([line["at_s"] for line in log if line["event"] in ("trial", "probe")], default=0.0),
-        "used_s": answer["budget"]["used_s"],
-        "stopped": (answer.get("stopped_because") or {}).get("reason", ""),
+        "used_s": result["budget"]["used_s"],
+        "stopped": (result.get("stopped_because") or {}).get("reason", ""),
     }
 
 

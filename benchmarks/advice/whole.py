@@ -29,28 +29,28 @@ TOOL = [sys.executable, "-m", "advisor"]
 SIZE_PX = 64  # small, so that thirty runs fit into an hour
 
 
-def laid_out(found: Dataset, items: list[Item], place: Path) -> None:
+def laid_out(data_set: Dataset, items: list[Item], work: Path) -> None:
     """Link items into class folders."""
     for number, item in enumerate(items):
-        link = place / found.classes[item.label] / f"{number:05d}{Path(item.path).suffix}"
+        link = work / data_set.classes[item.label] / f"{number:05d}{Path(item.path).suffix}"
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to((Path(found.root) / item.path).resolve())
+        link.symlink_to((Path(data_set.root) / item.path).resolve())
 
 
 def once(number: int, args: argparse.Namespace) -> ledger.Row:
     """Draw, search, predict the remainder: one run from its number."""
     name, folder, train, test, rest = CASES[number % len(CASES)]
     ledger.unpacked(folder.split("/")[0], args.data)
-    found = dataset.read(args.data / folder, test_split="none")
-    order = np.random.Generator(np.random.Philox(key=number)).permutation(len(found.items))
-    drawn = [found.items[i] for i in order[: train + test + rest]]
+    data_set = dataset.read(args.data / folder, test_split="none")
+    order = np.random.Generator(np.random.Philox(key=number)).permutation(len(data_set.items))
+    drawn = [data_set.items[i] for i in order[: train + test + rest]]
     with tempfile.TemporaryDirectory() as outer:
-        place = Path(outer)
-        laid_out(found, drawn[:train], place / "data" / "train")
-        laid_out(found, drawn[train : train + test], place / "data" / "test")
-        laid_out(found, drawn[train + test :], place / "new")
-        result = told(place, number, args)
-        right = remainder(place, args)
+        work = Path(outer)
+        laid_out(data_set, drawn[:train], work / "data" / "train")
+        laid_out(data_set, drawn[train : train + test], work / "data" / "test")
+        laid_out(data_set, drawn[train + test :], work / "new")
+        result = advised(work, number, args)
+        right = remainder(work, args)
     return {
         "data": name,
         "seed": number,
@@ -65,18 +65,18 @@ def once(number: int, args: argparse.Namespace) -> ledger.Row:
     }
 
 
-def told(place: Path, seed: int, args: argparse.Namespace) -> ledger.Row:
+def advised(work: Path, seed: int, args: argparse.Namespace) -> ledger.Row:
     """Run the main job and give its result."""
-    call = [*TOOL, "advise", str(place / "data"), "--out", str(place / "run"), "--budget", f"{args.budget}s"]
+    call = [*TOOL, "advise", str(work / "data"), "--out", str(work / "run"), "--budget", f"{args.budget}s"]
     call += ["--seed", str(seed), "--size", str(SIZE_PX), "--offline", "--quiet", "--json", "--threads", "1"]
     done = subprocess.run(call, capture_output=True, text=True, check=True, env=environment(args))
     result: ledger.Row = json.loads(done.stdout)
     return result
 
 
-def remainder(place: Path, args: argparse.Namespace) -> float:
+def remainder(work: Path, args: argparse.Namespace) -> float:
     """Return the share of the new images that the model gets right."""
-    call = [*TOOL, "predict", str(place / "run"), str(place / "new"), "--json", "--quiet"]
+    call = [*TOOL, "predict", str(work / "run"), str(work / "new"), "--json", "--quiet"]
     done = subprocess.run(call, capture_output=True, text=True, check=True, env=environment(args))
     rows = json.loads(done.stdout)["predictions"]
     return float(np.mean([Path(row["path"]).parent.name == row["class"] for row in rows]))

@@ -25,16 +25,16 @@ def environment(rival: Rival, work: Path) -> Path:
     """Make a rival's virtual environment, once, and return its python."""
     if rival.requirements is None:
         return Path(sys.executable)
-    place = work / "environments" / Path(rival.script).stem
-    python = place / "bin" / "python"
-    if not (place / ".done").exists():
-        subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    folder = work / "environments" / Path(rival.script).stem
+    python = folder / "bin" / "python"
+    if not (folder / ".done").exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         done = subprocess.run(
             [python, "-m", "pip", "install", "--quiet", *rival.requirements], capture_output=True, text=True
         )
         if done.returncode:
             raise RuntimeError(f"cannot be installed: {done.stderr.strip().splitlines()[-1]}")
-        (place / ".done").touch()
+        (folder / ".done").touch()
     return python
 
 

@@ -51,16 +51,16 @@ def _plugins() -> registry.Registry:
 def _guesses() -> list[Example]:
     rows = json.loads((RESULTS / "guesses.json").read_text(encoding="utf-8"))
     probes = {(r["data"], r["images"], r["size_px"]): r["log_loss"] for r in rows if r["strategy"] == "ridge"}
-    found = []
+    collected = []
     for row in rows:
-        place = (row["data"], row["images"], row["size_px"])
-        if row["strategy"] in ("ridge", "logistic") or place not in probes:
+        setting = (row["data"], row["images"], row["size_px"])
+        if row["strategy"] in ("ridge", "logistic") or setting not in probes:
             continue
         train = round(FOLD_SHARE * row["images"])
         epochs = float(row["parameters"].get("epochs", 10.0))
         seen = _sighting(row["data"], row["strategy"], row["parameters"], train, epochs, row["size_px"])
-        found.append(_example(place, seen, probes[place], row["log_loss"]))
-    return found
+        collected.append(_example(setting, seen, probes[setting], row["log_loss"]))
+    return collected
 
 
 def _arms() -> list[Example]:
@@ -68,7 +68,7 @@ def _arms() -> list[Example]:
     losses: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in map(json.loads, lines):
         losses[row["key"]["suite"], row["key"]["arm"]].append(row["log_loss"])
-    found = []
+    collected = []
     for (name, arm), own in losses.items():
         if name not in SUITES or arm.startswith("extraction") or arm in ("scratch", "discriminative"):
             continue
@@ -77,9 +77,9 @@ def _arms() -> list[Example]:
         chosen = suite.arms.get(arm) or suites.Arm(strategy=arm)  # `full` is the training of `wise_ft`
         parameters = {**_first_guess(chosen, SUITES[name], train, suite.size_px), "epochs": suite.epochs}
         seen = _sighting(SUITES[name], chosen.strategy, parameters, train, suite.epochs, suite.size_px)
-        place = (SUITES[name], train + 1, suite.size_px)
-        found.append(_example(place, seen, RIDGE_OVER_LOGISTIC * head, float(np.mean(own))))
-    return found
+        setting = (SUITES[name], train + 1, suite.size_px)
+        collected.append(_example(setting, seen, RIDGE_OVER_LOGISTIC * head, float(np.mean(own))))
+    return collected
 
 
 def _first_guess(arm: suites.Arm, data: str, train: int, size_px: int) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _sighting(
     )
 
 
-def _example(place: tuple[str, int, int], seen: Sighting, floor: float, final: float) -> Example:
+def _example(setting: tuple[str, int, int], seen: Sighting, floor: float, final: float) -> Example:
     from dataclasses import replace
 
-    return (place[0], 100 * place[1] + place[2]), replace(seen, floor=floor, final=final)
+    return (setting[0], 100 * setting[1] + setting[2]), replace(seen, floor=floor, final=final)

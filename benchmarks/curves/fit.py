@@ -34,14 +34,14 @@ Example = tuple[tuple[str, int], Sighting]  # the cell, and a training with its 
 
 def examples(rows: Sequence[table.Row]) -> list[Example]:
     """List all trainings and heads with their ends, on all held-out images of their cells; probes are what they start from."""
-    found = []
+    collected = []
     for cell, own in table.cells(rows).items():
         ends = [float(r.losses[-1].mean()) for r in own]
         floors = table.floors(own, ends)
         for row, end in zip(own, ends, strict=True):
             if row.place in floors and not row.is_probe:
-                found.append((cell, row.sighting(floors[row.place], final=end)))
-    return found
+                collected.append((cell, row.sighting(floors[row.place], final=end)))
+    return collected
 
 
 def targets(sightings: Sequence[Sighting]) -> Floats:
@@ -67,8 +67,8 @@ def variances(examples: Sequence[Example], residuals: Floats) -> dict[str, float
             if at:
                 blocks.append((_parts(names, [examples[i][1] for i in at]), residuals[at]))
         start = np.log(np.full(len(names), USUAL_VARIANCE))
-        found = optimize.minimize(_surprise, start, args=(blocks,), method="L-BFGS-B", options={"maxiter": 60})
-        chosen |= {n: round(float(np.exp(v)), 6) for n, v in zip(names, found.x, strict=True)}
+        optimum = optimize.minimize(_surprise, start, args=(blocks,), method="L-BFGS-B", options={"maxiter": 60})
+        chosen |= {n: round(float(np.exp(v)), 6) for n, v in zip(names, optimum.x, strict=True)}
     return chosen
 
 
@@ -119,17 +119,17 @@ def fit(rows: Sequence[table.Row], without: str = "") -> Predictor:
     On these rows and on what earlier benchmarks recorded, but for what belongs to the data set `without`.
     """
     rows = [r for r in rows if family(r.cell) != without]
-    found = [*examples(rows), *(e for e in earlier.examples() if family(e[0]) != without)]
+    collected = [*examples(rows), *(e for e in earlier.examples() if family(e[0]) != without)]
     weights: dict[str, float] = {}
-    residuals = np.zeros(len(found))
+    residuals = np.zeros(len(collected))
     for deep in (False, True):
-        at = [i for i, (_, s) in enumerate(found) if bool(s.steps) == deep]
-        sightings, families = [found[i][1] for i in at], [family(found[i][0]) for i in at]
+        at = [i for i, (_, s) in enumerate(collected) if bool(s.steps) == deep]
+        sightings, families = [collected[i][1] for i in at], [family(collected[i][0]) for i in at]
         left_out = {p: _held_out(sightings, families, p) for p in PENALTIES}
         penalty = min(PENALTIES, key=lambda p: float((left_out[p] ** 2).mean()))
         residuals[at] = left_out[penalty]
         weights |= linear(sightings, penalty)
-    return Predictor(weights=weights, variances=variances(found, residuals), curve=curves(rows))
+    return Predictor(weights=weights, variances=variances(collected, residuals), curve=curves(rows))
 
 
 def family(cell: tuple[str, int]) -> str:

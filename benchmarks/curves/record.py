@@ -89,13 +89,13 @@ class RandomSpace:
 class Cell:
     """One data set at one size: its images, opened once, and the candidates to train on them."""
 
-    def __init__(self, name: str, pool: int, items: Sequence[Item], found: Any, work: Path) -> None:
+    def __init__(self, name: str, pool: int, items: Sequence[Item], data_set: Any, work: Path) -> None:
         self.name, self.pool = name, pool
         train = subsample.stratified(items, round(TRAIN_SHARE * pool))
         chosen = {id(i) for i in train}
         held = subsample.stratified([i for i in items if id(i) not in chosen], HELD_OUT.get(pool, OTHER_HELD_OUT))
-        settings = Settings(data=found.root, seed=0, threads=1, offline=True)
-        job = worker.open_job(settings, work, found, (*train, *held))
+        settings = Settings(data=data_set.root, seed=0, threads=1, offline=True)
+        job = worker.open_job(settings, work, data_set, (*train, *held))
         self.resources = Resources(job, registry.load(), lambda what, done, total: None)
         self.probes: dict[tuple[str, int], float] = {}  # log-loss of the best ridge head at each place
         self.rows = np.arange(len(train))
@@ -104,8 +104,8 @@ class Cell:
     def learn(self, row: dict[str, Any]) -> None:
         """Take in a row of this cell: probes decide where trainings are drawn."""
         if row["strategy"] == "ridge" and "error" not in row:
-            place = (row["backbone"], row["size_px"])
-            self.probes[place] = min(self.probes.get(place, np.inf), row["log_loss"][-1])
+            setting = (row["backbone"], row["size_px"])
+            self.probes[setting] = min(self.probes.get(setting, np.inf), row["log_loss"][-1])
 
     def strategies(self) -> dict[str, Strategy]:
         """Return the strategies that compete without being named."""
@@ -120,8 +120,8 @@ class Cell:
 
         Those that also look at mirror images are left out: a second pass over all images, for a gain that is known.
         """
-        for place in PLACES:
-            yield from (c for c in self._guesses(*place, frozen=True) if not c.parameters.get("mirror"))
+        for setting in PLACES:
+            yield from (c for c in self._guesses(*setting, frozen=True) if not c.parameters.get("mirror"))
 
     def _guesses(self, backbone: str, size_px: int, *, frozen: bool) -> Iterator[Candidate]:
         context = self.context(backbone, size_px)
@@ -157,9 +157,9 @@ def read_cells(data: Path, work: Path, only: Sequence[str]) -> list[Cell]:
     for name, (folder, pools) in SETS.items():
         if only and name not in only:
             continue
-        found = dataset.read(data / folder)
-        items = found.items if len(found.items) <= 10_000 else subsample.stratified(found.items, 4_000)
-        cells += [Cell(name, pool, items, found, work) for pool in pools]
+        data_set = dataset.read(data / folder)
+        items = data_set.items if len(data_set.items) <= 10_000 else subsample.stratified(data_set.items, 4_000)
+        cells += [Cell(name, pool, items, data_set, work) for pool in pools]
     return sorted(cells, key=lambda c: (c.pool < SMALL_POOL, c.pool))
 
 

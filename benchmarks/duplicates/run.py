@@ -38,8 +38,8 @@ def pasted(image: Image.Image, other: Image.Image, draws: np.random.Generator) -
     """Put a small piece of another picture, an eighth of the side, somewhere into this one."""
     changed = image.copy()
     width, height = max(1, image.width // 8), max(1, image.height // 8)
-    place = (int(draws.integers(0, image.width - width)), int(draws.integers(0, image.height - height)))
-    changed.paste(other.resize((width, height)), place)
+    corner = (int(draws.integers(0, image.width - width)), int(draws.integers(0, image.height - height)))
+    changed.paste(other.resize((width, height)), corner)
     return changed
 
 

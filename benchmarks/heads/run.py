@@ -63,10 +63,10 @@ def scores(name: str, inside: str, size_px: int, train: int | None, backbone_nam
     from advisor.models import features
     from advisor.records import Head
 
-    found = dataset.read(to / name / inside)
-    items = subsample.stratified(found.items, 6000) if train else found.items
+    data_set = dataset.read(to / name / inside)
+    items = subsample.stratified(data_set.items, 6000) if train else data_set.items
     backbone = registry.load().backbone(backbone_name)
-    pooled = {flip: extracted(backbone, found.root, items, size_px, flip) for flip in (False, True)}
+    pooled = {flip: extracted(backbone, data_set.root, items, size_px, flip) for flip in (False, True)}
     labels = np.array([i.label for i in items])
     given = np.array([i.split == "test" for i in items])
     names = [s.name for s in backbone.stages]
@@ -81,7 +81,7 @@ def scores(name: str, inside: str, size_px: int, train: int | None, backbone_nam
                 for kind in ("ridge", "logistic"):
                     blocks = features.blocks(pooled[False], layers)
                     head = fitting.fit(
-                        Head(kind=kind, layers=layers), x[a], labels[a], len(found.classes), blocks=blocks
+                        Head(kind=kind, layers=layers), x[a], labels[a], len(data_set.classes), blocks=blocks
                     )
                     right = outputs.predict(head, x[b]).argmax(1) == labels[b]
                     variant = f"{kind}, {layers}{', mirror' if mirror else ''}"
@@ -118,25 +118,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--backbones", nargs="+", default=["mobilenet_v2", "squeezenet1_1", "pocket"])
     arguments = parser.parse_args()
-    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     for backbone in arguments.backbones:
         for name, inside, size_px, train in SETS:
             entry = f"{backbone} {name}{'/' + inside if inside else ''} {size_px} px"
-            if entry in known:
+            if entry in stored:
                 continue
             unpack = [sys.executable, str(SHARED / "unpack.py"), name, "--to", str(arguments.to)]
             subprocess.run(unpack, check=True, stdout=subprocess.DEVNULL)
-            known[entry] = scores(name, inside, size_px, train, backbone, arguments.seeds, arguments.to)
+            stored[entry] = scores(name, inside, size_px, train, backbone, arguments.seeds, arguments.to)
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
-            RESULTS.write_text(json.dumps(known, indent=1), encoding="utf-8")
-    ledger.publish("heads", table(known), ROOT / "docs" / "strategies.md")
+            RESULTS.write_text(json.dumps(stored, indent=1), encoding="utf-8")
+    ledger.publish("heads", table(stored), ROOT / "docs" / "strategies.md")
 
 
-def table(known: dict[str, dict]) -> str:
+def table(stored: dict[str, dict]) -> str:
     """Return test accuracies in percent: a row a backbone, data set and input size, a column a head and its features."""
-    variants = list(next(iter(known.values()))["scores"])
+    variants = list(next(iter(stored.values()))["scores"])
     lines = []
-    for entry, row in known.items():
+    for entry, row in stored.items():
         cells = [f"{100 * statistics.fmean(row['scores'][variant]):.1f}" for variant in variants]
         draws = len(row["scores"][variants[0]])
         lines.append([entry, f"{row['train']:,} / {row['n']:,}", str(draws) if draws > 1 else "given", *cells])

@@ -45,8 +45,24 @@ def images(folder: Path) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]
     return drawn[0][:TRAIN], drawn[1][:TEST]
 
 
+def features(model: Any, squares: Any) -> Any:
+    """Return the pooled features (N, D) of decoded squares (N, S, S, 3)."""
+    import torch
+
+    preprocess = model.preprocess
+    mean, std = (np.array(v, np.float32) for v in (preprocess.mean, preprocess.std))
+    with torch.inference_mode():
+        parts = [
+            model.classifier.features(
+                torch.from_numpy((s / np.float32(255) - mean) / std).permute(0, 3, 1, 2).contiguous()
+            )
+            for s in np.array_split(squares, max(1, len(squares) // 32))
+        ]
+    return torch.cat(parts).numpy()
+
+
 def classifier(name: str, train: list[tuple[Path, int]]) -> Any:
-    """Return a predictor with a logistic head on the network's frozen features."""
+    """Return a predictor with a logistic head on the network's frozen features, and the decoded training images."""
     import torch
     from sklearn.linear_model import LogisticRegression
 
@@ -77,17 +93,9 @@ def classifier(name: str, train: list[tuple[Path, int]]) -> Any:
     empty = predictor(LinearHead(torch.zeros(count, backbone.dim), torch.zeros(count)))
     squares, readable = parity.squares(empty, [path for path, _ in train])
     labels = np.array([label for path, label in train if path in set(readable)])
-    mean, std = (np.array(v, np.float32) for v in (backbone.preprocess.mean, backbone.preprocess.std))
-    with torch.inference_mode():
-        parts = [
-            empty.classifier.features(
-                torch.from_numpy((s / np.float32(255) - mean) / std).permute(0, 3, 1, 2).contiguous()
-            )
-            for s in np.array_split(squares, max(1, len(squares) // 32))
-        ]
-    features = torch.cat(parts).numpy()
-    centre, spread = features.mean(0), features.std(0) + 1e-6
-    fitted = LogisticRegression(C=1e-2, max_iter=500).fit((features - centre) / spread, labels)
+    rows = features(empty, squares)
+    centre, spread = rows.mean(0), rows.std(0) + 1e-6
+    fitted = LogisticRegression(C=1e-2, max_iter=500).fit((rows - centre) / spread, labels)
     weight = fitted.coef_ if count > 2 else np.concatenate([-fitted.coef_, fitted.coef_]) / 2
     bias = fitted.intercept_ if count > 2 else np.concatenate([-fitted.intercept_, fitted.intercept_]) / 2
     weight = (weight / spread).astype(np.float32)
@@ -103,8 +111,8 @@ def measure(data: Path, set_name: str, network: str, until: float, *, timed: boo
 
     done = {(r["set"], r["network"], r["setting"], r["calibration"]) for r in rows()}
     plan = [(s, CALIBRATION) for s in quantisation.SETTINGS] + [(s, FEW) for s in quantisation.SETTINGS[:2]]
-    wanted = [(s, n) for s, n in plan if (set_name, network, s.name, n) not in done]
-    if not wanted:
+    missing = [(s, n) for s, n in plan if (set_name, network, s.name, n) not in done]
+    if not missing:
         return
     train, test = images(data / set_name)
     model, train_squares = classifier(network, train)
@@ -116,7 +124,7 @@ def measure(data: Path, set_name: str, network: str, until: float, *, timed: boo
         quantisation.prepare(source, prepared)
         before = int8_export.answers(onnx_graph.session(source), test_squares)
         cost = latency.of_model(source, test_squares[:8])
-        for setting, number in wanted:
+        for setting, number in missing:
             if time.monotonic() > until:
                 return
             quantisation.quantise(prepared, target, setting, train_squares[:number])

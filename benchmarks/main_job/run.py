@@ -58,12 +58,12 @@ def keep_recipe(out: Path, data: Path, budget: str, seed: int, more: list[str]) 
 
     from advisor.records import recipe_file
 
-    told = recipe_file.read(out)
-    told = replace(told, data=replace(told.data, path_hint=data.name))
+    recipe = recipe_file.read(out)
+    recipe = replace(recipe, data=replace(recipe.data, path_hint=data.name))
     text = recipe_file.write(
-        told, command=" ".join(["tl-advise", data.name, "--budget", budget, "--seed", str(seed), *more])
+        recipe, command=" ".join(["tl-advise", data.name, "--budget", budget, "--seed", str(seed), *more])
     )
-    if told.backbone.weights is not None and told.backbone.name != "pocket":
+    if recipe.backbone.weights is not None and recipe.backbone.name != "pocket":
         note = (
             "# The weights file is a reconstruction, not torchvision's official one (its SHA-256 is below): with the\n"
             "# official file expect a close score, not an equal one.\n"
@@ -110,10 +110,10 @@ def main() -> None:
         data = arguments.to / "data" / arguments.name
     for seed in arguments.seeds:
         row = once(data, arguments.to / f"{data.name}-{arguments.budget}-{seed}", arguments.budget, seed, more)
-        known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-        known = [k for k in known if (k["data"], k["seed"], k["budget"]) != (row["data"], seed, arguments.budget)]
+        rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+        rows = [k for k in rows if (k["data"], k["seed"], k["budget"]) != (row["data"], seed, arguments.budget)]
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        RESULTS.write_text(json.dumps([*known, row], indent=1), encoding="utf-8")
+        RESULTS.write_text(json.dumps([*rows, row], indent=1), encoding="utf-8")
     if arguments.keep_recipe:
         first = arguments.seeds[0]
         keep_recipe(arguments.to / f"{data.name}-{arguments.budget}-{first}", data, arguments.budget, first, more)

@@ -49,7 +49,7 @@ def size_of(row: str, task: Task) -> int:
 
 def by_folder(files: list[Path], places: np.ndarray) -> list[np.ndarray]:
     """Part the places by the folder of their split, so that tasks share the features of a common test set."""
-    folder = np.array([str(files[place].parent.parent) for place in places])
+    folder = np.array([str(files[index].parent.parent) for index in places])
     return [places[folder == name] for name in np.unique(folder)]
 
 
@@ -59,7 +59,7 @@ def cell(row: str, task: Task, args: argparse.Namespace) -> dict[str, float]:
     pairs, labels_N = task.pairs(files), labels(files)
     features_ND: np.ndarray | None = None
     for places in by_folder(files, np.unique(np.concatenate([part for pair in pairs for part in pair]))):
-        listed = [files[place] for place in places]
+        listed = [files[index] for index in places]
         part_ND = networks.features(row, size_of(row, task), listed, args.data, args.checkpoints, args.cache)
         if features_ND is None:  # places that no split uses stay zero
             features_ND = np.zeros((len(files), part_ND.shape[1]), part_ND.dtype)
@@ -95,9 +95,9 @@ def collected(stored: dict[str, dict[str, float]]) -> dict[str, dict[str, dict[s
     for task in TASKS:
         for row in ROWS:
             mark = advisor_pocket.WEIGHTS_SHA256[:12] if row == "pocket" else str(size_of(row, task))
-            found = stored.get(f"{task.name}/{row}/{mark}")
-            if found:
-                table.setdefault(task.name, {})[row] = found
+            score = stored.get(f"{task.name}/{row}/{mark}")
+            if score:
+                table.setdefault(task.name, {})[row] = score
     return table
 
 

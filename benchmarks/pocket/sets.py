@@ -29,10 +29,10 @@ class Task:
 
     def files(self, data: Path) -> list[Path]:
         """List the images in sorted order, folder by folder."""
-        found = [path for folder in self.folders for path in sorted((data / folder).glob("*/*.jpg"))]
-        if not found:
+        paths = [path for folder in self.folders for path in sorted((data / folder).glob("*/*.jpg"))]
+        if not paths:
             raise FileNotFoundError(f"no images of {self.name} under {data}: unpack the shared data there")
-        return found
+        return paths
 
 
 def labels(files: list[Path]) -> np.ndarray:

@@ -178,12 +178,12 @@ def from_export(run: Path, form: str, files: list[Path], calls: int) -> dict[str
     folder.mkdir()
     chosen = formats.find(form)
     chosen.write(model, folder, run, sidecar.describe(model, form, chosen.FILE))
-    answer = chosen.load(folder, plugins)
+    classify = chosen.load(folder, plugins)
     squares = pixels.centre(np.stack([pixels.decode(f, model.rule) for f in files[:64]]), SIZE_PX)
-    answer(squares[:1])
-    answer(squares)
-    single = statistics.median(seconds(lambda: answer(squares[:1])) for _ in range(calls))
-    batch = statistics.median(seconds(lambda: answer(squares)) for _ in range(5))
+    classify(squares[:1])
+    classify(squares)
+    single = statistics.median(seconds(lambda: classify(squares[:1])) for _ in range(calls))
+    batch = statistics.median(seconds(lambda: classify(squares)) for _ in range(5))
     return {"single_s": single, "batch_64_s": batch}
 
 

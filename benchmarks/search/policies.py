@@ -117,7 +117,7 @@ class HalvingTpe:
     def _nearest(self, options: Sequence[Option], fits: Sequence[int]) -> int:
         assert self.trial is not None
         trial = self.trial
-        place = trial.suggest_categorical("place", PLACES)
+        chosen = trial.suggest_categorical("place", PLACES)
         strategy = trial.suggest_categorical("strategy", STRATEGIES)
         asked = np.array(
             [
@@ -131,7 +131,7 @@ class HalvingTpe:
             s = options[i].sighting
             own = np.array([s.features.get(n, 0.0) for n in ("rate", "length", "head factor")])
             apart = float(np.abs(own - asked).sum())
-            apart += 4.0 * (f"{s.candidate.backbone} {s.candidate.size_px}" != place)
+            apart += 4.0 * (f"{s.candidate.backbone} {s.candidate.size_px}" != chosen)
             return apart + 4.0 * (s.candidate.strategy != strategy)
 
         return min(fits, key=distance)

@@ -12,76 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
-from table import Row
+from recorded_choices import description, facts_of
 from world import HEAD_S, LOOKED_AT, OVERHEAD_S, World
 
-from advisor import registry
 from advisor.data.splits import FOLDS
-from advisor.hooks import Card, Context, Space, Strategy
-from advisor.models import backbone as backbones
-from advisor.records import Candidate, Curve, FoldScore, Settings, Trial
-from advisor.records.messages import Description
-from advisor.records.plan import TrainPlan
+from advisor.hooks import Strategy
+from advisor.records import Candidate, Curve, FoldScore, Trial
 from advisor.records.trials import REGIMES, regime_name
 from advisor.selection import verdict
-from advisor.tuning import budget, candidates, cost_model, epoch_budget, expected_loss, policy, pruner, regime
+from advisor.tuning import budget, cost_model, epoch_budget, expected_loss, policy, pruner
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.decisions.portfolio import MeasurePace
 from advisor.tuning.decisions.search_policy import MakeProbe, SearchPolicy
 from advisor.tuning.search_run import is_default
-from advisor.tuning.search_state import SearchFacts, SearchState
+from advisor.tuning.search_state import SearchState
 from advisor.tuning.trials.study import key
 
 LENIENT = 1.08  # over its limit, before a training is given up (advisor/execution/timing.py)
 NEAR = 0.35  # difference of the logarithm of lengths within which a recorded training stands for a longer one
-
-
-@cache
-def plugins() -> registry.Registry:
-    """Return the installed plugins."""
-    return registry.load()
-
-
-@cache
-def description(name: str) -> Description:
-    """Return a network's shape."""
-    found = plugins().backbone(name)
-    stages = backbones.stage_sizes(found)
-    norm = any(s.has_norm for s in stages)
-    return Description(backbone=name, stages=stages, dim=found.dim, has_norm=norm, preprocess=found.preprocess)
-
-
-class RecordedGuesses:
-    """A strategy whose first guesses are those that were recorded, by the network's width and the input size."""
-
-    def __init__(self, strategy: Strategy, guesses: Mapping[tuple[int, int], Sequence[Mapping[str, Any]]]) -> None:
-        self.strategy, self.guesses = strategy, guesses
-        self.name, self.regime = strategy.name, strategy.regime
-
-    @property
-    def card(self) -> Card | str:
-        """Its description."""
-        return self.strategy.card
-
-    def applies(self, context: Context) -> str | None:
-        """Return None where it applies."""
-        return self.strategy.applies(context)
-
-    def space(self, trial: Space, context: Context) -> Mapping[str, Any]:
-        """Draw from its space."""
-        return self.strategy.space(trial, context)
-
-    def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Return the recorded guesses."""
-        return self.guesses.get((context.dim, context.size_px), [])
-
-    def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
-        """Return its plan."""
-        return self.strategy.plan(parameters, context)
 
 
 class Replay:
@@ -94,7 +45,7 @@ class Replay:
         self.begun: list[Candidate] = []
         self.trials: dict[int, Trial] = {}
         self.read: dict[int, tuple[int, int]] = {}  # the row and its rung that stand for a trial or probe
-        self.facts = _facts(world)
+        self.facts = facts_of(world)
         self.shapes = {name: description(name) for name in self.facts.sizes}
         self.numbers = {key(row.candidate): i for i, row in enumerate(world.rows)}
 
@@ -130,12 +81,12 @@ class Replay:
 
     def probe(self, step: MakeProbe) -> None:
         """Score the recorded probes of a network and size."""
-        place = (step.at.name, step.at.size_px)
-        pass_s = self.world.pass_s(place)
+        setting = (step.at.name, step.at.size_px)
+        pass_s = self.world.pass_s(setting)
         self.world.used_s += pass_s + HEAD_S
         self.speeds.observe_pass(step.at.name, step.card_s, pass_s)
         for number, row in enumerate(self.world.rows):
-            if row.is_probe and row.place == place:
+            if row.is_probe and row.place == setting:
                 trial = self._scored(-1 - len(self.probes), replace(row.candidate, origin="probe"), number, FOLDS, -1)
                 self.probes.append(replace(trial, seconds=HEAD_S))
 
@@ -291,35 +242,6 @@ def search(world: World, *, judged: bool = False) -> Replay:
     if judged:
         replay.judge()
     return replay
-
-
-def _facts(world: World) -> SearchFacts:
-    first = world.rows[0]
-    offered = _registry(world.rows)
-    sizes: dict[str, tuple[int, ...]] = {}
-    for name, size_px in sorted({r.place for r in world.rows if r.is_probe}):
-        sizes[name] = (*sizes.get(name, ()), size_px)
-    return SearchFacts(
-        settings=Settings(data="", budget_s=world.budget_s, seed=world.seed),
-        registry=offered,
-        strategies=candidates.selectable(offered.strategies, (), None),
-        regime=regime.by_size(first.pool, first.classes),
-        counts=tuple(first.pool // first.classes + (k < first.pool % first.classes) for k in range(first.classes)),
-        test_images=0,
-        device="cpu",
-        sizes=sizes,
-    )
-
-
-def _registry(rows: Sequence[Row]) -> registry.Registry:
-    """Return the installed plugins, every strategy with the first guesses that were recorded."""
-    guesses: dict[str, dict[tuple[int, int], list[Mapping[str, Any]]]] = {name: {} for name in plugins().strategies}
-    for row in sorted(rows, key=lambda r: r.candidate.origin):
-        if row.candidate.origin_kind == "guess":
-            c = row.candidate
-            guesses[c.strategy].setdefault((description(c.backbone).dim, c.size_px), []).append(c.parameters)
-    strategies = {name: RecordedGuesses(s, guesses[name]) for name, s in plugins().strategies.items()}
-    return replace(plugins(), strategies=strategies)
 
 
 def _alike(recorded: Candidate, asked: Candidate) -> bool:

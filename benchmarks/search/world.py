@@ -113,11 +113,11 @@ class World:
     def folds(self, number: int) -> int:
         """Return on how many folds a row is scored: the rule of advisor/tuning/cost_model.py."""
         row = self.rows[number]
-        wanted = min(FOLDS, -(-SURE_AIM // max(1, row.pool // FOLDS)))
+        folds = min(FOLDS, -(-SURE_AIM // max(1, row.pool // FOLDS)))
         one, room = self._predicted_s(number, 1.0), FOLDS_SHARE * self.left_s
-        while wanted > 1 and wanted * one > room:
-            wanted -= 1
-        return wanted
+        while folds > 1 and folds * one > room:
+            folds -= 1
+        return folds
 
     # ---- what a policy does --------------------------------------------------------------------------------------
 
@@ -171,21 +171,21 @@ class World:
         spent = 0.0
         losses = [float(r.losses[-1][self.validation].mean()) for r in self.rows]
         every = table.floors(self.rows, losses)
-        for place in sorted(every, key=lambda p: training.STEP_S[p]):
-            cost = HEAD_S + self.pass_s(place)
+        for at in sorted(every, key=lambda p: training.STEP_S[p]):
+            cost = HEAD_S + self.pass_s(at)
             if spent and spent + cost > PROBE_SHARE * self.budget_s:
                 continue
             spent += cost
             self.used_s += cost
-            self.floors[place] = every[place]
+            self.floors[at] = every[at]
             for number, row in enumerate(self.rows):
-                if row.is_probe and row.place == place:
+                if row.is_probe and row.place == at:
                     self.states[number] = State(rungs=1, closed=True, final=losses[number])
                     self.keep(losses[number], self.tests[number])
 
-    def pass_s(self, place: tuple[str, int]) -> float:
+    def pass_s(self, at: tuple[str, int]) -> float:
         """Return the seconds of a frozen pass over the pool."""
-        return SCALE * FROZEN * training.STEP_S[place] / 32 * self.rows[0].pool / self.speed
+        return SCALE * FROZEN * training.STEP_S[at] / 32 * self.rows[0].pool / self.speed
 
     def validated(self, number: int, folds: int, rung: int = -1) -> float:
         """Return a row's log-loss at a rung on the validation images of so many folds; of a head on all of them."""

@@ -63,18 +63,18 @@ async def slow(port: int, body: bytes) -> str:
     """Send a body byte by byte, more slowly than the server waits."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"POST /predict HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n".encode())
-    answer = asyncio.create_task(clients.answer(reader))
+    response = asyncio.create_task(clients.answer(reader))
     try:
         for index in range(100):
             writer.write(body[index : index + 1])
-            done, _ = await asyncio.wait({answer}, timeout=1.0)
+            done, _ = await asyncio.wait({response}, timeout=1.0)
             if done:
-                return str(answer.result()[0])
+                return str(response.result()[0])
         return "accepted"
     except (EOFError, ConnectionError):
         return "closed"
     finally:
-        answer.cancel()
+        response.cancel()
         writer.close()
 
 

@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,18 @@ def parity(run: Path, files: list[Path]) -> dict[str, Any]:
     return {"images": len(differences), "largest_difference": max(differences)}
 
 
+def images_per_s(work: Callable[[int], Any], batches: int) -> float:
+    """Return the median speed of three rounds over all batches, after one batch to warm up."""
+    work(0)
+    rates = []
+    for _ in range(3):
+        begun = time.monotonic()
+        for index in range(batches):
+            work(index)
+        rates.append(batches * BATCH / (time.monotonic() - begun))
+    return round(statistics.median(rates), 1)
+
+
 def bare(run: Path, files: list[Path]) -> dict[str, Any]:
     """Time loops without HTTP: onnxruntime and torch, with decoding and without."""
     import onnxruntime
@@ -153,17 +165,7 @@ def bare(run: Path, files: list[Path]) -> dict[str, Any]:
         ),
         "decoding + torch": lambda i: model.probabilities(image_inputs.squares(batches[i], model.rule), sizes=[BATCH]),
     }
-    speeds = {}
-    for label, work in loops.items():
-        work(0)
-        rates = []
-        for _ in range(3):
-            begun = time.monotonic()
-            for index in range(len(batches)):
-                work(index)
-            rates.append(len(batches) * BATCH / (time.monotonic() - begun))
-        speeds[label] = round(statistics.median(rates), 1)
-    return speeds
+    return {label: images_per_s(work, len(batches)) for label, work in loops.items()}
 
 
 def load(run: Path, files: list[Path]) -> dict[str, Any]:

@@ -32,25 +32,25 @@ def folder(name: str, split: int, args: argparse.Namespace) -> Path:
 
     from advisor.data import dataset
 
-    place: Path = args.work / f"fastai-{name}-{split}"
-    if place.exists():
-        return place
-    found = dataset.read(ledger.unpacked(name, args.data))
-    labels = np.array([item.label for item in found.items])
+    links: Path = args.work / f"fastai-{name}-{split}"
+    if links.exists():
+        return links
+    data_set = dataset.read(ledger.unpacked(name, args.data))
+    labels = np.array([item.label for item in data_set.items])
     rows = np.arange(len(labels))
-    test = np.flatnonzero([item.split == "test" for item in found.items])
-    if found.split.rule != "given" or split:
+    test = np.flatnonzero([item.split == "test" for item in data_set.items])
+    if data_set.split.rule != "given" or split:
         _, test = train_test_split(rows, test_size=0.2, stratify=labels, random_state=split)
     chosen = set(test.tolist())
-    waiting = place.with_suffix(".new")
-    for row, item in enumerate(found.items):
+    waiting = links.with_suffix(".new")
+    for row, item in enumerate(data_set.items):
         side = "test" if row in chosen else "train"
-        link = waiting / side / found.classes[item.label] / f"{row:05d}{Path(item.path).suffix}"
+        link = waiting / side / data_set.classes[item.label] / f"{row:05d}{Path(item.path).suffix}"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
-        link.symlink_to((Path(found.root) / item.path).resolve())
-    waiting.rename(place)
-    return place
+        link.symlink_to((Path(data_set.root) / item.path).resolve())
+    waiting.rename(links)
+    return links
 
 
 def measure(name: str, split: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -110,18 +110,18 @@ def publish() -> None:
 
 
 def _means(rows: list[dict[str, Any]]) -> list[str]:
-    told = []
+    lines = []
     for name in dict.fromkeys(r["data"] for r in rows):
         both = [(r["product_at_their_end"], r["target"]) for r in rows if r["data"] == name]
         both = [(ours, theirs) for ours, theirs in both if ours is not None]
         if len(both) > 1:
             gains = [ours - theirs for ours, theirs in both]
-            told.append(
+            lines.append(
                 f"\n{name}: at fast.ai's end {statistics.fmean(o for o, _ in both):.3f} against "
                 f"{statistics.fmean(t for _, t in both):.3f} on average over {len(both)} splits; difference "
                 f"{statistics.fmean(gains):+.3f} ± {statistics.stdev(gains):.3f} (standard deviation).\n"
             )
-    return told
+    return lines
 
 
 def main(arguments: list[str]) -> None:

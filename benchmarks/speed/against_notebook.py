@@ -91,6 +91,6 @@ def main(arguments: list[str]) -> None:
     for cell in args.only or CELLS:
         for regime in args.regime or REGIMES:
             key = {"part": "notebook", "cell": cell, "regime": regime, "seed": args.seed, "epochs": args.epochs}
-            if not book.has(**key) and (found := measure(cell, regime, args)):
-                book.add({**key, "threads": args.threads, **found})
+            if not book.has(**key) and (measured := measure(cell, regime, args)):
+                book.add({**key, "threads": args.threads, **measured})
     publish()

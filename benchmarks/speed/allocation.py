@@ -21,7 +21,7 @@ BATCH, CLASSES, TURN_S = 32, 10, 3.0
 PAGE = ledger.ROOT / "docs" / "speed.md"
 
 
-def turn(work: str, size_px: int, threads: int, kept: bool) -> dict[str, float]:
+def turn(work: str, size_px: int, threads: int, keeps: bool) -> dict[str, float]:
     """Work for some seconds in this process; give images and page faults a second."""
     import resource
     from dataclasses import replace
@@ -34,7 +34,7 @@ def turn(work: str, size_px: int, threads: int, kept: bool) -> dict[str, float]:
     backbone = registry.load().backbone("mobilenet_v2")
     module = backbone.build()
     compute = replace(device.choose("cpu", backbone), threads=threads)
-    if not kept:
+    if not keeps:
         device.keep_freed_memory = lambda: False
     device.apply(compute)
     if work == "extraction":

@@ -67,7 +67,7 @@ scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
 
 best_weights, best_accuracy = copy.deepcopy(model.state_dict()), 0.0
 for epoch in range(args.epochs):
-    told = {"epoch": epoch}
+    epoch_scores = {"epoch": epoch}
     for phase in ("train", "test"):
         model.train(phase == "train")
         right, loss_sum = 0, 0.0
@@ -81,9 +81,9 @@ for epoch in range(args.epochs):
                     optimizer.step()
             loss_sum += loss.item() * inputs.size(0)
             right += (outputs.argmax(1) == labels).sum().item()
-        told[phase] = right / len(image_datasets[phase])
+        epoch_scores[phase] = right / len(image_datasets[phase])
     scheduler.step()
-    if told["test"] > best_accuracy:
-        best_accuracy, best_weights = told["test"], copy.deepcopy(model.state_dict())
-    print(json.dumps({**told, "best": best_accuracy, "at_s": time.time() - START}), flush=True)
+    if epoch_scores["test"] > best_accuracy:
+        best_accuracy, best_weights = epoch_scores["test"], copy.deepcopy(model.state_dict())
+    print(json.dumps({**epoch_scores, "best": best_accuracy, "at_s": time.time() - START}), flush=True)
 model.load_state_dict(best_weights)

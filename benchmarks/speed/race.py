@@ -48,19 +48,19 @@ def product(data: Path, work: Path, budget_s: float, options: list[str], threads
         ) as process:
             seen = anytime.watch(run, process, Path(outer) / "seen")
         curve = []
-        for at_s, place in seen:
-            told = json.loads((place / "result.json").read_text(encoding="utf-8"))
-            accuracy, n = anytime.score(place, data / "test")
-            best = told["best"]
+        for at_s, snapshot in seen:
+            result = json.loads((snapshot / "result.json").read_text(encoding="utf-8"))
+            accuracy, n = anytime.score(snapshot, data / "test")
+            best = result["best"]
             curve.append(
-                {"at_s": round(at_s, 2), "test": accuracy, "n": n, "status": told["status"], **_what(best, told)}
+                {"at_s": round(at_s, 2), "test": accuracy, "n": n, "status": result["status"], **_what(best, result)}
             )
         shutil.rmtree(f"{outer}/cache", ignore_errors=True)
         return curve
 
 
-def _what(best: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
-    return {"strategy": best["strategy"], "backbone": best["backbone"], "regime": told["regime"]["name"]}
+def _what(best: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    return {"strategy": best["strategy"], "backbone": best["backbone"], "regime": result["regime"]["name"]}
 
 
 def reached(curve: Curve, accuracy: float, strategies: set[str] | None = None) -> float | None:

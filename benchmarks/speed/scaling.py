@@ -32,10 +32,10 @@ def folder(images: int, classes: int, work: Path) -> Path:
     import numpy as np
     from PIL import Image
 
-    place = work / f"scaling-{images}-{classes}"
-    if place.exists():
-        return place
-    waiting = place.with_suffix(".new")
+    images_dir = work / f"scaling-{images}-{classes}"
+    if images_dir.exists():
+        return images_dir
+    waiting = images_dir.with_suffix(".new")
     shutil.rmtree(waiting, ignore_errors=True)
     draw = np.random.default_rng(0)
     fields = draw.integers(0, 256, (classes, 8, 8, 3))
@@ -45,8 +45,8 @@ def folder(images: int, classes: int, work: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         noisy = np.clip(fields[label] + draw.normal(0, 40, (8, 8, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(noisy).resize((64, 64)).save(path, "JPEG", quality=85)
-    waiting.rename(place)
-    return place
+    waiting.rename(images_dir)
+    return images_dir
 
 
 def inspect(data: Path, deep: bool, cache: Path) -> dict[str, Any]:
@@ -72,8 +72,8 @@ def apart(what: str, data: Path, images: int, classes: int, threads: int, cache:
     script = str(Path(__file__).with_name("scaling_work.py"))
     call = [sys.executable, script, what, str(data), str(images), str(classes), str(threads)]
     done = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True, env=_environment(cache))
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def _environment(cache: Path) -> dict[str, str]:

@@ -19,17 +19,17 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * factor
 
 
-def decode(found: Any) -> Any:
+def decode(data_set: Any) -> Any:
     """Decode all files to the cache."""
     from advisor import registry
     from advisor.data import pixels
     from advisor.runtime import cache
 
     rule = pixels.rule_for(registry.load().backbone("pocket").preprocess, 64, "crop")
-    return lambda: pixels.canvas(found.root, found.items, rule, store=cache.Store())
+    return lambda: pixels.canvas(data_set.root, data_set.items, rule, store=cache.Store())
 
 
-def extraction(found: Any, threads: int) -> Any:
+def extraction(data_set: Any, threads: int) -> Any:
     """Extract features of all images, pixels being cached."""
     from dataclasses import replace
 
@@ -45,7 +45,7 @@ def extraction(found: Any, threads: int) -> Any:
     )
     compute = replace(device.choose("cpu", backbone), threads=threads)
     device.apply(compute)
-    canvas = decode(found)()[0]
+    canvas = decode(data_set)()[0]
     return lambda: features.extract(
         backbone,
         module,
@@ -81,7 +81,7 @@ def heads(images: int, classes: int, threads: int) -> Any:
 
 def main() -> None:
     """Prepare, then do the work against the clock."""
-    what, place, images, classes, threads = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
+    what, folder, images, classes, threads = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
     import torch  # noqa: F401  (not part of what is measured)
 
     if what == "heads":
@@ -89,12 +89,12 @@ def main() -> None:
     else:
         from advisor.data import dataset
 
-        found = dataset.read(place, test_split="none")
-        work = decode(found) if what == "decode" else extraction(found, threads)
+        data_set = dataset.read(folder, test_split="none")
+        work = decode(data_set) if what == "decode" else extraction(data_set, threads)
     before, began = peak_bytes(), time.perf_counter()
     work()
-    told = {"seconds": time.perf_counter() - began, "start_bytes": before, "peak_bytes": peak_bytes()}
-    print(json.dumps(told))
+    measured = {"seconds": time.perf_counter() - began, "start_bytes": before, "peak_bytes": peak_bytes()}
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

@@ -40,15 +40,15 @@ def turns(product: Callable[[], int], ceiling: Callable[[], int], rounds: int) -
     import torch
 
     product(), ceiling()  # caches and allocators
-    found = []
+    pairs = []
     for number in range(rounds):
         pair = {}
         for which in (product, ceiling) if number % 2 else (ceiling, product):
             torch.use_deterministic_algorithms(which is product, warn_only=True)  # the ceiling owes nobody equal bits
             took, images = seconds(which)
             pair[which] = images / took
-        found.append((pair[product], pair[ceiling]))
-    return found
+        pairs.append((pair[product], pair[ceiling]))
+    return pairs
 
 
 def repeated(step: Callable[[], Any], images: int, times: int) -> Callable[[], int]:
@@ -167,7 +167,7 @@ def cells(only: list[str] | None) -> Iterator[tuple[str, int, str]]:
     """List backbone, size and work; `only` keeps those of which each word is a part ("pocket 96")."""
     for name, size_px, work in itertools.product(BACKBONES, SIZES, WORK):
         words = f"{name} {size_px} {work}"
-        if not only or any(all(part in words for part in wanted.split()) for wanted in only):
+        if not only or any(all(part in words for part in asked.split()) for asked in only):
             yield name, size_px, work
 
 

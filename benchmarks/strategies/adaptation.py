@@ -41,10 +41,10 @@ def main() -> None:
             if rows.has(key):
                 continue
             session = session or open_bench(asked)
-            told = adaptation.adapt(session, arms=(arm,), seeds=(seed,), epochs=asked.epochs)
-            for run in told.runs:
+            adapted = adaptation.adapt(session, arms=(arm,), seeds=(seed,), epochs=asked.epochs)
+            for run in adapted.runs:
                 numbers = {"source": run.source_accuracy, "information": run.information, "target": run.target_accuracy}
-                rows.add({**key, "arm": run.arm}, **numbers, steps=told.steps)
+                rows.add({**key, "arm": run.arm}, **numbers, steps=adapted.steps)
                 print(f"{run.arm}, seed {seed}: {numbers}", flush=True)
     print_table(rows, asked)
 
@@ -68,9 +68,11 @@ def print_table(rows: Rows, asked: argparse.Namespace) -> None:
     print("| arm | seeds | held-out source | information | target, mean [min .. max] |\n|---|---|---|---|---|")
     for arm in dict.fromkeys(r["key"]["arm"] for r in own):
         mine = [r for r in own if r["key"]["arm"] == arm]
-        source, told, target = (np.array([r[name] for r in mine]) for name in ("source", "information", "target"))
+        source, information, target = (
+            np.array([r[name] for r in mine]) for name in ("source", "information", "target")
+        )
         print(
-            f"| {arm} | {len(mine)} | {source.mean():.3f} | {told.mean():.2f} | "
+            f"| {arm} | {len(mine)} | {source.mean():.3f} | {information.mean():.2f} | "
             f"{target.mean():.3f} [{target.min():.3f} .. {target.max():.3f}] |"
         )
 

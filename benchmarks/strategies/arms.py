@@ -59,8 +59,8 @@ def main() -> int:
     ]
     if not todo:
         return 0
-    found = dataset.read(asked.to / suite.data / suite.inside, test_split="none" if suite.train else "auto")
-    resources = open_resources(found, asked.threads)
+    data_set = dataset.read(asked.to / suite.data / suite.inside, test_split="none" if suite.train else "auto")
+    resources = open_resources(data_set, asked.threads)
     for seed, name in todo:
         if time.monotonic() - began > asked.limit_s:
             return 1
@@ -68,8 +68,8 @@ def main() -> int:
         done = run(resources, suite, name, seed, Pause(saved, began + asked.limit_s))
         if done is None:
             return 1
-        for told, numbers in done.items():
-            key = {"suite": asked.suite, "arm": told, "seed": seed}
+        for arm, numbers in done.items():
+            key = {"suite": asked.suite, "arm": arm, "seed": seed}
             if not rows.has(key):
                 rows.add(key, **numbers, threads=asked.threads)
                 print(key, {k: v for k, v in numbers.items() if k != "alphas"}, flush=True)
@@ -101,12 +101,12 @@ class Pause:
         return spent + time.monotonic() - began
 
 
-def open_resources(found: Dataset, threads: int) -> Resources:
+def open_resources(data_set: Dataset, threads: int) -> Resources:
     """Open all items, the test's too: rows say which are used for what."""
     job = OpenDataset(
-        root=found.root,
-        classes=found.classes,
-        items=found.items,
+        root=data_set.root,
+        classes=data_set.classes,
+        items=data_set.items,
         folds=5,
         seed=0,
         device="cpu",
@@ -206,8 +206,8 @@ def plan_for(resources: Resources, backbone: Backbone, suite: Suite, arm: Arm, r
             augmentation=Augmentation(level="none"),
         )
     strategy = resources.registry.strategy(arm.strategy)
-    known = {p.name for p in getattr(strategy.card, "parameters", ())}
-    shared = {k: v for k, v in {"epochs": suite.epochs, "batch": suite.batch}.items() if k in known}
+    names = {p.name for p in getattr(strategy.card, "parameters", ())}
+    shared = {k: v for k, v in {"epochs": suite.epochs, "batch": suite.batch}.items() if k in names}
     return strategy.plan({**strategy.first_guesses(context)[arm.guess], **shared, **arm.parameters}, context)
 
 

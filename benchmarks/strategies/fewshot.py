@@ -94,7 +94,7 @@ def run(asked: argparse.Namespace, backbone: str, missing: list[tuple[int, str, 
 def print_table(rows: Rows, asked: argparse.Namespace) -> None:
     """Print a line a head, a column a number of shots and kind of features."""
     for backbone in dict.fromkeys(r["key"]["backbone"] for r in rows.rows):
-        found = {
+        by_setting = {
             (r["key"]["shots"], r["key"]["layers"], r["key"]["head"]): r
             for r in rows.rows
             if (r["key"]["backbone"], r["key"]["size"]) == (backbone, asked.size)
@@ -103,9 +103,9 @@ def print_table(rows: Rows, asked: argparse.Namespace) -> None:
         print("| head | 1 shot, last stage | 1 shot, all stages | 5 shots, last stage | 5 shots, all stages |")
         print("|---|---|---|---|---|")
         for name in HEADS:
-            cells = [found.get((shots, layers, name)) for shots in (1, 5) for layers in LAYERS]
-            told = [f"{c['accuracy']:.3f} ± {(c['high'] - c['low']) / 2:.3f}" if c else "-" for c in cells]
-            print(f"| {name} | {' | '.join(told)} |")
+            cells = [by_setting.get((shots, layers, name)) for shots in (1, 5) for layers in LAYERS]
+            shown = [f"{c['accuracy']:.3f} ± {(c['high'] - c['low']) / 2:.3f}" if c else "-" for c in cells]
+            print(f"| {name} | {' | '.join(shown)} |")
 
 
 if __name__ == "__main__":

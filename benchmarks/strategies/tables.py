@@ -63,14 +63,14 @@ def lines(name: str) -> list[Row]:
 
 def by_arm(suite: str) -> dict[str, dict[int, Row]]:
     """Group a suite's rows by arm and seed, in the suite's order; `full` stands before `wise_ft`, which trained it."""
-    found: dict[str, dict[int, Row]] = {}
+    arms: dict[str, dict[int, Row]] = {}
     order = [n for name in SUITES[suite].arms for n in (("full", name) if name == "wise_ft" else (name,))]
     rows = [r for r in lines("strategies.jsonl") if r["key"]["suite"] == suite]
     for name in order:
         own = {r["key"]["seed"]: r for r in rows if r["key"]["arm"] == name}
         if own:
-            found[name] = own
-    return found
+            arms[name] = own
+    return arms
 
 
 def spread(values: Sequence[float]) -> str:
@@ -101,9 +101,9 @@ def classic() -> str:
 
 def advised() -> str:
     """What the advisor's guesses reach with about as many multiply-adds."""
-    found = by_arm("advised-10000")
+    arms = by_arm("advised-10000")
     rows = []
-    for name, own in found.items():
+    for name, own in arms.items():
         took = statistics.median(r["seconds"] for r in own.values())
         accuracy = f"{spread([r['accuracy'] for r in own.values()])} ({len(own)})"
         rows.append([name, accuracy, f"{took:.0f} s" if took else "-"])
@@ -126,15 +126,15 @@ def flowers() -> str:
 def each() -> str:
     """Each strategy beside the plain one that it extends: accuracy, and the difference seed by seed."""
     suites = ("each-flowers", "each-sketches")
-    found = {suite: by_arm(suite) for suite in suites}
+    by_suite = {suite: by_arm(suite) for suite in suites}
     rows = []
-    for name in dict.fromkeys([*found[suites[0]], *found[suites[1]]]):
+    for name in dict.fromkeys([*by_suite[suites[0]], *by_suite[suites[1]]]):
         plain = PLAIN.get(name, "")
         cells = []
         for suite in suites:
-            own = found[suite].get(name, {})
+            own = by_suite[suite].get(name, {})
             cells.append(f"{spread([r['accuracy'] for r in own.values()])} ({len(own)})" if own else "-")
-            cells.append(_difference(own, found[suite].get(plain, {})))
+            cells.append(_difference(own, by_suite[suite].get(plain, {})))
         rows.append([name, plain or "-", *cells])
     return table(("strategy", "extends", "five flowers, %", "points", "sketches, %", "points"), rows)
 
@@ -151,17 +151,17 @@ def _difference(own: Mapping[int, Row], plain: Mapping[int, Row]) -> str:
 
 def novel() -> str:
     """Few-shot accuracy on classes that nothing was trained on."""
-    found = lines("novel.jsonl")
+    recorded = lines("novel.jsonl")
     rows = []
-    for name in dict.fromkeys(r["key"]["line"] for r in found):
+    for name in dict.fromkeys(r["key"]["line"] for r in recorded):
         cells = []
         for shots in (1, 5):
             for layers in ("last", "all"):
                 here = {"line": name, "shots": shots, "layers": layers}
-                own = [r for r in found if here.items() <= r["key"].items()]
+                own = [r for r in recorded if here.items() <= r["key"].items()]
                 half = statistics.fmean((r["high"] - r["low"]) / 2 for r in own) / len(own) ** 0.5
                 cells.append(f"{100 * statistics.fmean(r['accuracy'] for r in own):.1f} ± {100 * half:.1f}")
-        rows.append([name, *cells, str(len({r["key"]["seed"] for r in found if r["key"]["line"] == name}))])
+        rows.append([name, *cells, str(len({r["key"]["seed"] for r in recorded if r["key"]["line"] == name}))])
     return table(
         ("", "1 shot, last stage", "1 shot, all stages", "5 shots, last", "5 shots, all", "class splits"), rows
     )
@@ -169,15 +169,15 @@ def novel() -> str:
 
 def adaptation() -> str:
     """Photos to sketches: every arm's held-out source, criterion and target accuracy."""
-    found = lines("adaptation.jsonl")
+    recorded = lines("adaptation.jsonl")
     rows = []
-    for name in dict.fromkeys(r["key"]["arm"] for r in found):
-        own = [r for r in found if r["key"]["arm"] == name]
+    for name in dict.fromkeys(r["key"]["arm"] for r in recorded):
+        own = [r for r in recorded if r["key"]["arm"] == name]
         target = [100 * r["target"] for r in own]
         source = 100 * statistics.fmean(r["source"] for r in own)
-        told = statistics.fmean(r["information"] for r in own)
+        information = statistics.fmean(r["information"] for r in own)
         span = f"{statistics.fmean(target):.1f} [{min(target):.1f} .. {max(target):.1f}]"
-        rows.append([name, str(len(own)), f"{source:.1f}", f"{told:.2f}", span])
+        rows.append([name, str(len(own)), f"{source:.1f}", f"{information:.2f}", span])
     return table(("arm", "seeds", "held-out source, %", "information", "target, %, mean [min .. max]"), rows)
 
 

@@ -26,12 +26,12 @@ def now_s() -> float:
 
 
 def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
+    pids: list[int] = []
     with contextlib.suppress(OSError):  # it has ended
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as children:
-                found += [int(child) for child in children.read().split()]
-    return found + [inner for child in found for inner in _descendants(child)]
+                pids += [int(child) for child in children.read().split()]
+    return pids + [inner for child in pids for inner in _descendants(child)]
 
 
 if ROOT:

@@ -45,7 +45,7 @@ def train(args):  # type: ignore[no-untyped-def]
         model.features.requires_grad_(False)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.001, momentum=0.9)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 7, 0.1)
-    best, kept = -1.0, copy.deepcopy(model.state_dict())
+    best, best_weights = -1.0, copy.deepcopy(model.state_dict())
     for _ in range(25):
         epoch_began = time.monotonic()
         model.train()
@@ -60,11 +60,11 @@ def train(args):  # type: ignore[no-untyped-def]
         with torch.inference_mode():
             right = sum(int((model(seen).argmax(1) == labels).sum()) for seen, labels in check)
         if right / held > best:
-            best, kept = right / held, copy.deepcopy(model.state_dict())
+            best, best_weights = right / held, copy.deepcopy(model.state_dict())
         if time.monotonic() - began + (time.monotonic() - epoch_began) > args.seconds:
             break
     Path(args.out).mkdir()
-    torch.save({"weights": kept, "classes": whole.classes}, Path(args.out) / "model.pt")
+    torch.save({"weights": best_weights, "classes": whole.classes}, Path(args.out) / "model.pt")
     finish(best, "torch", "torchvision")
 
 
