@@ -7,32 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from opened import resources_of
 from photos import write_crops
 
-from advisor import registry
 from advisor.data import dataset
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
 from advisor.records import Candidate
-from advisor.records.messages import OpenDataset
 
 
 @pytest.fixture
 def resources(tmp_path: Path) -> Resources:
     """Twelve crops in two classes, opened as a worker does."""
     found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
-    job = OpenDataset(
-        root=found.root,
-        classes=found.classes,
-        items=found.items,
-        folds=3,
-        seed=0,
-        device="cpu",
-        run_dir=str(tmp_path),
-        offline=True,
-        threads=1,
-    )
-    return Resources(job, registry.load(), lambda what, done, total: None)
+    return resources_of(found, tmp_path)
 
 
 def start(resources: Resources, fold: int = 0, seed: int = 0, **changes: object) -> torch.Tensor:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from opened import resources_of
 from photos import write_crops
 
-from advisor import registry
 from advisor.data import dataset
 from advisor.errors import DivergedError, OutOfMemoryError, TooSlowError
 from advisor.execution import refit, timing, trial
 from advisor.execution.resources import Resources
 from advisor.records import Candidate, Trial
-from advisor.records.messages import OpenDataset, Refit, RunTrial
+from advisor.records.messages import Refit, RunTrial
 
 
 @pytest.fixture
@@ -24,18 +24,7 @@ def resources(tmp_path: Path) -> Resources:
     """Twelve crops in two classes, opened as a worker does."""
     found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
     (tmp_path / "run" / "trials").mkdir(parents=True)
-    job = OpenDataset(
-        root=found.root,
-        classes=found.classes,
-        items=found.items,
-        folds=3,
-        seed=0,
-        device="cpu",
-        run_dir=str(tmp_path / "run"),
-        offline=True,
-        threads=1,
-    )
-    return Resources(job, registry.load(), lambda what, done, total: None)
+    return resources_of(found, tmp_path / "run")
 
 
 def order(resources: Resources, epochs: float, **more: object) -> RunTrial:

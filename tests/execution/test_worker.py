@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opened import job_of
 from photos import write_crops
 
 from advisor.data import dataset
 from advisor.errors import WorkerLostError
 from advisor.execution.worker import Worker
 from advisor.records import Candidate, Trial
-from advisor.records.messages import DatasetOpened, Describe, Description, OpenDataset, RunTrial
+from advisor.records.messages import DatasetOpened, Describe, Description, RunTrial
 from advisor.runtime import cache
 
 
@@ -29,17 +30,7 @@ def test_a_cut_cache_file_costs_one_job_and_not_the_run(worker: Worker, tmp_path
     """Whoever cuts a mapped file kills the process that reads it: the next job finds a new process, which decodes anew."""
     found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
     (tmp_path / "run" / "trials").mkdir(parents=True)
-    job = OpenDataset(
-        root=found.root,
-        classes=found.classes,
-        items=found.items,
-        folds=3,
-        seed=0,
-        device="cpu",
-        run_dir=str(tmp_path / "run"),
-        offline=True,
-        threads=1,
-    )
+    job = job_of(found, tmp_path / "run")
     worker.ask(job, DatasetOpened)
     worker.opened = job
     assert worker.ask(Describe(backbone="pocket"), Description).dim > 0
@@ -63,14 +54,5 @@ def test_a_file_in_the_working_directory_hides_no_module(
     (tmp_path / "run" / "trials").mkdir(parents=True)
     (tmp_path / "numbers.py").write_text("raise RuntimeError('not the standard library')\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    job = OpenDataset(
-        root=found.root,
-        classes=found.classes,
-        items=found.items,
-        folds=3,
-        seed=0,
-        device="cpu",
-        run_dir=str(tmp_path / "run"),
-        offline=True,
-    )
+    job = job_of(found, tmp_path / "run", threads=None)
     assert worker.open(job, lambda progress: None).environment.device == "cpu"

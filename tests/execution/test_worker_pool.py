@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from opened import job_of
 from photos import write_crops
 
 from advisor.data import dataset
@@ -15,7 +16,7 @@ from advisor.errors import OutOfTimeError, WorkerLostError
 from advisor.execution.worker import Worker
 from advisor.execution.worker_pool import Ended, WorkerPool
 from advisor.records import Candidate, Trial
-from advisor.records.messages import OpenDataset, Progress, RunTrial
+from advisor.records.messages import Progress, RunTrial
 
 
 def quiet(progress: Progress) -> None:
@@ -37,17 +38,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     (tmp_path / "run" / "trials").mkdir(parents=True)
     found = dataset.read(str(root), test_split="none")
     made = WorkerPool([Worker(), Worker()])
-    job = OpenDataset(
-        root=found.root,
-        classes=found.classes,
-        items=found.items,
-        folds=5,
-        seed=0,
-        device="cpu",
-        run_dir=str(tmp_path / "run"),
-        offline=True,
-        workers=2,
-    )
+    job = job_of(found, tmp_path / "run", folds=5, threads=None, workers=2)
     made.open(job)
     yield made
     made.close()

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from opened import resources_of
 from photos import write_crops
 from sklearn.metrics import log_loss
 
-from advisor import registry
 from advisor.data import dataset
 from advisor.execution import refit, test_scoring
 from advisor.execution.resources import Resources
 from advisor.models import predictor
 from advisor.records import Candidate, EnsembleValidation, FoldScore, Trial
-from advisor.records.messages import OpenDataset, Refit, Score
+from advisor.records.messages import Refit, Score
 from advisor.selection import ensemble
 
 POOL, CLASSES = 120, 3
@@ -86,18 +86,7 @@ def test_only_images_that_all_were_scored_on_count(run: Path) -> None:
 def _resources(tmp_path: Path) -> Resources:
     """Twenty crops in two classes, opened as a worker does; half of them are kept as the test."""
     found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=10, side_px=32), test_split="none")
-    job = OpenDataset(
-        root=found.root,
-        classes=found.classes,
-        items=found.items[::2],
-        folds=2,
-        seed=0,
-        device="cpu",
-        run_dir=str(tmp_path),
-        offline=True,
-        threads=1,
-    )
-    return Resources(job, registry.load(), lambda what, done, total: None)
+    return resources_of(found, tmp_path, items=found.items[::2], folds=2)
 
 
 def test_the_ensemble_is_scored_in_the_same_opening(resources: Resources, run: Path) -> None:

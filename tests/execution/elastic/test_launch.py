@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+from opened import job_of
 from photos import write_crops
 
 from advisor import registry
@@ -32,17 +33,7 @@ GUESS = {"epochs": 4.0, "batch": 7, "optimizer": "sgd", "sgd_rate": 1e-3, "norm"
 def _job(tmp_path: Path) -> OpenDataset:
     found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=8, side_px=32), test_split="none")
     (tmp_path / "run" / "trials").mkdir(parents=True)
-    return OpenDataset(
-        root=found.root,
-        classes=found.classes,
-        items=found.items,
-        folds=3,
-        seed=0,
-        device="cpu",
-        run_dir=str(tmp_path / "run"),
-        offline=True,
-        threads=1,
-    )
+    return job_of(found, tmp_path / "run")
 
 
 def order(resources: Resources, number: int, **more: Any) -> RunTrial:

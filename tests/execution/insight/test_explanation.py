@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from opened import resources_of
 from photos import write_crops
 from PIL import Image
 
-from advisor import registry
 from advisor.data import dataset
 from advisor.execution import refit
 from advisor.execution.insight import explanation, feature_map
 from advisor.execution.resources import Resources
 from advisor.records import Candidate
 from advisor.records.insight_messages import Explain, MapFeatures
-from advisor.records.messages import OpenDataset, Refit
+from advisor.records.messages import Refit
 
 RIDGE = Candidate(backbone="pocket", strategy="ridge", parameters={"layers": "last"}, size_px=32)
 
@@ -28,18 +28,7 @@ def resources(tmp_path_factory: pytest.TempPathFactory) -> Resources:
     found = dataset.read(
         write_crops(tmp_path_factory.mktemp("data") / "crops", classes=2, each=12, side_px=32), test_split="none"
     )
-    job = OpenDataset(
-        root=found.root,
-        classes=found.classes,
-        items=found.items,
-        folds=3,
-        seed=0,
-        device="cpu",
-        run_dir="",
-        offline=True,
-        threads=1,
-    )
-    return Resources(job, registry.load(), lambda what, done, total: None)
+    return resources_of(found)
 
 
 def test_every_image_has_a_place_and_neighbours_carry_other_labels(resources: Resources) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from opened import resources_of
 from photos import write_crops
 
-from advisor import registry
 from advisor.data import dataset
 from advisor.execution.insight import learning_curve
 from advisor.execution.resources import Resources
 from advisor.records import Candidate
 from advisor.records.insight_messages import MeasureLearningCurve
-from advisor.records.messages import OpenDataset
 
 RIDGE = Candidate(backbone="pocket", strategy="ridge", parameters={"layers": "last"}, size_px=32)
 
@@ -21,18 +20,7 @@ RIDGE = Candidate(backbone="pocket", strategy="ridge", parameters={"layers": "la
 def opened(folder: Path, each: int) -> Resources:
     """Open crops of two classes as a worker does."""
     found = dataset.read(write_crops(folder, classes=2, each=each, side_px=32), test_split="none")
-    job = OpenDataset(
-        root=found.root,
-        classes=found.classes,
-        items=found.items,
-        folds=3,
-        seed=0,
-        device="cpu",
-        run_dir="",
-        offline=True,
-        threads=1,
-    )
-    return Resources(job, registry.load(), lambda what, done, total: None)
+    return resources_of(found)
 
 
 @pytest.fixture(scope="module")
