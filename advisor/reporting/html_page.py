@@ -30,6 +30,11 @@ def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
     )
 
 
+def bullets(lines: Sequence[str]) -> str:
+    """Return sentences as a list."""
+    return f"<ul>{''.join(f'<li>{_safe(line)}</li>' for line in lines)}</ul>"
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table whose first column is text and whose other columns are numbers."""
     head = "".join(f"<th{_kind(i)}>{_safe(name)}</th>" for i, name in enumerate(columns))

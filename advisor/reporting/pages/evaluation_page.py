@@ -146,7 +146,8 @@ def render(result: Evaluated) -> str:
     ]
     wrong = [(m.path, m.label, m.predicted, wording.percent(m.confidence, 0)) for m in result.mistakes]
     first = [*headline(result), f"Average gap between confidence and accuracy: {wording.percent(result.ece)}."]
-    sections = [(" ".join([*first, *cautions(result)]), "")]
+    score, *facts = [*first, *cautions(result)]
+    sections = [(score, html_page.bullets(facts))]
     sections.append(
         ("Per class.", html_page.table(("class", "recall", "precision", "F1", "images"), classes)),
     )

@@ -78,7 +78,7 @@ def plot(models: Sequence[CostedModel], limit_ms: float | None) -> str:
     frame = Frame(min(logs) - 0.1, max(logs) + 0.1, min(ys) - pad, min(1.0, max(ys) + pad), height=HEIGHT)
     body = frame.axes(lambda share: wording.percent(share, 0 if frame.y1 - frame.y0 > 0.05 else 1))
     body += frame.below(_ticks(frame.x0, frame.x1), lambda log: f"{10**log:.3g} ms")
-    front = sorted((m for m in drawn if m.efficient), key=lambda m: m.cost.ms or 0.0)
+    front = _front(drawn)
     if len(front) > 1:
         points = " ".join(f"{frame.x(math.log10(m.cost.ms or 1.0)):.1f},{frame.y(m.accuracy):.1f}" for m in front)
         body.append(f'<polyline class="best" fill="none" points="{points}"/>')
@@ -94,6 +94,15 @@ def plot(models: Sequence[CostedModel], limit_ms: float | None) -> str:
             f'r="{8 if model.shipped else 5}"><title>{escape(printable(title))}</title></circle>'
         )
     return report_plots.svg(report_plots.WIDTH, HEIGHT, "Validation accuracy over milliseconds per image", body)
+
+
+def _front(models: Sequence[CostedModel]) -> list[CostedModel]:
+    """Return, fastest first, the models that are more accurate than every faster one; megabytes are not drawn."""
+    front: list[CostedModel] = []
+    for model in sorted(models, key=lambda m: (m.cost.ms or 0.0, -m.accuracy)):
+        if not front or model.accuracy > front[-1].accuracy:
+            front.append(model)
+    return front
 
 
 def _ticks(low: float, high: float) -> list[float]:
