@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,16 @@ def log(names: tuple[str, ...], rundir: RunDir, *, ends: bool = True) -> Notes:
         if ends:
             listener.finished(results.final())
     return notes
+
+
+def until_written(folder: Path, text: bytes) -> bytes:
+    """Return what the client stored once it holds `text`: its own process writes the last records after `finish` returned."""
+    for _ in range(600):
+        stored = b"".join(path.read_bytes() for path in folder.rglob("*.wandb"))
+        if text in stored:
+            return stored
+        time.sleep(0.1)
+    raise AssertionError(f"{text!r} was not written: {len(stored)} bytes are there")
 
 
 def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, source: str) -> None:
@@ -175,8 +186,7 @@ def test_wandb_writes_an_offline_run(rundir: RunDir, monkeypatch: pytest.MonkeyP
     assert "`wandb sync` uploads it" in notes.notes[0]
     folders = list((rundir.path / "wandb").glob("offline-run-*"))
     assert len(folders) == 1
-    stored = b"".join(p.read_bytes() for p in folders[0].rglob("*.wandb"))
-    assert b"test/accuracy_low95" in stored
+    stored = until_written(folders[0], b"test/accuracy_low95")
     assert results.profile().fingerprint.encode() in stored
     assert SECRET.encode() not in stored
     names = {p.name for p in folders[0].rglob("*") if p.is_file()}
