@@ -11,9 +11,23 @@ from typing import Any
 import click
 
 from advisor.cli import _limit_options, _options
+from advisor.cli._sections import SectionedCommand
+
+SECTIONS = {
+    "Time and output": ("budget", "trials", "out", "seed", "as_json", "quiet", "verbose", "log"),
+    "What the model must do": ("objective", "max_ms", "max_mb", "target", "source"),
+    "What the search may try": ("regime", "backbones", "strategies", "size_px", "experience", "blocked"),
+    "Test and validation": ("test_split", "val", "remove_leaks", "relabel"),
+    "How the data set is read": (
+        *("layout", "exclude", "root", "path_column", "label_column", "group_column", "split_column"),
+        *("label_from", "max_pixels"),
+    ),
+    "Weights and this machine": ("offline", "weights_dir", "weights", "device", "threads", "devices", "workers"),
+    "Many machines": ("ray", "data_on_nodes", "storage", "study"),
+}
 
 
-@click.command(name="advise")
+@click.command(name="advise", cls=SectionedCommand, sections=SECTIONS)
 @click.argument("dataset", type=click.Path())
 @_options.training()
 @_limit_options.limits()
