@@ -35,8 +35,6 @@ def grouped_wilson(right_n: NDArray[np.bool_], groups: NDArray[Any], *, level: f
     items are right there is no variance to see, and every group counts as one item.
     Source: Korn and Graubard 1998; Dean and Pagano 2015, doi:10.1093/jssam/smv024.
     """
-    from scipy.stats import t
-
     right, n = np.asarray(right_n, dtype=np.float64), len(right_n)
     _, member = np.unique(np.asarray(groups), return_inverse=True)
     sizes = np.bincount(member)
@@ -49,7 +47,7 @@ def grouped_wilson(right_n: NDArray[np.bool_], groups: NDArray[Any], *, level: f
     surplus = np.bincount(member, weights=right) - p * sizes
     variance = count / (count - 1) * float(surplus @ surplus) / n**2
     effect = max(1.0, variance / (p * (1 - p) / n))
-    few = (_quantile(level) / float(t.ppf(0.5 + level / 2, count - 1))) ** 2
+    few = (_quantile(level) / _student_quantile(level, count - 1)) ** 2
     return _score_interval(p, few * n / effect, level)
 
 
@@ -87,15 +85,13 @@ def positive_mean(items_n: Floats, *, groups: NDArray[Any] | None = None, level:
     (0, mean) where no value is above 0, (0, inf) for a single item or group. Source: the delta method on log(mean), which
     keeps the bounds positive and follows the skewness of losses.
     """
-    from scipy.stats import t
-
     values, member = _groups_of(items_n, groups)
     count, mean = int(member.max(initial=-1)) + 1, float(values.mean())
     if mean <= 0:
         return 0.0, max(0.0, mean)
     if count < 2:
         return 0.0, float("inf")
-    half = float(t.ppf(0.5 + level / 2, count - 1)) * float(np.sqrt(_variance_of_mean(values, member))) / mean
+    half = _student_quantile(level, count - 1) * float(np.sqrt(_variance_of_mean(values, member))) / mean
     return mean * float(np.exp(-half)), mean * float(np.exp(half))
 
 
@@ -118,9 +114,7 @@ def _variance_of_mean(values: NDArray[np.float64], member: NDArray[np.int64]) ->
 
 def _student_factor(count: int, level: float) -> float:
     """Return the factor on a sample size by which Student's quantile replaces the normal one, for `count` groups."""
-    from scipy.stats import t
-
-    return (_quantile(level) / float(t.ppf(0.5 + level / 2, count - 1))) ** 2 if count > 1 else 1.0
+    return (_quantile(level) / _student_quantile(level, count - 1)) ** 2 if count > 1 else 1.0
 
 
 def _score_interval(p: float, n: float, level: float) -> tuple[float, float]:
@@ -129,6 +123,13 @@ def _score_interval(p: float, n: float, level: float) -> tuple[float, float]:
     half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
     # At the ends one bound is exact; rounding must not move it inside.
     return (0.0 if p == 0.0 else max(0.0, middle - half)), (1.0 if p == 1.0 else min(1.0, middle + half))
+
+
+def _student_quantile(level: float, freedom: int) -> float:
+    """Return the two-sided quantile of Student's distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.5 + level / 2))
 
 
 def _quantile(level: float) -> float:
@@ -221,9 +222,9 @@ def mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     only_b = int(np.sum(np.asarray(b, dtype=bool) & ~np.asarray(a, dtype=bool)))
     if only_a + only_b == 0:
         return 1.0
-    from scipy.stats import binomtest
+    from scipy.special import bdtr  # scipy.stats would take a second to import, at the end of a budget
 
-    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
+    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def optimism(scores_Tn: Floats, *, resamples: int = 1000, seed: int = 0) -> float:

@@ -13,12 +13,11 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from advisor.errors import InputError, OutputError, WeightsError, one_line
-from advisor.heads import registry
 from advisor.metrics import neighbours
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.records.objective import DecisionRule
@@ -74,7 +73,7 @@ _FIELDS: Mapping[str, Rule] = {
     "backbone": ("a name", _text),
     "layers": ('"last", "all" or a stage', _text),
     "mirror": ("true or false", lambda value: isinstance(value, bool)),
-    "head": _one_of(*registry.MODULES),
+    "head": ("the name of a head", _text),  # which there are, `predictor` knows: heads need torch
     "preprocess": ("an object", lambda value: isinstance(value, dict)),
     "temperature": ("a number above 0", _number(0.0)),
     "weights_sha256": ("64 hexadecimal digits", _hash),
@@ -102,6 +101,13 @@ def write(path: Path, writer: Callable[[Path], Any]) -> None:
         raise OutputError(
             f"{path} cannot be written: {one_line(error)}.", hint="Choose another --out, or free space."
         ) from error
+
+
+def fail(path: Path, field: str, expected: str, value: Any) -> NoReturn:
+    """Raise InputError for a field of a description, with what was expected and what is there."""
+    text = json.dumps(value)
+    shown = text if len(text) <= 60 else f"{text[:57]}..."
+    raise InputError(f"{path}: {field}: expected {expected}, got {shown}.", hint="Copy the file from the run again.")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -154,11 +160,7 @@ def _check(path: Path, values: Mapping[str, Any], rules: Mapping[str, Rule], pre
                 continue
             raise InputError(f"{path}: {prefix}{name} is missing.", hint="Copy the file from the run again.")
         if not holds(values[name]):
-            text = json.dumps(values[name])
-            shown = text if len(text) <= 60 else f"{text[:57]}..."
-            raise InputError(
-                f"{path}: {prefix}{name}: expected {expected}, got {shown}.", hint="Copy the file from the run again."
-            )
+            fail(path, f"{prefix}{name}", expected, values[name])
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -187,10 +189,11 @@ def write_novelty(folder: Path, index: NoveltyIndex, name: str = "model") -> Non
 
     Raises: OutputError.
     """
-    import torch
+    import safetensors.numpy
 
     arrays = {"bank": index.bank_ND.astype(np.float16), "known": index.known_R, "held_out": index.held_out_M}
-    write_tensors(folder / NOVELTY, {key: torch.tensor(array) for key, array in arrays.items()})
+    contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+    write(folder / NOVELTY, lambda path: safetensors.numpy.save_file(contiguous, path))
     description = read_description(folder / f"{name}.json")
     write_description(folder / f"{name}.json", {**description, "unlike": {"file": NOVELTY, "neighbours": index.k}})
 

@@ -228,7 +228,7 @@ def load(directory: str | Path, registry: Registry, name: str = "model") -> Pred
     pre = description["preprocess"]
     state = model_files.read_tensors(folder / f"{name}.safetensors")
     body = backbones.build(backbone, draw=False)
-    head = _build_head(description["head"], state)
+    head = _build_head(description["head"], state, folder / f"{name}.json")
     classifier = Classifier(backbone, body, head, description["layers"], mirror=bool(description.get("mirror")))
     if tensor_files.is_constant({n: t for n, t in state.items() if n.startswith("body.")}):
         raise WeightsError(
@@ -284,8 +284,10 @@ def _backbone_of(description: Mapping[str, Any], registry: Registry) -> Backbone
         ) from error
 
 
-def _build_head(kind: str, state: Mapping[str, torch.Tensor]) -> nn.Module:
-    """Build a head with the tensor shapes in the file."""
+def _build_head(kind: str, state: Mapping[str, torch.Tensor], described_in: Path) -> nn.Module:
+    """Build a head with the tensor shapes in the file. Raises: InputError for a head that is not there, WeightsError."""
+    if kind not in heads.MODULES:
+        model_files.fail(described_in, "head", f"one of {', '.join(heads.MODULES)}", kind)
     t = {n.removeprefix("head."): v for n, v in state.items() if n.startswith("head.")}
     try:
         return heads.MODULES[kind].from_tensors(t)

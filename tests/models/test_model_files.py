@@ -109,7 +109,7 @@ def test_foreign_files_are_told(tmp_path: Path) -> None:
         ("temperature", 0),
         ("temperature", float("nan")),
         ("temperature", True),
-        ("head", "forest"),
+        ("head", ""),
         ("weights_sha256", "z" * 64),
         ("mirror", "yes"),
         ("preprocess.size_px", 10**9),

@@ -82,6 +82,12 @@ def test_probes_come_first_then_the_default_then_heads_then_a_training_whose_pac
     assert set(kinds[2 : first - 1]) <= {"ridge", "logistic"}
 
 
+@pytest.mark.parametrize(("left_s", "probes"), [(500.0, 2), (5.0, 1), (-20.0, 1)])
+def test_a_probe_that_leaves_no_time_for_the_end_is_skipped(fresh: SearchState, left_s: float, probes: int) -> None:
+    """One probe is made whatever the time; more only where the run can still be finished behind them."""
+    assert search(replace(fresh, left_s=left_s))[0].count("probe") == probes
+
+
 def test_without_a_budget_no_pace_and_no_time_decides(fresh: SearchState) -> None:
     """By trials alone the steps are a fixed list, whatever the speeds and the clock say."""
     asked = replace(fresh, settings=replace(fresh.settings, budget_s=None, trials=4), left_s=math.inf)

@@ -59,6 +59,14 @@ def is_worth_more(state: SearchState, at: BackboneAtSize, needed_s: float) -> bo
     return at.name == leader and needed_s <= policy.LEADER_PROBE_SHARE * (state.left_s - budget.FINISH_S)
 
 
+def leaves_the_end(state: SearchState, needed_s: float) -> bool:
+    """Return True if a probe leaves the time that finishing with the best one so far needs: on a machine that became busy,
+    the probes' share of the budget alone would go past it.
+    """
+    best = min(state.probes, key=lambda p: p.rank).candidate
+    return not state.has_deadline or needed_s + cost_model.finish_s(state, best) <= state.left_s
+
+
 def next_skipped(
     state: SearchState, skipped: Sequence[BackboneAtSize], card_s: Mapping[BackboneAtSize, float]
 ) -> BackboneAtSize | None:

@@ -63,7 +63,8 @@ class SearchPolicy:
             self.waiting.remove(at)
             needed_s = probe_order.predicted_s(state, at, self.card_s[at])
             over = self._spent_s > 0 and self._spent_s + needed_s > self.allowed_s
-            if over and not probe_order.is_worth_more(state, at, needed_s):
+            late = bool(state.probes) and not probe_order.leaves_the_end(state, needed_s)
+            if late or (over and not probe_order.is_worth_more(state, at, needed_s)):
                 self.skipped.append(at)
                 continue
             self._spent_s += needed_s
