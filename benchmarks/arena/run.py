@@ -18,6 +18,7 @@ from rivals import RIVALS, Rival
 
 HERE = Path(__file__).parent
 ROWS = HERE.parent / "results" / "arena.jsonl"
+AGAIN = 10  # every tenth test image is classified again in a fresh process
 GRACE = 4.0  # times its limit, after which a rival is stopped
 
 
@@ -41,7 +42,7 @@ def environment(rival: Rival, work: Path) -> Path:
 def call(command: list[str], core: int, limit_s: float, log: Path) -> tuple[str, float, int]:
     """Run a command on one core; return its output, seconds and the peak memory in kB of its largest process."""
     clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    surroundings = {**clean, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    surroundings = {**clean, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "ARENA_BEGAN": str(time.time())}
     began = time.monotonic()
     with open(log, "w", encoding="utf-8") as errors:
         process = subprocess.Popen(
@@ -110,8 +111,14 @@ def row(rival: Rival, name: str, minutes: float, seed: int, args: argparse.Names
     _, seconds, _ = call(
         [*script, "predict", str(out / "model"), str(test), str(out / "a.csv")], args.core, 1800, out / "predict.log"
     )
-    call([*script, "predict", str(out / "model"), str(test), str(out / "b.csv")], args.core, 1800, out / "again.log")
-    scored = score(test, answers(out / "a.csv"))
+    first = answers(out / "a.csv")
+    again = out / "again"
+    again.mkdir()
+    for path in sorted(p for p in test.rglob("*") if p.is_file())[::AGAIN]:
+        (again / path.name).hardlink_to(path)
+    call([*script, "predict", str(out / "model"), str(again), str(out / "b.csv")], args.core, 1800, out / "again.log")
+    second = answers(out / "b.csv")
+    scored = score(test, first)
     size = sum(p.stat().st_size for p in (out / "model").rglob("*") if p.is_file())
     return {
         **scored,
@@ -120,8 +127,9 @@ def row(rival: Rival, name: str, minutes: float, seed: int, args: argparse.Names
         "peak_mb": round(peak / 1024),
         "disk_mb": round(size / 1e6, 1),
         "images_per_s": round(scored["n"] / seconds, 1),
-        "loads_again": answers(out / "a.csv") == answers(out / "b.csv"),
+        "loads_again": all(first[name] == label for name, label in second.items()),
         "versions": reported.get("versions", {}),
+        "history": [[round(s, 1), round(a, 4)] for s, a in reported.get("history", [])],
     }
 
 

@@ -1,11 +1,17 @@
-"""Write docs/arena.md from the rows: accuracy with Wilson intervals, paired tests against tl-advise, wins, ties and losses."""
+"""Write docs/arena.md from the rows: accuracy with Wilson intervals, paired tests against tl-advise, wins, ties and losses.
+
+python benchmarks/arena/table.py [--plot]     # --plot needs matplotlib, and draws docs/images/arena.svg
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
+from statistics import mean, median
 from typing import Any
 
+import rivals
 from scipy.stats import binomtest
 
 from advisor.metrics import intervals
@@ -13,10 +19,19 @@ from advisor.metrics import intervals
 HERE = Path(__file__).parent
 ROWS = HERE.parent / "results" / "arena.jsonl"
 PAGE = HERE.parents[1] / "docs" / "arena.md"
+PLOT = HERE.parents[1] / "docs" / "images" / "arena.svg"
 OURS = "tl-advise"
+ORDER = [rival.name for rival in rivals.RIVALS]
+Row = dict[str, Any]
+Cell = tuple[str, float, int]  # set, minutes, seed
 
 
-def against(row: dict[str, Any], ours: dict[str, Any]) -> str:
+def cell(row: Row) -> Cell:
+    """Return what two rows must share to be compared."""
+    return row["set"], row["minutes"], row["seed"]
+
+
+def verdict(row: Row, ours: Row) -> str:
     """Return "win", "tie" or "loss" of tl-advise by an exact McNemar test on the same test images (two-sided, 5 %)."""
     pairs = list(zip(row["bits"], ours["bits"], strict=True))
     theirs = sum(a == "1" and b == "0" for a, b in pairs)
@@ -26,38 +41,147 @@ def against(row: dict[str, Any], ours: dict[str, Any]) -> str:
     return "win" if mine > theirs else "loss"
 
 
-def line(row: dict[str, Any], ours: dict[str, Any] | None) -> str:
-    """Return one line of the table."""
+def reached_s(row: Row) -> float | None:
+    """Return when the validation accuracy that the tool shows first was 95 % of its last value; None where it shows none."""
+    history = row.get("history")
+    if not history:
+        return None
+    return float(next(s for s, accuracy in history if accuracy >= 0.95 * history[-1][1]))
+
+
+def line(row: Row, ours: Row | None) -> str:
+    """Return one line of the long table."""
     head = f"| {row['set']} | {row['minutes']:g} | {row['seed']} | {row['rival']} "
     if "failed" in row:
-        return head + f"| failed: {row['failed'][:90]} | | | | | | |"
+        return head + f"| failed: {row['failed'][:90]} | | | | | | | |"
     low, high = intervals.wilson(round(row["accuracy"] * row["n"]), row["n"])
     flattered = "-" if row["reported"] is None else f"{100 * (row['reported'] - row['accuracy']):+.1f}"
-    verdict = "" if row["rival"] == OURS or ours is None else against(row, ours)
+    early = reached_s(row)
     return head + (
         f"| {row['accuracy']:.3f} ({low:.3f}-{high:.3f}) | {row['balanced']:.3f} | {flattered} | "
-        f"{row['used_s']:.0f} of {60 * row['minutes']:.0f} | {row['peak_mb']:,} / {row['disk_mb']:.0f} | "
-        f"{row['images_per_s']:.0f}{'' if row['loads_again'] else ' (differs)'} | {verdict} |"
+        f"{row['used_s']:.0f} of {60 * row['minutes']:.0f} | {'-' if early is None else f'{early:.0f}'} | "
+        f"{row['peak_mb']:,} / {row['disk_mb']:.0f} | "
+        f"{row['images_per_s']:.0f}{'' if row['loads_again'] else ' (differs)'} | "
+        f"{'' if row['rival'] == OURS or ours is None else verdict(row, ours)} |"
     )
 
 
-def page(rows: list[dict[str, Any]]) -> str:
+def summary(rows: list[Row], ours: dict[Cell, Row]) -> str:
+    """Return the short table: one line for each budget and rival, over the cells that both have."""
+    lines = []
+    for minutes in sorted({r["minutes"] for r in rows}):
+        for name in ORDER[1:]:
+            own = [r for r in rows if (r["rival"], r["minutes"]) == (name, minutes)]
+            both = [(r, ours[cell(r)]) for r in own if "failed" not in r and cell(r) in ours]
+            if not both:
+                continue
+            counts = [verdict(r, o) for r, o in both]
+            over = sum(r["used_s"] > 1.1 * 60 * minutes for r, _ in both)
+            lines.append(
+                f"| {minutes:g} min | {name} | {len(both)} | {mean(r['accuracy'] for r, _ in both):.3f} | "
+                f"{mean(o['accuracy'] for _, o in both):.3f} | "
+                f"{counts.count('win')} / {counts.count('tie')} / {counts.count('loss')} | "
+                f"{median(r['used_s'] for r, _ in both):.0f} s against {median(o['used_s'] for _, o in both):.0f} s | "
+                f"{over} of {len(both)} |"
+            )
+    titles = (
+        "| limit | method | runs | its accuracy | tl-advise's | tl-advise is better / tied / worse "
+        "| seconds used (median) | over the limit by 10 % |"
+    )
+    return "\n".join([titles, "|---" * 8 + "|", *lines])
+
+
+def as_early(rows: list[Row]) -> str:
+    """Return how much sooner tl-advise ended a run that is not behind a rival's, over rivals' runs of a minute or more."""
+    ratios = []
+    for row in rows:
+        if row["rival"] == OURS or "failed" in row:
+            continue
+        mine = [r for r in rows if r["rival"] == OURS and (r["set"], r["seed"]) == (row["set"], row["seed"])]
+        level = [r["used_s"] for r in mine if "failed" not in r and r["accuracy"] >= row["accuracy"]]
+        if level:
+            ratios.append(min(level) / row["used_s"])
+    return f"{median(ratios):.2f} (median of {len(ratios)})" if ratios else "not measured"
+
+
+def absent() -> str:
+    """Return the rivals that have no rows, each with the reason."""
+    return "\n".join(f"| {name} | {reason} |" for name, reason in rivals.ABSENT.items())
+
+
+def page(rows: list[Row]) -> str:
     """Return the whole page."""
-    ours = {(r["set"], r["minutes"], r["seed"]): r for r in rows if r["rival"] == OURS and "failed" not in r}
-    lines = [line(r, ours.get((r["set"], r["minutes"], r["seed"]))) for r in sorted(rows, key=_key)]
-    compared = [
-        r for r in rows if r["rival"] != OURS and "failed" not in r and (r["set"], r["minutes"], r["seed"]) in ours
-    ]
-    verdicts = [against(r, ours[(r["set"], r["minutes"], r["seed"])]) for r in compared]
-    counts = ", ".join(f"{verdicts.count(word)} {word}" for word in ("win", "tie", "loss"))
-    return (HERE / "page.md").read_text(encoding="utf-8").format(rows="\n".join(lines), counts=counts, n=len(verdicts))
+    rows = sorted(rows, key=lambda r: (r["set"], r["minutes"], r["seed"], ORDER.index(r["rival"])))
+    ours = {cell(r): r for r in rows if r["rival"] == OURS and "failed" not in r}
+    compared = [r for r in rows if r["rival"] != OURS and "failed" not in r and cell(r) in ours]
+    counts = [verdict(r, ours[cell(r)]) for r in compared]
+    text = (HERE / "page.md").read_text(encoding="utf-8")
+    return text.format(
+        rows="\n".join(line(r, ours.get(cell(r))) for r in rows),
+        counts=f"{counts.count('win')} won, {counts.count('tie')} tied, {counts.count('loss')} lost",
+        n=len(counts),
+        summary=summary(rows, ours),
+        early=as_early(rows),
+        absent=absent(),
+    )
 
 
-def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["set"], row["minutes"], row["seed"], row["rival"] != OURS, row["rival"]
+def plot(rows: list[Row]) -> None:
+    """Draw accuracy against seconds used, one panel for each set."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams |= {
+        "svg.hashsalt": "arena",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    from matplotlib import pyplot
+
+    ended = [r for r in rows if "failed" not in r]
+    names = list(dict.fromkeys(r["set"] for r in ended))
+    figure, panels = pyplot.subplots(-(-len(names) // 2), 2, figsize=(9, 2.4 * -(-len(names) // 2)), squeeze=False)
+    for panel, name in zip(panels.flat, names, strict=False):
+        for number, rival in enumerate(ORDER):
+            own = sorted((r for r in ended if (r["set"], r["rival"]) == (name, rival)), key=lambda r: r["used_s"])
+            if not own:
+                continue
+            bounds = [intervals.wilson(round(r["accuracy"] * r["n"]), r["n"]) for r in own]
+            error = [
+                [r["accuracy"] - low for r, (low, _) in zip(own, bounds, strict=True)],
+                [high - r["accuracy"] for r, (_, high) in zip(own, bounds, strict=True)],
+            ]
+            panel.errorbar(
+                [r["used_s"] for r in own],
+                [r["accuracy"] for r in own],
+                error,
+                fmt="o-" if rival == OURS else "s--",
+                color=f"C{number}",
+                lw=2 if rival == OURS else 1,
+                ms=5,
+                elinewidth=0.8,
+                label=rival,
+            )
+        panel.set(title=name, xscale="log", xlabel="seconds used, one core", ylabel="test accuracy")
+    for panel in list(panels.flat)[len(names) :]:
+        panel.axis("off")
+    handles = {label: h for p in panels.flat for h, label in zip(*p.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=3, frameon=False)
+    figure.tight_layout(rect=(0, 0, 1, 0.94))
+    figure.savefig(PLOT, metadata={"Date": None}, facecolor="white")
+
+
+def main() -> None:
+    """Write the page, and the plot where it is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--plot", action="store_true")
+    args = parser.parse_args()
+    rows = [json.loads(text) for text in ROWS.read_text(encoding="utf-8").splitlines()]
+    PAGE.write_text(page(rows), encoding="utf-8")
+    if args.plot:
+        plot(rows)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(
-        page([json.loads(text) for text in ROWS.read_text(encoding="utf-8").splitlines()]), encoding="utf-8"
-    )
+    main()

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import torch
-from protocol import finish, images, run, write_answers
+from protocol import elapsed_s, finish, images, run, write_answers
 from torch import nn
 from torchvision import datasets, models, transforms
 
@@ -45,6 +45,7 @@ def train(args):  # type: ignore[no-untyped-def]
         model.features.requires_grad_(False)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.001, momentum=0.9)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 7, 0.1)
+    history: list[tuple[float, float]] = []
     best, best_weights = -1.0, copy.deepcopy(model.state_dict())
     for _ in range(25):
         epoch_began = time.monotonic()
@@ -61,11 +62,12 @@ def train(args):  # type: ignore[no-untyped-def]
             right = sum(int((model(seen).argmax(1) == labels).sum()) for seen, labels in check)
         if right / held > best:
             best, best_weights = right / held, copy.deepcopy(model.state_dict())
+            history.append((elapsed_s(), best))
         if time.monotonic() - began + (time.monotonic() - epoch_began) > args.seconds:
             break
     Path(args.out).mkdir()
     torch.save({"weights": best_weights, "classes": whole.classes}, Path(args.out) / "model.pt")
-    finish(best, "torch", "torchvision")
+    finish(best, "torch", "torchvision", history=history)
 
 
 def predict(args):  # type: ignore[no-untyped-def]

@@ -24,7 +24,21 @@ def train(args):  # type: ignore[no-untyped-def]
         surroundings.pop("TORCH_HOME", None)
         subprocess.run(call, check=True, env=surroundings, stdout=subprocess.DEVNULL)
     result = json.loads((Path(args.out) / "result.json").read_text(encoding="utf-8"))
-    finish(result["validation"]["accuracy"], "tl-advise", "torch")
+    finish(result["validation"]["accuracy"], "tl-advise", "torch", history=_history(Path(args.out)))
+
+
+def _history(run: Path) -> list[tuple[float, float]]:
+    """Return when each trial ended that beat the log-loss of those before, and its accuracy out of fold."""
+    with open(run / "trials.csv", newline="", encoding="utf-8") as stream:
+        rows = {int(row["trial"]): row for row in csv.DictReader(stream) if row["log_loss"]}
+    events = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    history, best = [], float("inf")
+    for event in events:
+        row = rows.get(event["number"]) if event["event"] == "trial" else None
+        if row and float(row["log_loss"]) < best:
+            best = float(row["log_loss"])
+            history.append((event["at_s"], float(row["accuracy"])))
+    return history
 
 
 def predict(args):  # type: ignore[no-untyped-def]

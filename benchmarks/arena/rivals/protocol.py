@@ -6,8 +6,10 @@ import argparse
 import csv
 import importlib.metadata
 import json
+import os
 import resource
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -26,11 +28,21 @@ def write_answers(path: str, rows: Iterable[tuple[Path, str]]) -> None:
         table.writerows((str(p), label) for p, label in rows)
 
 
-def finish(reported: float | None, *packages: str) -> None:
-    """Print what the tool reports of itself, its versions and the peak memory of its largest process."""
+def elapsed_s() -> float:
+    """Return the seconds since the arena started this process; imports count."""
+    return time.time() - float(os.environ.get("ARENA_BEGAN", time.time()))
+
+
+def finish(reported: float | None, *packages: str, history: Sequence[tuple[float, float]] = ()) -> None:
+    """Print what the tool reports of itself, its versions and the peak memory of its largest process.
+
+    `history` holds (seconds since the start, validation accuracy of what was best then), where the tool shows it.
+    """
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     versions = {name: importlib.metadata.version(name) for name in packages}
-    print(json.dumps({"reported": reported, "versions": versions, "peak_kb": peak}), flush=True)
+    print(
+        json.dumps({"reported": reported, "versions": versions, "peak_kb": peak, "history": list(history)}), flush=True
+    )
 
 
 def run(train: Callable[[argparse.Namespace], None], predict: Callable[[argparse.Namespace], None]) -> None:

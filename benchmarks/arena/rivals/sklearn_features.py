@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from protocol import finish, images, run, write_answers
+from protocol import elapsed_s, finish, images, run, write_answers
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -54,7 +54,7 @@ def train(args):  # type: ignore[no-untyped-def]
     (out / "head.pkl").write_bytes(pickle.dumps(head))
     scores = head[-1].scores_
     best = max(float(np.mean(s, axis=0).max()) for s in (scores.values() if isinstance(scores, dict) else [scores]))
-    finish(best, "scikit-learn", "torch")
+    finish(best, "scikit-learn", "torch", history=[(elapsed_s(), best)])
 
 
 def predict(args):  # type: ignore[no-untyped-def]
