@@ -25,6 +25,15 @@ def network(classes: int) -> nn.Module:
     return made
 
 
+def pretrained(weights: str, classes: int) -> nn.Module:
+    """Build the network with the shared weights below its new last layer."""
+    model = network(classes)
+    tensors = torch.load(weights, weights_only=True)
+    state = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items() if "classifier" not in k}
+    model.load_state_dict(state, strict=False)
+    return model
+
+
 def train(args):  # type: ignore[no-untyped-def]
     """Train until 25 epochs or the time are over; keep the best validation epoch, as tutorials do."""
     began = time.monotonic()
@@ -35,14 +44,8 @@ def train(args):  # type: ignore[no-untyped-def]
     held = max(1, len(whole) // 5)
     loader = torch.utils.data.DataLoader(torch.utils.data.Subset(whole, order[held:]), batch_size=4, shuffle=True)
     check = torch.utils.data.DataLoader(torch.utils.data.Subset(plain, order[:held]), batch_size=32)
-    model = network(len(whole.classes))
-    weights = torch.load(args.weights, weights_only=True)
-    model.load_state_dict(
-        {k: v.float() if v.is_floating_point() else v for k, v in weights.items() if "classifier" not in k},
-        strict=False,
-    )
-    if args.regime == "head":
-        model.features.requires_grad_(False)
+    model = pretrained(args.weights, len(whole.classes))
+    model.features.requires_grad_(args.regime != "head")
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.001, momentum=0.9)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 7, 0.1)
     history: list[tuple[float, float]] = []
