@@ -19,7 +19,6 @@ from advisor.metrics import intervals
 HERE = Path(__file__).parent
 ROWS = HERE.parent / "results" / "arena.jsonl"
 PAGE = HERE.parents[1] / "docs" / "arena.md"
-PLOT = HERE.parents[1] / "docs" / "images" / "arena.svg"
 OURS = "tl-advise"
 ORDER = [rival.name for rival in rivals.RIVALS]
 Row = dict[str, Any]
@@ -126,52 +125,6 @@ def page(rows: list[Row]) -> str:
     )
 
 
-def plot(rows: list[Row]) -> None:
-    """Draw accuracy against seconds used, one panel for each set."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams |= {
-        "svg.hashsalt": "arena",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    from matplotlib import pyplot
-
-    ended = [r for r in rows if "failed" not in r]
-    names = list(dict.fromkeys(r["set"] for r in ended))
-    figure, panels = pyplot.subplots(-(-len(names) // 2), 2, figsize=(9, 2.4 * -(-len(names) // 2)), squeeze=False)
-    for panel, name in zip(panels.flat, names, strict=False):
-        for number, rival in enumerate(ORDER):
-            own = sorted((r for r in ended if (r["set"], r["rival"]) == (name, rival)), key=lambda r: r["used_s"])
-            if not own:
-                continue
-            bounds = [intervals.wilson(round(r["accuracy"] * r["n"]), r["n"]) for r in own]
-            error = [
-                [r["accuracy"] - low for r, (low, _) in zip(own, bounds, strict=True)],
-                [high - r["accuracy"] for r, (_, high) in zip(own, bounds, strict=True)],
-            ]
-            panel.errorbar(
-                [r["used_s"] for r in own],
-                [r["accuracy"] for r in own],
-                error,
-                fmt="o-" if rival == OURS else "s--",
-                color=f"C{number}",
-                lw=2 if rival == OURS else 1,
-                ms=5,
-                elinewidth=0.8,
-                label=rival,
-            )
-        panel.set(title=name, xscale="log", xlabel="seconds used, one core", ylabel="test accuracy")
-    for panel in list(panels.flat)[len(names) :]:
-        panel.axis("off")
-    handles = {label: h for p in panels.flat for h, label in zip(*p.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=3, frameon=False)
-    figure.tight_layout(rect=(0, 0, 1, 0.94))
-    figure.savefig(PLOT, metadata={"Date": None}, facecolor="white")
-
-
 def main() -> None:
     """Write the page, and the plot where it is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -180,7 +133,9 @@ def main() -> None:
     rows = [json.loads(text) for text in ROWS.read_text(encoding="utf-8").splitlines()]
     PAGE.write_text(page(rows), encoding="utf-8")
     if args.plot:
-        plot(rows)
+        import plot
+
+        plot.draw(rows)
 
 
 if __name__ == "__main__":
