@@ -199,10 +199,11 @@ def _measure(settings: Settings, rundir: RunDir, listener: Listener) -> Measured
     read_at_s = time.time()
     how: dict[str, Any] = {"note": listener.note, "offline": settings.offline, "progress": _progress(listener, "read")}
     data_set = dataset.read(settings.data, test_split=settings.test_split, options=settings.reading, **how)
-    data_set = corrections.for_run(data_set, settings.relabel, rundir.path, resumed=rundir.splits.exists())
     profile.check_learnable(data_set)
-    measured = profile.measure(data_set, deep=True, store=cache.Store(), progress=_progress(listener, "decode"))
-    data_set = profile.set_aside(data_set, measured.unreadable)
+    decoded = profile.decode(data_set, store=cache.Store(), progress=_progress(listener, "decode"))
+    data_set = corrections.for_run(decoded.dataset, settings.relabel, rundir.path, resumed=rundir.splits.exists())
+    profile.check_learnable(data_set)
+    measured = profile.measure(data_set, similar=decoded.similar)
     if settings.remove_leaks:
         data_set = profile.without_leaks(data_set, measured)
     profile.check_learnable(data_set)

@@ -119,6 +119,8 @@ def _evidence(outcome: Result, folder: str) -> Lines:
         rows.append(("ensemble", wording.ensemble(outcome, folder)))
     if outcome.relabelled is not None:
         rows.append(("relabelled", insight_text.relabelled(outcome.relabelled)))
+    if outcome.joined is not None:
+        rows.append(("similar", insight_text.joined(outcome.joined)))
     if said := insight_text.forecast(outcome):
         rows.append(("more images", said))
     if outcome.limits is not None:

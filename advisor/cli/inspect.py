@@ -53,13 +53,13 @@ def command(
     with _console.bar(quiet) as bar:
         access: dict[str, Any] = {"progress": partial(bar, "reading files"), "note": _console.note}
         data_set = datasets.read(dataset, test_split=test_split, options=options, **access)
-        data_set = corrections.apply(data_set, relabel) if relabel else data_set
         profile.check_learnable(data_set)
-        store = cache.Store() if deep else None
-        measured = profile.measure(
-            data_set, deep=deep, store=store, progress=partial(bar, "decoding") if deep else None
-        )
-    data_set = profile.set_aside(data_set, measured.unreadable)
+        similar = None
+        if deep:
+            decoded = profile.decode(data_set, store=cache.Store(), progress=partial(bar, "decoding"))
+            data_set, similar = decoded.dataset, decoded.similar
+        data_set = corrections.apply(data_set, relabel) if relabel else data_set
+    measured = profile.measure(data_set, similar=similar)
     profile.check_learnable(data_set)
     if as_json:
         _console.as_json(facts(data_set, measured))
@@ -130,6 +130,8 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
     table.add_row("skipped", f"{dataset.skipped:,} hidden or other files" + (f" ({suffixes})" if suffixes else ""))
     if dataset.relabelled is not None:
         table.add_row("relabelled", _console.text(insight_text.relabelled(dataset.relabelled), longest=1000))
+    if profile.joined is not None:
+        table.add_row("similar", insight_text.joined(profile.joined))
     if dataset.holds_out_val:
         table.add_row("validation", "the given validation set (--val pool adds it to training)")
     if profile.value_range is not None:

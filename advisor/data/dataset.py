@@ -82,7 +82,7 @@ def read(
             *_only_in_test(used, number),
         ),
     )
-    dataset = _cut(dataset) if not roles.test and test_split == "auto" else _validation_checked(dataset)
+    dataset = cut(dataset) if not roles.test and test_split == "auto" else _validation_checked(dataset)
     return _with_range(dataset, {file.entry.path: file for file in used})
 
 
@@ -238,14 +238,15 @@ def _counted(items: Sequence[Item], rule: SplitRule, fraction: float) -> DataSpl
     return DataSplit(rule=rule, fraction=fraction, pool=len(items) - test, test=test)
 
 
-def _cut(dataset: Dataset) -> Dataset:
-    items = dataset.items
+def cut(dataset: Dataset) -> Dataset:
+    """Hold out a test set by contents, labels and groups, whatever was held out before; given splits are not considered."""
+    items = tuple(dataclasses.replace(item, split="pool") for item in dataset.items)
     held_out = splits.cut_test([i.sha256 for i in items], [i.label for i in items], [i.group for i in items])
     if not held_out.any():
         note = "no class has enough images for a test set: no test score will be given."
         return dataclasses.replace(dataset, warnings=(*dataset.warnings, note))
-    cut = tuple(dataclasses.replace(i, split="test") if out else i for i, out in zip(items, held_out, strict=True))
-    return dataclasses.replace(dataset, items=cut, split=_counted(cut, "cut", splits.TEST_FRACTION))
+    divided = tuple(dataclasses.replace(i, split="test") if out else i for i, out in zip(items, held_out, strict=True))
+    return dataclasses.replace(dataset, items=divided, split=_counted(divided, "cut", splits.TEST_FRACTION))
 
 
 def _validation_checked(dataset: Dataset) -> Dataset:

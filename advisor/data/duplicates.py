@@ -84,6 +84,13 @@ def removable(dataset: Dataset, groups: Iterable[DuplicateGroup]) -> set[str]:
     return drop
 
 
+def refreshed(groups: Iterable[DuplicateGroup], items: Sequence[Item]) -> tuple[DuplicateGroup, ...]:
+    """Return groups of paths with the present splits and labels of `items`; those with fewer than two items are left out."""
+    by_path = {item.path: item for item in items}
+    members = [(group.kind, [by_path[path] for path in group.paths if path in by_path]) for group in groups]
+    return tuple(_group(kind, rows) for kind, rows in members if len(rows) > 1)
+
+
 def _group(kind: DuplicateKind, members: Sequence[Item]) -> DuplicateGroup:
     return DuplicateGroup(
         kind=kind,

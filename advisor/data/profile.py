@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from advisor.data import duplicates, splits
 from advisor.data.dataset import drop_items
 from advisor.data.images import printable
 from advisor.data.layouts.listing import shortened
+from advisor.data.similarity import joining
 from advisor.errors import DatasetError
 from advisor.records import Dataset, DuplicateGroup, Item, Profile, Quantiles, Unreadable
 
@@ -32,23 +33,49 @@ CROPPED = 0.35  # mean share of the area that a centre crop removes; 3:2 photos 
 TINY_PX = 32  # short side; below it images show little detail
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Decoded:
+    """A data set whose files were all decoded: without broken ones, similar images joined. `similar` lists their sets."""
+
+    dataset: Dataset
+    similar: tuple[DuplicateGroup, ...]
+
+
+def decode(
+    dataset: Dataset,
+    *,
+    store: Store | None = None,
+    progress: CountProgress | None = None,
+    join: Callable[[Dataset, Sequence[DuplicateGroup]], Dataset] = joining.join,
+) -> Decoded:
+    """Decode every file, set the broken ones aside, find similar images and `join` them for the splits.
+
+    Labels that a user corrects are corrected after this: they do not change which images are held out.
+    """
+    small, broken = duplicates.thumbnails(
+        dataset.root, dataset.items, store=store, progress=progress, value_range=dataset.value_range
+    )
+    # Thumbnails of broken files are black, hence flat, hence never like another.
+    similar = duplicates.near(dataset.root, dataset.items, small)
+    return Decoded(dataset=set_aside(join(dataset, similar), broken), similar=similar)
+
+
 def measure(
-    dataset: Dataset, *, deep: bool = False, store: Store | None = None, progress: CountProgress | None = None
+    dataset: Dataset,
+    *,
+    deep: bool = False,
+    similar: Sequence[DuplicateGroup] | None = None,
+    store: Store | None = None,
+    progress: CountProgress | None = None,
 ) -> Profile:
-    """Measure a data set; `deep` also decodes every file and searches for near-duplicates.
+    """Measure a data set; `deep` also decodes every file and joins near-duplicates, unless `similar` shows that it was done.
 
     Files that `deep` finds unreadable are listed and not counted; `set_aside` removes them from the data set.
     """
-    groups: tuple[DuplicateGroup, ...] = ()
-    broken: tuple[Unreadable, ...] = ()
-    if deep:
-        small, broken = duplicates.thumbnails(
-            dataset.root, dataset.items, store=store, progress=progress, value_range=dataset.value_range
-        )
-        # Thumbnails of broken files are black, hence flat, hence never like another.
-        groups = duplicates.near(dataset.root, dataset.items, small)
-        dataset = set_aside(dataset, broken)
-    groups = (*duplicates.exact(dataset.items), *groups)
+    if deep and similar is None:
+        decoded = decode(dataset, store=store, progress=progress)
+        dataset, similar = decoded.dataset, decoded.similar
+    groups = (*duplicates.exact(dataset.items), *duplicates.refreshed(similar or (), dataset.items))
     items = dataset.items
     widths = np.array([item.width for item in items], dtype=np.float64)
     heights = np.array([item.height for item in items], dtype=np.float64)
@@ -67,13 +94,14 @@ def measure(
         modes=dict(sorted(Counter(item.mode for item in items).items())),
         unreadable=dataset.unreadable,
         duplicates=groups,
-        near_checked=deep,
+        near_checked=similar is not None,
         fingerprint=dataset.fingerprint,
         split=dataset.split,
         training_images=len(items) - given_test,
         skipped_suffixes=dataset.skipped_suffixes,
         holds_out_val=dataset.holds_out_val,
         value_range=dataset.value_range,
+        joined=dataset.joined_counts,
     )
     return dataclasses.replace(profile, warnings=(*dataset.warnings, *_warnings(dataset, profile)))
 
@@ -184,8 +212,15 @@ def _duplicate_warnings(dataset: Dataset, profile: Profile) -> list[str]:
             "be too high."
             if dataset.split.rule == "given"
             else f"series of similar images: the test set that was held out here divides them, {_count(len(drop), 'image')} "
-            f"of training {'resembles' if len(drop) == 1 else 'resemble'} a test image ({example}); --remove-leaks removes "
-            "them from training, a table with a group column keeps series together."
+            f"of training {'resembles' if len(drop) == 1 else 'resemble'} a test image ({example}), since whole series would "
+            "leave a class without test or validation images; --remove-leaks removes them from training."
+        )
+    few = joining.few_series(dataset, profile.duplicates)
+    if few:
+        named = [f"{name}: {images:,} images in {series:,} series" for name, (images, series) in few.items()]
+        notes.append(
+            f"{_count(len(few), 'class')} of a few series of similar images ({shortened(named)}): the score says little about "
+            "new series; a table with a group column (video, place, patient) keeps together what belongs together."
         )
     contrary = [group for group in profile.duplicates if group.labels_differ]
     if contrary:

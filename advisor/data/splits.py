@@ -58,8 +58,13 @@ def cut_test(
     return locked
 
 
-def joined(sha256: Sequence[str], groups: Sequence[str] | None = None) -> AnyArray:
-    """Number the sets of images that must stay together (equal bytes or equal group), in order of first appearance."""
+def joined(
+    sha256: Sequence[str], groups: Sequence[str] | None = None, similar: Sequence[Sequence[int]] = ()
+) -> AnyArray:
+    """Number the sets of images that must stay together, in order of first appearance.
+
+    These are images with equal bytes, with an equal group, or in one of the sets of rows in `similar`.
+    """
     parent = list(range(len(sha256)))
 
     def root(i: int) -> int:
@@ -73,6 +78,10 @@ def joined(sha256: Sequence[str], groups: Sequence[str] | None = None) -> AnyArr
         keys = [("bytes", digest)] + ([("group", groups[i])] if groups is not None and groups[i] else [])
         for key in keys:
             a, b = sorted((root(first.setdefault(key, i)), root(i)))
+            parent[b] = a
+    for rows in similar:
+        for i in rows:
+            a, b = sorted((root(rows[0]), root(i)))
             parent[b] = a
     number: dict[int, int] = {}
     return np.array([number.setdefault(root(i), len(number)) for i in range(len(sha256))], dtype=np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -100,6 +100,18 @@ class Relabelled:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class JoinedImages:
+    """Images that look alike and were kept together in the tool's own splits: how many, in how many groups.
+
+    `members` (in recipes only) has one text per set: the first 12 hexadecimal digits of each content's SHA-256.
+    """
+
+    images: int
+    groups: int
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Dataset:
     """Files, labels and splits. `classes` are sorted by name; `Item.label` is an index into them.
 
@@ -123,11 +135,17 @@ class Dataset:
     holds_out_val: bool = False
     value_range: ValueRange | None = None
     relabelled: Relabelled | None = None
+    joined: JoinedImages | None = None
 
     @property
     def pool(self) -> tuple[Item, ...]:
         """The items from which training and validation are drawn."""
         return tuple(i for i in self.items if i.split == "pool")
+
+    @property
+    def joined_counts(self) -> JoinedImages | None:
+        """How many similar images were joined, without their list."""
+        return None if self.joined is None else replace(self.joined, members=())
 
     @property
     def test(self) -> tuple[Item, ...]:
@@ -184,6 +202,7 @@ class Profile:
     skipped_suffixes: dict[str, int] = field(default_factory=dict)
     holds_out_val: bool = False
     value_range: ValueRange | None = None
+    joined: JoinedImages | None = None  # without members
 
     @property
     def per_class(self) -> float:

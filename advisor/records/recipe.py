@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from advisor.records import Compute, Environment, TrainPlan, ValidationScore
-from advisor.records.data import ReadOptions, Relabelled
+from advisor.records.data import JoinedImages, ReadOptions, Relabelled
 from advisor.records.objective import DecisionRule, ObjectiveSpec
 from advisor.records.trials import ExperienceUse
 
@@ -60,6 +60,9 @@ class Data:
     test_sample: int | None = None
     reading: ReadOptions | None = None  # what the layout left open; None in recipes that knew no such choice
     relabelled: Relabelled | None = None  # labels that were corrected after reading; a rerun needs the same corrections
+    joined: JoinedImages | None = (
+        None  # similar images that the splits keep together; a rerun joins these and no others
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from advisor.records.data import Relabelled
+from advisor.records.data import JoinedImages, Relabelled
 from advisor.records.insight import Attention, Forecast, SuspectLabels, UnlikeImages
 from advisor.records.limits import LimitsReport
 from advisor.records.objective import DecisionEffect, ObjectiveScore
@@ -286,6 +286,7 @@ class Result:
     learned: bool | None = None  # whether the score beats always answering that class, beyond noise
     suspects: SuspectLabels | None = None
     relabelled: Relabelled | None = None  # labels that --relabel corrected
+    joined: JoinedImages | None = None  # similar images that the splits keep together (without members)
     forecast: Forecast | None = None
     attention: Attention | None = None
     forecast_reason: str | None = None  # why there is none

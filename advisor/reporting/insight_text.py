@@ -6,7 +6,7 @@ Pure. Does NOT cover: numbers in words (`wording`), drawings (`evidence_plots`),
 from __future__ import annotations
 
 from advisor.records import AccuracyAt, Forecast, Result
-from advisor.records.data import Relabelled
+from advisor.records.data import JoinedImages, Relabelled
 from advisor.reporting import wording
 
 SHOWN_CHANGES = 4  # pairs of classes
@@ -35,6 +35,15 @@ def relabelled(part: Relabelled) -> str:
     tested = f"{part.test_images} of them in the test" if part.test_images else "none of them in the test"
     labels = "label" if part.images == 1 else "labels"
     return f"{wording.number(part.images)} {labels} corrected by {part.file} ({named}), {tested}"
+
+
+def joined(part: JoinedImages) -> str:
+    """Write how many similar images the tool's own splits kept together."""
+    groups = "group" if part.groups == 1 else "groups"
+    return (
+        f"{wording.number(part.images)} similar images in {wording.number(part.groups)} {groups}; each group is kept whole "
+        "where the tool itself makes a split"
+    )
 
 
 def at_most(at: AccuracyAt) -> str:

@@ -75,10 +75,7 @@ def describe_tie(trial: Trial) -> Tie:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """The facts that every recipe and result of one run share; all are known before the first probe.
-
-    `read_at_s` is a time.time() before the data were read.
-    """
+    """What every recipe and result of one run share, known before the first probe; `read_at_s` is from time.time()."""
 
     settings: Settings
     dataset: Dataset
@@ -173,6 +170,7 @@ def _data(frame: RunContext) -> recipe.Data:
         test_sample=frame.used.test_sample,
         reading=frame.settings.reading,
         relabelled=data_set.relabelled,
+        joined=data_set.joined,
     )
 
 
@@ -264,6 +262,7 @@ def make_result(frame: RunContext, status: RunStatus, outcome: SearchOutcome, fi
         baseline_objective=outcome.baseline_objective,
         decision=outcome.decision,
         relabelled=frame.dataset.relabelled,
+        joined=frame.dataset.joined_counts,
     )
     return with_time(result, outcome.used_s)
 

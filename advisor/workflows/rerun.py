@@ -17,6 +17,7 @@ from pathlib import Path
 from advisor import registry
 from advisor.data import dataset, domains, profile, subsample
 from advisor.data.remote import urls
+from advisor.data.similarity import joining
 from advisor.data.tables import corrections
 from advisor.errors import CheckError, RecipeError
 from advisor.execution.worker import Worker, open_job
@@ -254,14 +255,16 @@ def _dataset(
     recipe: Recipe, path: Path, folder: Path, reading: ReadOptions | None, relabel: Path | None, *, is_given: bool
 ) -> tuple[Dataset, Profile, bool]:
     data_set = dataset.read(folder, test_split=_test_split(recipe), options=reading or recorded_reading(recipe))
-    data_set = corrections.for_recipe(data_set, recipe, path, relabel)
     profile.check_learnable(data_set)
-    measured = profile.measure(data_set, deep=True, store=cache.Store())
-    data_set = profile.set_aside(data_set, measured.unreadable)
+    same_data = data_set.fingerprint == recipe.data.fingerprint
+    # The recipe's own groups, none in older recipes: what a newer release finds would be another split.
+    join = (lambda data, _: joining.rejoin(data, recipe.data.joined)) if same_data else joining.join
+    decoded = profile.decode(data_set, store=cache.Store(), join=join)
+    data_set = corrections.for_recipe(decoded.dataset, recipe, path, relabel)
+    measured = profile.measure(data_set, similar=decoded.similar)
     if recipe.data.leaks_removed:
         data_set = profile.without_leaks(data_set, measured)
     profile.check_learnable(data_set)
-    same_data = data_set.fingerprint == recipe.data.fingerprint
     if not same_data and not is_given:
         raise RecipeError(
             f"data.fingerprint: {folder} has changed since the recipe was made ({data_set.fingerprint[:12]} instead of "
