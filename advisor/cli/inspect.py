@@ -115,12 +115,7 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
     }
     test = f"{dataset.split.test:,} for the test ({rules[dataset.split.rule]})"
     split = f"{dataset.split.pool:,} for training and validation, {test}"
-    balance = (
-        "balanced"
-        if profile.imbalance < 1.05
-        else f"the largest has {profile.imbalance:.1f} times the images of the smallest"
-    )
-    per_class = f"{len(profile.classes):,}, {profile.per_class:,.1f} images per class on average, {balance}"
+    per_class = f"{len(profile.classes):,}, {profile.per_class:,.1f} images per class on average, {_balance(profile)}"
     table = _console.facts()
     table.add_row("layout", layouts.get(dataset.layout, dataset.layout))
     table.add_row("images", f"{profile.images:,} readable, {len(profile.unreadable):,} unreadable")
@@ -138,6 +133,12 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
         table.add_row("samples", "{:g} to {:g} become black to white".format(*profile.value_range))
     table.add_row("fingerprint", profile.fingerprint)
     return table
+
+
+def _balance(profile: Profile) -> str:
+    if profile.imbalance < 1.05:
+        return "balanced"
+    return f"the largest has {profile.imbalance:.1f} times the images of the smallest"
 
 
 def _classes(profile: Profile) -> Table:
