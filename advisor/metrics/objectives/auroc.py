@@ -58,15 +58,19 @@ class Auroc:
 
 def _placements(scores_n: Floats, inside_n: Bools) -> Float64s:
     """Return per-image values (n,) whose mean is one class's AUROC, with n times the image's influence in each."""
-    from scipy.stats import rankdata
-
     n, inside = len(scores_n), int(inside_n.sum())
     outside = n - inside
-    ranks_n = rankdata(scores_n)  # ties share their mean rank
+    ranks_n = _mean_ranks(scores_n)
     own_n = np.empty(n)
-    own_n[inside_n] = rankdata(scores_n[inside_n])
-    own_n[~inside_n] = rankdata(scores_n[~inside_n])
+    own_n[inside_n] = _mean_ranks(scores_n[inside_n])
+    own_n[~inside_n] = _mean_ranks(scores_n[~inside_n])
     beaten_n = ranks_n - own_n  # how many of the other side lie below, ties half
     placement_n = np.where(inside_n, beaten_n / outside, 1.0 - beaten_n / inside)
     area = float(placement_n[inside_n].mean())
     return np.asarray(area + n * (placement_n - area) / np.where(inside_n, inside, outside))
+
+
+def _mean_ranks(scores_n: Floats) -> Float64s:
+    """Return ranks from 1 (n,); ties share their mean rank."""
+    _, value_n, counts = np.unique(scores_n, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[value_n])
