@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import prepared_workers
 import pytest
 
 # One thread: on a machine that others use as well, two threads that wait for each other cost ten times as much.
@@ -21,6 +23,22 @@ SHARED = Path(os.environ.get("TL_ADVISE_SHARED", Path(__file__).parents[2] / "sh
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache."""
     monkeypatch.setenv("TL_ADVISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workers_are_forks() -> Iterator[None]:
+    """Workers that this process starts are forks of one that has imported torch; other processes start theirs as ever."""
+    forks = prepared_workers.Subprocess()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("advisor.execution.worker.subprocess", forks)
+        yield
+    forks.close()
+
+
+@pytest.fixture
+def real_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of this test are processes of their own from the beginning."""
+    monkeypatch.setattr("advisor.execution.worker.subprocess", subprocess)
 
 
 @pytest.fixture(scope="session")

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
+from commands import run
 from photos import write_crops
 
 from advisor.data import dataset
 
 WORK = ["--trials", "1", "--backbone", "pocket", "--strategy", "ridge", "--size", "32", "--offline", "--threads", "1"]
-
-
-def run(*call: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command and demand its exit code."""
-    done = subprocess.run([sys.executable, "-m", "advisor", *call], capture_output=True, text=True, timeout=280)
-    assert done.returncode == code, done.stderr[-2000:]
-    return done
 
 
 def test_a_corrected_run_says_what_it_corrected_and_reruns_only_with_the_same_corrections(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_cut_cache_file_costs_one_job_and_not_the_run(worker: Worker, tmp_path
 
 
 def test_a_file_in_the_working_directory_hides_no_module(
-    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    real_start: None, worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker started beside a file that is called like a module of the standard library opens its data all the same."""
     found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
