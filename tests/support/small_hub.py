@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+HUB_CLOCK = "huggingface_hub.utils._http.time"  # of its retries alone
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -34,7 +36,8 @@ class Hub:
     asked: list[tuple[str, str, str]] = field(default_factory=list)
 
     def use(self, patch: pytest.MonkeyPatch, home: Path) -> None:
-        """Let this process and those that it starts use this hub, with caches of their own."""
+        """Let this process and those that it starts use this hub, with caches of their own and no pause before a retry."""
+        retry_at_once(patch)
         for name in (
             "HF_TOKEN",
             "HF_HUB_OFFLINE",
@@ -44,7 +47,7 @@ class Hub:
             "http_proxy",
             "HTTP_PROXY",
         ):
-            patch.delenv(name, raising=False)
+            patch.delenv(name)
         folders = {"HF_HOME": home / "hf", "TL_ADVISE_CACHE": home / "cache", "XDG_CACHE_HOME": home / "xdg"}
         settings = {"HF_ENDPOINT": self.url, "no_proxy": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"}
         for name, value in {**folders, **settings}.items():
@@ -116,3 +119,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+def retry_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Let huggingface-hub retry without the pauses (1, 2, 4, 8, 8 s) that it makes between tries."""
+    patch.setattr(HUB_CLOCK, types.SimpleNamespace(sleep=lambda seconds: None))
