@@ -187,6 +187,8 @@ class TermInputs:
     `parameters` are those that train in this step, `start` the weights before the first step; both by name, "body...." or
     "head....". The target fields are None where the plan has no target stream. `companion` holds the term's own
     parameters, where its function has an attribute `companion`: a function of (width, classes) that builds them.
+    `teacher` (N, K) and `target_teacher` (M, K) are log-probabilities of another model for the same views of the images,
+    None where none taught.
     """
 
     step: int
@@ -200,6 +202,8 @@ class TermInputs:
     target_logits: torch.Tensor | None = None
     support: torch.Tensor | None = None
     companion: torch.nn.Module | None = None
+    teacher: torch.Tensor | None = None
+    target_teacher: torch.Tensor | None = None
 
 
 class Space(Protocol):

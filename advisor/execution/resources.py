@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from advisor.records import Candidate, Compute, ForwardSpec, Preprocess, StageSi
 from advisor.records.messages import OpenDataset
 from advisor.registry import Registry
 from advisor.runtime import cache, device
+from advisor.training import soft_answers
 from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup
+from advisor.training.soft_answers import SoftAnswers
 
 
 class Resources:
@@ -58,6 +61,11 @@ class Resources:
     def has_target(self) -> bool:
         """True if an unlabelled target domain is open."""
         return bool(self.job.target_items)
+
+    @cached_property
+    def answers(self) -> SoftAnswers | None:
+        """The answers of the teacher that this data set was opened with; None without one."""
+        return soft_answers.read(Path(self.job.answers)) if self.job.answers else None
 
     @property
     def target_ids(self) -> npt.NDArray[np.uint64]:
@@ -175,6 +183,7 @@ class Resources:
             dim=backbone.dim,
             device=self.compute(backbone).device,
             has_target=self.has_target,
+            has_teacher=bool(self.job.answers),
             batch=batch,
             size_px=size_px,
         )

@@ -21,7 +21,7 @@ from advisor.records import Candidate, Head, TrainPlan
 from advisor.records.messages import Refitted
 from advisor.records.trials import RunStatus
 from advisor.runtime import rng
-from advisor.training import loop
+from advisor.training import loop, loss_terms
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,6 +126,7 @@ def train_loop(
         rows=rows,
         target_canvas=resources.target_canvas(rule)[0] if adapts else None,
         target_ids=resources.target_ids if adapts else None,
+        answers=resources.answers if loss_terms.needs_teacher(plan.terms) else None,
     )
     return loop.Loop(
         classifier,

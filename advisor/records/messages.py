@@ -42,6 +42,7 @@ class OpenDataset:
     target_root: str = ""
     target_items: tuple[Item, ...] = ()  # an unlabelled target domain; their labels are always 0
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)  # the score that trials are ranked by
+    answers: str = ""  # a file of a teacher's answers on the items and the target's items (`training.soft_answers`)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,7 +71,8 @@ class Context:
     """What a strategy may look at when it applies, spans its space, guesses and plans. No torch in it.
 
     `probe` holds what frozen features reached ("accuracy", "log_loss", "ridge", "inverse_regularisation" …; empty
-    before the first probe). `steps_per_epoch` is for `batch` images a step.
+    before the first probe). `steps_per_epoch` is for `batch` images a step. `has_teacher`: another model's answers on the
+    training images (and on the target's, where there is one) are at hand.
     """
 
     images: int
@@ -82,6 +83,7 @@ class Context:
     dim: int
     device: str = "cpu"
     has_target: bool = False
+    has_teacher: bool = False
     probe: Mapping[str, float] = field(default_factory=dict)
     batch: int = 32
     size_px: int = 224

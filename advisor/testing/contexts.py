@@ -23,6 +23,7 @@ def context(
     classes: int = 4,
     norm: bool = True,
     target: bool = False,
+    teacher: bool = False,
     device: str = "cpu",
     probe: Mapping[str, float] | None = None,
     stages: Sequence[str] = _STAGES,
@@ -42,6 +43,7 @@ def context(
         dim=512,
         device=device,
         has_target=target,
+        has_teacher=teacher,
         probe=probe or {},
     )
 
@@ -64,6 +66,8 @@ def variety() -> tuple[Context, ...]:
         context(norm=False),
         context(linear=True),
         context(target=True),
+        context(teacher=True),
+        context(target=True, teacher=True),
         context(stages=("only",)),
     )
 

@@ -19,6 +19,8 @@ from advisor.testing.checks import Check, run
 if TYPE_CHECKING:
     from torch import nn
 
+    from advisor.training.soft_answers import SoftAnswers
+
 _SEEDS = range(4)
 _MOST_STEPS = 60  # of the tiny training run
 
@@ -173,7 +175,7 @@ def _build_tiny() -> nn.Module:
 
 
 def _trained(strategy: Strategy) -> str:
-    context = contexts.context(images=8, classes=2, target=True, stages=("stem", "middle", "last"))
+    context = contexts.context(images=8, classes=2, target=True, teacher=True, stages=("stem", "middle", "last"))
     reason = strategy.applies(context)
     if reason is not None:
         return f"not looked at: {reason}"
@@ -204,6 +206,7 @@ def _train(plan: TrainPlan) -> tuple[set[str], int]:
     from advisor.models import backbone
     from advisor.models.classifier import Classifier
     from advisor.records import Compute
+    from advisor.training import loss_terms
     from advisor.training.loop import Loop, TrainData
 
     tiny = _tiny()
@@ -218,12 +221,22 @@ def _train(plan: TrainPlan) -> tuple[set[str], int]:
         rows=np.arange(8),
         target_canvas=noise[8:],
         target_ids=np.arange(8, 16, dtype=np.uint64),
+        answers=_answers(plan.views) if loss_terms.needs_teacher(plan.terms) else None,
     )
     loop = Loop(classifier, plan, data, size_px=24, seed=0, compute=Compute(layout="contiguous"))
     steps = sum(1 for _ in loop.run(_MOST_STEPS))
     after = classifier.state_dict()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     return {_part(name) for name in moved}, steps
+
+
+def _answers(views: int) -> SoftAnswers:
+    import numpy as np
+
+    from advisor.training import soft_answers
+
+    logits = np.random.default_rng(1).normal(size=(max(1, views), 16, 2))
+    return soft_answers.make(np.arange(16, dtype=np.uint64), logits, view_seed=0)
 
 
 def _part(name: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from advisor.aliases import Rows
+from advisor.aliases import Float32s, Rows
 from advisor.errors import TrialError
 from advisor.models import backbone as backbones
 from advisor.models.classifier import Classifier
@@ -23,13 +23,15 @@ from advisor.training import activation_cache, augmentation, losses
 from advisor.training.batch_loader import BatchLoader
 from advisor.training.batch_sampler import BatchSampler, EpisodeSampler
 from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup
+from advisor.training.soft_answers import SoftAnswers
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainData:
     """What is trained on: canvases (N, S, S, 3) uint8, labels (N,), ids (N,), and `rows`, those that take part.
 
-    The target domain, where a plan asks for it, has canvases and ids and no labels.
+    The target domain, where a plan asks for it, has canvases and ids and no labels. `answers` are a teacher's on the rows
+    and on the target; the views of the images are then those that the teacher saw.
     """
 
     canvas: npt.NDArray[np.uint8]
@@ -38,15 +40,28 @@ class TrainData:
     rows: npt.NDArray[np.int64]
     target_canvas: npt.NDArray[np.uint8] | None = None
     target_ids: npt.NDArray[np.uint64] | None = None
+    answers: SoftAnswers | None = None
 
 
 @dataclass(frozen=True)
 class StepBatch:
-    """A step's `features` (B, D), `labels` (B,), and `targets`: the labels, or probabilities (B, K) where mixed."""
+    """A step's `features` (B, D), `labels` (B,), and `targets`: the labels, or probabilities (B, K) where mixed.
+
+    `teacher` (B, K) are a teacher's log-probabilities for the same views, None where none taught.
+    """
 
     features: torch.Tensor
     labels: torch.Tensor
     targets: torch.Tensor
+    teacher: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class TargetBatch:
+    """A step's target `features` (M, D), and a teacher's log-probabilities (M, K) for the same views, None without one."""
+
+    features: torch.Tensor
+    teacher: torch.Tensor | None = None
 
 
 class BatchFeatures:
@@ -76,9 +91,11 @@ class BatchFeatures:
         self._group = group
         self._device = torch.device(compute.device)
 
+        view_seed = seed if data.answers is None else data.answers.view_seed
+
         def source(canvas: npt.NDArray[np.uint8], ids: npt.NDArray[np.uint64], rows: Rows) -> BatchLoader:
             return BatchLoader(
-                canvas, ids, rows, plan, size_px=size_px, seed=seed, compute=compute, preprocess=preprocess
+                canvas, ids, rows, plan, size_px=size_px, seed=view_seed, compute=compute, preprocess=preprocess
             )
 
         self._source = source(data.canvas, data.ids, data.rows)
@@ -89,6 +106,8 @@ class BatchFeatures:
         if self._support is not None and not group.is_single:
             raise TrialError("training on episodes runs on one device:", hint="leave --devices out.")
         self._target = _target(data, plan, seed, source)
+        self._teacher = _answers(data, plan, self._source.ids)
+        self._target_teacher = _answers(data, plan, self._target[0].ids) if self._target is not None else None
         _check_group(group, self._stream.batch, plan)
         self._depth = 0
         self._activations: activation_cache.ActivationCache | None = None
@@ -122,8 +141,9 @@ class BatchFeatures:
         if not mixed:  # else an image's partner may belong to another rank
             positions, rounds = positions[shard], rounds[shard]
         labels = self._labels[torch.from_numpy(positions)].to(self._device, non_blocking=True)
+        taught = self._taught(self._teacher, self._source, positions, rounds)
         if self._activations is not None:
-            return StepBatch(self._behind(self._activations.rows(positions, rounds)), labels, labels)
+            return StepBatch(self._behind(self._activations.rows(positions, rounds)), labels, labels, taught)
         images, targets = self._source.views(positions, rounds), labels
         if self._source.ahead:
             coming, _ = self._stream.at(step + 1)
@@ -134,9 +154,9 @@ class BatchFeatures:
             ids = self._source.ids[positions]
             images, targets = augmentation.mix(images, probabilities, ids, counters, self._seed, levels)
             images, targets, labels = images[shard], targets[shard], labels[shard]
-        return StepBatch(self._classifier.features(images), labels, targets)
+        return StepBatch(self._classifier.features(images), labels, targets, taught)
 
-    def target_features(self, step: int) -> torch.Tensor | None:
+    def target_at(self, step: int) -> TargetBatch | None:
         """Compute the features of a step's target images, in a pass of their own; None without a target domain.
 
         Of their own, so that the two domains share no batch statistics.
@@ -144,7 +164,16 @@ class BatchFeatures:
         if self._target is None:
             return None
         source, stream = self._target
-        return self._classifier.features(source.views(*stream.at(step)))
+        positions, rounds = stream.at(step)
+        taught = self._taught(self._target_teacher, source, positions, rounds)
+        return TargetBatch(self._classifier.features(source.views(positions, rounds)), taught)
+
+    def _taught(
+        self, answers: Float32s | None, source: BatchLoader, positions: Rows, rounds: Rows
+    ) -> torch.Tensor | None:
+        if answers is None:
+            return None
+        return torch.from_numpy(answers[source.counters(rounds), positions]).to(self._device, non_blocking=True)
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the network runs in the precision asked for."""
@@ -186,6 +215,20 @@ class BatchFeatures:
         end = len(backbone.stages) - 1 if last else backbones.stage_index(backbone, network.layers)
         x = backbones.run(backbone, network.body, activations, self._depth, end + 1)
         return backbone.pool(network.body, end, x)
+
+
+def _answers(data: TrainData, plan: TrainPlan, ids: npt.NDArray[np.uint64]) -> Float32s | None:
+    """Return the teacher's answers (V, N, K) on the images with these ids; None where none taught.
+
+    Raises TrialError where they are of another number of views than the plan draws, or images are mixed.
+    """
+    if data.answers is None:
+        return None
+    views, mixes = len(data.answers.log_probabilities), plan.augmentation.mixup or plan.augmentation.cutmix
+    if plan.views != views or mixes:
+        asked = "mixed images" if mixes else f"{plan.views} views of each image"
+        raise TrialError(f"the teacher answered {views} views of each image, and the plan asks for {asked}")
+    return data.answers.of(ids)
 
 
 def _order(plan: TrainPlan, labels: Rows, ids: npt.NDArray[np.uint64], seed: int) -> BatchSampler | EpisodeSampler:

@@ -48,7 +48,7 @@ class Loop:
 
     `cache_bytes` bounds the memory for activations of a frozen prefix; 0 computes them anew at every step. `group` is
     this process's place among those that train the same plan together, each on a slice of every batch.
-    Raises TrialError where there is nothing to train, or the plan wants a target domain that is not given.
+    Raises TrialError where there is nothing to train, or the plan wants a target domain or a teacher that is not given.
     """
 
     def __init__(
@@ -74,6 +74,8 @@ class Loop:
         self._adapters = adapters.put_in(self.plan, classifier.backbone, classifier.body, seed)
         self._average = weight_ops.copy(classifier) if plan.ema else {}
         self._tuned: dict[str, torch.Tensor] = {}
+        if data.answers is None and loss_terms.needs_teacher(plan.terms):
+            raise TrialError("this plan learns from a teacher and none is given:", hint="use `tl-advise distill RUN`.")
         self._terms = [(loss_terms.load(term), dict(term.numbers)) for term in plan.terms]
         self._companions = loss_terms.companions([f for f, _ in self._terms], classifier.head, seed).to(self._device)
         self._slots = _slots(classifier, self._companions, self._adapters)
@@ -177,7 +179,7 @@ class Loop:
         return self._group.scale_loss(loss, len(batch.labels), self._feed.batch)
 
     def _term_inputs(self, batch: StepBatch, logits: torch.Tensor) -> TermInputs:
-        target_features = self._feed.target_features(self.step)
+        target = self._feed.target_at(self.step)
         return TermInputs(
             step=self.step,
             steps=self.plan.steps,
@@ -191,8 +193,10 @@ class Loop:
             },
             start=self._start,
             support=self._feed.support,
-            target_features=target_features,
-            target_logits=None if target_features is None else self.classifier.head(target_features),
+            target_features=target.features if target else None,
+            target_logits=self.classifier.head(target.features) if target else None,
+            teacher=batch.teacher,
+            target_teacher=target.teacher if target else None,
         )
 
     # ---- stopping and going on ---------------------------------------------------------------------------------

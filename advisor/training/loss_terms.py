@@ -3,7 +3,8 @@
 A term is called as `function(inputs, **numbers)` and gives a scalar to add to the loss. A finish is called as
 `function(start, tuned, **numbers)` with weights by name, and gives the weights to keep. A term that needs parameters of
 its own (a domain classifier) has an attribute `companion`, a function of (width, classes) that builds them; they train
-at the head's rate and are thrown away at the end.
+at the head's rate and are thrown away at the end. A term that compares with a teacher's answers has an attribute
+`needs_teacher` that is true.
 Does NOT cover: any particular one; they live with their strategies.
 """
 
@@ -36,6 +37,11 @@ def load(term: Term) -> Callable[..., Any]:
     if not callable(function):
         raise PluginError(f'term "{term.function}" is a {type(function).__name__}, expected a function.')
     return function  # type: ignore[no-any-return]
+
+
+def needs_teacher(terms: Sequence[Term]) -> bool:
+    """Return True if one of these terms compares with a teacher's answers."""
+    return any(getattr(load(term), "needs_teacher", False) for term in terms)
 
 
 def companions(functions: Sequence[Callable[..., Any]], head: nn.Module, seed: int) -> nn.ModuleDict:

@@ -168,7 +168,7 @@ def test_domains_share_no_batch_statistics() -> None:
         one.classifier.body.train()
         torch.manual_seed(0)
         alone = one._feed.batch_at(0).features.clone()
-        one._feed.target_features(0)
+        one._feed.target_at(0)
         torch.manual_seed(0)
         again = one._feed.batch_at(0).features
     assert torch.equal(alone, again)

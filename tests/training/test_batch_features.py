@@ -80,7 +80,8 @@ def test_the_target_domain_is_fed_beside_the_labelled_images() -> None:
         feed(plan)
     data = digits()
     both = replace(data, target_canvas=data.canvas[:20], target_ids=data.ids[:20])
-    features = feed(plan, both).target_features(0)
-    assert features is not None
-    assert features.shape == (16, DIM)
-    assert feed(PLAN).target_features(0) is None
+    batch = feed(plan, both).target_at(0)
+    assert batch is not None
+    assert batch.features.shape == (16, DIM)
+    assert batch.teacher is None
+    assert feed(PLAN).target_at(0) is None
