@@ -164,7 +164,7 @@ def rerun(
 ) -> Rerun:
     """Retrain a recipe (or the recipe of a run) and score it; `data` applies it to another data set.
 
-    `target` is where the unlabelled images of an adapted run are now.
+    `target` is where the unlabelled images of an adapted or distilled run are now.
     """
     from advisor import _arguments, _calls
 

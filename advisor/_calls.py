@@ -47,7 +47,7 @@ def rerun(recipe: PathArgument, target: PathArgument | None, options: Mapping[st
     read = recipe_file.read(path)
     if read.target is not None:
         return rerun_adaptation.rerun_adapted(read, path, target=_arguments.optional(target), **options)
-    return reruns.rerun_recipe(path, **options)
+    return reruns.rerun_recipe(path, unlabelled=_arguments.optional(target), **options)
 
 
 def adapt(

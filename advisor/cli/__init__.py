@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": "Score the model of a run on other labelled images.",
     "label-next": "Rank unlabelled images by how much labelling them would help.",
     "export": "Export the model of a run for other programs.",
+    "distill": "Train a smaller network with the help of the model of a run.",
     "rerun": "Retrain a recipe and verify its score, or apply it to other data.",
     "compare": "Train several strategies side by side, and show how pretraining helps.",
     "fewshot": "Few-shot: a handful of images per class, over many episodes.",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from advisor.cli._console import GLOSSARY, console, counted, facts, listing, text
 from advisor.records import Best, LeftOut, Result, TestScore, ValidationScore
 from advisor.reporting import assessment, insight_text, wording
-from advisor.reporting.parts import pareto
+from advisor.reporting.parts import distilled, pareto
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -110,7 +110,11 @@ def _validation(score: ValidationScore) -> str:
 
 def _evidence(outcome: Result, folder: str) -> Lines:
     """Return why it is this, what tuning brought, what is as good, and the time."""
-    rows = [("why", wording.reason(outcome)), ("tuning", wording.gain(outcome))]
+    rows = [("why", wording.reason(outcome))]
+    if outcome.distillation is not None:
+        rows += _labelled("distillation", distilled.sentences(outcome.distillation))
+    else:
+        rows.append(("tuning", wording.gain(outcome)))
     if outcome.ties:
         named = [f"{t.strategy} on {t.backbone} ({wording.trial(t.trial)})" for t in outcome.ties[:SHOWN_TIES]]
         more = f" and {len(outcome.ties) - SHOWN_TIES} more" if len(outcome.ties) > SHOWN_TIES else ""

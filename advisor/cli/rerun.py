@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 @_options.out("Folder for the model and its run. [it is not kept]")
 @_options.devices(None, "GPUs per training run. [as in the recipe]")
-@_options.target("For adapted runs: folder of unlabelled images.")
+@_options.target("For adapted and distilled runs: folder of their unlabelled images.")
 @click.option(
     "--source",
     metavar="DIR",
@@ -102,8 +102,8 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
             return rerun_adaptation.rerun_adapted(
                 recipe, path, **where, target=Path(target) if target else None, report=report
             )
-    if target:
-        raise InputError(f"--target: {path} is not the recipe of an adapted run.", hint="Remove --target.")
+    if target and (recipe.teacher is None or recipe.teacher.unlabelled is None):
+        raise InputError(f"--target: {path} is a recipe without unlabelled images.", hint="Remove --target.")
     with LiveProgress(quiet=quiet) as screen:
         return rerun.rerun_recipe(
             path,
@@ -112,6 +112,7 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
             reading=reading,
             relabel=Path(call["relabel"]) if call["relabel"] else None,
             source=source_images,
+            unlabelled=Path(target) if target else None,
             listener=screen,
         )
 

@@ -152,6 +152,27 @@ class TargetUse:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnlabelledUse:
+    """The unlabelled images that a student learned from, known by their bytes."""
+
+    path_hint: str
+    fingerprint: str
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherUse:
+    """The model that a student learned from, and its answers: `file` lies beside the recipe, so a rerun needs no teacher."""
+
+    run_hint: str
+    backbone: str
+    weights_sha256: str
+    file: str
+    file_sha256: str
+    unlabelled: UnlabelledUse | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TestOutcome:
     """The score on the locked test, with its 95 % interval; of an adaptation, on the labelled part of the target."""
 
@@ -209,5 +230,6 @@ class Recipe:
     objective: ObjectiveSpec | None = None  # the score that decided, where it was not the log-loss
     decision: DecisionRule | None = None  # how probabilities become a class, where not by the largest
     limits: Limits | None = None  # of the run, and what the model costs; nothing here decides a rerun
+    teacher: TeacherUse | None = None  # of a distilled student
     devices: int | None = None  # on which the training ran at the same time, where that was more than one
     experience: ExperienceUse | None = None  # finished runs that the search learned from; a rerun does not need them

@@ -256,6 +256,25 @@ class Forgetting:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """A student beside the same network trained without its teacher, with the same settings and steps, on the same images.
+
+    `teacher` is the run, `teacher_test` its accuracy on the locked test. `gain` is in accuracy, `log_loss_gain` the lower
+    log-loss, both paired on the test; None without one.
+    """
+
+    teacher: str
+    teacher_backbone: str
+    teacher_size_px: int
+    teacher_weights_sha256: str
+    teacher_test: float | None
+    unlabelled: int
+    plain: Baseline
+    gain: Gain | None
+    log_loss_gain: Gain | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """The whole answer: `result.json`."""
 
@@ -297,4 +316,5 @@ class Result:
     objective: ObjectiveScore | None = None  # the score that decided, on the test set
     baseline_objective: ObjectiveScore | None = None  # of the untuned default, on the same images
     limits: LimitsReport | None = None  # --max-ms, --max-mb, and what the model and the others cost
+    distillation: Distillation | None = None  # None where no teacher's answers were learned from
     decision: DecisionEffect | None = None  # None where the most probable class is the answer

@@ -13,6 +13,7 @@ from typing import Any
 from advisor.records import Result, TestScore
 from advisor.records.recipe import Recipe
 from advisor.reporting import assessment, wording
+from advisor.reporting.parts import distilled
 from advisor.safe_text import printable
 
 SHOWN_CLASSES = 200
@@ -73,10 +74,11 @@ def _what(result: Result, recipe: Recipe) -> str:
         f" and {len(classes) - 20} more" if len(classes) > 20 else ""
     )
     status = "" if result.status == "final" else "\n**Provisional**: the search had not ended when this was written.\n"
+    brought = wording.gain(result) if result.distillation is None else distilled.gain(result.distillation)
     decided = "".join(f"**{_plain(line)}**\n" for line in wording.objective(result))
     return (
         f"Classifies an image into one of {len(classes)} classes: {listed}.\n{status}\n{decided}"
-        f"**{wording.score(result.test, result.test_reason)}** {_plain(judged.verdict)} {wording.gain(result)}\n"
+        f"**{wording.score(result.test, result.test_reason)}** {_plain(judged.verdict)} {brought}\n"
     )
 
 

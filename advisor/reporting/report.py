@@ -18,7 +18,7 @@ from typing import Any
 from advisor.records import Profile, Result, Trial
 from advisor.reporting import assessment, glossary, insight_text, report_sections, search_story, wording
 from advisor.reporting.charts import evidence_plots
-from advisor.reporting.parts import pareto
+from advisor.reporting.parts import distilled, pareto
 from advisor.safe_text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -116,7 +116,9 @@ def _page(name: str) -> Any:
     page.filters.update(percent=wording.percent, number=wording.number, duration=wording.duration, value=wording.value)
     page.filters.update(points=wording.points, regime=wording.regime, settings=wording.settings, span=wording.span)
     page.filters.update(capitalize_first=lambda sentence: sentence[:1].upper() + sentence[1:])
-    page.globals.update(words=wording, insight=insight_text, pareto=pareto, term=_term, fields=_fields)
+    page.globals.update(
+        words=wording, insight=insight_text, pareto=pareto, distilled=distilled, term=_term, fields=_fields
+    )
     return page.get_template(name)
 
 

@@ -24,12 +24,13 @@ from advisor.execution.worker import Worker, open_job
 from advisor.models import model_files, pretrained_weights, weight_sources
 from advisor.records import Candidate, Dataset, Profile, Settings, Trial, recipe_file
 from advisor.records.data import ReadOptions
-from advisor.records.messages import Refit, Refitted, RunTrial, Score, Scored
+from advisor.records.messages import OpenDataset, Refit, Refitted, RunTrial, Score, Scored
 from advisor.records.recipe import Recipe
 from advisor.runtime import cache
 from advisor.runtime.progress import Listener
 from advisor.selection.measurements import forgetting_budget
 from advisor.workflows import rerun_output, rerun_verify
+from advisor.workflows.distillation import recorded_answers
 from advisor.workflows.rerun_output import Retrained
 from advisor.workflows.rerun_verify import Rerun, RerunScore
 
@@ -47,6 +48,7 @@ def rerun_recipe(
     reading: ReadOptions | None = None,
     relabel: Path | None = None,
     source: domains.SourceImages | None = None,
+    unlabelled: Path | None = None,
     listener: Listener | None = None,
 ) -> Rerun:
     """Train a recipe again and score it, `seeds` times with consecutive seeds from the recipe's.
@@ -54,7 +56,8 @@ def rerun_recipe(
     `data` may name other data on purpose: then the epochs stay the same, splits and temperature are new. `devices` trains
     on another number of devices than the recipe, which changes the last bits. `reading` replaces how the recipe read its
     data. `relabel` is the table of corrected labels, by default the copy beside the recipe. `source` are images on which
-    forgetting is measured. Raises RecipeError if a plugin, the data or the weights differ from the recipe's.
+    forgetting is measured, `unlabelled` is where the unlabelled images of a distilled student are now. Raises RecipeError if
+    a plugin, the data or the weights differ from the recipe's.
     """
     began_s = time.monotonic()
     listener = listener or Listener()
@@ -64,7 +67,7 @@ def rerun_recipe(
     weights_dir = find_weights(recipe, plugins, weights_dir, offline)
     listener.stage("reading the data")
     root = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
-    data_set, measured, same_data = _dataset(recipe, path, root, reading, relabel, is_given=data is not None)
+    data_set, measured, same_data = read_data(recipe, path, root, reading, relabel, is_given=data is not None)
     sample = subsample.draw(
         data_set, recipe.data.pool_sample if same_data else None, recipe.data.test_sample if same_data else None
     )
@@ -77,6 +80,7 @@ def rerun_recipe(
         worker = Worker(log=str(folder / "worker.log"))
         stack.callback(worker.stop)
         job = open_job(settings, folder, data_set, sample.pool, folds=recipe.validation.folds)
+        job = _with_teacher(job, recipe, path, data_set, plugins, unlabelled, listener, same_data=same_data)
         opened = worker.open(job, listener.progress)
         rerunner = _Rerunner(recipe, candidate, worker, listener, folder, sample, same_data, out is not None)
         runs = tuple(rerunner.score(recipe.seed + i) for i in range(seeds))
@@ -90,6 +94,29 @@ def rerun_recipe(
             rerun_output.write(out, path, recipe, rerun_output.context_of(*shared), rerunner.first, facts)
     result = rerun_verify.compared(path, data_set, recipe, runs, same_data, opened.environment)
     return replace(result, forgetting=forgetting, same_devices=settings.devices == (recipe.devices or 1))
+
+
+def _with_teacher(
+    job: OpenDataset,
+    recipe: Recipe,
+    path: Path,
+    data_set: Dataset,
+    plugins: registry.Registry,
+    unlabelled: Path | None,
+    listener: Listener,
+    *,
+    same_data: bool,
+) -> OpenDataset:
+    """Return the job with the answers that a distilled student learns from, and with its unlabelled images."""
+    if recipe.teacher is None:
+        return job
+    use = recipe.teacher.unlabelled
+    images = unlabelled or (
+        by_hint(use.path_hint, path, "teacher.unlabelled.path_hint", "--unlabelled") if use else None
+    )
+    return recorded_answers.add(
+        job, recipe, path, data_set, plugins, images=images, same_data=same_data, listener=listener
+    )
 
 
 @dataclass
@@ -251,9 +278,13 @@ def recorded_reading(recipe: Recipe) -> ReadOptions:
     return recipe.data.reading or ReadOptions(val="pool")
 
 
-def _dataset(
+def read_data(
     recipe: Recipe, path: Path, folder: Path, reading: ReadOptions | None, relabel: Path | None, *, is_given: bool
 ) -> tuple[Dataset, Profile, bool]:
+    """Read a recipe's data set as it was read before; also return its profile, and whether it is the same.
+
+    Raises RecipeError where it differs from the recipe's and the folder was not named on purpose (`is_given`).
+    """
     data_set = dataset.read(folder, test_split=_test_split(recipe), options=reading or recorded_reading(recipe))
     profile.check_learnable(data_set)
     same_data = data_set.fingerprint == recipe.data.fingerprint

@@ -39,6 +39,7 @@ from advisor.runtime.run_dir import RunDir
 from advisor.selection import decision, finalize, insights, result_builder
 from advisor.selection.measurements import unlike
 from advisor.selection.result_builder import RunContext
+from advisor.workflows.distillation import recorded_answers
 
 FILES: dict[str, str | None] = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": "report.html"}
 NO_TEST = "the data have no test set, or the recipe is provisional: the validation was repeated"
@@ -112,11 +113,12 @@ def write(
     written = _recipe(recipe, context, made, status, same_data=same_data)
     splits.write_csv(context.dataset, folder / "splits.csv")
     if context.dataset.relabelled is not None:
-        _copy_corrections(context, source, folder)
+        copy_corrections(context, source, folder)
+    recorded_answers.copy(source, recipe, folder)
     command = f"tl-advise rerun {source}"
     write_atomically(folder / "recipe.yaml", recipe_file.write(written, command=command))
-    result = _result(folder, context, made, written, measured, status)
-    _write_pages(folder, context, result, written, made.trial, measured.profile)
+    result = make_result(folder, context, made, written, measured, status)
+    write_pages(folder, context, result, written, made.trial, measured.profile)
     write_atomically(folder / "result.json", to_json(result))
     return result
 
@@ -127,16 +129,17 @@ def _recipe(recipe: Recipe, context: RunContext, made: Retrained, status: RunSta
     rule = recipe.decision if same_data else None
     written = result_builder.make_recipe(context, status, made.trial, made.refitted, test, rule)
     fitted = replace(recipe.fitted, temperature=_temperature(recipe, made, same_data=same_data))
-    return replace(written, decision=rule, fitted=fitted)
+    return replace(written, decision=rule, fitted=fitted, teacher=recipe.teacher)
 
 
 def _temperature(recipe: Recipe, made: Retrained, *, same_data: bool) -> float:
     return recipe.fitted.temperature if same_data and made.scored else made.trial.temperature
 
 
-def _result(
+def make_result(
     folder: Path, context: RunContext, made: Retrained, written: Recipe, measured: Measured, status: RunStatus
 ) -> Result:
+    """Return the result of a model that no search chose; `written` is its recipe."""
     rule, path = written.decision or MOST_PROBABLE, folder / "trials" / "test.npz"
     trial = replace(made.trial, temperature=written.fitted.temperature)
     outcome = result_builder.SearchOutcome(
@@ -161,16 +164,17 @@ def _result(
     )
 
 
-def _copy_corrections(context: RunContext, source: Path, folder: Path) -> None:
+def copy_corrections(context: RunContext, source: Path, folder: Path) -> None:
     """Copy the table of corrected labels, which a rerun of this run looks for beside the recipe."""
     table = Path(context.settings.relabel) if context.settings.relabel else None
     table = table or (source if source.is_dir() else source.parent) / corrections.COPY
     write_atomically(folder / corrections.COPY, table.read_text(encoding="utf-8", errors="surrogateescape"))
 
 
-def _write_pages(
+def write_pages(
     folder: Path, context: RunContext, result: Result, written: Recipe, trial: Trial, profile: Profile
 ) -> None:
+    """Write the report and the model card of a result."""
     name, value_range = str(folder), context.dataset.value_range
     pictures = thumbnails.make(context.dataset.root, thumbnails.shown(result), value_range=value_range)
     licence = finalize.licence(context, result.best.backbone)

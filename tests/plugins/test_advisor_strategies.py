@@ -22,6 +22,7 @@ from advisor_strategies import advisor_strategies, anchored, knobs
 STRATEGIES = {strategy.name: strategy for strategy in advisor_strategies()}
 TRAINED = [name for name, s in STRATEGIES.items() if s.plan(s.first_guesses(context())[0], context()).phases]
 HERE = context()
+BY_NAME = ("scratch", "dann", "mcc", "episodic", "discriminative", "distill")
 
 
 class Drawn:
@@ -171,7 +172,7 @@ def test_scratch_and_adaptation_must_be_asked_for() -> None:
     """Random weights are never a surprise: scratch says that it runs only by name, and it alone asks for them."""
     for name, strategy in STRATEGIES.items():
         assert isinstance(strategy.card, Card)
-        assert strategy.card.only_when_named == (name in ("scratch", "dann", "mcc", "episodic", "discriminative"))
+        assert strategy.card.only_when_named == (name in BY_NAME)
         assert strategy.plan(strategy.first_guesses(HERE)[0], HERE).from_scratch == (name == "scratch")
 
 
@@ -185,7 +186,7 @@ def test_what_does_not_apply_says_why() -> None:
         assert "fewer than two stages" in str(STRATEGIES[name].applies(single))
     assert "no trainable parameters" in str(STRATEGIES["full"].applies(replace(HERE, stages=())))
     assert "no transformer" in str(STRATEGIES["lora"].applies(HERE))
-    assert all(s.applies(HERE) is None for name, s in STRATEGIES.items() if name != "lora")
+    assert all(s.applies(HERE) is None for name, s in STRATEGIES.items() if name not in ("lora", "distill"))
 
 
 def guess(name: str, **changes: Any) -> Any:
