@@ -6,6 +6,7 @@ fields are also its file format. Standard library only; no record knows how it i
 """
 
 from advisor.records.data import Dataset, DataSplit, DuplicateGroup, Item, Profile, Quantiles, Unreadable
+from advisor.records.forgetting import Blend, Forgetting, SourceKept, StageKept
 from advisor.records.insight import (
     AccuracyAt,
     Attention,
@@ -36,7 +37,6 @@ from advisor.records.plan import (
 from advisor.records.result import (
     Baseline,
     Best,
-    Blend,
     BudgetUse,
     Calibration,
     CalibrationBin,
@@ -46,13 +46,10 @@ from advisor.records.result import (
     Ensemble,
     EnsembleValidation,
     Environment,
-    Forgetting,
     Gain,
     LeftOut,
     Mistake,
     Result,
-    SourceKept,
-    StageKept,
     TestScore,
     Tie,
     TrialCounts,

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from advisor.records.data import Item, Unreadable
+from advisor.records.forgetting import Forgetting
 from advisor.records.insight_messages import Insight, InsightMeasured
 from advisor.records.limits import GraphCost
 from advisor.records.objective import ObjectiveSpec
 from advisor.records.plan import Compute, Preprocess, StageSize, TrainPlan
-from advisor.records.result import Environment, Forgetting, Mistake, TestScore
+from advisor.records.result import Environment, Mistake, TestScore
 from advisor.records.trials import Candidate, RunStatus, Trial
 
 
