@@ -89,10 +89,11 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
     from advisor.errors import InputError
     from advisor.records import recipe_file
     from advisor.workflows import rerun, rerun_adaptation
+    from advisor.workflows.finished import recorded_data
 
     source_images = domains.read_source(source) if source else None  # before any work, so that a mistake shows at once
     recipe = recipe_file.read(path)
-    reading = _options.read_options(call, rerun.recorded_reading(recipe))
+    reading = _options.read_options(call, recorded_data.recorded_reading(recipe))
     where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline")}
     where["device"] = None if call["device"] == "auto" else call["device"]
     if recipe.target is not None:

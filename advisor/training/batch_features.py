@@ -90,7 +90,6 @@ class BatchFeatures:
         self._compute = compute
         self._group = group
         self._device = torch.device(compute.device)
-
         view_seed = seed if data.answers is None else data.answers.view_seed
 
         def source(canvas: npt.NDArray[np.uint8], ids: npt.NDArray[np.uint64], rows: Rows) -> BatchLoader:

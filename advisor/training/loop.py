@@ -67,15 +67,13 @@ class Loop:
         self.seed, self._group = seed, group
         self._device = torch.device(compute.device)
         self.classifier = _placed(classifier, self._device, compute.layout, group)
-        self.plan = _runnable(plan, len(data.rows))
+        self.plan = _runnable(plan, data)
         self.step, self._images = 0, len(data.rows)
         self._origin = weight_ops.digest(classifier)
         self._start = weight_ops.copy(classifier) if plan.terms or plan.finish else {}
         self._adapters = adapters.put_in(self.plan, classifier.backbone, classifier.body, seed)
         self._average = weight_ops.copy(classifier) if plan.ema else {}
         self._tuned: dict[str, torch.Tensor] = {}
-        if data.answers is None and loss_terms.needs_teacher(plan.terms):
-            raise TrialError("this plan learns from a teacher and none is given:", hint="use `tl-advise distill RUN`.")
         self._terms = [(loss_terms.load(term), dict(term.numbers)) for term in plan.terms]
         self._companions = loss_terms.companions([f for f, _ in self._terms], classifier.head, seed).to(self._device)
         self._slots = _slots(classifier, self._companions, self._adapters)
@@ -256,7 +254,10 @@ def _placed(classifier: Classifier, device: torch.device, layout: str, group: Pr
     return classifier
 
 
-def _runnable(plan: TrainPlan, images: int) -> TrainPlan:
+def _runnable(plan: TrainPlan, data: TrainData) -> TrainPlan:
+    images = len(data.rows)
+    if data.answers is None and loss_terms.needs_teacher(plan.terms):
+        raise TrialError("this plan learns from a teacher and none is given:", hint="use `tl-advise distill RUN`.")
     if not plan.phases or plan.steps < 1 or not images:
         raise TrialError(f"nothing to train: {len(plan.phases)} phases, {plan.steps} steps, {images} images")
     return replace(plan, phases=tuple(sorted(plan.phases, key=lambda phase: phase.start)))

@@ -18,6 +18,7 @@ from advisor.records.recipe import Recipe
 from advisor.runtime import environment
 from advisor.workflows import adaptation_arm, rerun_verify
 from advisor.workflows import rerun as replay
+from advisor.workflows.finished import recorded_data
 from advisor.workflows.rerun_verify import Rerun, RerunScore
 from advisor.workflows.session import Session, open_session, report_nothing
 
@@ -44,8 +45,8 @@ def rerun_adapted(
     plugins = registry.load()
     candidate = replay.candidate_of(recipe, plugins)
     weights_dir = replay.find_weights(recipe, plugins, weights_dir, offline)
-    root = data or replay.by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
-    target_root = target or replay.by_hint(recipe.target.path_hint, path, "target.path_hint", "--target")
+    root = data or recorded_data.by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
+    target_root = target or recorded_data.by_hint(recipe.target.path_hint, path, "target.path_hint", "--target")
     settings = replay.settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
     settings = replace(settings, backbones=(recipe.backbone.name,), size_px=recipe.input.size_px)
     session = open_session(settings, target=str(target_root), folds=recipe.validation.folds, report=report)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from advisor.errors import RecipeError
-from advisor.workflows import rerun
+from advisor.workflows.finished import recorded_data
 
 
 def test_a_relative_path_is_looked_for_beside_the_run_directory(
@@ -21,15 +21,15 @@ def test_a_relative_path_is_looked_for_beside_the_run_directory(
     monkeypatch.chdir(tmp_path / "elsewhere")
     for path in (run, run / "recipe.yaml"):
         path.touch()
-        assert rerun.by_hint("photos", path, "data.path_hint", "--data") == tmp_path / "work" / "photos"
+        assert recorded_data.by_hint("photos", path, "data.path_hint", "--data") == tmp_path / "work" / "photos"
     (tmp_path / "elsewhere" / "photos").mkdir()
-    assert rerun.by_hint("photos", run, "data.path_hint", "--data") == Path("photos")
+    assert recorded_data.by_hint("photos", run, "data.path_hint", "--data") == Path("photos")
 
 
 @pytest.mark.parametrize("hint", ["photos", "/no/such/photos"])
 def test_data_that_are_nowhere_are_an_error_that_says_where_was_searched(tmp_path: Path, hint: str) -> None:
     """The error names the field, every place, and the option."""
     with pytest.raises(RecipeError, match=r"data.path_hint: .*photos does not exist") as error:
-        rerun.by_hint(hint, tmp_path / "recipe.yaml", "data.path_hint", "--data")
+        recorded_data.by_hint(hint, tmp_path / "recipe.yaml", "data.path_hint", "--data")
     assert "--data PATH" in error.value.hint
     assert (str(tmp_path / "photos") in str(error.value)) == (hint == "photos")

@@ -34,6 +34,7 @@ from advisor.training import soft_answers
 from advisor.workflows import rerun, session
 from advisor.workflows.distillation import distilled_output, student, teacher, unlabelled
 from advisor.workflows.distillation.student import Student
+from advisor.workflows.finished import recorded_data
 from advisor.workflows.rerun_output import Retrained
 
 PLAIN_FOLDER = "plain"  # in trials/, of the student without a teacher
@@ -115,8 +116,8 @@ def _open(run: Path, settings: Settings, images: Path | None, data: Path | None,
     listener.stage("reading the data")
     plugins = registry.load(block=settings.plugins_blocked)
     folder = run if run.is_dir() else run.parent
-    root = data or rerun.by_hint(recipe.data.path_hint, run, "data.path_hint", "--data")
-    data_set, measured, same_data = rerun.read_data(recipe, run, root, None, None, is_given=data is not None)
+    root = data or recorded_data.by_hint(recipe.data.path_hint, run, "data.path_hint", "--data")
+    data_set, measured, same_data = recorded_data.read_data(recipe, run, root, None, None, is_given=data is not None)
     if not same_data or split_list_sha256(data_set) != recipe.data.split.list_sha256:
         raise RecipeError(
             f"data.fingerprint: {root} is not the data set of the run, whose model may have seen test images of it.",

@@ -23,8 +23,8 @@ OPTION = "--unlabelled"
 def read(path: Path, data_set: Dataset, rule: pixels.PixelRule, listener: Listener) -> Target:
     """Read the images. Raises DatasetError where fewer than two are left that the data set does not have."""
     listed = domains.read(str(path), data_set.classes, option=OPTION)
-    known = {item.sha256 for item in data_set.items}
-    shared = tuple(item.path for item in listed.items if item.sha256 in known)
+    labelled = {item.sha256 for item in data_set.items}
+    shared = tuple(item.path for item in listed.items if item.sha256 in labelled)
     _, broken = pixels.canvas(path, listed.items, rule, store=cache.Store())
     unread = {file.path: file.reason for file in (*listed.unreadable, *broken)}
     target = domains.drop_items(listed, (*shared, *unread))

@@ -1,0 +1,78 @@
+"""The data of a recipe, read again as they were read for it: where they are, how, and whether they are the same.
+
+In: a recipe and its location. Out: paths and data sets. Does NOT cover: unlabelled images, retraining (`rerun`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from advisor.data import dataset, profile
+from advisor.data.remote import urls
+from advisor.data.similarity import joining
+from advisor.data.tables import corrections
+from advisor.errors import RecipeError
+from advisor.records import Dataset, Profile
+from advisor.records.data import ReadOptions
+from advisor.records.recipe import Recipe
+from advisor.runtime import cache
+
+
+def recorded_test_split(recipe: Recipe) -> str:
+    """Return "none" where the recipe held out no test set, else "auto"."""
+    return "none" if recipe.data.split.rule == "none" else "auto"
+
+
+def recorded_reading(recipe: Recipe) -> ReadOptions:
+    """Return how the recipe read its data; older recipes added a given validation set to the training images."""
+    return recipe.data.reading or ReadOptions(val="pool")
+
+
+def read_data(
+    recipe: Recipe, path: Path, folder: Path, reading: ReadOptions | None, relabel: Path | None, *, is_given: bool
+) -> tuple[Dataset, Profile, bool]:
+    """Read a recipe's data set as it was read before; also return its profile, and whether it is the same.
+
+    Raises RecipeError where it differs from the recipe's and the folder was not named on purpose (`is_given`).
+    """
+    data_set = dataset.read(folder, test_split=recorded_test_split(recipe), options=reading or recorded_reading(recipe))
+    profile.check_learnable(data_set)
+    same_data = data_set.fingerprint == recipe.data.fingerprint
+    # The recipe's own groups, none in older recipes: what a newer release finds would be another split.
+    join = (lambda data, _: joining.rejoin(data, recipe.data.joined)) if same_data else joining.join
+    decoded = profile.decode(data_set, store=cache.Store(), join=join)
+    data_set = corrections.for_recipe(decoded.dataset, recipe, path, relabel)
+    measured = profile.measure(data_set, similar=decoded.similar)
+    if recipe.data.leaks_removed:
+        data_set = profile.without_leaks(data_set, measured)
+    profile.check_learnable(data_set)
+    if not same_data and not is_given:
+        raise RecipeError(
+            f"data.fingerprint: {folder} has changed since the recipe was made ({data_set.fingerprint[:12]} instead of "
+            f"{recipe.data.fingerprint[:12]}).",
+            hint=f"To use the changed data, pass --data {folder}.",
+        )
+    return data_set, measured, same_data
+
+
+ANCESTORS = 3  # of a run directory, in which a relative data path is looked for: `runs/NAME/run1` and `NAME` are usual
+
+
+def by_hint(hint: str, path: Path, field: str, option: str) -> Path:
+    """Find the folder or file that a recipe at `path` names: in the current directory, or beside the run directory.
+
+    A relative hint is resolved against the current directory, the recipe's folder and up to three folders above it, the
+    first existing one wins. Raises RecipeError, naming all of them, if none exists.
+    """
+    if urls.is_url(hint):
+        return Path(hint)
+    run_dir = (path if path.is_dir() else path.parent).resolve()
+    bases = [Path(), run_dir, *list(run_dir.parents)[:ANCESTORS]]
+    tried = [Path(hint)] if Path(hint).is_absolute() else [base / hint for base in bases]
+    for location in tried:
+        if location.exists():
+            return location
+    raise RecipeError(
+        f"{field}: {hint} does not exist here, nor beside {path} (searched {', '.join(str(t) for t in tried)}).",
+        hint=f"Give its location: {option} PATH.",
+    )
