@@ -186,6 +186,7 @@ class Resources:
             has_teacher=bool(self.job.answers),
             batch=batch,
             size_px=size_px,
+            objective=self.job.objective.name,
         )
 
     def plan(self, candidate: Candidate, rows: npt.NDArray[np.int64]) -> TrainPlan:

@@ -72,7 +72,8 @@ class Context:
 
     `probe` holds what frozen features reached ("accuracy", "log_loss", "ridge", "inverse_regularisation" …; empty
     before the first probe). `steps_per_epoch` is for `batch` images a step. `has_teacher`: another model's answers on the
-    training images (and on the target's, where there is one) are at hand.
+    training images (and on the target's, where there is one) are at hand. `objective` is the score that decides; guesses and
+    the search space may depend on it, a plan on its parameters alone.
     """
 
     images: int
@@ -84,6 +85,7 @@ class Context:
     device: str = "cpu"
     has_target: bool = False
     has_teacher: bool = False
+    objective: str = "log_loss"
     probe: Mapping[str, float] = field(default_factory=dict)
     batch: int = 32
     size_px: int = 224

@@ -28,14 +28,16 @@ def context(
     probe: Mapping[str, float] | None = None,
     stages: Sequence[str] = _STAGES,
     linear: bool = False,
+    counts: Sequence[int] = (),
+    objective: str = "log_loss",
 ) -> Context:
-    """Make a context of a five-stage network, of convolutions or `linear` layers, and evenly filled classes."""
+    """Make a context of a five-stage network, of convolutions or `linear` layers; classes are even without `counts`."""
     even = [images // classes + (i < images % classes) for i in range(classes)]
     sizes = [(name, 1000 * 4**i) for i, name in enumerate(stages)]
     return Context(
         images=images,
         classes=classes,
-        class_counts=tuple(even),
+        class_counts=tuple(counts or even),
         stages=tuple(
             StageSize(name=n, parameters=size, has_norm=norm, linear=size if linear else 0) for n, size in sizes
         ),
@@ -45,6 +47,7 @@ def context(
         has_target=target,
         has_teacher=teacher,
         probe=probe or {},
+        objective=objective,
     )
 
 
@@ -67,6 +70,7 @@ def variety() -> tuple[Context, ...]:
         context(linear=True),
         context(target=True),
         context(teacher=True),
+        context(counts=(300, 60, 30, 10), objective="macro_f1", teacher=True),
         context(target=True, teacher=True),
         context(stages=("only",)),
     )

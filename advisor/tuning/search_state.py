@@ -95,6 +95,7 @@ class SearchState(SearchFacts):
             device=self.device,
             probe={} if best is None else {"accuracy": best.accuracy, "log_loss": best.log_loss},
             size_px=size_px,
+            objective=self.objective.name,
         )
 
     def tried(self, candidate: Candidate) -> bool:

@@ -58,7 +58,8 @@ class Tuning:
     def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
         """Return complete parameters of the known-good guesses; the first is the untuned default."""
         usual = {"epochs": knobs.epochs_for(context)}
-        return [knobs.complete({**usual, **guess}, self.card.parameters) for guess in self.guesses(context)]
+        complete = [knobs.complete({**usual, **guess}, self.card.parameters) for guess in self.guesses(context)]
+        return knobs.with_class_weights(complete, context, "logit_adjust")
 
     def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
         """Turn parameters into a plan."""

@@ -61,13 +61,14 @@ class FrozenHead:
                 drawn[name] = trial.suggest_int(name, int(low), int(high), log=True)
             else:
                 drawn[name] = trial.suggest_float(name, low, high, log=True)
-        if knobs.uneven(context) and any(p.name == "class_weights" for p in self.card.parameters):
+        if knobs.may_weigh_classes(context) and any(p.name == "class_weights" for p in self.card.parameters):
             drawn["class_weights"] = trial.suggest_categorical("class_weights", ["none", "balanced"])
         return knobs.complete(drawn, self.card.parameters)
 
     def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
         """Return the known-good settings, best first."""
-        return [knobs.complete(guess, self.card.parameters) for guess in self.guesses]
+        complete = [knobs.complete(guess, self.card.parameters) for guess in self.guesses]
+        return knobs.with_class_weights(complete, context, "balanced")
 
     def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
         """Ask for the head, and for no training."""

@@ -228,7 +228,7 @@ def draw(
         drawn["crop_scale"] = trial.suggest_float("crop_scale", 0.2, 0.9)
     if batch_norm and context.has_norm:
         drawn["norm"] = trial.suggest_categorical("norm", ["frozen", "trained"])
-    if cross_entropy and uneven(context):
+    if cross_entropy and may_weigh_classes(context):
         drawn["class_weights"] = trial.suggest_categorical("class_weights", ["none", "balanced", "logit_adjust"])
     return drawn
 
@@ -239,6 +239,24 @@ def draw_unfreezing(trial: Space) -> dict[str, Any]:
     if drawn["unfreeze"] == "gradual":
         drawn["unfreeze_share"] = trial.suggest_float("unfreeze_share", 0.1, 0.7)
     return drawn
+
+
+def may_weigh_classes(context: Context) -> bool:
+    """Return True where weighting classes may raise the objective, unlike log-loss and accuracy."""
+    return uneven(context) and context.objective not in ("log_loss", "accuracy")
+
+
+def with_class_weights(
+    guesses: Sequence[Mapping[str, Any]], context: Context, kind: str
+) -> Sequence[Mapping[str, Any]]:
+    """Put the first guess with class weights of this kind behind itself, where the objective counts every class the same.
+
+    Source: logit adjustment maximises balanced accuracy, Menon et al. 2020 (2007.07314), section 5.
+    """
+    counts_equally = context.objective in ("balanced_accuracy", "macro_f1")
+    if not (counts_equally and uneven(context) and "class_weights" in guesses[0]):
+        return guesses
+    return [guesses[0], {**guesses[0], "class_weights": kind}, *guesses[1:]]
 
 
 def uneven(context: Context) -> bool:

@@ -153,9 +153,6 @@ def test_spaces_are_conditional() -> None:
         assert ("adam_rate" in each.ranges) == (drawn["optimizer"] != "sgd")
         assert ("unfreeze_share" in each.ranges) == (drawn["unfreeze"] == "gradual")
         assert "class_weights" not in each.ranges
-    uneven = replace(HERE, class_counts=(40, 10, 10, 10))
-    assert "class_weights" in (each := Drawn(0)).ranges or STRATEGIES["full"].space(each, uneven)
-    assert "class_weights" in each.ranges
     bare = Drawn(0)
     STRATEGIES["full"].space(bare, replace(HERE, has_norm=False))
     assert "norm" not in bare.ranges
@@ -166,6 +163,23 @@ def test_unknown_parameters_are_refused() -> None:
     for strategy in STRATEGIES.values():
         with pytest.raises(PluginError, match=r"head_lr.*There are"):
             strategy.plan({"head_lr": 1.0}, HERE)
+
+
+@pytest.mark.parametrize("name", ["full", "partial", "ema", "logistic"])
+@pytest.mark.parametrize("objective", ["log_loss", "accuracy", "balanced_accuracy", "macro_f1", "auroc", "cost"])
+def test_class_weights_are_searched_where_the_objective_may_gain(name: str, objective: str) -> None:
+    """Never for log-loss and accuracy, which ask for the true shares, nor for even classes; guessed for scores of classes."""
+    strategy, even = STRATEGIES[name], replace(HERE, objective=objective)
+    uneven = replace(even, class_counts=(40, 10, 10, 10))
+    for facts in (even, uneven):
+        each = Drawn(0)
+        strategy.space(each, facts)
+        assert ("class_weights" in each.ranges) == (facts is uneven and objective not in ("log_loss", "accuracy"))
+        guesses = strategy.first_guesses(facts)
+        weighed = [number for number, guess in enumerate(guesses) if guess["class_weights"] != "none"]
+        is_guessed = facts is uneven and objective in ("balanced_accuracy", "macro_f1")
+        assert weighed == ([1] if is_guessed else [])
+        assert strategy.plan(guesses[0], facts) == strategy.plan(guesses[0], HERE)
 
 
 def test_scratch_and_adaptation_must_be_asked_for() -> None:
