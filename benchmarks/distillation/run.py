@@ -65,16 +65,8 @@ def teacher(table: Path, work: Path) -> Path:
     """Return the teacher's run, made where it is not there yet."""
     run = work / "teacher"
     if not (run / "result.json").is_file():
-        advisor.advise(
-            table,
-            trials=1,
-            out=run,
-            backbones=["mobilenet_v2"],
-            strategies=["ridge"],
-            size=TEACHER_PX,
-            threads=1,
-            offline=True,
-        )
+        small = {"backbones": ["mobilenet_v2"], "strategies": ["ridge"], "size": TEACHER_PX}
+        advisor.advise(table, trials=1, out=run, threads=1, offline=True, **small)
     return run
 
 
@@ -160,10 +152,8 @@ def main() -> None:
         if not book.has(**own) and time.monotonic() < until:
             ledger.unpacked(case.folder.split("/")[0], args.data)
             book.add({**own, **row(case, student, seed, unlabelled=unlabelled, data=args.data, work=args.work)})
-    note = (
-        f"\n{TRAIN} training and {TEST} test images, {EPOCHS} epochs at {STUDENT_PX} px; the teacher is ridge on MobileNetV2 at "
-        f"{TEACHER_PX} px; {ledger.machine()}.\n"
-    )
+    what = f"{TRAIN} training and {TEST} test images, {EPOCHS} epochs at {STUDENT_PX} px"
+    note = f"\n{what}; the teacher is ridge on MobileNetV2 at {TEACHER_PX} px; {ledger.machine()}.\n"
     ledger.publish(
         "distillation", ledger.table(TITLES, lines(book.rows)) + note, ledger.ROOT / "docs" / "distillation.md"
     )
