@@ -183,8 +183,8 @@ def _train_both(
     if opened.sample.test:
         listener.stage(f"evaluating both on the held-out test set once ({len(opened.sample.test):,} images)")
         folders = tuple(str(folder) for _, folder, _ in arms)
-        job = Score(folders=folders, items=opened.sample.test, predictions=str(out / "trials" / "test.npz"))
-        scored = worker.ask(job, Scored, listener.progress)
+        score = Score(folders=folders, items=opened.sample.test, predictions=str(out / "trials" / "test.npz"))
+        scored = worker.ask(score, Scored, listener.progress)
     taught, plain = (Retrained(trial=trial, refitted=refitted, scored=scored) for trial, refitted in made)
     return taught, plain
 
