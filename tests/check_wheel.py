@@ -14,12 +14,12 @@ def faults(wheel: Path) -> list[str]:
     """List what is wrong with a wheel; empty where nothing is."""
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    found = [f"unexpected at the top level: {top}" for top in sorted(tops - TOP)]
-    found += [f"missing package: {top}" for top in sorted(TOP - tops)]
-    found += [f"missing file: {name}" for name in NEEDED if name not in names]
+    faulty = [f"unexpected at the top level: {top}" for top in sorted(tops - TOP)]
+    faulty += [f"missing package: {top}" for top in sorted(TOP - tops)]
+    faulty += [f"missing file: {name}" for name in NEEDED if name not in names]
     if not any(name.endswith("licenses/LICENSE") for name in names):
-        found.append("missing file: LICENSE")
-    return found
+        faulty.append("missing file: LICENSE")
+    return faulty
 
 
 if __name__ == "__main__":

@@ -79,46 +79,46 @@ def finished(crops: Path, cache: str, tmp_path_factory: pytest.TempPathFactory) 
     return out
 
 
-def facts(place: Path) -> dict[str, Any]:
+def facts(run_dir: Path) -> dict[str, Any]:
     """Read a recipe without the times in it."""
-    recipe: dict[str, Any] = yaml.safe_load((place / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe: dict[str, Any] = yaml.safe_load((run_dir / "recipe.yaml").read_text(encoding="utf-8"))
     recipe["outcome"].pop("seconds")
     return recipe
 
 
-def result(place: Path) -> dict[str, Any]:
+def result(run_dir: Path) -> dict[str, Any]:
     """Read result.json."""
-    told: dict[str, Any] = json.loads((place / "result.json").read_text(encoding="utf-8"))
-    return told
+    content: dict[str, Any] = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
+    return content
 
 
 def test_a_run_leaves_everything_that_was_promised(finished: Path) -> None:
     """Files of the run directory, fields of result.json, counts that add up."""
     for name in FILES:
         assert (finished / name).stat().st_size > 0, name
-    told = result(finished)
-    assert told["status"] == "final"
-    assert told["dataset"]["images"] == 60
-    assert told["dataset"]["splits"] == {"pool": 48, "test": 12}
-    assert sum(told["trials"].values()) == 3
-    assert told["test"]["n"] == 12
-    low, high = told["test"]["ci95"]
-    assert low <= told["test"]["accuracy"] <= high
+    written = result(finished)
+    assert written["status"] == "final"
+    assert written["dataset"]["images"] == 60
+    assert written["dataset"]["splits"] == {"pool": 48, "test": 12}
+    assert sum(written["trials"].values()) == 3
+    assert written["test"]["n"] == 12
+    low, high = written["test"]["ci95"]
+    assert low <= written["test"]["accuracy"] <= high
     logged = [json.loads(line) for line in (finished / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     first = next(line["at_s"] for line in logged if line["event"] == "probe")
     probes = json.loads((finished / "probes.json").read_text(encoding="utf-8"))
     assert (
         0.5 < min(p["started_s"] + p["seconds"] for p in probes) <= first
     )  # the chart's axis; imports alone take more
-    assert told["baseline"]["best"]["trial"] == 0
-    counts = [score["n"] for score in told["test"]["per_class"].values()]
-    assert told["majority"] == max(counts) / sum(counts)
-    assert told["regime"]["prior"] == "feature_extraction"
+    assert written["baseline"]["best"]["trial"] == 0
+    counts = [score["n"] for score in written["test"]["per_class"].values()]
+    assert written["majority"] == max(counts) / sum(counts)
+    assert written["regime"]["prior"] == "feature_extraction"
     predicted = next(line for line in logged if line["event"] == "predicted")
-    assert told["budget"]["predicted_s"] == pytest.approx(predicted["at_s"] + predicted["left_s"], abs=0.2)
+    assert written["budget"]["predicted_s"] == pytest.approx(predicted["at_s"] + predicted["left_s"], abs=0.2)
     assert predicted["at_s"] > first  # after the probes, whose pass was timed
-    assert [at["images"] for at in told["forecast"]["expected"]] == [48, 96, 192]
-    assert told["test"]["accuracy"] > 0.5  # three classes that any network tells apart
+    assert [at["images"] for at in written["forecast"]["expected"]] == [48, 96, 192]
+    assert written["test"]["accuracy"] > 0.5  # three classes that any network tells apart
 
 
 def test_finished_runs_teach_a_later_one(finished: Path, crops: Path, tmp_path: Path) -> None:

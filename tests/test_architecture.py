@@ -184,7 +184,7 @@ def test_files_and_functions_stay_readable(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [p for folder in ("advisor", "plugins", "benchmarks") for p in files(folder)],
+    [p for folder in ("advisor", "plugins", "benchmarks", "tests") for p in files(folder)],
     ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_local_names_are_readable(path: Path) -> None:

@@ -29,8 +29,8 @@ def test_a_run_keeps_series_together_and_its_recipe_reruns_to_the_same_weights(t
             path = tmp_path / "bursts" / f"c{number % 2}" / f"{number:02d}-{frame}.jpg"
             save(photo(number, (64, 64)), path, quality=95 - 8 * frame)
     out = tmp_path / "run"
-    answer = run("advise", str(tmp_path / "bursts"), *WORK, "--out", str(out))
-    assert "60 similar images in 20 groups" in " ".join(answer.split())
+    printed = run("advise", str(tmp_path / "bursts"), *WORK, "--out", str(out))
+    assert "60 similar images in 20 groups" in " ".join(printed.split())
     assert "60 similar images in 20 groups" in (out / "report.html").read_text(encoding="utf-8")
     assert json.loads((out / "result.json").read_text())["joined"] == {"images": 60, "groups": 20, "members": []}
     assert json.loads((out / "profile.json").read_text())["joined"]["groups"] == 20

@@ -40,7 +40,7 @@ class Probe:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"name": "two words"}, "name is 'two words'"),
         ({"name": ""}, "name is ''"),
@@ -80,11 +80,11 @@ class Probe:
         ({"load_state": "load"}, "load_state is 'load', expected a function"),
     ],
 )
-def test_a_misdeclared_backbone_is_refused_with_field_value_and_expectation(changes, told: str) -> None:
+def test_a_misdeclared_backbone_is_refused_with_field_value_and_expectation(changes, message: str) -> None:
     """Each wrong field is named with what it holds and what was expected."""
     with pytest.raises(BrokenPluginError) as caught:
         plugin_validation.backbone(replace(GOOD, **changes))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_backbone_that_does_not_say_how_it_is_built_is_refused() -> None:
@@ -96,11 +96,11 @@ def test_a_backbone_that_does_not_say_how_it_is_built_is_refused() -> None:
 def test_a_good_backbone_comes_out_equal_and_hashable(tmp_path: Path) -> None:
     """Lists become tuples and a path inside the package becomes absolute; nothing else changes."""
     listed = replace(GOOD, stages=[Stage(name="all", prefixes=["0"])], weights="data/w.safetensors")
-    found = plugin_validation.backbone(listed, tmp_path)
-    assert found.stages == GOOD.stages
-    assert found.weights == Weights(file="w.safetensors", path=str(tmp_path / "data" / "w.safetensors"))
-    assert found.build is GOOD.build
-    assert hash(found) == hash(found)
+    checked = plugin_validation.backbone(listed, tmp_path)
+    assert checked.stages == GOOD.stages
+    assert checked.weights == Weights(file="w.safetensors", path=str(tmp_path / "data" / "w.safetensors"))
+    assert checked.build is GOOD.build
+    assert hash(checked) == hash(checked)
 
 
 def test_any_object_with_the_members_is_a_backbone() -> None:
@@ -108,11 +108,11 @@ def test_any_object_with_the_members_is_a_backbone() -> None:
     stage = SimpleNamespace(name="all", prefixes=["0"])
     preprocess = SimpleNamespace(size=8, resize=8, interpolation="nearest", mean=[0, 0, 0], std=[1, 1, 1])
     stranger = SimpleNamespace(name="s", dim=4, stages=[stage], preprocess=preprocess, build=lambda: "net")
-    found = plugin_validation.backbone(stranger)
-    assert isinstance(found, Backbone)
-    assert found.preprocess == Preprocess(size=8, resize=8, interpolation="nearest", mean=(0, 0, 0), std=(1, 1, 1))
-    assert found.build() == "net"
-    assert found.build_source_head is None
+    checked = plugin_validation.backbone(stranger)
+    assert isinstance(checked, Backbone)
+    assert checked.preprocess == Preprocess(size=8, resize=8, interpolation="nearest", mean=(0, 0, 0), std=(1, 1, 1))
+    assert checked.build() == "net"
+    assert checked.build_source_head is None
 
 
 def test_a_subclass_keeps_its_methods() -> None:
@@ -128,11 +128,11 @@ def test_a_subclass_keeps_its_methods() -> None:
         def build_source_head(self):
             return "head"
 
-    found = plugin_validation.backbone(Mine(name="mine", dim=3, stages=GOOD.stages, preprocess=GOOD.preprocess))
-    assert found.build() == "net 3"
-    assert found.pool(None, 2, 5) == 7
-    assert found.build_source_head is not None
-    assert found.build_source_head() == "head"
+    checked = plugin_validation.backbone(Mine(name="mine", dim=3, stages=GOOD.stages, preprocess=GOOD.preprocess))
+    assert checked.build() == "net 3"
+    assert checked.pool(None, 2, 5) == 7
+    assert checked.build_source_head is not None
+    assert checked.build_source_head() == "head"
 
 
 def test_a_class_instead_of_an_instance_is_told() -> None:
@@ -142,7 +142,7 @@ def test_a_class_instead_of_an_instance_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "told"),
+    ("member", "value", "message"),
     [
         ("regime", "deep", "regime is 'deep', expected one of feature_extraction, partial, full"),
         ("card", 5, "card is 5"),
@@ -151,13 +151,13 @@ def test_a_class_instead_of_an_instance_is_told() -> None:
         ("space", lambda context: {}, "cannot be called as space(trial, context)"),
     ],
 )
-def test_a_misdeclared_strategy_is_refused(member: str, value: object, told: str) -> None:
+def test_a_misdeclared_strategy_is_refused(member: str, value: object, message: str) -> None:
     """Each wrong member is named."""
     probe = Probe()
     setattr(probe, member, value)
     with pytest.raises(BrokenPluginError) as caught:
         plugin_validation.strategy(probe)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "strategy probe" in str(caught.value)
 
 

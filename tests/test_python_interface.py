@@ -38,10 +38,10 @@ def _run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sh
     """One small run from a thread inside a running event loop, with its progress."""
     folder = tmp_path_factory.mktemp("run") / "run1"
     seen: list[str] = []
-    found: list[object] = []
+    returned: list[object] = []
 
     def work() -> None:
-        found.append(
+        returned.append(
             advisor.advise(
                 data, trials=1, out=folder, backbones=["pocket"], strategies=["ridge"], size=32, threads=1, offline=True,
                 progress=lambda what, done, total: seen.append(what),
@@ -55,7 +55,7 @@ def _run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sh
             await asyncio.sleep(0.05)
 
     asyncio.run(main())
-    return folder, found[0], seen  # type: ignore[return-value]
+    return folder, returned[0], seen  # type: ignore[return-value]
 
 
 def test_only_public_names_are_listed() -> None:
@@ -105,7 +105,7 @@ def test_a_predictor_takes_images_in_every_form(run: tuple[Path, object, list[st
     picture = Image.open(path).convert("RGB")
     forms = [path, picture, np.asarray(picture), io.BytesIO(path.read_bytes()), path.read_bytes()]
     answers = [predictor.predict([form]).probabilities[0] for form in forms]
-    assert all(np.allclose(answer, answers[0], atol=1e-6) for answer in answers)
+    assert all(np.allclose(each, answers[0], atol=1e-6) for each in answers)
     assert np.allclose(predictor.predict(picture).probabilities[0], answers[0], atol=1e-6)
     whole = predictor.predict(data, batch_size=5)
     assert len(whole.paths) == 24

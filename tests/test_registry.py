@@ -28,34 +28,34 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A folder on sys.path in which distributions can be installed; modules from it are forgotten afterwards."""
     monkeypatch.delenv(registry.VARIABLE, raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
-    known = set(sys.modules)
+    before = set(sys.modules)
     yield tmp_path
-    for name in set(sys.modules) - known:
+    for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
 
 
-def _plugin(found: registry.Registry, name: str) -> registry.PluginInfo:
-    return next(p for p in found.plugins if p.name == name)
+def _plugin(plugins: registry.Registry, name: str) -> registry.PluginInfo:
+    return next(p for p in plugins.plugins if p.name == name)
 
 
 def test_first_party_plugins_come_through_the_same_door() -> None:
     """What ships is registered by entry points of our own distribution, and nothing of it is broken."""
-    found = registry.load()
-    own = [p for p in found.plugins if p.distribution == "tl-advise"]
+    plugins = registry.load()
+    own = [p for p in plugins.plugins if p.distribution == "tl-advise"]
     assert {"torchvision", "strategies"} <= {p.name for p in own}
     assert [p for p in own if p.broken] == []
-    assert list(found.backbones) == sorted(found.backbones)
-    assert list(found.strategies) == sorted(found.strategies)
-    assert found.origin("resnet18") == ("tl-advise", own[0].version)
+    assert list(plugins.backbones) == sorted(plugins.backbones)
+    assert list(plugins.strategies) == sorted(plugins.strategies)
+    assert plugins.origin("resnet18") == ("tl-advise", own[0].version)
 
 
 def test_the_sample_plugin_is_found_with_its_distribution_and_version(site: Path) -> None:
     """A third-party package is listed beside what ships, with name and version from its metadata."""
     install_sample(site)
-    found = registry.load()
-    assert found.origin("tiny") == ("tl-advise-tiny", "1.2.3")
-    assert _plugin(found, "tiny") == registry.PluginInfo(
+    plugins = registry.load()
+    assert plugins.origin("tiny") == ("tl-advise-tiny", "1.2.3")
+    assert _plugin(plugins, "tiny") == registry.PluginInfo(
         name="tiny",
         kind="backbones",
         distribution="tl-advise-tiny",
@@ -63,11 +63,11 @@ def test_the_sample_plugin_is_found_with_its_distribution_and_version(site: Path
         provides=("tiny",),
         module="tiny_backbone",
     )
-    assert found.backbone("tiny").dim == 32
+    assert plugins.backbone("tiny").dim == 32
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         (
             "import no_such_library_here",
@@ -90,16 +90,16 @@ def test_the_sample_plugin_is_found_with_its_distribution_and_version(site: Path
         (STRANGER.format(names=["ridge"]), 'name clash: "ridge" is already offered by strategies (tl-advise)'),
     ],
 )
-def test_a_broken_plugin_is_disabled_alone_with_its_reason(site: Path, source: str, told: str) -> None:
+def test_a_broken_plugin_is_disabled_alone_with_its_reason(site: Path, source: str, message: str) -> None:
     """Whatever is wrong with a stranger, it is listed with the reason and all others work."""
     install(site, "stranger", {"strange": "strange_module"}, {"strange_module": source})
-    found = registry.load()
-    broken = _plugin(found, "strange")
-    assert told in broken.broken
+    plugins = registry.load()
+    broken = _plugin(plugins, "strange")
+    assert message in broken.broken
     assert broken.provides == ()
-    assert [p.name for p in found.plugins if p.broken] == ["strange"]
-    assert found.origin("resnet18")[0] == "tl-advise"
-    assert "ridge" in found.strategies
+    assert [p.name for p in plugins.plugins if p.broken] == ["strange"]
+    assert plugins.origin("resnet18")[0] == "tl-advise"
+    assert "ridge" in plugins.strategies
 
 
 def test_a_missing_attribute_of_an_entry_point_is_a_reason(site: Path) -> None:
@@ -113,18 +113,18 @@ def test_between_two_strangers_the_first_distribution_keeps_a_name(site: Path) -
     source = STRANGER.format(names=["shared"])
     install(site, "zebra", {"zebra": "zebra_module"}, {"zebra_module": source})
     install(site, "ant", {"ant": "ant_module"}, {"ant_module": source})
-    found = registry.load()
-    assert found.origin("shared") == ("ant", "1.0")
-    assert 'name clash: "shared" is already offered by ant (ant)' in _plugin(found, "zebra").broken
+    plugins = registry.load()
+    assert plugins.origin("shared") == ("ant", "1.0")
+    assert 'name clash: "shared" is already offered by ant (ant)' in _plugin(plugins, "zebra").broken
 
 
 def test_an_entry_point_cannot_take_the_name_of_another(site: Path) -> None:
     """A stranger's entry point called like a first-party one is disabled; ours stays."""
     install(site, "aaa", {"torchvision": "aaa_module"}, {"aaa_module": STRANGER.format(names=["fresh"])})
-    found = registry.load()
-    twins = [p for p in found.plugins if p.name == "torchvision"]
+    plugins = registry.load()
+    twins = [p for p in plugins.plugins if p.name == "torchvision"]
     assert [bool(p.broken) for p in sorted(twins, key=lambda p: p.distribution)] == [True, False]
-    assert "fresh" not in found.backbones
+    assert "fresh" not in plugins.backbones
 
 
 def test_selecting_and_blocking(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,15 +143,15 @@ def test_selecting_and_blocking(site: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_unknown_names_get_the_nearest_one(site: Path) -> None:
     """Did you mean; and a name of the other kind is told as such."""
-    found = registry.load()
+    plugins = registry.load()
     with pytest.raises(PluginError, match=r"unknown backbone \"resnet_18\"\. Did you mean resnet18"):
-        found.backbone("resnet_18")
+        plugins.backbone("resnet_18")
     with pytest.raises(PluginError, match=r'"ridge" is a strategy, not a backbone\. Say --strategy ridge'):
-        found.backbone("ridge")
+        plugins.backbone("ridge")
     with pytest.raises(PluginError, match='"resnet18" is a backbone, not a strategy'):
-        found.strategy("resnet18")
+        plugins.strategy("resnet18")
     with pytest.raises(PluginError, match="tl-advise plugins` shows all names"):
-        found.strategy("zzzzzzzz")
+        plugins.strategy("zzzzzzzz")
 
 
 def test_a_missing_name_points_at_a_disabled_plugin(site: Path) -> None:

@@ -103,7 +103,7 @@ def _dead() -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("changes", "rule", "told"),
+    ("changes", "rule", "message"),
     [
         ({"dim": 0}, "declares what hooks.Backbone asks for", "dim is 0"),
         ({"build": lambda: 3}, "builds a network", "expected a torch.nn.Module"),
@@ -140,11 +140,11 @@ def _dead() -> nn.Module:
         ({"build": _dead}, "gradients reach every stage", "no gradient reaches stage stem"),
     ],
 )
-def test_a_broken_rule_fails_its_check(changes, rule: str, told: str) -> None:
+def test_a_broken_rule_fails_its_check(changes, rule: str, message: str) -> None:
     """What is wrong is found by the check that is about it."""
     failed = _failed(testing.check_backbone(replace(GOOD, **changes)))
     assert rule in failed
-    assert told in failed[rule]
+    assert message in failed[rule]
 
 
 def test_statistics_outside_the_trained_stage_are_watched() -> None:
@@ -188,9 +188,9 @@ def test_a_size_that_is_refused_is_remarked_and_no_fault() -> None:
             return super().forward(x)
 
     fixed = replace(GOOD, build=lambda: OneSize(OrderedDict(_network().named_children())), run_stage=run_stage)
-    found = next(c for c in testing.check_backbone(fixed) if c.name == "takes other input sizes")
-    assert found.passed
-    assert "24 px only" in found.detail
+    check = next(c for c in testing.check_backbone(fixed) if c.name == "takes other input sizes")
+    assert check.passed
+    assert "24 px only" in check.detail
 
 
 # ---- strategies --------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class Sample:
             parameters=(Parameter(name="rate", default=0.01, low=1e-6, high=1.0, meaning="peak rate"),),
         )
     )
-    answer: object = None
+    objection: object = None
     guesses: tuple = ({"rate": 0.05},)
     drawn: object = None
     planned: object = None
@@ -239,8 +239,8 @@ def test_a_strategy_that_keeps_the_rules_passes_them_all() -> None:
 
 def test_all_first_party_strategies_pass() -> None:
     """What ships keeps the rules that strangers are held to."""
-    found = registry.load(select=["strategies"])
-    failed = {name: _failed(testing.check_strategy(s)) for name, s in found.strategies.items()}
+    plugins = registry.load(select=["strategies"])
+    failed = {name: _failed(testing.check_strategy(s)) for name, s in plugins.strategies.items()}
     assert {name: faults for name, faults in failed.items() if faults} == {}
     assert len(failed) >= 10
 
@@ -260,7 +260,7 @@ def test_phases_may_come_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "rule", "told"),
+    ("changes", "rule", "message"),
     [
         ({"regime": "deep"}, "declares what hooks.Strategy asks for", "regime is 'deep'"),
         ({"answer": "never"}, "applies somewhere, and says why not elsewhere", "the first reason: never"),
@@ -287,15 +287,15 @@ def test_phases_may_come_in_any_order() -> None:
         ),
     ],
 )
-def test_a_broken_strategy_fails_its_check(changes, rule: str, told: str) -> None:
+def test_a_broken_strategy_fails_its_check(changes, rule: str, message: str) -> None:
     """What is wrong is found by the check that is about it."""
     failed = _failed(testing.check_strategy(Sample(**changes)))
     assert rule in failed
-    assert told in failed[rule]
+    assert message in failed[rule]
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"steps": 0}, "phases need steps"),
         ({"batch": 0}, "batch is 0"),
@@ -316,12 +316,12 @@ def test_a_broken_strategy_fails_its_check(changes, rule: str, told: str) -> Non
         ({"finish": Term(function="a:b", numbers={"alpha": "x"})}, "a:b[alpha] is 'x'"),
     ],
 )
-def test_faults_of_a_plan_are_named(changes, told: str) -> None:
+def test_faults_of_a_plan_are_named(changes, message: str) -> None:
     """Each field that the loop could not execute is named with what it holds."""
     context = contexts.context()
     good = TrainPlan(phases=(Phase(rates={"layer4": 0.1}, head_rate=0.1),), steps=5)
     assert plans.faults(good, context) == []
-    assert any(told in fault for fault in plans.faults(replace(good, **changes), context))
+    assert any(message in fault for fault in plans.faults(replace(good, **changes), context))
 
 
 # ---- imports -----------------------------------------------------------------------------------------------------
@@ -344,6 +344,6 @@ def advisor_backbones():
     install(tmp_path, "stranger", {"stranger": "stranger_module"}, {"stranger_module": source})
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     info = registry.PluginInfo(name="stranger", kind="backbones", distribution="stranger", version="1.0")
-    found = testing.check_imports(info)
-    assert found.passed is passed
-    assert passed or "it imports torch" in found.detail
+    check = testing.check_imports(info)
+    assert check.passed is passed
+    assert passed or "it imports torch" in check.detail

@@ -28,10 +28,10 @@ def test_entries_are_listed_with_size_and_cap(capsys: pytest.CaptureFixture[str]
     assert cli.run(["cache", "list", "--all"]) == 0
     assert "size_px 224" in capsys.readouterr().out
     assert cli.run(["cache", "list", "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["bytes"] == 8128
-    assert answer["cap_bytes"] > 0
-    assert answer["entries"][0]["fields"] == {"kind": "pixels", "size_px": 224}
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["bytes"] == 8128
+    assert printed["cap_bytes"] > 0
+    assert printed["entries"][0]["fields"] == {"kind": "pixels", "size_px": 224}
 
 
 def test_clearing_says_what_was_freed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,8 +34,8 @@ def test_advice_stands_under_its_finding(capsys: pytest.CaptureFixture[str]) -> 
     """A warning is followed by what to do about it; warnings alone are exit code 0."""
     assert cli.run(["doctor", "--offline"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    found = next(i for i, line in enumerate(lines) if line.startswith("warning") and " weights " in line)
-    assert any("tl-advise weights fetch squeezenet1_1 --again" in line for line in lines[found : found + 4])
+    warning = next(i for i, line in enumerate(lines) if line.startswith("warning") and " weights " in line)
+    assert any("tl-advise weights fetch squeezenet1_1 --again" in line for line in lines[warning : warning + 4])
 
 
 def test_a_problem_is_exit_code_3(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

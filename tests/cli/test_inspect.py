@@ -45,15 +45,15 @@ def test_json_is_the_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     save(photo(3, (80, 80)), tmp_path / "val" / "cat" / "leak.png")
     assert cli.run(["inspect", str(tmp_path), "--deep", "--json"]) == 0
     captured = capsys.readouterr()
-    answer = json.loads(captured.out)
-    assert answer["layout"] == "splits"
-    assert answer["split"] == {"rule": "given", "fraction": 0.0, "pool": 12, "test": 7}
-    assert answer["counts"]["test"] == {"cat": 4, "dog": 3}
-    assert answer["duplicates"] == [
+    printed = json.loads(captured.out)
+    assert printed["layout"] == "splits"
+    assert printed["split"] == {"rule": "given", "fraction": 0.0, "pool": 12, "test": 7}
+    assert printed["counts"]["test"] == {"cat": 4, "dog": 3}
+    assert printed["duplicates"] == [
         {"kind": "near", "paths": ["train/cat/0003.jpg", "val/cat/leak.png"], "across": True, "labels_differ": False}
     ]
-    assert answer["near_checked"] is True
-    assert len(answer["fingerprint"]) == 64
+    assert printed["near_checked"] is True
+    assert len(printed["fingerprint"]) == 64
     assert captured.err == ""
 
 

@@ -50,8 +50,8 @@ def test_a_broken_plugin_is_listed_with_its_reason(
     install(tmp_path, "stranger", {"strange": "strange_module"}, {"strange_module": "import [nothing]"})
     monkeypatch.syspath_prepend(str(tmp_path))
     assert cli.run(["plugins"]) == 0
-    told = capsys.readouterr().out
-    assert "disabled strange (stranger 1.0): cannot be imported: SyntaxError" in told
+    printed = capsys.readouterr().out
+    assert "disabled strange (stranger 1.0): cannot be imported: SyntaxError" in printed
     code, listed = _json(capsys)
     assert (code, [p["name"] for p in listed["broken"]]) == (0, ["strange"])
     assert cli.run(["plugins", "check", "strange"]) == 3
@@ -86,10 +86,10 @@ def advisor_backbones():
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert cli.run(["plugins", "check", "wrong", "--size", "16"]) == 3
-    told = capsys.readouterr()
-    assert "expected (2, 5)" in told.out
-    assert told.err.splitlines()[-1].startswith("error: 2 of ")
-    assert "wrong: gives (N, dim) in float32" in told.err
+    printed = capsys.readouterr()
+    assert "expected (2, 5)" in printed.out
+    assert printed.err.splitlines()[-1].startswith("error: 2 of ")
+    assert "wrong: gives (N, dim) in float32" in printed.err
 
 
 def test_an_unknown_name_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,15 +28,15 @@ def test_json_holds_what_the_model_says(run: Path, capsys: pytest.CaptureFixture
     """Class, probability and the top k of every image, as the loaded model gives them."""
     data = run.parent / "data"
     assert cli.run(["predict", str(run), str(data), "--top", "2", "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    paths = [row["path"] for row in answer["predictions"]]
+    printed = json.loads(capsys.readouterr().out)
+    paths = [row["path"] for row in printed["predictions"]]
     want = predictor.load(run, registry.load()).predict(paths)
     assert len(paths) == 24
-    assert answer["classes"] == list(runs.CLASSES)
-    assert [row["class"] for row in answer["predictions"]] == list(want.labels)
-    got = np.array([row["probability"] for row in answer["predictions"]])
+    assert printed["classes"] == list(runs.CLASSES)
+    assert [row["class"] for row in printed["predictions"]] == list(want.labels)
+    got = np.array([row["probability"] for row in printed["predictions"]])
     assert np.allclose(got, want.probabilities.max(axis=1), atol=1e-6)
-    assert all(row["top"][0]["probability"] >= row["top"][1]["probability"] for row in answer["predictions"])
+    assert all(row["top"][0]["probability"] >= row["top"][1]["probability"] for row in printed["predictions"])
     assert len(set(want.labels)) > 1
 
 
@@ -45,17 +45,17 @@ def test_csv_and_table_agree_with_json(run: Path, capsys: pytest.CaptureFixture[
     photo = str(run.parent / "data" / "roof" / "001.jpg")
     call = ["predict", str(run / "recipe.yaml"), photo, "--top", "9"]
     assert cli.run([*call, "--format", "json"]) == 0
-    told = json.loads(capsys.readouterr().out)["predictions"][0]
+    printed = json.loads(capsys.readouterr().out)["predictions"][0]
     assert cli.run([*call, "--format", "csv"]) == 0
     head, line = csv.reader(io.StringIO(capsys.readouterr().out))
     assert head == ["path", "class", "probability", "class_2", "probability_2", "class_3", "probability_3"]
     assert line[0] == photo
-    assert line[1::2] == [row["class"] for row in told["top"]]
-    assert np.allclose([float(p) for p in line[2::2]], [row["probability"] for row in told["top"]], atol=1e-6)
+    assert line[1::2] == [row["class"] for row in printed["top"]]
+    assert np.allclose([float(p) for p in line[2::2]], [row["probability"] for row in printed["top"]], atol=1e-6)
     assert cli.run(call) == 0
     table = capsys.readouterr().out
-    assert told["class"] in table
-    assert f"{100 * told['probability']:.1f} %" in table
+    assert printed["class"] in table
+    assert f"{100 * printed['probability']:.1f} %" in table
 
 
 def test_explain_writes_one_picture_per_image(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,16 +81,16 @@ def test_images_unlike_the_training_images_are_unknown(tmp_path: Path, capsys: p
     call = ["predict", str(run), str(photos[0]), str(tmp_path / "grey.png"), "--abstain", "0.1"]
     assert cli.run([*call, "--json"]) == 0
     shown = capsys.readouterr()
-    known, grey = json.loads(shown.out)["predictions"]
-    assert (known["label"], grey["label"]) == (known["class"], "unknown")
+    familiar, grey = json.loads(shown.out)["predictions"]
+    assert (familiar["label"], grey["label"]) == (familiar["class"], "unknown")
     assert grey["class"] in runs.CLASSES
-    assert 0 < grey["unlike"] <= 0.1 < known["unlike"] <= 1
+    assert 0 < grey["unlike"] <= 0.1 < familiar["unlike"] <= 1
     assert "of 3 held-out test images would be called unknown" in shown.err
     assert "A new class that resembles a known one is not caught by this." in shown.err
     assert cli.run([*call, "--format", "csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [row["class"] for row in rows] == [known["class"], "unknown"]
-    assert [float(row["unlike"]) for row in rows] == pytest.approx([known["unlike"], grey["unlike"]], abs=1e-6)
+    assert [row["class"] for row in rows] == [familiar["class"], "unknown"]
+    assert [float(row["unlike"]) for row in rows] == pytest.approx([familiar["unlike"], grey["unlike"]], abs=1e-6)
     assert cli.run(call) == 0
     assert "as unlike" in capsys.readouterr().out
 
@@ -125,9 +125,9 @@ def test_what_cannot_be_read_is_reported_and_left_out(
     (tmp_path / "notes.txt").write_text("x")
     assert cli.run(["predict", str(run), str(tmp_path), "--json"]) == 0
     shown = capsys.readouterr()
-    answer = json.loads(shown.out)
-    assert [Path(row["path"]).name for row in answer["predictions"]] == ["caf\udce9.jpg", "good.jpg"]
-    assert [Path(row["path"]).name for row in answer["unreadable"]] == ["broken.jpg", "empty.png"]
+    printed = json.loads(shown.out)
+    assert [Path(row["path"]).name for row in printed["predictions"]] == ["caf\udce9.jpg", "good.jpg"]
+    assert [Path(row["path"]).name for row in printed["unreadable"]] == ["broken.jpg", "empty.png"]
     lines = shown.err.splitlines()
     assert sum("cannot be read" in line and line.count("cannot be read") == 1 for line in lines) == 2
     assert "1 file skipped: not an image by name." in lines

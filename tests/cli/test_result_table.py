@@ -19,10 +19,10 @@ from advisor.reporting import model_card, report
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-def printed(answer: records.Result, run: Path, width: int = 110) -> str:
+def printed(result: records.Result, run: Path, width: int = 110) -> str:
     """What a plain terminal of this width shows, without the spaces at the ends of lines."""
     stream = io.StringIO()
-    _result_table.result(answer, run, out=Console(file=stream, width=width, highlight=False, color_system=None))
+    _result_table.result(result, run, out=Console(file=stream, width=width, highlight=False, color_system=None))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
@@ -34,28 +34,28 @@ def test_the_answer_is_as_agreed() -> None:
 
 def test_an_ensemble_is_told_in_a_line() -> None:
     """What it reached beside the single model, whether that is noise, and how to use it: here, in report and card."""
-    answer = results.final()
-    assert answer.test is not None
-    told = records.Ensemble(
-        members=answer.ties[:1] * 3,
+    result = results.final()
+    assert result.test is not None
+    ensemble = records.Ensemble(
+        members=result.ties[:1] * 3,
         validation=records.EnsembleValidation(
             accuracy=0.91, single_accuracy=0.9, log_loss=0.25, single_log_loss=0.27, n=200
         ),
-        test=dataclasses.replace(answer.test, accuracy=0.917),
+        test=dataclasses.replace(result.test, accuracy=0.917),
         ece=0.03,
         over_single=0.017,
         ci95=(-0.01, 0.04),
         beats_single=False,
         files={"description": "ensemble/ensemble.json"},
     )
-    answer = dataclasses.replace(answer, ensemble=told)
-    text = " ".join(printed(answer, Path("runs/1"), 200).split())
+    result = dataclasses.replace(result, ensemble=ensemble)
+    text = " ".join(printed(result, Path("runs/1"), 200).split())
     assert "an ensemble of 3 models: 91.7 % on the test" in text
     assert "+1.7 points against the single model: within noise" in text
     assert "tl-advise predict runs/1 --ensemble" in text
-    page = report.render(answer, results.profile(), ())
+    page = report.render(result, results.profile(), ())
     assert "0.250, the single model 0.270 (200 images)" in page
-    assert "an ensemble of 3 models" in model_card.render(answer, example())
+    assert "an ensemble of 3 models" in model_card.render(result, example())
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
@@ -69,13 +69,13 @@ def test_nothing_is_cut_off(width: int) -> None:
 
 def test_markup_and_stray_bytes_are_shown_as_they_are() -> None:
     """A folder called [red] or with bytes that are no UTF-8 neither colours nor breaks the output."""
-    answer = results.final()
-    answer = dataclasses.replace(
-        answer,
-        dataset=dataclasses.replace(answer.dataset, path="[red]x\udce9"),
+    result = results.final()
+    result = dataclasses.replace(
+        result,
+        dataset=dataclasses.replace(result.dataset, path="[red]x\udce9"),
         warnings=("[/bold] a\x1b[31m\nb",),
     )
-    text = printed(answer, Path("run"))
+    text = printed(result, Path("run"))
     assert "[red]x\\xe9" in text
     assert "[/bold] a\\x1b[31m\\nb" in text
     text.encode("utf-8")
@@ -83,10 +83,10 @@ def test_markup_and_stray_bytes_are_shown_as_they_are() -> None:
 
 def test_long_lists_are_shortened_and_say_so() -> None:
     """Twenty warnings and ten networks left out do not bury the answer."""
-    answer = results.final()
+    result = results.final()
     out = tuple(records.LeftOut(backbone=f"net{i}", reason="no weights", command="") for i in range(10))
-    answer = dataclasses.replace(answer, warnings=tuple(f"warning {i}" for i in range(20)), left_out=out)
-    text = printed(answer, Path("run"))
+    result = dataclasses.replace(result, warnings=tuple(f"warning {i}" for i in range(20)), left_out=out)
+    text = printed(result, Path("run"))
     assert "and 8 more, in the report" in text
     assert "net0 and 9 more: no weights" in text
     assert "warning 19" not in text

@@ -88,10 +88,10 @@ def test_a_failed_fetch_is_one_line_and_exit_code_2(server, capsys: pytest.Captu
     """The address, what happened, and the exact command."""
     server.status = 404
     assert cli.run(["weights", "fetch", "own"]) == 2
-    told = capsys.readouterr().err.strip()
-    assert "\n" not in told
-    assert "answered 404" in told
-    assert "`tl-advise weights fetch own`" in told
+    printed = capsys.readouterr().err.strip()
+    assert "\n" not in printed
+    assert "answered 404" in printed
+    assert "`tl-advise weights fetch own`" in printed
 
 
 def test_fetching_offline_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

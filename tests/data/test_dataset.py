@@ -19,14 +19,14 @@ from advisor.records.data import ReadOptions, ValidationUse
 def test_every_file_is_hashed_and_measured(tmp_path: Path) -> None:
     """Items carry label, hash, displayed size, mode and bytes, sorted by path."""
     root = folder(tmp_path, {"cat": 2, "dog": 1})
-    found = dataset.read(root, test_split="none")
-    assert found.classes == ("cat", "dog")
-    assert [i.path for i in found.items] == ["cat/0000.jpg", "cat/0001.jpg", "dog/0002.jpg"]
-    item = found.items[2]
+    data = dataset.read(root, test_split="none")
+    assert data.classes == ("cat", "dog")
+    assert [i.path for i in data.items] == ["cat/0000.jpg", "cat/0001.jpg", "dog/0002.jpg"]
+    item = data.items[2]
     content = (root / item.path).read_bytes()
     assert (item.label, item.sha256, item.bytes) == (1, hashlib.sha256(content).hexdigest(), len(content))
     assert (item.width, item.height, item.mode) == (48, 40, "RGB")
-    assert found.split == dataset.DataSplit(rule="none", fraction=0.0, pool=3, test=0)
+    assert data.split == dataset.DataSplit(rule="none", fraction=0.0, pool=3, test=0)
 
 
 def test_without_a_given_test_a_fifth_is_cut(tmp_path: Path) -> None:
@@ -44,9 +44,9 @@ def test_duplicates_are_never_on_both_sides_of_the_cut(tmp_path: Path) -> None:
     root = folder(tmp_path, {"cat": 12, "dog": 12})
     for number in range(12):
         shutil.copy(root / "cat" / f"{number:04d}.jpg", root / "cat" / f"copy {number}.jpg")
-    found = dataset.read(root)
-    assert not {i.sha256 for i in found.pool} & {i.sha256 for i in found.test}
-    assert found.split.test >= 4
+    data = dataset.read(root)
+    assert not {i.sha256 for i in data.pool} & {i.sha256 for i in data.test}
+    assert data.split.test >= 4
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_a_given_split_becomes_the_locked_test(tmp_path: Path, names: tuple[str,
     for number, name in enumerate(names):
         folder(tmp_path / name, {"cat": 3, "dog": 3}, start=20 * number)
     for choice in dataset.TEST_SPLITS:
-        found = dataset.read(tmp_path, test_split=choice)
-        assert {i.given for i in found.test} == {locked}
-        assert {i.given for i in found.pool} == set(names) - {locked}
-        assert (found.split.rule, found.split.fraction) == ("given", 0.0)
+        data = dataset.read(tmp_path, test_split=choice)
+        assert {i.given for i in data.test} == {locked}
+        assert {i.given for i in data.pool} == set(names) - {locked}
+        assert (data.split.rule, data.split.fraction) == ("given", 0.0)
 
 
 def test_a_manifest_states_test_and_groups(tmp_path: Path) -> None:
@@ -73,21 +73,21 @@ def test_a_manifest_states_test_and_groups(tmp_path: Path) -> None:
     root = folder(tmp_path, {"img": 24})
     rows = [f"img/{i:04d}.jpg,{'cat' if i % 2 else 'dog'},p{i // 4}" for i in range(24)]
     (root / "m.csv").write_text("path,label,group\n" + "\n".join(rows))
-    found = dataset.read(root / "m.csv")
-    assert found.has_groups
-    assert found.layout == "manifest"
-    assert found.test
-    assert not {i.group for i in found.test} & {i.group for i in found.pool}
+    data = dataset.read(root / "m.csv")
+    assert data.has_groups
+    assert data.layout == "manifest"
+    assert data.test
+    assert not {i.group for i in data.test} & {i.group for i in data.pool}
 
 
 def test_a_class_only_in_the_test_is_left_out(tmp_path: Path) -> None:
     """What was never seen cannot be scored: its images are left out with a warning."""
     folder(tmp_path / "train", {"cat": 3, "dog": 3})
     folder(tmp_path / "test", {"cat": 2, "dog": 2, "zebra": 2}, start=20)
-    found = dataset.read(tmp_path)
-    assert found.classes == ("cat", "dog")
-    assert found.split.test == 4
-    assert any("1 class only in the test set (zebra): 2 images left out" in w for w in found.warnings)
+    data = dataset.read(tmp_path)
+    assert data.classes == ("cat", "dog")
+    assert data.split.test == 4
+    assert any("1 class only in the test set (zebra): 2 images left out" in w for w in data.warnings)
 
 
 def test_a_test_of_other_classes_is_no_test(tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_a_test_of_other_classes_is_no_test(tmp_path: Path) -> None:
     folder(tmp_path / "train", {"cat": 5, "dog": 5})
     folder(tmp_path / "val", {"cat": 2, "dog": 2}, start=20)
     folder(tmp_path / "test", {"unknown": 4}, start=40)
-    found = dataset.read(tmp_path)
-    assert {i.given for i in found.test} == {"val"}
-    assert any("shares no class" in w for w in found.warnings)
+    data = dataset.read(tmp_path)
+    assert {i.given for i in data.test} == {"val"}
+    assert any("shares no class" in w for w in data.warnings)
 
 
 def test_the_fingerprint_is_the_stated_hash(tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ def test_unreadable_files_are_set_aside_and_listed(tmp_path: Path) -> None:
     (root / "cat" / "words.png").write_text("not a picture")
     (root / "dog" / "gone.jpg").symlink_to("nowhere.jpg")
     os.mkfifo(root / "dog" / "pipe.jpg")
-    found = dataset.read(root, test_split="none")
-    assert len(found.items) == 6
-    assert [(u.path, u.reason) for u in found.unreadable] == [
+    data = dataset.read(root, test_split="none")
+    assert len(data.items) == 6
+    assert [(u.path, u.reason) for u in data.unreadable] == [
         ("cat/empty.jpg", "empty file (0 bytes)"),
         ("cat/words.png", "not an image that Pillow can read"),
         ("dog/gone.jpg", "broken symbolic link"),
@@ -172,14 +172,14 @@ def test_dropping_items_renumbers_classes_and_recounts(tmp_path: Path) -> None:
     """Where a class loses its last pool image, it goes, its test images too; fingerprint and cut stay."""
     folder(tmp_path / "train", {"a": 1, "b": 2, "c": 2})
     folder(tmp_path / "test", {"a": 1, "b": 1, "c": 1}, start=20)
-    found = dataset.read(tmp_path)
-    left = dataset.drop_items(found, ["train/a/0000.jpg"])
-    assert left.classes == ("b", "c")
-    assert [(i.path, i.label) for i in left.test] == [("test/b/0021.jpg", 0), ("test/c/0022.jpg", 1)]
-    assert (left.split.pool, left.split.test, left.split.rule) == (4, 2, "given")
-    assert left.fingerprint == found.fingerprint
-    assert any("removed from the test set too: a" in w for w in left.warnings)
-    assert found.classes == ("a", "b", "c")
+    data = dataset.read(tmp_path)
+    remaining = dataset.drop_items(data, ["train/a/0000.jpg"])
+    assert remaining.classes == ("b", "c")
+    assert [(i.path, i.label) for i in remaining.test] == [("test/b/0021.jpg", 0), ("test/c/0022.jpg", 1)]
+    assert (remaining.split.pool, remaining.split.test, remaining.split.rule) == (4, 2, "given")
+    assert remaining.fingerprint == data.fingerprint
+    assert any("removed from the test set too: a" in w for w in remaining.warnings)
+    assert data.classes == ("a", "b", "c")
 
 
 def test_progress_is_told_to_the_end(tmp_path: Path) -> None:

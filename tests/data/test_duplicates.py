@@ -57,9 +57,9 @@ def test_removal_takes_from_training_and_leaves_no_leak(data: Dataset) -> None:
     groups = (*duplicates.exact(data.items), *near(data))
     drop = duplicates.removable(data, groups)
     assert drop == {"train/cat/0000.jpg", "train/cat/twice.jpg", "train/dog/0007.jpg"}
-    left = dataset.drop_items(data, drop)
-    assert left.test == data.test
-    assert not any(g.across for g in (*duplicates.exact(left.items), *near(left)))
+    remaining = dataset.drop_items(data, drop)
+    assert remaining.test == data.test
+    assert not any(g.across for g in (*duplicates.exact(remaining.items), *near(remaining)))
 
 
 def test_exact_copies_of_near_duplicates_are_listed_with_them(tmp_path: Path) -> None:
@@ -83,6 +83,6 @@ def test_small_images_are_judged_on_what_they_have(tmp_path: Path) -> None:
 
 def test_photographs_alone_give_no_groups(tmp_path: Path) -> None:
     """Different photographs are not duplicates."""
-    found = dataset.read(folder(tmp_path, {"cat": 10, "dog": 10}), test_split="none")
-    assert duplicates.exact(found.items) == ()
-    assert near(found) == ()
+    data_set = dataset.read(folder(tmp_path, {"cat": 10, "dog": 10}), test_split="none")
+    assert duplicates.exact(data_set.items) == ()
+    assert near(data_set) == ()

@@ -27,19 +27,19 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_folder_gives_all_images_below_it_in_order(place: Path) -> None:
+def test_a_folder_gives_all_images_below_it_in_order(folder: Path) -> None:
     """Folders are walked to the end, sorted; links in circles end; hidden folders are not entered."""
-    found = image_paths.resolve(["a"])
-    assert found.paths == ("a/1.jpg", "a/2.png", "a/caf\udce9.png", "a/odd [x].png", "a/deep/3.PNG")
-    assert found.skipped == 1
+    resolved = image_paths.resolve(["a"])
+    assert resolved.paths == ("a/1.jpg", "a/2.png", "a/caf\udce9.png", "a/odd [x].png", "a/deep/3.PNG")
+    assert resolved.skipped == 1
 
 
-def test_a_named_file_is_taken_whatever_it_is_called(place: Path) -> None:
+def test_a_named_file_is_taken_whatever_it_is_called(folder: Path) -> None:
     """A file that is named outright needs no suffix, and signs of a pattern in its name mean themselves."""
     assert image_paths.resolve(["b.dat", "a/odd [x].png"]).paths == ("b.dat", "a/odd [x].png")
 
 
-def test_patterns_and_repeats(place: Path) -> None:
+def test_patterns_and_repeats(folder: Path) -> None:
     """A pattern gives what it matches; what is meant twice is taken once, where it came first."""
     assert image_paths.resolve(["a/*.png", "a/2.png"]).paths == ("a/2.png", "a/caf\udce9.png", "a/odd [x].png")
     assert "a/deep/3.PNG" in image_paths.resolve(["**/*.PNG"]).paths
@@ -55,10 +55,10 @@ def test_patterns_and_repeats(place: Path) -> None:
         ("gone\udce9", "no such file or folder: gone\\xe9."),
     ],
 )
-def test_a_name_that_stands_for_nothing_is_one_line(place: Path, name: str, line: str) -> None:
+def test_a_name_that_stands_for_nothing_is_one_line(folder: Path, name: str, line: str) -> None:
     """A typo, an empty folder and a broken link each say what is wrong."""
-    (place / "empty").mkdir()
-    os.symlink("nowhere", place / "broken")
+    (folder / "empty").mkdir()
+    os.symlink("nowhere", folder / "broken")
     with pytest.raises(InputError) as caught:
         image_paths.resolve([name])
     assert caught.value.what == line

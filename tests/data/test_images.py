@@ -177,8 +177,8 @@ def test_flipped_bytes_never_escape_as_other_errors() -> None:
         content = encoded(photo(8), form)
         for _ in range(60):
             damaged = bytearray(content)
-            for place in draws.integers(0, min(len(content), 400), 4):
-                damaged[place] = draws.integers(256)
+            for offset in draws.integers(0, min(len(content), 400), 4):
+                damaged[offset] = draws.integers(256)
             with images.quiet():
                 try:
                     images.header(bytes(damaged))
@@ -217,8 +217,8 @@ def test_a_renamed_file_is_read_by_its_content(tmp_path: Path) -> None:
 def test_suffixes_are_those_of_pillow() -> None:
     """Every suffix that we list is one that Pillow registers, or one that people have and Pillow may not read."""
     Image.init()
-    known = set(Image.registered_extensions())
-    assert known >= images.IMAGE_SUFFIXES - {
+    registered = set(Image.registered_extensions())
+    assert registered >= images.IMAGE_SUFFIXES - {
         ".heic",
         ".heif",
         ".avif",

@@ -15,20 +15,20 @@ from advisor.records.data import ReadOptions
 
 def labels(root: Path) -> dict[str, int]:
     """Images by label."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for entry in dataset.find(root).entries:
-        found[entry.label] = found.get(entry.label, 0) + 1
-    return found
+        counts[entry.label] = counts.get(entry.label, 0) + 1
+    return counts
 
 
 def test_class_folders_are_read_at_any_depth(tmp_path: Path) -> None:
     """The folder below the root is the class; deeper folders belong to it."""
     folder(tmp_path, {"cat": 2, "dog/indoors": 1, "dog/out/side": 2})
-    found = dataset.find(tmp_path)
-    assert found.layout == "folders"
+    listing = dataset.find(tmp_path)
+    assert listing.layout == "folders"
     assert labels(tmp_path) == {"cat": 2, "dog": 3}
-    assert [e.path for e in found.entries] == sorted(e.path for e in found.entries)
-    assert {e.given for e in found.entries} == {""}
+    assert [e.path for e in listing.entries] == sorted(e.path for e in listing.entries)
+    assert {e.given for e in listing.entries} == {""}
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_split_folders_are_recognised(tmp_path: Path, names: tuple[str, ...], sp
     """train, val or valid, test, in any case, are splits and not classes."""
     for number, name in enumerate(names):
         folder(tmp_path / name, {"cat": 1, "dog": 1}, start=10 * number)
-    found = dataset.find(tmp_path)
-    assert found.layout == "splits"
-    assert {e.given for e in found.entries} == set(splits)
+    listing = dataset.find(tmp_path)
+    assert listing.layout == "splits"
+    assert {e.given for e in listing.entries} == set(splits)
     assert labels(tmp_path) == {"cat": len(names), "dog": len(names)}
 
 
@@ -74,10 +74,10 @@ def test_unlabelled_images_of_a_split_are_left_out(tmp_path: Path) -> None:
     """A test/ that holds images without class folders has no labels: left out with a warning."""
     folder(tmp_path / "train", {"cat": 2, "dog": 2})
     folder(tmp_path, {"test": 3}, start=20)
-    found = dataset.find(tmp_path)
-    assert {e.given for e in found.entries} == {"train"}
-    assert any("3 images outside class folders" in w for w in found.warnings)
-    assert found.skipped == 3
+    listing = dataset.find(tmp_path)
+    assert {e.given for e in listing.entries} == {"train"}
+    assert any("3 images outside class folders" in w for w in listing.warnings)
+    assert listing.skipped == 3
 
 
 def test_hidden_and_foreign_files_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_hidden_and_foreign_files_are_left_out_and_counted(tmp_path: Path) -> No
     (tmp_path / "dog" / "Thumbs.db").write_bytes(b"x")
     (tmp_path / "readme.txt").write_text("about")
     (tmp_path / "cat" / "notes.xml").write_text("<a/>")
-    found = dataset.find(tmp_path)
+    listing = dataset.find(tmp_path)
     assert labels(tmp_path) == {"cat": 2, "dog": 2}
-    assert found.skipped == 8
+    assert listing.skipped == 8
 
 
 def test_files_without_a_suffix_are_known_by_their_first_bytes(tmp_path: Path) -> None:
@@ -127,17 +127,17 @@ def test_symbolic_links_are_followed_and_loops_are_cut(tmp_path: Path) -> None:
     (tmp_path / "data" / "cat" / "up").symlink_to(tmp_path / "data" / "cat")
     (tmp_path / "data" / "dog" / "round").symlink_to("round")
     (tmp_path / "data" / "dog" / "gone.jpg").symlink_to("nowhere.jpg")
-    found = dataset.find(tmp_path / "data")
+    listing = dataset.find(tmp_path / "data")
     assert labels(tmp_path / "data") == {"cat": 5, "dog": 3}
-    assert any("not followed: 1" in w for w in found.warnings)
+    assert any("not followed: 1" in w for w in listing.warnings)
 
 
 def test_folders_that_link_to_each_other_are_read_once(tmp_path: Path) -> None:
     """Many folders that all link to each other do not multiply."""
     folder(tmp_path, {"cat": 1, "dog": 1})
     places = [tmp_path / "cat" / f"f{i}" for i in range(8)]
-    for place in places:
-        place.mkdir()
+    for start in places:
+        start.mkdir()
     for a in places:
         for b in places:
             (a / f"to-{b.name}").symlink_to(b)
@@ -148,18 +148,18 @@ def test_loose_images_and_empty_class_folders_are_told(tmp_path: Path) -> None:
     """Images beside the class folders have no label; a class folder without images is no class."""
     folder(tmp_path, {"cat": 1, "dog": 1, "empty": 0})
     save(photo(7), tmp_path / "loose.png")
-    found = dataset.find(tmp_path)
+    listing = dataset.find(tmp_path)
     assert labels(tmp_path) == {"cat": 1, "dog": 1}
-    assert any("empty/ holds no images" in w for w in found.warnings)
-    assert any("1 image beside the class folders has no label" in w for w in found.warnings)
+    assert any("empty/ holds no images" in w for w in listing.warnings)
+    assert any("1 image beside the class folders has no label" in w for w in listing.warnings)
 
 
 def test_domains_of_class_folders_are_told(tmp_path: Path) -> None:
     """Where every class folder holds the same sub-folders, a person probably meant one of them."""
     folder(tmp_path, {"photo/cat": 1, "photo/dog": 1, "sketch/cat": 1, "sketch/dog": 1})
-    found = dataset.find(tmp_path)
+    listing = dataset.find(tmp_path)
     assert labels(tmp_path) == {"photo": 2, "sketch": 2}
-    assert any("same subfolders (cat, dog)" in w for w in found.warnings)
+    assert any("same subfolders (cat, dog)" in w for w in listing.warnings)
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_folders_without_permission_are_set_aside(tmp_path: Path) -> None:
     folder(tmp_path, {"cat": 1, "dog": 1, "secret": 1})
     (tmp_path / "secret").chmod(0)
     try:
-        found = dataset.find(tmp_path)
+        listing = dataset.find(tmp_path)
     finally:
         (tmp_path / "secret").chmod(0o700)
-    assert any(u.path == "secret/" for u in found.unreadable)
+    assert any(u.path == "secret/" for u in listing.unreadable)
 
 
 def refused(path: Path, options: ReadOptions | None = None) -> DatasetError:

@@ -63,9 +63,9 @@ def test_another_object_in_the_same_scene_is_not_a_copy(share: float) -> None:
     changed = []
     for picture, other in zip(PHOTOS, PHOTOS[1:] + PHOTOS[:1], strict=True):
         size = (int(picture.width * share), int(picture.height * share))
-        place = (int(draws.integers(0, picture.width - size[0])), int(draws.integers(0, picture.height - size[1])))
+        corner = (int(draws.integers(0, picture.width - size[0])), int(draws.integers(0, picture.height - size[1])))
         changed.append(picture.copy())
-        changed[-1].paste(other.resize(size), place)
+        changed[-1].paste(other.resize(size), corner)
     fine = [np.stack([pixels.decode(encoded(p, "PNG"), FINE_RULE) for p in side]) for side in (PHOTOS, changed)]
     # A patch that happens to have the colours of what it covers cannot be told from a copy.
     assert near_duplicates.same(*fine, FINE_TOLERANCE).mean() <= 0.15
@@ -167,5 +167,5 @@ def test_many_points_are_searched_block_by_block() -> None:
     points = np.random.default_rng(2).normal(size=(2500, 3)).astype(np.float32)
     squares = ((points[:, None] - points[None]) ** 2).sum(axis=2)
     expected = {(i, j) for i, j in np.argwhere(squares <= 0.05**2 + 1e-4).tolist() if i < j}
-    found = {tuple(sorted(pair)) for pair in near_duplicates.close_pairs(points, 0.05).tolist()}
-    assert len(found ^ expected) <= 0.01 * len(expected)
+    pairs = {tuple(sorted(pair)) for pair in near_duplicates.close_pairs(points, 0.05).tolist()}
+    assert len(pairs ^ expected) <= 0.01 * len(expected)

@@ -146,10 +146,10 @@ def test_unreadable_items_are_zeros_and_listed(data: Dataset) -> None:
     """A truncated file leaves a row of zeros and a reason, on the first look and from the cache."""
     path = Path(data.root) / data.items[5].path
     path.write_bytes(path.read_bytes()[:-300])
-    found = dataset.read(data.root, test_split="none")
+    data_set = dataset.read(data.root, test_split="none")
     for _ in range(2):
-        array, broken = pixels.canvas(found.root, found.items, RULE, store=cache.Store())
-        assert [(u.path, u.reason[:9]) for u in broken] == [(found.items[5].path, "truncated")]
+        array, broken = pixels.canvas(data_set.root, data_set.items, RULE, store=cache.Store())
+        assert [(u.path, u.reason[:9]) for u in broken] == [(data_set.items[5].path, "truncated")]
         assert not array[5].any()
         assert array[[4, 6]].any()
 
@@ -197,10 +197,10 @@ def test_rows_that_could_not_be_decoded_are_not_copied(data: Dataset) -> None:
     """A broken file is looked at again in another list, and listed there as well."""
     path = Path(data.root) / data.items[5].path
     path.write_bytes(path.read_bytes()[:-300])
-    found = dataset.read(data.root, test_split="none")
-    for items in (found.items, found.items[3:]):
-        _, broken = pixels.canvas(found.root, items, RULE, store=cache.Store())
-        assert [u.path for u in broken] == [found.items[5].path]
+    data_set = dataset.read(data.root, test_split="none")
+    for items in (data_set.items, data_set.items[3:]):
+        _, broken = pixels.canvas(data_set.root, items, RULE, store=cache.Store())
+        assert [u.path for u in broken] == [data_set.items[5].path]
 
 
 def test_a_cache_file_that_was_cut_is_made_anew(data: Dataset) -> None:
@@ -280,11 +280,11 @@ def test_a_kill_half_way_leaves_nothing_that_hurts(tmp_path: Path) -> None:
     process.wait()
     process.stdout.close()
     assert not store.entries()
-    left = list(store.directory.glob("tmp/*"))
-    assert left
-    os.utime(left[0], (time.time() - 3600, time.time() - 3600))
-    found = dataset.read(root, test_split="none")
-    array, broken = pixels.canvas(found.root, found.items, RULE, store=store)
+    files = list(store.directory.glob("tmp/*"))
+    assert files
+    os.utime(files[0], (time.time() - 3600, time.time() - 3600))
+    data_set = dataset.read(root, test_split="none")
+    array, broken = pixels.canvas(data_set.root, data_set.items, RULE, store=store)
     assert not broken
     assert array[-1].any()
     assert not list(store.directory.glob("tmp/*"))

@@ -24,15 +24,15 @@ def test_counts_sizes_and_modes(tmp_path: Path) -> None:
     folder(tmp_path / "train", {"cat": 6, "dog": 2}, size=(60, 30))
     folder(tmp_path / "test", {"cat": 1, "dog": 2}, start=20, size=(40, 40))
     save(photo(90, (40, 80)).convert("L"), tmp_path / "train" / "dog" / "grey.png")
-    found = measured(tmp_path)
-    assert found.counts == {"pool": {"cat": 6, "dog": 3}, "test": {"cat": 1, "dog": 2}}
-    assert (found.images, found.imbalance) == (12, 2.0)
-    assert (found.width.low, found.width.median, found.width.high) == (40.0, 60.0, 60.0)
-    assert (found.height.low, found.height.high) == (30.0, 80.0)
-    assert (found.aspect.low, found.aspect.high) == (0.5, 2.0)
-    assert found.modes == {"L": 1, "RGB": 11}
-    assert found.crop_loss == pytest.approx(9 * 0.5 / 12)
-    assert not found.near_checked
+    summary = measured(tmp_path)
+    assert summary.counts == {"pool": {"cat": 6, "dog": 3}, "test": {"cat": 1, "dog": 2}}
+    assert (summary.images, summary.imbalance) == (12, 2.0)
+    assert (summary.width.low, summary.width.median, summary.width.high) == (40.0, 60.0, 60.0)
+    assert (summary.height.low, summary.height.high) == (30.0, 80.0)
+    assert (summary.aspect.low, summary.aspect.high) == (0.5, 2.0)
+    assert summary.modes == {"L": 1, "RGB": 11}
+    assert summary.crop_loss == pytest.approx(9 * 0.5 / 12)
+    assert not summary.near_checked
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_the_prior_counts_what_can_be_trained_on_before_our_cut(
     """Readable images outside a given test, or outside a val that serves as the test (docs/design.md 4.3)."""
     for number, (name, count) in enumerate(splits.items()):
         folder(tmp_path / name if name else tmp_path, {"cat": count, "dog": count}, start=100 * number, size=(12, 12))
-    found = measured(tmp_path)
-    assert found.training_images == counted
-    assert found.per_class == counted / 2
-    assert found.split.rule == rule
+    summary = measured(tmp_path)
+    assert summary.training_images == counted
+    assert summary.per_class == counted / 2
+    assert summary.split.rule == rule
 
 
 def test_deep_finds_truncated_files_and_near_duplicates(tmp_path: Path) -> None:
@@ -78,14 +78,14 @@ def test_what_deep_found_broken_is_set_aside(tmp_path: Path) -> None:
     root = folder(tmp_path, {"cat": 6, "dog": 6}, size=(100, 80))
     path = root / "dog" / "0008.jpg"
     path.write_bytes(path.read_bytes()[:-200])
-    found = dataset.read(root)
-    deep = profile.measure(found, deep=True)
-    left = profile.set_aside(found, deep.unreadable)
-    assert len(left.items) == 11
-    assert left.split.pool + left.split.test == 11
-    assert left.fingerprint == found.fingerprint
-    assert [u.path for u in left.unreadable] == ["dog/0008.jpg"]
-    assert profile.set_aside(left, deep.unreadable) == left
+    data = dataset.read(root)
+    deep = profile.measure(data, deep=True)
+    remaining = profile.set_aside(data, deep.unreadable)
+    assert len(remaining.items) == 11
+    assert remaining.split.pool + remaining.split.test == 11
+    assert remaining.fingerprint == data.fingerprint
+    assert [u.path for u in remaining.unreadable] == ["dog/0008.jpg"]
+    assert profile.set_aside(remaining, deep.unreadable) == remaining
 
 
 def test_leaks_are_shown_and_can_be_removed(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_leaks_are_shown_and_can_be_removed(tmp_path: Path) -> None:
     folder(tmp_path / "test", {"cat": 3, "dog": 3}, start=50, size=(100, 80))
     shutil.copy(tmp_path / "train/cat/0001.jpg", tmp_path / "test/cat/leak.jpg")
     save(photo(7, (100, 80)), tmp_path / "test/dog/leak.png")
-    found = dataset.read(tmp_path)
-    deep = profile.measure(found, deep=True)
+    data = dataset.read(tmp_path)
+    deep = profile.measure(data, deep=True)
     assert len(profile.leaks(deep)) == 2
     assert deep.warnings[0].startswith("leak: 2 training images with a duplicate in the test set")
-    clean = profile.without_leaks(found, deep)
-    assert clean.test == found.test
-    assert {i.path for i in found.pool} - {i.path for i in clean.pool} == {"train/cat/0001.jpg", "train/dog/0007.jpg"}
+    clean = profile.without_leaks(data, deep)
+    assert clean.test == data.test
+    assert {i.path for i in data.pool} - {i.path for i in clean.pool} == {"train/cat/0001.jpg", "train/dog/0007.jpg"}
     assert profile.leaks(profile.measure(clean, deep=True)) == ()
     assert profile.without_leaks(clean, profile.measure(clean, deep=True)) == clean
 
@@ -129,9 +129,11 @@ def test_wide_images_and_shared_groups_are_said(tmp_path: Path) -> None:
     root = folder(tmp_path, {"img": 12}, size=(120, 40))
     rows = [f"img/{i:04d}.jpg,{'ab'[i % 2]},{'test' if i < 4 else 'train'},p{i % 3}" for i in range(12)]
     (root / "m.csv").write_text("path,label,split,group\n" + "\n".join(rows))
-    found = measured(root / "m.csv")
-    assert any("removes 67%" in line for line in found.warnings)
-    assert any("3 groups of the manifest in both training and test set: p0, p1, p2" in line for line in found.warnings)
+    summary = measured(root / "m.csv")
+    assert any("removes 67%" in line for line in summary.warnings)
+    assert any(
+        "3 groups of the manifest in both training and test set: p0, p1, p2" in line for line in summary.warnings
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,23 +153,23 @@ def test_what_cannot_be_learned_is_refused_in_one_line(tmp_path: Path, counts: d
 
 def test_a_single_class_with_one_image_is_no_obstacle(tmp_path: Path) -> None:
     """Classes with one image among larger ones are kept in training and warned of."""
-    found = dataset.read(folder(tmp_path, {"a": 1, "b": 9, "c": 9}, size=(40, 40)))
-    profile.check_learnable(found)
-    assert {i.split for i in found.items if i.label == 0} == {"pool"}
-    assert any("no test score, for 1 class: a" in w for w in profile.measure(found).warnings)
+    data = dataset.read(folder(tmp_path, {"a": 1, "b": 9, "c": 9}, size=(40, 40)))
+    profile.check_learnable(data)
+    assert {i.split for i in data.items if i.label == 0} == {"pool"}
+    assert any("no test score, for 1 class: a" in w for w in profile.measure(data).warnings)
 
 
 def test_a_profile_can_be_written_as_json(tmp_path: Path) -> None:
     """Every field is plain data, names with stray bytes included."""
     root = folder(tmp_path, {"cat": 3, "dog": 3})
     (root / "cat" / "\udcff.jpg").write_bytes(b"broken")
-    found = measured(root)
-    assert json.loads(json.dumps(asdict(found)))["images"] == 6
+    summary = measured(root)
+    assert json.loads(json.dumps(asdict(summary)))["images"] == 6
 
 
 def test_hymenoptera_is_measured_as_its_readme_says(hymenoptera: Path) -> None:
     """Real photographs: 245 to learn from and 153 in the test that val/ is; no leak between them."""
-    found = measured(hymenoptera, deep=True)
-    assert (found.training_images, found.split.test, found.classes) == (245, 153, ("ants", "bees"))
-    assert found.duplicates == ()
-    assert found.unreadable == ()
+    summary = measured(hymenoptera, deep=True)
+    assert (summary.training_images, summary.split.test, summary.classes) == (245, 153, ("ants", "bees"))
+    assert summary.duplicates == ()
+    assert summary.unreadable == ()

@@ -154,15 +154,15 @@ def test_the_written_split_is_a_manifest_of_the_same_split(tmp_path: Path) -> No
     """splits.csv, copied into the data's root, states the very split that was cut."""
     root = folder(tmp_path / "data", {"cat, black": 10, "dog": 10})
     save(photo(70), root / "dog" / "\udcff name.jpg", format="JPEG")
-    found = dataset.read(root)
-    splits.write_csv(found, tmp_path / "splits.csv")
+    data = dataset.read(root)
+    splits.write_csv(data, tmp_path / "splits.csv")
     rows = list(csv.DictReader((tmp_path / "splits.csv").open(encoding="utf-8", errors="surrogateescape")))
     assert list(rows[0]) == ["path", "label", "split", "group", "sha256"]
-    assert [(r["path"], r["sha256"]) for r in rows] == [(i.path, i.sha256) for i in found.items]
+    assert [(r["path"], r["sha256"]) for r in rows] == [(i.path, i.sha256) for i in data.items]
     (root / "splits.csv").write_bytes((tmp_path / "splits.csv").read_bytes())
     again = dataset.read(root / "splits.csv")
-    assert {i.path for i in again.test} == {i.path for i in found.test}
-    assert again.classes == found.classes
+    assert {i.path for i in again.test} == {i.path for i in data.test}
+    assert again.classes == data.classes
     assert not list(tmp_path.glob(".splits*"))
 
 

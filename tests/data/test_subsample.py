@@ -40,8 +40,8 @@ def items(counts: list[int], split: str = "pool") -> tuple[Item, ...]:
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Crops of which each stands for two thousand others."""
-    found = dataset.read(write_crops(tmp_path_factory.mktemp("sampling") / "crops"))
-    return replace(found, items=(*items([20_000, 15_000, 5_000]), *items([100, 100, 100], "test")))
+    data = dataset.read(write_crops(tmp_path_factory.mktemp("sampling") / "crops"))
+    return replace(data, items=(*items([20_000, 15_000, 5_000]), *items([100, 100, 100], "test")))
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(1, 200), st.randoms())
@@ -61,9 +61,9 @@ def test_a_sample_is_stratified_and_depends_on_contents_alone(counts: list[int],
     assert [i for i in every if i in chosen] == list(chosen)
 
 
-def seconds_of(found: subsample.Subsample, macs: float) -> float:
+def seconds_of(sample: subsample.Subsample, macs: float) -> float:
     """What a pass over the pool is taken to last."""
-    return budget.extraction_s(len(found.pool), macs, "cpu")
+    return budget.extraction_s(len(sample.pool), macs, "cpu")
 
 
 @pytest.mark.parametrize(("budget_s", "share"), [(20.0, 0.35), (40.0, 0.35), (120.0, 0.2), (300.0, 0.2)])
@@ -71,10 +71,10 @@ def test_the_first_pass_takes_its_share_of_the_budget(large: Dataset, budget_s: 
     """A fifth, so that there is time to train; more where the budget is too short for that, and heads gain from images."""
     backbone = registry.load().backbone("mobilenet_v2")
     macs = budget.at_size(backbone.macs, backbone.preprocess.size, 128)
-    found = budget.for_budget(large, budget_s, "cpu", [backbone], {backbone.name: (128,)})
+    sample = budget.for_budget(large, budget_s, "cpu", [backbone], {backbone.name: (128,)})
     usable_s = max(1.0, budget_s - budget.START_S - budget.FINISH_S)
-    assert seconds_of(found, macs) == pytest.approx(share * usable_s, rel=0.02)
-    assert any("of the 40,000 training images" in w for w in found.warnings)
+    assert seconds_of(sample, macs) == pytest.approx(share * usable_s, rel=0.02)
+    assert any("of the 40,000 training images" in w for w in sample.warnings)
 
 
 def test_between_short_and_long_budgets_more_time_is_never_fewer_images(large: Dataset) -> None:
@@ -90,5 +90,5 @@ def test_without_a_clock_or_with_time_all_images_are_used(large: Dataset) -> Non
     backbone = registry.load().backbone("mobilenet_v2")
     sizes = {backbone.name: (128,)}
     for budget_s in (None, 86_400.0):
-        found = budget.for_budget(large, budget_s, "cpu", [backbone], sizes)
-        assert (found.pool, found.test, found.warnings) == (large.pool, large.test, ())
+        sample = budget.for_budget(large, budget_s, "cpu", [backbone], sizes)
+        assert (sample.pool, sample.test, sample.warnings) == (large.pool, large.test, ())

@@ -44,9 +44,9 @@ def test_the_mean_is_that_of_every_tensor() -> None:
         {"w": torch.tensor([1.0, -2.0]), "n": torch.tensor(3)},
         {"w": torch.tensor([2.0, 4.0]), "n": torch.tensor(9)},
     ]
-    told = fold_averaging.mean(states)
-    np.testing.assert_array_equal(told["w"].numpy(), np.mean([[1.0, -2.0], [2.0, 4.0]], axis=0))
-    assert (told["w"].dtype, int(told["n"])) == (torch.float32, 3)
+    mean = fold_averaging.mean(states)
+    np.testing.assert_array_equal(mean["w"].numpy(), np.mean([[1.0, -2.0], [2.0, 4.0]], axis=0))
+    assert (mean["w"].dtype, int(mean["n"])) == (torch.float32, 3)
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_the_mean_of_the_folds_is_what_is_left_behind(run: SearchRun, trained: T
 
 def test_training_the_folds_again_gives_the_mean_to_the_bit(run: SearchRun, trained: Trial) -> None:
     """That is what `rerun` does with a recipe whose model is a mean of folds."""
-    left = incumbent.fold_model_folder(run.rundir.path, trained)
-    assert left is not None
+    fold_models = incumbent.fold_model_folder(run.rundir.path, trained)
+    assert fold_models is not None
     job = Refit(candidate=TRAINED, seed=0, to=str(run.rundir.trials / "again"), temperature=1.0, folds=(0, 2, 3))
     again = run.worker.ask(job, Refitted)
-    assert again.weights_sha256 == incumbent.read_refitted(left).weights_sha256
+    assert again.weights_sha256 == incumbent.read_refitted(fold_models).weights_sha256
     assert again.folds == (0, 2, 3)
 
 
@@ -128,6 +128,6 @@ def test_a_member_that_cannot_be_read_costs_the_mean_and_not_the_trial(
         job = RunTrial(number=9, candidate=TRAINED, folds=(0, 1), repeat=0, seed=0, started_s=0.0)
         trial = other.worker.ask(job, Trial)
         assert trial.state == "complete", trial.error
-        left = incumbent.fold_model_folder(other.rundir.path, trial)
-    assert left is not None
-    assert left.name == "00009"
+        fold_models = incumbent.fold_model_folder(other.rundir.path, trial)
+    assert fold_models is not None
+    assert fold_models.name == "00009"

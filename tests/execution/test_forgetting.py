@@ -48,7 +48,7 @@ def ask(candidate: Candidate, folder: Path, fold: int | None = 0, **more: object
 def test_both_ends_are_the_start_and_the_model(tuned: tuple[Session, Candidate, Path]) -> None:
     """Share 0 scores as the network before training, share 1 as the model on disk, on held-out images of the fold."""
     session, candidate, folder = tuned
-    told = forgetting.measure(session.resources, ask(candidate, folder)).forgetting
+    measured = forgetting.measure(session.resources, ask(candidate, folder)).forgetting
     train, held = session.resources.folds()[0]
     rows = np.sort(held[np.argsort(session.resources.ids[held], kind="stable")][:12])
     plan = session.resources.plan(candidate, train)
@@ -57,22 +57,22 @@ def test_both_ends_are_the_start_and_the_model(tuned: tuple[Session, Candidate, 
     for network, share in ((start, 0.0), (after, 1.0)):
         logits = trainer.score_rows(session.resources, candidate, plan, network, rows)
         expected = classification.accuracy(logits, session.resources.labels[rows])
-        assert next(b.accuracy for b in told.blends if b.share == share) == pytest.approx(expected)
-    assert told.held_out
-    assert told.images == 9
-    assert [b.share for b in told.blends] == list(SHARES)
-    assert 0 < (told.cka or 0) < 1
-    assert all(s.distance is None or s.distance > 0 for s in told.stages.values())
-    assert told.source is None
-    assert told.source_reason is None
+        assert next(b.accuracy for b in measured.blends if b.share == share) == pytest.approx(expected)
+    assert measured.held_out
+    assert measured.images == 9
+    assert [b.share for b in measured.blends] == list(SHARES)
+    assert 0 < (measured.cka or 0) < 1
+    assert all(s.distance is None or s.distance > 0 for s in measured.stages.values())
+    assert measured.source is None
+    assert measured.source_reason is None
 
 
 def test_a_model_of_the_whole_pool_says_nothing_of_new_images(tuned: tuple[Session, Candidate, Path]) -> None:
     """Without a fold the images were trained on: the curve has no accuracy of the new task."""
     session, candidate, folder = tuned
-    told = forgetting.measure(session.resources, ask(candidate, folder, fold=None)).forgetting
-    assert not told.held_out
-    assert all(b.accuracy is None for b in told.blends)
+    measured = forgetting.measure(session.resources, ask(candidate, folder, fold=None)).forgetting
+    assert not measured.held_out
+    assert all(b.accuracy is None for b in measured.blends)
 
 
 def test_an_untouched_network_has_kept_everything(tuned: tuple[Session, Candidate, Path], tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_an_untouched_network_has_kept_everything(tuned: tuple[Session, Candidat
     trainer.write_model(
         session.resources, candidate, plan, start, tmp_path, rows=1, temperature=1.0, status="final", seconds=0.0
     )
-    told = forgetting.measure(session.resources, ask(candidate, tmp_path)).forgetting
-    assert told.cka == pytest.approx(1.0)
-    assert told.neighbours == 1.0
-    assert {s.distance for s in told.stages.values() if s.distance is not None} == {0.0}
+    measured = forgetting.measure(session.resources, ask(candidate, tmp_path)).forgetting
+    assert measured.cka == pytest.approx(1.0)
+    assert measured.neighbours == 1.0
+    assert {s.distance for s in measured.stages.values() if s.distance is not None} == {0.0}
 
 
 def test_what_changed_nothing_is_refused(tuned: tuple[Session, Candidate, Path]) -> None:
@@ -104,20 +104,20 @@ def test_a_network_without_its_head_says_so(tuned: tuple[Session, Candidate, Pat
     session, candidate, folder = tuned
     items = session.resources.job.items[:4]
     job = ask(candidate, folder, source_root=session.resources.job.root, source_items=items, source_classes=3)
-    told = forgetting.measure(session.resources, job).forgetting
-    assert told.source is None
-    assert "source classifier" in (told.source_reason or "")
+    measured = forgetting.measure(session.resources, job).forgetting
+    assert measured.source is None
+    assert "source classifier" in (measured.source_reason or "")
 
 
 def test_source_images_are_class_folders(tmp_path: Path) -> None:
     """Items are labelled by the place of their folder in the sorted order; fewer than two folders are told in one line."""
     crops = write_crops(tmp_path / "crops", classes=3, each=4, side_px=32)
-    found = domains.read_source(str(crops))
-    assert found.classes == 3
-    assert {i.path.split("/")[0]: i.label for i in found.items} == {"class 0": 0, "class 1": 1, "class 2": 2}
-    some = domains.first_by_hash(found.items, 5)
+    source = domains.read_source(str(crops))
+    assert source.classes == 3
+    assert {i.path.split("/")[0]: i.label for i in source.items} == {"class 0": 0, "class 1": 1, "class 2": 2}
+    some = domains.first_by_hash(source.items, 5)
     assert len(some) == 5
-    assert domains.first_by_hash(found.items[::-1], 5) == some[::-1]
+    assert domains.first_by_hash(source.items[::-1], 5) == some[::-1]
     with pytest.raises(DatasetError, match=r"--source .*class folders"):
         domains.read_source(str(crops / "class 0"))
 
@@ -145,10 +145,10 @@ def test_squeezenet_knows_its_source(shared: Path, tmp_path: Path, monkeypatch: 
     given = domains.read_source(str(tmp_path / "imagenet1000"))
     asked = ask(candidate, tmp_path / "m", source_root=given.root, source_items=domains.first_by_hash(given.items, 40))
     job = replace(asked, source_classes=given.classes, shares=(0.0, 1.0))
-    told = forgetting.measure(session.resources, job).forgetting
-    assert told.source is not None
-    assert told.source.before > 0.3
-    assert told.source.after < 0.1
+    measured = forgetting.measure(session.resources, job).forgetting
+    assert measured.source is not None
+    assert measured.source.before > 0.3
+    assert measured.source.after < 0.1
     odd = forgetting.measure(session.resources, replace(job, source_classes=999)).forgetting
     assert "1000 classes" in (odd.source_reason or "")
 

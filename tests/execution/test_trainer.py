@@ -19,8 +19,8 @@ from advisor.records import Candidate
 @pytest.fixture
 def resources(tmp_path: Path) -> Resources:
     """Twelve crops in two classes, opened as a worker does."""
-    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
-    return resources_of(found, tmp_path)
+    data = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
+    return resources_of(data, tmp_path)
 
 
 def start(resources: Resources, fold: int = 0, seed: int = 0, **changes: object) -> torch.Tensor:

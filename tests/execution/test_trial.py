@@ -22,9 +22,9 @@ from advisor.records.messages import Refit, RunTrial
 @pytest.fixture
 def resources(tmp_path: Path) -> Resources:
     """Twelve crops in two classes, opened as a worker does."""
-    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
+    data = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
     (tmp_path / "run" / "trials").mkdir(parents=True)
-    return resources_of(found, tmp_path / "run")
+    return resources_of(data, tmp_path / "run")
 
 
 def order(resources: Resources, epochs: float, **more: object) -> RunTrial:
@@ -48,9 +48,9 @@ def test_what_a_refit_answers_can_be_sent(resources: Resources, tmp_path: Path) 
     """The answer holds the plan of a training, and crosses a pipe between two processes."""
     candidate = order(resources, 1).candidate
     job = Refit(candidate=candidate, seed=0, to=str(tmp_path / "model"), temperature=1.0)
-    answer = refit.refit(resources, job, lambda progress: None)
-    assert answer.plan.phases
-    assert pickle.loads(pickle.dumps(answer)) == answer
+    refitted = refit.refit(resources, job, lambda progress: None)
+    assert refitted.plan.phases
+    assert pickle.loads(pickle.dumps(refitted)) == refitted
 
 
 def test_a_paused_trial_that_is_promoted_ends_like_one_that_was_never_paused(resources: Resources) -> None:
@@ -118,11 +118,11 @@ def test_a_fold_that_is_seen_to_be_late_costs_that_fold_alone(
     through = timing.steps_until
     job = replace(order(resources, 2, limit_s=1e6), folds=(0, 1), number=7)
     late_in(1)
-    told = trial.run(resources, job, lambda progress: None)
-    assert (told.state, [s.fold for s in told.scores]) == ("complete", [0])
+    ended = trial.run(resources, job, lambda progress: None)
+    assert (ended.state, [s.fold for s in ended.scores]) == ("complete", [0])
     late_in(0)
-    told = trial.run(resources, replace(job, number=8), lambda progress: None)
-    assert (told.state, told.needs_s) == ("failed", 1.0)
+    ended = trial.run(resources, replace(job, number=8), lambda progress: None)
+    assert (ended.state, ended.needs_s) == ("failed", 1.0)
 
 
 def test_a_head_that_outlasts_its_time_is_given_up(resources: Resources) -> None:

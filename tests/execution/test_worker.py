@@ -28,9 +28,9 @@ def worker() -> Iterator[Worker]:
 
 def test_a_cut_cache_file_costs_one_job_and_not_the_run(worker: Worker, tmp_path: Path) -> None:
     """Whoever cuts a mapped file kills the process that reads it: the next job finds a new process, which decodes anew."""
-    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
+    data = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
     (tmp_path / "run" / "trials").mkdir(parents=True)
-    job = job_of(found, tmp_path / "run")
+    job = job_of(data, tmp_path / "run")
     worker.ask(job, DatasetOpened)
     worker.opened = job
     assert worker.ask(Describe(backbone="pocket"), Description).dim > 0
@@ -50,9 +50,9 @@ def test_a_file_in_the_working_directory_hides_no_module(
     real_start: None, worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker started beside a file that is called like a module of the standard library opens its data all the same."""
-    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
+    data = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
     (tmp_path / "run" / "trials").mkdir(parents=True)
     (tmp_path / "numbers.py").write_text("raise RuntimeError('not the standard library')\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    job = job_of(found, tmp_path / "run", threads=None)
+    job = job_of(data, tmp_path / "run", threads=None)
     assert worker.open(job, lambda progress: None).environment.device == "cpu"

@@ -36,9 +36,9 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     tmp_path = tmp_path_factory.mktemp("pool")
     root = write_crops(tmp_path / "crops", each=5)
     (tmp_path / "run" / "trials").mkdir(parents=True)
-    found = dataset.read(str(root), test_split="none")
+    data = dataset.read(str(root), test_split="none")
     made = WorkerPool([Worker(), Worker()])
-    job = job_of(found, tmp_path / "run", folds=5, threads=None, workers=2)
+    job = job_of(data, tmp_path / "run", folds=5, threads=None, workers=2)
     made.open(job)
     yield made
     made.close()
@@ -49,8 +49,8 @@ def heard(pool: WorkerPool, count: int) -> list[Ended]:
     ended: list[Ended] = []
     until = time.monotonic() + 120
     while len(ended) < count and time.monotonic() < until:
-        answer = pool.poll(quiet)
-        ended += [answer] if answer is not None else []
+        end = pool.poll(quiet)
+        ended += [end] if end is not None else []
     return ended
 
 

@@ -115,11 +115,11 @@ def test_the_answer_tells_the_comparison(run: Path, tmp_path: Path, capsys: pyte
     to = tmp_path / "out"
     assert cli.run(["export", str(run), "--format", "safetensors", "--to", str(to), "--json"]) == 0
     shown = capsys.readouterr()
-    told = json.loads(shown.out)
-    worst = told["parity"].pop("worst")  # single images and batches differ in their last bits
-    assert told["parity"] == {"n": 24, "agreement": 1.0, "tolerance": 1e-4}
+    printed = json.loads(shown.out)
+    worst = printed["parity"].pop("worst")  # single images and batches differ in their last bits
+    assert printed["parity"] == {"n": 24, "agreement": 1.0, "tolerance": 1e-4}
     assert worst < 1e-5
-    assert told["bytes"] == sum(path.stat().st_size for path in to.iterdir())
+    assert printed["bytes"] == sum(path.stat().st_size for path in to.iterdir())
     assert "comparing with predict" in shown.err
 
 
@@ -167,10 +167,10 @@ def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
 
         return run_it
 
-    found = {name: parity.compare(model, answer(module), photos) for name, module in wrongs.items()}
-    assert found["none"].holds
-    assert not found["normalisation"].holds
-    assert not found["temperature"].holds
+    compared = {name: parity.compare(model, answer(module), photos) for name, module in wrongs.items()}
+    assert compared["none"].holds
+    assert not compared["normalisation"].holds
+    assert not compared["temperature"].holds
     assert not parity.compare(model, answer(right, swap=True), photos).holds
 
 
@@ -200,8 +200,8 @@ def test_bad_calls_are_one_line(run: Path, tmp_path: Path, capsys: pytest.Captur
         assert cli.run(["export", *arguments]) == 2
         shown = capsys.readouterr()
         assert shown.out == ""
-        [told] = shown.err.splitlines()
-        assert line in told
+        [written] = shown.err.splitlines()
+        assert line in written
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 

@@ -50,21 +50,21 @@ def test_it_decides_as_the_heads_of_the_main_job(head: Head) -> None:
     """An episode's decisions are those of `heads.fit` on its support, ties of votes apart."""
     support, queries = data()
     labels = np.repeat(np.arange(WAYS), SHOTS)
-    told = fitting.episode_logits(head, support, queries, WAYS).argmax(2).numpy()
+    logits = fitting.episode_logits(head, support, queries, WAYS).argmax(2).numpy()
     for e in range(len(support)):
         fitted = fitting.fit(head, support[e].numpy(), labels, WAYS)
-        assert np.array_equal(outputs.predict(fitted, queries[e].numpy()).argmax(1), told[e])
+        assert np.array_equal(outputs.predict(fitted, queries[e].numpy()).argmax(1), logits[e])
 
 
 def test_ridge_is_ridge() -> None:
     """Ridge outputs equal scikit-learn's on the same standardised features."""
     support, queries = data()
     x, q = episodic.standardised(support, queries)
-    told = fitting.episode_logits(Head(kind="ridge", numbers={"strength": 0.1}), support, queries, WAYS)
+    logits = fitting.episode_logits(Head(kind="ridge", numbers={"strength": 0.1}), support, queries, WAYS)
     targets = np.eye(WAYS).repeat(SHOTS, 0)
     for e in range(len(x)):
         reference = Ridge(alpha=0.1 * float(x[e].square().sum())).fit(x[e].numpy(), targets)
-        assert np.allclose(reference.predict(q[e].numpy()) - 1 / WAYS, told[e].numpy(), atol=1e-4)
+        assert np.allclose(reference.predict(q[e].numpy()) - 1 / WAYS, logits[e].numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("c", [1e-3, 0.1])
@@ -72,12 +72,12 @@ def test_logistic_is_logistic(c: float) -> None:
     """Logits equal scikit-learn's logistic regression, up to the constant that all classes share."""
     support, queries = data()
     x, q = (part.double().numpy() for part in episodic.standardised(support, queries))
-    told = fitting.episode_logits(Head(kind="logistic", numbers={"c": c}), support, queries, WAYS).numpy()
+    logits = fitting.episode_logits(Head(kind="logistic", numbers={"c": c}), support, queries, WAYS).numpy()
     for e in range(len(x)):
         reference = LogisticRegression(C=c, tol=1e-8, max_iter=2000).fit(x[e], np.arange(WAYS).repeat(SHOTS))
         expected = reference.decision_function(q[e])
         assert np.allclose(
-            expected - expected.mean(1, keepdims=True), told[e] - told[e].mean(1, keepdims=True), atol=5e-3
+            expected - expected.mean(1, keepdims=True), logits[e] - logits[e].mean(1, keepdims=True), atol=5e-3
         )
 
 

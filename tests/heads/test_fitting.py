@@ -186,7 +186,7 @@ def test_many_images_start_a_training_from_a_ridge_head() -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 20_000)
     x = (rng.normal(size=(20_000, 6)) + y[:, None]).astype(np.float32)
-    found = [fitting.fit(Head(kind=kind), x, y, 3).state_dict() for kind in ("linear", "ridge")]
-    assert all(torch.equal(found[0][name], found[1][name]) for name in found[1])
+    states = [fitting.fit(Head(kind=kind), x, y, 3).state_dict() for kind in ("linear", "ridge")]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
     fewer = [fitting.fit(Head(kind=kind), x[:500], y[:500], 3).state_dict() for kind in ("linear", "logistic")]
     assert all(torch.equal(fewer[0][name], fewer[1][name]) for name in fewer[1])

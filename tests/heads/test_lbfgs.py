@@ -22,9 +22,9 @@ def test_lbfgs_finds_the_minimum_of_each_problem() -> None:
 
     start = torch.zeros_like(centre)
     start[:, 1] = centre[:, 1]
-    found = lbfgs.minimise(loss, start, tolerance=1e-14, steps=200)
-    assert torch.allclose(found, centre, atol=1e-5)
-    assert torch.equal(found[:, 1], centre[:, 1])
+    minimum = lbfgs.minimise(loss, start, tolerance=1e-14, steps=200)
+    assert torch.allclose(minimum, centre, atol=1e-5)
+    assert torch.equal(minimum[:, 1], centre[:, 1])
 
 
 @given(st.integers(0, 1000))
@@ -44,7 +44,7 @@ def test_it_agrees_with_scipy_on_a_curved_valley(seed: int) -> None:
         (slope,) = torch.autograd.grad(values_P.sum(), point)
         return values_P.detach(), slope
 
-    found = lbfgs.minimise(loss, torch.zeros(4, 2, 1, dtype=torch.float64), tolerance=1e-14, steps=200)
+    minimum = lbfgs.minimise(loss, torch.zeros(4, 2, 1, dtype=torch.float64), tolerance=1e-14, steps=200)
     for p in range(2):
 
         def one(w, p=p):  # type: ignore[no-untyped-def]
@@ -54,11 +54,11 @@ def test_it_agrees_with_scipy_on_a_curved_valley(seed: int) -> None:
             return float(values[p]), slope[:, p, 0].numpy()
 
         expected = minimize(one, torch.zeros(4).double().numpy(), jac=True, method="L-BFGS-B", tol=1e-14).x
-        assert found[:, p, 0].numpy() == pytest.approx(expected, abs=1e-4)
+        assert minimum[:, p, 0].numpy() == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_step_that_cannot_help_ends_it() -> None:
     """Where no step lowers the value (its slope is wrong) the start comes back, and nothing loops for ever."""
     start = torch.ones(2, 1, 1, dtype=torch.float64)
-    found = lbfgs.minimise(lambda p: (p.square().sum((0, 2)), -2 * p), start, tolerance=0.0, steps=50)
-    assert torch.equal(found, start)
+    minimum = lbfgs.minimise(lambda p: (p.square().sum((0, 2)), -2 * p), start, tolerance=0.0, steps=50)
+    assert torch.equal(minimum, start)

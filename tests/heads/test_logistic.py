@@ -62,13 +62,13 @@ def test_folds_in_one_computation_equal_folds_one_by_one() -> None:
     """Out-of-fold logits of the batched path equal scikit-learn's fitted on each fold's training rows."""
     x, y = _digits()
     folds = splits.folds(y, k=3, seed=0)
-    found = logistic.path(x, y, 4, folds, (0.03,))
+    fits = logistic.path(x, y, 4, folds, (0.03,))
     z = _standardised(x)
     for train, val in folds:
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(C=0.03, tol=1e-8, max_iter=2000).fit(z[train], y[train])
-        assert classification.probabilities(found.oof_logits[val]) == pytest.approx(
+        assert classification.probabilities(fits.oof_logits[val]) == pytest.approx(
             model.predict_proba(z[val]), abs=0.01
         )
 
@@ -86,14 +86,14 @@ def test_problems_that_do_not_fit_together_give_the_same(monkeypatch: pytest.Mon
 def test_the_path_rises_and_keeps_the_mildest_good_one() -> None:
     """The c's rise, no smaller one than the best is nearly as good, and its logits are the ones returned."""
     x, y = _digits(60, 200)
-    found = logistic.path(x, y, 4, splits.folds(y, k=3, seed=0))
-    assert list(found.cs) == sorted(found.cs)
-    assert set(found.cs) <= set(logistic.GRID)
-    lowest = min(found.log_loss)
-    enough = lowest + 0.01 * (found.log_loss[0] - lowest)
-    assert found.log_loss[found.best] <= enough
-    assert all(loss > enough for loss in found.log_loss[: found.best])
-    assert classification.log_loss(found.oof_logits, y) == pytest.approx(found.log_loss[found.best])
+    fits = logistic.path(x, y, 4, splits.folds(y, k=3, seed=0))
+    assert list(fits.cs) == sorted(fits.cs)
+    assert set(fits.cs) <= set(logistic.GRID)
+    lowest = min(fits.log_loss)
+    enough = lowest + 0.01 * (fits.log_loss[0] - lowest)
+    assert fits.log_loss[fits.best] <= enough
+    assert all(loss > enough for loss in fits.log_loss[: fits.best])
+    assert classification.log_loss(fits.oof_logits, y) == pytest.approx(fits.log_loss[fits.best])
 
 
 def test_float32_is_close(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,9 +111,9 @@ def test_a_class_missing_from_a_fold_is_survived() -> None:
     x, y = _digits()
     train = np.flatnonzero(y != 3)
     val = np.flatnonzero(y == 3)
-    found = logistic.path(x, y, 4, [(train, val)], (0.1,))
-    assert np.isfinite(found.oof_logits[val]).all()
-    assert (found.oof_logits[val].argmax(1) != 3).all()
+    fits = logistic.path(x, y, 4, [(train, val)], (0.1,))
+    assert np.isfinite(fits.oof_logits[val]).all()
+    assert (fits.oof_logits[val].argmax(1) != 3).all()
 
 
 def test_no_fold_is_refused() -> None:

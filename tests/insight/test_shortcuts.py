@@ -32,10 +32,10 @@ class Marked:
     """Two classes of crops of one photograph, told apart by nothing but a marker in every image of the second."""
 
     def __init__(self, folder: Path) -> None:
-        found = dataset.read(write_crops(folder, classes=1, each=40, side_px=SIDE), test_split="none")
+        data = dataset.read(write_crops(folder, classes=1, each=40, side_px=SIDE), test_split="none")
         self.labels = np.arange(40) % 2
         rule = pixels.PixelRule(SIDE, SIDE, "bilinear", "squash")
-        self.squares = np.stack([pixels.decode((folder / item.path).read_bytes(), rule) for item in found.items])
+        self.squares = np.stack([pixels.decode((folder / item.path).read_bytes(), rule) for item in data.items])
         draws, self.corners = np.random.default_rng(0), np.zeros((40, 2), dtype=int)
         for row in np.flatnonzero(self.labels):
             top, left = draws.integers(0, SIDE - MARK, 2)
@@ -77,12 +77,12 @@ def classify(model: Predictor, squares: np.ndarray) -> np.ndarray:
 def test_the_map_points_at_the_marker(marked: Marked) -> None:
     """For at least nine images in ten the warmest point lies in the marker, or within half a marker of it."""
     rows = np.flatnonzero(marked.labels)
-    found = attention.maps(marked.model, marked.squares[rows], marked.labels[rows])
-    assert found is not None
-    assert found.shape == (len(rows), SIDE, SIDE)
-    assert found.min() >= 0
-    assert found.max() <= 1
-    peaks = np.array([np.unravel_index(int(one.argmax()), one.shape) for one in found])
+    maps = attention.maps(marked.model, marked.squares[rows], marked.labels[rows])
+    assert maps is not None
+    assert maps.shape == (len(rows), SIDE, SIDE)
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+    peaks = np.array([np.unravel_index(int(one.argmax()), one.shape) for one in maps])
     inside = (peaks >= marked.corners[rows] - MARK // 2) & (peaks < marked.corners[rows] + MARK + MARK // 2)
     assert inside.all(axis=1).mean() >= 0.9
 
@@ -101,10 +101,10 @@ def test_a_marker_is_called_a_shortcut(marked: Marked) -> None:
 
 def test_clean_images_raise_no_alarm(tmp_path: Path) -> None:
     """Two different photographs are told apart by all of the image: no window carries the class over."""
-    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=16, side_px=SIDE), test_split="none")
+    data = dataset.read(write_crops(tmp_path / "crops", classes=2, each=16, side_px=SIDE), test_split="none")
     rule = pixels.PixelRule(SIDE, SIDE, "bilinear", "squash")
-    squares = np.stack([pixels.decode((tmp_path / "crops" / i.path).read_bytes(), rule) for i in found.items])
-    labels = np.array([item.label for item in found.items])
+    squares = np.stack([pixels.decode((tmp_path / "crops" / i.path).read_bytes(), rule) for i in data.items])
+    labels = np.array([item.label for item in data.items])
     model = model_of(squares, labels)
     for label in (0, 1):
         own, others = np.flatnonzero(labels == label)[:8], np.flatnonzero(labels != label)[:8]
@@ -131,14 +131,14 @@ def test_layercam_of_one_convolution_is_its_formula() -> None:
     )
     classifier = Classifier(one, body, LinearHead(weight, torch.zeros(3)))
     images = torch.randn(2, 3, 32, 32)
-    found = attention.layer_cam(classifier, images, torch.tensor([2, 0]))
-    assert found is not None
+    maps = attention.layer_cam(classifier, images, torch.tensor([2, 0]))
+    assert maps is not None
     activation = body(images).detach()
     for at, label in enumerate((2, 0)):
         rise = (weight[label] - weight.mean(dim=0)).clamp(min=0)
         expected = (rise[:, None, None] * activation[at]).sum(dim=0).clamp(min=0)
         resized = nn.functional.interpolate((expected / expected.max())[None, None], (32, 32), mode="bilinear")[0, 0]
-        assert torch.allclose(found[at], resized / resized.max(), atol=1e-5)
+        assert torch.allclose(maps[at], resized / resized.max(), atol=1e-5)
 
 
 def test_tokens_are_laid_out_on_their_grid() -> None:

@@ -67,10 +67,10 @@ def test_neighbours_that_speak_against_a_label_carry_another() -> None:
     """They are the nearest images of other labels, as sklearn finds them."""
     x, given, _, _ = noisy_digits(0.05)
     rows = suspects.opposing(x, given, [3, 77], count=4)
-    for item, found in zip((3, 77), rows, strict=True):
+    for item, suspect in zip((3, 77), rows, strict=True):
         other = np.flatnonzero(given != given[item])
         expected = NearestNeighbors(metric="cosine").fit(x[other]).kneighbors(x[[item]], 4)[1][0]
-        assert found == other[expected].tolist()
+        assert suspect == other[expected].tolist()
 
 
 def test_nearest_is_sklearns_in_every_piece() -> None:

@@ -74,10 +74,10 @@ def test_temperature_minimises_the_smoothed_loss(seed: int, factor: float) -> No
     logits, labels = _drawn(seed)
     logits = logits * factor
     smooth = 1 / (len(labels) + 2)
-    wanted = (1 - smooth) * np.eye(4)[labels] + smooth / 4
+    targets = (1 - smooth) * np.eye(4)[labels] + smooth / 4
 
     def loss(log_t: float) -> float:
-        return -float((wanted * log_softmax(logits / np.exp(log_t), axis=1)).sum(1).mean())
+        return -float((targets * log_softmax(logits / np.exp(log_t), axis=1)).sum(1).mean())
 
     expected = float(np.exp(minimize_scalar(loss, bounds=(-7, 7), method="bounded", options={"xatol": 1e-9}).x))
     assert classification.fit_temperature(logits, labels) == pytest.approx(expected, rel=1e-3)

@@ -79,8 +79,8 @@ def test_distances_belong_to_stages() -> None:
         for parameter in network.body.layer_11.parameters():
             parameter.mul_(2)
         network.body.layer_1[1].running_mean.add_(9)
-    told = weight_ops.stage_distances(backbone(), start, network.body)
-    assert told == pytest.approx({"stem": 0.0, "middle": 1.0, "top": 0.0})
+    distances = weight_ops.stage_distances(backbone(), start, network.body)
+    assert distances == pytest.approx({"stem": 0.0, "middle": 1.0, "top": 0.0})
     moved = sum(float((v - start[k]).square().sum()) for k, v in weight_state.floats(network.body).items()) ** 0.5
     assert weight_ops.distance(start, network.body) == pytest.approx(moved)
 

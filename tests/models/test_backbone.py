@@ -105,13 +105,14 @@ def test_a_part_that_would_stay_random_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "told"), [(lambda: 1 / 0, "division by zero"), (lambda: 5, "returned a int, expected a torch.nn.Module")]
+    ("build", "message"),
+    [(lambda: 1 / 0, "division by zero"), (lambda: 5, "returned a int, expected a torch.nn.Module")],
 )
-def test_a_broken_build_is_the_plugins_fault(build, told: str) -> None:
+def test_a_broken_build_is_the_plugins_fault(build, message: str) -> None:
     """An exception in build(), or something that is no module, is told in one line with the backbone's name."""
     with pytest.raises(PluginError, match="backbone small") as caught:
         backbone.build(replace(SMALL, build=build))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_running_in_two_parts_equals_running_at_once() -> None:
@@ -149,14 +150,14 @@ def test_every_parameter_belongs_to_one_stage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prefixes", "told"),
+    ("prefixes", "message"),
     [((("stem",), ("layer_1",)), "no stage"), ((("stem",), ("stem", "layer_1", "layer_11")), "a and b")],
 )
-def test_a_parameter_without_a_stage_or_with_two_is_an_error(prefixes, told: str) -> None:
+def test_a_parameter_without_a_stage_or_with_two_is_an_error(prefixes, message: str) -> None:
     """An incomplete or overlapping cut is refused with the name of the parameter."""
     stages = tuple(Stage(name=n, prefixes=p) for n, p in zip("ab", prefixes, strict=True))
     cut = replace(SMALL, stages=stages)
-    with pytest.raises(PluginError, match=told):
+    with pytest.raises(PluginError, match=message):
         backbone.parameters_by_stage(cut, backbone.build(cut))
 
 

@@ -105,7 +105,7 @@ def test_prediction_is_decode_normalise_forward_softmax(fit: str, tmp_path: Path
 
     model = _load(_save(_classifier(), tmp_path, fit=fit, temperature=1.7))
     paths = [photographs.save(photographs.photo(n, (60, 34)), tmp_path / f"p {n}.jpg") for n in range(5)]
-    told = model.predict(paths)
+    predictions = model.predict(paths)
     pre = small.backbone().preprocess
     rule = pixels.rule_for(pre, 12, fit)
     assert model.rule == rule
@@ -113,9 +113,9 @@ def test_prediction_is_decode_normalise_forward_softmax(fit: str, tmp_path: Path
     x = normalize(torch.from_numpy(squares.copy()).permute(0, 3, 1, 2) / 255, list(pre.mean), list(pre.std))
     with torch.inference_mode():
         expected = torch.softmax(model.classifier(x) / 1.7, dim=1).numpy()
-    assert told.probabilities == pytest.approx(expected, abs=1e-5)
-    assert told.paths == tuple(str(p) for p in paths)
-    assert told.labels == tuple(CLASSES[i] for i in expected.argmax(1))
+    assert predictions.probabilities == pytest.approx(expected, abs=1e-5)
+    assert predictions.paths == tuple(str(p) for p in paths)
+    assert predictions.labels == tuple(CLASSES[i] for i in expected.argmax(1))
 
 
 def test_predictions_do_not_depend_on_the_company(tmp_path: Path) -> None:
@@ -134,13 +134,13 @@ def test_unreadable_files_are_listed_and_skipped(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "cut.jpg").write_bytes(good.read_bytes()[:300])
     (tmp_path / "text.png").write_text("hello")
-    told = model.predict(
+    predictions = model.predict(
         [tmp_path / "empty.jpg", good, tmp_path / "cut.jpg", tmp_path / "none.jpg", tmp_path / "text.png"]
     )
-    assert told.paths == (str(good),)
-    assert told.probabilities.shape == (1, 4)
-    assert [Path(u.path).name for u in told.unreadable] == ["empty.jpg", "cut.jpg", "none.jpg", "text.png"]
-    assert all(u.reason and str(tmp_path) not in u.reason for u in told.unreadable)
+    assert predictions.paths == (str(good),)
+    assert predictions.probabilities.shape == (1, 4)
+    assert [Path(u.path).name for u in predictions.unreadable] == ["empty.jpg", "cut.jpg", "none.jpg", "text.png"]
+    assert all(u.reason and str(tmp_path) not in u.reason for u in predictions.unreadable)
 
 
 def test_pictures_in_memory_and_nothing_at_all(tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_pictures_in_memory_and_nothing_at_all(tmp_path: Path) -> None:
     picture = photographs.photo(3).convert("RGBA")
     picture.putalpha(Image.linear_gradient("L").resize(picture.size))
     path = photographs.save(picture, tmp_path / "see-through.png")
-    told = model.predict([path, picture, np.asarray(photographs.photo(3))])
-    assert np.array_equal(told.probabilities[0], told.probabilities[1])
-    assert told.paths[1:] == ("#1", "#2")
+    predictions = model.predict([path, picture, np.asarray(photographs.photo(3))])
+    assert np.array_equal(predictions.probabilities[0], predictions.probabilities[1])
+    assert predictions.paths[1:] == ("#1", "#2")
     none = model.predict([])
     assert none.probabilities.shape == (0, 4)
     assert none.labels == ()
@@ -179,9 +179,9 @@ def test_the_hash_sees_every_bit() -> None:
 def test_the_description_says_everything_that_predict_needs(tmp_path: Path) -> None:
     """model.json holds classes, preprocessing, backbone, plugin, temperature, status and hash, readable."""
     classifier = _classifier()
-    told = json.loads((_save(classifier, tmp_path, temperature=0.8) / "model.json").read_text(encoding="utf-8"))
-    assert told["classes"] == list(CLASSES)
-    assert told["preprocess"] == {
+    card = json.loads((_save(classifier, tmp_path, temperature=0.8) / "model.json").read_text(encoding="utf-8"))
+    assert card["classes"] == list(CLASSES)
+    assert card["preprocess"] == {
         "size_px": 12,
         "resize_px": 16,
         "interpolation": "bilinear",
@@ -189,9 +189,18 @@ def test_the_description_says_everything_that_predict_needs(tmp_path: Path) -> N
         "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225],
     }
-    assert told["weights_sha256"] == predictor.weights_hash(classifier)
-    assert (told["schema"], told["backbone"], told["layers"], told["head"]) == (1, "small", "last", "linear")
-    assert (told["temperature"], told["status"], told["plugin"]["distribution"]) == (0.8, "final", "some-plugin")
+    assert card["weights_sha256"] == predictor.weights_hash(classifier)
+    assert (card["schema"], card["backbone"], card["layers"], card["head"]) == (
+        1,
+        "small",
+        "last",
+        "linear",
+    )
+    assert (card["temperature"], card["status"], card["plugin"]["distribution"]) == (
+        0.8,
+        "final",
+        "some-plugin",
+    )
 
 
 def test_other_preprocessing_survives_the_round_trip(tmp_path: Path) -> None:
@@ -267,9 +276,9 @@ def test_a_missing_backbone_names_its_package(tmp_path: Path) -> None:
     """Without the plugin of its backbone a model says which package to install."""
     path = _save(_classifier(), tmp_path) / "model.json"
     path.write_text(path.read_text().replace('"small"', '"huge"'))
-    with pytest.raises(PluginError, match=r"needs the backbone huge of some-plugin 1\.2") as told:
+    with pytest.raises(PluginError, match=r"needs the backbone huge of some-plugin 1\.2") as caught:
         _load(tmp_path)
-    assert "pip install some-plugin==1.2" in str(told.value)
+    assert "pip install some-plugin==1.2" in str(caught.value)
 
 
 def test_scores_of_saved_logits_are_calibrated(tmp_path: Path) -> None:

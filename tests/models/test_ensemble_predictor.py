@@ -45,9 +45,9 @@ def test_the_answer_is_the_mean_of_the_members(run: Path) -> None:
     plugins = registry.load()
     together = ensemble_predictor.load(run / "ensemble", plugins)
     single = [predictor.load(run.parent / f"member-{n}", plugins).predict(photos(run)).probabilities for n in range(3)]
-    found = together.predict(photos(run))
-    np.testing.assert_allclose(found.probabilities, np.mean(single, axis=0), atol=1e-6)
-    assert found.classes == runs.CLASSES
+    predictions = together.predict(photos(run))
+    np.testing.assert_allclose(predictions.probabilities, np.mean(single, axis=0), atol=1e-6)
+    assert predictions.classes == runs.CLASSES
     bodies = [m.classifier.body for m in together.members]
     assert bodies[0] is bodies[1]
     assert bodies[0] is not bodies[2]
@@ -56,9 +56,9 @@ def test_the_answer_is_the_mean_of_the_members(run: Path) -> None:
 def test_predict_asks_the_ensemble(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--ensemble answers with the mean; a run without one says so in a line, with exit code 2."""
     assert cli.run(["predict", str(run), str(photos(run)[0]), "--ensemble", "--json", "--quiet"]) == 0
-    told = json.loads(capsys.readouterr().out)["predictions"][0]
+    printed = json.loads(capsys.readouterr().out)["predictions"][0]
     want = ensemble_predictor.load(run / "ensemble", registry.load()).predict([photos(run)[0]])
-    assert told["probability"] == pytest.approx(want.probabilities.max(), abs=1e-9)
+    assert printed["probability"] == pytest.approx(want.probabilities.max(), abs=1e-9)
     bare = run.parent / "bare"
     shutil.copytree(run, bare, ignore=shutil.ignore_patterns("ensemble"))
     assert cli.run(["predict", str(bare), str(photos(run)[0]), "--ensemble"]) == 2

@@ -48,8 +48,8 @@ def test_a_write_that_fails_keeps_what_was_there(tmp_path: Path) -> None:
     model_files.write_description(path, DESCRIPTION)
     before = path.read_bytes()
 
-    def full(place: Path) -> None:
-        place.write_text("half")
+    def full(part: Path) -> None:
+        part.write_text("half")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OutputError, match="No space left"):

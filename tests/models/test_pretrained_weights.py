@@ -102,8 +102,8 @@ def test_fetching_brings_checks_and_remembers(tmp_path: Path) -> None:
     assert where.path.read_bytes() == CONTENT
     assert pretrained_weights.locate(_backbone()) == where
     assert not list(pretrained_weights.cache_dir().glob("*.part"))
-    found, digest, warning = pretrained_weights.read(_backbone(), where)
-    assert (set(found), digest, warning) == ({"0.weight", "0.bias"}, DIGEST, None)
+    tensors, digest, warning = pretrained_weights.read(_backbone(), where)
+    assert (set(tensors), digest, warning) == ({"0.weight", "0.bias"}, DIGEST, None)
 
 
 def test_a_broken_fetch_goes_on(tmp_path: Path) -> None:
@@ -198,11 +198,11 @@ def test_a_cached_file_that_differs_is_used_with_a_warning(tmp_path: Path) -> No
     """The warning names the file and both checksums; the true one is returned."""
     other = save({"0.weight": torch.ones(2)})
     (tmp_path / FILE).write_bytes(other)
-    found, digest, warning = pretrained_weights.read(
+    tensors, digest, warning = pretrained_weights.read(
         _backbone(), pretrained_weights.locate(_backbone(), weights_dir=tmp_path)
     )
     assert digest == hashlib.sha256(other).hexdigest()
-    assert found["0.weight"].shape == (2,)
+    assert tensors["0.weight"].shape == (2,)
     assert warning is not None
     assert all(part in warning for part in (FILE, digest[:8], DIGEST[:8], "used anyway"))
 

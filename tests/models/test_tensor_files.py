@@ -31,9 +31,9 @@ class Evil:
 def test_torch_files_are_read(tmp_path: Path, wrapped: bool) -> None:
     """Tensors come back as they were saved, also out of the usual {"state_dict": ...}."""
     torch.save({"state_dict": GOOD, "epoch": 3} if wrapped else GOOD, tmp_path / "w.pth")
-    found = tensor_files.read(tmp_path / "w.pth")
-    assert found.keys() == GOOD.keys()
-    assert all(torch.equal(found[n], t) and found[n].dtype == t.dtype for n, t in GOOD.items())
+    tensors = tensor_files.read(tmp_path / "w.pth")
+    assert tensors.keys() == GOOD.keys()
+    assert all(torch.equal(tensors[n], t) and tensors[n].dtype == t.dtype for n, t in GOOD.items())
 
 
 def test_safetensors_are_read(tmp_path: Path) -> None:
@@ -53,11 +53,11 @@ def test_damaged_files_are_one_clear_line(tmp_path: Path, suffix: str, damage: s
     path.write_bytes(bytes(range(256)) * 4 if damage == "noise" else whole[: cuts[damage]])
     with pytest.raises(WeightsError) as caught:
         tensor_files.read(path, command="tl-advise weights fetch x --again")
-    told = str(caught.value)
-    assert str(path) in told
-    assert "damaged or truncated" in told
-    assert "tl-advise weights fetch x --again" in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert str(path) in message
+    assert "damaged or truncated" in message
+    assert "tl-advise weights fetch x --again" in message
+    assert "\n" not in message
 
 
 def test_nothing_in_a_file_is_ever_executed(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ def test_copies_go_back_bit_for_bit() -> None:
     """What was copied and put back is what it was; counters are left alone."""
     network = classifier()
     before = weights(network)
-    kept = weight_ops.copy(network)
+    copy = weight_ops.copy(network)
     with torch.no_grad():
         for value in network.state_dict().values():
             value.add_(1)
-    weight_ops.put(kept, network)
+    weight_ops.put(copy, network)
     counters = {name for name in before if name.endswith("num_batches_tracked")}
     assert counters
     assert changed(before, weights(network)) == counters

@@ -77,8 +77,8 @@ def naive_confusion(logits: np.ndarray, temperature: float) -> float:
 def test_confusion_is_the_papers(temperature: float) -> None:
     """The tensor form equals loops over the paper's equations."""
     logits = np.random.default_rng(0).normal(size=(9, 4)) * 3
-    told = adapt.minimum_class_confusion(torch.from_numpy(logits), temperature=temperature)
-    assert float(told) == pytest.approx(naive_confusion(logits, temperature), rel=1e-5)
+    confusion = adapt.minimum_class_confusion(torch.from_numpy(logits), temperature=temperature)
+    assert float(confusion) == pytest.approx(naive_confusion(logits, temperature), rel=1e-5)
 
 
 @given(st.integers(0, 1000), st.integers(2, 8))

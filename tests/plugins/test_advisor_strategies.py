@@ -140,8 +140,8 @@ def test_the_space_holds_the_guesses(name: str, images: int) -> None:
     for guess in strategy.first_guesses(here):
         if name in ("ridge", "logistic") and not guess.get("c", 1.0):
             continue  # 0 stands for the strength that leave-one-out or cross-validation finds by itself
-        told = strategy.space(Told(guess), here)
-        assert set(told) == set(guess)
+        drawn = strategy.space(Told(guess), here)
+        assert set(drawn) == set(guess)
 
 
 def test_spaces_are_conditional() -> None:

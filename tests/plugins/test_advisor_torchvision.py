@@ -178,8 +178,8 @@ def test_inception_rescales_its_inputs_without_pretrained_weights_too() -> None:
     body = engine.build(backbone)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (backbone.preprocess.mean, backbone.preprocess.std))
     pixels = torch.rand((1, 3, 8, 8), generator=torch.Generator().manual_seed(0))
-    found = body._transform_input((pixels - mean) / std)
-    assert torch.allclose(found, pixels * 2 - 1, atol=1e-5)
+    rescaled = body._transform_input((pixels - mean) / std)
+    assert torch.allclose(rescaled, pixels * 2 - 1, atol=1e-5)
 
 
 def test_a_vision_transformer_takes_other_sizes_than_its_own() -> None:

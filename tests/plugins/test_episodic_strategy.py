@@ -41,8 +41,8 @@ def test_the_loss_is_its_definition(cosine: bool) -> None:
         }
         total = torch.stack([3.0 * v for v in near.values()]).logsumexp(0)
         losses.append(total - 3.0 * near[label])
-    found = episodic.prototype_loss(features, labels, support, scale=3.0, cosine=cosine)
-    assert found.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
+    loss = episodic.prototype_loss(features, labels, support, scale=3.0, cosine=cosine)
+    assert loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
 
 
 def test_the_order_of_images_does_not_count() -> None:
@@ -61,8 +61,8 @@ def test_the_term_shows_it_the_moment() -> None:
     """The term is the idea on the step's features, labels and support."""
     features, labels, support = episode()
     inputs = TermInputs(step=0, steps=1, features=features, logits=features, labels=labels, support=support)
-    told = episodic.episode_loss(inputs, scale=2.0, cosine=1.0)
-    assert torch.equal(told, episodic.prototype_loss(features, labels, support, scale=2.0, cosine=True))
+    loss = episodic.episode_loss(inputs, scale=2.0, cosine=1.0)
+    assert torch.equal(loss, episodic.prototype_loss(features, labels, support, scale=2.0, cosine=True))
 
 
 def test_the_kit_trains_it() -> None:

@@ -43,8 +43,8 @@ def test_the_sample_is_short() -> None:
 
 def test_the_sample_keeps_all_rules(site: Path) -> None:
     """The conformance kit finds nothing to object to in what authors will copy."""
-    found = registry.load()
-    checks = [*testing.check_backbone(found.backbone("tiny")), testing.check_imports(found.plugin("tiny"))]
+    plugins = registry.load()
+    checks = [*testing.check_backbone(plugins.backbone("tiny")), testing.check_imports(plugins.plugin("tiny"))]
     assert [c for c in checks if not c.passed] == []
 
 

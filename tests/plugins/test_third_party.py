@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from distributions import install_sample
 from photos import write_crops
+from safetensors.torch import save_file
 
 CALL = [sys.executable, "-m", "advisor"]
 
@@ -18,23 +21,18 @@ CALL = [sys.executable, "-m", "advisor"]
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """A folder of packages in which the sample plugin is installed, as pip would leave it."""
-    place = tmp_path / "site"
-    install_sample(place)
-    return place
+    return install_sample(tmp_path / "site")
 
 
 @pytest.fixture
 def weights(tmp_path: Path, site: Path) -> Path:
-    """The sample's weights file, which its author would publish."""
-    code = (
-        "import sys, torch, tiny_backbone; from safetensors.torch import save_file\n"
-        "torch.manual_seed(0); save_file(tiny_backbone.build().state_dict(), sys.argv[1])"
-    )
-    place = tmp_path / "weights"
-    place.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    subprocess.run([sys.executable, "-c", code, str(place / "tiny-backbone.safetensors")], check=True, env=environment)
-    return place
+    """A folder with the sample's weights file, which its author would publish."""
+    torch.manual_seed(0)
+    network = runpy.run_path(str(site / "tiny_backbone.py"))["build"]()
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    save_file(network.state_dict(), folder / "tiny-backbone.safetensors")
+    return folder
 
 
 def test_a_strangers_backbone_goes_all_the_way(tmp_path: Path, site: Path, weights: Path) -> None:

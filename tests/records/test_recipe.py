@@ -212,9 +212,9 @@ def test_the_first_guesses_of_our_strategies_are_legal() -> None:
     """What a strategy proposes first lies inside the ranges on its own card."""
     stages = tuple(StageSize(name=name, parameters=1000, has_norm=True) for name in ("stem", "a", "b"))
     context = Context(images=500, classes=2, class_counts=(250, 250), stages=stages, has_norm=True, dim=64)
-    found = registry.load(select=["strategies"]).strategies
-    assert found
-    for strategy in found.values():
+    strategies = registry.load(select=["strategies"]).strategies
+    assert strategies
+    for strategy in strategies.values():
         for guess in strategy.first_guesses(context):
             recipe_file.check_parameters(strategy, guess)
 

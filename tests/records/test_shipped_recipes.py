@@ -22,15 +22,15 @@ def test_there_are_recipes() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.name)
 def test_a_shipped_recipe_is_whole(path: Path) -> None:
     """It reads strictly, states its scores, its machine and its weights, and carries no path of the machine it ran on."""
-    told = recipe_file.read(path)
-    assert told.status == "final"
-    assert told.outcome is not None
-    assert told.outcome.test is not None
-    assert told.backbone.weights is not None
-    assert not Path(told.data.path_hint).is_absolute()
+    recipe = recipe_file.read(path)
+    assert recipe.status == "final"
+    assert recipe.outcome is not None
+    assert recipe.outcome.test is not None
+    assert recipe.backbone.weights is not None
+    assert not Path(recipe.data.path_hint).is_absolute()
     plugins = registry.load()
-    recipe_file.check_parameters(plugins.strategy(told.strategy.name), told.strategy.parameters)
-    assert told.backbone.name in plugins.backbones
+    recipe_file.check_parameters(plugins.strategy(recipe.strategy.name), recipe.strategy.parameters)
+    assert recipe.backbone.name in plugins.backbones
 
 
 def test_the_demo_recipe_reruns_anywhere(tmp_path: Path) -> None:

@@ -151,8 +151,8 @@ def test_the_default_that_is_kept_is_said() -> None:
     """Where the untuned default wins, the page says that the search brought nothing."""
     done = results.final()
     assert done.baseline is not None
-    kept = dataclasses.replace(done, best=done.baseline.best, gain=None, ties=())
-    html = report.render(kept, results.profile(), results.trials())
+    default = dataclasses.replace(done, best=done.baseline.best, gain=None, ties=())
+    html = report.render(default, results.profile(), results.trials())
     assert "The untuned default was kept" in html
 
 
@@ -166,7 +166,7 @@ def test_parts_that_few_runs_have_appear() -> None:
 
 def test_what_is_left_of_the_source_is_drawn() -> None:
     """Measures, source accuracy before and after, and both curves; what was not measured is told, not drawn."""
-    told = records.Forgetting(
+    forgetting = records.Forgetting(
         images=200,
         held_out=True,
         cka=0.8125,
@@ -180,11 +180,11 @@ def test_what_is_left_of_the_source_is_drawn() -> None:
         source_reason=None,
         blends=tuple(records.Blend(share=s, accuracy=0.7 + 0.2 * s, source=0.54 - 0.23 * s) for s in (0.0, 0.5, 1.0)),
     )
-    html = report.render(dataclasses.replace(results.final(), forgetting=told), results.profile(), ())
+    html = report.render(dataclasses.replace(results.final(), forgetting=forgetting), results.profile(), ())
     for told_words in ("How much of the original training is kept", "0.812", "before 54.0", "23.0 points", "0.012"):
         assert told_words in html.replace("\u00a0", " "), told_words
     assert html.count('<circle class="curve') == 6
-    bare = dataclasses.replace(told, source=None, source_reason="no head", blends=told.blends[:0])
+    bare = dataclasses.replace(forgetting, source=None, source_reason="no head", blends=forgetting.blends[:0])
     html = report.render(dataclasses.replace(results.final(), forgetting=bare), results.profile(), ())
     assert "not measured: no head" in html
     assert '<circle class="curve' not in html
@@ -199,10 +199,10 @@ def test_the_page_is_as_agreed(rendered: dict[str, str]) -> None:
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.83, 0.951), (0.0, 3e-7), (-4.0, 12345.0), (0.5, 0.5)])
 def test_ticks_are_round_and_inside(low: float, high: float) -> None:
     """Ticks lie inside the range, equally far apart, and there are few of them."""
-    found = report_plots.ticks(low, high)
-    assert 1 <= len(found) <= 7
-    assert all(low - 1e-9 <= tick <= high + 1e-9 * max(1.0, high) for tick in found)
-    assert np.allclose(np.diff(found), np.diff(found)[:1])
+    ticks = report_plots.ticks(low, high)
+    assert 1 <= len(ticks) <= 7
+    assert all(low - 1e-9 <= tick <= high + 1e-9 * max(1.0, high) for tick in ticks)
+    assert np.allclose(np.diff(ticks), np.diff(ticks)[:1])
 
 
 def test_curves_with_gaps_are_drawn_as_far_as_they_go() -> None:
@@ -266,9 +266,9 @@ def test_every_record_field_is_used_by_someone() -> None:
 
 def test_the_regime_is_named_once() -> None:
     """A reason that begins with the regime's name is not shown behind that name again."""
-    told = results.final()
-    regime = dataclasses.replace(told.regime, name="partial", reason="partial fine-tuning: +4.1 points")
-    named = dataclasses.replace(told, regime=regime)
+    result = results.final()
+    regime = dataclasses.replace(result.regime, name="partial", reason="partial fine-tuning: +4.1 points")
+    named = dataclasses.replace(result, regime=regime)
     page = report.render(named, results.profile(), results.trials())
     assert "How much to train: partial fine-tuning</h3>\n<p>+4.1 points" in page
 

@@ -26,13 +26,13 @@ def store(tmp_path: Path) -> cache.Store:
 def test_what_is_kept_is_found_again(store: cache.Store) -> None:
     """An array and its notes come back as they were, mapped and read-only; other facts find nothing."""
     array = np.arange(12, dtype=np.float32).reshape(3, 4)
-    kept = store.keep({"kind": "features", "layer": 2}, array, notes=[1, "two"])
+    stored = store.keep({"kind": "features", "layer": 2}, array, notes=[1, "two"])
     again = store.array({"layer": 2, "kind": "features"})
     assert again is not None
-    for found in (kept, again):
-        assert np.array_equal(found, array)
-        assert found.dtype == np.float32
-        assert not found.flags.writeable
+    for returned in (stored, again):
+        assert np.array_equal(returned, array)
+        assert returned.dtype == np.float32
+        assert not returned.flags.writeable
     assert store.notes({"kind": "features", "layer": 2}) == [1, "two"]
     assert store.array({"kind": "features", "layer": 3}) is None
     assert store.notes({"kind": "features", "layer": 3}) is None
@@ -83,8 +83,8 @@ def test_what_fails_half_way_leaves_nothing(store: cache.Store) -> None:
 def test_what_shall_not_last_is_returned_and_not_kept(store: cache.Store) -> None:
     """An array can be used once without becoming an entry."""
     array = np.arange(6.0).reshape(2, 3)
-    found = store.keep_rows({"a": 1}, iter((array,)), (2, 3), np.float64, lasting=lambda: False)
-    assert np.array_equal(found, array)
+    returned = store.keep_rows({"a": 1}, iter((array,)), (2, 3), np.float64, lasting=lambda: False)
+    assert np.array_equal(returned, array)
     assert store.array({"a": 1}) is None
     assert not list(store.directory.glob("tmp/*"))
 
@@ -131,10 +131,10 @@ def test_the_least_recently_used_make_room(store: cache.Store) -> None:
 
 def test_an_evicted_array_stays_readable_where_it_is_mapped(store: cache.Store) -> None:
     """Making room does not pull the ground from under a process that has the file open."""
-    kept = store.keep({"n": 0}, np.arange(900.0))
+    stored = store.keep({"n": 0}, np.arange(900.0))
     store.keep({"n": 1}, np.zeros(900))
     assert store.array({"n": 0}) is None
-    assert kept.sum() == 899 * 450
+    assert stored.sum() == 899 * 450
 
 
 def test_more_than_the_cap_is_refused(store: cache.Store) -> None:

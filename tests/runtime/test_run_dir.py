@@ -32,11 +32,11 @@ def test_a_run_never_lies_inside_the_data(data: Path) -> None:
 
 def test_a_used_directory_is_refused(data: Path, tmp_path: Path) -> None:
     """What lies there is never mixed with a new run; the message says how to go on with the old one."""
-    place = tmp_path / "out"
-    place.mkdir()
-    (place / "thesis.tex").touch()
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "thesis.tex").touch()
     with pytest.raises(OutputError, match=r"not empty.*tl-advise resume"):
-        RunDir.create(place, data=data)
+        RunDir.create(folder, data=data)
 
 
 def test_a_place_that_cannot_be_written_is_told_at_the_start(data: Path, tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_two_processes_never_work_on_one_run(data: Path, tmp_path: Path) -> None
 
 def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
     """Where the new text does not fit, the old one stays and the message says what to do."""
-    place = tmp_path / "result.json"
-    write_atomically(place, "old")
+    path = tmp_path / "result.json"
+    write_atomically(path, "old")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     import signal
 
@@ -108,20 +108,20 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.raises(OutputError, match="cannot be written"):
-            write_atomically(place, "x" * 100_000)
+            write_atomically(path, "x" * 100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert place.read_text() == "old"
+    assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["result.json"]
 
 
 def test_default_names_carry_the_data_and_the_time(tmp_path: Path) -> None:
     """A second run within the same second gets a number."""
     now = datetime.datetime(2026, 1, 2, 3, 4, 5)
-    place = default_place(Path("some/My photos"), now, tmp_path)
-    assert place == tmp_path / "tl-advise-runs" / "My-photos-20260102-030405"
-    place.mkdir(parents=True)
+    path = default_place(Path("some/My photos"), now, tmp_path)
+    assert path == tmp_path / "tl-advise-runs" / "My-photos-20260102-030405"
+    path.mkdir(parents=True)
     assert default_place(Path("some/My photos"), now, tmp_path).name == "My-photos-20260102-030405-2"
 
 
@@ -133,14 +133,16 @@ def test_json_holds_no_number_that_json_does_not_know() -> None:
     )
 
 
-@pytest.mark.parametrize("left", [[], ["trials"], ["trials", ".run.json.77.tmp"]])
-def test_a_run_killed_before_its_first_file_can_be_started_again(data: Path, tmp_path: Path, left: list[str]) -> None:
+@pytest.mark.parametrize("leftovers", [[], ["trials"], ["trials", ".run.json.77.tmp"]])
+def test_a_run_killed_before_its_first_file_can_be_started_again(
+    data: Path, tmp_path: Path, leftovers: list[str]
+) -> None:
     """Without run.json there is nothing to resume, so the same --out must be taken again."""
-    place = tmp_path / "run"
-    place.mkdir()
-    for name in left:
-        (place / name).mkdir() if name == "trials" else (place / name).touch()
-    assert RunDir.create(place, data=data).path == place
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in leftovers:
+        (folder / name).mkdir() if name == "trials" else (folder / name).touch()
+    assert RunDir.create(folder, data=data).path == folder
 
 
 def test_a_final_result_is_in_place_only_after_everything_else(data: Path, tmp_path: Path) -> None:

@@ -85,8 +85,8 @@ def test_only_images_that_all_were_scored_on_count(run: Path) -> None:
 @pytest.fixture(name="resources")
 def _resources(tmp_path: Path) -> Resources:
     """Twenty crops in two classes, opened as a worker does; half of them are kept as the test."""
-    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=10, side_px=32), test_split="none")
-    return resources_of(found, tmp_path, items=found.items[::2], folds=2)
+    data = dataset.read(write_crops(tmp_path / "crops", classes=2, each=10, side_px=32), test_split="none")
+    return resources_of(data, tmp_path, items=data.items[::2], folds=2)
 
 
 def test_the_ensemble_is_scored_in_the_same_opening(resources: Resources, run: Path) -> None:

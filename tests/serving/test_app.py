@@ -112,12 +112,12 @@ def test_an_image_unlike_the_training_images_is_unknown(run: Path, photos: list[
     model = predictors.load(copied, registry.load())
     form = [("image", ("known.jpg", photos[0].read_bytes())), ("image", ("grey.jpg", jpeg(64, 64)))]
     with testclient.TestClient(application.create(model, copied, abstain=0.05)) as asked:
-        known, grey = asked.post("/predict", files=form).json()["predictions"]
+        familiar, grey = asked.post("/predict", files=form).json()["predictions"]
         assert asked.get("/model").json()["abstain"] == 0.05
     want = model.predict([photos[0].read_bytes(), jpeg(64, 64)], abstain=0.05)
     assert want.unlike is not None
-    assert [known["unlike"], grey["unlike"]] == pytest.approx(want.unlike.tolist(), abs=0.05)
-    assert (known["label"], grey["label"]) == want.labels == (known["class"], "unknown")
+    assert [familiar["unlike"], grey["unlike"]] == pytest.approx(want.unlike.tolist(), abs=0.05)
+    assert (familiar["label"], grey["label"]) == want.labels == (familiar["class"], "unknown")
     with pytest.raises(InputError, match="no index"):
         application.create(predictors.load(run, registry.load()), run, abstain=0.05)
 
@@ -125,9 +125,9 @@ def test_an_image_unlike_the_training_images_is_unknown(run: Path, photos: list[
 def test_one_broken_file_among_others_is_listed(client, photos: list[Path]) -> None:
     """The readable images are answered, the broken one stands under `unreadable` with its reason."""
     form = [("image", ("good.jpg", photos[0].read_bytes())), ("image", ("bad.jpg", b"no image"))]
-    answer = client.post("/predict", files=form).json()
-    assert [row["path"] for row in answer["predictions"]] == ["good.jpg"]
-    assert [row["path"] for row in answer["unreadable"]] == ["bad.jpg"]
+    reply = client.post("/predict", files=form).json()
+    assert [row["path"] for row in reply["predictions"]] == ["good.jpg"]
+    assert [row["path"] for row in reply["unreadable"]] == ["bad.jpg"]
 
 
 def test_health_model_report_and_pages(run: Path, client) -> None:

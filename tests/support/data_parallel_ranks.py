@@ -57,8 +57,8 @@ def main(folder: str) -> None:
     torch.distributed.init_process_group("gloo")
     group = ProcessGroup(rank=int(os.environ["RANK"]), size=int(os.environ["WORLD_SIZE"]))
     for name, plan in PLANS.items():
-        found, losses = trained(plan, group)
-        torch.save({"weights": found, "losses": losses}, Path(folder) / f"{name}-{group.rank}.pt")
+        trained_weights, losses = trained(plan, group)
+        torch.save({"weights": trained_weights, "losses": losses}, Path(folder) / f"{name}-{group.rank}.pt")
     torch.save(group.broadcast(lambda: f"rank {group.rank}"), Path(folder) / f"agreed-{group.rank}.pt")
     torch.distributed.barrier()
     # At once, as the product's ranks do: torch's own farewell aborts now and then, when a thread of gloo is still there.

@@ -101,9 +101,9 @@ class Server:
 def _programs() -> Path:
     """Find initdb and pg_ctl: beside each other, on the path or where Debian puts them."""
     there = shutil.which("initdb")
-    found = [Path(there).resolve().parent] if there else []
-    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    for folder in found:
+    folders = [Path(there).resolve().parent] if there else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for folder in folders:
         if all((folder / name).exists() for name in ("initdb", "pg_ctl", "postgres")):
             return folder
     raise Unavailable("PostgreSQL is not installed (initdb and pg_ctl)")

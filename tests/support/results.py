@@ -96,7 +96,7 @@ def trials(count: int = 24) -> tuple[records.Trial, ...]:
     """A search over strategies of all regimes, with stopped and failed ones."""
     draw = random.Random(3)
     kinds = (("ridge", "feature_extraction"), ("partial", "partial"), ("full", "full"))
-    found = []
+    listed = []
     for number in range(count):
         name, regime = kinds[0 if number < 3 else draw.choice((0, 1, 1, 2))]
         state = "failed" if number == 9 else "pruned" if number in (5, 12, 13) else "complete"
@@ -112,7 +112,7 @@ def trials(count: int = 24) -> tuple[records.Trial, ...]:
             accuracy=tuple(accuracy - 0.3 * math.exp(-s / 50) for s in steps),
         )
         parameters = {"strength": 10.0} if name == "ridge" else {"epochs": 10, "head_lr": 0.0012, "optimizer": "adamw"}
-        found.append(
+        listed.append(
             records.Trial(
                 number=number,
                 candidate=records.Candidate(backbone="mobilenet_v2", strategy=name, parameters=parameters),
@@ -126,7 +126,7 @@ def trials(count: int = 24) -> tuple[records.Trial, ...]:
                 curve=curve if state != "failed" else records.Curve(),
             )
         )
-    return tuple(found)
+    return tuple(listed)
 
 
 def forecast(classes: int = 4) -> records.Forecast:

@@ -104,12 +104,12 @@ def make(folder: Path, name: str = "mobilenet_v3_small", **options: object) -> P
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             split = "test" if index % 4 == 0 else "train"
             table.writerow((path.relative_to(data).as_posix(), path.parent.name, split, "", digest))
-    told = example()
-    told = dataclasses.replace(told, data=dataclasses.replace(told.data, path_hint=str(data), classes=CLASSES))
-    (run / "recipe.yaml").write_text(recipe_file.write(told), encoding="utf-8")
+    recipe = example()
+    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, path_hint=str(data), classes=CLASSES))
+    (run / "recipe.yaml").write_text(recipe_file.write(recipe), encoding="utf-8")
     from results import final
 
-    (run / "README.md").write_text(model_card.render(final(), told), encoding="utf-8")
+    (run / "README.md").write_text(model_card.render(final(), recipe), encoding="utf-8")
     return run
 
 

@@ -99,8 +99,8 @@ def test_a_file_gives_the_bits_of_memory(tmp_path: Path, dtype: torch.dtype, fla
     """Rows from a spilled bank equal those from memory to the bit, in the same layout, and the file has no name."""
 
     def compute(positions: npt.NDArray[np.int64], rounds: npt.NDArray[np.int64]) -> torch.Tensor:
-        kept = Counting()(positions, rounds).to(dtype) * 1.1
-        return kept.flatten(1) if flat else kept
+        computed = Counting()(positions, rounds).to(dtype) * 1.1
+        return computed.flatten(1) if flat else computed
 
     inside, outside = (
         activation_cache.ActivationCache(130, 3, compute),

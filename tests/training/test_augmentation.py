@@ -41,8 +41,8 @@ def test_normalise_equals_torchvision(photos: torch.Tensor) -> None:
 
 def view(photos: torch.Tensor, level: str, rows: list[int] | None = None, step: int = 3, **more: float) -> torch.Tensor:
     rows = rows or list(range(4))
-    wanted = Augmentation(level=level, **more)
-    return augmentation.train_view(photos[rows], IDS[rows], step, 1, wanted, 24, PLAIN)
+    augment = Augmentation(level=level, **more)
+    return augmentation.train_view(photos[rows], IDS[rows], step, 1, augment, 24, PLAIN)
 
 
 def test_normalising_rows_gives_the_bits_of_one_channel_after_another(photos: torch.Tensor) -> None:
@@ -135,14 +135,14 @@ def test_unknown_level_is_named(photos: torch.Tensor) -> None:
         view(photos, "heavy")
 
 
-@pytest.mark.parametrize("wanted", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
-def test_mixing_keeps_images_and_targets_in_step(photos: torch.Tensor, wanted: dict[str, float]) -> None:
+@pytest.mark.parametrize("mixing", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_mixing_keeps_images_and_targets_in_step(photos: torch.Tensor, mixing: dict[str, float]) -> None:
     """Targets stay probabilities, with exactly the share of each image that its pixels have."""
     images = torch.zeros(4, 3, 20, 20)
     images += torch.arange(4.0).view(4, 1, 1, 1)  # every image is its own number, the next one's is one more
     targets = torch.eye(4)
     for step in range(20):
-        mixed, soft = augmentation.mix(images, targets, IDS, step, 0, Augmentation(**wanted))
+        mixed, soft = augmentation.mix(images, targets, IDS, step, 0, Augmentation(**mixing))
         torch.testing.assert_close(soft.sum(1), torch.ones(4))
         numbers = (soft * torch.arange(4.0)).sum(1)
         torch.testing.assert_close(mixed.mean((1, 2, 3)), numbers, atol=1e-5, rtol=0)

@@ -48,11 +48,11 @@ def test_a_step_is_fed_with_its_own_labels() -> None:
 def test_memory_and_network_give_the_same_features() -> None:
     """A step's features do not depend on whether the prefix was kept, up to the last bits."""
     plan = replace(PLAN, views=2)
-    kept, anew = feed(plan), feed(plan, cache=0)
-    assert kept.cached
+    cached, anew = feed(plan), feed(plan, cache=0)
+    assert cached.cached
     assert not anew.cached
     for step in (0, 3, 7):
-        torch.testing.assert_close(kept.batch_at(step).features, anew.batch_at(step).features, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(cached.batch_at(step).features, anew.batch_at(step).features, atol=1e-5, rtol=1e-4)
 
 
 def test_filling_the_memory_leaves_modes_as_they_were() -> None:

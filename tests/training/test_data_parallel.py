@@ -41,11 +41,11 @@ def test_two_ranks_train_what_one_trains(ranks: Path, name: str) -> None:
     """Slices of 8 and 7 images, averaged by their sizes, give the weights and losses of the whole batch of 15."""
     want, losses = trained(PLANS[name])
     for rank in (0, 1):
-        found = torch.load(ranks / f"{name}-{rank}.pt", weights_only=True)
-        assert found["losses"] == pytest.approx(losses, abs=TOLERANCE)
-        assert found["weights"].keys() == want.keys()
+        ranked = torch.load(ranks / f"{name}-{rank}.pt", weights_only=True)
+        assert ranked["losses"] == pytest.approx(losses, abs=TOLERANCE)
+        assert ranked["weights"].keys() == want.keys()
         for key, value in want.items():
-            torch.testing.assert_close(found["weights"][key], value, rtol=1e-4, atol=TOLERANCE, msg=key)
+            torch.testing.assert_close(ranked["weights"][key], value, rtol=1e-4, atol=TOLERANCE, msg=key)
 
 
 def test_the_ranks_agree_to_the_bit(ranks: Path) -> None:

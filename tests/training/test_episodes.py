@@ -21,13 +21,13 @@ def drawn(seed: int = 0, count: int = 9, labels: np.ndarray = LABELS, ids: np.nd
 @given(st.integers(0, 10_000))
 def test_an_episode_is_balanced_and_apart(seed: int) -> None:
     """Each episode has `ways` distinct classes with enough images, and no image twice in support and queries."""
-    found = drawn(seed, count=2)
+    batch = drawn(seed, count=2)
     for e in range(2):
-        assert len(set(found.classes[e])) == 5
-        assert 0 not in found.classes[e]
-        both = np.concatenate([found.support[e], found.queries[e]], axis=1)
+        assert len(set(batch.classes[e])) == 5
+        assert 0 not in batch.classes[e]
+        both = np.concatenate([batch.support[e], batch.queries[e]], axis=1)
         assert len(set(both.ravel())) == both.size
-        assert (LABELS[both] == found.classes[e][:, None]).all()
+        assert (LABELS[both] == batch.classes[e][:, None]).all()
 
 
 def test_episodes_follow_the_seed_and_nothing_else() -> None:
@@ -46,11 +46,11 @@ def test_episodes_follow_the_images() -> None:
 
 def test_every_class_and_image_comes_up() -> None:
     """Over many episodes every class that is large enough is drawn, about equally often."""
-    found = drawn(count=300)
-    counts = np.bincount(found.classes.ravel(), minlength=7)
+    batch = drawn(count=300)
+    counts = np.bincount(batch.classes.ravel(), minlength=7)
     assert counts[0] == 0
     assert counts[1:].min() > 200
-    assert len(np.unique(found.support)) == len(LABELS) - 3
+    assert len(np.unique(batch.support)) == len(LABELS) - 3
 
 
 def test_too_few_images_are_told() -> None:

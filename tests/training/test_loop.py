@@ -144,8 +144,8 @@ def test_unfreezing_keeps_the_optimizer_and_its_momentum() -> None:
     assert int(optimizer.state[weight]["step"]) == 3
     top = one.classifier.body.layer_12[0].weight
     assert int(optimizer.state[top]["step"]) == 1  # counted from its own beginning, not from the run's
-    kept = 0.9 * momentum + 0.1 * weight.grad
-    torch.testing.assert_close(optimizer.state[weight]["exp_avg"], kept)
+    buffer = 0.9 * momentum + 0.1 * weight.grad
+    torch.testing.assert_close(optimizer.state[weight]["exp_avg"], buffer)
     assert one.classifier.body.layer_1[0].weight not in optimizer.state
 
 
@@ -278,9 +278,9 @@ def test_the_moving_average_is_what_is_kept() -> None:
         decay = min(0.5, step.step / (9 + step.step))
         now = one.classifier.state_dict()
         average = {n: v * decay + now[n] * (1 - decay) if v.is_floating_point() else now[n] for n, v in average.items()}
-    kept = one.finish().state_dict()
+    finished = one.finish().state_dict()
     for name, value in average.items():
-        torch.testing.assert_close(kept[name], value, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(finished[name], value, atol=1e-6, rtol=1e-5)
 
 
 def test_finish_merges_start_and_tuned_any_number_of_times() -> None:

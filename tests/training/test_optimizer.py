@@ -51,11 +51,11 @@ def test_stages_come_from_prefixes_also_in_a_transformer() -> None:
         ),
     )
     here = Backbone(name="vit", dim=8, stages=stages, preprocess=Preprocess(size=32, resize=32), build=lambda: body)
-    found = optimizers.slots(here, body, nn.Identity())
-    assert sum(slot.stage == "one" for slot in found) == 12
-    undecayed = {slot.name.rsplit(".", 1)[-1] for slot in found if not slot.decayed}
+    by_stage = optimizers.slots(here, body, nn.Identity())
+    assert sum(slot.stage == "one" for slot in by_stage) == 12
+    undecayed = {slot.name.rsplit(".", 1)[-1] for slot in by_stage if not slot.decayed}
     assert undecayed == {"class_token", "pos_embedding", "bias", "in_proj_bias", "weight"}
-    assert all(slot.is_norm for slot in found if not slot.decayed and slot.name.endswith(".weight"))
+    assert all(slot.is_norm for slot in by_stage if not slot.decayed and slot.name.endswith(".weight"))
 
 
 def test_weight_decay_spares_biases_and_norms() -> None:

@@ -65,15 +65,15 @@ def test_few_shots_begin_with_heads() -> None:
 
 def test_many_images_are_stood_for_by_a_closed_form_head() -> None:
     """Where frozen features must do for fifty thousand images, the head may not take minutes."""
-    known = registry.load().strategies
+    strategies = registry.load().strategies
     frozen = regime.by_size(500, 10)
-    assert candidates.default_strategy(frozen, known, 500) == "logistic"
-    assert candidates.default_strategy(frozen, known, 50_000) == "ridge"
+    assert candidates.default_strategy(frozen, strategies, 500) == "logistic"
+    assert candidates.default_strategy(frozen, strategies, 50_000) == "ridge"
 
 
 def test_a_regime_without_its_own_strategy_is_stood_for_by_another_of_it() -> None:
     """Where a person left the regime's usual strategy out, the default is still of the regime."""
-    known = registry.load().strategies
-    only = {name: known[name] for name in ("gradual", "lp_ft", "ridge")}
+    strategies = registry.load().strategies
+    only = {name: strategies[name] for name in ("gradual", "lp_ft", "ridge")}
     chosen = candidates.default_strategy(regime.by_size(20_000, 10), only)
     assert only[chosen].regime == "full"

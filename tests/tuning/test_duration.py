@@ -72,19 +72,21 @@ def test_a_training_that_waits_is_counted_on_all_of_its_folds(probed: SearchStat
     state = replace(probed, settings=replace(probed.settings, trials=1))
     (full,) = [c for c in waiting(state) if c.strategy == "full"]
     folds_s = len(cost_model.folds_for(state, full)) * cost_model.train_s(state, full, state.fold_images)
-    left = duration.remaining(state, [full])
-    assert left.seconds == pytest.approx(2 * folds_s + 2 * duration.HEAD_AGAIN_S + cost_model.finish_s(state, full))
-    assert left.at_most_s > 1.4 * left.seconds
+    remaining = duration.remaining(state, [full])
+    assert remaining.seconds == pytest.approx(
+        2 * folds_s + 2 * duration.HEAD_AGAIN_S + cost_model.finish_s(state, full)
+    )
+    assert remaining.at_most_s > 1.4 * remaining.seconds
 
 
 def test_time_left_falls_with_every_trial(probed: SearchState) -> None:
     """What has ended is counted no more; trials beyond the guesses are samples, which cost their mean."""
-    left, state = list[float](), probed
+    remaining, state = list[float](), probed
     for candidate in waiting(probed):
-        left.append(duration.remaining(state, waiting(state)).seconds)
+        remaining.append(duration.remaining(state, waiting(state)).seconds)
         state = tried(state, candidate)
-    left.append(duration.remaining(state, waiting(state)).seconds)
-    assert left == sorted(left, reverse=True)
-    assert left[-1] < left[0]
+    remaining.append(duration.remaining(state, waiting(state)).seconds)
+    assert remaining == sorted(remaining, reverse=True)
+    assert remaining[-1] < remaining[0]
     more = replace(probed, settings=replace(probed.settings, trials=400))
-    assert duration.remaining(more, waiting(more)).seconds > 20 * left[0]
+    assert duration.remaining(more, waiting(more)).seconds > 20 * remaining[0]

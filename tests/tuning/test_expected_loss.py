@@ -56,8 +56,8 @@ def test_a_head_is_compared_with_the_probe_of_the_same_layers() -> None:
     probes = [replace(p, candidate=of("ridge", x)) for p, x in zip(PROBES, ("last", "all"), strict=False)]
     lift = expected_loss.LIFT["logistic"]
     for layers, floor in (("last", 1.0), ("all", 0.9), ("body", 0.9)):
-        found = expected_loss.expected(of("logistic", layers), "feature_extraction", 0, probes, [])
-        assert found == pytest.approx(floor * lift)
+        expected = expected_loss.expected(of("logistic", layers), "feature_extraction", 0, probes, [])
+        assert expected == pytest.approx(floor * lift)
     assert expected_loss.expected(of("full", "last"), "full", 250, probes, []) == pytest.approx(
         0.9 * expected_loss.LIFT["full"]
     )
@@ -123,8 +123,8 @@ def test_the_expected_improvement_is_the_mean_of_what_draws_improve(
     """Against sampling: the log-loss is lognormal around its expectation, and what is worse than the best counts nothing."""
     draws = np.random.default_rng(seed).normal(math.log(log_loss), spread, 20_000)
     gains = np.maximum(0.0, math.log(best) - draws)
-    found = expected_loss.improvement(log_loss, spread, best)
-    assert found == pytest.approx(gains.mean(), abs=6 * gains.std() / math.sqrt(len(draws)) + 1e-3)
+    gain = expected_loss.improvement(log_loss, spread, best)
+    assert gain == pytest.approx(gains.mean(), abs=6 * gains.std() / math.sqrt(len(draws)) + 1e-3)
 
 
 def test_of_two_equal_hopes_the_wilder_one_promises_more() -> None:

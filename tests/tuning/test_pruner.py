@@ -73,8 +73,8 @@ def test_only_the_best_paused_trials_keep_their_checkpoints(tmp_path: Path) -> N
     for trial in trials:
         (rundir.trials / f"{trial.number:05d}.ckpt").write_bytes(b"state")
     pruner.tidy(rundir, trials, begun(trials))
-    left = sorted(p.stem for p in rundir.trials.glob("*.ckpt"))
-    assert left == ["00004", "00005", "00006", "00007"]
+    remaining = sorted(p.stem for p in rundir.trials.glob("*.ckpt"))
+    assert remaining == ["00004", "00005", "00006", "00007"]
 
 
 def test_only_the_best_trained_trials_and_the_first_one_keep_their_models(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_only_the_best_trained_trials_and_the_first_one_keep_their_models(tmp_pa
         (rundir.trials / f"{number:05d}").mkdir(parents=True)
         (rundir.trials / f"{number:05d}" / "model.safetensors").touch()
     pruner.tidy(rundir, trials, begun(trials))
-    left = sorted(int(p.name) for p in rundir.trials.iterdir())
-    assert left == [0, *range(3, policy.KEPT_MODELS + 3)]
+    remaining = sorted(int(p.name) for p in rundir.trials.iterdir())
+    assert remaining == [0, *range(3, policy.KEPT_MODELS + 3)]
 
 
 def test_a_candidate_is_the_same_whoever_continues_it() -> None:

@@ -33,19 +33,19 @@ from advisor.tuning import regime
 )
 def test_the_rule_changes_exactly_at_its_edges(images: int, classes: int, name: str, few_shot: bool) -> None:
     """1,000 and 10,000 images and 10 images a class are where the answer changes."""
-    answer = regime.by_size(images, classes)
-    assert (answer.name, answer.few_shot) == (name, few_shot)
-    assert answer.prior == name
-    assert f"{images:,}" in answer.reason
+    chosen = regime.by_size(images, classes)
+    assert (chosen.name, chosen.few_shot) == (name, few_shot)
+    assert chosen.prior == name
+    assert f"{images:,}" in chosen.reason
 
 
 @given(images=st.integers(1, 10**7), classes=st.integers(1, 10**4))
 def test_every_data_set_gets_an_answer(images: int, classes: int) -> None:
     """Whatever the size, one rule speaks, with a reason and an origin."""
-    answer = regime.by_size(images, classes)
-    assert answer.name in REGIMES
-    assert answer.reason
-    assert answer.origin
+    chosen = regime.by_size(images, classes)
+    assert chosen.name in REGIMES
+    assert chosen.reason
+    assert chosen.origin
 
 
 def test_a_person_may_overrule_and_a_typo_is_told() -> None:

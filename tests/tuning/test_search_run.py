@@ -73,12 +73,12 @@ def test_a_kill_while_the_first_probe_is_kept_loses_no_probe(run: SearchRun) -> 
 
 def test_the_best_probe_of_a_backbone_is_kept_where_it_beats_those_before_it(run: SearchRun) -> None:
     """Once for each backbone and size, since keeping a head is fitting it anew; one that is worse keeps nothing."""
-    kept: list[int] = []
-    run.on_better = lambda run, trial: kept.append(trial.number)
+    recorded: list[int] = []
+    run.on_better = lambda run, trial: recorded.append(trial.number)
     run.record_probes([probe(-1, 0.9), probe(-2, 0.7)])
     run.record_probes([probe(-3, 0.8), probe(-4, 0.6)])
     run.record_probes([probe(-5, 0.65), probe(-6, 0.9)])
-    assert kept == [-2, -4]
+    assert recorded == [-2, -4]
 
 
 def test_a_failed_probe_is_announced_but_not_a_contender(run: SearchRun) -> None:
@@ -94,10 +94,10 @@ def test_a_failed_probe_is_announced_but_not_a_contender(run: SearchRun) -> None
 def dying(monkeypatch: pytest.MonkeyPatch, deaths: int) -> list[float]:
     """Let the worker process die with its first jobs, then answer; returns the pauses between the tries."""
     pauses: list[float] = []
-    left = iter(range(deaths))
+    deaths_left = iter(range(deaths))
 
     def ask(worker: Worker, job: Describe, kind: type, *more: object, **named: object) -> object:
-        if next(left, None) is not None:
+        if next(deaths_left, None) is not None:
             raise WorkerLostError("the worker process ended (killed by signal 9).")
         return None
 

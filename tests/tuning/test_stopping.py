@@ -23,7 +23,7 @@ FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchState]:
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchState]:
     """A search on 48 crops whose ridge probe is done; ridge and full fine-tuning are allowed."""
     with searches.on_crops(tmp_path_factory.mktemp("stopping")) as run:
         run.describe(["pocket"])
@@ -57,9 +57,9 @@ def taking(state: SearchState, fold_s: float) -> SearchState:
 
 @pytest.mark.parametrize("fold_s", [3.0, 30.0, 300.0, 3000.0, 30000.0])
 @pytest.mark.parametrize("left_s", [20.0, 100.0, 500.0])
-def test_what_is_said_not_to_fit_does_not_fit(known: SearchState, fold_s: float, left_s: float) -> None:
+def test_what_is_said_not_to_fit_does_not_fit(probed: SearchState, fold_s: float, left_s: float) -> None:
     """`needs_s` exceeds `left_s` exactly where the search finds no length that fits."""
-    state = replace(taking(known, fold_s), left_s=left_s)
+    state = replace(taking(probed, fold_s), left_s=left_s)
     chosen = stopping.prospect(state, FULL)
     fits = cost_model.affordable(state, FULL) or epoch_budget.shortened(state, FULL) is not None
     assert chosen.fits(state) == fits
@@ -74,9 +74,9 @@ def test_what_is_said_not_to_fit_does_not_fit(known: SearchState, fold_s: float,
         assert (stopped.reason, f"{left_s:.0f} s were left" in untried.text) == ("time", True)
 
 
-def test_a_small_expected_gain_is_stated_with_its_probability(known: SearchState) -> None:
+def test_a_small_expected_gain_is_stated_with_its_probability(probed: SearchState) -> None:
     """Where the best so far is out of reach for what remains, the search stops for want of a gain."""
-    state = with_trial(taking(known, 3.0), replace(FULL, parameters={"epochs": 9.0}), loss=0.05, steps=60, probe=False)
+    state = with_trial(taking(probed, 3.0), replace(FULL, parameters={"epochs": 9.0}), loss=0.05, steps=60, probe=False)
     stopped = stopping.explain(state, [FULL], trials_left=math.inf, stale=0)
     assert stopped.reason == "gain"
     assert stopped.expected_gain is not None
@@ -86,18 +86,18 @@ def test_a_small_expected_gain_is_stated_with_its_probability(known: SearchState
     assert stopping.untried(state, stopped) == ()  # full was tried
 
 
-def test_trials_and_patience_are_named(known: SearchState) -> None:
+def test_trials_and_patience_are_named(probed: SearchState) -> None:
     """A run by --trials ends with its trials; many samples without a gain end a run with time left."""
-    asked = replace(known, settings=replace(known.settings, trials=3))
+    asked = replace(probed, settings=replace(probed.settings, trials=3))
     assert stopping.explain(asked, [FULL], trials_left=0, stale=0).text == "all 3 trials were used"
-    stale = stopping.explain(known, [], trials_left=math.inf, stale=policy.PATIENCE_TRIALS)
+    stale = stopping.explain(probed, [], trials_left=math.inf, stale=policy.PATIENCE_TRIALS)
     assert stale.reason == "patience"
 
 
-def test_a_training_that_failed_is_not_called_untried(known: SearchState) -> None:
+def test_a_training_that_failed_is_not_called_untried(probed: SearchState) -> None:
     """Its error is the reason."""
     failed = Trial(number=0, candidate=FULL, regime="full", state="failed", error="the loss is not finite")
-    state = replace(known, trials=(failed,))
+    state = replace(probed, trials=(failed,))
     (untried,) = stopping.untried(state, stopping.explain(state, [], trials_left=0, stale=0))
     assert "the loss is not finite" in untried.text
     assert "was not tried" not in untried.text
@@ -109,25 +109,25 @@ def test_the_probability_of_a_gain_is_the_normal_one(loss: float, spread: float,
     assert expected_loss.probability(loss, spread, best) == pytest.approx(norm.cdf(math.log(best / loss) / spread))
 
 
-def test_the_default_takes_the_network_with_the_best_probe(known: SearchState) -> None:
+def test_the_default_takes_the_network_with_the_best_probe(probed: SearchState) -> None:
     """Of two sizes the better probe; within two per cent the more accurate one counts, and an unprobed one comes last."""
-    pocket = known.registry.backbone("pocket")
+    pocket = probed.registry.backbone("pocket")
     larger = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=96)
-    free = replace(known, settings=replace(known.settings, budget_s=None), left_s=math.inf)
+    free = replace(probed, settings=replace(probed.settings, budget_s=None), left_s=math.inf)
     assert probe_order.default(with_trial(free, larger, loss=0.5), [pocket]).size_px == 96
     assert probe_order.default(with_trial(free, larger, loss=1.5), [pocket]).size_px == 64
     assert probe_order.default(free, [pocket]).origin == DEFAULT
 
 
-def test_a_requested_regime_is_searched_where_its_probe_is_best_if_shortened_it_fits(known: SearchState) -> None:
+def test_a_requested_regime_is_searched_where_its_probe_is_best_if_shortened_it_fits(probed: SearchState) -> None:
     """Where a whole training takes more than its share, its shortened form still decides for the best network."""
-    pocket = known.registry.backbone("pocket")
+    pocket = probed.registry.backbone("pocket")
     other = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=96)
     forced = replace(
-        with_trial(taking(known, 150.0), other, loss=1.5),
-        settings=replace(known.settings, regime="full", budget_s=600.0),
-        regime=replace(known.regime, name="full"),
-        strategies={"full": known.registry.strategies["full"]},
+        with_trial(taking(probed, 150.0), other, loss=1.5),
+        settings=replace(probed.settings, regime="full", budget_s=600.0),
+        regime=replace(probed.regime, name="full"),
+        strategies={"full": probed.registry.strategies["full"]},
     )
     chosen = probe_order.default(forced, [pocket])
     assert (chosen.strategy, chosen.size_px) == ("full", 64)
@@ -135,9 +135,9 @@ def test_a_requested_regime_is_searched_where_its_probe_is_best_if_shortened_it_
 
 
 @pytest.mark.parametrize("beyond_s", [0.02, 0.3, 5.0, 60.0])
-def test_a_reason_never_names_two_equal_durations(known: SearchState, beyond_s: float) -> None:
+def test_a_reason_never_names_two_equal_durations(probed: SearchState, beyond_s: float) -> None:
     """However little time was short, "needs" and "left" differ in the text."""
-    state = replace(taking(known, 300.0), left_s=20.0)
+    state = replace(taking(probed, 300.0), left_s=20.0)
     needs_s = stopping.prospect(state, FULL).needs_s
     state = replace(state, left_s=min(state.left_s, needs_s - beyond_s))
     text = next(
@@ -149,9 +149,9 @@ def test_a_reason_never_names_two_equal_durations(known: SearchState, beyond_s: 
 
 
 @pytest.mark.parametrize("left_s", [6.0, 30.0, 300.0])
-def test_what_the_time_left_is_kept_for_adds_up(known: SearchState, left_s: float) -> None:
+def test_what_the_time_left_is_kept_for_adds_up(probed: SearchState, left_s: float) -> None:
     """Where nothing waits, the text names the leaders' time and the end's; it calls the rest free only if there is a rest."""
-    state = replace(taking(known, 3.0), left_s=left_s)
+    state = replace(taking(probed, 3.0), left_s=left_s)
     stopped = stopping.explain(state, [], trials_left=math.inf, stale=0)
     best = state.best()
     assert best is not None
@@ -161,25 +161,25 @@ def test_what_the_time_left_is_kept_for_adds_up(known: SearchState, left_s: floa
     assert ("into the rest" in stopped.text) == (left_s >= again_s + end_s)
 
 
-def test_the_leaders_keep_back_what_they_took(known: SearchState) -> None:
+def test_the_leaders_keep_back_what_they_took(probed: SearchState) -> None:
     """Heads are fitted again within seconds, a long training up to its share of the budget."""
-    share_s = policy.RESCORING_SHARE * (known.settings.budget_s or 0.0)
-    assert cost_model.rescoring_s(known) == 2 * cost_model.HEAD_S
-    trained = with_trial(known, FULL, loss=0.5, steps=60, probe=False)
+    share_s = policy.RESCORING_SHARE * (probed.settings.budget_s or 0.0)
+    assert cost_model.rescoring_s(probed) == 2 * cost_model.HEAD_S
+    trained = with_trial(probed, FULL, loss=0.5, steps=60, probe=False)
     slow = replace(trained, trials=(replace(trained.trials[0], seconds=1000.0),))
     assert cost_model.rescoring_s(slow) == share_s
 
 
-def test_the_default_is_one_that_can_be_finished(known: SearchState) -> None:
+def test_the_default_is_one_that_can_be_finished(probed: SearchState) -> None:
     """Where the head on the best probe would not fit with the end of the run, the default is the best one that does."""
-    pocket = known.registry.backbone("pocket")
+    pocket = probed.registry.backbone("pocket")
     larger = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=96)
     speeds = budget.MeasuredSpeeds()
     speeds.passes.learn("pocket", 1.0, 1e6)  # passes over the test images are what counts
     state = replace(
-        with_trial(known, larger, loss=0.5),
-        strategies={n: known.registry.strategies[n] for n in ("ridge", "logistic")},
-        settings=replace(known.settings, budget_s=1e9),
+        with_trial(probed, larger, loss=0.5),
+        strategies={n: probed.registry.strategies[n] for n in ("ridge", "logistic")},
+        settings=replace(probed.settings, budget_s=1e9),
         speeds=speeds,
         left_s=1e9,
     )
@@ -194,7 +194,7 @@ def test_the_default_is_one_that_can_be_finished(known: SearchState) -> None:
     assert cost_model.affordable(short, chosen)
 
 
-def test_a_shared_processor_keeps_back_more_for_the_end(known: SearchState) -> None:
+def test_a_shared_processor_keeps_back_more_for_the_end(probed: SearchState) -> None:
     """Writing is predicted in absolute seconds: a load that was there from the start counts as much as one that came later."""
     for speeds in (budget.MeasuredSpeeds(slowdown=2.0), budget.MeasuredSpeeds(first_contention=2.0)):
-        assert cost_model.writing_s(replace(known, speeds=speeds)) == 2 * cost_model.writing_s(known)
+        assert cost_model.writing_s(replace(probed, speeds=speeds)) == 2 * cost_model.writing_s(probed)

@@ -53,8 +53,8 @@ def test_a_target_has_no_labels_where_training_looks(folders: tuple[Path, Path],
     for n, path in enumerate(sorted(folders[1].rglob("*.jpg"))):
         shutil.copy(path, flat / f"{n}.jpg")
     assert set(domains.read(str(flat), ["class 0"]).hidden_labels) == {domains.UNKNOWN}
-    kept = domains.drop_items(read, [read.items[0].path])
-    assert len(kept.items) == len(kept.hidden_labels) == 23
+    remaining = domains.drop_items(read, [read.items[0].path])
+    assert len(remaining.items) == len(remaining.hidden_labels) == 23
     with pytest.raises(DatasetError, match="no such folder"):
         domains.read(str(tmp_path / "nowhere"), [])
 
@@ -81,18 +81,18 @@ def test_the_choice_reads_no_target_label() -> None:
 def test_arms_are_trained_chosen_and_scored(folders: tuple[Path, Path], tmp_path: Path) -> None:
     """Every arm has a run a seed; the chosen model predicts; without labelled folders the answer is the same, unscored."""
     here = session(*folders)
-    told = adaptation.adapt(here, arms=("full", "mcc", "dann"), epochs=1.0, to=tmp_path / "model")
-    assert [r.arm for r in told.runs] == ["full", "full + target statistics", "mcc", "dann"]
-    assert told.target_labelled == 24
-    assert told.target_accuracy == next(r.target_accuracy for r in told.runs if r.arm == told.chosen)
+    adapted = adaptation.adapt(here, arms=("full", "mcc", "dann"), epochs=1.0, to=tmp_path / "model")
+    assert [r.arm for r in adapted.runs] == ["full", "full + target statistics", "mcc", "dann"]
+    assert adapted.target_labelled == 24
+    assert adapted.target_accuracy == next(r.target_accuracy for r in adapted.runs if r.arm == adapted.chosen)
     model = predictor.load(tmp_path / "model", registry.load())
     assert len(model.predict([str(p) for p in sorted(folders[1].rglob("00*.jpg"))[:3]]).paths) == 3
-    json.dumps(told.target_ci95)
+    json.dumps(adapted.target_ci95)
     assert here.target is not None
     blind = replace(here, target=replace(here.target, hidden_labels=(domains.UNKNOWN,) * 24))
     unscored = adaptation.adapt(blind, arms=("full",), epochs=1.0)
     assert unscored.target_accuracy is None
-    assert unscored.runs[0].information == told.runs[0].information
+    assert unscored.runs[0].information == adapted.runs[0].information
 
 
 def test_target_statistics_are_those_of_the_target(folders: tuple[Path, Path]) -> None:
@@ -128,9 +128,9 @@ def test_the_command_adapts(folders: tuple[Path, Path], tmp_path: Path, capsys: 
     source, aim = map(str, folders)
     out = str(tmp_path / "run")
     assert run([source, "--target", aim, *work, "--out", out, "--strategy", "full", "--strategy", "mcc", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["chosen"] in {"full", "full + target statistics", "mcc"}
-    assert told == json.loads((tmp_path / "run" / "adaptation.json").read_text())
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["chosen"] in {"full", "full + target statistics", "mcc"}
+    assert printed == json.loads((tmp_path / "run" / "adaptation.json").read_text())
     assert run(["predict", out, str(folders[1] / "class 1"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["predictions"]) == 8
     assert run([source, "--target", "no/such", *work]) == 2
@@ -191,11 +191,11 @@ def test_the_recipe_of_an_adaptation_gives_the_same_model_again(
     out = str(tmp_path / "run")
     named = [word for arm in arms for word in ("--strategy", arm)]
     assert run([str(source), "--target", str(aim), *work, "--seed", "5", "--out", out, *named]) == 0
-    told = recipe_file.read(out)
-    assert told.target is not None
-    assert told.outcome is not None
-    assert told.outcome.test is not None
-    assert told.outcome.test.n == 24
+    recipe = recipe_file.read(out)
+    assert recipe.target is not None
+    assert recipe.outcome is not None
+    assert recipe.outcome.test is not None
+    assert recipe.outcome.test.n == 24
     capsys.readouterr()
     assert run(["rerun", out, "--verify", "--offline", "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
@@ -209,10 +209,10 @@ def test_the_recipe_of_an_adaptation_gives_the_same_model_again(
     next(p for p in sorted(aim.rglob("*.jpg")) if p.name != "broken.jpg").unlink()
     assert run(["rerun", out, "--offline", "--quiet"]) == 2
     assert "target.fingerprint" in capsys.readouterr().err
-    kept = (tmp_path / "run" / "recipe.yaml").read_bytes()
+    before = (tmp_path / "run" / "recipe.yaml").read_bytes()
     assert run(["resume", out]) == 2  # it would search there, and write another recipe over this one
     assert "an adapted run (--target" in capsys.readouterr().err
-    assert (tmp_path / "run" / "recipe.yaml").read_bytes() == kept
+    assert (tmp_path / "run" / "recipe.yaml").read_bytes() == before
     assert run(["rerun", out, "--offline", "--devices", "2"]) == 2
     assert "--gpus" in capsys.readouterr().err
 

@@ -29,27 +29,27 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(crops: Path) -> comparison.Comparison:
+def compared(crops: Path) -> comparison.Comparison:
     """Three arms on the crops."""
     settings = Settings(data=str(crops), backbones=("pocket",), size_px=32, offline=True, threads=1)
     return comparison.compare(open_session(settings), ARMS, epochs=2.0, batch=8, surface=3)
 
 
-def test_arms_have_equal_steps_and_points(told: comparison.Comparison) -> None:
+def test_arms_have_equal_steps_and_points(compared: comparison.Comparison) -> None:
     """All arms take the same number of steps and are looked at after the same ones, from the start to the end."""
-    assert len({a.steps for a in told.arms}) == 1
-    assert len({tuple(p.step for p in a.points) for a in told.arms}) == 1
-    for arm in told.arms:
+    assert len({a.steps for a in compared.arms}) == 1
+    assert len({tuple(p.step for p in a.points) for a in compared.arms}) == 1
+    for arm in compared.arms:
         assert arm.points[0].step == 0
         assert arm.points[-1].step == arm.steps
         assert arm.gap == pytest.approx(arm.points[-1].train_accuracy - arm.accuracy)
         assert len(arm.path) == len(arm.points)
 
 
-def test_distances_begin_at_nothing(told: comparison.Comparison) -> None:
+def test_distances_begin_at_nothing(compared: comparison.Comparison) -> None:
     """At step 0 nothing has moved; frozen stages never move; the last point of the path is off its origin."""
-    by_name = {a.name: a for a in told.arms}
-    for arm in told.arms:
+    by_name = {a.name: a for a in compared.arms}
+    for arm in compared.arms:
         assert arm.points[0].distance == 0.0
         assert arm.points[-1].distance > 0.0
         assert arm.path[0] == (0.0, 0.0)
@@ -60,9 +60,9 @@ def test_distances_begin_at_nothing(told: comparison.Comparison) -> None:
     assert all(d > 0 for d in by_name["pretrained"].points[-1].stages.values())
 
 
-def test_a_surface_holds_the_path(told: comparison.Comparison) -> None:
+def test_a_surface_holds_the_path(compared: comparison.Comparison) -> None:
     """Each arm has its grid of finite losses, and the path lies inside it."""
-    for arm in told.arms:
+    for arm in compared.arms:
         assert arm.surface is not None
         assert np.isfinite(arm.surface.losses).all()
         assert np.shape(arm.surface.losses) == (3, 3)
@@ -71,9 +71,9 @@ def test_a_surface_holds_the_path(told: comparison.Comparison) -> None:
             assert arm.surface.ys[0] <= y <= arm.surface.ys[-1]
 
 
-def test_pretraining_shows(told: comparison.Comparison) -> None:
+def test_pretraining_shows(compared: comparison.Comparison) -> None:
     """The pretrained arm stays nearer to its start than the random one, and keeps its features."""
-    by_name = {a.name: a for a in told.arms}
+    by_name = {a.name: a for a in compared.arms}
     assert by_name["pretrained"].points[-1].distance < by_name["scratch"].points[-1].distance
     assert by_name["pretrained"].cka > 0.5
     assert 0 <= by_name["pretrained"].neighbours <= 1
@@ -83,33 +83,33 @@ def test_pretraining_shows(told: comparison.Comparison) -> None:
 @pytest.mark.parametrize(("steps", "expected"), [(100, 10), (3, 3), (1, 1), (17, 10)])
 def test_stops_end_at_the_end(steps: int, expected: int) -> None:
     """An arm is looked at about ten times, never twice after the same step, and at its end."""
-    found = comparison_arm.stops(steps)
-    assert len(found) == expected
-    assert found == sorted(set(found))
-    assert found[-1] == steps
-    assert found[0] >= 1
+    steps_shown = comparison_arm.stops(steps)
+    assert len(steps_shown) == expected
+    assert steps_shown == sorted(set(steps_shown))
+    assert steps_shown[-1] == steps
+    assert steps_shown[0] >= 1
 
 
 def test_an_arm_whose_time_is_over_stops_early(crops: Path) -> None:
     """Past the deadline each arm takes one step a stop at most, is finished and measured, and says how far it came."""
     settings = Settings(data=str(crops), backbones=("pocket",), size_px=32, offline=True, threads=1)
-    told = comparison.compare(open_session(settings), ["full"], epochs=4.0, batch=8, deadline=0.0)
-    arm = told.arms[0]
+    compared = comparison.compare(open_session(settings), ["full"], epochs=4.0, batch=8, deadline=0.0)
+    arm = compared.arms[0]
     assert 1 <= arm.steps < arm.planned
     assert arm.points[-1].step == arm.steps
     assert np.isfinite(arm.sharpness)
 
 
-def test_the_page_holds_every_arm(told: comparison.Comparison) -> None:
+def test_the_page_holds_every_arm(compared: comparison.Comparison) -> None:
     """The page is self-contained and draws each arm; nan, as at the start, is null in JSON and gone from drawings."""
-    plain = comparison.plain(told)
+    plain = comparison.plain(compared)
     assert plain["arms"][0]["points"][0]["loss"] is None
     json.dumps(plain, allow_nan=False)
     text = comparison_page.render(plain)
     assert "<script" not in text
     assert "http://" not in text.replace("http://www.w3.org", "")
-    assert text.count("<svg") == 3 + len(told.arms)
-    for arm in told.arms:
+    assert text.count("<svg") == 3 + len(compared.arms)
+    for arm in compared.arms:
         assert f"{arm.name} (validation)" in text
 
 
@@ -120,12 +120,12 @@ def test_the_command_writes_and_repeats(crops: Path, tmp_path: Path) -> None:
         call = [str(crops), *WORK, "--arms", "pretrained", "--json", "--out", str(tmp_path / name)]
         done = CliRunner().invoke(command, call, standalone_mode=False)
         assert done.exit_code == 0, done.exception
-        answer = json.loads(done.stdout)
-        assert answer == json.loads((tmp_path / name / "comparison.json").read_text())
+        printed = json.loads(done.stdout)
+        assert printed == json.loads((tmp_path / name / "comparison.json").read_text())
         assert (tmp_path / name / "comparison.html").read_text().endswith("</html>\n")
-        for arm in answer["arms"]:
+        for arm in printed["arms"]:
             arm.pop("seconds")
-        answers.append(answer)
+        answers.append(printed)
     assert answers[0] == answers[1]
     assert np.isfinite(answers[0]["arms"][0]["sharpness"])
 

@@ -40,9 +40,9 @@ def test_every_check_answers(bare: Path) -> None:
         ("2.7.1", "0.22.1", False, "compiled part does not load"),
     ],
 )
-def test_mismatched_torch_and_torchvision(torch: str, torchvision: str, compiled: bool, told: str) -> None:
+def test_mismatched_torch_and_torchvision(torch: str, torchvision: str, compiled: bool, message: str) -> None:
     """Builds for different devices, and a compiled part that does not load, are told."""
-    assert told in doctor.torch_pair(torch, torchvision, compiled=compiled)
+    assert message in doctor.torch_pair(torch, torchvision, compiled=compiled)
 
 
 def test_a_pair_of_other_versions_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,16 +65,16 @@ def test_the_command_writes_and_prints_the_same(
 ) -> None:
     """JSON is the record; --out holds tables and a page; notes name what is not scored."""
     assert cli.run(["evaluate", str(run), str(other), "--quiet", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     out = tmp_path / "evaluation"
     assert cli.run(["evaluate", str(run), str(other), "--quiet", "--out", str(out)]) == 0
     shown = capsys.readouterr()
-    assert f"{100 * told['test']['accuracy']:.1f} % of 16 images are right" in shown.out
+    assert f"{100 * printed['test']['accuracy']:.1f} % of 16 images are right" in shown.out
     assert "3 images of classes that the model does not know are not scored: boat (3)" in shown.err
     assert "are training images of the run: the score is too good" in shown.err
     with open(out / "per_class.csv", encoding="utf-8", newline="") as stream:
         assert [row["class"] for row in csv.DictReader(stream)] == list(runs.CLASSES)
-    assert json.loads((out / "evaluation.json").read_text(encoding="utf-8")) == told
+    assert json.loads((out / "evaluation.json").read_text(encoding="utf-8")) == printed
     assert {file.name for file in out.iterdir()} >= {"predictions.csv", "confusion.csv", "report.html"}
     assert "<script" not in (out / "report.html").read_text(encoding="utf-8")
 

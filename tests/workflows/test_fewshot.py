@@ -66,21 +66,21 @@ def test_the_command_answers(crops: Path) -> None:
     """All capable strategies are scored on the same episodes, best first, with intervals; the small class is left out."""
     done = CliRunner().invoke(command, [str(crops), *WORK, *SMALL, "--json"], standalone_mode=False)
     assert done.exit_code == 0, done.exception
-    answer = json.loads(done.stdout)
-    names = [s["strategy"] for s in answer["scores"]]
+    printed = json.loads(done.stdout)
+    names = [s["strategy"] for s in printed["scores"]]
     assert set(names) >= {"prototypes", "ridge", "logistic", "knn"}
-    accuracies = [s["accuracy"] for s in answer["scores"]]
+    accuracies = [s["accuracy"] for s in printed["scores"]]
     assert accuracies == sorted(accuracies, reverse=True)
-    assert all(s["ci95"][0] <= s["accuracy"] <= s["ci95"][1] for s in answer["scores"])
-    assert answer["scores"][0]["behind"] == 0
-    assert answer["left_out"] == ["class 3"]
+    assert all(s["ci95"][0] <= s["accuracy"] <= s["ci95"][1] for s in printed["scores"])
+    assert printed["scores"][0]["behind"] == 0
+    assert printed["left_out"] == ["class 3"]
     again = CliRunner().invoke(command, [str(crops), *WORK, *SMALL, "--json"], standalone_mode=False)
     assert again.stdout == done.stdout
-    told = CliRunner().invoke(
+    shown = CliRunner().invoke(
         command, [str(crops), *WORK, *SMALL, "--strategy", "knn", "--layers", "last"], standalone_mode=False
     )
-    assert "3-way 2-shot" in told.stdout
-    assert "1 of 4 classes" in told.stdout
+    assert "3-way 2-shot" in shown.stdout
+    assert "1 of 4 classes" in shown.stdout
 
 
 def test_what_trains_is_tested_on_other_classes(tmp_path: Path) -> None:
@@ -90,16 +90,16 @@ def test_what_trains_is_tested_on_other_classes(tmp_path: Path) -> None:
     call += ["--strategy", "episodic", "--strategy", "partial", "--strategy", "prototypes", "--epochs", "1"]
     done = CliRunner().invoke(command, [*call, "--json"], standalone_mode=False)
     assert done.exit_code == 0, done.exception
-    answer = json.loads(done.stdout)
-    assert not set(answer["base_classes"]) & set(answer["classes"])
-    assert len(answer["base_classes"]) + len(answer["classes"]) == 5
-    assert {s["strategy"] for s in answer["scores"]} == {"episodic", "partial", "prototypes"}
-    told = CliRunner().invoke(command, call, standalone_mode=False)
-    assert "3 classes for training" in told.stdout
+    printed = json.loads(done.stdout)
+    assert not set(printed["base_classes"]) & set(printed["classes"])
+    assert len(printed["base_classes"]) + len(printed["classes"]) == 5
+    assert {s["strategy"] for s in printed["scores"]} == {"episodic", "partial", "prototypes"}
+    shown = CliRunner().invoke(command, call, standalone_mode=False)
+    assert "3 classes for training" in shown.stdout
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["--ways", "9"], "take fewer --ways"),
         (["--strategy", "full"], "needs 5 classes"),
@@ -107,10 +107,10 @@ def test_what_trains_is_tested_on_other_classes(tmp_path: Path) -> None:
         (["--ways", "1"], "--ways"),
     ],
 )
-def test_faults_are_told(crops: Path, more: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_faults_are_told(crops: Path, more: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A call at fault ends with code 2 and says what to do."""
     assert run(["fewshot", str(crops), *WORK, *SMALL, *more]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 NAMES = [f"class {i}" for i in range(12)]
@@ -133,7 +133,7 @@ def test_a_split_is_disjoint_and_follows_names() -> None:
 def test_training_sees_base_classes_alone(tmp_path: Path) -> None:
     """Changing the pictures of novel classes changes nothing of the trained network: base features are the same bits."""
     folder = write_crops(tmp_path / "crops", classes=5, each=8, side_px=32)
-    told = []
+    seen = []
     for round_ in range(2):
         settings = Settings(
             data=str(folder), backbones=("pocket",), size_px=32, offline=True, threads=1, test_split="none"
@@ -142,11 +142,11 @@ def test_training_sees_base_classes_alone(tmp_path: Path) -> None:
         candidate = make_candidate(session, "episodic", {"epochs": 1.0})
         pooled = fewshot.base_trained_features(session, candidate, (0, 1, 2), seed=0)
         base = [i for i, item in enumerate(session.resources.job.items) if item.label < 3]
-        told.append(pooled.values[base])
+        seen.append(pooled.values[base])
         frozen = session.resources.pooled(session.backbone, 32)
         last = frozen.values.shape[1] - frozen.dims[-1]
         assert not np.allclose(pooled.values[base][:, last:], frozen.values[base][:, last:])
         if not round_:
             for path in (folder / "class 4").iterdir():
                 path.write_bytes(next((folder / "class 0").iterdir()).read_bytes())
-    assert np.array_equal(*told)
+    assert np.array_equal(*seen)

@@ -31,9 +31,9 @@ def test_runs_are_found_and_equal_data_marked(tmp_path: Path) -> None:
     """A folder of runs counts as its runs; two with one fingerprint share a letter."""
     write_run(tmp_path / "a", 90)
     write_run(tmp_path / "b", 80)
-    found = finished_runs.find([tmp_path])
-    assert [run.name for run in found] == ["a", "b"]
-    assert [one.same_data for one in finished_runs.summarise(found)] == ["A", "A"]
+    runs = finished_runs.find([tmp_path])
+    assert [run.name for run in runs] == ["a", "b"]
+    assert [one.same_data for one in finished_runs.summarise(runs)] == ["A", "A"]
     with pytest.raises(InputError, match="no finished run"):
         finished_runs.find([tmp_path / "nowhere"])
 

@@ -54,14 +54,14 @@ def test_the_command_lists_the_same_in_every_form(
     """JSON is the record, CSV has both lists, the table names the first images."""
     call = ["label-next", str(run), str(run.parent / "new"), "--count", "3", "--quiet"]
     assert cli.run([*call, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert len(told["ranked"]) == 3
+    printed = json.loads(capsys.readouterr().out)
+    assert len(printed["ranked"]) == 3
     assert cli.run([*call, "--out", str(tmp_path / "next.csv")]) == 0
     rows = list(csv.DictReader(io.StringIO((tmp_path / "next.csv").read_text(encoding="utf-8"))))
-    assert [row["path"] for row in rows if row["list"] == "ranked"] == [one["path"] for one in told["ranked"]]
-    assert [row["path"] for row in rows if row["list"] == "unlike"] == [one["path"] for one in told["apart"]]
+    assert [row["path"] for row in rows if row["list"] == "ranked"] == [one["path"] for one in printed["ranked"]]
+    assert [row["path"] for row in rows if row["list"] == "unlike"] == [one["path"] for one in printed["apart"]]
     assert cli.run(call) == 0
-    assert Path(told["ranked"][0]["path"]).name in capsys.readouterr().out
+    assert Path(printed["ranked"][0]["path"]).name in capsys.readouterr().out
 
 
 def test_an_export_for_this_tool_keeps_the_index(run: Path, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_an_export_for_this_tool_keeps_the_index(run: Path, tmp_path: Path) -> N
     exported = advisor.export(run, format="safetensors", out=tmp_path / "export")
     assert "unlike.safetensors" in exported.files
     photos = sorted((run.parent / "new").glob("*.png"))
-    ours, theirs = (advisor.load(place).predict(photos).unlike for place in (run, tmp_path / "export"))
+    ours, theirs = (advisor.load(folder).predict(photos).unlike for folder in (run, tmp_path / "export"))
     assert ours is not None
     assert theirs is not None
     assert ours.tolist() == theirs.tolist()

@@ -84,22 +84,22 @@ def test_it_is_a_function_of_its_seed(session: Session) -> None:
 
 def test_the_command_answers_and_draws(crops: Path, tmp_path: Path) -> None:
     """--json is one JSON document with the suggestion; --plot writes a drawing; the pool alone is used."""
-    place = tmp_path / "rates.svg"
-    done = CliRunner().invoke(command, [str(crops), *WORK, "--json", "--plot", str(place)], standalone_mode=False)
+    drawing = tmp_path / "rates.svg"
+    done = CliRunner().invoke(command, [str(crops), *WORK, "--json", "--plot", str(drawing)], standalone_mode=False)
     assert done.exit_code == 0, done.exception
-    answer = json.loads(done.stdout)
-    assert len(answer["losses"]) == len(answer["rates"]) == len(answer["smoothed"])
-    assert answer["suggestion"]["rate"] is None or answer["suggestion"]["rate"] > 0
-    assert answer["suggestion"]["reason"]
-    assert answer["parameter"] == "adam_rate"
-    assert place.read_text().startswith("<svg")
-    told = CliRunner().invoke(command, [str(crops), *WORK, "--plot", str(tmp_path / "r.html")], standalone_mode=False)
-    assert "suggested rate" in told.stdout or "no suggestion" in told.stdout
+    printed = json.loads(done.stdout)
+    assert len(printed["losses"]) == len(printed["rates"]) == len(printed["smoothed"])
+    assert printed["suggestion"]["rate"] is None or printed["suggestion"]["rate"] > 0
+    assert printed["suggestion"]["reason"]
+    assert printed["parameter"] == "adam_rate"
+    assert drawing.read_text().startswith("<svg")
+    shown = CliRunner().invoke(command, [str(crops), *WORK, "--plot", str(tmp_path / "r.html")], standalone_mode=False)
+    assert "suggested rate" in shown.stdout or "no suggestion" in shown.stdout
     assert "</html>" in (tmp_path / "r.html").read_text()
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["--strategy", "ridge"], "without a learning rate"),
         (["--strategy", "ful"], "full"),
@@ -112,12 +112,12 @@ def test_the_command_answers_and_draws(crops: Path, tmp_path: Path) -> None:
         (["--backbone", "pockt"], "pocket"),
     ],
 )
-def test_faults_are_one_line(crops: Path, more: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_faults_are_one_line(crops: Path, more: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A call at fault ends with code 2 and one line that says what to do."""
     assert run(["lr-find", str(crops), *WORK, *more]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
-    assert told in lines[0]
+    assert message in lines[0]
 
 
 def test_missing_data_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,19 +200,19 @@ def test_the_suggestion_lies_where_descent_is_stable() -> None:
     tried = lr_finder.rates(1e-4, 100.0, 100)
     losses = quadratic(tried)
     stop = next(i for i in range(1, 100) if lr_finder.broke_down(losses[:i]))
-    told = lr_finder.suggest(tried, losses[:stop], diverged=True)
-    assert 2e-3 < told.rate < 2.0
-    assert told.steepest < told.lowest
-    assert told.diverged_at is not None
-    assert told.diverged_at > 2.0
+    suggestion = lr_finder.suggest(tried, losses[:stop], diverged=True)
+    assert 2e-3 < suggestion.rate < 2.0
+    assert suggestion.steepest < suggestion.lowest
+    assert suggestion.diverged_at is not None
+    assert suggestion.diverged_at > 2.0
 
 
 def test_a_loss_that_does_not_fall_says_so() -> None:
     """From a fitted head the loss may only rise: nothing is suggested, and the reason names the last harmless rate."""
     tried = lr_finder.rates(1e-6, 1.0, 60)
-    told = lr_finder.suggest(tried, [1.0 if rate < 1e-3 else 1.0 + 50 * rate for rate in tried])
-    assert told.rate is None
-    assert "fell by less than 3%" in told.reason
-    assert "did not raise it" in told.reason
+    suggestion = lr_finder.suggest(tried, [1.0 if rate < 1e-3 else 1.0 + 50 * rate for rate in tried])
+    assert suggestion.rate is None
+    assert "fell by less than 3%" in suggestion.reason
+    assert "did not raise it" in suggestion.reason
     with pytest.raises(InputError, match="smaller --low"):
         lr_finder.suggest(tried, [1.0, 2.0])

@@ -161,8 +161,8 @@ def test_a_cut_connection_is_continued(
     server.cut_at = 1_000_000
     filesystem, path = urls.open_store(f"{address}/big.bin")
     files = [fetching.from_info(filesystem.info(path), path, "big.bin")]
-    place = fetching.fetch(filesystem, f"{address}/big.bin", files)
-    assert (place / "big.bin").read_bytes() == (root / "big.bin").read_bytes()
+    copy = fetching.fetch(filesystem, f"{address}/big.bin", files)
+    assert (copy / "big.bin").read_bytes() == (root / "big.bin").read_bytes()
 
 
 def test_an_interrupted_fetch_keeps_what_it_has(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,5 +322,5 @@ def test_the_least_recently_used_copies_make_room(tmp_path: Path, bucket: str, m
         folder(tmp_path / name, {"cat": 3, "dog": 3}, start=40 * (name == "second"))
         upload(tmp_path / name, f"{bucket}/{name}")
         dataset.read(f"{bucket}/{name}")
-    kept = list((Path(os.environ["TL_ADVISE_CACHE"]) / "remote").glob(f"*/{unpacking.MARK}"))
-    assert len(kept) == 1
+    copies = list((Path(os.environ["TL_ADVISE_CACHE"]) / "remote").glob(f"*/{unpacking.MARK}"))
+    assert len(copies) == 1

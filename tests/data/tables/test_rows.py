@@ -31,19 +31,19 @@ ROWS = "".join(f"img/{i:04d}.jpg,{'cat' if i < 3 else 'dog'}\n" for i in range(6
 
 def test_path_and_label_are_enough(root: Path) -> None:
     """Two columns make a data set without splits and groups."""
-    found = dataset.find(write(root, "path,label\n" + ROWS))
-    assert [(e.path, e.label, e.given, e.group) for e in found.entries][:1] == [("img/0000.jpg", "cat", "", "")]
-    assert len(found.entries) == 6
-    assert not found.has_groups
+    listing = dataset.find(write(root, "path,label\n" + ROWS))
+    assert [(e.path, e.label, e.given, e.group) for e in listing.entries][:1] == [("img/0000.jpg", "cat", "", "")]
+    assert len(listing.entries) == 6
+    assert not listing.has_groups
 
 
 def test_splits_and_groups_are_read(root: Path) -> None:
     """Optional columns, in any order, beside columns that we do not know."""
     rows = ("x,p1,train,cat,img/0000.jpg", "y,p1,VALID,dog,img/0001.jpg", ",,test,dog,img/0002.jpg")
     text = "\n".join(("camera,group,split,label,path", *rows))
-    found = dataset.find(write(root, text))
-    assert [(e.given, e.group) for e in found.entries] == [("train", "p1"), ("val", "p1"), ("test", "")]
-    assert found.has_groups
+    listing = dataset.find(write(root, text))
+    assert [(e.given, e.group) for e in listing.entries] == [("train", "p1"), ("val", "p1"), ("test", "")]
+    assert listing.has_groups
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_what_spreadsheets_write_is_read(root: Path, name: str, separator: str, 
     """Tabs, semicolons, a byte-order mark, carriage returns, quotes, spaces and blank lines."""
     lines = ["Path,Label", '"img/0000.jpg","cat"', "", " img/0001.jpg , dog ", ",", ""]
     path = write(root, "\r\n".join(lines).replace(",", separator), name, encoding)
-    found = dataset.find(path)
-    assert [(e.path, e.label) for e in found.entries] == [("img/0000.jpg", "cat"), ("img/0001.jpg", "dog")]
+    listing = dataset.find(path)
+    assert [(e.path, e.label) for e in listing.entries] == [("img/0000.jpg", "cat"), ("img/0001.jpg", "dog")]
 
 
 def test_the_only_manifest_in_a_folder_is_found(root: Path) -> None:
@@ -84,32 +84,32 @@ def test_two_manifests_or_other_tables_are_not_guessed_at(root: Path) -> None:
 def test_paths_are_normalised_and_relative(root: Path) -> None:
     """./, doubled slashes, backslashes and absolute paths below the manifest mean the same file."""
     text = f"path,label\n./img//0000.jpg,cat\nimg\\0001.jpg,dog\n{root}/img/0002.jpg,dog\nimg/../img/0003.jpg,cat\n"
-    found = dataset.find(write(root, text))
-    assert [e.path for e in found.entries] == [f"img/000{i}.jpg" for i in range(4)]
+    listing = dataset.find(write(root, text))
+    assert [e.path for e in listing.entries] == [f"img/000{i}.jpg" for i in range(4)]
 
 
 def test_names_with_stray_bytes_are_found(root: Path) -> None:
     """A path with bytes that are no UTF-8 is found as it lies on the disk."""
     name = os.fsdecode(b"caf\xe9 \xff.jpg")
     (root / "img" / "0000.jpg").rename(root / "img" / name)
-    found = dataset.find(write(root, f"path,label\nimg/{name},cat\nimg/0001.jpg,dog\n"))
-    assert [e.path for e in found.entries] == ["img/0001.jpg", f"img/{name}"]
+    listing = dataset.find(write(root, f"path,label\nimg/{name},cat\nimg/0001.jpg,dog\n"))
+    assert [e.path for e in listing.entries] == ["img/0001.jpg", f"img/{name}"]
 
 
 def test_missing_files_are_set_aside_with_their_line(root: Path) -> None:
     """A file that is not there is listed; the rest is read."""
-    found = dataset.find(write(root, "path,label\nimg/0000.jpg,cat\nimg/none.jpg,dog\nimg/0001.jpg,dog\n"))
-    assert len(found.entries) == 2
-    assert [(u.path, u.reason) for u in found.unreadable] == [
+    listing = dataset.find(write(root, "path,label\nimg/0000.jpg,cat\nimg/none.jpg,dog\nimg/0001.jpg,dog\n"))
+    assert len(listing.entries) == 2
+    assert [(u.path, u.reason) for u in listing.unreadable] == [
         ("img/none.jpg", "file not found (line 3 of the manifest)")
     ]
 
 
 def test_repeated_rows_are_read_once(root: Path) -> None:
     """The same row twice is one image and a warning."""
-    found = dataset.find(write(root, "path,label\n" + ROWS + "./img/0000.jpg,cat\n"))
-    assert len(found.entries) == 6
-    assert any("repeated" in w for w in found.warnings)
+    listing = dataset.find(write(root, "path,label\n" + ROWS + "./img/0000.jpg,cat\n"))
+    assert len(listing.entries) == 6
+    assert any("repeated" in w for w in listing.warnings)
 
 
 @pytest.mark.parametrize(

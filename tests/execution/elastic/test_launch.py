@@ -31,9 +31,9 @@ GUESS = {"epochs": 4.0, "batch": 7, "optimizer": "sgd", "sgd_rate": 1e-3, "norm"
 
 @pytest.fixture(name="job")
 def _job(tmp_path: Path) -> OpenDataset:
-    found = dataset.read(write_crops(tmp_path / "crops", classes=2, each=8, side_px=32), test_split="none")
+    data = dataset.read(write_crops(tmp_path / "crops", classes=2, each=8, side_px=32), test_split="none")
     (tmp_path / "run" / "trials").mkdir(parents=True)
-    return job_of(found, tmp_path / "run")
+    return job_of(data, tmp_path / "run")
 
 
 def order(resources: Resources, number: int, **more: Any) -> RunTrial:
@@ -47,14 +47,14 @@ def order(resources: Resources, number: int, **more: Any) -> RunTrial:
 def end_one(worker: Worker) -> None:
     """Kill the process of the second device, from outside, as a system out of memory would."""
     assert worker.process is not None
-    for place in Path("/proc").glob("[0-9]*"):
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-            wanted = parent == worker.process.pid and b"\0RANK=1\0" in b"\0" + (place / "environ").read_bytes()
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            is_rank = parent == worker.process.pid and b"\0RANK=1\0" in b"\0" + (entry / "environ").read_bytes()
         except (OSError, ValueError):
             continue  # it ended while we looked
-        if wanted:
-            os.kill(int(place.name), signal.SIGKILL)
+        if is_rank:
+            os.kill(int(entry.name), signal.SIGKILL)
 
 
 def rounding_moves(resources: Resources, logits: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> float:
@@ -97,28 +97,28 @@ def test_two_processes_do_what_one_does_and_may_die(
     worker = Worker(log=str(tmp_path / "worker.log"))
     try:
         worker.open(replace(job, devices=2))
-        told: list[Progress] = []
+        reports: list[Progress] = []
 
         def heard(progress: Progress) -> None:
-            told.append(progress)
+            reports.append(progress)
             end_one(worker)
 
         long = order(here, 1, epochs=4000.0)
         dead = worker.ask(long, Trial, heard)
         two = worker.ask(replace(short, number=2), Trial)
-        answer = worker.ask(replace(wish, to=str(tmp_path / "two")), Refitted)
+        refitted = worker.ask(replace(wish, to=str(tmp_path / "two")), Refitted)
     finally:
         worker.stop()
     assert dead.state == "failed"
     assert "device 1 was killed by signal 9" in dead.error
-    assert told
+    assert reports
     assert two.state == "complete", two.error
     logits = [np.load(Path(job.run_dir) / t.predictions)["logits"] for t in (one, two)]
     loose = 2 * rounding_moves(here, logits[0], monkeypatch) + 1e-5
     np.testing.assert_allclose(logits[1], logits[0], atol=loose)
     assert two.curve.train_loss == pytest.approx(one.curve.train_loss, abs=loose)
     assert (two.steps, two.epochs) == (one.steps, one.epochs)
-    assert answer.compute == here.compute(here.registry.backbone("pocket"))
+    assert refitted.compute == here.compute(here.registry.backbone("pocket"))
     first, second = (safetensors.numpy.load_file(tmp_path / n / "model.safetensors") for n in ("one", "two"))
     assert first.keys() == second.keys()
     for name in first:

@@ -25,10 +25,10 @@ RIDGE = Candidate(backbone="pocket", strategy="ridge", parameters={"layers": "la
 @pytest.fixture(scope="module")
 def resources(tmp_path_factory: pytest.TempPathFactory) -> Resources:
     """Twenty-four crops in two classes, opened as a worker does."""
-    found = dataset.read(
+    data = dataset.read(
         write_crops(tmp_path_factory.mktemp("data") / "crops", classes=2, each=12, side_px=32), test_split="none"
     )
-    return resources_of(found)
+    return resources_of(data)
 
 
 def test_every_image_has_a_place_and_neighbours_carry_other_labels(resources: Resources) -> None:

@@ -19,8 +19,8 @@ RIDGE = Candidate(backbone="pocket", strategy="ridge", parameters={"layers": "la
 
 def opened(folder: Path, each: int) -> Resources:
     """Open crops of two classes as a worker does."""
-    found = dataset.read(write_crops(folder, classes=2, each=each, side_px=32), test_split="none")
-    return resources_of(found)
+    data = dataset.read(write_crops(folder, classes=2, each=each, side_px=32), test_split="none")
+    return resources_of(data)
 
 
 @pytest.fixture(scope="module")

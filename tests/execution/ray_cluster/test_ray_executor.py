@@ -1,4 +1,4 @@
-"""Trials on a Ray cluster of two nodes: the same results as here, and no order that is lost or told twice, whatever dies."""
+"""Trials on a Ray cluster of two nodes: the same results as here, and no order that is lost or ends twice, whatever dies."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import pytest
 from photos import write_crops
@@ -114,41 +117,47 @@ def finished(run: Path) -> dict[int, Trial]:
         return {record.number: record for record in Study(Path(folder) / "study.db", 0).trials()}
 
 
-def stopped(command: list[str], run: Path, count: int, number: int) -> tuple[int, str]:
-    """Start a command, send it a signal once so many trials ended; return its exit code and what it wrote."""
+def killed(command: list[str], run: Path) -> None:
+    """Start a command, and kill it once a trial has ended."""
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        while len(finished(run)) < count:
+        while not finished(run):
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.2)
-        process.send_signal(number)
-        return process.wait(), process.communicate()[1]
+        process.kill()
+
+
+@contextmanager
+def interrupted(run: Path, count: int) -> Iterator[None]:
+    """Send this process SIGINT once so many trials ended, as Ctrl-C does."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while len(finished(run)) < count and not over.is_set():
+            time.sleep(0.2)
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
 
 
 def test_a_killed_and_a_stopped_coordinator(cluster: Any, crops: Dataset, tmp_path: Path) -> None:
     """After SIGKILL no finished trial is run again; Ctrl-C ends with 130 and the command that continues."""
     ray.shutdown()
     run = tmp_path / "run"
-    call = [sys.executable, "-m", "advisor"]
     work = ["--backbone", "pocket", "--size", "32", "--regime", "feature_extraction", "--trials", "8", "--threads", "1"]
-    start = [
-        *call,
-        "advise",
-        crops.root,
-        "--ray",
-        cluster.address,
-        "--workers",
-        "1",
-        *work,
-        "--offline",
-        "--out",
-        str(run),
-    ]
-    code, text = stopped(start, run, 1, signal.SIGKILL)
-    assert code == -signal.SIGKILL, text
+    here = ["--ray", cluster.address, "--workers", "1", "--offline", "--out", str(run)]
+    killed([sys.executable, "-m", "advisor", "advise", crops.root, *work, *here], run)
     before = finished(run)
-    code, text = stopped([*call, "resume", str(run)], run, len(before) + 1, signal.SIGINT)
-    assert code == 130, text
-    assert f"tl-advise resume {run}" in text
+    assert before
+    with interrupted(run, len(before) + 1):
+        stopped = commands.run("resume", str(run), code=130)
+    assert f"tl-advise resume {run}" in stopped.stderr
     after = finished(run)
     assert len(after) > len(before)
     assert {number: after[number] for number in before} == before
@@ -176,8 +185,8 @@ def heard(trials: executor.RayExecutor, count: int) -> list[Ended]:
     """Wait for so many ends; the outer limit is the test's."""
     ended: list[Ended] = []
     while len(ended) < count:
-        answer = trials.poll(lambda progress: None)
-        ended += [answer] if answer is not None else []
+        end = trials.poll(lambda progress: None)
+        ended += [end] if end is not None else []
     return ended
 
 
@@ -200,26 +209,19 @@ def test_orders_end_once_with_what_this_machine_gets_and_without_the_files(
             np.testing.assert_array_equal(there["logits"], here["logits"])
 
 
-def test_a_late_order_is_ended_and_a_cancelled_one_has_no_end(trials: executor.RayExecutor) -> None:
-    """Its actor is killed, since it does not answer."""
+def test_a_late_order_is_ended_and_an_actor_that_dies_gives_its_order_back(
+    trials: executor.RayExecutor, notes: list[str]
+) -> None:
+    """The actor of the late one is killed, since it does not answer; SIGKILL costs time alone, and the user is told."""
     trials.submit(order(10, long=True, limit_s=0.5))
-    trials._deadlines[10, 0] = time.monotonic()
-    (late,) = heard(trials, 1)
-    assert isinstance(late.outcome, OutOfTimeError)
-    trials.submit(order(11, long=True))
-    trials.cancel(11)
-    assert not trials.busy
-
-
-def test_an_actor_that_dies_gives_its_order_back(trials: executor.RayExecutor, notes: list[str]) -> None:
-    """SIGKILL costs time alone, and the user is told."""
     trials.submit(order(20))
-    while not (busy := [slot for slot in trials._slots if slot.order is not None]):
+    while len(busy := {slot.order.number: slot for slot in trials._slots if slot.order is not None}) < 2:
         trials.poll(lambda progress: None, wait_s=0.0)
-    ray.kill(busy[0].actor, no_restart=True)
-    (end,) = heard(trials, 1)
-    assert end.order.number == 20
-    assert isinstance(end.outcome, Trial), str(end.outcome)
+    trials._deadlines[10, 0] = time.monotonic()
+    ray.kill(busy[20].actor, no_restart=True)
+    ended = {end.order.number: end for end in heard(trials, 2)}
+    assert isinstance(ended[10].outcome, OutOfTimeError)
+    assert isinstance(ended[20].outcome, Trial), str(ended[20].outcome)
     assert "trial 20 begins again: its actor died" in notes
 
 
@@ -231,6 +233,13 @@ def test_a_node_that_is_lost_costs_no_order(trials: executor.RayExecutor, cluste
     ended = heard(trials, 4)
     assert sorted(e.order.number for e in ended) == [30, 31, 32, 33]
     assert [str(e.outcome) for e in ended if not isinstance(e.outcome, Trial)] == []
+
+
+def test_a_cancelled_order_has_no_end(trials: executor.RayExecutor) -> None:
+    """Its actor is killed, since it does not answer."""
+    trials.submit(order(11, long=True))
+    trials.cancel(11)
+    assert not trials.busy
 
 
 @pytest.mark.parametrize(

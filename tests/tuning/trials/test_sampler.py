@@ -26,26 +26,26 @@ def ended(number: int, candidate: Candidate) -> Trial:
 
 def test_a_memory_that_is_kept_draws_as_one_that_is_made_anew() -> None:
     """Twenty draws one after another equal twenty draws that each start from nothing, other attempts in between."""
-    kept, begun, done = memory(), {}, {}
+    mirror, begun, done = memory(), {}, {}
     for number in range(20):
         if number % 3 == 0:
-            kept.sample(begun, done, attempt=1)
-        drawn = kept.sample(begun, done)
+            mirror.sample(begun, done, attempt=1)
+        drawn = mirror.sample(begun, done)
         assert drawn == memory().sample(begun, done)
         begun[number], done[number] = drawn, ended(number, drawn)
 
 
 def test_what_is_under_way_changes_the_draw_and_never_repeats_it() -> None:
     """With several workers each draw has a seed of its own and sees what the others are at."""
-    kept, begun, done = memory(), {}, {}
+    mirror, begun, done = memory(), {}, {}
     for number in range(12):
-        begun[number] = kept.sample(begun, done)
+        begun[number] = mirror.sample(begun, done)
         if number >= 3:  # three are always under way, and they end out of order
             late = number - 3 if number % 2 else number - 2
             for earlier in {late, number - 3}:
                 done.setdefault(earlier, ended(earlier, begun[earlier]))
     assert len({repr(c.parameters) for c in begun.values()}) == 12
-    assert kept.sample(begun, done) == memory().sample(begun, done)
+    assert mirror.sample(begun, done) == memory().sample(begun, done)
 
 
 def test_only_the_newest_and_the_best_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,10 +57,10 @@ def test_only_the_newest_and_the_best_are_remembered(monkeypatch: pytest.MonkeyP
         parameters = {"rate": 0.01 * (number + 1), "depth": 2, "schedule": "step"}
         begun[number] = Candidate(backbone="pocket", strategy="full", parameters=parameters, size_px=64)
         done[number] = ended(number, begun[number])
-    kept = memory()
-    kept.sample(begun, done)
+    mirror = memory()
+    mirror.sample(begun, done)
     best = sorted((t.log_loss, n) for n, t in done.items() if n < 40 and t.state == "complete")[:3]
-    assert set(kept._numbers) == {n for _, n in best} | set(range(40, 70))
+    assert set(mirror._numbers) == {n for _, n in best} | set(range(40, 70))
 
 
 @pytest.mark.parametrize(
