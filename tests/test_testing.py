@@ -215,7 +215,7 @@ class Sample:
     planned: object = None
 
     def applies(self, context):
-        return self.answer
+        return self.objection
 
     def space(self, trial, context):
         return self.drawn(trial) if self.drawn else {"rate": trial.suggest_float("rate", 1e-4, 1e-1, log=True)}
@@ -263,8 +263,8 @@ def test_phases_may_come_in_any_order() -> None:
     ("changes", "rule", "message"),
     [
         ({"regime": "deep"}, "declares what hooks.Strategy asks for", "regime is 'deep'"),
-        ({"answer": "never"}, "applies somewhere, and says why not elsewhere", "the first reason: never"),
-        ({"answer": False}, "applies somewhere, and says why not elsewhere", "expected None or the reason"),
+        ({"objection": "never"}, "applies somewhere, and says why not elsewhere", "the first reason: never"),
+        ({"objection": False}, "applies somewhere, and says why not elsewhere", "expected None or the reason"),
         ({"guesses": ()}, "first guesses are complete and legal", "first_guesses() is empty"),
         ({"guesses": ({"rate": 5.0},)}, "first guesses are complete and legal", "rate is 5.0, expected 1e-06 to 1.0"),
         ({"guesses": ({"speed": 1.0},)}, "first guesses are complete and legal", "which the card does not declare"),

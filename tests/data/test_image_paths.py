@@ -12,7 +12,7 @@ from advisor.data import image_paths
 from advisor.errors import InputError
 
 
-@pytest.fixture(name="place")
+@pytest.fixture(name="folder")
 def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with images, others, hidden ones, a circle of links and a name that is no UTF-8."""
     (tmp_path / "a" / "deep").mkdir(parents=True)

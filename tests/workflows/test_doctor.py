@@ -34,7 +34,7 @@ def test_every_check_answers(bare: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("torch", "torchvision", "compiled", "told"),
+    ("torch", "torchvision", "compiled", "message"),
     [
         ("2.7.1+cu126", "0.22.1+cpu", True, "built for different platforms (cu126, cpu)"),
         ("2.7.1", "0.22.1", False, "compiled part does not load"),
