@@ -19,8 +19,9 @@ class Output:
 
 def run(*call: str, code: int = 0) -> Output:
     """Run a command, demand its exit code, and return what it wrote."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         actual = cli.run(list(call))
-    assert actual == code, err.getvalue()[-2000:]
-    return Output(out.getvalue(), err.getvalue())
+    stdout, stderr = (stream.buffer.getvalue().decode("utf-8") for stream in (out, err))
+    assert actual == code, stderr[-2000:]
+    return Output(stdout, stderr)
