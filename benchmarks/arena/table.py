@@ -122,6 +122,7 @@ def page(rows: list[Row]) -> str:
         summary=summary(rows, ours),
         early=as_early(rows),
         absent=absent(),
+        remarks=(HERE / "remarks.md").read_text(encoding="utf-8").strip(),
     )
 
 
