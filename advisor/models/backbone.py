@@ -17,6 +17,9 @@ from torch import nn
 
 from advisor.errors import PluginError, WeightsError, one_line
 from advisor.hooks import Backbone, Stage, StageSize
+from advisor.models import lean_imports
+
+lean_imports.install()  # before any plugin imports torchvision
 
 # LayerNorm covers its subclasses, such as torchvision's LayerNorm2d. RMSNorm has been part of torch since 2.4.
 _NORMS: tuple[type[nn.Module], ...] = (
@@ -28,6 +31,13 @@ _NORMS: tuple[type[nn.Module], ...] = (
     nn.LocalResponseNorm,
 )
 _DRAWS = {torch.Tensor.normal_, torch.Tensor.uniform_}  # first argument: the mean, the lower bound
+_INITS = {
+    getattr(nn.init, name)
+    for name in (
+        *("normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_"),
+        *("xavier_normal_", "xavier_uniform_", "orthogonal_", "sparse_"),
+    )
+}
 
 
 def build(
@@ -64,6 +74,9 @@ class _WithoutDraws(torch.overrides.TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         options = kwargs or {}
+        if func in _INITS:
+            with torch.no_grad():
+                return (args[0] if args else options["tensor"]).zero_()
         if func is torch.Tensor.erfinv_ and args:
             return args[0].zero_()
         if func in _DRAWS and args:
@@ -208,9 +221,12 @@ def has_norm(module: nn.Module) -> bool:
 
 
 def build_without_values(backbone: Backbone) -> nn.Module:
-    """Build the network on torch's meta device: names and shapes only, in milliseconds."""
+    """Build the network on torch's meta device: names and shapes only, in milliseconds.
+
+    Draws are left out here as well: on this device they are Python code of torch's compiler, which takes seconds to import.
+    """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutDraws():
             return backbone.build()
     except (RuntimeError, NotImplementedError):
         # Some networks compute their widths with tensors while they are built, which meta tensors cannot do.

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+import torchvision
 from torch import nn
 
 from advisor.hooks import Stage
-from advisor_torchvision.quick_import import torchvision
 from advisor_torchvision.stages import STAGES
 from advisor_torchvision.vit import AnySizeViT
 
