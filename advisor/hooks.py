@@ -10,7 +10,7 @@ A plugin is an importable module, named by an entry point of the group `tl_advis
 
 Import torch inside functions, never at the top: listing plugins must not cost a second. Rules that `tl-advise plugins
 check NAME` verifies: the stages' prefixes cover every parameter and buffer exactly once; run_stage over all stages and
-then pool equals the module's forward, (N, dim). Does not cover: heads and the loss, which are the core's.
+then pool equals the module's forward, (N, dim). Does NOT cover: heads and the loss, which are the core's.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def load(entry: metadata.EntryPoint) -> Offer:
 
 
 def _resolved(hook: Any, plugin: str, folder: Path | None, name: str) -> Backbone | None:
-    """Ask one plugin for a name that it does not list. Raises PluginError, its own or one about its fault."""
+    """Resolve a name that one plugin does not list. Raises PluginError, its own or one about its fault."""
     try:
         backbone = next((b for b in hook(name=name) if b is not None), None)
         return None if backbone is None else plugin_validation.backbone(backbone, folder)

@@ -88,7 +88,7 @@ class Registry:
         return info.distribution, info.version
 
     def _resolve(self, name: str) -> bool:
-        """Ask the plugins for a name that none of them lists, once; return True if one knows it."""
+        """Resolve a name that none of the plugins lists, once; return True if one knows it."""
         if name not in self._resolved:
             resolved = [(b, info) for info, resolver in self._resolvers if (b := resolver(name)) is not None]
             if len(resolved) > 1:

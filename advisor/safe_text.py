@@ -2,7 +2,7 @@
 
 Names come from folders, plugins and files that other people made; an escape sequence in one would otherwise reach the
 terminal, and a bidirectional mark would reorder the line around it. Everything that is written for a person goes through
-`printable`; JSON escapes such characters by itself. What it does NOT cover: HTML and Markdown, which escape their own
+`printable`; JSON escapes such characters by itself. Does NOT cover: HTML and Markdown, which escape their own
 signs on top (`reporting`).
 """
 

@@ -2,7 +2,7 @@
 
 In: a `ScheduleSpec` with a step, or stage names with rates. Out: factors in 0..1, rates per stage, phases. A schedule
 gives one factor; every parameter group multiplies it with its own peak rate, so no group is flattened to another's.
-Does not cover: applying them (`training`), or choosing them (strategies).
+Does NOT cover: applying them (`training`), or choosing them (strategies).
 Sources: cosine, Loshchilov and Hutter 2016 (1608.03983); one cycle, Smith and Topin 2017 (1708.07120); layer-wise
 rates and gradual unfreezing, Howard and Ruder 2018 (1801.06146); geometric decay, Clark et al. 2020 (2003.10555).
 """
@@ -38,7 +38,7 @@ ONECYCLE_END = ONECYCLE_START / 1e4  # its last one: the paper's reference value
 def factor(schedule: ScheduleSpec, step: int, steps: int) -> float:
     """Return the factor 0..1 on the peak rate at `step` of `steps` (counted from 0).
 
-    Raises: InputError where the schedule's name is unknown.
+    Raises InputError where the schedule's name is unknown.
     """
     if schedule.name not in SCHEDULES:
         raise InputError(f"schedule {schedule.name!r}: expected one of {', '.join(SCHEDULES)}.")
@@ -73,7 +73,7 @@ def _cosine(start: float, end: float, done: float) -> float:
 def layer_decay(names: Sequence[str], base: float, decay: float) -> dict[str, float]:
     """Return a rate per stage: `base` for the last of `names` (stem to head), `decay` times its successor's for the others.
 
-    Raises: InputError where `decay` lies outside 0..1: rates fall from head to stem, never the other way.
+    Raises InputError where `decay` lies outside 0..1: rates fall from head to stem, never the other way.
     """
     if not 0 < decay <= 1:
         raise InputError(f"layer decay {decay}: expected a number above 0, at most 1 (rates fall from head to stem).")
@@ -83,7 +83,7 @@ def layer_decay(names: Sequence[str], base: float, decay: float) -> dict[str, fl
 def spread(names: Sequence[str], low: float, high: float) -> dict[str, float]:
     """Return rates spaced geometrically from `low` at the first of `names` (the stem) to `high` at the last: fast.ai's slice.
 
-    Raises: InputError where `low` is above `high`, or not above 0.
+    Raises InputError where `low` is above `high`, or not above 0.
     """
     if not 0 < low <= high:
         raise InputError(f"rates from {low} to {high}: expected 0 < low <= high (stem below head).")

@@ -61,6 +61,10 @@ NO_TORCH_FILES = (
 MOST_MODULES = 15
 # Names that say nothing of what they hold.
 EMPTY_NAMES = {"told", "found", "place", "kept", "known", "answer", "wanted"}
+# Verbs that open a docstring without saying what a function does; "Give" may be Return, Write or Assign.
+EMPTY_VERBS = {
+    "Ask", "Bring", "Do", "Give", "Hand", "Have", "Keep", "Lay", "Learn", "Let", "Look", "Put", "Say", "Take", "Tell"
+}  # fmt: skip
 GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
@@ -205,6 +209,23 @@ def test_local_names_are_readable(path: Path) -> None:
         if id(node) not in fields
     }
     assert not names & EMPTY_NAMES
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for folder in ("advisor", "plugins", "benchmarks") for p in files(folder)],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_docstrings_have_one_form(path: Path) -> None:
+    """A function's opens with a verb that means something; headers have one wording; exceptions follow "Raises"."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    docstrings = {node.name: ast.get_docstring(node) or "" for node in functions}
+    assert not [name for name, docstring in docstrings.items() if docstring.split(" ")[0] in EMPTY_VERBS]
+    assert not [name for name, docstring in docstrings.items() if "Raises:" in docstring]
+    header = " ".join((ast.get_docstring(tree) or "").split())
+    assert set(re.findall(r"(?i)does not cover:?|not covered:", header)) <= {"Does NOT cover:"}
 
 
 def test_no_module_is_named_like_a_public_function() -> None:

@@ -169,6 +169,6 @@ def _fail_of_usage(error: click.ClickException) -> int:
 
 
 def _reader_left() -> int:
-    """Leave quietly where the reader of standard output is gone (`| head`): nothing is wrong here."""
+    """End quietly where the reader of standard output is gone (`| head`): nothing is wrong here."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

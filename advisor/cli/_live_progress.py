@@ -62,11 +62,11 @@ class LiveProgress(Listener):
     # ---- what the run reports ----------------------------------------------------------------------------------
 
     def started(self, clock: Clock) -> None:
-        """Keep the clock, from which the view reads the time left."""
+        """Store the clock, from which the view reads the time left."""
         self.clock = clock
 
     def reserved(self, seconds: float) -> None:
-        """Keep what is reserved for the final training and the test."""
+        """Store what is reserved for the final training and the test."""
         self.reserve_s = seconds
 
     def predicted(self, left_s: float, at_most_s: float) -> None:

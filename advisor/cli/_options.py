@@ -263,7 +263,7 @@ def reading() -> Option:
 
 
 def read_options(call: dict[str, Any], recorded: ReadOptions | None = None) -> ReadOptions:
-    """Take the options of `reading` out of a call; those that are not given are the `recorded` ones."""
+    """Return the options of `reading` from a call; those that are not given are the `recorded` ones."""
     from advisor.records.data import ReadOptions
 
     names = [field.name for field in dataclasses.fields(ReadOptions)]

@@ -1,6 +1,6 @@
 """Help of a command with many options, in sections that follow what a person wants to do.
 
-In: sections (title -> names of parameters). Out: help text. Does not cover: what the options mean (`_options`).
+In: sections (title -> names of parameters). Out: help text. Does NOT cover: what the options mean (`_options`).
 """
 
 from __future__ import annotations

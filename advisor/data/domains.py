@@ -1,7 +1,7 @@
 """Read a folder of images as an unlabelled target domain, and list class folders.
 
 In: a path and the source's class names. Out: items whose label is always 0, so that no training code can see a label;
-apart from them, the labels that folder names state, for the final score only. Does not cover: decoding (`pixels`).
+apart from them, the labels that folder names state, for the final score only. Does NOT cover: decoding (`pixels`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Read every listed file once: SHA-256 of its bytes, size, header, and the samples' extremes where they exceed 8 bits.
 
 In: entries of a layout. Out: one `ScannedFile` each, in order, read in threads. Files above 32 MB are hashed in pieces,
-so that 16 threads hold at most half a gigabyte. Does not cover: decoding 8-bit images (`pixels`).
+so that 16 threads hold at most half a gigabyte. Does NOT cover: decoding 8-bit images (`pixels`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bring an image in any form (file, bytes, PIL image, array) to the square of pixels that a network was trained on.
 
-Uses the decoder and the resizing of training (`images`, `pixels`). Does not cover whole data sets (`pixels.canvas`)
+Uses the decoder and the resizing of training (`images`, `pixels`). Does NOT cover: whole data sets (`pixels.canvas`)
 or normalisation (`models.normalise`). Legend: S side of the square.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def squares(images: Sequence[Any] | NDArray[np.uint8], rule: pixels.PixelRule) -> NDArray[np.uint8]:
-    """Bring images to (N, S, S, 3) uint8; an array that already has this shape is returned unchanged.
+    """Convert images to (N, S, S, 3) uint8; an array that already has this shape is returned unchanged.
 
     Raises InputError naming the image that cannot be read.
     """
@@ -48,7 +48,7 @@ def _named(image: Any, position: int, rule: pixels.PixelRule) -> NDArray[np.uint
 
 
 def square(image: Any, rule: pixels.PixelRule) -> NDArray[np.uint8]:
-    """Bring one image to the square of the rule, as training does.
+    """Resize one image to the square of the rule, as training does.
 
     `image` is a path, the bytes of a file, a PIL image or an (H, W, 3) uint8 array.
     Raises ValueError with a short reason.

@@ -1,7 +1,7 @@
 """Resolve what a user names (files, folders, patterns) to image paths, in a stable order, each once.
 
 Hidden files and files that are not images are skipped in folders and counted; a file named explicitly is always taken,
-whatever its suffix. Cycles of symbolic links are cut. Does not cover: reading the files (`images`).
+whatever its suffix. Cycles of symbolic links are cut. Does NOT cover: reading the files (`images`).
 """
 
 from __future__ import annotations

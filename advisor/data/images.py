@@ -2,7 +2,7 @@
 
 In: a path or the file's bytes. Out: (width, height, mode) or an RGB image. Covered: EXIF orientation, transparency and
 palettes over white, 16-bit and float samples scaled to 8 bits by a given range, CMYK, first frame of animations,
-decompression bombs, failures that say nothing about the file. Not covered: resizing (`pixels`), colour profiles (ignored,
+decompression bombs, failures that say nothing about the file. Does NOT cover: resizing (`pixels`), colour profiles (ignored,
 as in torchvision), formats that run other programs (PostScript and the like are refused). Pillow is imported inside
 functions: help and listings do not need it.
 """

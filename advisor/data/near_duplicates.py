@@ -3,7 +3,7 @@
 Two images are compared as unit vectors: slightly blurred (resampling changes only the finest detail), mean and contrast
 removed, so that a distance d is a correlation of 1 - d^2/2. Candidates come from a perceptual hash, the low frequencies
 of the grey image as real numbers: a projection never increases distances. A difference concentrated in one region is
-another object in the same scene (camera traps, defects on a part), not another encoding. Not covered: crops, flips,
+another object in the same scene (camera traps, defects on a part), not another encoding. Does NOT cover: crops, flips,
 rotations; flat images, which have nothing to compare.
 Legend: N images, S side, F frequencies. The blur is a product in the cosine domain, with mirrored edges.
 """

@@ -1,7 +1,7 @@
 """Reuse decoded pixels that the cache holds for another list of images.
 
 In: items and the rule of their squares. Out: a stored array of the same rule and, per item, its row there; a data set
-that gains one photo decodes one photo. Matched by content; names and labels do not matter. Does not cover: decoding
+that gains one photo decodes one photo. Matched by content; names and labels do not matter. Does NOT cover: decoding
 (`pixels`), storing arrays (`runtime.cache`).
 """
 

@@ -2,7 +2,7 @@
 
 Legend: N items, S side of the square in pixels. Covered: torchvision's resize and centre crop, bit for bit; squash and
 pad; threads within one bound of memory (`decode_limits`); unreadable files; a file that changed since it was hashed; a
-full disk. Not covered: augmentation and normalisation (on the device), labels.
+full disk. Does NOT cover: augmentation and normalisation (on the device), labels.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def decode(path: str | Path | bytes, rule: PixelRule) -> Pixels:
 
 
 def fitted(image: Image.Image, rule: PixelRule) -> Pixels:
-    """Bring an RGB image to the (S, S, 3) square of the rule."""
+    """Resize an RGB image to the (S, S, 3) square of the rule."""
     from PIL import Image
 
     how = Image.Resampling[rule.interpolation.upper()]

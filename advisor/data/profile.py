@@ -1,7 +1,7 @@
 """Measure a `Dataset`: counts, sizes, colour modes, duplicates, leaks, unreadable files, and warnings.
 
 In: a `Dataset`; out: a `Profile`. Headers and hashes are enough for most of it; `deep` decodes every file (thumbnails,
-several times faster than full decoding) to find truncated files and near-duplicates. Not covered: advice
+several times faster than full decoding) to find truncated files and near-duplicates. Does NOT cover: advice
 (`tuning.regime`), pixels for training (`pixels`).
 """
 

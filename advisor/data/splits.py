@@ -1,7 +1,7 @@
 """Split items into the held-out test set, training and validation: pure functions of contents, labels and groups.
 
 `cut_test` depends on file contents and labels only, never on a seed, so that runs with several seeds share one test set;
-`folds` depends on a seed. Both keep groups (equal bytes, or a manifest's group column) whole. Not covered: splits that a
+`folds` depends on a seed. Both keep groups (equal bytes, or a manifest's group column) whole. Does NOT cover: splits that a
 layout states (`dataset`). `write_csv` is the only function here that writes to disk.
 """
 
@@ -171,7 +171,7 @@ def _members(whole: AnyArray) -> list[AnyArray]:
 
 
 def _take(order: list[AnyArray], labels_N: AnyArray, counts_K: AnyArray, target_K: AnyArray) -> list[AnyArray]:
-    """Take groups in order while they bring the test set closer to its target and leave training images in every class."""
+    """Choose groups in order while they bring the test set closer to its target and leave training images in every class."""
     left_K, need_K = counts_K.copy(), target_K.copy()
     chosen, passed = [], []
     for rows in order:

@@ -60,7 +60,7 @@ class Checkpoint:
         )
 
     def restore(self, position: int, loop: Loop) -> tuple[Curve, int]:
-        """Put the loop into its last saved state; return its curve so far and the number of rungs behind it."""
+        """Restore the loop's last saved state; return its curve so far and the number of rungs behind it."""
         if self.state.get("position") != position:
             return Curve(), 0
         loop.load_state_dict(self.state["loop"])

@@ -42,7 +42,7 @@ class TrialExecutor(Protocol):
         ...
 
     def submit(self, order: RunTrial) -> None:
-        """Take an order, where `free`. What goes wrong from here on is an end that `poll` returns."""
+        """Accept an order, where `free`. What goes wrong from here on is an end that `poll` returns."""
         ...
 
     def poll(self, on_progress: OnProgress, *, wait_s: float = 0.2) -> Ended | None:

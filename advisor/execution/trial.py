@@ -245,7 +245,7 @@ def _of_fold(emit: OnProgress, position: int, folds: int, loop: training.Loop) -
 def _finish(
     resources: Resources, job: RunTrial, plan: TrainPlan, classifier: Classifier, loop: training.Loop, val: Rows
 ) -> dict[str, float]:
-    """Have the loop put its last weights in; choose what the plan leaves to validation (WiSE's alpha) by log-loss."""
+    """Finish the loop with its last weights; choose what the plan leaves to validation (WiSE's alpha) by log-loss."""
     names = plan.finish.fitted if plan.finish is not None else ()
     losses = {}
     for value in SHARES if names else ():

@@ -69,7 +69,7 @@ class WorkerPool:
         return opened
 
     def submit(self, order: RunTrial) -> None:
-        """Hand an order to an idle worker; what goes wrong is an end that `poll` returns."""
+        """Send an order to an idle worker; what goes wrong is an end that `poll` returns."""
         slot = next(slot for slot in self.slots if slot.order is None)
         slot.order, slot.failed = order, None
         slot.deadline = None if order.limit_s is None else time.monotonic() + order.limit_s + GRACE_S

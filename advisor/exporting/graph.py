@@ -98,7 +98,7 @@ def _deployed(predictor: Predictor) -> nn.Module:
 def graph(predictor: Predictor | EnsemblePredictor) -> torch.export.ExportedProgram:
     """Trace the whole way from pixels to probabilities, for any batch size, on the CPU in float32.
 
-    Raises: AdviseError where torch.export cannot follow a backbone's code.
+    Raises AdviseError where torch.export cannot follow a backbone's code.
     """
     each = [_deployed(member) for member in members(predictor)]
     module = Mean(each).eval() if isinstance(predictor, EnsemblePredictor) else each[0]

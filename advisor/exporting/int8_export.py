@@ -96,7 +96,7 @@ def export(
 ) -> Exported:
     """Export a run's model in 8 bits as ONNX; `tolerate` is the loss of accuracy that is accepted, 0..1.
 
-    `to` is the new folder (default: RUN/export-onnx-int8). Raises: InputError for a missing extra or missing images,
+    `to` is the new folder (default: RUN/export-onnx-int8). Raises InputError for a missing extra or missing images,
     OutputError where the folder exists or cannot be written, CheckError where the loss is beyond what is tolerated.
     """
     formats.find(onnx_graph.NAME)
@@ -135,7 +135,7 @@ def export(
 
 
 def _images(run: Path, data: Path | None) -> tuple[list[ListedImage], list[ListedImage]]:
-    """Return training images (for calibration and choice) and those that are scored. Raises: InputError without any."""
+    """Return training images (for calibration and choice) and those that are scored. Raises InputError without any."""
     listed = parity.listed(run, data)
     training = parity.spread([i for i in listed if i.split != "test"], CALIBRATION + CHOOSING)
     test = [i for i in listed if i.split == "test"]

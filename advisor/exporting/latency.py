@@ -48,7 +48,7 @@ def of_model(model: Path | bytes, images_NSS3: Pixels) -> GraphCost:
 def of_backbone(backbone: Backbone, size_px: int, classes: int) -> GraphCost:
     """Measure the graph of a backbone with random weights and a linear head, as an export of it would be.
 
-    Needs the packages of the extra "onnx". Raises: AdviseError where it cannot be traced.
+    Needs the packages of the extra "onnx". Raises AdviseError where it cannot be traced.
     """
     import torch
 
@@ -71,7 +71,7 @@ def of_backbone(backbone: Backbone, size_px: int, classes: int) -> GraphCost:
 
 
 def of_run(folder: Path, registry: Registry) -> GraphCost:
-    """Measure the graph of the model that a folder holds, as an export of it would be. Raises: AdviseError."""
+    """Measure the graph of the model that a folder holds, as an export of it would be. Raises AdviseError."""
     from advisor.models import predictor
 
     return of_predictor(predictor.load(folder, registry))

@@ -1,7 +1,7 @@
 """Does an exported model say what `predict` says? Both are asked about the same real images of the run.
 
 In: a predictor, a function that runs the export, photos. Out: how often the same class is first, and the largest
-difference of a probability. What it does not cover: making the export (`run_export`).
+difference of a probability. Does NOT cover: making the export (`run_export`).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ListedImage:
 def run_images(run: Path, data: Path | None = None) -> tuple[Path, ...]:
     """Return up to 256 images of the run's data set, locked test first, spread evenly over the list of its splits.
 
-    Raises: InputError where the list or the images are gone.
+    Raises InputError where the list or the images are gone.
     """
     images = listed(run, data)
     test = [image.path for image in images if image.split == "test"]
@@ -76,7 +76,7 @@ def run_images(run: Path, data: Path | None = None) -> tuple[Path, ...]:
 def listed(run: Path, data: Path | None = None) -> list[ListedImage]:
     """Return the images of the run's list of splits that are there; `data` is where they are now.
 
-    Raises: InputError where the list or all images are gone.
+    Raises InputError where the list or all images are gone.
     """
     root = data or _root(run)
     try:
@@ -123,7 +123,7 @@ def require(
     tolerance: float = TOLERANCE,
     progress: NamedProgress | None = None,
 ) -> Parity:
-    """Compare, and return the comparison. Raises: CheckError where it does not hold, InputError without readable photos."""
+    """Compare, and return the comparison. Raises CheckError where it does not hold, InputError without readable photos."""
     compared = compare(predictor, compute, photos, tolerance=tolerance, progress=progress)
     if not compared.holds:
         raise CheckError(f"{form} export: {compared.complaint}", hint="Nothing was kept.")
@@ -138,9 +138,9 @@ def compare(
     tolerance: float = TOLERANCE,
     progress: NamedProgress | None = None,
 ) -> Parity:
-    """Ask an exported model and the product's own `predict` about the same photos.
+    """Compare an exported model with the product's own `predict` on the same photos.
 
-    Raises: InputError where none of the photos can be read.
+    Raises InputError where none of the photos can be read.
     """
     worst, same, n = 0.0, 0, 0
     for start in range(0, len(photos), BATCH):

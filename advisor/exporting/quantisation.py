@@ -129,7 +129,7 @@ class _Reader:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep what onnxruntime's quantiser prints, and warns of in the root logger, from standard output."""
+    """Silence what onnxruntime's quantiser prints and what it warns of in the root logger."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -93,7 +93,7 @@ def exported(target: Path, folder: Path, form: str, agreed: Parity) -> Exported:
 def staged(target: Path) -> Iterator[Path]:
     """Yield a new folder beside `target` that takes its name where the block ends well, and vanishes otherwise.
 
-    Raises: OutputError where it cannot be written, inside the block too.
+    Raises OutputError where it cannot be written, inside the block too.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def staged(target: Path) -> Iterator[Path]:
 
 
 def write_card(run: Path, folder: Path) -> None:
-    """Put the run's model card beside the export; a run that has none yet gets a provisional one."""
+    """Write the run's model card beside the export; a run that has none yet gets a provisional one."""
     if (run / "README.md").is_file():
         shutil.copyfile(run / "README.md", folder / "README.md")
         return

@@ -111,7 +111,7 @@ def text(description: Mapping[str, Any]) -> str:
 
 
 def write(folder: Path, description: Mapping[str, Any]) -> None:
-    """Write `model.json`. Raises: OSError."""
+    """Write `model.json`. Raises OSError."""
     (folder / FILE).write_text(text(description) + "\n", encoding="utf-8")
 
 

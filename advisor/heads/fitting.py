@@ -40,7 +40,7 @@ def fit(
     Ridge `strength` is chosen by exact leave-one-out, logistic `c` on stratified folds drawn from `seed` (whole `groups`).
     "linear", the head that training starts from, is a logistic one, or ridge where that would take a minute.
     `blocks` are the widths of the stages side by side in `features`. `class_weights` as in `TrainPlan`.
-    Raises: InputError for an unknown kind or rows that do not fit together.
+    Raises InputError for an unknown kind or rows that do not fit together.
     """
     kind = _checked(head, features, labels, classes)
     rows = TrainingRows(
@@ -74,7 +74,7 @@ def oof(
 
     Features are standardised once for all folds. A strength that `head` leaves out is one number chosen on the same
     folds (logistic) or by leave-one-out on all rows (ridge). `watch` is called during the fit, which it ends by raising.
-    Raises: InputError for an unknown kind or rows that do not fit together.
+    Raises InputError for an unknown kind or rows that do not fit together.
     """
     kind = _checked(head, features, labels, classes)
     rows = TrainingRows(
@@ -89,7 +89,7 @@ def episode_logits(
 ) -> torch.Tensor:
     """Fit the head to every episode's support, class by class, and return the logits of its queries, (E, n, W).
 
-    Raises: InputError for a kind that is unknown or has no few-shot form.
+    Raises InputError for a kind that is unknown or has no few-shot form.
     """
     return registry.kind_of(head.kind).episodes(head, *episodic.standardised(support_EMD, queries_EnD, blocks), ways)
 

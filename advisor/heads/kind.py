@@ -47,7 +47,7 @@ class HeadModule(nn.Module):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> HeadModule:
-        """Build the head from its state dict. Raises: KeyError with the name of a missing tensor."""
+        """Build the head from its state dict. Raises KeyError with the name of a missing tensor."""
         raise NotImplementedError
 
 
@@ -71,5 +71,5 @@ class HeadKind(Protocol):
     def episodes(self, head: Head, support_EMD: torch.Tensor, queries_EnD: torch.Tensor, ways: int) -> torch.Tensor:
         """Fit every episode's standardised support and return the logits of its queries, (E, n, W).
 
-        Support items stand class by class. Raises: InputError where the kind has no few-shot form.
+        Support items stand class by class. Raises InputError where the kind has no few-shot form.
         """

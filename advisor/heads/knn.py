@@ -87,7 +87,7 @@ class KnnHead(HeadModule):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> KnnHead:
-        """Build the head from its state dict. Raises: KeyError with the name of a missing tensor."""
+        """Build the head from its state dict. Raises KeyError with the name of a missing tensor."""
         return cls(tensors["bank"], tensors["labels"], tensors["mean"], tensors["scale"], tensors["settings"])
 
 

@@ -31,14 +31,14 @@ class LinearHead(HeadModule):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> LinearHead:
-        """Build the head from `weight` and `bias`. Raises: KeyError with the name of a missing tensor."""
+        """Build the head from `weight` and `bias`. Raises KeyError with the name of a missing tensor."""
         return cls(tensors["weight"], tensors["bias"])
 
 
 def initial(start: str, width: int, classes: int, *, seed: int = 0) -> LinearHead:
     """Return an untrained linear head: "zeros", or "random" (normal, deviation 0.01, from `seed` alone).
 
-    Raises: InputError for another `start`.
+    Raises InputError for another `start`.
     """
     if start not in ("zeros", "random"):
         raise InputError(f'a head starts as "zeros", "random" or "probe", got "{start}".')

@@ -81,7 +81,7 @@ class CosineHead(HeadModule):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> CosineHead:
-        """Build the head from its state dict. Raises: KeyError with the name of a missing tensor."""
+        """Build the head from its state dict. Raises KeyError with the name of a missing tensor."""
         return cls(tensors["weight"], tensors["mean"], tensors["scale"], float(tensors["factor"]))
 
 
@@ -93,7 +93,7 @@ class EuclideanKind:
     module: type[LinearHead] = LinearHead
 
     def fit(self, head: Head, rows: TrainingRows) -> LinearHead:
-        """Take the class means, with standardisation and temperature folded into weight and bias."""
+        """Compute the class means, with standardisation and temperature folded into weight and bias."""
         standard = StandardisedRows.of(rows)
         weight, bias, left_out = euclidean(standard.x_ND, standard.labels_N, rows.classes)
         factor = standard.calibration(left_out)
@@ -119,7 +119,7 @@ class CosineKind:
     module: type[CosineHead] = CosineHead
 
     def fit(self, head: Head, rows: TrainingRows) -> CosineHead:
-        """Take the means of unit vectors."""
+        """Compute the means of unit vectors."""
         standard = StandardisedRows.of(rows)
         weight, left_out = cosine(standard.x_ND, standard.labels_N, rows.classes)
         return CosineHead(weight, standard.mean_D, standard.scale_D, standard.calibration(left_out))

@@ -24,7 +24,7 @@ MODULES: Mapping[str, type[HeadModule]] = {kind.module.saved_as: kind.module for
 
 
 def kind_of(name: str) -> HeadKind:
-    """Return the kind of this name. Raises: InputError for a name that no head has."""
+    """Return the kind of this name. Raises InputError for a name that no head has."""
     for kind in HEADS:
         if kind.name == name:
             return kind

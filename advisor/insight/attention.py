@@ -104,7 +104,7 @@ def _stages(classifier: Classifier, images: Tensor) -> tuple[list[Tensor], list[
 
 
 def _grid(values: Tensor, channels: int) -> Tensor | None:
-    """Lay an activation out as (N, C, H, W): channels first or last, or tokens (N, T, C); None where there is no grid."""
+    """Reshape an activation to (N, C, H, W): channels first or last, or tokens (N, T, C); None where there is no grid."""
     if values.ndim == 4:
         grid = values if values.shape[1] == channels or values.shape[-1] != channels else values.permute(0, 3, 1, 2)
     elif values.ndim == 3:

@@ -35,7 +35,7 @@ def against_majority(labels_n: Ints, predicted_n: Ints, guess: int | None = None
     """Compare predictions with always answering `guess`, by default the largest class of these labels.
 
     A guess that was fixed before (the largest class of the training images) makes the test exact; the largest class of
-    the scored items themselves makes it harder to pass. Raises: ValueError if there are no items.
+    the scored items themselves makes it harder to pass. Raises ValueError if there are no items.
     """
     labels_n, predicted_n = np.asarray(labels_n), np.asarray(predicted_n)
     if not len(labels_n) or len(labels_n) != len(predicted_n):

@@ -61,7 +61,7 @@ def choose(
     compute: Compute | None = None,
     progress: CountProgress | None = None,
 ) -> NextImages:
-    """Rank unlabelled images; at most `count` in each of the two lists. Raises: InputError where no image is left."""
+    """Rank unlabelled images; at most `count` in each of the two lists. Raises InputError where no image is left."""
     used_contents = changes.listed(run / "splits.csv")
     fresh = [path for path in paths if changes.content(Path(path)) not in used_contents]
     if not fresh:
@@ -104,7 +104,7 @@ def of_run(
     images: str | PathLike[str] | Iterable[str | PathLike[str]],
     count: int,
 ) -> NextImages:
-    """Return the images to label next among files, folders and patterns, as `choose`. Raises: InputError."""
+    """Return the images to label next among files, folders and patterns, as `choose`. Raises InputError."""
     named = [images] if isinstance(images, str | PathLike) else list(images)
     paths = image_paths.resolve([os.fspath(name) for name in named]).paths
     return choose(predictor, Path(run) if Path(run).is_dir() else Path(run).parent, paths, count)

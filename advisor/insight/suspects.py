@@ -38,7 +38,7 @@ class Suspects:
 def find(probabilities_NK: Floats, labels_N: Ints) -> Suspects:
     """Rank labels by how little out-of-fold models believe in them, and count those worth a look.
 
-    Raises: ValueError if there are fewer than two classes.
+    Raises ValueError if there are fewer than two classes.
     """
     p_NK = np.asarray(probabilities_NK, dtype=np.float64)
     labels_N = np.asarray(labels_N)

@@ -1,6 +1,6 @@
 """Probabilities -> one class an image, by the rule that an objective asks for.
 
-In: calibrated probabilities (n, K) and a `DecisionRule`. Out: class numbers (n,). Does not cover choosing the rule
+In: calibrated probabilities (n, K) and a `DecisionRule`. Out: class numbers (n,). Does NOT cover: choosing the rule
 (`objectives`). Source: Elkan 2001, "The foundations of cost-sensitive learning", equation 1 and section 2.
 """
 

@@ -48,7 +48,7 @@ def build(
     Leaves torch's global generators as they were. Without `draw` the weights are left undefined, for a caller that
     overwrites all of them. With tensors, `load_state` must fill every parameter and saved
     buffer; a part that stays random is an error.
-    Raises: WeightsError if the tensors do not fit, PluginError if `build` itself fails.
+    Raises WeightsError if the tensors do not fit, PluginError if `build` itself fails.
     """
     with torch.random.fork_rng(devices=[]), nullcontext() if draw and tensors is None else _WithoutDraws():
         torch.default_generator.manual_seed(seed)
@@ -110,7 +110,7 @@ def build_source_head(backbone: Backbone, tensors: dict[str, torch.Tensor]) -> n
     """Build the source classifier, from the last stage's output to source-class logits, with its own tensors loaded.
 
     The head's parameter names are names in the weights file: exactly those that `load_state` drops are read.
-    Raises: WeightsError if the backbone has no source head, or the file lacks it or holds only zeros for it.
+    Raises WeightsError if the backbone has no source head, or the file lacks it or holds only zeros for it.
     """
     if backbone.build_source_head is None:
         raise WeightsError(
@@ -174,7 +174,7 @@ def covers(stage: Stage, name: str) -> bool:
 
 
 def stage_index(backbone: Backbone, name: str) -> int:
-    """Return the position of a stage by its name. Raises: PluginError with the nearest name."""
+    """Return the position of a stage by its name. Raises PluginError with the nearest name."""
     names = [s.name for s in backbone.stages]
     if name in names:
         return names.index(name)
@@ -197,7 +197,7 @@ def _stage_of(backbone: Backbone, name: str) -> int:
 def parameters_by_stage(backbone: Backbone, module: nn.Module) -> list[list[tuple[str, nn.Parameter]]]:
     """List (full name, parameter) for each stage, from stem to head, in the module's own order.
 
-    Raises: PluginError if a parameter belongs to no stage or to two.
+    Raises PluginError if a parameter belongs to no stage or to two.
     """
     stages: list[list[tuple[str, nn.Parameter]]] = [[] for _ in backbone.stages]
     for name, parameter in module.named_parameters():

@@ -55,7 +55,7 @@ def network_reachable(timeout_s: float = 3.0, url: str = "https://download.pytor
 
 
 def transfer(url: str, part: Path, *, resume: bool = True, progress: CountProgress | None = None) -> bool:
-    """Bring `url` into `part`, going on behind what is there if `resume`; say whether it did go on.
+    """Download `url` into `part`, continuing behind what is there if `resume`; return True if it continued.
 
     Raises TransferError for the network's and the server's faults (what arrived is kept), OSError for the disk's.
     """

@@ -121,7 +121,7 @@ def mean(probabilities: Sequence[Float64s]) -> Float64s:
 
 
 def load(folder: Path, registry: Registry) -> EnsemblePredictor:
-    """Read an ensemble. Raises: InputError if there is none, or its members differ in classes or preprocessing."""
+    """Read an ensemble. Raises InputError if there is none, or its members differ in classes or preprocessing."""
     names = model_files.read_ensemble(folder)
     members = tuple(predictor.load(folder, registry, name) for name in names)
     if not members or any((m.classes, m.rule) != (members[0].classes, members[0].rule) for m in members):
@@ -134,7 +134,7 @@ def load(folder: Path, registry: Registry) -> EnsemblePredictor:
 
 
 def _share_bodies(members: Sequence[Predictor]) -> None:
-    """Let heads on the same frozen network share one copy of it, here and in an export."""
+    """Share one copy of a frozen network between the heads on it, here and in an export."""
     by_hash: dict[str, Any] = {}
     for member in members:
         body = member.classifier.body

@@ -2,7 +2,7 @@
 
 Legend: N items, C channels, H, W, D features. Images go through in batches of one fixed size, the last one padded,
 since an image's features differ in their last bits with its batch; everything else that moves a bit is in the key.
-`extract_features` is the public door: images in any form, any stage or module by name. Does not cover heads (`heads`).
+`extract_features` is the public door: images in any form, any stage or module by name. Does NOT cover: heads (`heads`).
 """
 
 from __future__ import annotations

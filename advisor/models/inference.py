@@ -102,7 +102,7 @@ def autocast(compute: Compute) -> torch.autocast:
 
 @contextlib.contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
-    """Put a module into eval mode, and every part of it back into its own mode afterwards."""
+    """Switch a module to eval mode, and every part of it back to its own mode afterwards."""
     modes = [(part, part.training) for part in module.modules()]
     if not any(training for _, training in modes):
         yield

@@ -90,9 +90,9 @@ _PREPROCESS: Mapping[str, Rule] = {
 
 
 def write(path: Path, writer: Callable[[Path], Any]) -> None:
-    """Let `writer` write to a temporary name, flush it to the disk, and rename it to `path`.
+    """Call `writer` with a temporary name, flush the file to the disk, and rename it to `path`.
 
-    Raises: OutputError if that fails; an existing file is then left as it was.
+    Raises OutputError if that fails; an existing file is then left as it was.
     """
     try:
         with atomic_file.replacing(path) as temporary:
@@ -111,14 +111,14 @@ def fail(path: Path, field: str, expected: str, value: Any) -> NoReturn:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write contiguous tensors that share no memory. Raises: OutputError."""
+    """Write contiguous tensors that share no memory. Raises OutputError."""
     import safetensors.torch
 
     write(path, lambda p: safetensors.torch.save_file(dict(tensors), p))
 
 
 def write_description(path: Path, description: Mapping[str, Any]) -> None:
-    """Write indented JSON. Raises: OutputError."""
+    """Write indented JSON. Raises OutputError."""
     text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
     write(path, lambda p: p.write_text(text, encoding="utf-8", errors="surrogateescape"))
 
@@ -126,7 +126,7 @@ def write_description(path: Path, description: Mapping[str, Any]) -> None:
 def read_description(path: Path) -> dict[str, Any]:
     """Read `model.json` and check every field that a model needs.
 
-    Raises: InputError with the field at fault, what was expected and what is there.
+    Raises InputError with the field at fault, what was expected and what is there.
     """
     try:
         description = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
@@ -147,7 +147,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def add_decision(folder: Path, rule: DecisionRule) -> None:
-    """Write a decision rule into `model.json`, unless it takes the most probable class. Raises: InputError, OutputError."""
+    """Write a decision rule into `model.json`, unless it takes the most probable class. Raises InputError, OutputError."""
     if rule != DecisionRule():
         path = folder / "model.json"
         write_description(path, {**read_description(path), "decision": asdict(rule)})
@@ -164,7 +164,7 @@ def _check(path: Path, values: Mapping[str, Any], rules: Mapping[str, Rule], pre
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read all tensors. Raises: InputError if the file is missing, WeightsError if it is damaged."""
+    """Read all tensors. Raises InputError if the file is missing, WeightsError if it is damaged."""
     import safetensors
     import safetensors.torch
 
@@ -187,7 +187,7 @@ def copy_model(folder: Path, staged: Path, rule: DecisionRule) -> None:
 def write_novelty(folder: Path, index: NoveltyIndex, name: str = "model") -> None:
     """Write the index of training images beside the model `name`, and name the file in its description.
 
-    Raises: OutputError.
+    Raises OutputError.
     """
     import safetensors.numpy
 
@@ -199,7 +199,7 @@ def write_novelty(folder: Path, index: NoveltyIndex, name: str = "model") -> Non
 
 
 def copy_novelty(source: Path, folder: Path, name: str = "model") -> None:
-    """Copy the index beside the model in `source` to the model `name` in `folder`. Raises: OutputError."""
+    """Copy the index beside the model in `source` to the model `name` in `folder`. Raises OutputError."""
     unlike = read_description(source / "model.json")["unlike"]
     write(folder / NOVELTY, lambda path: shutil.copyfile(source / NOVELTY, path))
     write_description(folder / f"{name}.json", {**read_description(folder / f"{name}.json"), "unlike": unlike})
@@ -208,7 +208,7 @@ def copy_novelty(source: Path, folder: Path, name: str = "model") -> None:
 def read_novelty(folder: Path, description: Mapping[str, Any]) -> NoveltyIndex | None:
     """Read the index that a model's description names; None where it names none, or the file is not there.
 
-    Raises: WeightsError if the file is damaged.
+    Raises WeightsError if the file is damaged.
     """
     named = description.get("unlike")
     if not isinstance(named, dict) or not (folder / NOVELTY).is_file():
@@ -228,7 +228,7 @@ def read_novelty(folder: Path, description: Mapping[str, Any]) -> NoveltyIndex |
 def write_ensemble(folder: Path, models: Sequence[Path], extra: Mapping[str, Any]) -> None:
     """Copy the members' files out of their folders, as model-0 and so on; `extra` adds fields to the description.
 
-    The description is written last, so that a folder that has one is complete. Raises: OutputError.
+    The description is written last, so that a folder that has one is complete. Raises OutputError.
     """
     for number, model in enumerate(models):
         for suffix in ("safetensors", "json"):
@@ -258,7 +258,7 @@ def read_ensemble_decision(folder: Path) -> DecisionRule:
 
 
 def read_ensemble(folder: Path) -> tuple[str, ...]:
-    """List the file stems of an ensemble's members. Raises: InputError if there is none or it cannot be read."""
+    """List the file stems of an ensemble's members. Raises InputError if there is none or it cannot be read."""
     path = folder / ENSEMBLE
     try:
         members = json.loads(path.read_text(encoding="utf-8"))["members"]

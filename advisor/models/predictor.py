@@ -188,7 +188,7 @@ def save(
 ) -> None:
     """Write `model.safetensors` and `model.json`. `extra` adds fields to `model.json`.
 
-    Raises: OutputError if they cannot be written; existing files are then left as they were.
+    Raises OutputError if they cannot be written; existing files are then left as they were.
     """
     rule = pixels.rule_for(preprocess, size_px, fit)
     kind = next(name for name, cls in heads.MODULES.items() if type(classifier.head) is cls)
@@ -219,7 +219,7 @@ def save(
 def load(directory: str | Path, registry: Registry, name: str = "model") -> Predictor:
     """Read a model that `save` wrote, on the CPU, in eval mode; `name` is the stem of its two files.
 
-    Raises: InputError if there is none or `model.json` is invalid, PluginError if its backbone is not installed,
+    Raises InputError if there is none or `model.json` is invalid, PluginError if its backbone is not installed,
     WeightsError if the tensors are damaged, constant, or do not belong to this description.
     """
     folder = Path(directory)
@@ -285,7 +285,7 @@ def _backbone_of(description: Mapping[str, Any], registry: Registry) -> Backbone
 
 
 def _build_head(kind: str, state: Mapping[str, torch.Tensor], described_in: Path) -> nn.Module:
-    """Build a head with the tensor shapes in the file. Raises: InputError for a head that is not there, WeightsError."""
+    """Build a head with the tensor shapes in the file. Raises InputError for a head that is not there, WeightsError."""
     if kind not in heads.MODULES:
         model_files.fail(described_in, "head", f"one of {', '.join(heads.MODULES)}", kind)
     t = {n.removeprefix("head."): v for n, v in state.items() if n.startswith("head.")}

@@ -153,7 +153,7 @@ def fetch(
     again: bool = False,
     progress: CountProgress | None = None,
 ) -> Located:
-    """Bring a backbone's weights into `to` (our cache by default) and say where they lie; resumable and checked.
+    """Download a backbone's weights into `to` (our cache by default) and return their path; resumable and checked.
 
     A file that `locate` finds stays as it is, unless `again`. `progress` is called with bytes so far and in all.
     Raises WeightsError where nothing can be fetched or the bytes are not the published ones, OutputError where the

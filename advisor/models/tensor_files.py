@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def read(path: Path, *, command: str = "") -> dict[str, torch.Tensor]:
     """Read a file of tensors (.safetensors, or torch's format) onto the CPU; nothing in it is executed.
 
-    `command` is what downloads the file again, for the hint. Raises: WeightsError if it is damaged or truncated, holds
+    `command` is what downloads the file again, for the hint. Raises WeightsError if it is damaged or truncated, holds
     anything but tensors, values that are not finite, or only constants.
     """
     hint = f"Download it again with `{command}`, or remove it." if command else "Download it again, or remove it."

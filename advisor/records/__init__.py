@@ -1,7 +1,7 @@
 """Every value that flows from one stage to the next: frozen, printable, comparable, and plain enough to be written down.
 
 `data` (what was found in the folder), `plan` (what a backbone is and what a strategy asks for), `trials` (what was tried
-and what came of it), `result` (the result of a run). A recipe has a file of its own (`advisor/recipe.py`), since its
+and what came of it), `result` (the result of a run). A recipe has a file of its own (`records/recipe.py`), since its
 fields are also its file format. Standard library only; no record knows how it is computed.
 """
 

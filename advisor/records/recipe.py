@@ -3,7 +3,7 @@
 Text -> Recipe (strict: an unknown field, a wrong type, a value out of range is one line that begins with its path) and
 Recipe -> text. What decides a rerun: data, backbone, input, strategy with its parameters, training, seed, compute and
 the fitted numbers. `plan` is the strategy's plan written out for a reader; a rerun builds it again and stops where it
-differs, so that there are no two truths. What it does not cover: running it (`advisor/workflows/rerun.py`).
+differs, so that there are no two truths. Does NOT cover: running it (`advisor/workflows/rerun.py`).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _NOTES = {
 def read(path: str | os.PathLike[str]) -> Recipe:
     """Read a recipe from its file, or from the run directory that holds it.
 
-    Raises: RecipeError where there is none, it cannot be read, or it is not a recipe.
+    Raises RecipeError where there is none, it cannot be read, or it is not a recipe.
     """
     file = Path(path)
     if file.is_dir():
@@ -50,7 +50,7 @@ def read(path: str | os.PathLike[str]) -> Recipe:
 def parse(text: str, *, name: str = "") -> Recipe:
     """Return the recipe that `text` holds; `name` is what it is called in an error.
 
-    Raises: RecipeError with one line that begins with the path of the field at fault.
+    Raises RecipeError with one line that begins with the path of the field at fault.
     """
     from advisor.records import recipe_validation, strict_yaml
 
@@ -120,7 +120,7 @@ class HasCard(Protocol):
 def check_parameters(strategy: HasCard, parameters: Mapping[str, Any], *, path: str = "strategy.parameters") -> None:
     """Check a strategy's parameters against the ranges on its card; a card without parameters checks nothing.
 
-    Raises: RecipeError whose line begins with `path`, the parameter's name, and what was expected.
+    Raises RecipeError whose line begins with `path`, the parameter's name, and what was expected.
     """
     from advisor.records import recipe_validation
 

@@ -1,7 +1,7 @@
 """What a recipe's values must be: types by msgspec, names with "did you mean", ranges by a table; a fault is one line.
 
 Plain values -> records and back, and the words of the errors: `path: expected this, got that`. Raises ValueError, which
-`advisor/recipe.py` turns into a RecipeError. What it does not cover: whether the recipe fits this machine or data set.
+`recipe_file` turns into a RecipeError. Does NOT cover: whether the recipe fits this machine or data set.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WORDS = {
 def convert(raw: Mapping[str, Any], kind: type[T]) -> T:
     """Turn plain values into the record `kind`, nested records included, without bending any type.
 
-    Raises: ValueError, `path: expected …, got …`.
+    Raises ValueError, `path: expected …, got …`.
     """
     import msgspec
 
@@ -102,7 +102,7 @@ def expected(parameter: Parameter, value: Any) -> str:
 def check(recipe: Recipe) -> None:
     """Check every value's range, and that fields which must agree do.
 
-    Raises: ValueError, `path: expected …, got …`.
+    Raises ValueError, `path: expected …, got …`.
     """
     for path, words, holds in _RANGES:
         value = _at(recipe, path)

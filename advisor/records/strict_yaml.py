@@ -2,8 +2,8 @@
 
 Reading knows null, true/false, integers, decimal numbers (`1e-4` too, which YAML 1.1 takes for a word) and text. It
 refuses tags (`!!python/object` and any other), anchors and aliases (a few lines of them can stand for gigabytes),
-duplicate keys, keys that are no text, deep nesting and long files. Every refusal is a ValueError of one line. What it
-does not cover: which fields there may be (`advisor/recipe.py`).
+duplicate keys, keys that are no text, deep nesting and long files. Every refusal is a ValueError of one line. Does
+NOT cover: which fields there may be (`recipe_file`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FLOAT = re.compile(
 def loads(text: str) -> Any:
     """Return the one document in `text` as dicts, lists, text, numbers, booleans and None.
 
-    Raises: ValueError with one line that says where (line and column where known) and what to do.
+    Raises ValueError with one line that says where (line and column where known) and what to do.
     """
     import yaml
 

@@ -26,7 +26,7 @@ RUNGS = (33, 66, 100)  # percent of the steps after which a trial is scored; at 
 def regime_name(name: str) -> RegimeName:
     """Return `name` as a regime's name.
 
-    Raises: ValueError where there is no such regime.
+    Raises ValueError where there is no such regime.
     """
     for regime in REGIMES:
         if name == regime:

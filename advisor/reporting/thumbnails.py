@@ -1,6 +1,6 @@
 """Small pictures for the report: image files -> JPEG bytes of at most `side_px`, so that a page can carry them.
 
-What it does not cover: which images are shown (`selection`), where they stand (`report`).
+Does NOT cover: which images are shown (`selection`), where they stand (`report`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 In: bytes, text or records. Out: files. `replacing` and `write_atomically` replace a file of moderate size; `opened`
 reserves the space of a large one first and removes it unless it was renamed. A write through a memory map to a full disk
 ends the process (SIGBUS) and cannot be caught; so data goes through write(), and readers map the finished file.
-Does not cover: names and contents (`cache`, `run_dir`).
+Does NOT cover: names and contents (`cache`, `run_dir`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # a file system that c
 def opened(path: Path, size_bytes: int = 0) -> Iterator[IO[bytes]]:
     """Open a new file for writing with `size_bytes` reserved; at the end it is removed if it still has this name.
 
-    Raises: OSError (ENOSPC where the disk is full).
+    Raises OSError (ENOSPC where the disk is full).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = open(path, "xb")  # noqa: SIM115  (closed below, where a last flush may fail)
@@ -91,7 +91,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Replace `path` by `data` so that a reader sees the old or the new whole file.
 
-    Raises: OutputError where the disk is full or the folder cannot be written.
+    Raises OutputError where the disk is full or the folder cannot be written.
     """
     payload = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
     try:

@@ -2,7 +2,7 @@
 
 An entry is found by the facts that shaped it (a flat mapping, hashed), so a change of any fact misses. Written to a
 reserved temporary file and renamed, so that a reader sees a whole entry or none; two processes that want the same entry
-compute it once (`lock`). The least recently used entries make room. Not covered: what is stored, and a file that
+compute it once (`lock`). The least recently used entries make room. Does NOT cover: what is stored, and a file that
 somebody cuts while it is mapped (the operating system ends that process; its owner starts another).
 """
 

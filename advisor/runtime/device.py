@@ -2,7 +2,7 @@
 
 In: the device that the user named ("auto", "cpu", "cuda:0") and a backbone. Out: a `Compute`, which is part of every
 feature key and of the recipe. `apply` sets it up in this process.
-Does not cover: finding faults of an installation (`workflows.doctor`).
+Does NOT cover: finding faults of an installation (`workflows.doctor`).
 Source: our own measurements, in the comments of the table (docs/design.md 4.5: no decision depends on a clock).
 """
 
@@ -58,7 +58,7 @@ def cores() -> int:
 def choose(device: str = "auto", backbone: Backbone | None = None, workers: int = 1) -> Compute:
     """Choose device, precision, layout and threads for a backbone; `workers` processes share the cores.
 
-    Raises: InputError where the device is not "auto", "cpu" or "cuda[:i]", or does not exist.
+    Raises InputError where the device is not "auto", "cpu" or "cuda[:i]", or does not exist.
     """
     name = _resolve(device)
     threads = max(1, cores() // max(1, workers))
@@ -119,7 +119,7 @@ def has_glibc() -> bool:
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory that it frees, up to its peak; False where the C library is not glibc.
+    """Retain the memory that this process frees, up to its peak; False where the C library is not glibc.
 
     May be called at any time, and more than once. Memory of a GPU is torch's to keep.
     """
@@ -132,7 +132,7 @@ def keep_freed_memory() -> bool:
 def check_together(device: str, devices: int) -> None:
     """Check that this machine has the devices for one training run. On a CPU they are processes that share its cores.
 
-    Raises: InputError where it has fewer.
+    Raises InputError where it has fewer.
     """
     if devices < 2 or not (first := _resolve(device)).startswith("cuda"):
         return

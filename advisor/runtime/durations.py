@@ -12,7 +12,7 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 def parse(text: str) -> float:
     """Return the seconds of a duration such as "90", "90s", "10m", "1.5h" or "1h30m".
 
-    Raises: InputError where it is not a duration, or not above 0.
+    Raises InputError where it is not a duration, or not above 0.
     """
     compact = text.strip().lower().replace(" ", "")
     parts = re.findall(r"(\d+(?:\.\d+)?)(min|[smh]?)", compact)

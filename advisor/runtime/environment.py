@@ -1,7 +1,7 @@
 """Where a run happens: library versions, CPU or GPU model, threads, precision, and what "the same machine kind" means.
 
 In: a `Compute`, or the name of a distribution. Out: an `Environment`, which goes into recipe and result, or the
-requirements that are not met. Does not cover: finding faults of an installation (`workflows.doctor`). torch is imported
+requirements that are not met. Does NOT cover: finding faults of an installation (`workflows.doctor`). torch is imported
 inside functions.
 """
 

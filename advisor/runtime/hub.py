@@ -95,7 +95,7 @@ def _cache_dir() -> Path:
 
 
 def fetch(url: str) -> Path:
-    """Bring the file into the hub's cache and return its path; a connection that breaks is continued, a killed command not.
+    """Download the file into the hub's cache and return its path; a connection that breaks is continued, a killed command not.
 
     Raises WeightsError that says what is wrong (not installed, gated, no such repository or file, offline, no network)
     and what to do.

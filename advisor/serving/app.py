@@ -67,7 +67,7 @@ class Service:
     async def predict(self, images: body.Images, top: int) -> dict[str, Any]:
         """Return what `tl-advise predict --json` prints for these images.
 
-        Raises: RequestError where none of them can be read, or too many wait.
+        Raises RequestError where none of them can be read, or too many wait.
         """
         squares = await asyncio.gather(*(self._square(data) for _, data in images))
         readable = [i for i, square in enumerate(squares) if not isinstance(square, RequestError)]

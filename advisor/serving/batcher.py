@@ -57,7 +57,7 @@ class Batcher(Generic[Answer]):
     async def submit(self, squares: list[Square]) -> list[Answer]:
         """Return what the model says of these squares, in their order.
 
-        Raises: RequestError with 503 where too many images wait already; whatever the model raised.
+        Raises RequestError with 503 where too many images wait already; whatever the model raised.
         """
         if self.queued + len(squares) > self.waiting:
             raise RequestError(503, f"{self.queued} images are waiting already; try again in a moment.")

@@ -20,7 +20,7 @@ Images = list[tuple[str, bytes]]
 async def images(request: Request, limits: Limits) -> Images:
     """Read the images of a request.
 
-    Raises: RequestError with 400 (no image, too many, a broken form), 408 (too slow) or 413 (too large).
+    Raises RequestError with 400 (no image, too many, a broken form), 408 (too slow) or 413 (too large).
     """
     from starlette.requests import ClientDisconnect
 

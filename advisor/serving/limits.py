@@ -29,7 +29,7 @@ class RequestError(Exception):
 def check_header(data: bytes, limits: Limits) -> None:
     """Read an image's header and refuse what is no image or has too many pixels, before anything is decoded.
 
-    Raises: RequestError with 415 where no decoder knows the bytes, 413 where the image is too large.
+    Raises RequestError with 415 where no decoder knows the bytes, 413 where the image is too large.
     """
     import warnings
 

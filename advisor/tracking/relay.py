@@ -114,7 +114,7 @@ class TrackingListener(Listener):
         self._shown.kept(trial)
 
     def finished(self, result: Result) -> None:
-        """Keep the outcome, which is logged when the run is closed."""
+        """Store the outcome, which is logged when the run is closed."""
         self._shown.finished(result)
         files = values.artefacts(self._rundir.path)
         scores, verdict = values.scores(result), values.verdict(result)

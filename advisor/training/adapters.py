@@ -36,7 +36,7 @@ class Adapters:
 
 
 def put_in(plan: TrainPlan, backbone: Backbone, body: nn.Module, seed: int) -> Adapters:
-    """Put the plan's adapter into every stage that trains at some step; nothing where the plan has none.
+    """Insert the plan's adapter into every stage that trains at some step; nothing where the plan has none.
 
     Raises TrialError where the adapter finds nothing to adapt in any of them, PluginError where it cannot be imported.
     """

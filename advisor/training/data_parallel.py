@@ -98,7 +98,7 @@ class _Pass(nn.Module):
 
 
 def synchronise(module: nn.Module, group: ProcessGroup, device: torch.device) -> None:
-    """Let every BatchNorm inside take its batch statistics over all ranks' images; names and tensors stay."""
+    """Replace every BatchNorm by one with batch statistics over all ranks' images; names and tensors stay."""
     if group.is_single:
         return
     for owner in list(module.modules()):

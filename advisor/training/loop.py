@@ -107,7 +107,7 @@ class Loop:
     def run(self, until: int | None = None) -> Iterator[Step]:
         """Train up to step `until` (to the end by default), yielding after every step.
 
-        Raises: DivergedError where the loss is no longer finite, OutOfMemoryError where memory runs out.
+        Raises DivergedError where the loss is no longer finite, OutOfMemoryError where memory runs out.
         """
         last = min(self.plan.steps, self.plan.steps if until is None else until)
         while self.step < last and not self._tuned:
@@ -211,7 +211,7 @@ class Loop:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state. Raises TrialError where it belongs to another start or another plan."""
+        """Continue from a state. Raises TrialError where it belongs to another start or another plan."""
         if state["origin"] != self._origin:
             raise TrialError("the checkpoint belongs to other starting weights; delete it to train anew")
         try:
@@ -225,7 +225,7 @@ class Loop:
         self._phase = -1
 
     def finish(self, numbers: Mapping[str, float] | None = None) -> Classifier:
-        """Put the weights to keep into the classifier: the moving average, then the plan's `finish`. Training ends.
+        """Write the final weights into the classifier: the moving average, then the plan's `finish`. Training ends.
 
         `numbers` override the plan's. It may be called again with others, and then starts from the tuned weights again.
         """

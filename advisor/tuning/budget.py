@@ -51,7 +51,7 @@ class Speed:
     readings: int = 0
 
     def learn(self, predicted_s: float, taken_s: float) -> None:
-        """Learn from a reading: the mean of the first two, then an exponential average."""
+        """Update the estimate by a reading: the mean of the first two, then an exponential average."""
         if predicted_s <= 0 or taken_s <= 0:
             return
         fresh = taken_s / predicted_s
@@ -77,7 +77,7 @@ class Speeds:
         return statistics.fmean(s.ratio for s in self.by_name.values()) if self.by_name else 1.0
 
     def learn(self, name: str, predicted_s: float, taken_s: float) -> None:
-        """Learn from a reading."""
+        """Update the estimate by a reading."""
         if predicted_s > 0 and taken_s > 0:
             self.by_name.setdefault(name, Speed()).learn(predicted_s, taken_s)
 
@@ -101,11 +101,11 @@ class MeasuredSpeeds:
         return regime in self.trainings and self.trainings[regime].known(backbone)
 
     def observe_training(self, regime: str, backbone: str, predicted_s: float, taken_s: float) -> None:
-        """Learn from the seconds that a training took, beside those that cards predict for it."""
+        """Update by the seconds that a training took, beside those that cards predict for it."""
         self.trainings.setdefault(regime, Speeds()).learn(backbone, predicted_s, taken_s / self.slowdown)
 
     def observe_pass(self, backbone: str, predicted_s: float, taken_s: float) -> None:
-        """Learn from the seconds that a frozen pass took, beside those that cards predict for it."""
+        """Update by the seconds that a frozen pass took, beside those that cards predict for it."""
         self.passes.learn(backbone, predicted_s, taken_s / self.slowdown)
 
 

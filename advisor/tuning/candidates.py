@@ -97,7 +97,7 @@ def default_strategy(regime: Regime, strategies: Mapping[str, Strategy], images:
 def selectable(
     strategies: Mapping[str, Strategy], named: Sequence[str], only_regime: str | None
 ) -> dict[str, Strategy]:
-    """Keep the strategies that may compete: those named, else all but the ones that run only where they are named."""
+    """Select the strategies that may compete: those named, else all but the ones that run only where they are named."""
     if named:
         return {n: strategies[n] for n in named}
     selected = {n: s for n, s in strategies.items() if not getattr(s.card, "only_when_named", False)}

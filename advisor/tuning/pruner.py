@@ -57,7 +57,7 @@ def paused(trials: Sequence[Trial], begun: Sequence[Candidate]) -> list[Trial]:
 
 
 def tidy(rundir: RunDir, trials: Sequence[Trial], begun: Sequence[Candidate]) -> None:
-    """Keep the checkpoints of the few best paused trials; without its own a promotion trains again from step 0.
+    """Delete all checkpoints but those of the few best paused trials; without its own a promotion trains again from step 0.
 
     And the models of the few best trained ones, and of the first trial: the others are too far behind to ship.
     """

@@ -147,7 +147,7 @@ def _progress(run: SearchRun) -> Callable[[Progress], None]:
 
 
 def _end(run: SearchRun, ended: Ended) -> Trial:
-    """Learn from a trial that ended and write it down; a worker that died with it costs this trial only."""
+    """Record a trial that ended; a worker that died with it costs this trial only."""
     order, ending = ended.order, ended.outcome
     trial = _failed(run, order, ending) if isinstance(ending, AdviseError) else ending
     if isinstance(ending, Trial):

@@ -110,7 +110,7 @@ class SearchRun:
         time.sleep(pause_s)
 
     def describe(self, names: Iterable[str]) -> None:
-        """Have a worker measure the shapes of these backbones, each once: what contexts and predictions are made from."""
+        """Measure the shapes of these backbones in a worker, each once: what contexts and predictions are made from."""
         for name in names:
             if name not in self.backbones:
                 self.backbones[name] = self.ask(Describe(backbone=name), Description)

@@ -50,7 +50,7 @@ def run(
 ) -> AdaptedRun:
     """Adapt within the budget and write everything into a run directory.
 
-    Raises: InputError where the call is at fault or the budget is hopelessly short, TrialError where the arms did not end
+    Raises InputError where the call is at fault or the budget is hopelessly short, TrialError where the arms did not end
     in time.
     """
     urls.check_exists(settings.data)

@@ -159,7 +159,7 @@ def report(rows: list[ledger.Row]) -> str:
 
 
 def main() -> int:
-    """Do what is missing, and write the table."""
+    """Run what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=float, default=4.0)

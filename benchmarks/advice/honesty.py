@@ -216,7 +216,7 @@ TITLES = (
 
 
 def main() -> None:
-    """Do the runs that are missing, and write the table."""
+    """Run what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=500, help="of all cases together")
     parser.add_argument(

@@ -66,7 +66,7 @@ def start(run: Path, data: Path) -> list[str]:
 
 
 def to_the_end(run: Path, data: Path) -> float:
-    """Let a run end; give the seconds it took. Raises RuntimeError with its last words where it fails."""
+    """Wait for the end of a run; return the seconds it took. Raises RuntimeError with its last words where it fails."""
     began = time.monotonic()
     done = subprocess.run(start(run, data), capture_output=True, text=True)
     if done.returncode != 0:
@@ -259,7 +259,7 @@ def prepared(work: Path) -> tuple[Path, Path]:
 
 
 def main() -> int:
-    """Do the lives that are missing; 3 where a rule was broken."""
+    """Run the lives that are missing; 3 where a rule was broken."""
     args, until = arguments(), time.monotonic()
     until += 60 * args.minutes
     book = ledger.Ledger(args.to, "kill")

@@ -65,7 +65,7 @@ def killed(command: list[str], seconds: float, *, until: Any = None, environment
 
 
 def ended(run: Path, data: Path, whole: dict[str, Any], environment: dict[str, str] | None = None) -> list[str]:
-    """Let a run end; return what is other than in the whole run."""
+    """Wait for the end of a run; return what is other than in the whole run."""
     done = call(start(run, data), environment=environment)
     if done.returncode != 0:
         return [f"exit {done.returncode}: {done.stderr.strip().splitlines()[-1:]}"]
@@ -246,7 +246,7 @@ def report(rows: list[ledger.Row]) -> str:
 
 
 def main() -> int:
-    """Do the scenarios that are missing; 3 if a rule was broken."""
+    """Run the scenarios that are missing; 3 if a rule was broken."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--to", type=Path, default=ledger.RESULTS)

@@ -76,7 +76,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def publish(name: str, text: str, page: Path = PAGE) -> None:
-    """Put a table between its markers in the page, and print it."""
+    """Write a table between its markers in the page, and print it."""
     print(text)
     before = page.read_text(encoding="utf-8") if page.exists() else ""
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)

@@ -134,7 +134,7 @@ def lines(rows: list[ledger.Row]) -> list[list[str]]:
 
 
 def main() -> None:
-    """Do the runs that are missing, and write the table."""
+    """Run what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=12, help="of each pool")
     parser.add_argument("--data", type=Path, default=ledger.ROOT / ".scratch" / "data")

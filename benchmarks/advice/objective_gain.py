@@ -136,7 +136,7 @@ def lines(case: coverage.Case, rows: list[ledger.Row]) -> list[list[str]]:
 
 
 def main() -> None:
-    """Do the runs that are missing, and write the table."""
+    """Run what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument(

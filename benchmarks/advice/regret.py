@@ -41,7 +41,7 @@ def cells(only: list[str] | None) -> list[tuple[str, str]]:
 
 
 def folder(name: str, size: str, args: argparse.Namespace) -> Path | None:
-    """Lay a cell out as train/ and test/ of links; None where the set has no such size."""
+    """Write a cell as train/ and test/ of links; None where the set has no such size."""
     from advisor.data import dataset, subsample
 
     cell: Path = args.work / f"{name}-{size}"

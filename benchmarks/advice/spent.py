@@ -81,7 +81,7 @@ def report(rows: list[ledger.Row]) -> str:
 
 
 def main() -> None:
-    """Do the runs that are missing, and write the table."""
+    """Run what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--label", default="newest")
     parser.add_argument("--code", type=Path, default=ledger.ROOT)

@@ -111,7 +111,7 @@ def summary(rows: list[ledger.Row]) -> list[str]:
 
 
 def main() -> None:
-    """Do the runs that are missing, and write the table."""
+    """Run what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument(

@@ -102,7 +102,7 @@ class Cell:
         self.held = np.arange(len(train), len(train) + len(held))
 
     def learn(self, row: dict[str, Any]) -> None:
-        """Take in a row of this cell: probes decide where trainings are drawn."""
+        """Record a row of this cell: probes decide where trainings are drawn."""
         if row["strategy"] == "ridge" and "error" not in row:
             setting = (row["backbone"], row["size_px"])
             self.probes[setting] = min(self.probes.get(setting, np.inf), row["log_loss"][-1])

@@ -56,7 +56,7 @@ class Pace:
         return pace
 
     def learn(self, resources: Resources, candidate: Candidate, rows: Rows, measured: dict[str, Any]) -> None:
-        """Take in what one training took."""
+        """Record what one training took."""
         self._add((candidate.strategy, candidate.backbone, candidate.size_px), measured["step_s"], measured["batch"])
 
     def step_s(self, candidate: Candidate, batch: int) -> float:
@@ -182,7 +182,7 @@ def from_bytes(stored: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def _finish(resources: Resources, candidate: Candidate, loop: training_loop.Loop, held: Rows) -> None:
-    """Put the final weights in; of what the plan leaves to validation, the value with the lowest log-loss."""
+    """Restore the final weights; of what the plan leaves to validation, the value with the lowest log-loss."""
     plan = loop.plan
     names = plan.finish.fitted if plan.finish is not None else ()
     losses = {}

@@ -127,7 +127,7 @@ TITLES = (
 
 
 def main() -> None:
-    """Do the rows that are missing, and write the table."""
+    """Compute the rows that are missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument(

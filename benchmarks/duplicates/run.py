@@ -35,7 +35,7 @@ def scaled(image: Image.Image, by: float) -> Image.Image:
 
 
 def pasted(image: Image.Image, other: Image.Image, draws: np.random.Generator) -> Image.Image:
-    """Put a small piece of another picture, an eighth of the side, somewhere into this one."""
+    """Paste a small piece of another picture, an eighth of the side, somewhere into this one."""
     changed = image.copy()
     width, height = max(1, image.width // 8), max(1, image.height // 8)
     corner = (int(draws.integers(0, image.width - width)), int(draws.integers(0, image.height - height)))

@@ -101,7 +101,7 @@ def measure_suspects(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def measure_unlike(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Ask about images of other sets, and about held-out images of the same one."""
+    """Score images of other sets, and about held-out images of the same one."""
     rows = []
     for inside in args.sets:
         x, _ = load(args.features, inside)

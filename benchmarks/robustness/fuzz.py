@@ -7,7 +7,7 @@ with a table, a table in a random dialect, or an archive, filled with small imag
 headers, and with damage (cut, empty, text, foreign, hidden, links). It passes where it is read and the classes and their
 counts equal those of the slow reader, or is refused in one line with a hint. Counted as failures: another exception, more
 than 20 s of CPU or 10 minutes, a contradiction. The peak of resident memory is stated, and is a failure above PEAK_MB.
-A run that was stopped continues with the next call. Does not cover: decoding to squares (`tests/data/test_pixels.py`).
+A run that was stopped continues with the next call. Does NOT cover: decoding to squares (`tests/data/test_pixels.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Data sets put together at random: layouts, tables in random dialects, images of random formats, damage.
 
-In: seeded draws and an empty folder. Out: the kind of layout and the path to read. Does not cover: what must be read of them
+In: seeded draws and an empty folder. Out: the kind of layout and the path to read. Does NOT cover: what must be read of them
 (`fuzz.py`).
 """
 

@@ -118,7 +118,7 @@ class Replay:
         return trial
 
     def judge(self) -> None:
-        """Let the product's verdict choose the winner, on the validation images that every contender was scored on."""
+        """Choose the winner by the product's verdict, on the validation images that every contender was scored on."""
         state, world = self.state(), self.world
         contenders = state.contenders()
         published = {name: state.registry.backbone(name).published_accuracy for name in state.sizes}
@@ -222,7 +222,7 @@ class Replay:
 
 
 def search(world: World, *, judged: bool = False) -> Replay:
-    """Let the product's policy search until it proposes nothing more or the time is over; return what it did.
+    """Search by the product's policy until it proposes nothing more or the time is over; return what it did.
 
     The lowest validation loss wins, as with the other policies; with `judged` the product's verdict chooses.
     """

@@ -199,14 +199,14 @@ class World:
         return float(row.losses[rung][self.test].mean()), float(row.right[rung][self.test].mean())
 
     def keep(self, loss: float, test: tuple[float, float]) -> None:
-        """Take in a score on validation, and on the test: the best on validation is what the search has."""
+        """Record a score on validation, and on the test: the best on validation is what the search has."""
         if loss < self.best_loss:
             self.best_loss, self.best_test = loss, test
         if self.best_test is not None:
             self.readings.append(Reading(self.used_s, *self.best_test))
 
     def choose(self, test: tuple[float, float]) -> None:
-        """Take a winner that was chosen otherwise, with its scores on the test."""
+        """Record a winner that was chosen otherwise, with its scores on the test."""
         self.best_test = test
         self.readings.append(Reading(self.used_s, *test))
 
@@ -243,7 +243,7 @@ class World:
 
 
 def search(world: World, policy: object) -> World:
-    """Let a policy search until it proposes nothing more or the time is over."""
+    """Search by a policy until it proposes nothing more or the time is over."""
     while world.left_s > FINISH_S:
         numbers = world.numbers()
         chosen: Slice | None = policy.next(world.options(), world.seen(), world.remaining)  # type: ignore[attr-defined]

@@ -45,7 +45,7 @@ async def get(port: int, path: str) -> Any:
 
 
 async def load(port: int, images: Sequence[bytes], *, clients: int, seconds: float, most: int = 1 << 60) -> list[float]:
-    """Let `clients` send one image after another for so many seconds, `most` at most; return the latencies in seconds."""
+    """Send one image after another from each of `clients` for so many seconds, `most` at most; return latencies in seconds."""
     latencies: list[float] = []
     sent = 0
     end = time.monotonic() + seconds

@@ -169,7 +169,7 @@ def bare(run: Path, files: list[Path]) -> dict[str, Any]:
 
 
 def load(run: Path, files: list[Path]) -> dict[str, Any]:
-    """Let 1, 8 and 32 clients send images for half a minute each, one image per request."""
+    """Send images from 1, 8 and 32 clients for half a minute each, one image per request."""
     images = [path.read_bytes() for path in files]
     rows: dict[str, Any] = {}
     with server(run) as (port, _):

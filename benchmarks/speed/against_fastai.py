@@ -27,7 +27,7 @@ PAGE = ledger.ROOT / "docs" / "speed.md"
 
 
 def folder(name: str, split: int, args: argparse.Namespace) -> Path:
-    """Lay out train/ and test/ as links: the given split where there is one, else a stratified fifth drawn by `split`."""
+    """Write train/ and test/ as links: the given split where there is one, else a stratified fifth drawn by `split`."""
     from sklearn.model_selection import train_test_split
 
     from advisor.data import dataset

@@ -1,4 +1,4 @@
-"""What it brings that freed memory stays in the process (advisor/allocator.py): images a second with it and without.
+"""What it brings that freed memory stays in the process (`advisor.runtime.device`): images a second with it and without.
 
 Every turn is a process of its own, since memory that was kept once is not given back; the two kinds take turns.
 """
@@ -52,7 +52,7 @@ def turn(work: str, size_px: int, threads: int, keeps: bool) -> dict[str, float]
 
 
 def measure(work: str, size_px: int, threads: int, rounds: int) -> dict[str, Any]:
-    """Let both kinds work in turns."""
+    """Run both kinds in turns."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     seen: dict[str, list[dict[str, float]]] = {"kept": [], "handed back": []}
     for number in range(rounds):

@@ -68,7 +68,7 @@ def inspect(data: Path, deep: bool, cache: Path) -> dict[str, Any]:
 
 
 def apart(what: str, data: Path, images: int, classes: int, threads: int, cache: Path) -> dict[str, Any]:
-    """Do one piece of work in a process of its own."""
+    """Run one piece of work in a process of its own."""
     script = str(Path(__file__).with_name("scaling_work.py"))
     call = [sys.executable, script, what, str(data), str(images), str(classes), str(threads)]
     done = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True, env=_environment(cache))

@@ -36,7 +36,7 @@ def seconds(done: Callable[[], int]) -> tuple[float, int]:
 
 
 def turns(product: Callable[[], int], ceiling: Callable[[], int], rounds: int) -> list[tuple[float, float]]:
-    """Let both work in turns, the order changing; give (product, ceiling) images a second."""
+    """Run both in turns, the order changing; return (product, ceiling) images a second."""
     import torch
 
     product(), ceiling()  # caches and allocators

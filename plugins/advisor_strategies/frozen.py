@@ -71,7 +71,7 @@ class FrozenHead:
         return knobs.with_class_weights(complete, context, "balanced")
 
     def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
-        """Ask for the head, and for no training."""
+        """Plan the head, and no training."""
         p = knobs.complete(parameters, self.card.parameters)
         kind = self.kinds[p.get("metric", next(iter(self.kinds)))]
         numbers = {q.name: float(p[q.name]) for q in self.card.parameters if q.kind in ("float", "int") and p[q.name]}

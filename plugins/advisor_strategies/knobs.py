@@ -249,7 +249,7 @@ def may_weigh_classes(context: Context) -> bool:
 def with_class_weights(
     guesses: Sequence[Mapping[str, Any]], context: Context, kind: str
 ) -> Sequence[Mapping[str, Any]]:
-    """Put the first guess with class weights of this kind behind itself, where the objective counts every class the same.
+    """Repeat the first guess with class weights of this kind, where the objective counts every class the same.
 
     Source: logit adjustment maximises balanced accuracy, Menon et al. 2020 (2007.07314), section 5.
     """

@@ -38,7 +38,7 @@ class LowRank(nn.Module):
 def adapt(
     modules: Mapping[str, nn.Module], *, seed: int, rank: float, alpha: float, attention: float, mlp: float
 ) -> Callable[[], None]:
-    """Put low-rank updates beside the matrices of one stage's attention, its hidden layers, or both.
+    """Add low-rank updates to the matrices of one stage's attention, its hidden layers, or both.
 
     Returns the function that merges them into the matrices.
     """

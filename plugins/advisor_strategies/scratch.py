@@ -22,7 +22,7 @@ class Scratch(Tuning):
         return schedules.at_once(dict.fromkeys(knobs.trained_stages(context), knobs.rate(p)), knobs.head_rate(p))
 
     def more(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        """Ask for random weights by name."""
+        """Request random weights by name."""
         return {"from_scratch": True}
 
     def shared(self, trial: Space, context: Context) -> dict[str, Any]:

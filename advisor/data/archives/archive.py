@@ -1,7 +1,7 @@
 """A ZIP or TAR of any folder layout: unpacked once into the cache, and read there.
 
 Read safely: no member outside of the target, no links, no devices, bounded in files, bytes and ratio (`unpacking`). In a
-TAR of samples (`0001.jpg` beside `0001.cls` or `0001.json`), a shard, `webdataset` reads. Does not cover: encrypted ZIP.
+TAR of samples (`0001.jpg` beside `0001.cls` or `0001.json`), a shard, `webdataset` reads. Does NOT cover: encrypted ZIP.
 """
 
 from __future__ import annotations

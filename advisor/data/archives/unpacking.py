@@ -1,7 +1,7 @@
 """Images that do not lie as files on disk (archives, shards, tables of bytes, URLs), written once into the cache.
 
 In: what identifies the content, and a function that writes files. Out: a folder that is complete or absent: it is filled
-under a temporary name and renamed. Bounded in files and bytes. Does not cover: which names are safe in an archive
+under a temporary name and renamed. Bounded in files and bytes. Does NOT cover: which names are safe in an archive
 (`archive`).
 """
 

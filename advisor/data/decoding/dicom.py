@@ -2,7 +2,7 @@
 
 Where a file states a window (centre, width) its grey values are mapped by it to 8 bits, as a viewer does; otherwise the
 rescaled values stay floats, and are scaled by the range over the data set. MONOCHROME1 is inverted. Source: DICOM PS3.3
-C.7.6.3, C.11.1, C.11.2. Does not cover: overlays, presentation states, more than one frame.
+C.7.6.3, C.11.1, C.11.2. Does NOT cover: overlays, presentation states, more than one frame.
 """
 
 from __future__ import annotations

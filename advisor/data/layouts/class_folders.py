@@ -1,6 +1,6 @@
 """A folder of class folders: `cat/`, `dog/`; deeper folders belong to their class.
 
-Stops where names or neighbours suggest another layout, with both readings and the command for each. Does not cover:
+Stops where names or neighbours suggest another layout, with both readings and the command for each. Does NOT cover:
 given splits (`split_folders`, `class_first`).
 """
 

@@ -1,7 +1,7 @@
 """List folders: which files are images, which are skipped, and all images below a folder.
 
 Symbolic links are followed, each folder is entered once per walk, so that cycles end. Files with a known image suffix
-count as images; files with any other suffix, or none, are recognised by their first bytes. Does not cover: decoding.
+count as images; files with any other suffix, or none, are recognised by their first bytes. Does NOT cover: decoding.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A table file that lists images: CSV, TSV, a label list, JSON Lines or Parquet; or a folder with one such file.
 
 In: the path of the table, or of a folder that holds exactly one, or one per split (`train.csv`, `val.csv`). Out: a
-`Listing`. Does not cover: tables that belong to a folder layout of their own (`metadata_folder`, `kaggle_flat`).
+`Listing`. Does NOT cover: tables that belong to a folder layout of their own (`metadata_folder`, `kaggle_flat`).
 """
 
 from __future__ import annotations

@@ -37,11 +37,11 @@ class PluginLayout:
         return self.layout.name
 
     def recognise(self, path: Path, options: ReadOptions) -> bool:
-        """Ask the layout. Raises PluginError where it fails, and its own errors of the project."""
+        """Return True if the layout recognises the folder. Raises PluginError, and its own errors."""
         return bool(self._guarded(path, lambda: self.layout.recognise(path, options)))
 
     def read(self, path: Path, options: ReadOptions) -> Listing:
-        """Let the layout list its files, and check the list. Raises PluginError, and its own errors of the project."""
+        """List the files by the layout, and check the list. Raises PluginError, and its own errors of the project."""
         listing = self._guarded(path, lambda: self.layout.read(path, options))
         fault = fault_of(listing)
         if fault:

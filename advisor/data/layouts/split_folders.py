@@ -1,7 +1,7 @@
 """Splits of class folders: `train/cat/`, `val/cat/`, `test/cat/`, under the usual names and their variants.
 
 Folders beside them are skipped with a warning, or stop the reading where they could hold more training images. Does
-not cover: which split becomes the held-out test set (`dataset`).
+NOT cover: which split becomes the held-out test set (`dataset`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """WebDataset shards: TAR files whose members share a key, `0001.jpg` beside `0001.cls`, `0001.txt` or `0001.json`.
 
 One shard, or a folder of nothing but shards (whose names may state a split: `train-000.tar`). Unpacked once into the
-cache. Source: the WebDataset format description. Does not cover: several images or labels per sample.
+cache. Source: the WebDataset format description. Does NOT cover: several images or labels per sample.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def _check_bounds(url: str, files: Sequence[RemoteFile], parent: Path) -> int:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Let one process at a time fetch a data set."""
+    """Lock the fetching of a data set, for one process at a time."""
     import filelock
 
     with filelock.FileLock(path):
@@ -173,7 +173,7 @@ def _skipped(stream: IO[bytes], begun: int) -> bool:
 
 
 def described(filesystem: Any, paths: Iterable[tuple[str, str]]) -> list[RemoteFile]:
-    """Ask for size and version of (path, relative) pairs, several at a time; what does not exist is left out."""
+    """Request size and version of (path, relative) pairs, several at a time; what does not exist is left out."""
 
     def one(pair: tuple[str, str]) -> RemoteFile | None:
         try:

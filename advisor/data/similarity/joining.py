@@ -101,7 +101,7 @@ def _numbers(items: Sequence[Item], sets: Sequence[Sequence[int]]) -> AnyArray:
 
 
 def _joined(dataset: Dataset, sets: Sequence[Sequence[int]]) -> Dataset:
-    """Give the items of each set, and of all that must stay with them, one group; hold out the test set anew."""
+    """Assign one group to the items of each set and to all that must stay with them; hold out the test set anew."""
     if not sets:
         return dataset
     items = list(dataset.items)

@@ -1,7 +1,7 @@
 """Which column of a table holds the path, the label, the split and the group; which others could matter.
 
 In: the names of the columns and the user's options. Out: `Columns`. Usual names are understood; `--path-column` and the
-like name unusual ones. Does not cover: the cells (`rows`).
+like name unusual ones. Does NOT cover: the cells (`rows`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The first row names the classes that may be answered, the first column the true classes, each cell is the cost of that
 answer for that class: a number of at least 0; an empty cell on the diagonal is 0. The order of rows and columns is free.
-Does not cover using the costs (`metrics.objectives`).
+Does NOT cover: using the costs (`metrics.objectives`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FORMAT = "The first row names the answers, the first column the true classes, e
 def objective(text: str, classes: Sequence[str]) -> ObjectiveSpec:
     """Return the objective that the command line names: a name, or cost:FILE with the costs of these classes.
 
-    Raises: InputError where there is no such objective, or the file cannot be used.
+    Raises InputError where there is no such objective, or the file cannot be used.
     """
     name, _, path = check_option(text).partition(":")
     if name == "cost":
@@ -33,7 +33,7 @@ def objective(text: str, classes: Sequence[str]) -> ObjectiveSpec:
 def check_option(text: str) -> str:
     """Return the name of an objective as it is, if there is one; a cost file must exist.
 
-    Raises: InputError, before any data are read.
+    Raises InputError, before any data are read.
     """
     name, _, path = text.partition(":")
     if name not in OBJECTIVES or (path and name != "cost"):
@@ -50,7 +50,7 @@ def check_option(text: str) -> str:
 def read(path: str | Path, classes: Sequence[str]) -> tuple[tuple[float, ...], ...]:
     """Return costs[i][j], the cost of answering classes[j] for an image of classes[i].
 
-    Raises: InputError where the file cannot be read, names an unknown class, lacks a pair, or holds no valid cost.
+    Raises InputError where the file cannot be read, names an unknown class, lacks a pair, or holds no valid cost.
     """
     rows = _rows(Path(path))
     columns = [name.strip() for name in rows[0][1:]]

@@ -1,6 +1,6 @@
 """CSV, TSV and other delimited text -> `Table`: encoding, separator, blank first lines, `sep=;`.
 
-Also label lists without a header: `path label` or `path<TAB>label` per line. Does not cover: what columns mean
+Also label lists without a header: `path label` or `path<TAB>label` per line. Does NOT cover: what columns mean
 (`columns`).
 """
 

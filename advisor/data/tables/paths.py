@@ -1,6 +1,6 @@
 """From a cell of a table to a file: separators, absolute paths, names without suffix, folders beside the table.
 
-One rule of safety: a file must lie inside the root, as written or after resolving links on both sides. Does not cover:
+One rule of safety: a file must lie inside the root, as written or after resolving links on both sides. Does NOT cover:
 which cell holds the path (`columns`).
 """
 

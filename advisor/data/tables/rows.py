@@ -1,7 +1,7 @@
 """Rows of a table -> labelled entries.
 
 Strict where a mistake would change what is learned (unknown splits, contradicting rows: one line with the line number);
-rows without a label and files that are missing are left out and counted. Does not cover: parsing (`delimited`,
+rows without a label and files that are missing are left out and counted. Does NOT cover: parsing (`delimited`,
 `json_lines`, `parquet`), whether a file is an image (`dataset`).
 """
 

@@ -64,7 +64,7 @@ def _attempt(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
 
 
 def _warm(resources: Resources, candidate: Candidate, rows: Any, seed: int) -> bool:
-    """Put into the cache what every rank would compute anew; return True if the candidate trains."""
+    """Compute what every rank would compute anew, into the cache; return True if the candidate trains."""
     plan = resources.plan(candidate, rows)
     if plan.phases:
         trainer.warm(resources, candidate, plan, seed)

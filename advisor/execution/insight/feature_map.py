@@ -26,7 +26,7 @@ UNBOUNDED_S = 20.0  # for t-SNE where there is no limit
 
 
 def measure(resources: Resources, job: MapFeatures) -> FeaturesMapped:
-    """Lay the images out, and list the opposing neighbours of the rows that are asked for."""
+    """Map the images to the plane, and list the opposing neighbours of the rows that are asked for."""
     plan = resources.plan(job.candidate, np.arange(len(resources.labels)))
     backbone = resources.registry.backbone(job.candidate.backbone)
     features, _ = trainer.head_features(resources, backbone, job.candidate, plan)

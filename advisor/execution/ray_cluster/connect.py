@@ -62,7 +62,7 @@ def connect(address: str, threads: int | None = None) -> Any:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep this process's own meaning of SIGTERM: Ray would exit at once, without the best model so far and the hint."""
+    """Preserve this process's own meaning of SIGTERM: Ray would exit at once, without the best model so far and the hint."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -118,7 +118,7 @@ class RayExecutor:
         return [*self._waiting, *(slot.order for slot in self._slots if slot.order is not None)]
 
     def submit(self, order: RunTrial) -> None:
-        """Take an order; it begins as soon as an actor is ready."""
+        """Accept an order; it begins as soon as an actor is ready."""
         if order.limit_s is not None:
             self._deadlines[_key(order)] = time.monotonic() + order.limit_s + GRACE_S
         self._waiting.append(order)
@@ -189,7 +189,7 @@ class RayExecutor:
         return replace(order, limit_s=max(1.0, min(order.limit_s, deadline - GRACE_S - time.monotonic())))
 
     def _hear(self, slot: _Slot) -> None:
-        """Take the answer to a slot's question: its environment, a trial, or that the actor is gone."""
+        """Handle the answer to a slot's question: its environment, a trial, or that the actor is gone."""
         question, order = slot.question, slot.order
         slot.question = slot.order = None
         try:

@@ -38,7 +38,7 @@ class ExportFormat(Protocol):
     def write(
         self, model: Predictor | EnsemblePredictor, folder: Path, run: Path, description: Mapping[str, Any]
     ) -> None:
-        """Write `FILE` and `model.json` into `folder`; `description` is `sidecar.describe`'s. Raises: OSError, AdviseError."""
+        """Write `FILE` and `model.json` into `folder`; `description` is `sidecar.describe`'s. Raises OSError, AdviseError."""
 
     def load(self, folder: Path, registry: Registry) -> ComputeProbabilities:
         """Load what was written, as its user would; return a function from uint8 (N, S, S, 3) to probabilities (N, K)."""

@@ -24,13 +24,13 @@ EXTRA = "onnx"
 
 
 def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, description: Mapping[str, Any]) -> None:
-    """Write the graph and `model.json`. Raises: OSError, AdviseError."""
+    """Write the graph and `model.json`. Raises OSError, AdviseError."""
     (folder / FILE).write_bytes(serialized(model, description))
     sidecar.write(folder, description)
 
 
 def serialized(model: Predictor | EnsemblePredictor, description: Mapping[str, Any]) -> bytes:
-    """Return the graph as a serialised ONNX model. Raises: AdviseError where it cannot be traced."""
+    """Return the graph as a serialised ONNX model. Raises AdviseError where it cannot be traced."""
     import torch
 
     from advisor.exporting import graph

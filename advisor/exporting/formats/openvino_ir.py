@@ -27,7 +27,7 @@ EXTRA = "openvino"
 
 
 def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, description: Mapping[str, Any]) -> None:
-    """Write `model.xml`, `model.bin` and `model.json`. Raises: OSError, AdviseError."""
+    """Write `model.xml`, `model.bin` and `model.json`. Raises OSError, AdviseError."""
     import openvino
 
     from advisor.exporting.formats import onnx_graph

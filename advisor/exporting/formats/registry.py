@@ -35,7 +35,7 @@ def names() -> str:
 def find(name: str) -> ExportFormat:
     """Return a format that can be used here, before any work is done.
 
-    Raises: InputError for a name that does not exist, or where packages are missing.
+    Raises InputError for a name that does not exist, or where packages are missing.
     """
     form = by_name().get(name)
     if form is None:

@@ -22,7 +22,7 @@ _FROM_RUN = ("status", "strategy", "plugin", "decision")
 
 
 def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, description: Mapping[str, Any]) -> None:
-    """Write the files of a run's model, or of its ensemble. Raises: OSError, OutputError."""
+    """Write the files of a run's model, or of its ensemble. Raises OSError, OutputError."""
     from advisor.models import model_files, predictor
     from advisor.models.ensemble_predictor import EnsemblePredictor
 

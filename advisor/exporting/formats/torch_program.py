@@ -25,7 +25,7 @@ EXTRA = ""
 
 
 def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, description: Mapping[str, Any]) -> None:
-    """Write the traced program and `model.json`. Raises: OSError, AdviseError."""
+    """Write the traced program and `model.json`. Raises OSError, AdviseError."""
     import torch
 
     from advisor.exporting import graph

@@ -1,6 +1,6 @@
 """Balanced accuracy: the mean recall over classes, so that every class counts the same however many images it has.
 
-Legend: n images, K classes. Does not cover classes without images: they take no part, and `note` lists how many.
+Legend: n images, K classes. Classes without images take no part, and `note` lists how many.
 Source: Brodersen et al. 2010, "The balanced accuracy and its posterior distribution".
 """
 

@@ -1,6 +1,6 @@
 """Macro F1: the mean over classes of the harmonic mean of precision and recall.
 
-Legend: n images, K classes. Does not cover classes without images: they take no part, and `note` lists how many; what is
+Legend: n images, K classes. Classes without images take no part, and `note` lists how many; what is
 wrongly decided as one of them still costs the recall of the true class.
 Source: Opitz and Burst 2019 (1911.03347), equation 3, the mean of the classes' F1.
 """

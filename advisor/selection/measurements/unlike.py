@@ -62,7 +62,7 @@ def index_rerun(
 def ask(
     worker: Worker, job: IndexTraining, listener: Listener, *, deadline: float | None = None
 ) -> UnlikeImages | None:
-    """Have a worker build the index; None and a note where it cannot be had, which never costs the run."""
+    """Build the index in a worker; None and a note where that fails, which never costs the run."""
     listener.stage(STAGE)
     try:
         reply = worker.ask(job, TrainingIndexed, listener.progress, deadline=deadline)

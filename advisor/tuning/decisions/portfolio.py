@@ -72,7 +72,7 @@ class Portfolio:
         return None
 
     def add(self, state: SearchState, at: BackboneAtSize) -> None:
-        """Take the guesses for a backbone and size that was probed later."""
+        """Add the guesses for a backbone and size that was probed later."""
         self.waiting += _entries(state, [at])
 
     def left(self, state: SearchState) -> list[Candidate]:

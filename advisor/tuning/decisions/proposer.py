@@ -45,7 +45,7 @@ class Proposer:
         return self._shorter(state) or self._guess(state) or _promoted(state) or self._sampled(state) or _longer(state)
 
     def add(self, state: SearchState, at: BackboneAtSize) -> None:
-        """Take a backbone and size into the search that was probed later."""
+        """Add a backbone and size that was probed later to the search."""
         if at in probe_order.shortlist(state):
             self.portfolio.add(state, at)
 
@@ -54,12 +54,12 @@ class Proposer:
         return stopping.explain(state, self.portfolio.left(state), trials_left=state.trials_left, stale=_stale(state))
 
     def begun(self, number: int) -> None:
-        """Learn under which number the last proposal runs."""
+        """Record under which number the last proposal runs."""
         if self._proposed:
             self._first_tries[number] = self._proposed
 
     def ended(self, trial: Trial) -> None:
-        """Learn how a trial ended: what was given up as too slow has shown the true speed, a shorter one may fit."""
+        """Record how a trial ended: what was given up as too slow has shown the true speed, a shorter one may fit."""
         entry = self._first_tries.pop(trial.number, None)
         if entry is not None and trial.needs_s:
             self.again.append(entry)

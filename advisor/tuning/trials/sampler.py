@@ -88,7 +88,7 @@ class StudyMirror:
         return Candidate(backbone=at.name, strategy=name, parameters=parameters, origin="sampled", size_px=at.size_px)
 
     def _learn(self, begun: Mapping[int, Candidate], ended: Mapping[int, Trial]) -> optuna.Study:
-        """Bring the mirror up to date: new trials, and the ends of those that were under way."""
+        """Update the mirror: new trials, and the ends of those that were under way."""
         forgotten = max(0, len(begun) // REMEMBERED - 1) * REMEMBERED
         if self._mirror is None or forgotten != self._forgotten:
             self._forgotten, self._numbers, self._open, self._size = forgotten, {}, set(), 0

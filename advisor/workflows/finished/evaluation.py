@@ -107,7 +107,7 @@ def evaluate(
 ) -> Scored:
     """Score a model on labelled images; `split` chooses those of a given split.
 
-    Raises: DatasetError where `data` cannot be read as labelled images, InputError where no image has a class that the
+    Raises DatasetError where `data` cannot be read as labelled images, InputError where no image has a class that the
     model knows, or none of them can be read.
     """
     listing = dataset.find(data, options)
@@ -136,7 +136,7 @@ def of_run(
 ) -> Evaluation:
     """Return the scores of a run's model on labelled images, as `evaluate`.
 
-    Raises: InputError for an unknown split, or a field that `ReadOptions` has not.
+    Raises InputError for an unknown split, or a field that `ReadOptions` has not.
     """
     unknown = sorted(set(reading) - {field.name for field in fields(ReadOptions)})
     if unknown or split not in SPLITS:
@@ -262,7 +262,7 @@ def difference(
 
 
 def write_tables(scored: Scored, folder: Path) -> None:
-    """Write predictions.csv, confusion.csv and per_class.csv. Raises: OSError."""
+    """Write predictions.csv, confusion.csv and per_class.csv. Raises OSError."""
     evaluation = scored.evaluation
     classes = list(evaluation.test.per_class)
     insights.write_scores(folder, evaluation.test, scored.items, scored.probabilities_nK, scored.decided_n, classes)

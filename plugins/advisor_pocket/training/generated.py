@@ -135,7 +135,7 @@ def fractal(rng: Rng, size: int) -> Image.Image:
 
 
 def blob(rng: Rng, size: int) -> Image.Image:
-    """Put one textured body in front of another texture: the plainest picture of a thing on a ground."""
+    """Draw one textured body in front of another texture: the plainest picture of a thing on a ground."""
     ground, body = plain(rng, size), plain(rng, size)
     mask = Image.new("L", (size, size), 0)
     ImageDraw.Draw(mask).polygon(outline(rng, size, size * rng.uniform(0.15, 0.4)), fill=255)

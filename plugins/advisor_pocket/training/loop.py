@@ -152,7 +152,7 @@ class Run:
         return images_NCHW.contiguous(memory_format=torch.channels_last), answers_NA
 
     def train_step(self) -> dict[str, float]:
-        """Take one optimizer step; give the losses by name."""
+        """Run one optimizer step; return the losses by name."""
         images_NCHW, answers_NA = self.batch()
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate * self.plan.factor(self.progress)
