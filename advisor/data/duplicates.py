@@ -1,8 +1,8 @@
 """Find duplicate images, equal in bytes or in appearance, and those that leak from the test set into training.
 
 Near-duplicates are found on 32-pixel thumbnails (`near_duplicates`) and, for larger images, confirmed at 64 pixels.
-Found: copies that were re-encoded, resized, converted, brightened or slightly retouched. Not found: crops, flips, flat
-images. Images are only ever removed from training, never from the test set.
+Found: copies that were re-encoded, resized, converted, brightened or slightly retouched, crops and mirror images (`crops`).
+Not found: rotations, flat images. Images are only ever removed from training, never from the test set.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from advisor.aliases import AnyArray, CountProgress
 from advisor.data import near_duplicates, pixels
 from advisor.data.pixels import PixelRule
+from advisor.data.similarity import crops
 from advisor.records import Dataset, DuplicateGroup, Item, Unreadable
 from advisor.records.data import DuplicateKind, ValueRange
 
@@ -70,6 +71,41 @@ def near(root: str | Path, items: Sequence[Item], thumbnails_NSS3: AnyArray) -> 
     for members in _connected(pairs):
         together = sorted(row for m in members for row in copies[items[firsts[m]].sha256])
         groups.append(_group("near", [items[row] for row in together]))
+    return tuple(groups)
+
+
+def similar(
+    root: str | Path, items: Sequence[Item], thumbnails_NSS3: AnyArray, *, value_range: ValueRange | None = None
+) -> tuple[DuplicateGroup, ...]:
+    """Group items that show the same picture: near-duplicates, then crops and mirror images that these do not hold."""
+    groups = near(root, items, thumbnails_NSS3)
+    together = [set(group.paths) for group in groups]
+    others = altered(root, items, thumbnails_NSS3, value_range=value_range)
+    return (*groups, *(group for group in others if not any(set(group.paths) <= paths for paths in together)))
+
+
+def altered(
+    root: str | Path, items: Sequence[Item], thumbnails_NSS3: AnyArray, *, value_range: ValueRange | None = None
+) -> tuple[DuplicateGroup, ...]:
+    """Group images of which one shows a part of another ("crop"), or its mirror image ("mirror").
+
+    `thumbnails_NSS3` holds one row per item. Images under 64 pixels are compared with none: there is too little to confirm on.
+    """
+
+    def squares(rows: AnyArray, side_px: int) -> AnyArray:
+        rule = PixelRule(side_px, side_px, "bilinear", "squash", draft=True, value_range=value_range)
+        return pixels.canvas(root, [items[int(row)] for row in rows], rule, store=None)[0]
+
+    first: dict[str, int] = {}
+    is_first = np.array([first.setdefault(item.sha256, row) == row for row, item in enumerate(items)], dtype=bool)
+    large = np.array([min(item.width, item.height) >= FINE_PX for item in items], dtype=bool)
+    _, contrast = near_duplicates.perceptual_hash(thumbnails_NSS3)
+    pairs = crops.pairs(thumbnails_NSS3, squares, is_first & large & (contrast >= near_duplicates.FLAT))
+    groups: list[DuplicateGroup] = []
+    kinds: tuple[tuple[DuplicateKind, bool], ...] = (("crop", False), ("mirror", True))
+    for kind, is_mirrored in kinds:
+        chosen = np.array([pair[:2] for pair in pairs if pair[2] == is_mirrored], dtype=np.int64).reshape(-1, 2)
+        groups += [_group(kind, [items[row] for row in members]) for members in _connected(chosen)]
     return tuple(groups)
 
 

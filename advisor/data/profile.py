@@ -56,7 +56,7 @@ def decode(
         dataset.root, dataset.items, store=store, progress=progress, value_range=dataset.value_range
     )
     # Thumbnails of broken files are black, hence flat, hence never like another.
-    similar = duplicates.near(dataset.root, dataset.items, small)
+    similar = duplicates.similar(dataset.root, dataset.items, small, value_range=dataset.value_range)
     return Decoded(dataset=set_aside(join(dataset, similar), broken), similar=similar)
 
 

@@ -1,8 +1,9 @@
 """What an exported model is made of: the graph with everything inside.
 
 The graph takes uint8 RGB images (N, S, S, 3), as Pillow and numpy hold them, and gives calibrated probabilities
-(N, K): normalisation, network, head, temperature and softmax are inside. What stays outside is the resize, stated to
-the pixel in the description and done by a ten-line example (`sidecar`). Does NOT cover: files (`formats`), the parity
+(N, K): normalisation, network, head, temperature and softmax are inside. A second output are the features by which images
+are compared. What stays outside is the resize, stated to the pixel in the description and done by a ten-line example
+(`sidecar`). Does NOT cover: files (`formats`), the parity
 check (`parity`).
 """
 
@@ -21,25 +22,38 @@ from advisor.models.predictor import Predictor
 
 
 class Deployed(nn.Module):
-    """uint8 RGB (N, S, S, 3) -> calibrated probabilities (N, K), in float32."""
+    """uint8 RGB (N, S, S, 3) -> calibrated probabilities (N, K) and the head's last `width` features, in float32.
+
+    A `width` of 0 leaves the features out: then the probabilities alone are returned.
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
 
     def __init__(
-        self, classifier: Classifier, mean: tuple[float, ...], std: tuple[float, ...], temperature: float
+        self,
+        classifier: Classifier,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        temperature: float,
+        width: int = 0,
     ) -> None:
         super().__init__()
         self.classifier = classifier
+        self.width = width
         self.temperature = temperature
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
 
-    def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
-        """Return the probabilities (N, K)."""
+    def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Return the probabilities (N, K), with a `width` the features (N, width) too."""
         x_NCHW = images_NHWC.permute(0, 3, 1, 2).to(torch.float32) / 255.0
-        logits_NK = self.classifier((x_NCHW - self.mean) / self.std)
-        return torch.softmax(logits_NK.to(torch.float32) / self.temperature, dim=1)
+        features_ND = self.classifier.features((x_NCHW - self.mean) / self.std)
+        logits_NK = self.classifier.head(features_ND)
+        probabilities_NK = torch.softmax(logits_NK.to(torch.float32) / self.temperature, dim=1)
+        if not self.width:
+            return probabilities_NK
+        return probabilities_NK, features_ND[:, features_ND.shape[1] - self.width :].to(torch.float32)
 
 
 class Neighbours(nn.Module):
@@ -86,22 +100,24 @@ def members(predictor: Predictor | EnsemblePredictor) -> tuple[Predictor, ...]:
     return predictor.members if isinstance(predictor, EnsemblePredictor) else (predictor,)
 
 
-def _deployed(predictor: Predictor) -> nn.Module:
+def _deployed(predictor: Predictor, width: int) -> nn.Module:
     trained = predictor.classifier.to(torch.device("cpu"), torch.float32)
     head = Neighbours(trained.head) if isinstance(trained.head, knn.KnnHead) else trained.head
     classifier = Classifier(trained.backbone, trained.body, head, trained.layers, mirror=trained.mirror)
     classifier = classifier.to(memory_format=torch.contiguous_format)
     pre = predictor.preprocess
-    return Deployed(classifier.eval(), pre.mean, pre.std, predictor.temperature).eval()
+    return Deployed(classifier.eval(), pre.mean, pre.std, predictor.temperature, width).eval()
 
 
-def graph(predictor: Predictor | EnsemblePredictor) -> torch.export.ExportedProgram:
+def graph(predictor: Predictor | EnsemblePredictor, *, with_features: bool = False) -> torch.export.ExportedProgram:
     """Trace the whole way from pixels to probabilities, for any batch size, on the CPU in float32.
 
-    Raises AdviseError where torch.export cannot follow a backbone's code.
+    `with_features` adds the features of a single model as a second output; an ensemble has none. Raises AdviseError where
+    torch.export cannot follow a backbone's code.
     """
-    each = [_deployed(member) for member in members(predictor)]
-    module = Mean(each).eval() if isinstance(predictor, EnsemblePredictor) else each[0]
+    is_single = not isinstance(predictor, EnsemblePredictor)
+    each = [_deployed(m, m.feature_width if with_features and is_single else 0) for m in members(predictor)]
+    module = each[0] if is_single else Mean(each).eval()
     side = predictor.size_px
     example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=65536)

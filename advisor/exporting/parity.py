@@ -10,44 +10,53 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from advisor.aliases import Float64s, NamedProgress, Pixels
+from advisor.aliases import Float32s, Float64s, NamedProgress, Pixels
 from advisor.data import pixels
 from advisor.errors import CheckError, InputError
+from advisor.metrics import neighbours
 from advisor.models.ensemble_predictor import EnsemblePredictor
 from advisor.models.predictor import Predictor
 
 TOLERANCE = 1e-4  # largest difference of a probability, float32
+FEATURE_TOLERANCE = 1e-3  # largest distance of features of unit length
 IMAGES = 256  # compared at most; 200 are the promise
 BATCH = 32
 
 T = TypeVar("T")
+Outputs = tuple[Float64s, Float32s | None]  # probabilities (N, K), features (N, D) where the graph returns them
 ComputeProbabilities = Callable[[Pixels], Float64s]  # uint8 (N, S, S, 3) -> (N, K)
+ComputeOutputs = Callable[[Pixels], Outputs]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """How an exported model compares with `predict` on `n` real images: shares and absolute differences, 0..1."""
+    """How an exported model compares with `predict` on `n` real images: shares and absolute differences, 0..1.
+
+    `features` is the largest distance of features of unit length; None where the export returns none.
+    """
 
     n: int
     agreement: float
     worst: float
     tolerance: float
+    features: float | None = None
 
     @property
     def holds(self) -> bool:
-        """Whether the same class is first on all images, and no probability differs by more than the tolerance."""
-        return self.agreement == 1.0 and self.worst <= self.tolerance
+        """Whether the same class is first on all images, and neither probabilities nor features differ by too much."""
+        return self.agreement == 1.0 and self.worst <= self.tolerance and (self.features or 0.0) <= FEATURE_TOLERANCE
 
     @property
     def complaint(self) -> str:
         """What did not hold, in words."""
         return (
             f"it does not agree with predict: same first class on {self.agreement:.1%} of {self.n} images, "
-            f"probabilities differ by up to {self.worst:.2g} (allowed: {self.tolerance:g})."
+            f"probabilities differ by up to {self.worst:.2g} (allowed: {self.tolerance:g})"
+            + (f", features by {self.features:.2g} ({FEATURE_TOLERANCE:g})." if self.features is not None else ".")
         )
 
 
@@ -116,7 +125,7 @@ def spread(images: Sequence[T], most: int) -> list[T]:
 
 def require(
     predictor: Predictor | EnsemblePredictor,
-    compute: ComputeProbabilities,
+    compute: ComputeOutputs,
     photos: Sequence[Path],
     *,
     form: str,
@@ -132,7 +141,7 @@ def require(
 
 def compare(
     predictor: Predictor | EnsemblePredictor,
-    compute: ComputeProbabilities,
+    compute: ComputeOutputs,
     photos: Sequence[Path],
     *,
     tolerance: float = TOLERANCE,
@@ -142,12 +151,14 @@ def compare(
 
     Raises InputError where none of the photos can be read.
     """
-    worst, same, n = 0.0, 0, 0
+    worst, same, n, apart = 0.0, 0, 0, []
     for start in range(0, len(photos), BATCH):
         decoded, readable = squares(predictor, photos[start : start + BATCH])
         if readable:
-            want = predictor.predict(readable).probabilities
-            got = compute(decoded)
+            predicted = predictor.predict(readable, with_features=True)
+            want, (got, features_ND) = predicted.probabilities, compute(decoded)
+            if features_ND is not None and predicted.features is not None:
+                apart.append(_distance(predicted.features, features_ND))
             worst = max(worst, float(np.abs(want - got).max()))
             same += int((want.argmax(axis=1) == got.argmax(axis=1)).sum())
             n += len(readable)
@@ -155,7 +166,22 @@ def compare(
             progress("comparing with predict", min(start + BATCH, len(photos)), len(photos))
     if not n:
         raise InputError("none of the run's images can be read, and an export is compared on real images.")
-    return Parity(n=n, agreement=same / n, worst=worst, tolerance=tolerance)
+    return Parity(n=n, agreement=same / n, worst=worst, tolerance=tolerance, features=max(apart, default=None))
+
+
+def outputs(arrays: Sequence[Any]) -> Outputs:
+    """Return a graph's outputs as probabilities in float64 and features, if there are any."""
+    return np.asarray(arrays[0], dtype=np.float64), np.asarray(arrays[1]) if len(arrays) > 1 else None
+
+
+def probabilities_only(compute: ComputeProbabilities) -> ComputeOutputs:
+    """Return a function like that of a graph without features."""
+    return lambda decoded: (compute(decoded), None)
+
+
+def _distance(first_ND: Float32s, second_ND: Float32s) -> float:
+    difference_ND = neighbours.unit(first_ND) - neighbours.unit(second_ND)
+    return float(np.linalg.norm(difference_ND, axis=1).max())
 
 
 def squares(predictor: Predictor | EnsemblePredictor, photos: Sequence[Path]) -> tuple[Pixels, list[Path]]:

@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING, Any
 from advisor.records.objective import DecisionRule
 
 if TYPE_CHECKING:
+    from advisor.metrics.novelty import NoveltyIndex
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
 
 FILE = "model.json"
 INPUT = "images"
 OUTPUT = "probabilities"
+FEATURES = "features"
+INDEX = "unlike.npz"
+RATE = 0.05  # of images like the training images that are called unlike at the stated threshold
 
 
 def describe(predictor: Predictor | EnsemblePredictor, form: str, file: str) -> dict[str, Any]:
@@ -57,6 +61,48 @@ def describe(predictor: Predictor | EnsemblePredictor, form: str, file: str) -> 
         "backbone": stored["backbone"],
         "weights_sha256": stored["weights_sha256"],
     }
+
+
+def with_features(description: Mapping[str, Any], predictor: Predictor | EnsemblePredictor) -> dict[str, Any]:
+    """Add the graph's second output, and how it tells images that are unlike the training images, where there is an index.
+
+    An ensemble's graph has probabilities only.
+    """
+    from advisor.models.ensemble_predictor import EnsemblePredictor
+
+    if isinstance(predictor, EnsemblePredictor):
+        return dict(description)
+    output = {"name": FEATURES, "dtype": "float32", "shape": ["batch", predictor.feature_width]}
+    index = predictor.index
+    return {**description, "features": output, **({} if index is None else {"unlike": _unlike(index)})}
+
+
+def _unlike(index: NoveltyIndex) -> dict[str, Any]:
+    from advisor.metrics import novelty
+
+    rate = max(RATE, index.smallest_rate)
+    return {
+        "file": INDEX,
+        "features": FEATURES,
+        "neighbours": index.k,
+        "known": len(index.known_R),
+        "rate": rate,
+        "threshold": novelty.threshold(index, rate),
+        "how": "similarity = mean of the largest `neighbours` cosine similarities of the features to the rows of `bank`; an "
+        "image is unlike the training images where it is below `threshold`, which `rate` of the images like them are; its "
+        "share is (1 + number of `known` at most the similarity) / (1 + `known`)",
+    }
+
+
+def write_index(folder: Path, predictor: Predictor | EnsemblePredictor) -> None:
+    """Write the index of training images that `with_features` names, for numpy. Raises: OSError."""
+    import numpy as np
+
+    from advisor.models.ensemble_predictor import EnsemblePredictor
+
+    if isinstance(predictor, EnsemblePredictor) or predictor.index is None:
+        return
+    np.savez(folder / INDEX, bank=predictor.index.bank_ND.astype(np.float16), known=predictor.index.known_R)
 
 
 def _decision(rule: DecisionRule) -> dict[str, Any]:
@@ -118,8 +164,11 @@ def write(folder: Path, description: Mapping[str, Any]) -> None:
 def example(predictor: Predictor | EnsemblePredictor, *, package: str, loading: str, running: str) -> str:
     """Return a program of about ten lines that classifies one photo without this project.
 
-    `loading` binds `model`, `running` binds `probabilities`, a list of K numbers, from `pixels` (1, S, S, 3) uint8.
+    `loading` binds `model`, `running` binds `outputs`, the graph's arrays, from `pixels` (1, S, S, 3) uint8.
     """
+    from advisor.models.ensemble_predictor import EnsemblePredictor
+
+    has_index = not isinstance(predictor, EnsemblePredictor) and predictor.index is not None
     lines = [
         f"import json, sys, numpy as np, {package}",
         "from PIL import Image, ImageOps",
@@ -127,8 +176,9 @@ def example(predictor: Predictor | EnsemblePredictor, *, package: str, loading: 
         loading,
         'photo = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")',
         textwrap.dedent(_square(predictor)).strip(),
-        running,
+        f"{running}; probabilities = outputs[0][0].tolist()",
         *_answer(predictor.decision),
+        *(_likeness() if has_index else ()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -145,6 +195,17 @@ def _answer(rule: DecisionRule) -> list[str]:
         f'{field} = json.load(open("{FILE}", encoding="utf-8"))["decision"]["{field}"]  # what the objective asks for',
         f"decided = {decided}",
         "print((probabilities[decided], classes[decided]))",
+    ]
+
+
+def _likeness() -> list[str]:
+    """The lines that print whether the photo is unlike the training images."""
+    return [
+        f'index, unlike = np.load("{INDEX}"), json.load(open("{FILE}", encoding="utf-8"))["unlike"]',
+        'bank, features = index["bank"].astype(np.float32), outputs[1][0]',
+        "similar = bank @ features / np.linalg.norm(bank, axis=1) / np.linalg.norm(features)",
+        'is_unlike = np.sort(similar)[-unlike["neighbours"]:].mean() < unlike["threshold"]',
+        'print("unlike the training images" if is_unlike else "like the training images")',
     ]
 
 

@@ -71,6 +71,17 @@ def p_values(index: NoveltyIndex, features_MD: Floats) -> Float64s:
     return _p_values(index, similarity(index, features_MD))
 
 
+def threshold(index: NoveltyIndex, rate: float) -> float:
+    """Return the similarity below which an image is unlike the training images at a false-alarm rate in 0..1.
+
+    Raises ValueError for a rate below the smallest possible one, or of 1 and more.
+    """
+    most_below = int(np.floor(rate * (1 + len(index.known_R)) - 1 + 1e-9))
+    if not 0 <= most_below < len(index.known_R):
+        raise ValueError(f"no threshold at a rate of {rate:g} with {len(index.known_R)} known images")
+    return float(index.known_R[most_below])
+
+
 def unlike(index: NoveltyIndex, features_MD: Floats, rate: float) -> Bools:
     """Return which images (M,) to answer with "unknown" at a false-alarm rate in 0..1."""
     return np.asarray(p_values(index, features_MD) <= rate)

@@ -11,7 +11,7 @@ GivenSplit = Literal["", "train", "val", "test"]  # stated by the layout; "" whe
 ItemSplit = Literal["pool", "test"]
 SplitRule = Literal["given", "cut", "none"]
 ValidationUse = Literal["holdout", "pool"]
-DuplicateKind = Literal["exact", "near"]
+DuplicateKind = Literal["exact", "near", "crop", "mirror"]
 ValueRange = tuple[float, float]  # samples that become black and white
 
 
@@ -166,7 +166,7 @@ class Quantiles:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DuplicateGroup:
-    """Images that are the same: `kind` is "exact" (equal bytes) or "near" (but for encoding or size).
+    """Images that are the same: `kind` is "exact" (equal bytes), "near" (but for encoding or size), "crop" or "mirror".
 
     `across` holds where they span the pool and the test (a leak); `labels_differ` where their labels contradict.
     """

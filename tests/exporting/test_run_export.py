@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from advisor import cli, registry
-from advisor.aliases import Float64s, Pixels
+from advisor.aliases import Pixels
 from advisor.data import pixels
 from advisor.errors import CheckError, InputError, OutputError, RecipeError
 from advisor.exporting import graph, parity, run_export, sidecar
@@ -87,9 +87,10 @@ def test_the_graph_takes_any_batch_and_carries_its_classes(exports: dict[str, Pa
     module = torch.export.load(exports["torch"] / "model.pt2", extra_files=inside).module()
     assert json.loads(inside["model.json"])["classes"] == list(runs.CLASSES)
     images = torch.randint(0, 256, (5, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    together = module(images)
-    alone = torch.cat([module(image[None]) for image in images])
+    together, features = module(images)
+    alone = torch.cat([module(image[None])[0] for image in images])
     assert torch.allclose(together, alone, atol=1e-6)
+    assert features.shape == (5, 512)
     assert torch.allclose(together.sum(dim=1), torch.ones(5))
 
 
@@ -117,7 +118,7 @@ def test_the_answer_tells_the_comparison(run: Path, tmp_path: Path, capsys: pyte
     shown = capsys.readouterr()
     printed = json.loads(shown.out)
     worst = printed["parity"].pop("worst")  # single images and batches differ in their last bits
-    assert printed["parity"] == {"n": 24, "agreement": 1.0, "tolerance": 1e-4}
+    assert printed["parity"] == {"n": 24, "agreement": 1.0, "tolerance": 1e-4, "features": None}
     assert worst < 1e-5
     assert printed["bytes"] == sum(path.stat().st_size for path in to.iterdir())
     assert "comparing with predict" in shown.err
@@ -148,6 +149,56 @@ def test_a_difference_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+class Scrambled(graph.Deployed):
+    """Right probabilities beside features in another order."""
+
+    def forward(self, images_NHWC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        probabilities, features = super().forward(images_NHWC)
+        return probabilities, features.flip(1)
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino", "torch"])
+def test_a_graph_tells_unlike_images_without_this_project(run: Path, form: str, tmp_path: Path) -> None:
+    """With an index, features, unlike.npz and model.json give what `predict` does; the example prints it."""
+    needs(form)
+    indexed = tmp_path / "run"
+    shutil.copytree(run, indexed)
+    shutil.copytree(run.parent / "data", tmp_path / "data")
+    runs.add_index(indexed, sorted((tmp_path / "data").rglob("*.jpg")))
+    done = run_export.export(indexed, form, registry=registry.load(), to=tmp_path / "out", data=tmp_path / "data")
+    assert done.parity.features is not None
+    assert done.parity.features < 1e-4
+    assert "unlike.npz" in done.files
+    described = json.loads((tmp_path / "out" / "model.json").read_text(encoding="utf-8"))
+    assert described["output"]["name"] == "probabilities"
+    assert described["features"] == {"name": "features", "dtype": "float32", "shape": ["batch", 512]}
+    odd = [tmp_path / f"{shade}.png" for shade in (0, 255)]
+    for path in odd:
+        Image.new("RGB", (80, 80), (int(path.stem), 0, 0)).save(path)
+    photos = [*sorted((tmp_path / "data").rglob("*.jpg"))[::4], *odd]
+    model = predictor.load(indexed, registry.load())
+    want = model.predict(photos).unlike
+    assert want is not None
+    squares, _ = parity.squares(model, photos)
+    _, features = formats.find(form).load(tmp_path / "out", registry.load())(squares)
+    assert features is not None
+    index, unlike = np.load(tmp_path / "out" / "unlike.npz"), described["unlike"]
+    bank = index["bank"].astype(np.float32)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    similar = np.sort(unit @ (bank / np.linalg.norm(bank, axis=1, keepdims=True)).T, axis=1)
+    similar = similar[:, -unlike["neighbours"] :].mean(axis=1)
+    share = (1 + (index["known"] <= similar[:, None]).sum(axis=1)) / (1 + unlike["known"])
+    assert np.abs(share - want).max() <= 1.5 / (1 + unlike["known"])
+    assert ((share <= unlike["rate"]) == (similar < unlike["threshold"])).all()
+    is_unlike = dict(zip(photos, similar < unlike["threshold"], strict=True))
+    assert not all(is_unlike.values())
+    assert any(is_unlike[path] for path in odd)
+    example = [sys.executable, "example.py"]
+    for photo in (min(photos, key=is_unlike.__getitem__), max(photos, key=is_unlike.__getitem__)):
+        ran = subprocess.run([*example, photo], cwd=tmp_path / "out", capture_output=True, text=True, check=True)
+        assert ran.stdout.splitlines()[-1] == f"{'unlike' if is_unlike[photo] else 'like'} the training images"
+
+
 def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
     """Left-out normalisation, swapped channels and a lost temperature are each told from the model."""
     model = predictor.load(run, registry.load())
@@ -157,13 +208,16 @@ def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
         "none": right,
         "normalisation": graph.Deployed(model.classifier, (0.5,) * 3, (0.5,) * 3, model.temperature),
         "temperature": graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, 1.0),
+        "features": Scrambled(model.classifier, model.preprocess.mean, model.preprocess.std, model.temperature, 512),
     }
 
-    def answer(module: torch.nn.Module, swap: bool = False) -> parity.ComputeProbabilities:
-        def run_it(squares: Pixels) -> Float64s:
+    def answer(module: torch.nn.Module, swap: bool = False) -> parity.ComputeOutputs:
+        def run_it(squares: Pixels) -> parity.Outputs:
             images = np.ascontiguousarray(squares[..., ::-1] if swap else squares)
             with torch.no_grad():
-                return module.eval()(torch.from_numpy(images)).double().numpy()  # type: ignore[no-any-return]
+                answered = module.eval()(torch.from_numpy(images))
+            each = answered if isinstance(answered, tuple) else (answered,)
+            return parity.outputs([tensor.numpy() for tensor in each])
 
         return run_it
 
@@ -171,6 +225,8 @@ def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
     assert compared["none"].holds
     assert not compared["normalisation"].holds
     assert not compared["temperature"].holds
+    assert not compared["features"].holds
+    assert compared["features"].worst <= parity.TOLERANCE
     assert not parity.compare(model, answer(right, swap=True), photos).holds
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from advisor.exporting.parity import ComputeProbabilities
+    from advisor.exporting.parity import ComputeOutputs
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.registry import Registry
@@ -40,8 +40,8 @@ class ExportFormat(Protocol):
     ) -> None:
         """Write `FILE` and `model.json` into `folder`; `description` is `sidecar.describe`'s. Raises OSError, AdviseError."""
 
-    def load(self, folder: Path, registry: Registry) -> ComputeProbabilities:
-        """Load what was written, as its user would; return a function from uint8 (N, S, S, 3) to probabilities (N, K)."""
+    def load(self, folder: Path, registry: Registry) -> ComputeOutputs:
+        """Load what was written, as its user would; return a function from uint8 (N, S, S, 3) to the graph's outputs."""
 
     def example(self, model: Predictor | EnsemblePredictor) -> str:
         """Return a program of about ten lines that classifies one photo with the exported file."""

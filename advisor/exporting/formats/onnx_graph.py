@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advisor.exporting import sidecar
+from advisor.exporting import parity, sidecar
 
 if TYPE_CHECKING:
-    from advisor.exporting.parity import ComputeProbabilities
+    from advisor.exporting.parity import ComputeOutputs, ComputeProbabilities
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.registry import Registry
@@ -25,27 +25,38 @@ EXTRA = "onnx"
 
 def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, description: Mapping[str, Any]) -> None:
     """Write the graph and `model.json`. Raises OSError, AdviseError."""
-    (folder / FILE).write_bytes(serialized(model, description))
-    sidecar.write(folder, description)
+    full = sidecar.with_features(description, model)
+    (folder / FILE).write_bytes(serialized(model, full))
+    sidecar.write(folder, full)
+    sidecar.write_index(folder, model)
 
 
 def serialized(model: Predictor | EnsemblePredictor, description: Mapping[str, Any]) -> bytes:
-    """Return the graph as a serialised ONNX model. Raises AdviseError where it cannot be traced."""
+    """Return the graph as a serialised ONNX model, with the features where `description` has them.
+
+    Raises AdviseError where it cannot be traced.
+    """
     import torch
 
     from advisor.exporting import graph
 
+    with_features = "features" in description
+    names = [sidecar.OUTPUT, *([sidecar.FEATURES] if with_features else [])]
+    program = graph.graph(model, with_features=with_features)
     made: Any = torch.onnx.export(
-        graph.graph(model), (), dynamo=True, input_names=[sidecar.INPUT], output_names=[sidecar.OUTPUT], verbose=False
+        program, (), dynamo=True, input_names=[sidecar.INPUT], output_names=names, verbose=False
     )
     properties = {"classes": json.dumps(description["classes"]), sidecar.FILE: sidecar.text(description)}
     made.model.metadata_props.update(properties)
     return bytes(made.model_proto.SerializeToString())
 
 
-def load(folder: Path, registry: Registry) -> ComputeProbabilities:
-    """Return a function from uint8 (N, S, S, 3) to probabilities (N, K)."""
-    return session(folder / FILE)
+def load(folder: Path, registry: Registry) -> ComputeOutputs:
+    """Return a function from uint8 (N, S, S, 3) to probabilities (N, K) and features (N, D)."""
+    import onnxruntime
+
+    opened = onnxruntime.InferenceSession(folder / FILE, providers=["CPUExecutionProvider"])
+    return lambda squares: parity.outputs(opened.run(None, {sidecar.INPUT: squares}))
 
 
 def session(model: Path) -> ComputeProbabilities:
@@ -62,5 +73,5 @@ def example(model: Predictor | EnsemblePredictor) -> str:
         model,
         package="onnxruntime",
         loading=f'model = onnxruntime.InferenceSession("{FILE}")',
-        running=f'probabilities = model.run(None, {{"{sidecar.INPUT}": pixels}})[0][0].tolist()',
+        running=f'outputs = model.run(None, {{"{sidecar.INPUT}": pixels}})',
     )

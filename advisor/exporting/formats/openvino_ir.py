@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from advisor.exporting import sidecar
+from advisor.exporting import parity, sidecar
 
 if TYPE_CHECKING:
-    from advisor.exporting.parity import ComputeProbabilities
+    from advisor.exporting.parity import ComputeOutputs
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.registry import Registry
@@ -32,21 +30,23 @@ def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, descrip
 
     from advisor.exporting.formats import onnx_graph
 
-    graph = openvino.Core().read_model(model=onnx_graph.serialized(model, description))
-    graph.set_rt_info(sidecar.text(description), ["model_info", "tl_advise"])
+    full = sidecar.with_features(description, model)
+    graph = openvino.Core().read_model(model=onnx_graph.serialized(model, full))
+    graph.set_rt_info(sidecar.text(full), ["model_info", "tl_advise"])
     try:
         openvino.save_model(graph, folder / FILE, compress_to_fp16=False)
     except RuntimeError as error:  # OpenVINO has no error of its own for a full disk
         raise OSError(str(error).strip().splitlines()[-1]) from error
-    sidecar.write(folder, description)
+    sidecar.write(folder, full)
+    sidecar.write_index(folder, model)
 
 
-def load(folder: Path, registry: Registry) -> ComputeProbabilities:
-    """Return a function from uint8 (N, S, S, 3) to probabilities (N, K), computed in float32 on the CPU."""
+def load(folder: Path, registry: Registry) -> ComputeOutputs:
+    """Return a function from uint8 (N, S, S, 3) to probabilities (N, K) and features (N, D), in float32 on the CPU."""
     import openvino
 
     compiled = openvino.Core().compile_model(folder / FILE, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda squares: np.asarray(compiled(squares)[0], dtype=np.float64)
+    return lambda squares: parity.outputs(list(compiled(squares).values()))
 
 
 def example(model: Predictor | EnsemblePredictor) -> str:
@@ -55,5 +55,5 @@ def example(model: Predictor | EnsemblePredictor) -> str:
         model,
         package="openvino",
         loading=f'model = openvino.Core().compile_model("{FILE}", "AUTO")',
-        running="probabilities = model(pixels)[0][0].tolist()",
+        running="outputs = list(model(pixels).values())",
     )

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.exporting import sidecar
+from advisor.exporting import parity, sidecar
 
 if TYPE_CHECKING:
-    from advisor.exporting.parity import ComputeProbabilities
+    from advisor.exporting.parity import ComputeOutputs
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.registry import Registry
@@ -46,13 +46,13 @@ def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, descrip
         model_files.write_novelty(folder, model.index)
 
 
-def load(folder: Path, registry: Registry) -> ComputeProbabilities:
-    """Return a function from uint8 (N, S, S, 3) to probabilities (N, K)."""
+def load(folder: Path, registry: Registry) -> ComputeOutputs:
+    """Return a function from uint8 (N, S, S, 3) to probabilities (N, K), without features."""
     from advisor.models import ensemble_predictor, model_files, predictor
 
     if (folder / model_files.ENSEMBLE).is_file():
-        return ensemble_predictor.load(folder, registry).probabilities
-    return predictor.load(folder, registry).probabilities
+        return parity.probabilities_only(ensemble_predictor.load(folder, registry).probabilities)
+    return parity.probabilities_only(predictor.load(folder, registry).probabilities)
 
 
 def example(model: Predictor | EnsemblePredictor) -> str:

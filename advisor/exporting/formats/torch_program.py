@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advisor.aliases import Float64s, Pixels
-from advisor.exporting import sidecar
+from advisor.aliases import Pixels
+from advisor.exporting import parity, sidecar
 
 if TYPE_CHECKING:
-    from advisor.exporting.parity import ComputeProbabilities
+    from advisor.exporting.parity import ComputeOutputs
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.registry import Registry
@@ -32,29 +32,38 @@ def write(model: Predictor | EnsemblePredictor, folder: Path, run: Path, descrip
 
     # Into memory first: torch's own file writer answers a full disk with an error of no particular kind.
     buffer = io.BytesIO()
-    torch.export.save(graph.graph(model), buffer, extra_files={sidecar.FILE: sidecar.text(description)})
+    full = sidecar.with_features(description, model)
+    program = graph.graph(model, with_features="features" in full)
+    torch.export.save(program, buffer, extra_files={sidecar.FILE: sidecar.text(full)})
     (folder / FILE).write_bytes(buffer.getbuffer())
-    sidecar.write(folder, description)
+    sidecar.write(folder, full)
+    sidecar.write_index(folder, model)
 
 
-def load(folder: Path, registry: Registry) -> ComputeProbabilities:
-    """Return a function from uint8 (N, S, S, 3) to probabilities (N, K)."""
+def load(folder: Path, registry: Registry) -> ComputeOutputs:
+    """Return a function from uint8 (N, S, S, 3) to probabilities (N, K) and features (N, D)."""
     import torch
 
     module = torch.export.load(folder / FILE).module()
 
-    def run_module(squares: Pixels) -> Float64s:
+    def run_module(squares: Pixels) -> parity.Outputs:
         with torch.inference_mode():
-            return module(torch.from_numpy(np.ascontiguousarray(squares))).double().numpy()  # type: ignore[no-any-return]
+            answered = module(torch.from_numpy(np.ascontiguousarray(squares)))
+        each = answered if isinstance(answered, tuple) else (answered,)
+        return parity.outputs([tensor.numpy() for tensor in each])
 
     return run_module
 
 
 def example(model: Predictor | EnsemblePredictor) -> str:
     """Return a program that needs torch, numpy and Pillow."""
+    from advisor.models.ensemble_predictor import EnsemblePredictor
+
+    output = "model(torch.from_numpy(pixels))"
+    each = f"({output},)" if isinstance(model, EnsemblePredictor) else output
     return sidecar.example(
         model,
         package="torch",
         loading=f'model = torch.export.load("{FILE}").module()',
-        running="probabilities = model(torch.from_numpy(pixels))[0].tolist()",
+        running=f"outputs = [tensor.detach().numpy() for tensor in {each}]",
     )
