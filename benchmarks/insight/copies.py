@@ -99,10 +99,10 @@ def measured(folder: Path, count: int, seed: int) -> dict[str, Any]:
     for group in groups:
         for path in group.paths:
             partners.setdefault(path, set()).update(group.paths)
-    found, mistaken, total = dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0)
+    hits, mistaken, total = dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0)
     for path, (kind, original) in origins.items():
         total[kind] += 1
-        found[kind] += original in partners.get(path, ())
+        hits[kind] += original in partners.get(path, ())
         strangers = {other for other in partners.get(path, set()) if other not in origins} - {original}
         mistaken[kind] += bool(strangers - partners.get(original, set()))
     own = {item.path for item in originals}
@@ -111,7 +111,7 @@ def measured(folder: Path, count: int, seed: int) -> dict[str, Any]:
     return {
         "images": len(originals),
         "copies": total,
-        "found": found,
+        "found": hits,
         "mistaken": mistaken,
         "originals": {kind: sum(k == kind for k, _ in listed) for kind in ("near", "crop", "mirror")},
         "sets": listed,
