@@ -22,4 +22,5 @@ Pixels = NDArray[np.uint8]  # decoded pixels, 0..255
 Folds = Sequence[tuple[Ints, Ints]]  # (training rows, validation rows) of each fold
 
 CountProgress = Callable[[int, int], None]  # (done, total); total is 0 where it is not known
+Note = Callable[[str], None]  # takes a line that the user should read
 NamedProgress = Callable[[str, int, int], None]  # (what, done, total), as above

@@ -19,10 +19,12 @@ AdviseError                 exit 4: the run failed though the input was fine
 +-- CacheFullError          the cache cannot take an entry; the caller goes on without it
 +-- DatabaseError           the shared database cannot be reached, or refused
 
-Three are caught where they arise and never reach a user, so they have no exit code:
+Some are caught where they arise and never reach a user, so they have no exit code:
 BrokenPluginError           why the registry disables a plugin
 RuleError                   a rule of the conformance kit does not hold
 TransferError               a download failed; it becomes a WeightsError
+RequestError                a request to the server is refused; it becomes an HTTP status
+ChangedFileError            an image file changed between two readings; it counts as unreadable
 """
 
 from __future__ import annotations
@@ -153,3 +155,23 @@ class RuleError(Exception):
 
 class TransferError(Exception):
     """The network or the server failed during a download; the message says how, in a few words."""
+
+
+class RequestError(Exception):
+    """A request that is refused: an HTTP status of 400 or above, and one sentence that says why and what to do."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class ChangedFileError(Exception):
+    """An image file is no longer the one that was hashed, or is gone."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True where memory is short. torch has no type for that on every device: the words of its errors decide."""
+    text = str(error).lower()
+    short = "out of memory" in text or "allocate memory" in text
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and short)

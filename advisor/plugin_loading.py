@@ -1,7 +1,7 @@
 """One entry point -> what its plugin offers: imported, registered, asked, and checked, each plugin by itself.
 
-In: an entry point. Out: an `Offer`, or BrokenPluginError with the reason, whatever the plugin's code does. Does NOT cover:
-clashes between plugins (`registry`), the rules of each field (`plugin_validation`).
+In: an entry point. Out: a `PluginContents`, or BrokenPluginError with the reason, whatever the plugin's code does. Does NOT
+cover: clashes between plugins (`registry`), the rules of each field (`plugin_validation`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Resolver = Callable[[str], Backbone | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class PluginContents:
     """What one plugin offers."""
 
     backbones: tuple[Backbone, ...]
@@ -41,7 +41,7 @@ class Offer:
         return "both" if offered == ["backbones", "strategies"] and self.backbones else "several"
 
 
-def load(entry: metadata.EntryPoint) -> Offer:
+def load(entry: metadata.EntryPoint) -> PluginContents:
     """Import, register and ask one plugin. Raises BrokenPluginError with the reason, whatever its code does."""
     try:
         plugin = entry.load()
@@ -68,7 +68,9 @@ def load(entry: metadata.EntryPoint) -> Offer:
     resolver = partial(_resolved, resolve, entry.name, folder) if resolve.get_hookimpls() else None
     if not (backbones or strategies or layouts or resolver):
         raise BrokenPluginError("offers nothing: its hooks give empty lists")
-    return Offer(backbones=tuple(backbones), strategies=tuple(strategies), layouts=tuple(layouts), resolver=resolver)
+    return PluginContents(
+        backbones=tuple(backbones), strategies=tuple(strategies), layouts=tuple(layouts), resolver=resolver
+    )
 
 
 def _resolved(hook: Any, plugin: str, folder: Path | None, name: str) -> Backbone | None:

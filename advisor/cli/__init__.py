@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import click
 
 from advisor._version import __version__
-from advisor.errors import AdviseError, InputError, one_line
+from advisor.errors import AdviseError, InputError, is_out_of_memory, one_line
 from advisor.safe_text import printable
 
 COMMANDS = {
@@ -154,9 +154,8 @@ def _raise_if_empty(args: Sequence[str]) -> None:
 def _is_shortage(error: Exception) -> bool:
     """Return True where memory or processes are short, which torch and threading report as RuntimeError."""
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        words in text for words in ("start new thread", "allocate memory", "out of memory", "mmap")
-    )
+    no_process = isinstance(error, RuntimeError) and ("start new thread" in text or "mmap" in text)
+    return no_process or is_out_of_memory(error)
 
 
 def _fail_of_usage(error: click.ClickException) -> int:

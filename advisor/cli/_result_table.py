@@ -151,7 +151,7 @@ def _skipped(left_out: Sequence[LeftOut]) -> list[str]:
     return lines
 
 
-def _step(step: assessment.Step) -> str:
+def _step(step: assessment.NextStep) -> str:
     return f"{step.text} {step.command}".strip()
 
 

@@ -11,7 +11,7 @@ import click
 from advisor.cli import _options
 
 if TYPE_CHECKING:
-    from advisor.runtime.cache import Entry
+    from advisor.runtime.cache import CacheEntry
 
 KINDS = {
     "pixels": "decoded images",
@@ -83,7 +83,7 @@ def clear(kind: str | None) -> None:
     _console.say(f"Freed {_console.size(freed) if freed else '0 B'} in {cache.default_dir()}")
 
 
-def _print(entries: Sequence[Entry], *, everything: bool) -> None:
+def _print(entries: Sequence[CacheEntry], *, everything: bool) -> None:
     from advisor.cli import _console
 
     if not entries:

@@ -11,7 +11,7 @@ from advisor.cli import _options
 from advisor.reporting import wording
 
 if TYPE_CHECKING:
-    from advisor.workflows.finished.evaluation import Evaluation, Scored
+    from advisor.workflows.finished.evaluation import EvaluatedImages, Evaluation
 
 SHOWN_MISTAKES = 5
 SHOWN_CLASSES = 30
@@ -80,7 +80,7 @@ def command(run: str, dataset: str, split: str, out: str | None, as_json: bool, 
     return 0
 
 
-def _keep(scored: Scored, folder: Path) -> None:
+def _keep(scored: EvaluatedImages, folder: Path) -> None:
     import shutil
 
     from advisor.reporting.pages import evaluation_page

@@ -68,13 +68,13 @@ def command(
     from advisor.cli.predict import load_predictor
     from advisor.runtime import device
     from advisor.serving import app, server
-    from advisor.serving.limits import Limits
+    from advisor.serving.limits import ServerLimits
 
     torch.set_num_threads(threads or device.cores())
     bound = server.bind(host, port)
     predictor = load_predictor(run, blocked, ensemble)
     folder = Path(run).parent if Path(run).is_file() else Path(run)
-    limits = Limits(body_bytes=max_body_mb * 2**20, pixels=max_megapixels * 1_000_000)
+    limits = ServerLimits(body_bytes=max_body_mb * 2**20, pixels=max_megapixels * 1_000_000)
     application = app.create(predictor, folder, limits=limits, decoders=device.cores(), batch=batch, abstain=abstain)
     server.log_to_stderr(quiet=quiet)
     shown = f"[{host}]" if ":" in host else host

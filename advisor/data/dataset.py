@@ -10,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from advisor.aliases import CountProgress
+from advisor.aliases import CountProgress, Note
 from advisor.data import file_scan, label_checks, splits
 from advisor.data.decoding import decode_limits, to_rgb
 from advisor.data.file_scan import ScannedFile
@@ -35,7 +35,7 @@ def read(
     test_split: str = "auto",
     options: ReadOptions | None = None,
     progress: CountProgress | None = None,
-    note: Callable[[str], None] | None = None,
+    note: Note | None = None,
     offline: bool = False,
 ) -> Dataset:
     """Read a folder, table or archive: list it, hash every file, read the headers, hold out the test set.

@@ -25,7 +25,7 @@ import numpy as np
 from advisor.aliases import CountProgress, Pixels
 from advisor.data import images, pixel_reuse
 from advisor.data.decoding import decode_limits
-from advisor.errors import CacheFullError, TransientReadError
+from advisor.errors import CacheFullError, ChangedFileError, TransientReadError
 from advisor.records import Item, Preprocess, Unreadable
 from advisor.records.data import ValueRange
 from advisor.runtime.cache import Store
@@ -241,28 +241,24 @@ def _block(
             continue
         try:
             squares[i] = _patiently(os.path.join(root, item.path), item, rule)
-        except _ChangedFileError as error:
+        except ChangedFileError as error:
             refused.append(_Refused(start + i, str(error), passing=True))
         except ValueError as error:
             refused.append(_Refused(start + i, str(error)))
     return squares, refused
 
 
-class _ChangedFileError(Exception):
-    """The file is no longer the one that was hashed, or is gone."""
-
-
 def _patiently(path: str, item: Item, rule: PixelRule) -> Pixels:
     """Decode a file, again after a pause where a passing cause kept it from being read.
 
-    Raises ValueError where it is no image, _ChangedFileError, TransientReadError where the cause lasts.
+    Raises ValueError where it is no image, ChangedFileError, TransientReadError where the cause lasts.
     """
     for pause_s in (*_PAUSES_S, None):
         try:
             return _decode_unchanged(path, item, rule)
         except (MemoryError, TransientReadError, OSError) as error:
             if isinstance(error, OSError) and not decode_limits.is_passing(error):
-                raise _ChangedFileError(images.reason(error)) from error
+                raise ChangedFileError(images.reason(error)) from error
             if pause_s is None:
                 cause = error.__cause__ if isinstance(error, TransientReadError) else None
                 raise images.transient(cause or error, item.path) from error
@@ -274,7 +270,7 @@ def _decode_unchanged(path: str, item: Item, rule: PixelRule) -> Pixels:
     with open(path, "rb") as stream:
         content = stream.read()
     if hashlib.sha256(content).hexdigest() != item.sha256:
-        raise _ChangedFileError("the file changed after it was inspected")
+        raise ChangedFileError("the file changed after it was inspected")
     return decode(content, rule)
 
 

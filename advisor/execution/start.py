@@ -5,11 +5,12 @@ In: settings. Out: the workers, the executor; both end with their context. Does 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from advisor.aliases import Note
 from advisor.execution.executor import TrialExecutor
 from advisor.execution.worker import Worker
 from advisor.execution.worker_pool import WorkerPool
@@ -17,8 +18,6 @@ from advisor.records import Dataset, Settings
 from advisor.records.messages import OpenDataset
 from advisor.registry import Registry
 from advisor.runtime import device
-
-Note = Callable[[str], None]
 
 
 @contextmanager

@@ -23,13 +23,13 @@ WIDER = 1.5  # than the spread below: without it the interval held the truth in 
 GAIN_LEVEL = 0.1  # p-value up to which a class counts as one that gains from more images
 _RATES = np.linspace(0.05, 1.5, 59)
 _RESAMPLES = 200
-Score = Callable[
+ScoreRows = Callable[
     [Rows, Rows], Float64s
 ]  # (training rows, held-out rows) -> 1 where right, else 0, for each held-out row
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class MeasuredErrors:
     """Errors (S, R) at `sizes` (S,) training images over R repeats, and each class's mean error (S, K) at each size.
 
     `turned_K2` counts, for each class, scored images that turned right and wrong from the half to the whole of the images;
@@ -55,13 +55,13 @@ class Expected:
 
 def measure(
     labels_N: Ints,
-    score: Score,
+    score: ScoreRows,
     *,
     seed: int = 0,
     held_out: float = 0.25,
     repeats: int = REPEATS,
     groups_N: Ints | None = None,
-) -> Curve:
+) -> MeasuredErrors:
     """Fit on nested, stratified subsets and score on rows that none of them holds.
 
     Each repeat holds out another random quarter; its subsets grow inside the rest. A class keeps at least one image, and
@@ -88,7 +88,7 @@ def measure(
             before = right
     with np.errstate(invalid="ignore"):
         class_errors_SK = 1.0 - class_right / class_count
-    return Curve(
+    return MeasuredErrors(
         sizes=sizes, errors_SR=errors, class_errors_SK=class_errors_SK, turned_K2=turned_K2, held_out=len(held)
     )
 
@@ -133,7 +133,7 @@ def fit(sizes: Ints, errors: Float64s) -> tuple[float, float, float]:
     return float(floor_R[best]), float(scale_R[best]), float(_RATES[best])
 
 
-def expect(curve: Curve, images: Sequence[int], *, seed: int = 0, items: int = 0) -> list[Expected]:
+def expect(curve: MeasuredErrors, images: Sequence[int], *, seed: int = 0, items: int = 0) -> list[Expected]:
     """Extrapolate to other numbers of training images, with 95 % intervals from a bootstrap over repeats,
     taken as wide as Student's t makes it with so few.
 
@@ -163,7 +163,7 @@ def expect(curve: Curve, images: Sequence[int], *, seed: int = 0, items: int = 0
     return result
 
 
-def measured(curve: Curve) -> list[Expected]:
+def measured(curve: MeasuredErrors) -> list[Expected]:
     """Return the mean accuracy at each size with its 95 % interval over the repeats (Student's t)."""
     repeats = curve.errors_SR.shape[1]
     means = 1 - curve.errors_SR.mean(axis=1)
@@ -185,7 +185,7 @@ def _error(law: tuple[float, float, float], images: int) -> float:
     return float(np.clip(floor + scale * float(images) ** -rate, 0.0, 1.0))
 
 
-def classes_that_gain(curve: Curve, count: int = 3) -> list[tuple[int, float]]:
+def classes_that_gain(curve: MeasuredErrors, count: int = 3) -> list[tuple[int, float]]:
     """List the classes whose error fell most from half to all of the images, with the fall (above 0), largest first.
 
     Where the turned images are counted, a fall that chance brings in one of ten cases is left out (one-sided sign test).

@@ -32,7 +32,7 @@ ENSEMBLE = "ensemble.json"
 ENSEMBLE_FOLDER = "ensemble"  # in a run directory
 MOST_PX = 4096  # a recipe's limit too
 _CAN_BE_ABSENT = ("mirror", "value_range")  # fields that older versions did not write
-Rule = tuple[str, Callable[[Any], bool]]
+FieldRule = tuple[str, Callable[[Any], bool]]
 
 
 def _number(low: float, high: float = math.inf) -> Callable[[Any], bool]:
@@ -63,12 +63,12 @@ def _rising(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_number(-math.inf), value)) and value[0] < value[1]
 
 
-def _one_of(*names: str) -> Rule:
+def _one_of(*names: str) -> FieldRule:
     return f"one of {', '.join(names)}", lambda value: isinstance(value, str) and value in names
 
 
-_PX: Rule = f"a whole number from 1 to {MOST_PX}", _whole(1, MOST_PX)
-_FIELDS: Mapping[str, Rule] = {
+_PX: FieldRule = f"a whole number from 1 to {MOST_PX}", _whole(1, MOST_PX)
+_FIELDS: Mapping[str, FieldRule] = {
     "classes": ("a list of different class names", _classes),
     "backbone": ("a name", _text),
     "layers": ('"last", "all" or a stage', _text),
@@ -78,7 +78,7 @@ _FIELDS: Mapping[str, Rule] = {
     "temperature": ("a number above 0", _number(0.0)),
     "weights_sha256": ("64 hexadecimal digits", _hash),
 }
-_PREPROCESS: Mapping[str, Rule] = {
+_PREPROCESS: Mapping[str, FieldRule] = {
     "size_px": _PX,
     "resize_px": _PX,
     "interpolation": _one_of("nearest", "bilinear", "bicubic"),
@@ -153,7 +153,7 @@ def add_decision(folder: Path, rule: DecisionRule) -> None:
         write_description(path, {**read_description(path), "decision": asdict(rule)})
 
 
-def _check(path: Path, values: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str) -> None:
+def _check(path: Path, values: Mapping[str, Any], rules: Mapping[str, FieldRule], prefix: str) -> None:
     for name, (expected, holds) in rules.items():
         if name not in values:
             if name in _CAN_BE_ABSENT:

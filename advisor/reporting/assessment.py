@@ -20,7 +20,7 @@ SHOWN_STEPS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guess:
+class MajorityBaseline:
     """Always answering the largest class of the test set: its name, and the share of images for which that is right."""
 
     label: str
@@ -38,7 +38,7 @@ class WeakClass:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class NextStep:
     """Something to do next: why, and the command for it ("" where there is none)."""
 
     text: str
@@ -51,9 +51,9 @@ class Assessment:
 
     state: str
     verdict: str
-    guess: Guess | None
+    guess: MajorityBaseline | None
     weak: tuple[WeakClass, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[NextStep, ...]
 
 
 def assess(result: Result, run: str = "RUN") -> Assessment:
@@ -66,7 +66,7 @@ def assess(result: Result, run: str = "RUN") -> Assessment:
     )
 
 
-def largest_class(test: TestScore, share: float | None = None) -> Guess | None:
+def largest_class(test: TestScore, share: float | None = None) -> MajorityBaseline | None:
     """Return what always answering the largest class would score; None without classes.
 
     `share` is what the result states; without it, the test's counts decide.
@@ -76,9 +76,9 @@ def largest_class(test: TestScore, share: float | None = None) -> Guess | None:
         return None
     if share is not None:
         label = min(test.per_class, key=lambda name: abs(test.per_class[name].n / total - share))
-        return Guess(label=label, share=share)
+        return MajorityBaseline(label=label, share=share)
     label, score = max(test.per_class.items(), key=lambda item: item[1].n)
-    return Guess(label=label, share=score.n / total)
+    return MajorityBaseline(label=label, share=score.n / total)
 
 
 def failing(one: WeakClass) -> str:
@@ -113,7 +113,7 @@ def _mistaken_for(test: TestScore, names: list[str], index: int) -> str:
 # ---- the verdict -------------------------------------------------------------------------------------------------
 
 
-def _verdict(result: Result, guess: Guess | None, weak: tuple[WeakClass, ...]) -> tuple[str, str]:
+def _verdict(result: Result, guess: MajorityBaseline | None, weak: tuple[WeakClass, ...]) -> tuple[str, str]:
     test = result.test
     if test is None or guess is None:
         return "unknown", "Not tested on held-out images, so how good it is on new images is unknown."
@@ -137,10 +137,10 @@ def _verdict(result: Result, guess: Guess | None, weak: tuple[WeakClass, ...]) -
 # ---- what to do next ---------------------------------------------------------------------------------------------
 
 
-def _steps(result: Result, state: str, weak: tuple[WeakClass, ...], run: str) -> tuple[Step, ...]:
-    steps: list[Step] = []
+def _steps(result: Result, state: str, weak: tuple[WeakClass, ...], run: str) -> tuple[NextStep, ...]:
+    steps: list[NextStep] = []
     if state == "bad":
-        steps.append(Step(text="Check the labels and whether the images show what the classes differ in."))
+        steps.append(NextStep(text="Check the labels and whether the images show what the classes differ in."))
     steps += [_collect(one) for one in weak]
     if (more := _more_images(result)) is not None:
         steps.append(more)
@@ -151,37 +151,39 @@ def _steps(result: Result, state: str, weak: tuple[WeakClass, ...], run: str) ->
     if (better := _other_network(result)) is not None:
         steps.append(better)
     if state in ("good", "uncertain"):
-        steps.append(Step(text="Classify new images:", command=f"tl-advise predict {run} PHOTOS"))
+        steps.append(NextStep(text="Classify new images:", command=f"tl-advise predict {run} PHOTOS"))
     return tuple(steps)
 
 
-def _collect(one: WeakClass) -> Step:
+def _collect(one: WeakClass) -> NextStep:
     beside = f", also ones that look like {one.mistaken_for}" if one.mistaken_for else ""
-    return Step(text=f"Collect more images of {one.label}{beside}.")
+    return NextStep(text=f"Collect more images of {one.label}{beside}.")
 
 
-def _more_images(result: Result) -> Step | None:
+def _more_images(result: Result) -> NextStep | None:
     """Suggest more training images where twice as many are expected to bring a gain that shows."""
     part = result.forecast
     if part is None or insight_text.gain_of_twice(part) < insight_text.LITTLE:
         return None
     of = f", above all of {wording.series([one.label for one in part.gains])}" if part.gains else ""
     now, twice = (wording.percent(at.accuracy, 0) for at in part.expected[:2])
-    return Step(text=f"Collect more training images{of}: twice as many are expected to bring {twice} instead of {now}.")
+    return NextStep(
+        text=f"Collect more training images{of}: twice as many are expected to bring {twice} instead of {now}."
+    )
 
 
-def _uncertain(result: Result) -> Step | None:
+def _uncertain(result: Result) -> NextStep | None:
     test = result.test
     if test is None or test.ci95[1] - test.ci95[0] <= WIDE:
         return None
     half = (test.ci95[1] - test.ci95[0]) / 2
     needed = math.ceil(test.n * (half / (WIDE / 2)) ** 2 / 10) * 10
-    return Step(
+    return NextStep(
         text=f"Add test images: about {wording.number(needed)} make the score certain to ±{100 * WIDE / 2:.0f} points."
     )
 
 
-def _more_time(result: Result) -> Step | None:
+def _more_time(result: Result) -> NextStep | None:
     """Suggest a longer run where the budget ended the search before it had tried much."""
     limit = result.budget.asked_s
     short = [one for one in result.untried if one.needs_s is not None]
@@ -190,17 +192,17 @@ def _more_time(result: Result) -> Step | None:
         return None
     longer = wording.duration_option(max([900.0, 4 * limit, *(3 * (one.needs_s or 0.0) for one in short)]))
     missing = wording.series([wording.regime(one.regime) for one in short])
-    return Step(
+    return NextStep(
         text=f"Give it more time: {missing} did not fit into the budget." if short else "Give it more time.",
         command=f"tl-advise {wording.quoted(result.dataset.path)} --budget {longer}",
     )
 
 
-def _other_network(result: Result) -> Step | None:
+def _other_network(result: Result) -> NextStep | None:
     named = [item for item in result.left_out if item.command]
     if not named:
         return None
     first = named[0]
     size = wording.megabytes(first.bytes)
     text = f"Let {first.backbone} take part, which was not tried" + (f" ({size} to download)." if size else ".")
-    return Step(text=text, command=first.command)
+    return NextStep(text=text, command=first.command)

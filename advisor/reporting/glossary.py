@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Term:
+class GlossaryTerm:
     """A term: its key (the anchor on a page), how it is written, and what it means."""
 
     key: str
@@ -18,120 +18,120 @@ class Term:
 
 
 TERMS = (
-    Term(
+    GlossaryTerm(
         "accuracy",
         "Accuracy",
         "The share of images that are classified correctly.",
     ),
-    Term(
+    GlossaryTerm(
         "always-guessing",
         "Always guessing",
         "What you would score by always answering the largest class. A model that is not clearly above this has "
         "learned nothing useful.",
     ),
-    Term(
+    GlossaryTerm(
         "arm",
         "Arm",
         "One of the strategies that `compare` trains side by side.",
     ),
-    Term(
+    GlossaryTerm(
         "backbone",
         "Backbone, network",
         "A pretrained image network without its last layer. It turns an image into features.",
     ),
-    Term(
+    GlossaryTerm(
         "balanced-accuracy",
         "Balanced accuracy",
         "The mean of the recalls of all classes: every class counts the same, whatever its size.",
     ),
-    Term(
+    GlossaryTerm(
         "budget",
         "Budget",
         "The time that a run may take, start-up and test included.",
     ),
-    Term(
+    GlossaryTerm(
         "calibration-error",
         "Calibration error",
         "The average gap between confidence and accuracy. With a calibration error of 3 %, images that the model "
         "calls 90 % certain are right about 87 to 93 % of the time.",
     ),
-    Term(
+    GlossaryTerm(
         "confusion-matrix",
         "Confusion matrix",
         "A table of true classes (rows) against predicted classes (columns). Mistakes lie off the diagonal.",
     ),
-    Term(
+    GlossaryTerm(
         "embedding",
         "Embedding, features",
         "The numbers that a backbone computes from an image. Similar images have similar features.",
     ),
-    Term(
+    GlossaryTerm(
         "epoch",
         "Epoch",
         "One pass of training over all training images.",
     ),
-    Term(
+    GlossaryTerm(
         "feature-extraction",
         "Feature extraction",
         "The backbone stays as it is (it is frozen); only a head is trained on its features.",
     ),
-    Term(
+    GlossaryTerm(
         "fine-tuning",
         "Fine-tuning",
         "The backbone itself is trained further: only its last stages (partial) or all of it (full).",
     ),
-    Term(
+    GlossaryTerm(
         "fit",
         "Fit (crop, squash, pad)",
         "How a rectangular image becomes the square that a network takes: cut to its centre, squeezed, or bordered. "
         "Fit crop cuts to the centre.",
     ),
-    Term(
+    GlossaryTerm(
         "fold",
         "Fold, cross-validation",
         "The training images are divided into five parts. Each part in turn is kept for validation while the other "
         "four are used for training, so that every image is predicted once by a model that was not trained on it.",
     ),
-    Term(
+    GlossaryTerm(
         "head",
         "Head",
         "The last layer, which turns features into class probabilities: ridge (a linear model with closed-form "
         "solution), logistic (logistic regression), prototypes (the mean of each class), k-NN (nearest neighbours).",
     ),
-    Term(
+    GlossaryTerm(
         "interval",
         "Interval, 95 % interval",
         "The range in which the accuracy on many more images of the same kind would lie with 95 % confidence. Few "
         "test images give a wide interval.",
     ),
-    Term(
+    GlossaryTerm(
         "layers-all",
         "Layers all, layers last",
         "Whether a head uses the features of all stages of the backbone, or only those of the last one.",
     ),
-    Term(
+    GlossaryTerm(
         "learned",
         "Learned",
         "The test accuracy is higher than always guessing the largest class, beyond what chance explains.",
     ),
-    Term(
+    GlossaryTerm(
         "layercam",
         "LayerCAM",
         "A picture of which parts of an image speak for the predicted class, computed from the network's activations and "
         "their gradients. It shows what the network uses, not why.",
     ),
-    Term(
+    GlossaryTerm(
         "learning-curve",
         "Learning curve",
         "How the accuracy rises with the number of training images (or, while a network trains, with the steps).",
     ),
-    Term(
+    GlossaryTerm(
         "locked-test",
         "Locked test, test set",
         "Images that were held out before anything was tried. No decision used them; they are scored once, at the "
         "end. So the test score is an honest estimate for new images of the same kind.",
     ),
-    Term(
+    GlossaryTerm(
         "log-loss",
         "Log-loss",
         "How well the predicted probabilities fit the truth: the mean of −ln(probability of the true class). Lower is "
@@ -139,114 +139,114 @@ TERMS = (
         "accuracy but different log-loss. With few images, accuracy moves in large steps and log-loss does not: that "
         "is why the best trial goes by log-loss, and can have a slightly lower accuracy than another.",
     ),
-    Term(
+    GlossaryTerm(
         "macro-f1",
         "Macro F1",
         "The mean over classes of the harmonic mean of precision and recall.",
     ),
-    Term(
+    GlossaryTerm(
         "mirror",
         "Mirror",
         "The features of an image and of its mirror image are averaged.",
     ),
-    Term(
+    GlossaryTerm(
         "objective",
         "Objective",
         "The score that the search improves: log-loss unless you choose another.",
     ),
-    Term(
+    GlossaryTerm(
         "optimism",
         "Optimism",
         "How much higher the best validation score is than the test score. The best of many trials is partly lucky, "
         "so its validation score tends to be too high.",
     ),
-    Term(
+    GlossaryTerm(
         "pool",
         "Pool",
         "The images for training and validation: everything except the test set.",
     ),
-    Term(
+    GlossaryTerm(
         "precision",
         "Precision",
         "Of the images that were predicted as a class, the share that belong to it.",
     ),
-    Term(
+    GlossaryTerm(
         "probe",
         "Probe",
         "A quick first trial: a closed-form head on the frozen features of a network. It takes seconds and is a "
         "strong reference for everything that takes longer.",
     ),
-    Term(
+    GlossaryTerm(
         "recall",
         "Recall",
         "Of the images of a class, the share that were recognised.",
     ),
-    Term(
+    GlossaryTerm(
         "recipe",
         "Recipe",
         "The file `recipe.yaml`: everything that is needed to train the same model again. `tl-advise rerun` does it.",
     ),
-    Term(
+    GlossaryTerm(
         "refit",
         "Refit, final training",
         "After the search, the winner is trained once more on all images for training and validation.",
     ),
-    Term(
+    GlossaryTerm(
         "regime",
         "Regime",
         "How much of the network is trained: feature extraction, partial fine-tuning or full fine-tuning.",
     ),
-    Term(
+    GlossaryTerm(
         "ridge",
         "Ridge",
         "A linear head whose solution is computed directly; its strength is chosen by cross-validation.",
     ),
-    Term(
+    GlossaryTerm(
         "rule-of-thumb",
         "Rule of thumb",
         "What textbooks recommend from the number of images alone. The search starts there and measures whether it "
         "holds for your data.",
     ),
-    Term(
+    GlossaryTerm(
         "stage",
         "Stage",
         "A group of consecutive layers of a backbone, from the input (stem) to the last block.",
     ),
-    Term(
+    GlossaryTerm(
         "statistically-tied",
         "Statistically tied",
         "The validation images cannot show which of the two is better.",
     ),
-    Term(
+    GlossaryTerm(
         "strategy",
         "Strategy",
         "How a network is adapted to your data: a kind of head, or a way of fine-tuning. `tl-advise plugins` lists "
         "all.",
     ),
-    Term(
+    GlossaryTerm(
         "strength",
         "Strength",
         "Of ridge: how strongly large weights are penalised. Of logistic regression, `c` is its inverse.",
     ),
-    Term(
+    GlossaryTerm(
         "temperature",
         "Temperature",
         "A number by which the model's outputs are divided before they become probabilities, fitted so that the "
         "probabilities match how often the model is right.",
     ),
-    Term(
+    GlossaryTerm(
         "trial",
         "Trial",
         "One candidate (network, strategy, parameters) that the search trains and scores by cross-validation. A trial "
         "that is clearly behind the others is stopped early.",
     ),
-    Term(
+    GlossaryTerm(
         "untuned-default",
         "Untuned default",
         "What you would get without a search: the network with the best probe that fits the budget, with the default "
         "parameters of the rule of thumb. It is fixed before the first trial, and tuning is compared with it.",
     ),
-    Term(
+    GlossaryTerm(
         "within-noise",
         "Within noise",
         "The difference is no larger than chance explains with this number of test images.",

@@ -35,7 +35,7 @@ _HEADER_BYTES = 128  # of a .npy file with a short shape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class CacheEntry:
     """One stored file: what it is (`fields`), its size, when it was last used (seconds since 1970)."""
 
     key: str
@@ -171,7 +171,7 @@ class Store:
         finally:
             held.release()
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[CacheEntry, ...]:
         """List what is stored, the most recently used first."""
         entries = []
         for note in self.directory.glob("*/*.json"):
@@ -184,7 +184,7 @@ class Store:
             if facts is not None:
                 kind = str(facts["fields"].get("kind", "other"))
                 entries.append(
-                    Entry(
+                    CacheEntry(
                         key=path.stem,
                         kind=kind,
                         fields=facts["fields"],
@@ -254,7 +254,7 @@ class Store:
             self._delete(oldest)
             used -= oldest.bytes
 
-    def _delete(self, entry: Entry) -> None:
+    def _delete(self, entry: CacheEntry) -> None:
         # A process that has it mapped keeps its pages.
         for path in (entry.path, entry.path.with_suffix(".json")):
             with contextlib.suppress(OSError):

@@ -21,12 +21,13 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from advisor._version import __version__
 from advisor.data import image_inputs
+from advisor.errors import RequestError
 from advisor.metrics.decision import decide
 from advisor.models import inference
 from advisor.models.predict import UNKNOWN, check_abstain
 from advisor.serving import body
 from advisor.serving.batcher import Batcher
-from advisor.serving.limits import Limits, RequestError, check_header
+from advisor.serving.limits import ServerLimits, check_header
 from advisor.serving.openapi import DESCRIPTION, PREDICT, page
 
 PAGE = Path(__file__).parent / "page"
@@ -43,7 +44,7 @@ class Service:
     """What the routes share: the model behind its batches, threads that decode, the limits."""
 
     def __init__(
-        self, predictor: Any, run: Path, limits: Limits, *, decoders: int, batch: int, abstain: float | None
+        self, predictor: Any, run: Path, limits: ServerLimits, *, decoders: int, batch: int, abstain: float | None
     ) -> None:
         self.predictor = predictor
         self.run = run
@@ -130,7 +131,7 @@ def create(
     predictor: Any,
     run: Path,
     *,
-    limits: Limits | None = None,
+    limits: ServerLimits | None = None,
     decoders: int = 2,
     batch: int = 64,
     abstain: float | None = None,
@@ -141,7 +142,7 @@ def create(
     where the model has no index for it.
     """
     check_abstain(predictor.index, abstain)
-    bounds = limits or Limits()
+    bounds = limits or ServerLimits()
     service: dict[str, Service] = {}
 
     @contextlib.asynccontextmanager

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from advisor.serving.limits import RequestError
+from advisor.errors import RequestError
 
 Square = npt.NDArray[np.uint8]
 Answer = TypeVar("Answer")

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
-from advisor.serving.limits import Limits, RequestError
+from advisor.errors import RequestError
+from advisor.serving.limits import ServerLimits
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Images = list[tuple[str, bytes]]
 
 
-async def images(request: Request, limits: Limits) -> Images:
+async def images(request: Request, limits: ServerLimits) -> Images:
     """Read the images of a request.
 
     Raises RequestError with 400 (no image, too many, a broken form), 408 (too slow) or 413 (too large).
@@ -44,7 +45,7 @@ async def images(request: Request, limits: Limits) -> Images:
     return uploads
 
 
-async def _raw(request: Request, limits: Limits) -> bytes:
+async def _raw(request: Request, limits: ServerLimits) -> bytes:
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
@@ -54,7 +55,7 @@ async def _raw(request: Request, limits: Limits) -> bytes:
     return b"".join(parts)
 
 
-async def _form(request: Request, limits: Limits) -> Images:
+async def _form(request: Request, limits: ServerLimits) -> Images:
     from starlette.datastructures import UploadFile
     from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -75,5 +76,5 @@ async def _form(request: Request, limits: Limits) -> Images:
     return [(upload.filename or f"#{n}", await upload.read()) for n, upload in enumerate(uploads)]
 
 
-def _too_large(limits: Limits) -> RequestError:
+def _too_large(limits: ServerLimits) -> RequestError:
     return RequestError(413, f"the request is larger than {limits.body_bytes // 2**20} MiB.")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
+from advisor.errors import RequestError
+
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ServerLimits:
     """Bounds of one server. `waiting_images` counts decoded images that wait for the model, over all requests."""
 
     body_bytes: int = 32 * 2**20
@@ -17,16 +19,7 @@ class Limits:
     body_s: float = 30.0  # within which a request's body must have arrived
 
 
-class RequestError(Exception):
-    """A request that is refused: an HTTP status of 400 or above, and one sentence that says why and what to do."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
-def check_header(data: bytes, limits: Limits) -> None:
+def check_header(data: bytes, limits: ServerLimits) -> None:
     """Read an image's header and refuse what is no image or has too many pixels, before anything is decoded.
 
     Raises RequestError with 415 where no decoder knows the bytes, 413 where the image is too large.

@@ -71,7 +71,7 @@ class TrackingListener(Listener):
         self._relays = relays
         self._rundir = rundir
         self._reported: set[str] = set()
-        self.outcome = tracker.Outcome(state="stopped", scores={}, verdict="", files=())
+        self.outcome = tracker.LoggedOutcome(state="stopped", scores={}, verdict="", files=())
 
     def started(self, clock: Clock) -> None:
         """Pass on that the run begins."""
@@ -118,7 +118,7 @@ class TrackingListener(Listener):
         self._shown.finished(result)
         files = values.artefacts(self._rundir.path)
         scores, verdict = values.scores(result), values.verdict(result)
-        self.outcome = tracker.Outcome(state="finished", scores=scores, verdict=verdict, files=files)
+        self.outcome = tracker.LoggedOutcome(state="finished", scores=scores, verdict=verdict, files=files)
 
     def report_failures(self) -> None:
         """Note every tracker that failed, once."""
@@ -163,7 +163,7 @@ def follow(listener: Listener, settings: Settings, rundir: RunDir) -> Iterator[L
         yield tracking
     except BaseException as error:
         if not isinstance(error, KeyboardInterrupt):
-            tracking.outcome = tracker.Outcome(state="failed", scores={}, verdict=one_line(error), files=())
+            tracking.outcome = tracker.LoggedOutcome(state="failed", scores={}, verdict=one_line(error), files=())
         raise
     finally:
         tracking.close()

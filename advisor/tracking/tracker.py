@@ -31,7 +31,7 @@ class TrackedRun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class LoggedOutcome:
     """How a run ended: `state` is "finished", "stopped" or "failed"; scores by name, the verdict in words, files."""
 
     state: str
@@ -57,7 +57,7 @@ class Tracker(Protocol):
     def trial(self, trial: Trial) -> None:
         """Log a trial or probe that ended: parameters, scores, curve."""
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: LoggedOutcome) -> None:
         """Log the outcome and close the log."""
 
 

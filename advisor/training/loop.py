@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from advisor import schedules
-from advisor.errors import DivergedError, OutOfMemoryError, TrialError
+from advisor.errors import DivergedError, OutOfMemoryError, TrialError, is_out_of_memory
 from advisor.hooks import TermInputs
 from advisor.models import normalise, weight_ops
 from advisor.models.classifier import Classifier
@@ -278,8 +278,7 @@ def _memory_handled(device: torch.device, batch: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if not isinstance(error, MemoryError) and "out of memory" not in text and "allocate memory" not in text:
+        if not is_out_of_memory(error):
             raise
         if device.type == "cuda":
             torch.cuda.empty_cache()

@@ -16,7 +16,7 @@ from advisor.records.trials import REGIME_WORDS, REGIMES, RegimeName, regime_nam
 
 
 @dataclass(frozen=True)
-class Rule:
+class SizeRule:
     """One line of the table: it speaks where `holds(images, images per class)`; the first that speaks decides."""
 
     name: RegimeName
@@ -26,29 +26,29 @@ class Rule:
     origin: str
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(
+RULES: tuple[SizeRule, ...] = (
+    SizeRule(
         "feature_extraction",
         True,
         lambda images, per_class: per_class < 10,
         "under 10 images a class: a head on frozen features, class means first, is all that they can carry",
         "few-shot practice: Snell et al. 2017 (arXiv:1703.05175), Chen et al. 2019 (arXiv:1904.04232)",
     ),
-    Rule(
+    SizeRule(
         "feature_extraction",
         False,
         lambda images, per_class: images < 1_000,
         "fewer than 1,000 images: frozen features and a small head leave little room to overfit",
         "the tutorials' size rule (CS231n, Transfer Learning)",
     ),
-    Rule(
+    SizeRule(
         "partial",
         False,
         lambda images, per_class: images < 10_000,
         "1,000 to 9,999 images: enough to adapt the last stages, not enough to repay training all of them",
         "the tutorials' size rule (CS231n, Transfer Learning)",
     ),
-    Rule(
+    SizeRule(
         "full",
         False,
         lambda images, per_class: True,

@@ -38,7 +38,7 @@ ARMS = ("full", "mcc", "dann")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class AdaptedArm:
     """One arm with one seed. `information` is the criterion, in nats; `target_accuracy` is None without target labels."""
 
     arm: str
@@ -58,7 +58,7 @@ class Adaptation:
     source_images: int
     target_images: int
     target_labelled: int
-    runs: tuple[Run, ...]
+    runs: tuple[AdaptedArm, ...]
     chosen: str
     chosen_seed: int
     target_accuracy: float | None
@@ -73,7 +73,7 @@ def information(logits_MK: npt.NDArray[np.floating]) -> float:
     return float(-(mean_K * np.log(np.maximum(mean_K, 1e-12))).sum() - each)
 
 
-def choose(runs: Sequence[Run]) -> Run:
+def choose(runs: Sequence[AdaptedArm]) -> AdaptedArm:
     """Choose the arm by its mean criterion among arms that keep their source accuracy, then the seed by its criterion."""
     arms = list(dict.fromkeys(r.arm for r in runs))
     held_out_by_arm = {a: float(np.mean([r.source_accuracy for r in runs if r.arm == a])) for a in arms}
@@ -102,7 +102,7 @@ def adapt(
     """
     if session.target is None:
         raise InputError("adaptation needs a target domain.", hint="Name its folder with --target DIR.")
-    trained: dict[Run, AdaptationArm] = {}
+    trained: dict[AdaptedArm, AdaptationArm] = {}
     longest = 0.0
     for seed in seeds:
         began = time.monotonic()
@@ -114,9 +114,9 @@ def adapt(
             for trained_arm in adaptation_arm.train(session, chosen, seed, deadline=last, report=report):
                 accuracy = adaptation_arm.held_out_score(session, trained_arm).accuracy
                 criterion = information(trained_arm.target_logits)
-                trained[Run(arm=trained_arm.name, seed=seed, source_accuracy=accuracy, information=criterion)] = (
-                    trained_arm
-                )
+                trained[
+                    AdaptedArm(arm=trained_arm.name, seed=seed, source_accuracy=accuracy, information=criterion)
+                ] = trained_arm
         longest = max(longest, time.monotonic() - began)
     best = choose(list(trained))
     if to is not None:
@@ -155,7 +155,7 @@ def shared_parameters(session: Session, arm: str, epochs: float) -> dict[str, An
     return {k: v for k, v in {"epochs": epochs, "norm": "trained"}.items() if k in declared}
 
 
-def _result(session: Session, trained: dict[Run, AdaptationArm], best: Run) -> Adaptation:
+def _result(session: Session, trained: dict[AdaptedArm, AdaptationArm], best: AdaptedArm) -> Adaptation:
     """Read the hidden target labels, after the choice."""
     assert session.target is not None
     labels = np.array(session.target.hidden_labels)

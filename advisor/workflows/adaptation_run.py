@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from advisor.aliases import NamedProgress
+from advisor.aliases import NamedProgress, Note
 from advisor.data.remote import urls
 from advisor.errors import InputError
 from advisor.records import Settings
@@ -46,7 +45,7 @@ def run(
     out: Path | None,
     clock: Clock,
     report: NamedProgress,
-    note: Callable[[str], None],
+    note: Note,
 ) -> AdaptedRun:
     """Adapt within the budget and write everything into a run directory.
 
@@ -79,7 +78,7 @@ def run(
     return AdaptedRun(adaptation=adapted, folder=folder, warnings=session.warnings)
 
 
-def check_budget(needs_s: float, left_s: float, arms: int, note: Callable[[str], None]) -> None:
+def check_budget(needs_s: float, left_s: float, arms: int, note: Note) -> None:
     """Warn at the start if one epoch per arm probably does not fit. Raises InputError where it certainly does not."""
     if needs_s <= left_s:
         return

@@ -36,7 +36,7 @@ def jpeg(size: tuple[int, int], number: int = 3) -> bytes:
     return stream.getvalue()
 
 
-def kept(store: cache.Store) -> list[cache.Entry]:
+def kept(store: cache.Store) -> list[cache.CacheEntry]:
     return [entry for entry in store.entries() if entry.kind == "pixels"]
 
 

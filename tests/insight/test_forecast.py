@@ -68,7 +68,7 @@ def test_groups_are_never_divided() -> None:
 def test_the_measured_points_have_students_interval() -> None:
     """The mean of the repeats, with scipy's interval of a mean."""
     errors = np.array([[0.3, 0.34, 0.28, 0.31], [0.2, 0.22, 0.25, 0.19]])
-    curve = forecast.Curve(sizes=np.array([10, 20]), errors_SR=errors, class_errors_SK=np.zeros((2, 2)))
+    curve = forecast.MeasuredErrors(sizes=np.array([10, 20]), errors_SR=errors, class_errors_SK=np.zeros((2, 2)))
     for at, own in zip(forecast.measured(curve), 1 - errors, strict=True):
         low, high = stats.t.interval(0.95, 3, loc=own.mean(), scale=stats.sem(own))
         assert (at.accuracy, at.low, at.high) == pytest.approx((own.mean(), low, high), abs=2e-3)
@@ -81,7 +81,7 @@ def test_the_interval_holds_the_truth() -> None:
     for _ in range(total):
         floor, scale, rate = draw.uniform(0, 0.2), draw.uniform(0.5, 2), draw.uniform(0.3, 0.8)
         errors = (floor + scale * sizes**-rate)[:, None] + draw.normal(0, 0.012, (4, 5))
-        curve = forecast.Curve(sizes=sizes, errors_SR=errors, class_errors_SK=np.zeros((4, 2)))
+        curve = forecast.MeasuredErrors(sizes=sizes, errors_SR=errors, class_errors_SK=np.zeros((4, 2)))
         expected = forecast.expect(curve, [1920])[0]
         inside += expected.low <= 1 - (floor + scale * 1920**-rate) <= expected.high
     assert inside >= 0.9 * total
@@ -89,7 +89,7 @@ def test_the_interval_holds_the_truth() -> None:
 
 def test_classes_that_gain_are_those_whose_error_falls() -> None:
     """Only falls count, largest first."""
-    curve = forecast.Curve(
+    curve = forecast.MeasuredErrors(
         sizes=np.array([1, 2]), errors_SR=np.zeros((2, 1)), class_errors_SK=np.array([[0.5, 0.2, 0.4], [0.1, 0.3, 0.3]])
     )
     assert [k for k, _ in forecast.classes_that_gain(curve)] == [0, 2]

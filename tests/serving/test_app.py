@@ -23,12 +23,12 @@ httpx = pytest.importorskip("httpx", reason="the serve extra is not installed")
 testclient = pytest.importorskip("fastapi.testclient", reason="the serve extra is not installed")
 
 from advisor import cli, registry  # noqa: E402
-from advisor.errors import InputError  # noqa: E402
+from advisor.errors import InputError, RequestError  # noqa: E402
 from advisor.models import predictor as predictors  # noqa: E402
 from advisor.serving import app as application  # noqa: E402
 from advisor.serving import body  # noqa: E402
 from advisor.serving.batcher import Batcher  # noqa: E402
-from advisor.serving.limits import Limits, RequestError  # noqa: E402
+from advisor.serving.limits import ServerLimits  # noqa: E402
 
 
 @pytest.fixture(scope="module", name="run")
@@ -46,7 +46,7 @@ def _photos(run: Path) -> list[Path]:
 def _client(run: Path) -> Iterator[object]:
     """A client of the application with small limits, without a socket."""
     predictor = predictors.load(run, registry.load())
-    limits = Limits(body_bytes=300_000, images=5, pixels=400_000)
+    limits = ServerLimits(body_bytes=300_000, images=5, pixels=400_000)
     with testclient.TestClient(application.create(predictor, run, limits=limits)) as client:
         yield client
 
@@ -232,7 +232,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_is_refused() -> None:
 
     request = Request({"type": "http", "headers": [(b"content-length", b"1000")]}, receive)
     with pytest.raises(RequestError, match="connection ended") as refused:
-        asyncio.run(body.images(request, Limits()))
+        asyncio.run(body.images(request, ServerLimits()))
     assert refused.value.status == 400
 
 

@@ -21,7 +21,7 @@ from advisor.errors import DatasetError, InputError, TrialError
 from advisor.models import predictor
 from advisor.records import Settings, recipe_file
 from advisor.workflows import adaptation, adaptation_arm, adaptation_run
-from advisor.workflows.adaptation import Run
+from advisor.workflows.adaptation import AdaptedArm
 from advisor.workflows.session import Session, make_candidate, open_session
 
 
@@ -69,10 +69,10 @@ def test_information_is_mutual_information() -> None:
 def test_the_choice_reads_no_target_label() -> None:
     """The arm with most information wins, unless it has lost the source; target accuracies play no part."""
     runs = [
-        Run(arm="a", seed=0, source_accuracy=0.9, information=0.5, target_accuracy=0.9),
-        Run(arm="b", seed=0, source_accuracy=0.88, information=0.7, target_accuracy=0.1),
-        Run(arm="b", seed=1, source_accuracy=0.88, information=0.8, target_accuracy=0.1),
-        Run(arm="c", seed=0, source_accuracy=0.5, information=2.0, target_accuracy=1.0),
+        AdaptedArm(arm="a", seed=0, source_accuracy=0.9, information=0.5, target_accuracy=0.9),
+        AdaptedArm(arm="b", seed=0, source_accuracy=0.88, information=0.7, target_accuracy=0.1),
+        AdaptedArm(arm="b", seed=1, source_accuracy=0.88, information=0.8, target_accuracy=0.1),
+        AdaptedArm(arm="c", seed=0, source_accuracy=0.5, information=2.0, target_accuracy=1.0),
     ]
     assert adaptation.choose(runs) == runs[2]
     assert adaptation.choose([replace(r, target_accuracy=None) for r in runs]).arm == "b"

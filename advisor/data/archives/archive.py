@@ -44,7 +44,7 @@ def unpacked(path: Path) -> Path:
 
 def _unpack(path: Path, folder: Path) -> None:
     shown = printable(str(path))
-    limits = unpacking.Limits(shown, path.stat().st_size)
+    limits = unpacking.UnpackingLimits(shown, path.stat().st_size)
     try:
         is_zip = zipfile.is_zipfile(path)
         if not is_zip and path.suffix.lower() == ".zip" and not tarfile.is_tarfile(path):
@@ -60,7 +60,7 @@ def _unpack(path: Path, folder: Path) -> None:
         ) from error
 
 
-def _write(folder: Path, relative: str, stream: IO[bytes], limits: unpacking.Limits) -> None:
+def _write(folder: Path, relative: str, stream: IO[bytes], limits: unpacking.UnpackingLimits) -> None:
     """Write one member. Raises DatasetError where its name cannot be a file beside the others; OSError for the disk."""
     try:
         unpacking.write(folder / relative, _blocks(stream), limits)

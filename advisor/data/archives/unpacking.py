@@ -28,7 +28,7 @@ _CHUNK = 1 << 20
 COPIES = {"unpacked data": "unpacked", "remote data": "remote"}  # kind as `tl-advise cache` names it -> folder
 
 
-class Limits:
+class UnpackingLimits:
     """Counts what is written and raises DatasetError beyond the bounds; `packed_bytes` 0 disables the ratio."""
 
     def __init__(self, shown: str, packed_bytes: int = 0) -> None:
@@ -93,7 +93,7 @@ def finish(filled: Path, path: Path, *, origin: str = "") -> None:
     _make_room(path, size)
 
 
-def write(path: Path, blocks: Iterable[bytes], limits: Limits) -> None:
+def write(path: Path, blocks: Iterable[bytes], limits: UnpackingLimits) -> None:
     """Write one file below an unpacked folder, counting it against the limits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     limits.add(0, files=1)
@@ -124,7 +124,7 @@ def unwritable(parent: Path, error: OSError) -> DatasetError:
     )
 
 
-def copies() -> tuple[cache.Entry, ...]:
+def copies() -> tuple[cache.CacheEntry, ...]:
     """List the copies of data sets in the cache, the most recently used first."""
     entries = []
     for kind, name in COPIES.items():
@@ -135,7 +135,7 @@ def copies() -> tuple[cache.Entry, ...]:
                 used_s, size = mark.stat().st_mtime, int(facts["bytes"])
                 path = mark.parent
                 entries.append(
-                    cache.Entry(key=path.name, kind=kind, fields=fields, bytes=size, used_s=used_s, path=path)
+                    cache.CacheEntry(key=path.name, kind=kind, fields=fields, bytes=size, used_s=used_s, path=path)
                 )
     return tuple(sorted(entries, key=lambda entry: (-entry.used_s, entry.key)))
 

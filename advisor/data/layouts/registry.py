@@ -41,7 +41,7 @@ _CONVERT = {".7z": _UNPACK, ".rar": _UNPACK, ".gz": _UNPACK, ".bz2": _UNPACK, ".
 }  # fmt: skip
 
 
-class Layout(Protocol):
+class BuiltInLayout(Protocol):
     """One arrangement of labelled images on disk."""
 
     @property
@@ -56,7 +56,7 @@ class Layout(Protocol):
 
 
 # The most specific first: what names a table or splits is recognised before plain class folders.
-LAYOUTS: tuple[Layout, ...] = (
+LAYOUTS: tuple[BuiltInLayout, ...] = (
     labels_in_names,
     webdataset,
     huggingface_saved,

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from advisor.aliases import CountProgress
+from advisor.aliases import CountProgress, Note
 from advisor.data.archives import archive
 from advisor.data.images import IMAGE_SUFFIXES
 from advisor.data.layouts import manifest, names
 from advisor.data.remote import fetching, urls
-from advisor.data.remote.fetching import Note, RemoteFile
+from advisor.data.remote.fetching import RemoteFile
 from advisor.data.tables import columns, rows
 from advisor.errors import DatasetError, InputError
 from advisor.records.data import ReadOptions

@@ -13,13 +13,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from advisor.aliases import CountProgress
+from advisor.aliases import CountProgress, Note
 from advisor.data.archives import archive, unpacking
 from advisor.data.remote import urls
 from advisor.errors import DatasetError
@@ -32,8 +32,6 @@ CONNECTIONS = 8
 ATTEMPTS = 3
 _BLOCK = 1 << 20
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_hash", "mtime", "LastModified", "Last-Modified", "updated", "created")
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

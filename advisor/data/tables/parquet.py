@@ -45,7 +45,7 @@ def from_batches(path: Path, schema: Any, batches: Iterable[Any], key: Any, pref
         return Table(path=path, names=names, rows=_rows(records, names, classes, None))
     if not any(columns.normalised(name) in columns.LABEL for name in names):
         raise DatasetError(f"{printable(str(path))}: no label column ({', '.join(schema.names)}).", hint=columns.FORM)
-    limits = unpacking.Limits(printable(str(path)))
+    limits = unpacking.UnpackingLimits(printable(str(path)))
     lines: list[tuple[int, list[str]]] = []
 
     def fill(folder: Path) -> None:

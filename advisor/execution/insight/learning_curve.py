@@ -8,7 +8,6 @@ Does NOT cover: the method (`advisor.insight.forecast`), when there is time for 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -27,7 +26,6 @@ MOST = 20_000  # images of the pool that are read: a random part of a larger one
 FACTORS = (1, 2, 4)  # times the images of the pool at which an accuracy is forecast
 REPEATS = (forecast.REPEATS, 3)  # as many as there is time for
 HEAD = "ridge"  # in closed form, its strength chosen by leave-one-out on each subset
-Score = Callable[[Rows, Rows], Float64s]
 
 
 def measure(resources: Resources, job: MeasureLearningCurve) -> LearningCurveMeasured:
@@ -60,7 +58,7 @@ def measure(resources: Resources, job: MeasureLearningCurve) -> LearningCurveMea
     return LearningCurveMeasured(forecast=_forecast(resources, job, [int(k) for k in present], curve))
 
 
-def _score(features: Float32s, labels: Ints, blocks: tuple[int, ...], seed: int) -> Score:
+def _score(features: Float32s, labels: Ints, blocks: tuple[int, ...], seed: int) -> forecast.ScoreRows:
     classes = int(labels.max()) + 1
 
     def score(rows: Rows, held: Rows) -> Float64s:
@@ -70,7 +68,7 @@ def _score(features: Float32s, labels: Ints, blocks: tuple[int, ...], seed: int)
     return score
 
 
-def _seconds(score: Score, images: int) -> float:
+def _seconds(score: forecast.ScoreRows, images: int) -> float:
     """Time one fit on three quarters of the images, the largest that there will be."""
     order, cut = rng.permutation(0, "forecast timing", 0, images), images // 4
     begun = time.monotonic()
@@ -78,7 +76,9 @@ def _seconds(score: Score, images: int) -> float:
     return time.monotonic() - begun
 
 
-def _forecast(resources: Resources, job: MeasureLearningCurve, present: list[int], curve: forecast.Curve) -> Forecast:
+def _forecast(
+    resources: Resources, job: MeasureLearningCurve, present: list[int], curve: forecast.MeasuredErrors
+) -> Forecast:
     sizes = [factor * len(resources.labels) for factor in FACTORS]
     return Forecast(
         backbone=job.candidate.backbone,

@@ -26,7 +26,7 @@ STORE_SHARE = 0.6  # of the smallest node's object store, which one set of decod
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class ClusterCapacity:
     """What a cluster has at one moment. `store_bytes` is the object store of the smallest node."""
 
     nodes: int
@@ -108,12 +108,12 @@ def _checked(address: str) -> str:
     return target
 
 
-def offer(ray: Any) -> Offer:
+def offer(ray: Any) -> ClusterCapacity:
     """Return what the nodes that are alive have together, and the smallest of them."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = [float(node.get("CPU", 0.0)) for node in nodes]
     stores = [int(node.get("object_store_memory", 0)) for node in nodes if node.get("object_store_memory")]
-    return Offer(
+    return ClusterCapacity(
         nodes=len(nodes),
         cpus=sum(cpus),
         gpus=sum(float(node.get("GPU", 0.0)) for node in nodes),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from advisor.aliases import Note
 from advisor.errors import AdviseError, InputError, OutOfTimeError, WorkerLostError
 from advisor.execution.executor import Ended
 from advisor.execution.ray_cluster import connect, environment
@@ -53,7 +53,7 @@ def start(
     data_set: Dataset,
     settings: Settings,
     registry: Registry,
-    note: Callable[[str], None],
+    note: Note,
 ) -> RayExecutor:
     """Start actors on a connected cluster for one run. Raises InputError where it has no room for any."""
     offer = connect.offer(ray)
@@ -78,7 +78,7 @@ class RayExecutor:
         ray: Any,
         shipping: Shipping,
         slots: ClusterSlots,
-        note: Callable[[str], None],
+        note: Note,
         *,
         actor: type[Any] = TrialActor,
     ) -> None:

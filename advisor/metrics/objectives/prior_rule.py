@@ -17,14 +17,14 @@ from advisor.records.objective import DecisionRule
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-class Scored(Protocol):
+class ScoredByPrior(Protocol):
     """An objective, as far as a rule is chosen for it."""
 
     def items(self, probabilities_nK: Floats, labels_n: Ints, rule: DecisionRule) -> Float64s | None:
         """Return per-image values whose mean is the score."""
 
 
-def choose(objective: Scored, probabilities_nK: Floats, labels_n: Ints) -> DecisionRule:
+def choose(objective: ScoredByPrior, probabilities_nK: Floats, labels_n: Ints) -> DecisionRule:
     """Return the rule with the best score on these held-out images; of equal ones the least correction."""
     best, rule = -np.inf, DecisionRule()
     for power in POWERS:

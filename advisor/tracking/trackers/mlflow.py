@@ -15,7 +15,7 @@ from typing import Any
 from advisor.records import Trial
 from advisor.reporting import wording
 from advisor.tracking import values
-from advisor.tracking.tracker import Outcome, TrackedRun
+from advisor.tracking.tracker import LoggedOutcome, TrackedRun
 
 PACKAGE = "mlflow"
 EXPERIMENT = "tl-advise"
@@ -68,7 +68,7 @@ class MlflowLog:
         self._metrics(run_id, [(trial.steps, values.trial_scores(trial))])
         self._client.set_terminated(run_id, "FAILED" if trial.state == "failed" else "FINISHED")
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: LoggedOutcome) -> None:
         """Log scores with their intervals, the verdict as the run's description, and the files as artefacts."""
         self._metrics(self.identity, [(0, outcome.scores)])
         if outcome.verdict:

@@ -14,7 +14,7 @@ from typing import Any
 from advisor.records import Trial
 from advisor.reporting import wording
 from advisor.tracking import values
-from advisor.tracking.tracker import Outcome, TrackedRun
+from advisor.tracking.tracker import LoggedOutcome, TrackedRun
 
 PACKAGE = "tensorboard"
 FOLDER = "tensorboard"
@@ -52,7 +52,7 @@ class TensorBoardLog:
         if trial.number >= 0:
             self._run.scalars({f"trials/{name}": value for name, value in scores.items()}, trial.number)
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: LoggedOutcome) -> None:
         """Write scores with their intervals, the verdict and the names of the files."""
         self._run.scalars({f"result/{name}": value for name, value in outcome.scores.items()}, 0)
         self._run.text("verdict", outcome.verdict or outcome.state)

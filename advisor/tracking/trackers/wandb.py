@@ -14,7 +14,7 @@ from typing import Any
 from advisor.records import Trial
 from advisor.reporting import wording
 from advisor.tracking import values
-from advisor.tracking.tracker import Outcome, TrackedRun
+from advisor.tracking.tracker import LoggedOutcome, TrackedRun
 
 PACKAGE = "wandb"
 PROJECT = "tl-advise"
@@ -85,7 +85,7 @@ class WandbLog:
             (trial.number, trial.state, candidate.backbone, candidate.strategy, parameters, *numbers),
         )
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: LoggedOutcome) -> None:
         """Log scores with their intervals as the summary, the verdict as the notes, the table, and the files."""
         import wandb
 

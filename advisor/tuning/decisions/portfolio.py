@@ -19,7 +19,7 @@ from advisor.tuning import candidates, cost_model, epoch_budget, expected_loss, 
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.search_state import SearchState
 
-Entry = list[Candidate]  # one guess on one backbone after another; the first that fits into the time is tried
+GuessVariants = list[Candidate]  # one guess on one backbone after another; the first that fits into the time is tried
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class MeasurePace:
 
 
 @dataclass(frozen=True)
-class Guess:
+class AffordableGuess:
     """A guess that fits into the time, and the entry that it was made from."""
 
     candidate: Candidate
-    entry: Entry
+    entry: GuessVariants
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class Portfolio:
     """The guesses that were not tried yet."""
 
     def __init__(self, state: SearchState, first: Candidate, backbones: Sequence[BackboneAtSize]) -> None:
-        self.waiting: list[Entry] = [[first], *_entries(state, backbones)]
+        self.waiting: list[GuessVariants] = [[first], *_entries(state, backbones)]
         self.begun = False
         self.timed: set[tuple[str, str]] = set()  # regimes and networks whose pace was measured
 
-    def next(self, state: SearchState) -> Guess | MeasurePace | None:
+    def next(self, state: SearchState) -> AffordableGuess | MeasurePace | None:
         """Remove and return the next guess; or return a training to time before one is chosen; None where no guess fits."""
         while self.waiting:
             step = 0 if not self.begun or not state.has_deadline else self._best(state)
@@ -68,7 +68,7 @@ class Portfolio:
             entry = self.waiting.pop(step)
             chosen = first_that_fits(state, entry)
             if chosen is not None:
-                return Guess(chosen, entry)
+                return AffordableGuess(chosen, entry)
         return None
 
     def add(self, state: SearchState, at: BackboneAtSize) -> None:
@@ -195,7 +195,7 @@ def first_guesses(state: SearchState, at: BackboneAtSize) -> list[Candidate]:
     return candidates.guesses(state.strategies, state.context(*at), backbone=at.name, size_px=at.size_px)
 
 
-def first_that_fits(state: SearchState, entry: Entry) -> Candidate | None:
+def first_that_fits(state: SearchState, entry: GuessVariants) -> Candidate | None:
     """Return the first candidate that was not tried and can be finished in time; else the first that can if shortened.
 
     A probe is tried already; the untuned default is a trial all the same.
@@ -206,7 +206,7 @@ def first_that_fits(state: SearchState, entry: Entry) -> Candidate | None:
     return whole or next((s for c in fresh if (s := epoch_budget.shortened(state, c)) is not None), None)
 
 
-def _entries(state: SearchState, backbones: Sequence[BackboneAtSize]) -> list[Entry]:
+def _entries(state: SearchState, backbones: Sequence[BackboneAtSize]) -> list[GuessVariants]:
     """List the guesses in portfolio order.
 
     Heads go where the probe was best. What is trained goes to the best published network first, since what a network
@@ -214,7 +214,7 @@ def _entries(state: SearchState, backbones: Sequence[BackboneAtSize]) -> list[En
     backbone and size is a guess of its own, and its expected improvement decides.
     """
     published = {at.name: state.registry.backbone(at.name).published_accuracy or -math.inf for at in backbones}
-    entries: list[Entry] = []
+    entries: list[GuessVariants] = []
     for name in candidates.ordered(state.strategies, few_shot=state.regime.few_shot):
         strategy = state.strategies[name]
         frozen = strategy.regime == "feature_extraction"

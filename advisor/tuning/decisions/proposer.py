@@ -15,7 +15,14 @@ from advisor.records import Candidate, StoppedBecause, Trial
 from advisor.tuning import cost_model, epoch_budget, policy, pruner
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.decisions import probe_order, stopping
-from advisor.tuning.decisions.portfolio import Entry, Guess, MeasurePace, Portfolio, expected_gain, first_that_fits
+from advisor.tuning.decisions.portfolio import (
+    AffordableGuess,
+    GuessVariants,
+    MeasurePace,
+    Portfolio,
+    expected_gain,
+    first_that_fits,
+)
 from advisor.tuning.search_state import SearchState
 
 # Draws a candidate on one of these backbones from one of these strategies; another number is another draw.
@@ -29,9 +36,9 @@ class Proposer:
         self.backbones = list(backbones)
         self.draw = draw
         self.portfolio = Portfolio(state, first, backbones)
-        self.again: deque[Entry] = deque()  # guesses that were too slow, to be tried once more, shortened
-        self._proposed: Entry = []  # the guess that the last proposal was made from, on all of its backbones
-        self._first_tries: dict[int, Entry] = {}
+        self.again: deque[GuessVariants] = deque()  # guesses that were too slow, to be tried once more, shortened
+        self._proposed: GuessVariants = []  # the guess that the last proposal was made from, on all of its backbones
+        self._first_tries: dict[int, GuessVariants] = {}
         contexts = [state.context(*at) for at in backbones]
         self.usable = {
             n: s for n, s in state.strategies.items() if all(s.applies(context) is None for context in contexts)
@@ -74,7 +81,7 @@ class Proposer:
 
     def _guess(self, state: SearchState) -> Candidate | MeasurePace | None:
         guess = self.portfolio.next(state)
-        if not isinstance(guess, Guess):
+        if not isinstance(guess, AffordableGuess):
             return guess
         self._proposed = guess.entry
         return guess.candidate

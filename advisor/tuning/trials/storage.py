@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import optuna
 import sqlalchemy as sa
 
+from advisor.aliases import Note
 from advisor.errors import DatabaseError, InputError, OutputError
 
 T = TypeVar("T")
@@ -105,7 +106,7 @@ def _url(text: str) -> sa.URL:
 class Database:
     """A team's database. `note` is called once when it goes away, and once when it is back."""
 
-    def __init__(self, text: str, note: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, text: str, note: Note = lambda text: None) -> None:
         self.place = public(text)
         self.note = note
         url = _url(text)

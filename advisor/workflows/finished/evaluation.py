@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from advisor.aliases import CountProgress, Float64s, Rows
+from advisor.aliases import CountProgress, Float64s, NamedProgress, Rows
 from advisor.data import changes, dataset, splits
 from advisor.errors import InputError
 from advisor.execution import test_scoring
@@ -34,7 +34,6 @@ from advisor.reporting import stored_results
 from advisor.selection import insights
 
 SPLITS = ("all", "train", "val", "test")
-Progress = Callable[[str, int, int], None]
 RATE = 0.05  # of false alarms, at which images count as unlike the training images
 
 
@@ -86,7 +85,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
+class EvaluatedImages:
     """An evaluation with what its tables are made of: the images, their probabilities (n, K) and the decided classes."""
 
     evaluation: Evaluation
@@ -104,7 +103,7 @@ def evaluate(
     options: ReadOptions | None = None,
     compute: Compute | None = None,
     progress: CountProgress | None = None,
-) -> Scored:
+) -> EvaluatedImages:
     """Score a model on labelled images; `split` chooses those of a given split.
 
     Raises DatasetError where `data` cannot be read as labelled images, InputError where no image has a class that the
@@ -131,7 +130,7 @@ def of_run(
     data: str | PathLike[str],
     *,
     split: str = "all",
-    progress: Progress | None = None,
+    progress: NamedProgress | None = None,
     **reading: Any,
 ) -> Evaluation:
     """Return the scores of a run's model on labelled images, as `evaluate`.
@@ -181,7 +180,7 @@ def _scored(
     items: tuple[Item, ...],
     answers: Predictions,
     unknown: dict[str, int],
-) -> Scored:
+) -> EvaluatedImages:
     classes, groups = predictor.classes, splits.groups_of(items)
     labels_n = np.array([item.label for item in items], dtype=np.int64)
     logits_nK = np.log(np.maximum(answers.probabilities, np.finfo(np.float64).tiny)).astype(np.float32)
@@ -211,7 +210,9 @@ def _scored(
         seen=sum(seen.get(item.sha256) == "train" for item in items),
         unreadable=answers.unreadable,
     )
-    return Scored(evaluation=evaluation, items=items, probabilities_nK=answers.probabilities, decided_n=decided_n)
+    return EvaluatedImages(
+        evaluation=evaluation, items=items, probabilities_nK=answers.probabilities, decided_n=decided_n
+    )
 
 
 def _rate(predictor: Predictor | EnsemblePredictor) -> float:
@@ -261,7 +262,7 @@ def difference(
     return max(-1.0, low), min(1.0, high)
 
 
-def write_tables(scored: Scored, folder: Path) -> None:
+def write_tables(scored: EvaluatedImages, folder: Path) -> None:
     """Write predictions.csv, confusion.csv and per_class.csv. Raises OSError."""
     evaluation = scored.evaluation
     classes = list(evaluation.test.per_class)
