@@ -57,16 +57,17 @@ def sample(case: Case, data: Path, work: Path) -> tuple[Path, Path]:
         writer = csv.writer(stream)
         writer.writerow(("path", "label", "split"))
         for rank, number in enumerate(order[: TRAIN + TEST]):
-            writer.writerow((files[number], files[number].parent.name, "train" if rank < TRAIN else "test"))
+            name = files[number].relative_to(root).as_posix()
+            writer.writerow((name, files[number].parent.name, "train" if rank < TRAIN else "test"))
     return table, unlabelled
 
 
-def teacher(table: Path, work: Path) -> Path:
+def teacher(table: Path, root: Path, work: Path) -> Path:
     """Return the teacher's run, made where it is not there yet."""
     run = work / "teacher"
     if not (run / "result.json").is_file():
         small = {"backbones": ["mobilenet_v2"], "strategies": ["ridge"], "size": TEACHER_PX}
-        advisor.advise(table, trials=1, out=run, threads=1, offline=True, **small)
+        advisor.advise(table, root=str(root), trials=1, out=run, threads=1, offline=True, **small)
     return run
 
 
@@ -77,7 +78,7 @@ def row(case: Case, student: str, seed: int, *, unlabelled: bool, data: Path, wo
     table, more = sample(case, data, here)
     out = here / f"{student}-{seed}{'-unlabelled' if unlabelled else ''}-{int(time.time())}"
     result = distilled_run.distil(
-        teacher(table, here),
+        teacher(table, (data / case.folder).resolve(), here),
         out=out,
         settings=Settings(data="", backbones=(student,), size_px=STUDENT_PX, seed=seed, threads=1, offline=True),
         images=more if unlabelled else None,
