@@ -124,13 +124,16 @@ def once(case: coverage.Case, seen: coverage.Features, seed: int) -> dict[str, f
 def lines(case: coverage.Case, rows: list[ledger.Row]) -> list[list[str]]:
     """Return a line for each objective: the score after a search by log-loss, and what each arm adds, in points."""
     body = []
-    for name in NAMES if len(rows) > 1 else ():
+    for name in NAMES if rows else ():
         before = np.array([row[f"{name}, log_loss"] for row in rows])
         cells = [f"{case.name}, {case.ratio:.0f} : 1", name, str(len(rows)), f"{100 * before.mean():.1f}"]
         for arm in ARMS:
             gain = 100 * (np.array([row[f"{name}, {arm}"] for row in rows]) - before)
-            reach = stats.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / len(gain) ** 0.5
-            cells.append(f"{gain.mean():+.1f} ({gain.mean() - reach:+.1f} to {gain.mean() + reach:+.1f})")
+            cell = f"{gain.mean():+.1f}"
+            if len(gain) > 1:
+                reach = stats.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / len(gain) ** 0.5
+                cell += f" ({gain.mean() - reach:+.1f} to {gain.mean() + reach:+.1f})"
+            cells.append(cell)
         body.append(cells)
     return body
 

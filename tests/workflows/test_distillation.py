@@ -140,6 +140,12 @@ def test_a_run_that_cannot_teach_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_command_says_what_is_wrong_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2 and one line, as for every mistake of a call."""
+    assert cli.run(["distill", str(tmp_path / "gone"), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_unlabelled_images_must_be_there_and_be_new(made: Made, tmp_path: Path) -> None:
     """A missing folder, an empty one, and the data set itself are errors that name the option."""
     (tmp_path / "empty").mkdir()

@@ -39,7 +39,11 @@ def log_loss(part: Distillation) -> str:
     low, high = part.log_loss_gain.ci95
     verdict = "within noise" if part.log_loss_gain.within_noise else "more than noise"
     change = -part.log_loss_gain.over_baseline
-    return f"Log-loss {change:+.3f} (95 % interval {-high:+.3f} to {-low:+.3f}; lower is better): {verdict}."
+    return f"Log-loss {_minus(change)} (95 % interval {_minus(-high)} to {_minus(-low)}; lower is better): {verdict}."
+
+
+def _minus(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def sentences(part: Distillation) -> list[str]:
