@@ -179,7 +179,7 @@ def _warnings(dataset: Dataset, profile: Profile) -> list[str]:
             )
         groups = len(set(splits.groups_of(dataset.test).tolist())) if dataset.has_groups else profile.split.test
         if groups < FEW_TESTED:
-            within = f" in {_count(groups, 'group')}" if dataset.has_groups else ""
+            within = f" in {_count(groups, 'group')}" if groups < profile.split.test else ""
             notes.append(
                 f"the test set has only {_count(profile.split.test, 'image')}{within}: its score will be uncertain."
             )
