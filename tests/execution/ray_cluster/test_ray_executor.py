@@ -8,14 +8,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import commands
 import numpy as np
 import pytest
 from photos import write_crops
@@ -117,47 +114,41 @@ def finished(run: Path) -> dict[int, Trial]:
         return {record.number: record for record in Study(Path(folder) / "study.db", 0).trials()}
 
 
-def killed(command: list[str], run: Path) -> None:
-    """Start a command, and kill it once a trial has ended."""
+def stopped(command: list[str], run: Path, count: int, number: int) -> tuple[int, str]:
+    """Start a command, send it a signal once so many trials ended; return its exit code and what it wrote."""
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        while not finished(run):
+        while len(finished(run)) < count:
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.2)
-        process.kill()
-
-
-@contextmanager
-def interrupted(run: Path, count: int) -> Iterator[None]:
-    """Send this process SIGINT once so many trials ended, as Ctrl-C does."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while len(finished(run)) < count and not over.is_set():
-            time.sleep(0.2)
-        if not over.is_set():
-            os.kill(os.getpid(), signal.SIGINT)
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watching.join()
+        process.send_signal(number)
+        return process.wait(), process.communicate()[1]
 
 
 def test_a_killed_and_a_stopped_coordinator(cluster: Any, crops: Dataset, tmp_path: Path) -> None:
     """After SIGKILL no finished trial is run again; Ctrl-C ends with 130 and the command that continues."""
     ray.shutdown()
     run = tmp_path / "run"
+    call = [sys.executable, "-m", "advisor"]
     work = ["--backbone", "pocket", "--size", "32", "--regime", "feature_extraction", "--trials", "8", "--threads", "1"]
-    here = ["--ray", cluster.address, "--workers", "1", "--offline", "--out", str(run)]
-    killed([sys.executable, "-m", "advisor", "advise", crops.root, *work, *here], run)
+    start = [
+        *call,
+        "advise",
+        crops.root,
+        "--ray",
+        cluster.address,
+        "--workers",
+        "1",
+        *work,
+        "--offline",
+        "--out",
+        str(run),
+    ]
+    code, text = stopped(start, run, 1, signal.SIGKILL)
+    assert code == -signal.SIGKILL, text
     before = finished(run)
-    assert before
-    with interrupted(run, len(before) + 1):
-        stopped = commands.run("resume", str(run), code=130)
-    assert f"tl-advise resume {run}" in stopped.stderr
+    code, text = stopped([*call, "resume", str(run)], run, len(before) + 1, signal.SIGINT)
+    assert code == 130, text
+    assert f"tl-advise resume {run}" in text
     after = finished(run)
     assert len(after) > len(before)
     assert {number: after[number] for number in before} == before
