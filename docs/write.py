@@ -15,8 +15,14 @@ def parts() -> dict[str, str]:
     return {
         "beginning": f"```console\n{output.partition(chr(10) + 'why ')[0].rstrip()}\n```",
         "output": f"```console\n{output}\n```",
-        "numbers": numbers.rstrip(),
+        "numbers": numbers.rstrip().replace("{arena}", arena()),
     }
+
+
+def arena() -> str:
+    """Return the short table of the arena, as its page has it."""
+    page = (ROOT / "docs" / "arena.md").read_text(encoding="utf-8")
+    return page.partition("<!-- summary:begin -->\n")[2].partition("<!-- summary:end -->")[0].strip()
 
 
 def written(text: str) -> str:

@@ -14,7 +14,7 @@ def checkpoint(weights: str, to: Path) -> Path:
     """Write a local timm checkpoint folder with torchvision's tensors under timm's names, in their order."""
     import timm
 
-    network = timm.create_model("mobilenetv2_100", pretrained=False)
+    network = timm.create_model("mobilenetv2_100", pretrained=False, num_classes=0)
     source = [(k, v) for k, v in torch.load(weights, weights_only=True).items() if "num_batches_tracked" not in k]
     target = {k: v for k, v in network.state_dict().items() if "num_batches_tracked" not in k}
     pairs = [(k, v) for k, v in source if "classifier" not in k]
@@ -24,9 +24,9 @@ def checkpoint(weights: str, to: Path) -> Path:
     torch.save(network.state_dict(), to / "pytorch_model.bin")
     settings = {
         "architecture": "mobilenetv2_100",
-        "num_classes": 1000,
+        "num_classes": 0,
         "num_features": 1280,
-        "pretrained_cfg": network.pretrained_cfg,
+        "pretrained_cfg": {**network.pretrained_cfg, "interpolation": "bilinear"},
     }
     (to / "config.json").write_text(json.dumps(settings, default=str), encoding="utf-8")
     return to
