@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import time
 
-from advisor.execution import trial
+from advisor.aliases import CountProgress
+from advisor.errors import TooSlowError
+from advisor.execution import timing, trial
 from advisor.execution.resources import Resources
 from advisor.hooks import Backbone
 from advisor.models import inference
 from advisor.records.messages import Probe, Probed, RunTrial
 
+LOOKED_AT = 2  # batches, before it is predicted whether the whole pass fits: the first one is slower
 READ_S = 0.5  # within which features are taken to have come from the cache
 
 
@@ -22,7 +25,7 @@ def probe(resources: Resources, job: Probe) -> Probed:
     size_px = job.candidates[0].size_px or backbone.preprocess.size
     resources.network(backbone)  # what is imported and read once says nothing about how fast images go through
     before = time.monotonic()
-    pooled = resources.pooled(backbone, size_px)
+    pooled = resources.pooled(backbone, size_px, watch=_within(job.limit_s, before))
     seconds = time.monotonic() - before
     trials = []
     for offset, candidate in enumerate(job.candidates):
@@ -42,6 +45,20 @@ def probe(resources: Resources, job: Probe) -> Probed:
         else _timed(resources, backbone, size_px, job)
     )
     return Probed(trials=tuple(trials), images_per_s=images_per_s)
+
+
+def _within(limit_s: float | None, before: float) -> CountProgress | None:
+    """Return what ends a pass that cannot end in time, judged by the images that went through so far."""
+    if limit_s is None:
+        return None
+
+    def look(done: int, total: int) -> None:
+        passed_s = time.monotonic() - before
+        needs_s = passed_s * total / max(1, done)
+        if passed_s > limit_s or (done >= LOOKED_AT * inference.BATCH and needs_s > (1 + timing.LENIENT) * limit_s):
+            raise TooSlowError(f"would take {needs_s:.0f} s, {limit_s:.0f} s are left for it", needs_s=needs_s)
+
+    return look
 
 
 def _timed(resources: Resources, backbone: Backbone, size_px: int, job: Probe) -> float:

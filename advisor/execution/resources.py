@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from advisor.aliases import NamedProgress
+from advisor.aliases import CountProgress, NamedProgress
 from advisor.data import pixels, splits
 from advisor.data.decoding import decode_limits
 from advisor.errors import TrialError, WeightsError
@@ -210,10 +210,11 @@ class Resources:
         scratch_seed: int | None = None,
         flip: bool = False,
         mirror: bool = False,
+        watch: CountProgress | None = None,
     ) -> features.Pooled:
         """Return every stage's pooled features of all items, from the cache where they are.
 
-        `flip` selects those of the mirror images, `mirror` the mean over both views.
+        `flip` selects those of the mirror images, `mirror` the mean over both views. `watch` sees how far a pass is.
         """
         if mirror:
             views = [self.pooled(backbone, size_px, fit, scratch_seed=scratch_seed, flip=f) for f in (False, True)]
@@ -231,9 +232,14 @@ class Resources:
                 store=self.store,
                 item_key=self._item_key(fit),
                 flip=flip,
-                progress=lambda done, total: self.report(f"features of {backbone.name}", done, total),
+                progress=lambda done, total: self._passed(backbone, done, total, watch),
             )
         return self._pooled[key]
+
+    def _passed(self, backbone: Backbone, done: int, total: int, watch: CountProgress | None) -> None:
+        if watch is not None:
+            watch(done, total)
+        self.report(f"features of {backbone.name}", done, total)
 
     def _item_key(self, fit: str) -> str:
         import hashlib

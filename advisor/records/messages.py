@@ -78,7 +78,8 @@ class Description:
 class Probe:
     """Fit several heads on one backbone's frozen features, out of fold, in one pass over the images.
 
-    `timed` asks for the speed of the pass even where the features were read from the cache.
+    `timed` asks for the speed of the pass even where the features were read from the cache. `limit_s`: seconds that the pass
+    may take, None for no limit.
     """
 
     backbone: str
@@ -86,6 +87,7 @@ class Probe:
     first_number: int
     seed: int
     timed: bool = False
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

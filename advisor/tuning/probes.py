@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from advisor.errors import TooSlowError
 from advisor.hooks import Strategy
 from advisor.records import Trial
 from advisor.records.messages import Probe, Probed
@@ -30,8 +31,11 @@ def keep_best(run: SearchRun) -> None:
         run.on_better(run, min(run.probes, key=lambda p: p.rank))
 
 
-def make(run: SearchRun, at: BackboneAtSize, predicted_s: float) -> None:
-    """Probe a backbone at one size; `predicted_s` are the seconds that cards predict for its pass."""
+def make(run: SearchRun, at: BackboneAtSize, predicted_s: float, limit_s: float | None = None) -> None:
+    """Probe a backbone at one size; `predicted_s` are the seconds that cards predict for its pass, `limit_s` what it may take.
+
+    A pass that proves slower than its limit is given up: the time is needed for the end of the run.
+    """
     run.listener.stage(f"probing {at.name} at {at.size_px} px")
     context = run.state().context(*at)
     guesses = candidates.guesses(_heads(run.facts), context, backbone=at.name, size_px=at.size_px, each=2)
@@ -43,8 +47,13 @@ def make(run: SearchRun, at: BackboneAtSize, predicted_s: float) -> None:
         first_number=-len(run.probes) - 1,
         seed=run.facts.settings.seed,
         timed=True,
+        limit_s=limit_s,
     )
-    probed = run.ask(job, Probed)
+    try:
+        probed = run.ask(job, Probed)
+    except TooSlowError as error:
+        run.rundir.log("probe stopped", at_s=run.clock.used_s, at=f"{at.name} at {at.size_px} px", error=str(error))
+        return
     if probed.images_per_s:  # the pass alone, without the start of a process
         run.observe_slowdown()
         run.speeds.observe_pass(at.name, predicted_s, run.facts.images / probed.images_per_s)

@@ -60,7 +60,7 @@ def _probe(run: SearchRun, decide: SearchPolicy) -> None:
     """Make the probes, and note which were skipped."""
     probes.read(run)
     while (step := decide.next_probe(run.state())) is not None:
-        probes.make(run, step.at, step.card_s)
+        probes.make(run, step.at, step.card_s, step.limit_s)
     if decide.skipped:
         names = ", ".join(f"{at.name} at {at.size_px} px" for at in decide.skipped)
         run.listener.note(f"not probed for now, within {durations.words(decide.allowed_s)} for all probes: {names}")
@@ -88,7 +88,7 @@ def _next_step(run: SearchRun, decide: SearchPolicy, cut_off: deque[tuple[int, C
         if step is None:
             return False
         if isinstance(step, MakeProbe):
-            probes.make(run, step.at, step.card_s)
+            probes.make(run, step.at, step.card_s, step.limit_s)
             return True
         if isinstance(step, MeasurePace):
             pace.measure(run, step.candidate)

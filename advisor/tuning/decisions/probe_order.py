@@ -59,12 +59,15 @@ def is_worth_more(state: SearchState, at: BackboneAtSize, needed_s: float) -> bo
     return at.name == leader and needed_s <= policy.LEADER_PROBE_SHARE * (state.left_s - budget.FINISH_S)
 
 
-def leaves_the_end(state: SearchState, needed_s: float) -> bool:
-    """Return True if a probe leaves the time that finishing with the best one so far needs: on a machine that became busy,
-    the probes' share of the budget alone would go past it.
+def limit_s(state: SearchState) -> float | None:
+    """Return the seconds that a probe may take: what finishing with the best so far leaves; None for the first one.
+
+    On a machine that became busy the probes' share of the budget alone would go past the end.
     """
-    best = min(state.probes, key=lambda p: p.rank).candidate
-    return not state.has_deadline or needed_s + cost_model.finish_s(state, best) <= state.left_s
+    best = min(state.scored(), key=lambda t: t.rank, default=None)
+    if best is None or not state.has_deadline:
+        return None
+    return state.left_s - cost_model.finish_s(state, best.candidate)
 
 
 def next_skipped(

@@ -22,10 +22,11 @@ from advisor.tuning.search_state import SearchFacts, SearchState
 
 @dataclass(frozen=True)
 class MakeProbe:
-    """Probe this backbone and size; `card_s` are the seconds that cards predict for its pass."""
+    """Probe this backbone and size; `card_s` are the seconds that cards predict for its pass, `limit_s` what it may take."""
 
     at: BackboneAtSize
     card_s: float
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,14 @@ class SearchPolicy:
             self.waiting.remove(at)
             needed_s = probe_order.predicted_s(state, at, self.card_s[at])
             over = self._spent_s > 0 and self._spent_s + needed_s > self.allowed_s
-            late = bool(state.probes) and not probe_order.leaves_the_end(state, needed_s)
+            room_s = probe_order.limit_s(state)
+            late = room_s is not None and needed_s > room_s
             if late or (over and not probe_order.is_worth_more(state, at, needed_s)):
                 self.skipped.append(at)
                 continue
             self._spent_s += needed_s
             if not state.has_probe_at(at):
-                return MakeProbe(at, self.card_s[at])
+                return MakeProbe(at, self.card_s[at], probe_order.limit_s(state))
         return None
 
     def next(self, state: SearchState, *, idle: bool) -> Step | None:
@@ -90,7 +92,7 @@ class SearchPolicy:
         if self._late is None:
             return None
         self.skipped.remove(self._late)
-        return MakeProbe(self._late, self.card_s[self._late])
+        return MakeProbe(self._late, self.card_s[self._late], probe_order.limit_s(state))
 
     def proposer(self, state: SearchState) -> Proposer:
         """Return what proposes trials. The untuned default is fixed at the first call, or was by an earlier process."""
