@@ -119,7 +119,7 @@ DISTILL = Distilled(
             ),
         ),
         paper="Hinton et al. 2015 (1503.02531); Beyer et al. 2022 (2106.05237)",
-        measured="-0.6 points [-2.4 .. +1.2] over full, 300 images, a head as teacher (five flowers; pocket at 64 px, 1 seed).",
+        measured="-0.6 points [-2.4 .. +1.2] over full, 300 images, a head as teacher (five flowers; pocket, 64 px, 1 seed).",
         only_when_named=True,
     ),
 )
