@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from advisor.aliases import Float32s, Folds
 from advisor.heads.kind import HeadModule, TrainingRows
-from advisor.heads.standardised_rows import StandardisedRows, fit_each_fold
+from advisor.heads.standardise import StandardisedRows, fit_each_fold
 from advisor.records import Head
 
 NEIGHBOURS = 15

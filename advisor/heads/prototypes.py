@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from advisor.aliases import Float32s, Folds
 from advisor.heads.kind import HeadModule, TrainingRows
 from advisor.heads.linear_head import LinearHead
-from advisor.heads.standardised_rows import StandardisedRows, fit_each_fold
+from advisor.heads.standardise import StandardisedRows, fit_each_fold
 from advisor.records import Head
 
 ABSENT = -30.0  # score of a class that has no item: never first, and no infinity in a loss
