@@ -1,4 +1,4 @@
-"""What a candidate may be expected to reach, from what was measured so far: the acquisition function of the search.
+"""What a candidate may be expected to reach, from what was measured so far; `decisions.acquisition` turns it into a gain.
 
 In: probes, finished trials, a candidate that was not tried. Out: an expected validation log-loss. The estimate is the
 probe's log-loss at the candidate's backbone and size times a lift: what its strategy made of another probe here, or, before

@@ -12,7 +12,7 @@ import searches
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.records.trials import regime_name
 from advisor.tuning import cost_model, epoch_budget
-from advisor.tuning.decisions import duration, portfolio
+from advisor.tuning.decisions import acquisition, duration, portfolio
 from advisor.tuning.search_state import SearchState
 from advisor.tuning.trials.study import key
 
@@ -48,7 +48,7 @@ def waiting(state: SearchState) -> list[Candidate]:
 def tried(state: SearchState, candidate: Candidate) -> SearchState:
     """Return the state with one more trial, which reached what was expected of it."""
     score = FoldScore(
-        fold=0, repeat=0, seed=0, n=10, accuracy=0.5, log_loss=portfolio.expected_loss_of(state, candidate)
+        fold=0, repeat=0, seed=0, n=10, accuracy=0.5, log_loss=acquisition.expected_loss_of(state, candidate)
     )
     trial = Trial(
         number=len(state.begun),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from advisor.records import Candidate
 from advisor.tuning import cost_model, policy
-from advisor.tuning.decisions import portfolio, probe_order
+from advisor.tuning.decisions import acquisition, portfolio, probe_order
 from advisor.tuning.search_state import SearchState
 
 # A training's pace guessed from a frozen pass was off by up to 1.5 (docs/decisions.md); one that was measured here by less.
@@ -78,7 +78,7 @@ def _end(state: SearchState, ahead: Sequence[Candidate]) -> Duration:
     """Predict what follows the search: the leaders again on new folds, the refits of winner and default, the test."""
     reached = [(t.loss, t.number, t.candidate) for t in state.contenders()]
     hoped = [
-        (portfolio.expected_loss_of(state, c), number, c) for number, c in enumerate(ahead, start=len(state.begun))
+        (acquisition.expected_loss_of(state, c), number, c) for number, c in enumerate(ahead, start=len(state.begun))
     ]
     leaders = [c for _, _, c in sorted([*reached, *hoped], key=lambda one: one[:2])[: policy.LEADERS]]
     if not leaders:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from advisor.records import Candidate
 from advisor.records.trials import DEFAULT
-from advisor.tuning import candidates, cost_model, epoch_budget, expected_loss, policy
+from advisor.tuning import candidates, cost_model, epoch_budget, policy
 from advisor.tuning.candidates import BackboneAtSize
+from advisor.tuning.decisions.acquisition import expected_gain
 from advisor.tuning.search_state import SearchState
 
 GuessVariants = list[Candidate]  # one guess on one backbone after another; the first that fits into the time is tried
@@ -165,29 +166,6 @@ def _is_far_behind(state: SearchState, candidate: Candidate) -> bool:
         and BackboneAtSize.of(t.candidate) == BackboneAtSize.of(candidate)
     ]
     return best is not None and bool(losses) and min(losses) > policy.FAR_BEHIND * best.loss
-
-
-def expected_gain(state: SearchState, candidate: Candidate) -> tuple[float, float]:
-    """Return the expected decrease of the best log-loss's logarithm, and the probability of any decrease.
-
-    This is the acquisition function: the search decides by it, and the reasons for its end state the same numbers.
-    """
-    loss = expected_loss_of(state, candidate)
-    best = state.best()
-    lowest = best.loss if best is not None else math.inf
-    spread = expected_loss.spread(epoch_budget.steps(state, candidate), state.trials)
-    return expected_loss.improvement(loss, spread, lowest), expected_loss.probability(loss, spread, lowest)
-
-
-def expected_loss_of(state: SearchState, candidate: Candidate) -> float:
-    """Return the log-loss that a candidate is expected to reach, infinite where its backbone and size was not probed."""
-    steps = epoch_budget.steps(state, candidate)
-    names = {*state.registry.backbones, *state.backbones}  # with those that a plugin resolved by name
-    published = {name: state.registry.backbone(name).published_accuracy for name in names}
-    regime = state.strategy_of(candidate).regime
-    return expected_loss.expected(
-        candidate, regime, steps, state.probes, state.trials, published, experience=state.experience
-    )
 
 
 def first_guesses(state: SearchState, at: BackboneAtSize) -> list[Candidate]:

@@ -15,14 +15,8 @@ from advisor.records import Candidate, StoppedBecause, Trial
 from advisor.tuning import cost_model, epoch_budget, policy, pruner
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.decisions import probe_order, stopping
-from advisor.tuning.decisions.portfolio import (
-    AffordableGuess,
-    GuessVariants,
-    MeasurePace,
-    Portfolio,
-    expected_gain,
-    first_that_fits,
-)
+from advisor.tuning.decisions.acquisition import expected_gain
+from advisor.tuning.decisions.portfolio import AffordableGuess, GuessVariants, MeasurePace, Portfolio, first_that_fits
 from advisor.tuning.search_state import SearchState
 
 # Draws a candidate on one of these backbones from one of these strategies; another number is another draw.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from advisor.records import Candidate, StoppedBecause, Untried
 from advisor.records.trials import REGIME_WORDS, REGIMES
 from advisor.tuning import candidates, cost_model, epoch_budget, policy
-from advisor.tuning.decisions import portfolio
+from advisor.tuning.decisions import acquisition
 from advisor.tuning.search_state import SearchState
 
 
@@ -43,7 +43,7 @@ def prospect(state: SearchState, candidate: Candidate) -> Prospect:
     whole = cost_model.affordable(state, candidate)
     length = None if whole else epoch_budget.shortened(state, candidate)
     chosen = candidate if whole else length or epoch_budget.shortest(state, candidate)
-    gain, probability = portfolio.expected_gain(state, chosen)
+    gain, probability = acquisition.expected_gain(state, chosen)
     return Prospect(chosen, _needs_s(state, chosen, fits=whole or length is not None), gain, probability)
 
 
