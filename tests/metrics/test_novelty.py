@@ -27,6 +27,18 @@ def test_the_rate_of_false_alarms_is_the_rate_asked_for() -> None:
         assert novelty.unlike(index, clusters(1000, 2), rate).mean() == pytest.approx(rate, abs=0.03)
 
 
+@pytest.mark.parametrize("rate", [0.002, 0.05, 0.3])
+def test_the_threshold_decides_as_the_p_value_does(rate: float) -> None:
+    """Below the stated similarity are the images that `unlike` flags; a rate that the index cannot reach is refused."""
+    index = novelty.build(clusters(500, 0))
+    assert index is not None
+    images = np.concatenate([clusters(300, 1), clusters(50, 2, shift=4.0)])
+    below = novelty.similarity(index, images) < novelty.threshold(index, rate)
+    assert np.array_equal(below, novelty.unlike(index, images, rate))
+    with pytest.raises(ValueError, match="no threshold"):
+        novelty.threshold(index, 0.001)
+
+
 def test_other_images_are_caught() -> None:
     """Images from elsewhere have small p-values."""
     index = novelty.build(clusters(500, 0))
