@@ -129,7 +129,7 @@ def test_unlabelled_images_teach_through_the_teacher_alone() -> None:
     right = 6.0 * np.eye(CLASSES)[data.labels]
     few = replace(data, rows=np.arange(8), target_canvas=data.canvas[8:160], target_ids=data.ids[8:160] + 5000)
     taught_data = taught(few, right, right[8:160])
-    steps = {"epochs": 50.0}
+    steps = {"epochs": 120.0}
     assert accuracy(loop(taught_data, has_target=True, **steps), data, test) > 0.1 + accuracy(
         loop(taught_data, **steps), data, test
     )
