@@ -89,7 +89,8 @@ def altered(
 ) -> tuple[DuplicateGroup, ...]:
     """Group images of which one shows a part of another ("crop"), or its mirror image ("mirror").
 
-    `thumbnails_NSS3` holds one row per item. Images under 64 pixels are compared with none: there is too little to confirm on.
+    `thumbnails_NSS3` holds one row per item. Images under 80 pixels are compared with none: there
+    is too little to confirm on, and small drawings resemble parts of each other by the hundred.
     """
 
     def squares(rows: AnyArray, side_px: int) -> AnyArray:
@@ -98,7 +99,7 @@ def altered(
 
     first: dict[str, int] = {}
     is_first = np.array([first.setdefault(item.sha256, row) == row for row, item in enumerate(items)], dtype=bool)
-    large = np.array([min(item.width, item.height) >= FINE_PX for item in items], dtype=bool)
+    large = np.array([min(item.width, item.height) >= crops.SMALLEST_PX for item in items], dtype=bool)
     _, contrast = near_duplicates.perceptual_hash(thumbnails_NSS3)
     pairs = crops.pairs(thumbnails_NSS3, squares, is_first & large & (contrast >= near_duplicates.FLAT))
     groups: list[DuplicateGroup] = []

@@ -24,6 +24,7 @@ LARGEST_AREA = 0.985  # of a part that is not mirrored; above, it is no crop
 SIMILAR = 0.93  # correlation of low frequencies, of a part on the grid with the whole other image
 ALIGNED = 0.93  # correlation of thumbnails after the alignment
 LARGE_PX = 128
+SMALLEST_PX = 80  # of a side; of the 600 digits of the demo, at 64, 2,790 pairs had to be confirmed, which took minutes
 TOLERANCE = 0.2  # distance on squares of half of that side; as for near-duplicates
 NEAREST = 3  # candidates per part of an image
 MOST_PER_IMAGE = 8
