@@ -75,19 +75,29 @@ def near(root: str | Path, items: Sequence[Item], thumbnails_NSS3: AnyArray) -> 
 
 
 def similar(
-    root: str | Path, items: Sequence[Item], thumbnails_NSS3: AnyArray, *, value_range: ValueRange | None = None
+    root: str | Path,
+    items: Sequence[Item],
+    thumbnails_NSS3: AnyArray,
+    *,
+    value_range: ValueRange | None = None,
+    parts: bool = True,
 ) -> tuple[DuplicateGroup, ...]:
-    """Group items that show the same picture: near-duplicates, then crops and mirror images that these do not hold."""
+    """Group items that show the same picture: near-duplicates, mirror images and (`parts`) crops that these do not hold."""
     groups = near(root, items, thumbnails_NSS3)
     together = [set(group.paths) for group in groups]
-    others = altered(root, items, thumbnails_NSS3, value_range=value_range)
+    others = altered(root, items, thumbnails_NSS3, value_range=value_range, parts=parts)
     return (*groups, *(group for group in others if not any(set(group.paths) <= paths for paths in together)))
 
 
 def altered(
-    root: str | Path, items: Sequence[Item], thumbnails_NSS3: AnyArray, *, value_range: ValueRange | None = None
+    root: str | Path,
+    items: Sequence[Item],
+    thumbnails_NSS3: AnyArray,
+    *,
+    value_range: ValueRange | None = None,
+    parts: bool = True,
 ) -> tuple[DuplicateGroup, ...]:
-    """Group images of which one shows a part of another ("crop"), or its mirror image ("mirror").
+    """Group images of which one shows a part of another ("crop", unless not `parts`), or its mirror image ("mirror").
 
     `thumbnails_NSS3` holds one row per item. Images under 80 pixels are compared with none: there
     is too little to confirm on, and small drawings resemble parts of each other by the hundred.
@@ -101,7 +111,8 @@ def altered(
     is_first = np.array([first.setdefault(item.sha256, row) == row for row, item in enumerate(items)], dtype=bool)
     large = np.array([min(item.width, item.height) >= crops.SMALLEST_PX for item in items], dtype=bool)
     _, contrast = near_duplicates.perceptual_hash(thumbnails_NSS3)
-    pairs = crops.pairs(thumbnails_NSS3, squares, is_first & large & (contrast >= near_duplicates.FLAT))
+    usable = is_first & large & (contrast >= near_duplicates.FLAT)
+    pairs = crops.pairs(thumbnails_NSS3, squares, usable, parts=parts)
     groups: list[DuplicateGroup] = []
     kinds: tuple[tuple[DuplicateKind, bool], ...] = (("crop", False), ("mirror", True))
     for kind, is_mirrored in kinds:

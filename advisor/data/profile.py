@@ -47,16 +47,18 @@ def decode(
     store: Store | None = None,
     progress: CountProgress | None = None,
     join: Callable[[Dataset, Sequence[DuplicateGroup]], Dataset] = joining.join,
+    crops: bool = True,
 ) -> Decoded:
     """Decode every file, set the broken ones aside, find similar images and `join` them for the splits.
 
-    Labels that a user corrects are corrected after this: they do not change which images are held out.
+    Without `crops` near-duplicates and mirror images are found, and no crops, whose search takes longest. Labels that a user
+    corrects are corrected after this: they do not change which images are held out.
     """
     small, broken = duplicates.thumbnails(
         dataset.root, dataset.items, store=store, progress=progress, value_range=dataset.value_range
     )
     # Thumbnails of broken files are black, hence flat, hence never like another.
-    similar = duplicates.similar(dataset.root, dataset.items, small, value_range=dataset.value_range)
+    similar = duplicates.similar(dataset.root, dataset.items, small, value_range=dataset.value_range, parts=crops)
     return Decoded(dataset=set_aside(join(dataset, similar), broken), similar=similar)
 
 

@@ -142,6 +142,14 @@ def for_budget(
     return draw(dataset, pool, test)
 
 
+def affords_crops(images: int, budget_s: float | None, listener: Listener) -> bool:
+    """Return True if the budget has time to search so many images for crops, by a fixed pace; else notify the listener."""
+    if budget_s is None or images <= policy.CROP_SEARCH_IMAGES_PER_S * budget_s:
+        return True
+    listener.note(f"crops of one image are not searched for among {images:,} images: a longer --budget has time for it")
+    return False
+
+
 def note_if_short(budget_s: float | None, listener: Listener) -> None:
     """Notify the listener if the budget is shorter than the least that a run does anyway."""
     if budget_s is not None and budget_s < FLOOR_S:

@@ -28,6 +28,10 @@ SMALLEST_PX = 80  # of a side; of the 600 digits of the demo, at 64, 2,790 pairs
 TOLERANCE = 0.2  # distance on squares of half of that side; as for near-duplicates
 NEAREST = 3  # candidates per part of an image
 MOST_PER_IMAGE = 8
+# Pairs that are aligned, the most alike first: a millisecond each, which a short budget has to pay as well. Drawings have
+# more; copies are among the first.
+MOST_PAIRS = 4_000
+WHOLE = [(0.0, 0.0, 1.0, 1.0)]
 _LOW = 6
 _ROWS = 512
 _BLUR = 0.7 / 32
@@ -37,7 +41,7 @@ Squares = Callable[[AnyArray, int], AnyArray]  # (rows, side in pixels) -> (M, S
 
 def parts_grid() -> list[tuple[float, float, float, float]]:
     """Return the parts that are compared: the whole, then squares of the square and bands of two sizes."""
-    parts = [(0.0, 0.0, 1.0, 1.0)]
+    parts = list(WHOLE)
     for size in (0.925, 0.85):
         offsets = (0.0, (1 - size) / 2, 1 - size)
         parts += [(x, y, size, size) for x, y in itertools.product(offsets, offsets)]
@@ -47,23 +51,27 @@ def parts_grid() -> list[tuple[float, float, float, float]]:
     return parts
 
 
-def pairs(thumbnails_NSS3: AnyArray, squares: Squares, usable_N: AnyArray) -> list[tuple[int, int, bool]]:
+def pairs(
+    thumbnails_NSS3: AnyArray, squares: Squares, usable_N: AnyArray, *, parts: bool = True
+) -> list[tuple[int, int, bool]]:
     """Return (whole, part, mirrored) for all pairs of which the second shows a part, or the mirror image, of the first.
 
-    Images outside of `usable_N` (too small, too flat) are compared with none.
+    Images outside of `usable_N` (too small, too flat) are compared with none. Without `parts`, and above `MOST_IMAGES`, only
+    whole mirror images are searched for.
     """
     rows = np.flatnonzero(usable_N)
     if len(rows) < 2:
         return []
-    first, second, parts, mirrored = _candidates(thumbnails_NSS3[rows])
+    grid = parts_grid() if parts and len(rows) <= MOST_IMAGES else WHOLE
+    first, second, fitted, mirrored = _candidates(thumbnails_NSS3[rows], grid)
     first, second = rows[first], rows[second]
     small = _flipped(thumbnails_NSS3[first], mirrored)
-    parts, correlation = alignment.align(small, thumbnails_NSS3[second], parts)
-    area = parts[:, 2] * parts[:, 3]
+    fitted, correlation = alignment.align(small, thumbnails_NSS3[second], fitted)
+    area = fitted[:, 2] * fitted[:, 3]
     close = (correlation >= ALIGNED) & (area >= SMALLEST_AREA) & (mirrored | (area <= LARGEST_AREA + 0.01))
-    first, second, parts, mirrored = first[close], second[close], parts[close], mirrored[close]
-    confirmed, parts = _confirmed(squares, first, second, parts, mirrored)
-    area = parts[:, 2] * parts[:, 3]
+    first, second, fitted, mirrored = first[close], second[close], fitted[close], mirrored[close]
+    confirmed, fitted = _confirmed(squares, first, second, fitted, mirrored)
+    area = fitted[:, 2] * fitted[:, 3]
     confirmed &= (area >= SMALLEST_AREA) & (mirrored | (area <= LARGEST_AREA))
     chosen = np.flatnonzero(confirmed)
     return sorted({(int(first[k]), int(second[k]), bool(mirrored[k])) for k in chosen})
@@ -91,11 +99,12 @@ def _confirmed(
     return np.concatenate(confirmed), np.concatenate(fitted)
 
 
-def _candidates(images_NSS3: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
+def _candidates(
+    images_NSS3: AnyArray, grid: list[tuple[float, float, float, float]]
+) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
     """Return (row, other row, part, mirrored) of the pairs to align, the best part of each pair and view."""
     grey_NSS = images_NSS3.astype(np.float32).mean(axis=3)
     whole_NF = _low_frequencies(grey_NSS, (0.0, 0.0, 1.0, 1.0))
-    grid = parts_grid() if len(grey_NSS) <= MOST_IMAGES else [(0.0, 0.0, 1.0, 1.0)]
     sign = np.where(np.arange(_LOW) % 2, -1.0, 1.0)  # a mirror image changes the sign of the odd frequencies across
     signs = np.tile(sign, _LOW)[1:].astype(np.float32)
     best: dict[tuple[int, int, bool], tuple[float, int]] = {}
@@ -113,13 +122,15 @@ def _candidates(images_NSS3: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray, An
 def _listed(
     best: dict[tuple[int, int, bool], tuple[float, int]], grid: list[tuple[float, float, float, float]]
 ) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
-    ranked = sorted(best.items(), key=lambda entry: (entry[0][0], -entry[1][0], entry[0]))
+    ranked = sorted(best.items(), key=lambda entry: (-entry[1][0], entry[0]))
     used: dict[int, int] = {}
     rows, others, parts, mirrors = [], [], [], []
     for (i, j, mirrored), (_, number) in ranked:
         used[i] = used.get(i, 0) + 1
         if used[i] > MOST_PER_IMAGE:
             continue
+        if len(rows) == MOST_PAIRS:
+            break
         left, top, width, height = grid[number]
         rows.append(i)
         others.append(j)
