@@ -200,8 +200,8 @@ def _measure(settings: Settings, rundir: RunDir, listener: Listener) -> Measured
     how: dict[str, Any] = {"note": listener.note, "offline": settings.offline, "progress": _progress(listener, "read")}
     data_set = dataset.read(settings.data, test_split=settings.test_split, options=settings.reading, **how)
     profile.check_learnable(data_set)
-    crops = budget.affords_crops(len(data_set.items), settings.budget_s, listener)
-    decoded = profile.decode(data_set, store=cache.Store(), progress=_progress(listener, "decode"), crops=crops)
+    extent = budget.crop_search(len(data_set.items), settings.budget_s, listener)
+    decoded = profile.decode(data_set, store=cache.Store(), progress=_progress(listener, "decode"), extent=extent)
     data_set = corrections.for_run(decoded.dataset, settings.relabel, rundir.path, resumed=rundir.splits.exists())
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, similar=decoded.similar)

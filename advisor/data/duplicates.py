@@ -31,6 +31,7 @@ TOLERANCE = 0.15  # docs/duplicates.md: rates of copies found and of false alarm
 FINE_PX = 64
 FINE_RULE = PixelRule(FINE_PX, FINE_PX, "bilinear", "squash", draft=True)
 FINE_TOLERANCE = 0.2
+WHOLE_SEARCH = crops.Extent()
 
 
 def exact(items: Sequence[Item]) -> tuple[DuplicateGroup, ...]:
@@ -80,12 +81,12 @@ def similar(
     thumbnails_NSS3: AnyArray,
     *,
     value_range: ValueRange | None = None,
-    parts: bool = True,
+    extent: crops.Extent = WHOLE_SEARCH,
 ) -> tuple[DuplicateGroup, ...]:
-    """Group items that show the same picture: near-duplicates, mirror images and (`parts`) crops that these do not hold."""
+    """Group items that show the same picture: near-duplicates, then crops and mirror images that these do not hold."""
     groups = near(root, items, thumbnails_NSS3)
     together = [set(group.paths) for group in groups]
-    others = altered(root, items, thumbnails_NSS3, value_range=value_range, parts=parts)
+    others = altered(root, items, thumbnails_NSS3, value_range=value_range, extent=extent)
     return (*groups, *(group for group in others if not any(set(group.paths) <= paths for paths in together)))
 
 
@@ -95,9 +96,9 @@ def altered(
     thumbnails_NSS3: AnyArray,
     *,
     value_range: ValueRange | None = None,
-    parts: bool = True,
+    extent: crops.Extent = WHOLE_SEARCH,
 ) -> tuple[DuplicateGroup, ...]:
-    """Group images of which one shows a part of another ("crop", unless not `parts`), or its mirror image ("mirror").
+    """Group images of which one shows a part of another ("crop"), or its mirror image ("mirror").
 
     `thumbnails_NSS3` holds one row per item. Images under 80 pixels are compared with none: there
     is too little to confirm on, and small drawings resemble parts of each other by the hundred.
@@ -112,7 +113,7 @@ def altered(
     large = np.array([min(item.width, item.height) >= crops.SMALLEST_PX for item in items], dtype=bool)
     _, contrast = near_duplicates.perceptual_hash(thumbnails_NSS3)
     usable = is_first & large & (contrast >= near_duplicates.FLAT)
-    pairs = crops.pairs(thumbnails_NSS3, squares, usable, parts=parts)
+    pairs = crops.pairs(thumbnails_NSS3, squares, usable, extent)
     groups: list[DuplicateGroup] = []
     kinds: tuple[tuple[DuplicateKind, bool], ...] = (("crop", False), ("mirror", True))
     for kind, is_mirrored in kinds:

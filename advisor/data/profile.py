@@ -20,6 +20,7 @@ from advisor.data.dataset import drop_items
 from advisor.data.images import printable
 from advisor.data.layouts.listing import shortened
 from advisor.data.similarity import joining
+from advisor.data.similarity.crops import Extent
 from advisor.errors import DatasetError
 from advisor.records import Dataset, DuplicateGroup, Item, Profile, Quantiles, Unreadable
 
@@ -47,18 +48,18 @@ def decode(
     store: Store | None = None,
     progress: CountProgress | None = None,
     join: Callable[[Dataset, Sequence[DuplicateGroup]], Dataset] = joining.join,
-    crops: bool = True,
+    extent: Extent = duplicates.WHOLE_SEARCH,
 ) -> Decoded:
     """Decode every file, set the broken ones aside, find similar images and `join` them for the splits.
 
-    Without `crops` near-duplicates and mirror images are found, and no crops, whose search takes longest. Labels that a user
-    corrects are corrected after this: they do not change which images are held out.
+    `extent` bounds the search for crops and mirror images, which takes longest. Labels that a user corrects are corrected
+    after this: they do not change which images are held out.
     """
     small, broken = duplicates.thumbnails(
         dataset.root, dataset.items, store=store, progress=progress, value_range=dataset.value_range
     )
     # Thumbnails of broken files are black, hence flat, hence never like another.
-    similar = duplicates.similar(dataset.root, dataset.items, small, value_range=dataset.value_range, parts=crops)
+    similar = duplicates.similar(dataset.root, dataset.items, small, value_range=dataset.value_range, extent=extent)
     return Decoded(dataset=set_aside(join(dataset, similar), broken), similar=similar)
 
 

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from advisor.data.similarity.crops import Extent
 from advisor.data.subsample import Subsample, draw
 from advisor.hooks import Backbone
 from advisor.records import Dataset, Item
@@ -142,12 +143,17 @@ def for_budget(
     return draw(dataset, pool, test)
 
 
-def affords_crops(images: int, budget_s: float | None, listener: Listener) -> bool:
-    """Return True if the budget has time to search so many images for crops, by a fixed pace; else notify the listener."""
-    if budget_s is None or images <= policy.CROP_SEARCH_IMAGES_PER_S * budget_s:
-        return True
-    listener.note(f"crops of one image are not searched for among {images:,} images: a longer --budget has time for it")
-    return False
+def crop_search(images: int, budget_s: float | None, listener: Listener) -> Extent:
+    """Return how far the budget lets crops be searched for, by fixed paces; notify the listener where only mirrors are."""
+    if budget_s is None:
+        return Extent()
+    most_pairs = min(Extent().most_pairs, int(policy.CROP_PAIRS_PER_S * budget_s))
+    parts = images <= policy.CROP_SEARCH_IMAGES_PER_S * budget_s
+    if not parts:
+        listener.note(
+            f"crops of one image are not searched for among {images:,} images, only mirror images: a longer --budget has time"
+        )
+    return Extent(parts=parts, most_pairs=most_pairs)
 
 
 def note_if_short(budget_s: float | None, listener: Listener) -> None:

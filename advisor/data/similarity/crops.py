@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,13 +29,22 @@ SMALLEST_PX = 80  # of a side; of the 600 digits of the demo, at 64, 2,790 pairs
 TOLERANCE = 0.2  # distance on squares of half of that side; as for near-duplicates
 NEAREST = 3  # candidates per part of an image
 MOST_PER_IMAGE = 8
-# Pairs that are aligned, the most alike first: a millisecond each, which a short budget has to pay as well. Drawings have
-# more; copies are among the first.
-MOST_PAIRS = 4_000
 WHOLE = [(0.0, 0.0, 1.0, 1.0)]
 _LOW = 6
 _ROWS = 512
 _BLUR = 0.7 / 32
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is searched: `parts`, or only whole mirror images; and how many pairs are compared on large squares.
+
+    The best aligned ones come first, at 28 ms each: images that all look alike, such as scans or digits, have thousands.
+    """
+
+    parts: bool = True
+    most_pairs: int = 3_000
+
 
 Squares = Callable[[AnyArray, int], AnyArray]  # (rows, side in pixels) -> (M, S, S, 3) uint8
 
@@ -52,23 +62,24 @@ def parts_grid() -> list[tuple[float, float, float, float]]:
 
 
 def pairs(
-    thumbnails_NSS3: AnyArray, squares: Squares, usable_N: AnyArray, *, parts: bool = True
+    thumbnails_NSS3: AnyArray, squares: Squares, usable_N: AnyArray, extent: Extent = Extent()
 ) -> list[tuple[int, int, bool]]:
     """Return (whole, part, mirrored) for all pairs of which the second shows a part, or the mirror image, of the first.
 
-    Images outside of `usable_N` (too small, too flat) are compared with none. Without `parts`, and above `MOST_IMAGES`, only
-    whole mirror images are searched for.
+    Images outside of `usable_N` (too small, too flat) are compared with none. Above `MOST_IMAGES` only whole mirror images are
+    searched for, whatever the extent.
     """
     rows = np.flatnonzero(usable_N)
     if len(rows) < 2:
         return []
-    grid = parts_grid() if parts and len(rows) <= MOST_IMAGES else WHOLE
+    grid = parts_grid() if extent.parts and len(rows) <= MOST_IMAGES else WHOLE
     first, second, fitted, mirrored = _candidates(thumbnails_NSS3[rows], grid)
     first, second = rows[first], rows[second]
     small = _flipped(thumbnails_NSS3[first], mirrored)
     fitted, correlation = alignment.align(small, thumbnails_NSS3[second], fitted)
     area = fitted[:, 2] * fitted[:, 3]
     close = (correlation >= ALIGNED) & (area >= SMALLEST_AREA) & (mirrored | (area <= LARGEST_AREA + 0.01))
+    close = np.flatnonzero(close)[np.argsort(-correlation[close], kind="stable")[: extent.most_pairs]]
     first, second, fitted, mirrored = first[close], second[close], fitted[close], mirrored[close]
     confirmed, fitted = _confirmed(squares, first, second, fitted, mirrored)
     area = fitted[:, 2] * fitted[:, 3]
@@ -122,15 +133,13 @@ def _candidates(
 def _listed(
     best: dict[tuple[int, int, bool], tuple[float, int]], grid: list[tuple[float, float, float, float]]
 ) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
-    ranked = sorted(best.items(), key=lambda entry: (-entry[1][0], entry[0]))
+    ranked = sorted(best.items(), key=lambda entry: (entry[0][0], -entry[1][0], entry[0]))
     used: dict[int, int] = {}
     rows, others, parts, mirrors = [], [], [], []
     for (i, j, mirrored), (_, number) in ranked:
         used[i] = used.get(i, 0) + 1
         if used[i] > MOST_PER_IMAGE:
             continue
-        if len(rows) == MOST_PAIRS:
-            break
         left, top, width, height = grid[number]
         rows.append(i)
         others.append(j)
