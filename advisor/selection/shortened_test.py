@@ -24,7 +24,8 @@ def shorten(
     """
     size = run.rundir.read("test_sample.json", int)
     if size is None and run.facts.has_deadline and not (run.rundir.path / "test.json").is_file():
-        run.observe_slowdown()
+        for _ in range(policy.LAST_READINGS):
+            run.observe_slowdown()
         scored = [t for t in (frozen.winner, frozen.default) if t is not None][:models]
         needed_s = sum(cost_model.test_scoring_s(run.state(), t.candidate) for t in scored)
         left_s = run.clock.left_s - cost_model.writing_s(run.state())
