@@ -14,6 +14,7 @@ matplotlib.use("svg")
 matplotlib.rcParams |= {"svg.hashsalt": "arena", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 PLOT = Path(__file__).parents[2] / "docs" / "images" / "arena.svg"
+TICKS_S = (10, 15, 30, 60, 120, 240, 400)
 OURS = rivals.RIVALS[0].name
 Row = dict[str, Any]
 
@@ -31,7 +32,9 @@ def draw(rows: list[Row]) -> None:
             own = [r for r in ended if (r["set"], r["rival"]) == (name, rival.name)]
             if own:
                 _points(panel, sorted(own, key=lambda r: float(r["used_s"])), rival.name, f"C{number}")
-        panel.set(title=name, xscale="log", xlabel="seconds used, one core", ylabel="test accuracy")
+        panel.set(title=name, xscale="log", xlabel="seconds used, one core", ylabel="test accuracy", xlim=(8, 450))
+        panel.set_xticks(TICKS_S, [str(seconds) for seconds in TICKS_S])
+        panel.minorticks_off()
     for panel in list(panels.flat)[len(names) :]:
         panel.axis("off")
     handles = {label: h for p in panels.flat for h, label in zip(*p.get_legend_handles_labels(), strict=True)}
