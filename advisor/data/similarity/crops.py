@@ -79,8 +79,8 @@ def pairs(
     fitted, correlation = alignment.align(small, thumbnails_NSS3[second], fitted)
     area = fitted[:, 2] * fitted[:, 3]
     close = (correlation >= ALIGNED) & (area >= SMALLEST_AREA) & (mirrored | (area <= LARGEST_AREA + 0.01))
-    close = np.flatnonzero(close)[np.argsort(-correlation[close], kind="stable")[: extent.most_pairs]]
-    first, second, fitted, mirrored = first[close], second[close], fitted[close], mirrored[close]
+    best = np.flatnonzero(close)[np.argsort(-correlation[close], kind="stable")[: extent.most_pairs]]
+    first, second, fitted, mirrored = first[best], second[best], fitted[best], mirrored[best]
     confirmed, fitted = _confirmed(squares, first, second, fitted, mirrored)
     area = fitted[:, 2] * fitted[:, 3]
     confirmed &= (area >= SMALLEST_AREA) & (mirrored | (area <= LARGEST_AREA))
