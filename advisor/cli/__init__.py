@@ -152,10 +152,13 @@ def _raise_if_empty(args: Sequence[str]) -> None:
 
 
 def _is_shortage(error: Exception) -> bool:
-    """Return True where memory or processes are short, which torch and threading report as RuntimeError."""
+    """Return True where memory or processes are short, which torch and threading report as RuntimeError.
+
+    The interpreter may fail to make even a MemoryError: a SystemError is left then ("error return without exception set").
+    """
     text = str(error).lower()
     no_process = isinstance(error, RuntimeError) and ("start new thread" in text or "mmap" in text)
-    return no_process or is_out_of_memory(error)
+    return no_process or isinstance(error, SystemError) or is_out_of_memory(error)
 
 
 def _fail_of_usage(error: click.ClickException) -> int:

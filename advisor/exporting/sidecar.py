@@ -95,7 +95,7 @@ def _unlike(index: NoveltyIndex) -> dict[str, Any]:
 
 
 def write_index(folder: Path, predictor: Predictor | EnsemblePredictor) -> None:
-    """Write the index of training images that `with_features` names, for numpy. Raises: OSError."""
+    """Write the index of training images that `with_features` names, for numpy. Raises OSError."""
     import numpy as np
 
     from advisor.models.ensemble_predictor import EnsemblePredictor

@@ -49,7 +49,7 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 
 def _is_compile_supported(device_type: Any) -> Any:
-    """Ask the compiler itself, at the first call."""
+    """Return what the compiler itself answers; it is imported at the first call."""
     return importlib.import_module(f"{COMPILER}.utils").is_compile_supported(device_type)
 
 
@@ -92,11 +92,11 @@ def _is_stand_in() -> bool:
 
 
 def install() -> None:
-    """Let whoever imports torchvision in this process do so without the compiler. May be called more than once."""
+    """Install the hook by which torchvision is imported without the compiler. May be called more than once."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 def stand_in_for_compiler() -> None:
-    """Put a stand-in where torch's optimizers look for the compiler: for processes of our own that only train."""
+    """Install a stand-in where torch's optimizers look for the compiler: for processes of our own that only train."""
     sys.modules.setdefault(COMPILER, _StandIn(COMPILER, package=True, disable=_same, graph_break=_nothing))

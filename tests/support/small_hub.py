@@ -47,7 +47,7 @@ class Hub:
             "http_proxy",
             "HTTP_PROXY",
         ):
-            patch.delenv(name)
+            patch.delenv(name, raising=False)
         folders = {"HF_HOME": home / "hf", "TL_ADVISE_CACHE": home / "cache", "XDG_CACHE_HOME": home / "xdg"}
         settings = {"HF_ENDPOINT": self.url, "no_proxy": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"}
         for name, value in {**folders, **settings}.items():
