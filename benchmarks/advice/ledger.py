@@ -6,6 +6,7 @@ between `<!-- NAME -->` and `<!-- /NAME -->` in the page. Does NOT cover: what i
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -45,6 +46,14 @@ def machine() -> str:
         match = re.search(r"model name\s*: (.+)", cpuinfo.read_text(encoding="ascii", errors="replace"))
         model = match.group(1).strip() if match else model
     return f"{os.cpu_count()}-core {model}, CPU only, torch {torch.__version__}"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every resumable benchmark takes: where data and rows lie, only the table, a limit of time."""
+    parser.add_argument("--data", type=Path, default=ROOT / ".scratch" / "data", help="where the sets are unpacked")
+    parser.add_argument("--to", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="only write the table of what is there")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many, to go on at the next call")
 
 
 class Ledger:

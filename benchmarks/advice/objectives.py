@@ -183,12 +183,7 @@ def main() -> None:
     """Run what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=300, help="of all cases together")
-    parser.add_argument(
-        "--data", type=Path, default=ledger.ROOT / ".scratch" / "data", help="where the sets are unpacked"
-    )
-    parser.add_argument("--to", type=Path, default=ledger.RESULTS)
-    parser.add_argument("--table", action="store_true", help="only write the table of what is there")
-    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many, to go on at the next call")
+    ledger.add_options(parser)
     args = parser.parse_args()
     until = time.monotonic() + 60 * args.minutes
     book = ledger.Ledger(args.to, "objectives")

@@ -64,19 +64,20 @@ def limit_s(state: SearchState) -> float | None:
 
     On a machine that became busy the probes' share of the budget alone would go past the end.
     """
-    best = min(state.scored(), key=lambda t: t.rank, default=None)
-    if best is None or not state.has_deadline:
-        return None
-    return state.left_s - cost_model.finish_s(state, best.candidate)
+    return _room_s(state) if state.has_deadline and state.probes else None
+
+
+def _room_s(state: SearchState) -> float:
+    """Predict the seconds that finishing with the best so far leaves, negative where it does not fit any more."""
+    best = state.best()
+    return state.left_s - (cost_model.finish_s(state, best.candidate) if best is not None else budget.FINISH_S)
 
 
 def next_skipped(
     state: SearchState, skipped: Sequence[BackboneAtSize], card_s: Mapping[BackboneAtSize, float]
 ) -> BackboneAtSize | None:
     """Choose the most promising skipped probe that fits into a share of the time left; None if none fits."""
-    best = state.best()
-    end_s = cost_model.finish_s(state, best.candidate) if best is not None else budget.FINISH_S
-    room_s = policy.SKIPPED_PROBE_SHARE * (state.left_s - end_s)
+    room_s = policy.SKIPPED_PROBE_SHARE * _room_s(state)
     waiting = [at for at in skipped if state.has_deadline and predicted_s(state, at, card_s[at]) <= room_s]
     return next_probe(state, set(waiting), card_s) if waiting else None
 
