@@ -117,7 +117,7 @@ def page(rows: list[Row]) -> str:
     text = (HERE / "page.md").read_text(encoding="utf-8")
     return text.format(
         rows="\n".join(line(r, ours.get(cell(r))) for r in rows),
-        counts=f"{counts.count('win')} won, {counts.count('tie')} tied, {counts.count('loss')} lost",
+        counts=f"won {counts.count('win')}, tied {counts.count('tie')} and lost {counts.count('loss')}",
         n=len(counts),
         summary=summary(rows, ours),
         early=as_early(rows),
