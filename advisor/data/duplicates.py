@@ -100,7 +100,7 @@ def altered(
 ) -> tuple[DuplicateGroup, ...]:
     """Group images of which one shows a part of another ("crop"), or its mirror image ("mirror").
 
-    `thumbnails_NSS3` holds one row per item. Images under 80 pixels are compared with none: there
+    `thumbnails_NSS3` holds one row per item. No parts of images under 80 pixels are looked for: there
     is too little to confirm on, and small drawings resemble parts of each other by the hundred.
     """
 
@@ -110,10 +110,10 @@ def altered(
 
     first: dict[str, int] = {}
     is_first = np.array([first.setdefault(item.sha256, row) == row for row, item in enumerate(items)], dtype=bool)
-    large = np.array([min(item.width, item.height) >= crops.SMALLEST_PX for item in items], dtype=bool)
+    side_N = np.array([min(item.width, item.height) for item in items], dtype=np.int64)
     _, contrast = near_duplicates.perceptual_hash(thumbnails_NSS3)
-    usable = is_first & large & (contrast >= near_duplicates.FLAT)
-    pairs = crops.pairs(thumbnails_NSS3, squares, usable, extent)
+    part = is_first & (side_N >= crops.SMALLEST_PART_PX) & (contrast >= near_duplicates.FLAT)
+    pairs = crops.pairs(thumbnails_NSS3, squares, part & (side_N >= crops.SMALLEST_PX), part, extent)
     groups: list[DuplicateGroup] = []
     kinds: tuple[tuple[DuplicateKind, bool], ...] = (("crop", False), ("mirror", True))
     for kind, is_mirrored in kinds:

@@ -90,6 +90,21 @@ def test_small_images_are_not_searched_for_crops(tmp_path: Path) -> None:
     assert groups(tmp_path) == ()
 
 
+@pytest.mark.parametrize("edges", [(0.0, 0.15, 0.0, 0.0), (0.05, 0.1, 0.05, 0.15)])
+def test_a_crop_of_a_picture_of_80_pixels_is_found(tmp_path: Path, edges: tuple[float, float, float, float]) -> None:
+    """The limit holds for the whole picture: its crop has fewer pixels than that."""
+    for number, picture in enumerate(PICTURES):
+        path = tmp_path / f"c{number % 2}" / f"{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        picture.resize((106, 80), Image.Resampling.LANCZOS).save(path, quality=92)
+    copy = cropped(PICTURES[3], *edges)
+    copy.resize((copy.width * 2 // 3, copy.height * 2 // 3), Image.Resampling.LANCZOS).save(tmp_path / "c0" / "copy.jpg")
+    mirrored = cropped(PICTURES[6].transpose(Image.Transpose.FLIP_LEFT_RIGHT), 0.0, 0.1, 0.0, 0.0)
+    mirrored.resize((106, 72), Image.Resampling.LANCZOS).save(tmp_path / "c0" / "mirrored.jpg")
+    found = [(g.kind, set(g.paths)) for g in groups(tmp_path)]
+    assert found == [("crop", {"c0/copy.jpg", "c1/3.jpg"}), ("mirror", {"c0/6.jpg", "c0/mirrored.jpg"})]
+
+
 def test_a_crop_in_the_test_is_a_leak_and_a_crop_with_another_label_a_contradiction(tmp_path: Path) -> None:
     """Both are said as of any duplicate, and removal takes the training image."""
     written(tmp_path / "train", {"c1/wrong.jpg": cropped(PICTURES[2], 0.1, 0.0, 0.0, 0.1)})

@@ -25,7 +25,8 @@ LARGEST_AREA = 0.985  # of a part that is not mirrored; above, it is no crop
 SIMILAR = 0.93  # correlation of low frequencies, of a part on the grid with the whole other image
 ALIGNED = 0.93  # correlation of thumbnails after the alignment
 LARGE_PX = 128
-SMALLEST_PX = 80  # of a side; of the 600 digits of the demo, at 64, 2,790 pairs had to be confirmed, which took minutes
+SMALLEST_PX = 80  # side of a whole; of the 600 digits of the demo, at 64, 2,790 pairs had to be confirmed, which took minutes
+SMALLEST_PART_PX = round(SMALLEST_AREA * SMALLEST_PX)  # side of what may be a part; a crop of the smallest whole can be that small
 TOLERANCE = 0.2  # distance on squares of half of that side; as for near-duplicates
 NEAREST = 3  # candidates per part of an image
 MOST_PER_IMAGE = 8
@@ -62,18 +63,19 @@ def parts_grid() -> list[tuple[float, float, float, float]]:
 
 
 def pairs(
-    thumbnails_NSS3: AnyArray, squares: Squares, usable_N: AnyArray, extent: Extent = Extent()
+    thumbnails_NSS3: AnyArray, squares: Squares, whole_N: AnyArray, part_N: AnyArray, extent: Extent = Extent()
 ) -> list[tuple[int, int, bool]]:
     """Return (whole, part, mirrored) for all pairs of which the second shows a part, or the mirror image, of the first.
 
-    Images outside of `usable_N` (too small, too flat) are compared with none. Above `MOST_IMAGES` only whole mirror images are
-    searched for, whatever the extent.
+    `part_N` says which images may be the second (large enough, not flat), `whole_N` which of these may be the first. Above
+    `MOST_IMAGES` only whole mirror images are searched for, whatever the extent.
     """
-    rows = np.flatnonzero(usable_N)
-    if len(rows) < 2:
+    rows = np.flatnonzero(part_N)
+    wholes = np.flatnonzero(whole_N[rows])
+    if not len(wholes):
         return []
     grid = parts_grid() if extent.parts and len(rows) <= MOST_IMAGES else WHOLE
-    first, second, fitted, mirrored = _candidates(thumbnails_NSS3[rows], grid)
+    first, second, fitted, mirrored = _candidates(thumbnails_NSS3[rows], wholes, grid)
     first, second = rows[first], rows[second]
     small = _flipped(thumbnails_NSS3[first], mirrored)
     fitted, correlation = alignment.align(small, thumbnails_NSS3[second], fitted)
@@ -111,19 +113,25 @@ def _confirmed(
 
 
 def _candidates(
-    images_NSS3: AnyArray, grid: list[tuple[float, float, float, float]]
+    images_NSS3: AnyArray, wholes: AnyArray, grid: list[tuple[float, float, float, float]]
 ) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
-    """Return (row, other row, part, mirrored) of the pairs to align, the best part of each pair and view."""
+    """Return (row, other row, part, mirrored) of the pairs to align, the best part of each pair and view.
+
+    Parts of the images in the rows `wholes` are compared with all images.
+    """
     grey_NSS = images_NSS3.astype(np.float32).mean(axis=3)
     whole_NF = _low_frequencies(grey_NSS, (0.0, 0.0, 1.0, 1.0))
+    divided_NSS = grey_NSS[wholes]
     sign = np.where(np.arange(_LOW) % 2, -1.0, 1.0)  # a mirror image changes the sign of the odd frequencies across
     signs = np.tile(sign, _LOW)[1:].astype(np.float32)
     best: dict[tuple[int, int, bool], tuple[float, int]] = {}
     for number, part in enumerate(grid):
-        queries = whole_NF if number == 0 else _low_frequencies(grey_NSS, part)
+        queries = whole_NF[wholes] if number == 0 else _low_frequencies(divided_NSS, part)
         for mirrored in (False, True) if number else (True,):
             # The part of the mirrored image is the mirrored part: the alignment begins there.
-            for i, j, likeness in zip(*_most_alike(queries * signs if mirrored else queries, whole_NF), strict=True):
+            for i, j, likeness in zip(
+                *_most_alike(queries * signs if mirrored else queries, wholes, whole_NF), strict=True
+            ):
                 key = (i, j, mirrored)
                 if likeness > best.get(key, (-1.0, 0))[0]:
                     best[key] = (likeness, number)
@@ -153,20 +161,25 @@ def _listed(
     )
 
 
-def _most_alike(queries_NF: AnyArray, whole_NF: AnyArray) -> tuple[list[int], list[int], list[float]]:
-    """Return (row, other row, correlation) of the `NEAREST` other images of each query that are similar enough."""
+def _most_alike(
+    queries_NF: AnyArray, queried: AnyArray, whole_NF: AnyArray
+) -> tuple[list[int], list[int], list[float]]:
+    """Return (row, other row, correlation) of the `NEAREST` other images of each query that are similar enough.
+
+    `queried` holds the row of each query among the images.
+    """
     rows, others, likeness = [], [], []
     for start in range(0, len(queries_NF), _ROWS):
         products = queries_NF[start : start + _ROWS] @ whole_NF.T
         own = np.arange(len(products))
-        products[own, start + own] = -1.0
+        products[own, queried[start + own]] = -1.0
         for _ in range(NEAREST):
             nearest = products.argmax(axis=1)
             value = products[own, nearest]
             good = np.flatnonzero(value >= SIMILAR)
             if not len(good):
                 break
-            rows += (start + good).tolist()
+            rows += queried[start + good].tolist()
             others += nearest[good].tolist()
             likeness += value[good].tolist()
             products[own, nearest] = -1.0
