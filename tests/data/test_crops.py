@@ -98,7 +98,9 @@ def test_a_crop_of_a_picture_of_80_pixels_is_found(tmp_path: Path, edges: tuple[
         path.parent.mkdir(exist_ok=True)
         picture.resize((106, 80), Image.Resampling.LANCZOS).save(path, quality=92)
     copy = cropped(PICTURES[3], *edges)
-    copy.resize((copy.width * 2 // 3, copy.height * 2 // 3), Image.Resampling.LANCZOS).save(tmp_path / "c0" / "copy.jpg")
+    copy.resize((copy.width * 2 // 3, copy.height * 2 // 3), Image.Resampling.LANCZOS).save(
+        tmp_path / "c0" / "copy.jpg"
+    )
     mirrored = cropped(PICTURES[6].transpose(Image.Transpose.FLIP_LEFT_RIGHT), 0.0, 0.1, 0.0, 0.0)
     mirrored.resize((106, 72), Image.Resampling.LANCZOS).save(tmp_path / "c0" / "mirrored.jpg")
     found = [(g.kind, set(g.paths)) for g in groups(tmp_path)]

@@ -16,7 +16,7 @@ from advisor.aliases import AnyArray
 STEPS = 6
 SMALLEST = 0.5  # share of the side; a smaller part is not aligned
 _LONGEST_STEP = 0.06  # share of the side, so that one bad step does not leave the image
-_ROWS = 128
+_PIXELS = 128 * 32 * 32  # of the squares that are aligned at once: about 40 MB
 
 
 def align(
@@ -24,8 +24,9 @@ def align(
 ) -> tuple[AnyArray, AnyArray]:
     """Return the parts of `first` that show `second`, (N, 4), and the correlation of the two there, (N,)."""
     parts, correlations = [np.empty((0, 4))], [np.empty(0)]
-    for start in range(0, len(parts_N4), _ROWS):
-        rows = slice(start, start + _ROWS)
+    at_once = max(1, _PIXELS // first_NSS3.shape[1] ** 2)
+    for start in range(0, len(parts_N4), at_once):
+        rows = slice(start, start + at_once)
         fitted, correlation = _aligned(first_NSS3[rows], second_NSS3[rows], parts_N4[rows], steps)
         parts.append(fitted)
         correlations.append(correlation)

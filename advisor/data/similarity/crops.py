@@ -25,8 +25,12 @@ LARGEST_AREA = 0.985  # of a part that is not mirrored; above, it is no crop
 SIMILAR = 0.93  # correlation of low frequencies, of a part on the grid with the whole other image
 ALIGNED = 0.93  # correlation of thumbnails after the alignment
 LARGE_PX = 128
-SMALLEST_PX = 80  # side of a whole; of the 600 digits of the demo, at 64, 2,790 pairs had to be confirmed, which took minutes
-SMALLEST_PART_PX = round(SMALLEST_AREA * SMALLEST_PX)  # side of what may be a part; a crop of the smallest whole can be that small
+SMALLEST_PX = (
+    80  # side of a whole; of the 600 digits of the demo, at 64, 2,790 pairs had to be confirmed, which took minutes
+)
+SMALLEST_PART_PX = round(
+    SMALLEST_AREA * SMALLEST_PX
+)  # side of what may be a part; a crop of the smallest whole can be that small
 TOLERANCE = 0.2  # distance on squares of half of that side; as for near-duplicates
 NEAREST = 3  # candidates per part of an image
 MOST_PER_IMAGE = 8
