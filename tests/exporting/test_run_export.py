@@ -16,22 +16,15 @@ import torch
 from PIL import Image
 
 from advisor import cli, registry
-from advisor.aliases import Pixels
 from advisor.data import pixels
 from advisor.errors import CheckError, InputError, OutputError, RecipeError
-from advisor.exporting import graph, parity, run_export, sidecar
+from advisor.exporting import parity, run_export, sidecar
 from advisor.exporting.formats import registry as formats
 from advisor.models import predictor
 
 ALL = bool(os.environ.get("TL_ADVISE_SLOW"))
 QUICK = ("pocket",)
 SIZES = {"vit_b_16": 224, "inception_v3": 96}
-
-
-@pytest.fixture(scope="module", name="run")
-def _run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a small network, and 24 photos beside it."""
-    return runs.make(tmp_path_factory.mktemp("export"), "squeezenet1_1")
 
 
 def needs(form: str) -> None:
@@ -149,14 +142,6 @@ def test_a_difference_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-class Scrambled(graph.Deployed):
-    """Right probabilities beside features in another order."""
-
-    def forward(self, images_NHWC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        probabilities, features = super().forward(images_NHWC)
-        return probabilities, features.flip(1)
-
-
 @pytest.mark.parametrize("form", ["onnx", "openvino", "torch"])
 def test_a_graph_tells_unlike_images_without_this_project(run: Path, form: str, tmp_path: Path) -> None:
     """With an index, features, unlike.npz and model.json give what `predict` does; the example prints it."""
@@ -197,51 +182,6 @@ def test_a_graph_tells_unlike_images_without_this_project(run: Path, form: str, 
     for photo in (min(photos, key=is_unlike.__getitem__), max(photos, key=is_unlike.__getitem__)):
         ran = subprocess.run([*example, photo], cwd=tmp_path / "out", capture_output=True, text=True, check=True)
         assert ran.stdout.splitlines()[-1] == f"{'unlike' if is_unlike[photo] else 'like'} the training images"
-
-
-def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
-    """Left-out normalisation, swapped channels and a lost temperature are each told from the model."""
-    model = predictor.load(run, registry.load())
-    photos = parity.run_images(run)
-    right = graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, model.temperature)
-    wrongs = {
-        "none": right,
-        "normalisation": graph.Deployed(model.classifier, (0.5,) * 3, (0.5,) * 3, model.temperature),
-        "temperature": graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, 1.0),
-        "features": Scrambled(model.classifier, model.preprocess.mean, model.preprocess.std, model.temperature, 512),
-    }
-
-    def answer(module: torch.nn.Module, swap: bool = False) -> parity.ComputeOutputs:
-        def run_it(squares: Pixels) -> parity.Outputs:
-            images = np.ascontiguousarray(squares[..., ::-1] if swap else squares)
-            with torch.no_grad():
-                answered = module.eval()(torch.from_numpy(images))
-            each = answered if isinstance(answered, tuple) else (answered,)
-            return parity.outputs([tensor.numpy() for tensor in each])
-
-        return run_it
-
-    compared = {name: parity.compare(model, answer(module), photos) for name, module in wrongs.items()}
-    assert compared["none"].holds
-    assert not compared["normalisation"].holds
-    assert not compared["temperature"].holds
-    assert not compared["features"].holds
-    assert compared["features"].worst <= parity.TOLERANCE
-    assert not parity.compare(model, answer(right, swap=True), photos).holds
-
-
-def test_test_images_come_first_and_are_spread(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison prefers the locked test, then others; where the data moved, --data says so; none is an error."""
-    chosen = parity.run_images(run)
-    assert [int(path.stem) % 4 for path in chosen[:6]] == [0] * 6
-    assert len(set(chosen)) == 24
-    moved = tmp_path / "moved"
-    shutil.copytree(run.parent / "data", moved)
-    assert parity.run_images(run, moved)[0].is_relative_to(moved)
-    with pytest.raises(InputError, match="Say where they are with --data DIR"):
-        parity.run_images(run, tmp_path)
-    with pytest.raises(InputError, match=r"recipe.yaml: no such recipe"):
-        parity.run_images(tmp_path)
 
 
 def test_bad_calls_are_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,6 +31,13 @@ def photo(number: int, size: tuple[int, int] = (48, 40)) -> Image.Image:
         patch = whole.crop((left, top, left + side, top + side))
         if np.asarray(patch).std() > 20:  # not a piece of empty sky
             return patch.resize(size, Image.Resampling.LANCZOS)
+
+
+def jpeg(size: tuple[int, int], number: int = 3) -> bytes:
+    """Return a photo's JPEG file."""
+    stream = io.BytesIO()
+    photo(number, size).save(stream, "JPEG")
+    return stream.getvalue()
 
 
 def save(image: Image.Image, path: Path, **options: object) -> Path:

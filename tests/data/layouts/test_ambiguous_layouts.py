@@ -7,19 +7,11 @@ from pathlib import Path
 
 import pytest
 from photographs import folder
+from read_folders import refused
 
 from advisor.data import dataset
-from advisor.errors import DatasetError, InputError
+from advisor.errors import InputError
 from advisor.records.data import ReadOptions
-
-
-def refused(path: Path) -> DatasetError:
-    """The one-line error of a folder that is not read."""
-    with pytest.raises(DatasetError) as caught:
-        dataset.find(path)
-    assert "\n" not in str(caught.value)
-    assert caught.value.hint
-    return caught.value
 
 
 def splits(root: Path) -> dict[str, str]:

@@ -1,0 +1,69 @@
+"""The comparison of an export with `predict`: on which images, and that it sees a wrong model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from advisor import registry
+from advisor.aliases import Pixels
+from advisor.errors import InputError
+from advisor.exporting import graph, parity
+from advisor.models import predictor
+
+
+class Scrambled(graph.Deployed):
+    """Right probabilities beside features in another order."""
+
+    def forward(self, images_NHWC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        probabilities, features = super().forward(images_NHWC)
+        return probabilities, features.flip(1)
+
+
+def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
+    """Left-out normalisation, swapped channels and a lost temperature are each told from the model."""
+    model = predictor.load(run, registry.load())
+    photos = parity.run_images(run)
+    right = graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, model.temperature)
+    wrongs = {
+        "none": right,
+        "normalisation": graph.Deployed(model.classifier, (0.5,) * 3, (0.5,) * 3, model.temperature),
+        "temperature": graph.Deployed(model.classifier, model.preprocess.mean, model.preprocess.std, 1.0),
+        "features": Scrambled(model.classifier, model.preprocess.mean, model.preprocess.std, model.temperature, 512),
+    }
+
+    def answer(module: torch.nn.Module, swap: bool = False) -> parity.ComputeOutputs:
+        def run_it(squares: Pixels) -> parity.Outputs:
+            images = np.ascontiguousarray(squares[..., ::-1] if swap else squares)
+            with torch.no_grad():
+                answered = module.eval()(torch.from_numpy(images))
+            each = answered if isinstance(answered, tuple) else (answered,)
+            return parity.outputs([tensor.numpy() for tensor in each])
+
+        return run_it
+
+    compared = {name: parity.compare(model, answer(module), photos) for name, module in wrongs.items()}
+    assert compared["none"].holds
+    assert not compared["normalisation"].holds
+    assert not compared["temperature"].holds
+    assert not compared["features"].holds
+    assert compared["features"].worst <= parity.TOLERANCE
+    assert not parity.compare(model, answer(right, swap=True), photos).holds
+
+
+def test_test_images_come_first_and_are_spread(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison prefers the locked test, then others; where the data moved, --data says so; none is an error."""
+    chosen = parity.run_images(run)
+    assert [int(path.stem) % 4 for path in chosen[:6]] == [0] * 6
+    assert len(set(chosen)) == 24
+    moved = tmp_path / "moved"
+    shutil.copytree(run.parent / "data", moved)
+    assert parity.run_images(run, moved)[0].is_relative_to(moved)
+    with pytest.raises(InputError, match="Say where they are with --data DIR"):
+        parity.run_images(run, tmp_path)
+    with pytest.raises(InputError, match=r"recipe.yaml: no such recipe"):
+        parity.run_images(tmp_path)

@@ -1,0 +1,33 @@
+"""Numbers, settings and regimes in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from advisor.reporting import wording
+
+
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [
+        (wording.percent(0.9412), "94.1 %"),
+        (wording.percent(None), "–"),
+        (wording.percent(float("nan")), "–"),
+        (wording.points(0.0131), "+1.3 points"),
+        (wording.points(-0.0131), "−1.3 points"),
+        (wording.points(0.0001), "±0.0 points"),
+        (wording.point_span((-0.01, 0.02)), "−1.0 to +2.0 points"),
+        (wording.duration(9.51), "9.5 s"),
+        (wording.duration(59.7), "1 min"),
+        (wording.duration(172.2), "2 min 52 s"),
+        (wording.duration(3725), "1 h 2 min"),
+        (wording.number(50000), "50\u202f000"),
+        (wording.number(0.123456), "0.123"),
+        (wording.settings({}), "no parameters"),
+        (wording.settings({"a": True, "b": 1e-5, "c": None}), "a yes, b 1e-05, c –"),
+        (wording.regime("new_kind"), "new kind"),
+    ],
+)
+def test_numbers_in_words(got: str, want: str) -> None:
+    """Numbers are written as a person reads them."""
+    assert got == want
