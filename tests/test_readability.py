@@ -80,14 +80,49 @@ def test_docstrings_have_one_form(path: Path) -> None:
 
 
 def test_documentation_names_files_that_exist() -> None:
-    """A Python file that a page, docstring or comment cites in backticks is in the repository."""
+    """A Python file that a page, docstring or comment cites is in the repository."""
     folders = ("advisor", "plugins", "tests", "benchmarks", "docs")
     listed = [*ROOT.glob("*.md"), *(p for folder in folders for p in (ROOT / folder).rglob("*.*"))]
-    names = {p.name for p in listed} | {"example.py"}
+    names = {p.name for p in listed} | {"example.py", "NAME.py", "unpack.py"}
     cited = {
         (path.relative_to(ROOT).as_posix(), name)
         for path in listed
         if path.suffix in (".md", ".py") and path.is_file()
-        for name in re.findall(r"`([\w/]+\.py)`", path.read_text(encoding="utf-8"))
+        for name in re.findall(r"(?<![\w\"'/.-])([\w/]+\.py)\b(?![\"'])", path.read_text(encoding="utf-8"))
     }
     assert [(page, name) for page, name in sorted(cited) if Path(name).name not in names] == []
+
+
+def dotted(path: Path) -> str:
+    """Return a file's module name, from the folder of the repository on."""
+    return path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+
+
+HEADED = [p for folder in ("advisor", "plugins") for p in files(folder)]
+MODULES = {dotted(path) for path in HEADED}
+NAME = r"`[a-z_][a-z_0-9]*(?:\.[a-z_0-9]+)*`"
+
+
+def is_module(name: str, here: str) -> bool:
+    """Tell whether a name means another module as seen from `here`: of the same package, or with its path below `advisor`."""
+    package = ".".join(here.split(".")[:2]) + "."
+    inside = {m for m in MODULES if m.startswith(package) and m.endswith("." + name)}
+    return bool((inside | ({name, f"advisor.{name}", f"plugins.{name}"} & MODULES)) - {here})
+
+
+@pytest.mark.parametrize("path", HEADED, ids=lambda p: str(p.relative_to(ROOT)))
+def test_headers_name_modules_that_exist(path: Path) -> None:
+    """In a header, a name in brackets is a module (`random_crop`, `data.pixels`) or, before "Does NOT cover", its own."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    header, here = " ".join((ast.get_docstring(tree) or "").split()), dotted(path)
+    own = {
+        getattr(node, "name", None) or getattr(node, "arg", None) or getattr(node, "id", "") for node in ast.walk(tree)
+    }
+    covers, _, outside = header.partition("Does NOT cover:")
+    nothing_else = rf"\(((?:{NAME}(?:, | and )?)+)\)"
+    cited = {name for bracket in re.findall(nothing_else, covers) for name in re.findall(NAME, bracket)}
+    cited -= {f"`{name}`" for name in own}
+    cited |= {name for bracket in re.findall(r"\(([^()]*)\)", outside) for name in re.findall(NAME, bracket)}
+    names = {name.strip("`") for name in cited if not name.endswith(".csv`")}
+    unknown = {n for n in names if not is_module(n, here) and not is_module(n.rpartition(".")[0], here)}
+    assert not unknown, f"{here} refers to {sorted(unknown)}; write a module's path, such as `data.pixels`"

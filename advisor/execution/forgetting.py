@@ -2,8 +2,9 @@
 
 In: resources and a `MeasureForgetting`. Out: a `Forgetting`: features before and after on the same images, distances
 of stages, the original source head on labelled source images where there are any, and both accuracies at weights
-between start and tuned (WiSE's curve). Does NOT cover: the measures (`forgetting`), how much time it may take (`source`).
-Sources: as in `forgetting`; the curve, Wortsman et al. 2021 (2109.01903), figure 1.
+between start and tuned (WiSE's curve). Does NOT cover: the measures (`metrics.representation`), how much time it may take
+(`selection.measurements.forgetting_budget`).
+Sources: as in `metrics.representation`; the curve, Wortsman et al. 2021 (2109.01903), figure 1.
 """
 
 from __future__ import annotations

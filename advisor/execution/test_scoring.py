@@ -1,7 +1,8 @@
 """Models + the locked test -> scores: the one place where test images meet a network.
 
 In: resources and a `Score` with the test's items (which reach a worker only now). Out: one score a model, on the same
-images, in float32, and their logits in a file. Does NOT cover: when the test may be opened (finish.py).
+images, in float32, and their logits in a file. Does NOT cover: when the test may be opened
+(`selection.finalize`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In: resources (pixels, networks, features) and a `RunTrial` or `Probe`. Out: a `Trial`, and `trials/NNNNN.npz` with the
 rows and validation logits, so that verdicts compare the same images. A killed trial goes on from its last rung.
-Does NOT cover: what to try (search.py), the refit and the locked test (refit.py).
+Does NOT cover: what to try (`tuning.search`), the refit (`refit`), the locked test (`test_scoring`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Arithmetic is in the precision of the logits (float32 or float64), sums over items in float64. Means are over items,
 never over batches. `temperature` divides logits. `weights` are per item and need no normalising.
-Does NOT cover: intervals (`intervals`) or how logits come about (`evaluation`).
+Does NOT cover: intervals (`intervals`) or how logits come about (`models.inference`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How sure a score is: arrays of per-item outcomes -> bounds and p-values. Pure, seeded, numpy and scipy only.
 
 Legend: n items, T candidates, B resamples. Resampling is over items (or whole groups of them), never over batches.
-Does NOT cover: which comparison matters (`verdict`).
+Does NOT cover: which comparison matters (`selection.verdict`).
 """
 
 from __future__ import annotations

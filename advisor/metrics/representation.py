@@ -3,7 +3,7 @@
 In: features (N, D) of the same images before and after, or weights by name before and after. Out: numbers in 0..1 where
 1 means unchanged (CKA, neighbour agreement), and relative distances where 0 does. Source accuracy, where there are
 labelled source images, is the accuracy before minus the accuracy after, of the same head on the same images.
-Does NOT cover: which images to look at, or the network's forward pass (`features`).
+Does NOT cover: which images to look at, or the network's forward pass (`models.features`).
 Sources: Kornblith et al. 2019 (1905.00414), section 3; neighbour agreement as in Huh et al. 2024 (2405.07987).
 """
 

@@ -2,7 +2,7 @@
 
 In: an address and the path of a part file. Out: that part file, whole. What has arrived of it is continued by the next
 call (HTTP Range) where the caller can check the whole. One network check in a process's life says whether to try.
-Does NOT cover: checksums, and the final name (`weights`).
+Does NOT cover: checksums, and the final name (`pretrained_weights`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 In: a trained classifier with its classes and preprocessing. Out: `model.safetensors` (the tensors "body.*", "head.*") and
 `model.json` (classes, preprocessing, backbone and plugin, temperature, hash of the tensors), each replaced atomically; and
 a `Predictor` read from them, which decodes and normalises images as training did and computes in float32.
-Does NOT cover: the format of the files (`model_files`), exports (`export`).
+Does NOT cover: the format of the files (`model_files`), exports (`exporting`).
 Legend: N images, K classes.
 """
 

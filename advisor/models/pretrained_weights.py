@@ -1,7 +1,7 @@
 """Pretrained files: where one lies, what it would cost to get it, its true SHA-256, and its tensors.
 
 A file is looked for in --weights-dir, TORCH_HOME, torch's default cache and our own, in this order; `fetch` brings
-it. Does NOT cover: how bytes are transferred (`download`), how tensors are read (`tensors`), which network they fit
+it. Does NOT cover: how bytes are transferred (`download`), how tensors are read (`tensor_files`), which network they fit
 (`backbone`).
 """
 

@@ -1,6 +1,6 @@
 """The parts of the report: records -> what the templates show, drawings included.
 
-Each function returns plain values and drawings that `safe` marks as HTML. Does NOT cover: layout (`templates`), the
+Each function returns plain values and drawings that `safe` marks as HTML. Does NOT cover: layout (`templates/`), the
 drawings themselves (`report_plots`, `evidence_plots`).
 """
 

@@ -2,7 +2,7 @@
 
 In: a seed, a purpose in words, a counter (step or epoch) and image ids. Out: keys, uniform numbers, permutations. The
 same arguments give the same numbers on every machine, in any order of asking, alone or in company.
-Does NOT cover: cryptography, and what torch draws inside a network (`training` seeds that per step with `key`).
+Does NOT cover: cryptography, and what torch draws inside a network (`training.loop` seeds that per step).
 Source: SplitMix64 (Steele, Lea, Flood 2014, doi 10.1145/2660193.2660195), used as a counter-based generator.
 """
 

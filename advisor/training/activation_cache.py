@@ -3,7 +3,7 @@
 In: a plan, a classifier at work, pixels. Out: activations in front of the first stage that ever trains (or features,
 where none does). Whether it is used follows from the plan and from sizes alone, never from free memory or time, since
 activations differ in their last bits with the batch that they were computed in. (On a full disk it is done without.)
-Does NOT cover: features for closed-form heads (`features`), augmentation (`augment`).
+Does NOT cover: features for closed-form heads (`models.features`), augmentation (`augmentation`).
 """
 
 from __future__ import annotations

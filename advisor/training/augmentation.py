@@ -1,9 +1,10 @@
 """What a training image goes through on its way into the network: normalisation, crops, flips, TrivialAugment, mixing.
 
 In: uint8 canvases (B, S, S, 3) on the device, image ids, a counter. Out: normalised float images_NCHW of `size_px`.
-Every draw belongs to one image (`randomness`), never to the batch. Crop and geometry are one resampling.
-Does NOT cover: decoding and the resize rule (`pixels`), boxes (`crops`), colour operations (`trivial`), the order of
-images (`stream`). Sources: mixup, Zhang et al. 2017 (1710.09412); CutMix, Yun et al. 2019 (1905.04899).
+Every draw belongs to one image (`runtime.rng`), never to the batch. Crop and geometry are one resampling.
+Does NOT cover: decoding and the resize rule (`data.pixels`), boxes (`random_crop`), colour operations
+(`trivial_augment`), the order of images (`batch_sampler`).
+Sources: mixup, Zhang et al. 2017 (1710.09412); CutMix, Yun et al. 2019 (1905.04899).
 Shapes: B images, S side of a canvas, C channels, H = W = size_px, K classes.
 """
 

@@ -1,8 +1,9 @@
 """What a training step hands to the head: the features of the step's images, through the network or from memory.
 
 In: a classifier at work, a plan, pixels with labels. Out: for any step, features with gradients, labels and targets.
-It ties together the order (`stream`), the views (`pixel_source`), the frozen prefix (`prefix`) and the network.
-Does NOT cover: losses, phases and the optimizer (`training`).
+It ties together the order (`batch_sampler`), the views (`batch_loader`), the frozen prefix (`activation_cache`) and the
+network.
+Does NOT cover: losses (`losses`), phases and steps (`loop`), the optimizer (`optimizer`).
 """
 
 from __future__ import annotations

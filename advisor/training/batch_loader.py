@@ -2,7 +2,7 @@
 
 In: `TrainData`-like arrays, a plan, positions and rounds. Out: images_NCHW and labels_N on the device of the trial.
 Pixels move to a GPU whole where they fit; otherwise every batch goes through pinned memory, read one step ahead.
-Does NOT cover: the order of images (`stream`), decoding (`pixels`).
+Does NOT cover: the order of images (`batch_sampler`), decoding (`data.pixels`).
 """
 
 from __future__ import annotations

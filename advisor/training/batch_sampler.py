@@ -3,7 +3,7 @@
 In: image ids, a seed, a purpose, a batch size. Out: positions and rounds of any step, without earlier steps.
 A batch may straddle two epochs, so that all batches have one size (BatchNorm and caches like that), and every image is
 seen once before any is seen twice. `EpisodeSampler` gives few-shot episodes instead, a function of (seed, step) as well.
-Does NOT cover: pixels (`augment`).
+Does NOT cover: pixels (`augmentation`).
 """
 
 from __future__ import annotations

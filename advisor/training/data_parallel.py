@@ -2,7 +2,7 @@
 
 In: a rank and a size. Out: a rank's slice of the global batch, gradients averaged over all images by torch's
 DistributedDataParallel, BatchNorm statistics over the whole batch, and values that rank 0 alone computes. One device is
-a group of one, for which nothing here changes a bit. Does NOT cover: starting the processes (`launch`, `rank`).
+a group of one, for which nothing here changes a bit. Does NOT cover: starting the processes (`execution.elastic`).
 Source: Ioffe and Szegedy 2015 (1502.03167) for the statistics, here over all ranks' images together.
 """
 

@@ -1,8 +1,8 @@
 """Few-shot episodes: N classes, K labelled images of each and some query images, drawn from a seed.
 
 In: labels. Out: rows of support and query images. An episode is a function of (seed, number, images): neither the order
-of rows nor other episodes change it. Serves evaluation (`draw`) and training, whose steps are episodes (`stream`).
-Does NOT cover: features and heads (`episode_heads`), scores (`fewshot`).
+of rows nor other episodes change it. Serves evaluation (`draw`) and training, whose steps are episodes (`batch_sampler`).
+Does NOT cover: heads (`heads.episodic`), scores (`workflows.fewshot`).
 Source: the protocol of Vinyals et al. 2016 (1606.04080), 15 queries a class as in Snell et al. 2017 (1703.05175).
 """
 

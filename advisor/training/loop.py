@@ -3,7 +3,10 @@
 In: a classifier at its start, a `TrainPlan`, pixels with labels. Out: the classifier, trained in place, step by step.
 Every draw is a function of (seed, purpose, step, image), so a state holds weights and momenta and no generator; a run
 that was stopped and resumed equals one that was not, bit by bit, on the same kind of machine.
-Does NOT cover: scores (`evaluation`), when to stop (`trial`), rates and groups (`schedules`, `optimizers`).
+There is no early stopping: without a failure a training runs all steps of its plan. A search may pause one, between two
+calls of `run`, only at the rungs (`RUNGS` in `records.trials`): `execution.trial` does, above the thresholds of
+`tuning.pruner`; and it gives up a training that is predicted to end after its time limit (`execution.timing`).
+Does NOT cover: scores (`metrics.classification`), rates and groups (`schedules`, `optimizer`).
 """
 
 from __future__ import annotations

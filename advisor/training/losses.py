@@ -1,7 +1,7 @@
 """What training minimises for labelled images: cross-entropy with smoothing, soft targets and uneven classes.
 
 In: logits_NK, labels or target probabilities, class counts. Out: a scalar, the mean over the batch.
-Does NOT cover: extra terms (`terms`), scores (`evaluation`).
+Does NOT cover: extra terms (`loss_terms`), scores (`metrics.classification`).
 Sources: label smoothing, Szegedy et al. 2015 (1512.00567); logit adjustment, Menon et al. 2020 (2007.07314).
 """
 

@@ -2,7 +2,7 @@
 
 In: uniform draws per image, uint8 canvases (B, S, S, 3). Out: uint8 squares, on the CPU torchvision's own antialiased
 resize, which is eight times as fast there as a resampling of floats; or the same boxes as maps for that resampling.
-Does NOT cover: drawing (`randomness`), colours and other geometry (`trivial`), normalisation (`augment`).
+Does NOT cover: drawing (`runtime.rng`), colours and other geometry (`trivial_augment`), normalisation (`augmentation`).
 Source: random resized crop, Szegedy et al. 2014 (1409.4842); boxes as torchvision's RandomResizedCrop rounds them.
 """
 

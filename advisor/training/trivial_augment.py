@@ -1,7 +1,7 @@
 """TrivialAugment, batched: every image draws one operation and one strength; geometry as matrices, colours as tensors.
 
-In: three uniform draws per image. Out: affine matrices that `augment` composes with its crop, and colours changed.
-Does NOT cover: crops and flips (`augment`), drawing (`randomness`).
+In: three uniform draws per image. Out: affine matrices that `augmentation` composes with its crop, and colours changed.
+Does NOT cover: crops and flips (`random_crop`), drawing (`runtime.rng`).
 Source: Mueller and Hutter 2021 (2103.10158), the wide space as torchvision's TrivialAugmentWide states it, but with
 shifts in proportion to the image (32 of 224 pixels), geometry about the centre, and mirrored instead of black borders.
 Shapes: B images, C channels, H = W.

@@ -3,7 +3,7 @@
 It shows the implicit regularisation of transfer learning: learning curves, the gap between training and held-out images,
 how far each stage moves, the path of the weights, the sharpness of the solution, and how similar the features stay. In: a
 session and arm names. Out: numbers. Does NOT cover: training and measuring one arm (`comparison_arm`), the search, the
-held-out test set, drawing (`comparison_page`).
+held-out test set, drawing (`reporting.pages.comparison_page`).
 Source: Neyshabur et al. 2020 (2008.11687), What is being transferred in transfer learning?
 """
 

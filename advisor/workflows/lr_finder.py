@@ -1,7 +1,7 @@
 """The learning-rate range test: a candidate on a data set -> losses at rising learning rates, and a suggestion.
 
 The network is built for the test and thrown away: nothing that is trained afterwards sees another weight, mode, order or
-random number than it would have seen without it. Does NOT cover: how the losses are read (`rate_range`).
+random number than it would have seen without it. Does NOT cover: training one step (`training.loop`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 In: a worker's resources and a job. Out: what `trial.run` and `refit.refit` give. Only what trains goes to the devices;
 heads on frozen features stay in the worker. A rank that dies or fails ends the trial with its reason and nothing else:
 the launcher ends the other ranks, and a collective that waits for a lost one ends by itself after ten minutes.
-Does NOT cover: what a rank does (`rank`), how ranks share a step (`group`).
+Does NOT cover: what a rank does (`rank`), how ranks share a step (`training.data_parallel`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Started as `python -m advisor.execution.elastic.rank FOLDER`, with RANK and WORLD_SIZE in the environment. FOLDER holds the
 order and the socket over which rank 0 reports progress and answers; any rank reports there why it fails. A process whose work
-fails ends with exit code 1, on which the launcher ends the others. Does NOT cover: the step itself (`training`, `group`).
+fails ends with exit code 1, on which the launcher ends the others. Does NOT cover: the step itself (`training.data_parallel`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The page of a comparison: numbers of its arms -> one self-contained HTML page of curves and tables.
 
-Does NOT cover: the numbers (`comparison`).
+Does NOT cover: the numbers (`workflows.comparison`).
 """
 
 from __future__ import annotations
