@@ -1,4 +1,4 @@
-"""advisor.averaged: several models answer as one, in `predict` and in every export."""
+"""advisor.models.ensemble_predictor: several models answer as one, in `predict` and in every export."""
 
 from __future__ import annotations
 

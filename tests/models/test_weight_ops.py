@@ -1,4 +1,4 @@
-"""advisor.weight_state: copies, averages and digests of a network's weights."""
+"""advisor.models.weight_ops: copies, averages and digests of a network's weights."""
 
 from __future__ import annotations
 

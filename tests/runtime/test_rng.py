@@ -1,4 +1,4 @@
-"""advisor.randomness: draws are functions of (seed, purpose, step, image) and nothing else."""
+"""advisor.runtime.rng: draws are functions of (seed, purpose, step, image) and nothing else."""
 
 from __future__ import annotations
 

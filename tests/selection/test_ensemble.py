@@ -1,4 +1,4 @@
-"""advisor.ensemble: the members are chosen on validation alone, and only where the mean is better than the winner."""
+"""advisor.selection.ensemble: members are chosen on validation alone, and only where the mean is better than the winner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""advisor.prefix: what is frozen in all phases, when it is worth keeping, and what is kept."""
+"""advisor.training.activation_cache: what is frozen in all phases, when it is worth keeping, and what is kept."""
 
 from __future__ import annotations
 

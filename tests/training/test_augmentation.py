@@ -1,4 +1,4 @@
-"""advisor.augment: views belong to images, geometry is what it says, mixing keeps probabilities."""
+"""advisor.training.augmentation: views belong to images, geometry is what it says, mixing keeps probabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""advisor.feed: features, labels and targets of any step, from the network or from memory."""
+"""advisor.training.batch_features: features, labels and targets of any step, from the network or from memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""advisor.pixel_source: rows of a canvas as a plan wants them seen."""
+"""advisor.training.batch_loader: rows of a canvas as a plan wants them seen."""
 
 from __future__ import annotations
 

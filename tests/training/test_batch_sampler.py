@@ -1,4 +1,4 @@
-"""advisor.stream: every image once an epoch, in an order that belongs to seed and images."""
+"""advisor.training.batch_sampler: every image once an epoch, in an order that belongs to seed and images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""advisor.group: two processes that share every batch end where one process ends."""
+"""advisor.training.data_parallel: two processes that share every batch end where one process ends."""
 
 from __future__ import annotations
 

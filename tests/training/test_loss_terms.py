@@ -1,4 +1,4 @@
-"""advisor.terms: functions are found by name, and what is not found says so."""
+"""advisor.training.loss_terms: functions are found by name, and what is not found says so."""
 
 from __future__ import annotations
 

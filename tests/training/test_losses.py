@@ -1,4 +1,4 @@
-"""advisor.losses: cross-entropy in all its kinds, beside torch's and beside the formula."""
+"""advisor.training.losses: cross-entropy in all its kinds, beside torch's and beside the formula."""
 
 from __future__ import annotations
 

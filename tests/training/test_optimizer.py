@@ -1,4 +1,4 @@
-"""advisor.optimizers: who belongs to which group, who is decayed, who trains, who is in which mode."""
+"""advisor.training.optimizer: who belongs to which group, who is decayed, who trains, who is in which mode."""
 
 from __future__ import annotations
 

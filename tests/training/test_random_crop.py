@@ -1,4 +1,4 @@
-"""advisor.crops: boxes of whole pixels inside the canvas, cut as torchvision cuts them, or as maps to resample with."""
+"""advisor.training.random_crop: boxes of whole pixels inside the canvas, cut as torchvision cuts them, or as sampling maps."""
 
 from __future__ import annotations
 

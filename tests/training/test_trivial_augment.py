@@ -1,4 +1,4 @@
-"""advisor.trivial: each operation beside torchvision's, alone and in a batch."""
+"""advisor.training.trivial_augment: each operation beside torchvision's, alone and in a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes that ship: all can be read, and the one that needs nothing but the package is run again."""
+"""Recipes that are kept: those that ship read and rerun; those of earlier versions read and are written without a loss."""
 
 from __future__ import annotations
 
@@ -40,3 +40,19 @@ def test_the_demo_recipe_reruns_anywhere(tmp_path: Path) -> None:
     result = rerun.rerun_recipe(path, data=tmp_path / "digits", offline=True)
     assert result.same_data
     assert rerun_verify.verify(result)
+
+
+OLD = sorted((Path(__file__).parents[1] / "fixtures").glob("recipe-*.yaml"))
+
+
+def test_there_are_old_recipes() -> None:
+    """At least the first schema is kept."""
+    assert OLD
+
+
+@pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
+def test_an_old_recipe_reads_and_writes(path: Path, tmp_path: Path) -> None:
+    """What is read is written without a loss; that one of them reruns, the demo recipe shows."""
+    recipe = recipe_file.read(path)
+    (tmp_path / "recipe.yaml").write_text(recipe_file.write(recipe), encoding="utf-8")
+    assert recipe_file.read(tmp_path / "recipe.yaml") == recipe

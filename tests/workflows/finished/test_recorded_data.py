@@ -1,0 +1,35 @@
+"""Where a rerun looks for the data of its recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor.errors import RecipeError
+from advisor.workflows.finished import recorded_data
+
+
+def test_a_relative_path_is_looked_for_beside_the_run_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From another folder, data that lie where the run was made are found; data in the current folder come first."""
+    run = tmp_path / "work" / "tl-advise-runs" / "photos-1"
+    (tmp_path / "elsewhere").mkdir()
+    run.mkdir(parents=True)
+    (tmp_path / "work" / "photos").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in (run, run / "recipe.yaml"):
+        path.touch()
+        assert recorded_data.by_hint("photos", path, "data.path_hint", "--data") == tmp_path / "work" / "photos"
+    (tmp_path / "elsewhere" / "photos").mkdir()
+    assert recorded_data.by_hint("photos", run, "data.path_hint", "--data") == Path("photos")
+
+
+@pytest.mark.parametrize("hint", ["photos", "/no/such/photos"])
+def test_data_that_are_nowhere_are_an_error_that_says_where_was_searched(tmp_path: Path, hint: str) -> None:
+    """The error names the field, every place, and the option."""
+    with pytest.raises(RecipeError, match=r"data.path_hint: .*photos does not exist") as error:
+        recorded_data.by_hint(hint, tmp_path / "recipe.yaml", "data.path_hint", "--data")
+    assert "--data PATH" in error.value.hint
+    assert (str(tmp_path / "photos") in str(error.value)) == (hint == "photos")
