@@ -1,7 +1,7 @@
 """How `predict` writes its predictions: table, CSV or JSON, to the terminal or a file; and images sorted into folders.
 
 In a CSV, names that a spreadsheet would compute as a formula are neutralised unless `raw` is set (OWASP, CSV injection).
-Does NOT cover: which images (`_predict_inputs`), classifying them (`models`).
+Does NOT cover: which images (`_predict_inputs`), classifying them and the rows of the JSON (`models.predict`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from advisor.records import Unreadable
 
 UNSURE = "unsure"  # the class of an image whose best probability is below the threshold
-UNKNOWN = "unknown"  # the class of an image that is unlike the training images, with --abstain
 RARE = 0.01  # share of known images, at or below which the table marks an image
 
 
@@ -50,6 +49,8 @@ def row(
     is_unknown: bool = False,
 ) -> Row:
     """Return the row of an image; its label is `UNKNOWN` where asked for, and `UNSURE` below the threshold."""
+    from advisor.models.predict import UNKNOWN
+
     label = UNKNOWN if is_unknown else best[0][0] if best[0][1] >= threshold else UNSURE
     return Row(path=path, label=label, best=tuple(best), unlike=unlike, image=image)
 
@@ -89,19 +90,10 @@ def _line(cells: Sequence[str]) -> bytes:
 
 def as_json(rows: Sequence[Row], classes: Sequence[str], unreadable: Sequence[Unreadable], stream: IO[bytes]) -> None:
     """Write one JSON document, in ASCII: a byte that is not UTF-8 becomes an escape that Python reads back."""
-    predictions = [
-        {
-            "path": one.path,
-            "class": one.best[0][0],
-            "probability": one.best[0][1],
-            "label": one.label,
-            **({} if one.unlike is None else {"unlike": one.unlike}),
-            "top": [{"class": name, "probability": probability} for name, probability in one.best],
-        }
-        for one in rows
-    ]
-    skipped = [{"path": file.path, "reason": file.reason} for file in unreadable]
-    whole = {"schema": 1, "classes": list(classes), "predictions": predictions, "unreadable": skipped}
+    from advisor.models.predict import json_document, json_row
+
+    predictions = [json_row(one.path, one.best, one.label, one.unlike) for one in rows]
+    whole = json_document(classes, predictions, unreadable)
     stream.write(json.dumps(whole, indent=2).encode("ascii") + b"\n")
 
 

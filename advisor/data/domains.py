@@ -16,12 +16,12 @@ from advisor.data.layouts.listing import label_name
 from advisor.errors import DatasetError
 from advisor.records import Item, Unreadable
 
-UNKNOWN = -1
+UNLABELLED = -1  # the hidden label of an image whose folders name no class
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A target domain. `hidden_labels` holds one class index per item, UNKNOWN where no parent folder names a class."""
+    """A target domain. `hidden_labels` holds one class index per item, UNLABELLED where no parent folder names a class."""
 
     root: str
     items: tuple[Item, ...]
@@ -56,7 +56,7 @@ def read(path: str, classes: Sequence[str], *, option: str = "--target") -> Targ
                 unreadable.append(Unreadable(path=relative.as_posix(), reason=images.reason(error)))
                 continue
             named = [number[n] for n in map(label_name, relative.parts[:-1]) if n in number]
-            labels.append(named[-1] if named else UNKNOWN)
+            labels.append(named[-1] if named else UNLABELLED)
     if len(items) < 2:
         raise DatasetError(f"{option} {path}: fewer than two images there can be read.", hint="Give another folder.")
     return Target(root=str(root), items=tuple(items), unreadable=tuple(unreadable), hidden_labels=tuple(labels))
@@ -81,7 +81,7 @@ def read_source(path: str) -> SourceImages:
     labelled = [
         replace(item, label=label)
         for item, label in zip(listed.items, listed.hidden_labels, strict=True)
-        if label != UNKNOWN
+        if label != UNLABELLED
     ]
     return SourceImages(root=listed.root, items=tuple(labelled), classes=len(names))
 

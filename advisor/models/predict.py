@@ -79,6 +79,29 @@ class Predictions:
         return tuple(UNKNOWN if share <= self.abstain else name for name, share in both)
 
 
+def json_row(path: str, best: Sequence[tuple[str, float]], label: str, unlike: float | None) -> dict[str, Any]:
+    """Return one image as `predict --json` and the server show it: `best` are classes with probabilities, decided first.
+
+    `label` is what the image is called: the decided class, "unsure" or "unknown".
+    """
+    return {
+        "path": path,
+        "class": best[0][0],
+        "probability": best[0][1],
+        "label": label,
+        **({} if unlike is None else {"unlike": unlike}),
+        "top": [{"class": name, "probability": probability} for name, probability in best],
+    }
+
+
+def json_document(
+    classes: Sequence[str], rows: Sequence[dict[str, Any]], unreadable: Sequence[Unreadable]
+) -> dict[str, Any]:
+    """Return what `predict --json` and the server answer: rows of `json_row`, and the files that could not be read."""
+    skipped = [{"path": file.path, "reason": file.reason} for file in unreadable]
+    return {"schema": 1, "classes": list(classes), "predictions": list(rows), "unreadable": skipped}
+
+
 def check_abstain(index: NoveltyIndex | None, rate: float | None) -> None:
     """Raise InputError where a model cannot abstain at this false-alarm rate: no index, or too few known images."""
     if rate is None:

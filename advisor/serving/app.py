@@ -24,7 +24,8 @@ from advisor.data import image_inputs
 from advisor.errors import RequestError
 from advisor.metrics.decision import decide
 from advisor.models import inference
-from advisor.models.predict import UNKNOWN, check_abstain
+from advisor.models.predict import UNKNOWN, check_abstain, json_document, json_row
+from advisor.records import Unreadable
 from advisor.serving import body
 from advisor.serving.batcher import Batcher
 from advisor.serving.limits import ServerLimits, check_header
@@ -77,16 +78,13 @@ class Service:
             raise first if len(images) == 1 else RequestError(first.status, f"no image can be read: {first.message}")
         rows = await self.batcher.submit([squares[i] for i in readable])
         names = [name for name, _ in images]
-        return {
-            "schema": 1,
-            "classes": list(self.predictor.classes),
-            "predictions": [self._row(names[i], *row, top) for i, row in zip(readable, rows, strict=True)],
-            "unreadable": [
-                {"path": name, "reason": square.message}
-                for name, square in zip(names, squares, strict=True)
-                if isinstance(square, RequestError)
-            ],
-        }
+        predictions = [self._row(names[i], *row, top) for i, row in zip(readable, rows, strict=True)]
+        unreadable = [
+            Unreadable(path=name, reason=square.message)
+            for name, square in zip(names, squares, strict=True)
+            if isinstance(square, RequestError)
+        ]
+        return json_document(self.predictor.classes, predictions, unreadable)
 
     async def _square(self, data: bytes) -> Any:
         loop = asyncio.get_running_loop()
@@ -106,10 +104,9 @@ class Service:
     def _row(self, name: str, row: Any, unlike: float | None, top: int) -> dict[str, Any]:
         decided = int(decide(row[None], self.decision)[0])
         order = sorted(range(len(row)), key=lambda k: (k != decided, -float(row[k]), k))[:top]
-        best = [{"class": self.predictor.classes[k], "probability": float(row[k])} for k in order]
+        best = [(self.predictor.classes[k], float(row[k])) for k in order]
         is_unknown = self.abstain is not None and unlike is not None and unlike <= self.abstain
-        label = UNKNOWN if is_unknown else best[0]["class"]
-        return {"path": name, **best[0], "label": label, **({} if unlike is None else {"unlike": unlike}), "top": best}
+        return json_row(name, best, UNKNOWN if is_unknown else best[0][0], unlike)
 
     def model(self) -> dict[str, Any]:
         """Return the model's card as plain values: what it is, its classes, and the run's scores where they exist."""

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.aliases import NamedProgress
-from advisor.data.domains import UNKNOWN
+from advisor.data.domains import UNLABELLED
 from advisor.errors import InputError
 from advisor.metrics import classification
 from advisor.metrics import classification as metrics
@@ -159,7 +159,7 @@ def _result(session: Session, trained: dict[AdaptedArm, AdaptationArm], best: Ad
     """Read the hidden target labels, after the choice."""
     assert session.target is not None
     labels = np.array(session.target.hidden_labels)
-    labelled = labels != UNKNOWN
+    labelled = labels != UNLABELLED
 
     def reached(arm: AdaptationArm) -> float | None:
         return classification.accuracy(arm.target_logits[labelled], labels[labelled]) if labelled.any() else None

@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from advisor._version import __version__
 from advisor.aliases import NamedProgress
 from advisor.data import pixels, splits
-from advisor.data.domains import UNKNOWN, Target
+from advisor.data.domains import UNLABELLED, Target
 from advisor.data.subsample import Subsample
 from advisor.errors import InputError, TrialError
 from advisor.execution import test_scoring, trainer
@@ -188,7 +188,7 @@ def target_score(session: Session, arm: AdaptationArm, *, temperature: float = 1
     """
     assert session.target is not None
     labels = np.array(session.target.hidden_labels)
-    is_labelled = labels != UNKNOWN
+    is_labelled = labels != UNLABELLED
     if not is_labelled.any():
         return None
     groups = splits.groups_of(

@@ -52,7 +52,7 @@ def test_a_target_has_no_labels_where_training_looks(folders: tuple[Path, Path],
     flat.mkdir()
     for n, path in enumerate(sorted(folders[1].rglob("*.jpg"))):
         shutil.copy(path, flat / f"{n}.jpg")
-    assert set(domains.read(str(flat), ["class 0"]).hidden_labels) == {domains.UNKNOWN}
+    assert set(domains.read(str(flat), ["class 0"]).hidden_labels) == {domains.UNLABELLED}
     remaining = domains.drop_items(read, [read.items[0].path])
     assert len(remaining.items) == len(remaining.hidden_labels) == 23
     with pytest.raises(DatasetError, match="no such folder"):
@@ -89,7 +89,7 @@ def test_arms_are_trained_chosen_and_scored(folders: tuple[Path, Path], tmp_path
     assert len(model.predict([str(p) for p in sorted(folders[1].rglob("00*.jpg"))[:3]]).paths) == 3
     json.dumps(adapted.target_ci95)
     assert here.target is not None
-    blind = replace(here, target=replace(here.target, hidden_labels=(domains.UNKNOWN,) * 24))
+    blind = replace(here, target=replace(here.target, hidden_labels=(domains.UNLABELLED,) * 24))
     unscored = adaptation.adapt(blind, arms=("full",), epochs=1.0)
     assert unscored.target_accuracy is None
     assert unscored.runs[0].information == adapted.runs[0].information

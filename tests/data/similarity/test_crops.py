@@ -103,8 +103,8 @@ def test_a_crop_of_a_picture_of_80_pixels_is_found(tmp_path: Path, edges: tuple[
     )
     mirrored = cropped(PICTURES[6].transpose(Image.Transpose.FLIP_LEFT_RIGHT), 0.0, 0.1, 0.0, 0.0)
     mirrored.resize((106, 72), Image.Resampling.LANCZOS).save(tmp_path / "c0" / "mirrored.jpg")
-    found = [(g.kind, set(g.paths)) for g in groups(tmp_path)]
-    assert found == [("crop", {"c0/copy.jpg", "c1/3.jpg"}), ("mirror", {"c0/6.jpg", "c0/mirrored.jpg"})]
+    joined = [(g.kind, set(g.paths)) for g in groups(tmp_path)]
+    assert joined == [("crop", {"c0/copy.jpg", "c1/3.jpg"}), ("mirror", {"c0/6.jpg", "c0/mirrored.jpg"})]
 
 
 def test_a_crop_in_the_test_is_a_leak_and_a_crop_with_another_label_a_contradiction(tmp_path: Path) -> None:
