@@ -1,9 +1,9 @@
-"""Measure the executor on Ray: `python benchmarks/scale/run.py {rates,faults,many} [--out FILE]` (about 3 minutes each).
+"""Measure the executor on Ray: `python benchmarks/scale/run.py {rates,faults,many} [--out FILE]` (3, 3 and 15 minutes).
 
 rates: trials a minute with 1, 2 and 4 actors beside linear, CPU seconds of the coordinator per trial. faults: 40 trials, 4
-actors on 2 nodes, an actor killed after every fourth end and one node removed. many: 2,000 trials by 20 actors, and how the
-coordinator's CPU grows. A trial sleeps and ends with a made-up score; study, sampler and executor are the real ones. Needs
-`tl-advise[ray]`.
+actors on 2 nodes, an actor killed after every fourth end and one node removed. many: 10,000 trials by 100 actors (8 GB),
+and how the coordinator's CPU grows. A trial sleeps and ends with a made-up score; study, sampler and executor are the real
+ones. Needs `tl-advise[ray]`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from advisor.tuning.trials.study import Study  # noqa: E402
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 STORE_BYTES = 200 * 2**20
 NODE_CPUS = 2.0
+MANY_ACTORS, MANY_MARKS = 100, (1000, 2500, 5000, 10_000)
 
 
 class SleepingActor:
@@ -145,26 +146,25 @@ def faults(cluster: Cluster, folder: Path) -> Any:
 
 
 def many(cluster: Cluster, folder: Path) -> Any:
-    """Run 2,000 trials by 20 actors; the coordinator's CPU seconds at 500, 1,000 and 2,000."""
-    trials, marks, began = executor(20, 1.0), {}, time.monotonic()
+    """Run 10,000 trials by 100 actors; the coordinator's CPU seconds and peak memory on the way."""
+    trials, began = executor(MANY_ACTORS, 3.0), time.monotonic()
     ready(trials)
-    opened, cpu, ended_count = time.monotonic() - began, cpu_s(), 0
+    opened_s, cpu, marks, ended_count = time.monotonic() - began, cpu_s(), [], 0
+    began = time.monotonic()
 
     def on_end(ended: Ended) -> None:
         nonlocal ended_count
         ended_count += 1
-        if ended_count in (500, 1000, 2000):
-            marks[ended_count] = cpu_s() - cpu
+        if ended_count in MANY_MARKS:
+            peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            marks.append(
+                {"trials": ended_count, "cpu_s": cpu_s() - cpu, "seconds": time.monotonic() - began, "peak_mb": peak_mb}
+            )
+            print(f"  {marks[-1]}", file=sys.stderr, flush=True)
 
-    began = time.monotonic()
-    sleepers.search(Study(folder / "many.db", 0), trials, 2000, on_end=on_end)
-    return {
-        "start_of_20_actors_s": opened,
-        "seconds": time.monotonic() - began,
-        "cpu_s": marks,
-        "exponent": math.log(marks[2000] / marks[500]) / math.log(4),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+    sleepers.search(Study(folder / "many.db", 0), trials, MANY_MARKS[-1], on_end=on_end)
+    growth = math.log(marks[-1]["cpu_s"] / marks[0]["cpu_s"]) / math.log(MANY_MARKS[-1] / MANY_MARKS[0])
+    return {"actors": MANY_ACTORS, "start_s": opened_s, "marks": marks, "exponent": growth}
 
 
 def main() -> None:
