@@ -9,7 +9,7 @@ import time
 
 from advisor.aliases import CountProgress
 from advisor.errors import TooSlowError
-from advisor.execution import timing, trial
+from advisor.execution import job_limit, trial
 from advisor.execution.resources import Resources
 from advisor.hooks import Backbone
 from advisor.models import inference
@@ -55,7 +55,9 @@ def _within(limit_s: float | None, before: float) -> CountProgress | None:
     def look(done: int, total: int) -> None:
         passed_s = time.monotonic() - before
         needs_s = passed_s * total / max(1, done)
-        if passed_s > limit_s or (done >= LOOKED_AT * inference.BATCH and needs_s > (1 + timing.LENIENT) * limit_s):
+        if passed_s > limit_s or (
+            done >= LOOKED_AT * inference.BATCH and needs_s > job_limit.given_up_after_s(limit_s)
+        ):
             raise TooSlowError(f"would take {needs_s:.0f} s, {limit_s:.0f} s are left for it", needs_s=needs_s)
 
     return look

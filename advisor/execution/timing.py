@@ -14,15 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.errors import TooSlowError
-from advisor.execution import trainer
+from advisor.execution import job_limit, trainer
 from advisor.execution.resources import Resources
 from advisor.records.messages import OnProgress, Progress, StepTime, TimeSteps
 from advisor.records.trials import RUNGS
 from advisor.training import loop as training
 
-# Of a limit, by which it may be overrun: a training that is all but done is worth more than seconds of the reserve that is
-# kept for the end, and giving it up late would waste all of it.
-LENIENT = 0.08
 SCORING_SHARE = 0.1  # of the training: more than that no scoring on the way may cost
 # What an image costs in a training step, in forward passes: three where it goes through the whole network and back, about
 # one where only the last stages are run, from activations in memory (MobileNetV2, `benchmarks/speed/run.py steps`).
@@ -39,7 +36,7 @@ class Deadline:
     @staticmethod
     def of(limit_s: float | None, before: float) -> Deadline | None:
         """Return the end of a job that began at `before` and may take so many seconds; None for no limit."""
-        return None if limit_s is None else Deadline(before + (1 + LENIENT) * limit_s)
+        return None if limit_s is None else Deadline(before + job_limit.given_up_after_s(limit_s))
 
     @property
     def left_s(self) -> float:

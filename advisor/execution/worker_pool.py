@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from multiprocessing import connection
 
 from advisor.errors import AdviseError, OutOfTimeError
+from advisor.execution import job_limit
 from advisor.execution.executor import Ended
 from advisor.execution.worker import Worker
 from advisor.records import Trial
 from advisor.records.messages import DatasetOpened, OnProgress, OpenDataset, Progress, RunTrial
-
-GRACE_S = 5.0  # over an order's limit, before its worker is killed
 
 
 @dataclass
@@ -72,7 +71,8 @@ class WorkerPool:
         """Send an order to an idle worker; what goes wrong is an end that `poll` returns."""
         slot = next(slot for slot in self.slots if slot.order is None)
         slot.order, slot.failed = order, None
-        slot.deadline = None if order.limit_s is None else time.monotonic() + order.limit_s + GRACE_S
+        limit_s = order.limit_s
+        slot.deadline = None if limit_s is None else time.monotonic() + job_limit.ended_after_s(limit_s)
         try:
             slot.worker.post(order)
         except AdviseError as error:

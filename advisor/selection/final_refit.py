@@ -18,6 +18,7 @@ from pathlib import Path
 
 from advisor.data.splits import FOLDS
 from advisor.errors import OutOfTimeError, TooSlowError, TrialError, WorkerLostError
+from advisor.execution import job_limit
 from advisor.records import Trial
 from advisor.records.messages import Refit, Refitted
 from advisor.runtime.atomic_file import to_json, write_atomically
@@ -28,7 +29,6 @@ from advisor.tuning.search_run import SearchRun
 HOPELESS = 2.0  # predicted to take this many times the time left: not even the first steps are tried
 LIKE_THE_WINNER = "neither was the recommended model"
 LARGER_BUDGET = " (a larger --budget refits on all images)"
-GRACE_S = 10.0  # after its limit, before a silent worker is stopped
 
 
 def train(
@@ -78,7 +78,7 @@ def _refit(run: SearchRun, trial: Trial, folder: Path, limit_s: float | None) ->
         fitted=trial.fitted,
         limit_s=limit_s,
     )
-    deadline = None if limit_s is None else time.monotonic() + limit_s + GRACE_S
+    deadline = None if limit_s is None else time.monotonic() + job_limit.ended_after_s(limit_s)
     try:
         return run.ask(job, Refitted, deadline=deadline, restarts=1), ""
     except TooSlowError as error:

@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opened import job_of
 from photos import write_crops
 
 from advisor.data import dataset
 from advisor.errors import OutOfTimeError, WorkerLostError
+from advisor.execution import job_limit, timing
 from advisor.execution.worker import Worker
 from advisor.execution.worker_pool import Ended, WorkerPool
 from advisor.records import Candidate, Trial
@@ -92,10 +95,28 @@ def test_an_order_over_its_limit_ends_though_its_worker_does_not_answer(
     pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that hangs is killed a little after the limit."""
-    monkeypatch.setattr("advisor.execution.worker_pool.GRACE_S", 0.5)
+    monkeypatch.setattr("advisor.execution.job_limit.GRACE_S", 0.5)
     pool.submit(order(0, long=True, limit_s=0.5))
     process = pool.slots[0].worker.process
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)
     assert isinstance(heard(pool, 1)[0].outcome, OutOfTimeError)
     assert pool.idle is not None
+
+
+@pytest.mark.parametrize("limit_s", [1.0, 60.0, 180.0, 3600.0])
+def test_a_worker_gives_an_order_up_before_it_is_ended(pool: WorkerPool, limit_s: float) -> None:
+    """Ended from outside, a training loses the folds that it has finished; trials of over a minute were, 5 s too late."""
+    given_up = timing.Deadline.of(limit_s, time.monotonic())
+    pool.submit(order(0, long=True, limit_s=limit_s))
+    ended = pool.slots[0].deadline
+    pool.cancel(0)
+    assert given_up is not None
+    assert ended is not None
+    assert ended > given_up.until + 0.5 * job_limit.GRACE_S
+
+
+@given(rest_s=st.floats(10.0, 1e5))
+def test_an_order_that_begins_again_keeps_its_end(rest_s: float) -> None:
+    """The limit of an order that begins again on another actor is the one that is ended when the first one was."""
+    assert job_limit.ended_after_s(job_limit.limit_within_s(rest_s)) == pytest.approx(rest_s)

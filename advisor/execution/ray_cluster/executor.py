@@ -13,6 +13,7 @@ from typing import Any
 
 from advisor.aliases import Note
 from advisor.errors import AdviseError, InputError, OutOfTimeError, WorkerLostError
+from advisor.execution import job_limit
 from advisor.execution.executor import Ended
 from advisor.execution.ray_cluster import connect, environment
 from advisor.execution.ray_cluster.actor import NODE, ShippedTrial, TrialActor, outcome
@@ -23,7 +24,6 @@ from advisor.registry import Registry
 
 FAILED_STARTS = 10  # of actors that die before the first one was ready
 BEGUN_AGAIN = 3  # times that one order begins again after its actor died
-GRACE_S = 5.0  # over an order's limit, before its actor is killed
 SCALE_S = 5.0  # between two questions for what the cluster offers
 FIRST_NODE_S = 60.0  # without any node that can take an actor, before that is noted
 
@@ -120,7 +120,7 @@ class RayExecutor:
     def submit(self, order: RunTrial) -> None:
         """Accept an order; it begins as soon as an actor is ready."""
         if order.limit_s is not None:
-            self._deadlines[_key(order)] = time.monotonic() + order.limit_s + GRACE_S
+            self._deadlines[_key(order)] = time.monotonic() + job_limit.ended_after_s(order.limit_s)
         self._waiting.append(order)
         self._hand_out()
 
@@ -186,7 +186,7 @@ class RayExecutor:
         deadline = self._deadlines.get(_key(order))
         if deadline is None or order.limit_s is None:
             return order
-        return replace(order, limit_s=max(1.0, min(order.limit_s, deadline - GRACE_S - time.monotonic())))
+        return replace(order, limit_s=min(order.limit_s, job_limit.limit_within_s(deadline - time.monotonic())))
 
     def _hear(self, slot: _Slot) -> None:
         """Handle the answer to a slot's question: its environment, a trial, or that the actor is gone."""
