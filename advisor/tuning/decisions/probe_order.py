@@ -111,8 +111,10 @@ def _by_probe(state: SearchState, backbones: Sequence[Backbone]) -> list[Backbon
     waiting = sorted(losses, key=lambda at: (losses[at], at))
     ranked: list[BackboneAtSize] = []
     while waiting:
-        ties = [at for at in waiting if losses[at] <= (1 + policy.PROBE_TIE) * losses[waiting[0]]]
-        chosen = max(ties, key=lambda at: (published.get(at.name, 0.0), -losses[at]))
+        chosen = waiting[0]
+        if published.get(chosen.name):  # against an unknown accuracy the lower log-loss stands
+            ties = [at for at in waiting if losses[at] <= (1 + policy.PROBE_TIE) * losses[chosen]]
+            chosen = max(ties, key=lambda at: (published.get(at.name, 0.0), -losses[at]))
         ranked.append(chosen)
         waiting.remove(chosen)
     unprobed = [BackboneAtSize(b.name, state.sizes[b.name][0]) for b in backbones]

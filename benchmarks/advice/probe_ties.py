@@ -1,0 +1,160 @@
+"""How wide a tie between two probes should be: which network is taken, and what another rule would have brought.
+
+    python benchmarks/advice/probe_ties.py [--seeds 6] [--data DIR] [--to DIR] [--work DIR] [--minutes M]
+
+A run draws a pool from 800 images of a set, fits the probe's head out of fold on the frozen features of every network and
+size, chooses one by each rule, and compares the accuracy of the chosen head on the remaining images with the highest of
+all. Rules: the lowest log-loss; a tie within a share of it, or within a number of standard errors of the paired
+difference, where the highest published accuracy is taken. Features are kept in `--work`. Does NOT cover: trained networks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import ledger
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor import registry
+from advisor.data import splits
+from advisor.features import extract_features
+from advisor.heads import fitting, outputs
+from advisor.metrics import classification
+from advisor.records import Head
+
+SETS = {
+    "ants and bees": ("hymenoptera", "*/*/*"),
+    "five flowers": ("five_flowers", "*/*"),
+    "photos": ("pacs/photo", "*/*"),
+    "sketches": ("pacs/sketch", "*/*"),
+    "CIFAR-10": ("cifar10/test", "*/*"),
+    "20 flowers": ("flowers102/test", "*/*"),
+}
+NETWORKS = ("pocket", "squeezenet1_1", "mobilenet_v2", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+SIZES, POOLS, IMAGES, CLASSES, FOLDS = (64, 128), (30, 50, 100, 200), 800, 20, 5
+Losses = Mapping[str, NDArray[np.float64]]  # of every pool image, by network and size
+
+
+def within(share: float) -> Callable[[Losses], set[str]]:
+    """Return the rule of ties within a share of the lowest log-loss."""
+
+    def ties(losses: Losses) -> set[str]:
+        lowest = min(loss.mean() for loss in losses.values())
+        return {key for key, loss in losses.items() if loss.mean() <= (1 + share) * lowest}
+
+    return ties
+
+
+def noise(errors: float) -> Callable[[Losses], set[str]]:
+    """Return the rule of ties within so many standard errors of the paired difference to the lowest log-loss."""
+
+    def ties(losses: Losses) -> set[str]:
+        best = min(losses.values(), key=lambda loss: loss.mean())
+        gaps = {key: loss - best for key, loss in losses.items()}
+        return {key for key, gap in gaps.items() if gap.mean() <= errors * gap.std(ddof=1) / len(gap) ** 0.5}
+
+    return ties
+
+
+RULES = {
+    "lowest log-loss": within(0.0),
+    **{f"within {share:.0%}": within(share) for share in (0.02, 0.05, 0.1, 0.2)},
+    **{f"within {errors:g} SE": noise(errors) for errors in (0.25, 0.5, 1.0, 2.0)},
+}
+
+
+def files(data: Path, name: str) -> list[Path]:
+    """Draw the images of a set: at most 800, of at most 20 classes, the largest ones."""
+    folder, pattern = SETS[name]
+    found = sorted(path for path in (data / folder).glob(pattern) if path.is_file())
+    names, counts = np.unique([path.parent.name for path in found], return_counts=True)
+    kept = set(names[np.argsort(-counts, kind="stable")[:CLASSES]])
+    found = [path for path in found if path.parent.name in kept]
+    return [found[i] for i in sorted(np.random.default_rng(0).permutation(len(found))[:IMAGES].tolist())]
+
+
+def features(name: str, args: argparse.Namespace) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
+    """Extract features (N, D) of every network and size, or read them from `--work`; and the labels (N,)."""
+    paths = files(args.data, name)
+    labels = np.unique([path.parent.name for path in paths], return_inverse=True)[1]
+    found, offered = {}, registry.load()
+    args.work.mkdir(parents=True, exist_ok=True)
+    for network in NETWORKS:
+        for size_px in SIZES:
+            kept = args.work / f"{name}-{network}-{size_px}.npy"
+            if not kept.exists():
+                backbone = offered.backbone(network)
+                np.save(kept, extract_features(backbone, paths, size_px=size_px, offline=True))
+            found[f"{network} {size_px} px"] = np.load(kept)
+    return found, labels
+
+
+def once(
+    values: Mapping[str, NDArray[np.float32]],
+    labels: NDArray[np.int64],
+    published: Mapping[str, float],
+    count: int,
+    seed: int,
+) -> ledger.Row:
+    """Draw a pool, probe it, choose by every rule: the points of accuracy that each choice falls short of the best."""
+    classes = int(labels.max()) + 1
+    order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(labels))
+    pool = np.concatenate([order[labels[order] == k][: max(1, count // classes)] for k in range(classes)])
+    rest = np.setdiff1d(np.arange(len(labels)), pool)
+    folds = splits.folds(labels[pool], None, k=min(FOLDS, max(2, count // classes)), seed=seed)
+    losses, accuracies, head = {}, {}, Head(kind="ridge")
+    for key, rows in values.items():
+        logits = fitting.oof(head, rows[pool], labels[pool], classes, folds, seed=seed)
+        shares = classification.probabilities(logits, temperature=classification.fit_temperature(logits, labels[pool]))
+        losses[key] = -np.log(np.maximum(shares[np.arange(len(pool)), labels[pool]], 1e-12))
+        fitted = fitting.fit(head, rows[pool], labels[pool], classes, seed=seed)
+        accuracies[key] = float((outputs.predict(fitted, rows[rest]).argmax(1) == labels[rest]).mean())
+    row = {}
+    for rule, ties in RULES.items():
+        taken = max(ties(losses), key=lambda key: (published[key.split(" ")[0]], -losses[key].mean()))
+        row[rule] = 100 * (max(accuracies.values()) - accuracies[taken])
+    return row
+
+
+def report(rows: list[ledger.Row]) -> str:
+    """Write the table: points below the best choice, by rule and number of images, over sets and seeds."""
+    lines = []
+    for rule in RULES:
+        cells = [rule]
+        for count in POOLS:
+            short = [row[rule] for row in rows if row["images"] == count]
+            cells.append(f"{np.mean(short):.2f} ({max(short):.1f})" if short else "-")
+        lines.append([*cells, f"{np.mean([row[rule] for row in rows]):.2f}" if rows else "-"])
+    return ledger.table(["rule", *(f"{count} images" for count in POOLS), "all"], lines)
+
+
+def main() -> None:
+    """Run what is missing, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--work", type=Path, default=ledger.ROOT / ".scratch" / "probe-ties", help="for the features")
+    ledger.add_options(parser)
+    args = parser.parse_args()
+    offered = registry.load()
+    published = {name: offered.backbone(name).published_accuracy or 0.0 for name in NETWORKS}
+    book, end = ledger.Ledger(args.to, "probe_ties"), time.monotonic() + 60 * args.minutes
+    for name in () if args.table else SETS:
+        values, labels = features(name, args)
+        for count in (c for c in POOLS if c >= 2 * (labels.max() + 1)):
+            for seed in range(args.seeds):
+                if time.monotonic() > end:
+                    sys.exit("stopped at --minutes; the next call goes on")
+                if not book.has(data=name, images=count, seed=seed):
+                    row = once(values, labels, published, count, seed)
+                    book.add({"data": name, "images": count, "seed": seed, **row})
+        print(name, flush=True)
+    ledger.publish("probe-ties", report(book.rows))
+
+
+if __name__ == "__main__":
+    main()
