@@ -35,11 +35,11 @@ from advisor.runtime import cache, device
 from advisor.runtime.clock import Clock, process_start
 from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir, default_place
-from advisor.selection import decision, finalize, frozen_candidates, result_builder
+from advisor.selection import frozen_candidates, objective_decision, result_builder, run_end
 from advisor.selection.incumbent import IncumbentWriter
 from advisor.tracking import relay, tracker
 from advisor.tuning import availability, budget, candidates, experience, regime, search
-from advisor.tuning.limits import fitting
+from advisor.tuning.limits import fits_limits
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchFacts
 from advisor.tuning.trials import open_study
@@ -85,7 +85,7 @@ def advise(
     listener = listener or Listener()
     listener.started(clock)
     cost_file.check_option(settings.objective)
-    fitting.check(settings)
+    fits_limits.check(settings)
     tracker.check(settings.log)
     urls.check_exists(settings.data)
     data = Path(settings.data)
@@ -170,7 +170,7 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
             if not frozen_candidates.is_frozen(run):
                 search.explore(run, [b for b in competitors.backbones if facts.sizes[b.name]])
             frozen = frozen_candidates.judge(run, context)
-            result = finalize.compose(run, writer, frozen, measured.profile)
+            result = run_end.compose(run, writer, frozen, measured.profile)
             listener.finished(result)
             return result
     except KeyboardInterrupt:
@@ -244,9 +244,9 @@ def _propose(
     data_set, backbones = measured.dataset, competitors.backbones
     suggested = {b.name: candidates.sizes(measured.profile, b, settings.size_px) for b in backbones}
     used = budget.for_budget(data_set, settings.budget_s, device.likely(settings.device), backbones, suggested)
-    spec = decision.requested(settings, rundir, data_set.classes)
+    spec = objective_decision.requested(settings, rundir, data_set.classes)
     opened = workers.open(open_job(settings, rundir.path, data_set, used.pool, objective=spec), listener.progress)
-    sizes, costs = fitting.fit(
+    sizes, costs = fits_limits.fit(
         settings, rundir, workers.first, backbones, suggested, images=len(used.pool), data=data_set, listener=listener
     )
     narrow = availability.narrow_choice(backbones, competitors.left_out)

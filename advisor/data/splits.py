@@ -12,7 +12,6 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,9 +21,6 @@ from advisor.records import (
     Item,
 )
 from advisor.runtime import atomic_file
-
-if TYPE_CHECKING:
-    import numpy as np
 
 FOLDS = 5
 TEST_FRACTION = 0.2

@@ -4,7 +4,7 @@ In: trained classifiers, one a fold. Out: model files under `trials/NNNNN`. Netw
 weights lie in one valley, and the mean of their weights is about as good as the mean of their answers, at the cost of one
 network (model soups, Wortsman et al. 2022, 2203.05482). Two folds' models have together seen every image, so that the mean
 stands where no time is left to train on all of them (docs/advice.md).
-Does NOT cover: when it ships (`selection.final_refit`), ensembles of answers (`selection.ensemble`).
+Does NOT cover: when it ships (`selection.final_models`), ensembles of answers (`selection.ensemble`).
 """
 
 from __future__ import annotations

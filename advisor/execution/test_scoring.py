@@ -2,7 +2,7 @@
 
 In: resources and a `Score` with the test's items (which reach a worker only now). Out: one score a model, on the same
 images, in float32, and their logits in a file. Does NOT cover: when the test may be opened
-(`selection.finalize`).
+(`selection.run_end`).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from advisor.exporting.formats import registry as formats
 from advisor.exporting.parity import ComputeProbabilities, ListedImage
 from advisor.exporting.run_export import Exported
 from advisor.metrics import intervals, objectives
-from advisor.metrics.decision import decide
+from advisor.metrics.decision_rule import decide
 from advisor.models import predictor
 from advisor.records.objective import ObjectiveSpec
 

@@ -44,7 +44,7 @@ class RidgePath:
     bias: NDArray[np.float32]
 
 
-def path(
+def regularisation_path(
     features: NDArray[np.float32],
     labels: NDArray[np.integer],
     classes: int,
@@ -61,8 +61,8 @@ def path(
     weights = standardise.item_weights(labels, classes, class_weights)
     spec = factored or standardise.factor(features, weights_N=weights, blocks=blocks)
     ordered = sorted((float(s) for s in strengths), reverse=True)
-    problem = _Problem.of(spec, labels, classes)
-    scores: list[_Score] = []
+    problem = _ProjectedLabels.of(spec, labels, classes)
+    scores: list[_StrengthScore] = []
     for s in ordered:
         start = scores[-1].temperature if scores else 1.0
         scores.append(_score(problem, s, labels, weights, start))
@@ -134,14 +134,14 @@ def _without(
 
 
 @dataclass(frozen=True)
-class _Score:
+class _StrengthScore:
     accuracy: float
     log_loss: float
     temperature: float
 
 
 @dataclass(frozen=True)
-class _Problem:
+class _ProjectedLabels:
     """Indicators projected onto the spectrum: all that a strength needs."""
 
     spec: standardise.Spectrum
@@ -150,13 +150,13 @@ class _Problem:
     centre: torch.Tensor  # (K,) weighted share of each class: the prediction at the features' mean
 
     @staticmethod
-    def of(spec: standardise.Spectrum, labels: NDArray[np.integer], classes: int) -> _Problem:
+    def of(spec: standardise.Spectrum, labels: NDArray[np.integer], classes: int) -> _ProjectedLabels:
         labels_N = torch.from_numpy(np.asarray(labels, dtype=np.int64))
         zeros = torch.zeros(classes, spec.scores.shape[1], dtype=spec.scores.dtype)
         weighted = spec.scores * spec.weights.sqrt()[:, None]
         projected = zeros.index_add_(0, labels_N, weighted).T
         share = torch.zeros(classes, dtype=spec.weights.dtype).index_add_(0, labels_N, spec.weights)
-        return _Problem(spec, labels_N, projected, share / spec.weights.sum())
+        return _ProjectedLabels(spec, labels_N, projected, share / spec.weights.sum())
 
     def _divisor(self, strength: float) -> torch.Tensor:
         return self.spec.values + max(strength * self.spec.total, 1e-12)
@@ -176,13 +176,13 @@ class _Problem:
 
 
 def _score(
-    problem: _Problem, strength: float, labels: NDArray[np.integer], weights: NDArray[np.float64], start: float
-) -> _Score:
+    problem: _ProjectedLabels, strength: float, labels: NDArray[np.integer], weights: NDArray[np.float64], start: float
+) -> _StrengthScore:
     outputs = problem.leave_one_out(strength).numpy()
     temperature = classification.fit_temperature(outputs, labels, weights=weights, start=start)
     loss = classification.log_loss(outputs, labels, temperature=temperature, weights=weights)
     right = outputs.argmax(axis=1) == labels
-    return _Score(float(np.average(right, weights=weights)), loss, temperature)
+    return _StrengthScore(float(np.average(right, weights=weights)), loss, temperature)
 
 
 def _strengths(head: Head) -> Sequence[float]:
@@ -199,7 +199,7 @@ class RidgeKind:
 
     def fit(self, head: Head, rows: TrainingRows) -> LinearHead:
         """Fit all rows with the stated strength, or with the one of the lowest leave-one-out log-loss."""
-        fitted = path(
+        fitted = regularisation_path(
             rows.features,
             rows.labels,
             rows.classes,
@@ -214,7 +214,9 @@ class RidgeKind:
         features, labels, classes, weighting = rows.features, rows.labels, rows.classes, rows.class_weights
         weights = standardise.item_weights(labels, classes, weighting)
         spec = standardise.factor(features, weights_N=weights, blocks=rows.blocks)
-        chosen = path(features, labels, classes, _strengths(head), class_weights=weighting, factored=spec)
+        chosen = regularisation_path(
+            features, labels, classes, _strengths(head), class_weights=weighting, factored=spec
+        )
         strength, temperature = chosen.strengths[chosen.best], chosen.temperatures[chosen.best]
         outputs = held_out(features, labels, classes, folds, strength, class_weights=weighting, factored=spec)
         return np.asarray(outputs / temperature, dtype=np.float32)

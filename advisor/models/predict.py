@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from advisor.aliases import CountProgress
 from advisor.data import image_inputs, image_paths, pixels
 from advisor.errors import InputError
-from advisor.metrics.decision import MOST_PROBABLE, decide
+from advisor.metrics.decision_rule import MOST_PROBABLE, decide
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.records import Unreadable
 from advisor.records.objective import DecisionRule

@@ -19,7 +19,7 @@ from advisor.records.limits import CostedModel, GraphCost, LimitsReport
 from advisor.records.messages import GraphMeasured, MeasureGraph
 from advisor.records.recipe import Limits, Recipe
 from advisor.tuning.candidates import BackboneAtSize
-from advisor.tuning.limits import fitting
+from advisor.tuning.limits import fits_limits
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchState
 
@@ -59,9 +59,9 @@ def contenders_within_limits(run: SearchRun) -> tuple[Trial, ...]:
         if leader in costs.measured:
             break
         run.listener.stage(f"measuring {leader.name} at {leader.size_px} px")
-        cost = fitting.measured(run.worker, leader.name, leader.size_px, run.listener)
+        cost = fits_limits.measured(run.worker, leader.name, leader.size_px, run.listener)
         costs.learn(run.facts.registry.backbone(leader.name), leader.size_px, cost)
-        fitting.write(run.rundir, costs)
+        fits_limits.write(run.rundir, costs)
         within = run.state().contenders()
         if not within:
             break
@@ -102,7 +102,7 @@ def _winner(run: SearchRun, state: SearchState, winner: Trial, folder: Path) -> 
     affordable = (
         settings.budget_s is not None and SHARE * settings.budget_s >= GUESSED_S and left_s > GUESSED_S + SPARE_S
     )
-    if not fitting.can_measure() or not (run.facts.costs.limited or affordable):
+    if not fits_limits.can_measure() or not (run.facts.costs.limited or affordable):
         return predicted
     run.listener.stage("measuring the exported model on one thread")
     try:

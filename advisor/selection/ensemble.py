@@ -27,7 +27,7 @@ from advisor.models import model_files
 from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
 from advisor.records.messages import Scored
 from advisor.records.objective import DecisionRule, ObjectiveSpec
-from advisor.selection import decision, final_refit, result_builder
+from advisor.selection import final_models, objective_decision, result_builder
 from advisor.tuning import cost_model
 from advisor.tuning.search_run import SearchRun
 
@@ -149,7 +149,7 @@ def _description(chosen: EnsembleChoice) -> dict[str, Any]:
 def _train_member(run: SearchRun, trial: Trial, folder: Path, reserve_s: float) -> bool:
     """Train a member; return False if it fails or does not fit, which costs the ensemble, never the run."""
     try:
-        done = final_refit.train(run, trial, folder, reserve_s=reserve_s, allow_fold_model=False) is not None
+        done = final_models.train(run, trial, folder, reserve_s=reserve_s, allow_fold_model=False) is not None
         why = "its members cannot be trained in the time left"
     except AdviseError as error:
         done, why = False, str(error)
@@ -165,7 +165,9 @@ def summarise(chosen: EnsembleChoice, scored: Scored | None, run_dir: Path) -> E
     if scores is not None:
         with np.load(run_dir / "trials" / "test.npz") as saved:
             right = saved["ensemble"].argmax(1) == saved["labels"]
-            over = decision.compare_on_test(right, saved["logits"][0].argmax(1) == saved["labels"], saved["groups"])
+            over = objective_decision.compare_on_test(
+                right, saved["logits"][0].argmax(1) == saved["labels"], saved["groups"]
+            )
     ensemble_folder = model_files.ENSEMBLE_FOLDER
     files = {f"model_{n}": f"{ensemble_folder}/model-{n}.safetensors" for n in range(len(chosen.members))}
     return Ensemble(

@@ -2,7 +2,7 @@
 
 In: a finished search. Out: candidates.json: winner, default, ties, ensemble, regime. They are the ones that are tested: a
 resume finishes exactly those and never searches again (docs/design.md 4.4). Does NOT cover: the statistics (`verdict`,
-`evidence`), what follows (`finalize`).
+`evidence`), what follows (`run_end`).
 """
 
 from __future__ import annotations

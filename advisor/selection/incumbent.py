@@ -2,7 +2,7 @@
 
 In: a trial that is better than all before it. Out: recipe.yaml (`status: provisional`, no test score), model, result.json.
 A closed-form head is refitted on the whole pool; of a trained candidate the mean of its fold models is used, or the first.
-Does NOT cover: the final recipe (`finalize`).
+Does NOT cover: the final recipe (`run_end`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from advisor.records import Trial, recipe_file
 from advisor.records.messages import Refit, Refitted
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.runtime.run_dir import MIXED, RunDir
-from advisor.selection import decision, result_builder
+from advisor.selection import objective_decision, result_builder
 from advisor.tuning import cost_model, policy
 from advisor.tuning.search_run import SearchRun
 
@@ -57,7 +57,7 @@ class IncumbentWriter:
             trials=trials,
             used_s=used_s,
             test_reason="the search has not ended: the test set is evaluated once, at the end",
-            objective=decision.score_validation(self.rundir.path, trial, self.frame.objective),
+            objective=objective_decision.score_validation(self.rundir.path, trial, self.frame.objective),
         )
         files = {"recipe": "recipe.yaml", "model": "model.safetensors", "report": None}
         write_atomically(

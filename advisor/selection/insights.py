@@ -20,7 +20,7 @@ from advisor.aliases import Float64s, Ints
 from advisor.data.subsample import Subsample
 from advisor.insight import guessing, suspects
 from advisor.metrics import classification, reliability
-from advisor.metrics.decision import MOST_PROBABLE, decide
+from advisor.metrics.decision_rule import MOST_PROBABLE, decide
 from advisor.records import (
     CalibrationBin,
     DuplicateGroup,

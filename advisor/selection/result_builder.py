@@ -1,6 +1,6 @@
 """Records -> the recipe and the result of a run. Pure: it assembles what other modules decided.
 
-In: a `RunContext` and a `SearchOutcome`. Out: `Recipe`, `Result`. Does NOT cover: writing them (`incumbent`, `finalize`).
+In: a `RunContext` and a `SearchOutcome`. Out: `Recipe`, `Result`. Does NOT cover: writing them (`incumbent`, `run_end`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A sample of the held-out test set, if the machine became so slow that evaluating all of it would exceed the budget.
 
 In: a run whose models are refitted. Out: the context with fewer test images and a warning. Does NOT cover: the sample that a
-short budget takes from the start (`tuning.budget`), evaluating it (`finalize`).
+short budget takes from the start (`tuning.budget`), evaluating it (`run_end`).
 """
 
 from __future__ import annotations

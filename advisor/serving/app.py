@@ -22,7 +22,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from advisor._version import __version__
 from advisor.data import image_inputs
 from advisor.errors import RequestError
-from advisor.metrics.decision import decide
+from advisor.metrics.decision_rule import decide
 from advisor.models import inference
 from advisor.models.predict import UNKNOWN, check_abstain, json_document, json_row
 from advisor.records import Unreadable

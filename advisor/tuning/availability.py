@@ -19,7 +19,7 @@ from advisor.records import LeftOut, Settings
 from advisor.registry import Registry
 from advisor.runtime import device
 from advisor.tuning import budget, candidates, policy, regime
-from advisor.tuning.limits import fitting
+from advisor.tuning.limits import fits_limits
 
 KINDS = ("supervised", "self_supervised", "image_text")  # the order in which equals are taken
 FREE_LICENCES = frozenset({"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc0-1.0", "cc-by-4.0"})
@@ -87,7 +87,7 @@ def _worth_fetching(downloadable: Sequence[Backbone], settings: Settings, named:
     budget_s = settings.budget_s or policy.UNBOUNDED_BUDGET_S
     room_bytes = min(policy.FETCH_SHARE * budget_s * policy.FETCH_BYTES_PER_S, policy.MAX_FETCH_BYTES * 2)
     small = [b for b in answering if _bytes(b) <= policy.MAX_FETCH_BYTES and not _restricting(b)]
-    small = [b for b in small if fitting.may_fit(b, settings)]
+    small = [b for b in small if fits_limits.may_fit(b, settings)]
     return shortlist(
         small,
         count=policy.MAX_FETCHES,

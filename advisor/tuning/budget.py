@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from advisor.data.similarity.crops import Extent
 from advisor.data.subsample import Subsample, draw
-from advisor.hooks import Backbone
-from advisor.records import Dataset, Item
+from advisor.hooks import Backbone, Context, Strategy
+from advisor.records import Candidate, Dataset, Item
 from advisor.runtime import durations
 from advisor.runtime.progress import Listener
 from advisor.tuning import policy
@@ -23,6 +23,7 @@ from advisor.tuning import policy
 # rounded; a GPU is taken as a mid-range one. Only orders of magnitude matter here.
 MACS_PER_S = {"cpu": 2.0e10, "cuda": 2.0e12}
 TRAIN_FACTOR = 3.0  # forward, and backward for activations and for weights
+SCORING = 0.3  # of a frozen pass, for the scores of a training on the way
 START_S = 8.0  # importing torch and opening the first network, on a slow disk
 FINISH_S = 4.0  # writing model, recipe, report
 FLOOR_S = START_S + FINISH_S + 8.0  # what the shortest run takes: the above, and one probe and the test on samples
@@ -33,15 +34,37 @@ def extraction_s(images: int, macs: float, device: str) -> float:
     return images * macs / MACS_PER_S["cuda" if device.startswith("cuda") else "cpu"]
 
 
-def training_s(images: int, epochs: float, macs: float, device: str, *, trained_share: float = 1.0) -> float:
-    """Predict the seconds of training for `epochs`; `trained_share` is the share of the network that is trained."""
-    factor = 1.0 + (TRAIN_FACTOR - 1.0) * trained_share
-    return epochs * factor * extraction_s(images, macs, device)
-
-
 def at_size(macs: float | None, default_px: int, size_px: int) -> float:
     """Scale a card's multiply-adds to another input size; an unknown card counts as 1 GMAC."""
     return (macs or 1.0e9) * (size_px / default_px) ** 2
+
+
+def card_s(
+    candidate: Candidate,
+    strategy: Strategy,
+    backbone: Backbone,
+    context: Context,
+    images: int,
+    *,
+    has_features: bool = False,
+) -> float:
+    """Predict the seconds of training a candidate on `images` images, from cards alone; heads cost one frozen pass.
+
+    `has_features` says that a probe has left those that a training's head starts from.
+    """
+    macs = at_size(backbone.macs, backbone.preprocess.size, candidate.size_px or backbone.preprocess.size)
+    plan = strategy.plan(candidate.parameters, context)
+    frozen = extraction_s(images, macs, context.device)
+    if not plan.phases:
+        return frozen
+    epochs = plan.steps / context.steps_per_epoch
+    trained = {name for phase in plan.phases for name, rate in phase.rates.items() if rate > 0}
+    first = next((i for i, s in enumerate(context.stages) if s.name in trained), len(context.stages))
+    share = 1.0 - first / max(1, len(context.stages))
+    # What lies before the first trained stage runs once for each view and is kept; the rest is trained every epoch.
+    passes = min(plan.views, epochs) if plan.views and first else epochs
+    start = SCORING if has_features else 1.0
+    return frozen * (start + passes * (1.0 - share) + epochs * TRAIN_FACTOR * share)
 
 
 @dataclass
@@ -115,7 +138,7 @@ def cheapest_macs(backbones: Sequence[Backbone], sizes: Mapping[str, tuple[int, 
     return min(at_size(b.macs, b.preprocess.size, min(sizes[b.name])) for b in backbones)
 
 
-def affordable(items: Sequence[Item], macs: float, device: str, seconds: float) -> int | None:
+def affordable_images(items: Sequence[Item], macs: float, device: str, seconds: float) -> int | None:
     """Return how many items one frozen pass may see in so many seconds, at least 20 per class; None for all of them."""
     each = extraction_s(1, macs, device)
     floor = 20 * len({i.label for i in items})
@@ -138,8 +161,8 @@ def for_budget(
     pool_s = max(
         policy.POOL_PASS_SHARE * usable_s, min(policy.SHORT_POOL_PASS_SHARE * usable_s, policy.SHORT_POOL_PASS_S)
     )
-    pool = affordable(dataset.pool, macs, device, pool_s)
-    test = affordable(dataset.test, macs, device, policy.TEST_SCORING_SHARE * usable_s) if dataset.test else None
+    pool = affordable_images(dataset.pool, macs, device, pool_s)
+    test = affordable_images(dataset.test, macs, device, policy.TEST_SCORING_SHARE * usable_s) if dataset.test else None
     return draw(dataset, pool, test)
 
 

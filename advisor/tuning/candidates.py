@@ -11,11 +11,9 @@ from typing import NamedTuple
 
 from advisor.hooks import Backbone, Context, Strategy
 from advisor.records import Candidate, Profile, Regime
-from advisor.tuning import budget
 
 # The strategy that stands for a regime before anything is measured. Full fine-tuning is the gentle one.
 DEFAULT_STRATEGY = {"feature_extraction": "logistic", "partial": "partial", "full": "full"}
-SCORING = 0.3  # of a frozen pass, for the scores of a training on the way
 CLOSED_FORM, MANY = "ridge", 20_000
 # The portfolio in the order of what each guess brought on the shared data (docs/advice.md, docs/strategies.md): heads cost
 # nothing, then the gentle full fine-tune and its moving average, which nothing beat, then the cheap ways, then the rest.
@@ -36,7 +34,7 @@ PORTFOLIO = (
 FEW_SHOT = ("prototypes", "logistic", "knn")
 STEP_PX = 32
 SMALLEST_PX = 64
-LITTLE, LITTLE_PX = 0.6, 96  # of a backbone's default size, and at least: 128 px beside 224
+REDUCED_SHARE, REDUCED_PX = 0.6, 96  # of a backbone's default size, and at least: 128 px beside 224
 
 
 class BackboneAtSize(NamedTuple):
@@ -55,7 +53,7 @@ def sizes(profile: Profile, backbone: Backbone, asked_px: int | None) -> tuple[i
     """List input sizes worth probing, the images' own first: it is the untuned default's.
 
     Small originals gain from being enlarged to up to about three times their size, large ones lose little at the
-    backbone's default; beyond it, cost grows and the weights were never there. Large ones are also looked at in little:
+    backbone's default; beyond it, cost grows and the weights were never there. Large ones are also probed at a smaller size:
     training costs a third there, so that it fits where at the default size only a head would.
     """
     if asked_px is not None:
@@ -64,8 +62,8 @@ def sizes(profile: Profile, backbone: Backbone, asked_px: int | None) -> tuple[i
     short = min(profile.width.median, profile.height.median)
     near = max(min(SMALLEST_PX, default), -(-int(short) // STEP_PX) * STEP_PX)
     if near >= default:
-        little = int(LITTLE * default) // STEP_PX * STEP_PX
-        return _distinct((default, little) if little >= LITTLE_PX else (default,), backbone)
+        reduced = int(REDUCED_SHARE * default) // STEP_PX * STEP_PX
+        return _distinct((default, reduced) if reduced >= REDUCED_PX else (default,), backbone)
     larger = min(default, -(-int(max(1.5 * near, 96)) // STEP_PX) * STEP_PX)
     return _distinct((near,) if larger <= near else (near, larger), backbone)
 
@@ -128,31 +126,3 @@ def guesses(
                 Candidate(backbone=backbone, strategy=name, parameters=dict(parameters), origin=label, size_px=size_px)
             )
     return candidates
-
-
-def cost_s(
-    candidate: Candidate,
-    strategy: Strategy,
-    backbone: Backbone,
-    context: Context,
-    images: int,
-    *,
-    has_features: bool = False,
-) -> float:
-    """Predict the seconds of training a candidate on `images` images, from cards alone; heads cost one frozen pass.
-
-    `has_features` says that a probe has left those that a training's head starts from.
-    """
-    macs = budget.at_size(backbone.macs, backbone.preprocess.size, candidate.size_px or backbone.preprocess.size)
-    plan = strategy.plan(candidate.parameters, context)
-    frozen = budget.extraction_s(images, macs, context.device)
-    if not plan.phases:
-        return frozen
-    epochs = plan.steps / context.steps_per_epoch
-    trained = {name for phase in plan.phases for name, rate in phase.rates.items() if rate > 0}
-    first = next((i for i, s in enumerate(context.stages) if s.name in trained), len(context.stages))
-    share = 1.0 - first / max(1, len(context.stages))
-    # What lies before the first trained stage runs once for each view and is kept; the rest is trained every epoch.
-    passes = min(plan.views, epochs) if plan.views and first else epochs
-    start = SCORING if has_features else 1.0
-    return frozen * (start + passes * (1.0 - share) + epochs * budget.TRAIN_FACTOR * share)

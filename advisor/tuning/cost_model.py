@@ -10,7 +10,7 @@ from __future__ import annotations
 from advisor.data.splits import FOLDS
 from advisor.records import Candidate
 from advisor.records.trials import DEFAULT
-from advisor.tuning import budget, candidates, policy
+from advisor.tuning import budget, policy
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.search_state import SearchState
 from advisor.tuning.trials.study import key
@@ -173,7 +173,7 @@ def least_folds(state: SearchState, candidate: Candidate) -> int:
     return 2 if begins and candidate.origin != DEFAULT and state.images // FOLDS < policy.SURE_VALIDATION_IMAGES else 1
 
 
-def affordable(
+def fits_time(
     state: SearchState, candidate: Candidate, *, share: float = 1.0, refit: bool = True, folds: int | None = None
 ) -> bool:
     """Return True if a candidate can be scored (on so many folds), refitted (or not) and tested in this share of the time."""
@@ -186,7 +186,7 @@ def affordable(
 
 def card_s(state: SearchState, candidate: Candidate, images: int) -> float:
     """Predict the seconds of training on `images` images from cards alone, as if nothing had been measured."""
-    return candidates.cost_s(
+    return budget.card_s(
         candidate,
         state.strategy_of(candidate),
         state.registry.backbone(candidate.backbone),

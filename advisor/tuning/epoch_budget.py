@@ -16,7 +16,7 @@ from advisor.tuning.search_state import SearchState
 
 def fitted(state: SearchState, candidate: Candidate) -> Candidate | None:
     """Return the candidate as it can be finished in time: whole, else with fewer epochs, else None."""
-    return candidate if cost_model.affordable(state, candidate) else shortened(state, candidate)
+    return candidate if cost_model.fits_time(state, candidate) else shortened(state, candidate)
 
 
 def shortened(state: SearchState, candidate: Candidate) -> Candidate | None:
@@ -46,7 +46,7 @@ def _longest(
     share = policy.FILL_SHARE_MEASURED if cost_model.has_pace(state, candidate) else policy.FILL_SHARE
 
     def fits(epochs: float) -> bool:
-        return cost_model.affordable(state, of_epochs(candidate, epochs), share=share, refit=refit, folds=folds)
+        return cost_model.fits_time(state, of_epochs(candidate, epochs), share=share, refit=refit, folds=folds)
 
     low, high = fewest_epochs(state, candidate), requested
     if requested <= low or not fits(low):

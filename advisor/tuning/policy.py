@@ -35,13 +35,11 @@ INCUMBENT_REFIT_SHARE = 0.05  # of the time left, which putting a better recipe 
 # Of the time left, what a shortened training may fill: with a guessed pace, and with one that was measured here. What is
 # shortened to fit must not fail because a prediction was a little off.
 FILL_SHARE, FILL_SHARE_MEASURED = 0.85, 0.95
-FETCH_SHARE = 0.1  # of the budget, for downloading weights that nobody asked for
+FETCH_SHARE = 0.1  # of the budget, for unrequested downloads of weights
 TYPICAL_IMAGES = 1000  # weights are chosen before any image is read
 FETCH_BYTES_PER_S = 4e6  # a slow line; decides whether a download fits the budget, never measured
-MAX_FETCHES, MAX_FETCH_BYTES = (
-    2,
-    120_000_000,
-)  # downloads that nobody asked for, of one run: their number, the size of each
+# Unrequested downloads of one run: their number, the size of each.
+MAX_FETCHES, MAX_FETCH_BYTES = 2, 120_000_000
 
 # ---- How surely a candidate is scored ----------------------------------------------------------------------------
 
@@ -84,9 +82,8 @@ LEADERS = 3  # contenders that are re-evaluated on new folds before the verdict 
 # ---- Pausing trials ----------------------------------------------------------------------------------------------
 
 PAUSE_RUNGS = RUNGS[:-1]  # percent of the steps, at which a trial may pause
-MIN_TRIALS_AT_RUNG = (
-    4  # before their median may pause another (the median rule of Golovin et al. 2017; the number is chosen)
-)
+# Before their median may pause another trial: the median rule of Golovin et al. 2017; the number is chosen.
+MIN_TRIALS_AT_RUNG = 4
 KEPT_CHECKPOINTS = 4  # of paused trials, best first: bounds the disk that a search takes
 KEPT_MODELS = 6  # of trained trials, best first; the untuned default's comes on top
 

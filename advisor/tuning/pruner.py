@@ -19,7 +19,7 @@ from advisor.runtime.run_dir import RunDir
 from advisor.tuning import policy
 
 
-def limits(trials: Sequence[Trial], rungs: Sequence[int]) -> dict[int, float]:
+def pause_thresholds(trials: Sequence[Trial], rungs: Sequence[int]) -> dict[int, float]:
     """Return, for each rung that enough trials have reached, the loss above which a trial pauses there: their median."""
     medians = {}
     for position, rung in enumerate(rungs):

@@ -127,7 +127,7 @@ def _adopt(run: SearchRun, number: int, candidate: Candidate, probe: Trial) -> T
 def _order(run: SearchRun, number: int, candidate: Candidate) -> RunTrial:
     run.describe([candidate.backbone])  # one that an earlier process began may be of any backbone
     state = run.state()
-    reserve_s = cost_model.reserve_s(state, candidate, refit=cost_model.affordable(state, candidate))
+    reserve_s = cost_model.reserve_s(state, candidate, refit=cost_model.fits_time(state, candidate))
     run.listener.reserved(reserve_s)
     return RunTrial(
         number=number,
@@ -137,7 +137,7 @@ def _order(run: SearchRun, number: int, candidate: Candidate) -> RunTrial:
         seed=state.settings.seed,
         started_s=run.clock.used_s,
         limit_s=max(1.0, state.left_s - reserve_s) if state.has_deadline else None,
-        stop_above=pruner.limits(state.trials, policy.PAUSE_RUNGS),
+        stop_above=pruner.pause_thresholds(state.trials, policy.PAUSE_RUNGS),
     )
 
 

@@ -143,7 +143,7 @@ def _costs_s(session: Session, arms: int) -> tuple[float, float]:
     backbone = session.backbone
     macs = budget.at_size(backbone.macs, backbone.preprocess.size, session.size_px)
     device = session.resources.compute(backbone).device
-    one = budget.training_s(len(session.resources.labels), 1.0, macs, device)
+    one = budget.TRAIN_FACTOR * budget.extraction_s(len(session.resources.labels), macs, device)
     scoring = arms * 3 * budget.extraction_s(len(session.resources.job.target_items), macs, device)
     return scoring, one * max(1, 2 * arms - 1)
 

@@ -15,7 +15,7 @@ from advisor.data import splits
 from advisor.data.subsample import Subsample
 from advisor.data.tables import corrections
 from advisor.execution.worker import Worker
-from advisor.metrics.decision import MOST_PROBABLE
+from advisor.metrics.decision_rule import MOST_PROBABLE
 from advisor.records import (
     Dataset,
     Environment,
@@ -36,7 +36,7 @@ from advisor.reporting import model_card, report, thumbnails
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir
-from advisor.selection import decision, finalize, insights, result_builder
+from advisor.selection import insights, objective_decision, result_builder, run_end
 from advisor.selection.measurements import unlike
 from advisor.selection.result_builder import RunContext
 from advisor.workflows.distillation import recorded_answers
@@ -151,10 +151,10 @@ def make_result(
         test_reason=None if made.scored else NO_TEST,
         forgetting=measured.forgetting,
         warnings=[made.refitted.warning] if made.refitted.warning else [],
-        objective=decision.score_test(path, 0, context.objective, rule)
+        objective=objective_decision.score_test(path, 0, context.objective, rule)
         if made.scored
-        else decision.score_validation(folder, trial, context.objective),
-        decision=decision.effect(path, rule) if made.scored else None,
+        else objective_decision.score_validation(folder, trial, context.objective),
+        decision=objective_decision.effect(path, rule) if made.scored else None,
     )
     result = replace(result_builder.make_result(context, status, outcome, FILES), unlike=measured.unlike)
     result = insights.with_reliability(result, path)
@@ -177,6 +177,6 @@ def write_pages(
     """Write the report and the model card of a result."""
     name, value_range = str(folder), context.dataset.value_range
     pictures = thumbnails.make(context.dataset.root, thumbnails.shown(result), value_range=value_range)
-    licence = finalize.licence(context, result.best.backbone)
+    licence = run_end.licence(context, result.best.backbone)
     write_atomically(folder / "report.html", report.render(result, profile, (trial,), thumbnails=pictures, run=name))
     write_atomically(folder / "README.md", model_card.render(result, written, licence=licence, run=name))

@@ -25,7 +25,7 @@ from scipy import stats
 from advisor.data import splits
 from advisor.heads import fitting, outputs
 from advisor.metrics import classification
-from advisor.metrics.decision import MOST_PROBABLE, decide
+from advisor.metrics.decision_rule import MOST_PROBABLE, decide
 from advisor.metrics.objectives import held_out
 from advisor.records import Head
 from advisor.records.objective import DecisionRule, ObjectiveSpec

@@ -154,12 +154,12 @@ class Replay:
         if not self.world.rows[row].steps:
             self.world.used_s += one_s
             return replace(self._scored(number, candidate, row, FOLDS, rung), seconds=one_s)
-        reserve_s = cost_model.reserve_s(state, candidate, refit=cost_model.affordable(state, candidate))
+        reserve_s = cost_model.reserve_s(state, candidate, refit=cost_model.fits_time(state, candidate))
         limit_s = LENIENT * max(1.0, state.left_s - reserve_s)
         if one_s > limit_s:
             self.world.used_s += OVERHEAD_S + LOOKED_AT * one_s
             return replace(self._failed(number, candidate), needs_s=one_s)
-        limits = pruner.limits(state.trials, policy.PAUSE_RUNGS)
+        limits = pruner.pause_thresholds(state.trials, policy.PAUSE_RUNGS)
         begun_s = self._continued_s(candidate, row)
         curve = tuple(self.world.validated(row, 1, k) for k in range(len(shares))[-3:]) if rung == -1 else ()
         for position, percent in enumerate(policy.PAUSE_RUNGS if len(curve) == 3 else ()):

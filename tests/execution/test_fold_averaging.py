@@ -15,7 +15,7 @@ from advisor.models import model_files
 from advisor.records import Candidate, TrainPlan, Trial
 from advisor.records.messages import Refit, Refitted, RunTrial
 from advisor.records.plan import Phase, Term
-from advisor.selection import final_refit, incumbent
+from advisor.selection import final_models, incumbent
 from advisor.tuning.search_run import SearchRun
 
 TRAINED = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 1.0}, size_px=64)
@@ -93,7 +93,7 @@ def test_without_time_for_a_refit_the_mean_ships(run: SearchRun, trained: Trial)
     from advisor.runtime import clock
 
     late = replace(run, clock=clock.Clock(600.0, used_before_s=599.0))
-    refitted = final_refit.train(late, trained, run.rundir.trials / "late", reserve_s=1.0)
+    refitted = final_models.train(late, trained, run.rundir.trials / "late", reserve_s=1.0)
     assert refitted is not None
     assert refitted.folds == (0, 2, 3)
     assert "the mean of the weights of its 3 fold models" in refitted.warning

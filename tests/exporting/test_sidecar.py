@@ -14,7 +14,7 @@ import runs
 
 from advisor import registry
 from advisor.exporting import sidecar
-from advisor.metrics.decision import decide
+from advisor.metrics.decision_rule import decide
 from advisor.models import model_files, predictor
 from advisor.models.predictor import Predictor
 from advisor.records.objective import DecisionRule

@@ -56,7 +56,7 @@ def test_leave_one_out_is_exact(d: int, class_weights: str) -> None:
     z = _standardised(x, w)
     strength = 0.01
     penalty = strength * float((w[:, None] * z**2).sum())
-    fits = ridge.path(x, y, 4, (strength,), class_weights=class_weights)
+    fits = ridge.regularisation_path(x, y, 4, (strength,), class_weights=class_weights)
     for i in range(0, 60, 7):
         keep = np.arange(60) != i
         slope, offset = _by_hand(z[keep], y[keep], w[keep], penalty)
@@ -70,7 +70,7 @@ def test_the_head_is_that_of_scikit_learn(d: int) -> None:
 
     x, y = _digits(80, d)
     z = _standardised(x, np.ones(80))
-    fits = ridge.path(x, y, 4, (0.003,))
+    fits = ridge.regularisation_path(x, y, 4, (0.003,))
     expected = Ridge(alpha=0.003 * float((z**2).sum())).fit(z, np.eye(4)[y]).predict(z)
     given = (x @ fits.weight.T + fits.bias) * fits.temperatures[fits.best]
     assert given == pytest.approx(expected, abs=1e-3)
@@ -79,10 +79,10 @@ def test_the_head_is_that_of_scikit_learn(d: int) -> None:
 def test_every_strength_has_its_own_score() -> None:
     """The path scores all strengths, strongest first, and picks the lowest calibrated log-loss."""
     x, y = _digits(90, 200)
-    fits = ridge.path(x, y, 4)
+    fits = ridge.regularisation_path(x, y, 4)
     assert list(fits.strengths) == sorted(ridge.GRID, reverse=True)
     assert fits.best == int(np.argmin(fits.log_loss))
-    alone = ridge.path(x, y, 4, (fits.strengths[4],))
+    alone = ridge.regularisation_path(x, y, 4, (fits.strengths[4],))
     assert alone.log_loss[0] == pytest.approx(fits.log_loss[4])
     assert classification.log_loss(fits.loo_logits, y) == pytest.approx(fits.log_loss[fits.best], rel=1e-4)
     assert classification.accuracy(fits.loo_logits, y) == fits.accuracy[fits.best]
@@ -113,7 +113,7 @@ def test_rows_of_no_fold_have_no_output() -> None:
 def test_results_repeat_to_the_bit() -> None:
     """The same call gives the same bits."""
     x, y = _digits(80, 200)
-    a, b = ridge.path(x, y, 4), ridge.path(x, y, 4)
+    a, b = ridge.regularisation_path(x, y, 4), ridge.regularisation_path(x, y, 4)
     assert np.array_equal(a.weight, b.weight)
     assert np.array_equal(a.loo_logits, b.loo_logits)
 
@@ -125,7 +125,7 @@ def test_degenerate_features_are_survived() -> None:
     y = np.repeat(y[:10], 3)
     y[0] = 3
     for features in (x, np.zeros_like(x), np.ones_like(x)):
-        fits = ridge.path(features, y, 4)
+        fits = ridge.regularisation_path(features, y, 4)
         assert np.isfinite(fits.weight).all()
         assert np.isfinite(fits.bias).all()
         assert np.isfinite(fits.log_loss).all()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as reference
 
 from advisor.metrics import objectives
-from advisor.metrics.decision import decide, with_threshold
+from advisor.metrics.decision_rule import decide, with_threshold
 from advisor.metrics.objectives import prior_rule
 from advisor.records.objective import OBJECTIVES, DecisionRule, ObjectiveName, ObjectiveSpec
 

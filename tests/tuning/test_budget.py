@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from advisor import registry
 from advisor.errors import InputError
 from advisor.execution import timing
+from advisor.records import Candidate
 from advisor.runtime import durations
 from advisor.runtime.clock import Clock
+from advisor.testing import contexts
 from advisor.tuning import budget
 
 
@@ -39,12 +40,21 @@ def test_a_resumed_clock_counts_what_was_spent_before() -> None:
     assert Clock(None).left_s == float("inf")
 
 
-@given(st.integers(1, 10**5), st.floats(1e6, 1e11))
-def test_training_costs_between_one_and_three_passes_an_epoch(images: int, macs: float) -> None:
-    """A frozen network costs its forward pass; a wholly trained one three times that."""
-    once = budget.extraction_s(images, macs, "cpu")
-    assert budget.training_s(images, 1, macs, "cpu", trained_share=0.0) == pytest.approx(once)
-    assert budget.training_s(images, 1, macs, "cpu", trained_share=1.0) == pytest.approx(3 * once)
+def test_a_training_costs_three_passes_an_epoch_and_a_head_one_in_all() -> None:
+    """From cards: a head costs one frozen pass; training every stage three an epoch, beside the one of its first head."""
+    loaded = registry.load()
+    network = loaded.backbone("mobilenet_v2")
+    context = contexts.context(stages=[stage.name for stage in network.stages])
+
+    def seconds(strategy: str, parameters: dict[str, object]) -> float:
+        candidate = Candidate(
+            backbone=network.name, strategy=strategy, parameters=parameters, origin="test", size_px=224
+        )
+        return budget.card_s(candidate, loaded.strategy(strategy), network, context, 400)
+
+    once_s = budget.extraction_s(400, network.macs or 0.0, "cpu")
+    assert seconds("ridge", {}) == pytest.approx(once_s)
+    assert seconds("full", {"epochs": 4.0}) == pytest.approx((1 + 3 * 4) * once_s)
 
 
 def test_speed_follows_readings() -> None:

@@ -81,8 +81,8 @@ def test_the_first_training_runs_on_two_small_folds_instead_of_a_refit(state: Se
     assert shorter is not None
     assert 5 < epochs(shorter) < 7
     assert len(cost_model.folds_for(slow, shorter)) == 2
-    assert cost_model.affordable(slow, shorter, refit=False, folds=2)
-    assert not cost_model.affordable(slow, shorter, folds=2)
+    assert cost_model.fits_time(slow, shorter, refit=False, folds=2)
+    assert not cost_model.fits_time(slow, shorter, folds=2)
 
 
 def test_the_untuned_default_keeps_its_refit_and_where_it_did_not_fit_others_do_not_wait_for_it(
@@ -111,8 +111,8 @@ def test_on_large_folds_the_first_training_gives_up_its_refit_before_half_of_its
     slow = taking(state, 450.0)
     asked = epochs(epoch_budget.fitted(slow, FULL))
     assert asked > 8
-    assert not cost_model.affordable(slow, epoch_budget.of_epochs(FULL, asked))
-    assert cost_model.affordable(slow, epoch_budget.of_epochs(FULL, asked), refit=False)
+    assert not cost_model.fits_time(slow, epoch_budget.of_epochs(FULL, asked))
+    assert cost_model.fits_time(slow, epoch_budget.of_epochs(FULL, asked), refit=False)
 
 
 def test_after_that_every_training_keeps_its_refit_back(state: SearchState) -> None:
@@ -120,7 +120,7 @@ def test_after_that_every_training_keeps_its_refit_back(state: SearchState) -> N
     slow = taking(after(state, replace(FULL, parameters={"epochs": 9.0}), steps=10), 450.0)
     asked = epochs(epoch_budget.fitted(slow, FULL))
     assert asked < 5
-    assert cost_model.affordable(slow, epoch_budget.of_epochs(FULL, asked))
+    assert cost_model.fits_time(slow, epoch_budget.of_epochs(FULL, asked))
 
 
 def test_what_cannot_learn_anything_in_time_is_left_out(state: SearchState) -> None:

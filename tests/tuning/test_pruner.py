@@ -30,13 +30,13 @@ def begun(trials: list[Trial]) -> list[Candidate]:
 
 def test_nobody_pauses_before_enough_trials_were_seen() -> None:
     """The median of three says little."""
-    assert pruner.limits([ended(n, 0.5, 0.4, 0.3) for n in range(3)], (33, 66)) == {}
+    assert pruner.pause_thresholds([ended(n, 0.5, 0.4, 0.3) for n in range(3)], (33, 66)) == {}
 
 
 def test_the_limit_of_a_rung_is_the_median_there() -> None:
     """Each rung has its own."""
     trials = [ended(n, 0.5 + n, 0.4 + n, 0.3 + n) for n in range(5)]
-    assert pruner.limits(trials, (33, 66)) == {33: 2.5, 66: 2.4}
+    assert pruner.pause_thresholds(trials, (33, 66)) == {33: 2.5, 66: 2.4}
 
 
 def test_a_paused_trial_is_promoted_once_later_ones_are_worse() -> None:
@@ -62,7 +62,7 @@ def test_a_promotion_does_not_count_twice() -> None:
     """Its curve begins with that of the paused trial."""
     trials = [*(ended(n, 0.5, 0.4, 0.3) for n in range(4)), ended(4, 0.9, state="pruned")]
     both = [*trials, ended(5, 0.9, 0.2, 0.1, continues=4)]
-    assert pruner.limits(both, (33,)) == pruner.limits(trials, (33,))
+    assert pruner.pause_thresholds(both, (33,)) == pruner.pause_thresholds(trials, (33,))
 
 
 def test_only_the_best_paused_trials_keep_their_checkpoints(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import advisor
 from advisor import cli
 from advisor.errors import InputError
 from advisor.records import recipe_file
-from advisor.tuning.limits import fitting, graph_costs
+from advisor.tuning.limits import fits_limits, graph_costs
 
 for name in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(name, reason="pip install 'tl-advise[onnx]'")
@@ -64,7 +64,7 @@ def test_the_leading_network_is_measured_where_its_card_promised_too_much(
         data, backbones=["pocket"], strategies=["ridge"], trials=1, offline=True, threads=1,
         out=tmp_path / "run", max_mb=limit_mb,
     )  # fmt: skip
-    (line,) = json.loads((tmp_path / "run" / fitting.FILE).read_text())
+    (line,) = json.loads((tmp_path / "run" / fits_limits.FILE).read_text())
     assert line["backbone"] == "pocket"
     assert line["cost"]["mb"] == pytest.approx(12.3, abs=0.5)
     assert any("above --max-mb" in w for w in result.warnings) == (limit_mb == 2.0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from advisor.aliases import Bools, Float64s, Floats, Ints
 from advisor.metrics import intervals
-from advisor.metrics.decision import MOST_PROBABLE
+from advisor.metrics.decision_rule import MOST_PROBABLE
 from advisor.metrics.objectives import prior_rule
 from advisor.metrics.objectives.base import Groups
 from advisor.records.objective import DecisionRule, ObjectiveName

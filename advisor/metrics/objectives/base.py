@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from advisor.aliases import Float64s, Floats, Ints
-from advisor.metrics.decision import MOST_PROBABLE
+from advisor.metrics.decision_rule import MOST_PROBABLE
 from advisor.records.objective import DecisionRule, ObjectiveName, ObjectiveScore
 
 Groups = NDArray[Any] | None

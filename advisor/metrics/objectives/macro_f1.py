@@ -14,7 +14,7 @@ import numpy as np
 
 from advisor.aliases import Float64s, Floats, Ints
 from advisor.metrics import intervals
-from advisor.metrics.decision import decide
+from advisor.metrics.decision_rule import decide
 from advisor.metrics.objectives import prior_rule
 from advisor.metrics.objectives.base import Groups
 from advisor.records.objective import DecisionRule, ObjectiveName

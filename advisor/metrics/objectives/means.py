@@ -12,7 +12,7 @@ import numpy as np
 
 from advisor.aliases import Float64s, Floats, Ints
 from advisor.metrics import intervals
-from advisor.metrics.decision import MOST_PROBABLE, decide
+from advisor.metrics.decision_rule import MOST_PROBABLE, decide
 from advisor.metrics.objectives.base import Groups
 from advisor.records.objective import DecisionRule, ObjectiveName
 

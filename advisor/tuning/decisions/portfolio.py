@@ -180,7 +180,7 @@ def first_that_fits(state: SearchState, entry: GuessVariants) -> Candidate | Non
     """
     fresh = [c for c in entry if not state.tried(c) and (c.origin == DEFAULT or state.probe_of(c) is None)]
     fresh = [c for c in fresh if state.keeps_limits(c)]
-    whole = next((c for c in fresh if cost_model.affordable(state, c)), None)
+    whole = next((c for c in fresh if cost_model.fits_time(state, c)), None)
     return whole or next((s for c in fresh if (s := epoch_budget.shortened(state, c)) is not None), None)
 
 

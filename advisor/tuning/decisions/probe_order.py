@@ -124,7 +124,7 @@ def _by_probe(state: SearchState, backbones: Sequence[Backbone]) -> list[Backbon
 def _is_affordable_default(state: SearchState, guess: Candidate) -> bool:
     if state.settings.budget_s is None:
         return True
-    if not cost_model.affordable(state, guess):  # with the end of the run: a mirrored head passes the test images twice
+    if not cost_model.fits_time(state, guess):  # with the end of the run: a mirrored head passes the test images twice
         return False
     return 2.0 * cost_model.train_s(state, guess, state.images) <= policy.DEFAULT_WORK_SHARE * state.settings.budget_s
 

@@ -30,7 +30,7 @@ class Proposer:
         self.backbones = list(backbones)
         self.draw = draw
         self.portfolio = Portfolio(state, first, backbones)
-        self.again: deque[GuessVariants] = deque()  # guesses that were too slow, to be tried once more, shortened
+        self.to_shorten: deque[GuessVariants] = deque()  # guesses that were too slow, to be tried once more, shortened
         self._proposed: GuessVariants = []  # the guess that the last proposal was made from, on all of its backbones
         self._first_tries: dict[int, GuessVariants] = {}
         contexts = [state.context(*at) for at in backbones]
@@ -43,7 +43,13 @@ class Proposer:
         self._proposed = []
         if state.trials_left <= 0:
             return None
-        return self._shorter(state) or self._guess(state) or _promoted(state) or self._sampled(state) or _longer(state)
+        return (
+            self._shorten(state)
+            or self._take_guess(state)
+            or _promote(state)
+            or self._sample(state)
+            or _lengthen(state)
+        )
 
     def add(self, state: SearchState, at: BackboneAtSize) -> None:
         """Add a backbone and size that was probed later to the search."""
@@ -63,26 +69,26 @@ class Proposer:
         """Record how a trial ended: what was given up as too slow has shown the true speed, a shorter one may fit."""
         entry = self._first_tries.pop(trial.number, None)
         if entry is not None and trial.needs_s:
-            self.again.append(entry)
+            self.to_shorten.append(entry)
 
-    def _shorter(self, state: SearchState) -> Candidate | None:
-        while self.again:
-            shorter = (s for c in self.again.popleft() if (s := epoch_budget.shortened(state, c)) is not None)
+    def _shorten(self, state: SearchState) -> Candidate | None:
+        while self.to_shorten:
+            shorter = (s for c in self.to_shorten.popleft() if (s := epoch_budget.shortened(state, c)) is not None)
             chosen = next((s for s in shorter if not state.tried(s)), None)
             if chosen is not None:
                 return chosen
         return None
 
-    def _guess(self, state: SearchState) -> Candidate | MeasurePace | None:
+    def _take_guess(self, state: SearchState) -> Candidate | MeasurePace | None:
         guess = self.portfolio.next(state)
         if not isinstance(guess, AffordableGuess):
             return guess
         self._proposed = guess.entry
         return guess.candidate
 
-    def _sampled(self, state: SearchState) -> Candidate | None:
+    def _sample(self, state: SearchState) -> Candidate | None:
         """Sample a candidate that is new and fits into the time; None where a few draws give none."""
-        if not self.usable or _stale(state) >= policy.PATIENCE_TRIALS or _late(state):
+        if not self.usable or _stale(state) >= policy.PATIENCE_TRIALS or _must_finish(state):
             return None
         for attempt in range(policy.SAMPLER_DRAWS):
             drawn = self.draw(self.backbones, self.usable, state, attempt)
@@ -92,13 +98,13 @@ class Proposer:
         return None
 
 
-def _promoted(state: SearchState) -> Candidate | None:
+def _promote(state: SearchState) -> Candidate | None:
     """Continue a paused trial that ranks better among the others by now."""
     candidate = pruner.promotion(state.trials, state.begun)
-    return candidate if candidate is not None and cost_model.affordable(state, candidate) else None
+    return candidate if candidate is not None and cost_model.fits_time(state, candidate) else None
 
 
-def _longer(state: SearchState) -> Candidate | None:
+def _lengthen(state: SearchState) -> Candidate | None:
     """Train the best trained candidate for longer, if time is left and its expected gain is worth it."""
     trained = [t for t in state.trials if t.state == "complete" and t.steps and "epochs" in t.candidate.parameters]
     best = min(trained, key=lambda t: t.rank, default=None)
@@ -132,7 +138,7 @@ def _stale(state: SearchState) -> int:
     return stale
 
 
-def _late(state: SearchState) -> bool:
+def _must_finish(state: SearchState) -> bool:
     """Return True if the time left is needed for re-evaluating the leaders and for the end."""
     best = state.best()
     if not state.has_deadline or best is None:

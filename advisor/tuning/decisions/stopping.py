@@ -40,7 +40,7 @@ class Prospect:
 
 def prospect(state: SearchState, candidate: Candidate) -> Prospect:
     """Predict what a candidate needs and gains: whole if it fits, else in its shortest form."""
-    whole = cost_model.affordable(state, candidate)
+    whole = cost_model.fits_time(state, candidate)
     length = None if whole else epoch_budget.shortened(state, candidate)
     chosen = candidate if whole else length or epoch_budget.shortest(state, candidate)
     gain, probability = acquisition.expected_gain(state, chosen)

@@ -1,7 +1,7 @@
 """What the exported graph of a network at an input size costs: predicted from cards, corrected by measurements.
 
 In: multiply-adds and parameters of the cards, measured graphs. Out: `GraphCost` for every network and size, and whether it
-keeps the limits. Does NOT cover: measuring (`exporting.latency`), choosing input sizes (`fitting`).
+keeps the limits. Does NOT cover: measuring (`exporting.latency`), choosing input sizes (`fits_limits`).
 Source of the numbers: benchmarks/limits/latency.py (docs/export.md).
 """
 

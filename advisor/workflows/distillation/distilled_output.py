@@ -17,7 +17,7 @@ from advisor.errors import AdviseError
 from advisor.execution.worker import Worker
 from advisor.exporting.latency import THREADS
 from advisor.metrics import classification, intervals
-from advisor.metrics.decision import MOST_PROBABLE
+from advisor.metrics.decision_rule import MOST_PROBABLE
 from advisor.models import model_files
 from advisor.records import Baseline, Distillation, Environment, Gain, Result, recipe_file
 from advisor.records.limits import CostedModel, GraphCost, LimitsReport
@@ -26,7 +26,7 @@ from advisor.records.objective import ObjectiveSpec
 from advisor.records.recipe import Recipe, TeacherUse, UnlabelledUse
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.runtime.progress import Listener
-from advisor.selection import decision, deployment, result_builder
+from advisor.selection import deployment, objective_decision, result_builder
 from advisor.selection.result_builder import RunContext
 from advisor.tuning.limits.graph_costs import CostTable
 from advisor.workflows import rerun_output
@@ -60,7 +60,7 @@ def write(
 ) -> Result:
     """Write everything beside the taught student's model in `folder`; return the result."""
     context = _context(opened, taught, facts)
-    rule = decision.choose_rule(folder, taught.trial, context.objective)
+    rule = objective_decision.choose_rule(folder, taught.trial, context.objective)
     if rule != MOST_PROBABLE:
         model_files.add_decision(folder, rule)
     test = taught.scored.scores[0] if taught.scored else None
@@ -123,7 +123,7 @@ def _compare(folder: Path, opened: Opened, taught: Retrained, plain: Retrained) 
         with np.load(folder / "trials" / "test.npz") as saved:
             logits, labels, groups = saved["logits"], saved["labels"], saved["groups"]
         right = logits.argmax(2) == labels
-        gain = decision.compare_on_test(right[0], right[1], groups)
+        gain = objective_decision.compare_on_test(right[0], right[1], groups)
         losses = [classification.item_log_loss(each, labels) for each in logits[:2]]
         low, high = intervals.paired_bootstrap(losses[1], losses[0], groups=groups)
         lower = float(losses[1].mean() - losses[0].mean())

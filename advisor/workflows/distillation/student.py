@@ -20,7 +20,7 @@ from advisor.registry import Registry
 from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir
 from advisor.tuning import availability, candidates
-from advisor.tuning.limits import fitting
+from advisor.tuning.limits import fits_limits
 from advisor.tuning.limits.graph_costs import CostTable
 
 BUILT_IN, STRATEGY, PLAIN = "pocket", "distill", "full"
@@ -45,7 +45,7 @@ def choose(
     listener: Listener,
 ) -> tuple[Backbone, int, CostTable]:
     """Return the student's network and input size, and the table of costs. Raises InputError where nothing fits."""
-    fitting.check(settings)
+    fits_limits.check(settings)
     limited = settings.max_ms is not None or settings.max_mb is not None
     if not settings.backbones and not limited:
         settings = replace(settings, backbones=(BUILT_IN,))
@@ -57,7 +57,7 @@ def choose(
         )
     sizes = {b.name: candidates.sizes(profile, b, settings.size_px) for b in trainable}
     images = len(data_set.pool)
-    fits, table = fitting.fit(
+    fits, table = fits_limits.fit(
         settings, rundir, worker, trainable, sizes, images=images, data=data_set, listener=listener
     )
     ranked = sorted(

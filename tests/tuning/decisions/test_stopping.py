@@ -61,7 +61,7 @@ def test_what_is_said_not_to_fit_does_not_fit(probed: SearchState, fold_s: float
     """`needs_s` exceeds `left_s` exactly where the search finds no length that fits."""
     state = replace(taking(probed, fold_s), left_s=left_s)
     chosen = stopping.prospect(state, FULL)
-    fits = cost_model.affordable(state, FULL) or epoch_budget.shortened(state, FULL) is not None
+    fits = cost_model.fits_time(state, FULL) or epoch_budget.shortened(state, FULL) is not None
     assert chosen.fits(state) == fits
     stopped = stopping.explain(state, [FULL], trials_left=math.inf, stale=0)
     (untried,) = stopping.untried(state, stopped)
@@ -191,7 +191,7 @@ def test_the_default_is_one_that_can_be_finished(probed: SearchState) -> None:
     short = replace(state, left_s=(needed_s[64] + needed_s[96]) / 2)
     chosen = probe_order.default(short, [pocket])
     assert (chosen.strategy, chosen.size_px) == ("logistic", 64)
-    assert cost_model.affordable(short, chosen)
+    assert cost_model.fits_time(short, chosen)
 
 
 def test_a_shared_processor_keeps_back_more_for_the_end(probed: SearchState) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from advisor.data.tables import cost_file
 from advisor.metrics import classification, intervals, objectives
-from advisor.metrics.decision import MOST_PROBABLE, decide
+from advisor.metrics.decision_rule import MOST_PROBABLE, decide
 from advisor.metrics.objectives import held_out
 from advisor.records import (
     Gain,
@@ -23,10 +23,6 @@ from advisor.records import (
 )
 from advisor.records.objective import DecisionEffect, DecisionRule, ObjectiveScore, ObjectiveSpec
 from advisor.runtime.run_dir import RunDir
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 ON_VALIDATION = "on the validation images that chose it; no test score"
 

@@ -13,7 +13,7 @@ from advisor.execution.worker import Worker
 from advisor.records import Candidate, Trial
 from advisor.records.messages import Job, Refit, Refitted, RunTrial
 from advisor.runtime import clock
-from advisor.selection import final_refit
+from advisor.selection import final_models
 from advisor.tuning import budget
 from advisor.tuning.search_run import SearchRun
 
@@ -38,7 +38,7 @@ def trained(run: SearchRun) -> Trial:
 
 def test_with_time_the_model_is_trained_on_all_images(run: SearchRun, trained: Trial) -> None:
     """The refit is the rule."""
-    refitted = final_refit.train(run, trained, run.rundir.trials / "whole", reserve_s=1.0)
+    refitted = final_models.train(run, trained, run.rundir.trials / "whole", reserve_s=1.0)
     assert refitted is not None
     assert refitted.folds == ()
 
@@ -49,7 +49,7 @@ def test_without_time_the_fold_s_own_model_ships_and_can_be_trained_again_to_the
     """The budget ends before the refit would: what ships says which fold it is of, and a rerun of that gives the same."""
     late = replace(run, clock=clock.Clock(600.0, used_before_s=599.0))
     folder = run.rundir.trials / "late"
-    refitted = final_refit.train(late, trained, folder, reserve_s=1.0)
+    refitted = final_models.train(late, trained, folder, reserve_s=1.0)
     assert refitted is not None
     assert refitted.folds == (1,)
     assert refitted.seconds == pytest.approx(trained.seconds, abs=0.01)
@@ -69,7 +69,7 @@ def test_a_refit_that_is_seen_to_take_too_long_is_given_up_and_the_worker_lives(
         trainings={"partial": budget.Speeds({"pocket": speed})}
     )  # as if the machine had been a thousand times as fast
     process = run.worker.process
-    refitted = final_refit.train(tight, slow, run.rundir.trials / "slow", reserve_s=1.0)
+    refitted = final_models.train(tight, slow, run.rundir.trials / "slow", reserve_s=1.0)
     assert refitted is not None
     assert refitted.folds == (1,)
     assert run.worker.process is process
@@ -79,7 +79,7 @@ def test_a_refit_that_is_seen_to_take_too_long_is_given_up_and_the_worker_lives(
 
 def test_what_is_compared_with_a_fold_s_model_is_one_too(run: SearchRun, trained: Trial) -> None:
     """There would be time to train the default on all images, but the winner was left as its folds left it."""
-    refitted = final_refit.train(run, trained, run.rundir.trials / "as_folds", reserve_s=1.0, as_folds=True)
+    refitted = final_models.train(run, trained, run.rundir.trials / "as_folds", reserve_s=1.0, as_folds=True)
     assert refitted is not None
     assert refitted.folds == (1,)
     assert "neither was the recommended model" in refitted.warning
@@ -88,15 +88,15 @@ def test_what_is_compared_with_a_fold_s_model_is_one_too(run: SearchRun, trained
 def test_where_no_fold_s_model_is_wanted_nothing_ships(run: SearchRun, trained: Trial) -> None:
     """The untuned default is compared on all images or not at all."""
     late = replace(run, clock=clock.Clock(600.0, used_before_s=599.0))
-    assert final_refit.train(late, trained, run.rundir.trials / "none", reserve_s=1.0, allow_fold_model=False) is None
+    assert final_models.train(late, trained, run.rundir.trials / "none", reserve_s=1.0, allow_fold_model=False) is None
 
 
 def test_what_an_earlier_process_wrote_is_taken_as_it_is(run: SearchRun, trained: Trial) -> None:
     """A resume trains nothing twice."""
     folder = run.rundir.trials / "twice"
-    first = final_refit.train(run, trained, folder, reserve_s=1.0)
+    first = final_models.train(run, trained, folder, reserve_s=1.0)
     before = (folder / "model.safetensors").stat().st_mtime_ns
-    assert final_refit.train(run, trained, folder, reserve_s=1.0) == first
+    assert final_models.train(run, trained, folder, reserve_s=1.0) == first
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
 
 
@@ -105,7 +105,7 @@ def test_a_worker_that_dies_with_the_refit_is_started_again(
 ) -> None:
     """SIGKILL in the middle of the refit, once: the whole refit is done all the same."""
     deaths, folder = dying(monkeypatch, times=1), run.rundir.trials / "again-whole"
-    refitted = final_refit.train(run, trained, folder, reserve_s=1.0)
+    refitted = final_models.train(run, trained, folder, reserve_s=1.0)
     assert (deaths, refitted and refitted.folds) == ([0], ())
     assert (folder / "model.safetensors").is_file()
 
@@ -115,12 +115,12 @@ def test_a_worker_that_dies_with_every_refit_leaves_the_fold_s_model(
 ) -> None:
     """Memory for all images is not there: what the search left ships, and the reason is said."""
     deaths = dying(monkeypatch, times=2)
-    refitted = final_refit.train(run, trained, run.rundir.trials / "died", reserve_s=1.0)
+    refitted = final_models.train(run, trained, run.rundir.trials / "died", reserve_s=1.0)
     assert refitted is not None
     assert (deaths, refitted.folds) == ([1, 0], (1,))
     assert "killed by signal 9" in refitted.warning
     dying(monkeypatch, times=2)
-    assert final_refit.train(run, trained, run.rundir.trials / "gone", reserve_s=1.0, allow_fold_model=False) is None
+    assert final_models.train(run, trained, run.rundir.trials / "gone", reserve_s=1.0, allow_fold_model=False) is None
 
 
 def dying(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:

@@ -32,12 +32,12 @@ from advisor.records.recipe import Recipe
 from advisor.reporting import model_card, report, thumbnails
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.selection import (
-    decision,
     deployment,
     ensemble,
-    final_refit,
+    final_models,
     incumbent,
     insights,
+    objective_decision,
     result_builder,
     shortened_test,
 )
@@ -93,7 +93,7 @@ def _refit(run: SearchRun, frozen: FrozenCandidates) -> list[tuple[Path, Refitte
         if models and not _default_fits(run, trial, reserve_s):
             run.listener.note("the untuned default was not refitted: the time left is needed for the test")
             break
-        refitted = final_refit.train(
+        refitted = final_models.train(
             run,
             trial,
             run.rundir.trials / f"final-{name}",
@@ -154,7 +154,7 @@ def _result(
     staged = run.rundir.staging("final")
     folder, refitted = models[0]
     context, trials = writer.frame, run.study.trials()
-    rule = decision.choose_rule(run.rundir.path, frozen.winner, context.objective)
+    rule = objective_decision.choose_rule(run.rundir.path, frozen.winner, context.objective)
     model_files.copy_model(folder, staged, rule)
     unlike_images = unlike.index(run, frozen.winner, refitted, staged)
     test = scored.scores[0] if scored else None
@@ -213,14 +213,14 @@ def _objective(
     """Return the fields of an outcome that concern the objective: on the test set, else on validation."""
     path, folder, spec = run.rundir.trials / "test.npz", run.rundir.path, context.objective
     if scored is None:
-        return {"objective": decision.score_validation(folder, frozen.winner, spec)}
+        return {"objective": objective_decision.score_validation(folder, frozen.winner, spec)}
     fields: dict[str, Any] = {
-        "objective": decision.score_test(path, 0, spec, rule),
-        "decision": decision.effect(path, rule),
+        "objective": objective_decision.score_test(path, 0, spec, rule),
+        "decision": objective_decision.effect(path, rule),
     }
     if frozen.default is not None and len(scored.scores) > 1:
-        default_rule = decision.choose_rule(folder, frozen.default, spec)
-        fields["baseline_objective"] = decision.score_test(path, 1, spec, default_rule)
+        default_rule = objective_decision.choose_rule(folder, frozen.default, spec)
+        fields["baseline_objective"] = objective_decision.score_test(path, 1, spec, default_rule)
     return fields
 
 
@@ -276,4 +276,4 @@ def _gain(run: SearchRun, frozen: FrozenCandidates, scored: Scored | None) -> Ga
         return Gain(over_baseline=0.0, ci95=(0.0, 0.0), within_noise=True) if same else None
     with np.load(run.rundir.trials / "test.npz") as saved:
         right = saved["logits"].argmax(2) == saved["labels"]
-        return decision.compare_on_test(right[0], right[1], saved["groups"])
+        return objective_decision.compare_on_test(right[0], right[1], saved["groups"])
