@@ -31,7 +31,7 @@ _BACKBONE_CALLS: dict[str, tuple[str, ...]] = {
     "build_source_head": (),
 }
 BUILT_IN_LAYOUTS = frozenset(
-    ("folders", "splits", "class_first", "manifest", "metadata", "kaggle", "names", "webdataset", "huggingface")
+    "folders splits class_first manifest metadata kaggle names webdataset huggingface parquet".split()  # noqa: SIM905
 )
 _LAYOUT_CALLS: dict[str, tuple[str, ...]] = {
     "recognise": ("path", "options"),

@@ -84,7 +84,8 @@ def _print(dataset: Dataset, profile: Profile) -> None:
     out.print(_classes(profile))
     out.print(_shapes(profile))
     modes = ", ".join(f"{mode} {n:,}" for mode, n in profile.modes.items())
-    out.print(f"a centre crop removes {profile.crop_loss:.0%} on average; colour modes: {modes}", soft_wrap=True)
+    crop = f"A square centre crop removes {profile.crop_loss:.0%} of an image on average."
+    out.print(f"{crop} Colour modes: {modes}.", soft_wrap=True)
     _list_duplicates(out, profile)
     _list_unreadable(out, profile)
     for warning in profile.warnings:
@@ -107,6 +108,9 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
         "class_first": "splits inside of class folders",
         "kaggle": "flat folders with tables",
         "names": "labels in file names",
+        "webdataset": "WebDataset shards",
+        "huggingface": "data set saved by Hugging Face datasets",
+        "parquet": "Parquet files",
     }
     rules = {
         "given": "test set as given",
@@ -172,11 +176,6 @@ def _shapes(profile: Profile) -> Table:
     row("width", profile.width, ",.0f")
     row("height", profile.height, ",.0f")
     row("width / height", profile.aspect, ".2f")
-    modes = ", ".join(f"{mode} {n:,}" for mode, n in profile.modes.items())
-    table.caption = (
-        f"A square centre crop removes {profile.crop_loss:.0%} of an image on average. Colour modes: {modes}"
-    )
-    table.caption_justify = "left"
     return table
 
 

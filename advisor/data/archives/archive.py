@@ -42,9 +42,19 @@ def unpacked(path: Path) -> Path:
     return unpacking.folder(unpacking.file_key([path]), lambda folder: _unpack(path, folder))
 
 
+def stem(path: Path) -> str:
+    """Return the name of an archive without its suffix, both parts of `.tar.gz` included."""
+    suffix = max((s for s in SUFFIXES if path.name.lower().endswith(s)), key=len, default="")
+    return path.name[: len(path.name) - len(suffix)] or path.name
+
+
 def _unpack(path: Path, folder: Path) -> None:
+    unpack(path, folder, unpacking.UnpackingLimits(printable(str(path)), path.stat().st_size))
+
+
+def unpack(path: Path, folder: Path, limits: unpacking.UnpackingLimits) -> None:
+    """Unpack an archive into a folder within limits. Raises DatasetError where it is damaged, unsafe or too large."""
     shown = printable(str(path))
-    limits = unpacking.UnpackingLimits(shown, path.stat().st_size)
     try:
         is_zip = zipfile.is_zipfile(path)
         if not is_zip and path.suffix.lower() == ".zip" and not tarfile.is_tarfile(path):

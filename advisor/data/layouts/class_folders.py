@@ -52,7 +52,7 @@ def read(path: Path, options: ReadOptions) -> Listing:
         if not images:
             warnings.append(f"class folder {printable(name)}/ holds no images: no class.")
         entries += [LabelledFile(path=image, label=label_name(name)) for image in images]
-    warnings += _same_subfolders(path, folders, entries)
+    warnings += _subfolders(path, folders, entries)
     return walk.listing(NAME, entries, warnings)
 
 
@@ -173,7 +173,7 @@ def _no_classes(path: Path, top: Level) -> DatasetError:
     if archives:
         return DatasetError(
             f"{shown} holds no images but archives ({shortened(archives)}).",
-            hint="Unpack them there; an archive of a whole data set can be given itself.",
+            hint="Unpack them there; only ZIP and TAR are read as they are.",
         )
     if top.others:
         walk = Walk(path)
@@ -193,16 +193,25 @@ def _labels_in_names(path: Path, top: Level) -> str:
     return "Labels in file names are read with --label-from REGEX."
 
 
-def _same_subfolders(path: Path, folders: tuple[str, ...], entries: list[LabelledFile]) -> list[str]:
-    """Warn where every class folder holds the same subfolders: the classes are probably one level further down."""
+def _subfolders(path: Path, folders: tuple[str, ...], entries: list[LabelledFile]) -> list[str]:
+    """Warn where the classes are probably one level further down: every class folder holds named folders alone."""
     below: dict[str, set[str]] = {name: set() for name in folders}
     for entry in entries:
         parts = entry.path.split("/")
         below[parts[0]].add(parts[1] if len(parts) > 2 else "")
-    sets = [subfolders for subfolders in below.values() if subfolders]
-    if len(sets) < 2 or len(sets[0]) < 2 or "" in sets[0] or any(subfolders != sets[0] for subfolders in sets):
+    sets = {name: subfolders for name, subfolders in below.items() if subfolders}
+    if len(sets) < 2 or any(len(subfolders) < 2 or "" in subfolders for subfolders in sets.values()):
+        return []
+    first, inner = next(iter(sets.items()))
+    option = command(path, "--label-from", shlex.quote(SECOND_FOLDER))
+    if all(subfolders == inner for subfolders in sets.values()):
+        return [
+            f"{shortened(folders)} all hold the same subfolders ({shortened(sorted(inner))}): the top folders are the "
+            f"classes; for the subfolders as classes: {option}."
+        ]
+    if any(re.search(r"\d", name) for subfolders in sets.values() for name in subfolders):  # patients, sites, days
         return []
     return [
-        f"{shortened(folders)} all hold the same subfolders ({shortened(sorted(sets[0]))}): the top folders are the "
-        f"classes; for the subfolders as classes: {command(path, '--label-from', shlex.quote(SECOND_FOLDER))}."
+        f"{shortened(sets)} hold folders of their own ({printable(first)}/: {shortened(sorted(inner))}): the top folders "
+        f"are the classes; for the subfolders as classes: {option}; if each is a data set: {command(path / first)}."
     ]

@@ -14,6 +14,7 @@ from typing import Any
 
 from advisor.data.archives import unpacking
 from advisor.data.layouts import names
+from advisor.data.layouts.listing import side_by_side
 from advisor.data.tables import parquet, rows
 from advisor.errors import DatasetError
 from advisor.records.data import GivenSplit, Listing, ReadOptions
@@ -37,16 +38,7 @@ def read(path: Path, options: ReadOptions) -> Listing:
     listings = [_read_split(path / name, names.split_of(name), options) for name in splits]
     if not listings:
         raise DatasetError(f"{path}: the saved data set has no split.", hint="Save it again.")
-    entries = [
-        dataclasses.replace(e, path=f"{listing.root.name}/{e.path}") for listing in listings for e in listing.entries
-    ]
-    return dataclasses.replace(
-        listings[0],
-        root=listings[0].root.parent,
-        entries=tuple(sorted(entries, key=lambda entry: entry.path)),
-        skipped=sum(listing.skipped for listing in listings),
-        warnings=tuple(dict.fromkeys(w for listing in listings for w in listing.warnings)),
-    )
+    return side_by_side(listings)
 
 
 def _is_saved(path: Path) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from advisor.data.images import printable
 from advisor.data.layouts import manifest, names
 from advisor.data.layouts.folder_walk import Level
-from advisor.data.tables import columns, rows
+from advisor.data.tables import rows
 from advisor.errors import DatasetError
 from advisor.records.data import Listing, ReadOptions
 
@@ -80,5 +80,4 @@ def _has_labels(file: Path, options: ReadOptions) -> bool:
         table = manifest.table(file)
     except DatasetError:
         return False
-    one_hot = len(rows.one_hot_columns(table)) >= 2
-    return options.label_column is not None or one_hot or columns.has_path_and_label(table.names)
+    return options.label_column is not None or rows.states_labels(table)

@@ -24,16 +24,24 @@ LIST_SUFFIXES = (".txt", ".lst", ".list")
 SUFFIXES = (*delimited.SUFFIXES, *json_lines.SUFFIXES, *parquet.SUFFIXES, *LIST_SUFFIXES)
 
 
+def suffix_of(path: Path | str) -> str:
+    """Return the suffix that tells how a table is read, that of the packed file for text packed as `.gz`."""
+    suffix = names.suffix_of(str(path))
+    inner = names.suffix_of(str(path)[: -len(".gz")]) if suffix == ".gz" else ""
+    return inner if inner in SUFFIXES and inner not in parquet.SUFFIXES else suffix
+
+
 def is_table(path: Path) -> bool:
     """Return True where a file is a table by its suffix (for plain text by its lines too)."""
-    if not path.is_file() or path.suffix.lower() not in SUFFIXES:
+    suffix = suffix_of(path)
+    if not path.is_file() or suffix not in SUFFIXES:
         return False
-    return path.suffix.lower() not in LIST_SUFFIXES or delimited.is_list(path) or _has_columns(path)
+    return suffix not in LIST_SUFFIXES or delimited.is_list(path) or _has_columns(path)
 
 
 def table(path: Path) -> Table:
     """Parse a table file by its suffix. Raises DatasetError."""
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix in json_lines.SUFFIXES:
         return json_lines.read(path)
     if suffix in parquet.SUFFIXES:
@@ -51,7 +59,14 @@ def tables(folder: Path) -> list[Path]:
 def labels(file: Path) -> set[str]:
     """Return the labels that a table gives to images that exist; none where it lists no images."""
     try:
-        return {entry.label for entry in rows.listing(table(file), NAME, ReadOptions()).entries}
+        return _labels(table(file))
+    except DatasetError:
+        return set()
+
+
+def _labels(content: Table) -> set[str]:
+    try:
+        return {entry.label for entry in rows.listing(content, NAME, ReadOptions()).entries}
     except DatasetError:
         return set()
 
@@ -132,4 +147,6 @@ def _has_columns(path: Path) -> bool:
         content = table(path)
     except DatasetError:
         return False
-    return columns.has_path_and_label(content.names)
+    if columns.has_path_and_label(content.names):
+        return True
+    return rows.states_labels(content) and bool(_labels(content))  # by what they hold: only where the images are there

@@ -126,8 +126,8 @@ def _split_and_others(name: str) -> tuple[GivenSplit, frozenset[str]]:
 
 
 def _stems(name: str) -> list[str]:
-    """Return the words of a name without accents and numbers; `trainset` and `imgstrain` are two words each."""
-    text = re.sub(r"hold[\s_-]*out", "holdout", _plain(name))
+    """Return the words of a name without accents and numbers; `trainset`, `imgstrain` and `trainLabels` are two words."""
+    text = re.sub(r"hold[\s_-]*out", "holdout", _plain(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)))
     words = [word for word in re.split(r"[\W_]+", text) if word and not word.isdigit()]
     stems = []
     for word in words:

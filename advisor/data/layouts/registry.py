@@ -13,7 +13,7 @@ import posixpath
 from pathlib import Path
 from typing import Protocol
 
-from advisor.data.archives import archive
+from advisor.data.archives import archive, archive_folder
 from advisor.data.images import printable
 from advisor.data.layouts import (
     class_first,
@@ -24,6 +24,7 @@ from advisor.data.layouts import (
     manifest,
     metadata_folder,
     names,
+    parquet_shards,
     plugin_layouts,
     split_folders,
     webdataset,
@@ -61,6 +62,7 @@ LAYOUTS: tuple[BuiltInLayout, ...] = (
     webdataset,
     huggingface_saved,
     metadata_folder,
+    parquet_shards,
     class_first,
     split_folders,
     kaggle_flat,
@@ -73,8 +75,10 @@ def find(path: Path, options: ReadOptions) -> Listing:
     """List the labelled files of a folder, table or archive without decoding them. Raises DatasetError."""
     _check_kind(path)
     if options.layout is not None:
-        if archive.is_archive(path) and options.layout != webdataset.NAME:
+        if options.layout != webdataset.NAME and archive.is_archive(path):
             path = archive.contents(path)
+        elif options.layout != webdataset.NAME and archive_folder.is_folder_of_archives(path):
+            path = archive_folder.contents(path)
         layouts = LAYOUTS if options.layout in BUILT_IN_LAYOUTS else (*LAYOUTS, *plugin_layouts.installed())
         named = [layout for layout in layouts if options.layout == layout.NAME]
         if not named:
@@ -82,20 +86,23 @@ def find(path: Path, options: ReadOptions) -> Listing:
             raise InputError(f"unknown layout {printable(options.layout)!r}.", hint=f"Give one of {names}.")
         return named[0].read(path, options)
     _check_exists(path)
-    if archive.is_archive(path) and not webdataset.recognise(path, options):
-        return _of_archive(path, options)
-    for layout in (*plugin_layouts.installed(), *LAYOUTS):
+    is_shard = webdataset.recognise(path, options)
+    if archive.is_archive(path) and not is_shard:
+        return _of_archive(path, archive.contents(path), options)
+    are_archives = archive_folder.is_folder_of_archives(path) and not is_shard
+    for layout in (*plugin_layouts.installed(), *(() if are_archives else LAYOUTS)):
         if layout.recognise(path, options):
             return _with_unlisted(_with_unused_table(layout.read(path, options), path), path)
+    if are_archives:
+        return _of_archive(path, archive_folder.contents(path), options)
     raise DatasetError(
         f"{printable(str(path))} is a file, not a folder, and no known table or archive.",
         hint="Give a folder of class folders, of train/val/test, or a CSV, TSV, JSONL or Parquet table (path,label).",
     )
 
 
-def _of_archive(path: Path, options: ReadOptions) -> Listing:
-    """List the files of an archive, an archive within it included. Errors name the archive, not the cache."""
-    inner = archive.contents(path)
+def _of_archive(path: Path, inner: Path, options: ReadOptions) -> Listing:
+    """List what was unpacked from an archive, an archive within it included. Errors name the archive, not the cache."""
     try:
         return find(inner, options)
     except DatasetError as error:
@@ -105,8 +112,9 @@ def _of_archive(path: Path, options: ReadOptions) -> Listing:
 
 def _check_kind(path: Path) -> None:
     """Raise DatasetError for a file that must be converted first."""
-    if path.suffix.lower() in _CONVERT and path.is_file() and not archive.is_archive(path):
-        raise DatasetError(f"{printable(str(path))} cannot be read as it is.", hint=_CONVERT[path.suffix.lower()])
+    suffix = manifest.suffix_of(path)
+    if suffix in _CONVERT and path.is_file() and not archive.is_archive(path):
+        raise DatasetError(f"{printable(str(path))} cannot be read as it is.", hint=_CONVERT[suffix])
 
 
 def _with_unused_table(listing: Listing, path: Path) -> Listing:

@@ -6,7 +6,6 @@ cache. Source: the WebDataset format description. Does NOT cover: several images
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tarfile
 from collections import defaultdict
@@ -16,7 +15,7 @@ from advisor.data.archives import archive
 from advisor.data.images import IMAGE_SUFFIXES, printable
 from advisor.data.layouts import names
 from advisor.data.layouts.folder_walk import Level, Walk
-from advisor.data.layouts.listing import label_name
+from advisor.data.layouts.listing import label_name, side_by_side
 from advisor.errors import DatasetError
 from advisor.records.data import LabelledFile, Listing, ReadOptions
 
@@ -29,38 +28,25 @@ _LOOKED_AT = 20  # members by which a shard is recognised
 def recognise(path: Path, options: ReadOptions) -> bool:
     """Return True for a shard, and for a folder that holds shards and no folders."""
     if path.is_file():
-        return path.suffix.lower() == ".tar" and _is_shard(path)
+        return _is_tar(path) and _is_shard(path)
     if not path.is_dir():
         return False
     level = Level.read(path)
-    shards = [name for name in level.others if name.lower().endswith(".tar")]
+    shards = [name for name in level.others if _is_tar(path / name)]
     return bool(shards) and not level.folders and not level.images and _is_shard(path / shards[0])
 
 
 def read(path: Path, options: ReadOptions) -> Listing:
     """List the samples of every shard. Raises DatasetError where none has a label."""
-    shards = [path] if path.is_file() else sorted(path.glob("*.tar"))
+    shards = [path] if path.is_file() else [path / name for name in Level.read(path).others if _is_tar(path / name)]
     listings = [_read_shard(shard) for shard in shards]
-    if len(listings) == 1:
-        return listings[0]
-    root = listings[0].root.parent
-    entries = [
-        dataclasses.replace(entry, path=f"{listing.root.name}/{entry.path}")
-        for listing in listings
-        for entry in listing.entries
-    ]
-    return Listing(
-        root=root,
-        layout=NAME,
-        entries=tuple(sorted(entries, key=lambda entry: entry.path)),
-        skipped=sum(listing.skipped for listing in listings),
-        warnings=tuple(dict.fromkeys(w for listing in listings for w in listing.warnings)),
-    )
+    return listings[0] if len(listings) == 1 else side_by_side(listings)
 
 
 def _read_shard(shard: Path) -> Listing:
     folder = archive.unpacked(shard)
-    split = names.split_of(shard.stem.rstrip("0123456789-_.")) or names.split_of(shard.stem.split("-")[0])
+    name = archive.stem(shard)
+    split = names.split_of(name.rstrip("0123456789-_.")) or names.split_of(name.split("-")[0])
     samples: dict[str, dict[str, str]] = defaultdict(dict)
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
         relative = file.relative_to(folder).as_posix()
@@ -97,6 +83,10 @@ def _label(folder: Path, sample: dict[str, str]) -> str:
             if isinstance(record, dict):
                 return next((str(record[key]) for key in _LABEL_KEYS if record.get(key) is not None), "")
     return ""
+
+
+def _is_tar(path: Path) -> bool:
+    return archive.is_archive(path) and path.suffix.lower() != ".zip"
 
 
 def _is_shard(path: Path) -> bool:

@@ -20,7 +20,7 @@ from advisor.data.images import IMAGE_SUFFIXES
 from advisor.data.layouts import manifest, names
 from advisor.data.remote import fetching, urls
 from advisor.data.remote.fetching import RemoteFile
-from advisor.data.tables import columns, rows
+from advisor.data.tables import rows
 from advisor.errors import DatasetError, InputError
 from advisor.records.data import ReadOptions
 
@@ -94,7 +94,7 @@ def _listed(filesystem: Any, url: str, path: str, options: ReadOptions) -> tuple
     name = file_name(url)
     if name.lower().endswith(archive.SUFFIXES):
         return [fetching.from_info(filesystem.info(path), path, name)], name
-    if Path(name).suffix.lower() in manifest.SUFFIXES:
+    if manifest.suffix_of(name) in manifest.SUFFIXES:
         return _table(filesystem, url, path, name, options), name
     files = _below(filesystem, path)
     if not files:
@@ -116,7 +116,7 @@ def _table(filesystem: Any, url: str, path: str, name: str, options: ReadOptions
         content = manifest.table(file)
         if content.root is not None:  # images inside of the table
             return [info]
-        chosen = columns.resolve(content.names, rows.one_hot_columns(content), options, urls.shown(url))
+        chosen = rows.chosen_columns(content, options, urls.shown(url))
     cells = [row[chosen.path].strip() for _, row in content.rows if len(row) > chosen.path]
     base = path.rpartition("/")[0]
     relatives = sorted({archive.safe_name(cell, urls.shown(url)) for cell in cells if cell} - {name})

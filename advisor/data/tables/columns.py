@@ -34,13 +34,14 @@ LABEL = tuple(
     _words(
         "label class target category label_name class_name classname labels class_label y species diagnosis klasse kategorie "
         "etiquette classe etiqueta clase categoria etichetta 标签 类别 class_id label_id category_id class_index label_index "
-        "class_idx label_idx target_id"
+        "class_idx label_idx target_id category_name breed variety"
     )
 )
 SPLIT = ("split", "subset", "partition")
 GROUP = ("group",)
 _GROUP_LIKE = _words("patient subject person site location sequence video session series case fold")
 _SPLIT_LIKE = ("is_valid", "is_val", "is_test", "is_train", "set", "phase", "usage", "dataset")
+_NO_FACT = ("sha256", "index", "")  # names of columns that say nothing about an image
 FORM = "The first line must be path,label[,split][,group]; paths are relative to the table."
 
 
@@ -70,22 +71,30 @@ def has_path_and_label(names: Sequence[str]) -> bool:
     return any(n in PATH for n in plain) and any(n in LABEL for n in plain)
 
 
-def resolve(names: Sequence[str], one_hot: Sequence[int], options: ReadOptions, shown: str) -> Columns:
-    """Choose the columns; `one_hot` are positions whose cells are all 0 or 1.
+def resolve(
+    names: Sequence[str], one_hot: Sequence[int], images: Sequence[int], options: ReadOptions, shown: str
+) -> Columns:
+    """Choose the columns; `one_hot` are positions whose cells are all 0 or 1, `images` those that hold names of images.
 
-    Raises DatasetError that names the columns where none can be the path or the label.
+    Without a usual name, the only column of images holds the path, and the only other column of a table the label. Raises
+    DatasetError that names the columns where none can be the path or the label.
     """
     plain = [normalised(name) for name in names]
     path = _position(names, plain, PATH, options.path_column, "path", shown)
+    if path is None and len(images) == 1:
+        path = images[0]
     if path is None:
-        raise _missing("path", names, shown)
+        raise _missing("path", names, shown, used={_position(names, plain, LABEL, None, "label", shown)})
     split = _position(names, plain, SPLIT, options.split_column, "split", shown)
     group = _position(names, plain, GROUP, options.group_column, "group", shown)
     used = {path, split, group}
     label = _position(names, plain, LABEL, options.label_column, "label", shown, used)
     classes = tuple(p for p in one_hot if p not in used and plain[p] not in _SPLIT_LIKE)
+    others = [p for p, name in enumerate(plain) if p not in used and name not in _NO_FACT and name not in _SPLIT_LIKE]
+    if label is None and len(others) == 1 and options.label_column is None:
+        label = others[0]
     if label is None and len(classes) < 2:
-        raise _missing("label", names, shown)
+        raise _missing("label", names, shown, used)
     if label is not None:
         classes = ()
     used |= {label, *classes}
@@ -120,13 +129,16 @@ def _position(
     return None
 
 
-def _missing(role: str, names: Sequence[str], shown: str) -> DatasetError:
+def _missing(role: str, names: Sequence[str], shown: str, used: set[int | None]) -> DatasetError:
+    """Return the error for a role without a column, with the name to give where one is similar or the only one left."""
     plain = [normalised(name) for name in names]
+    left = [names[p].strip() for p, name in enumerate(plain) if p not in used and name not in _NO_FACT]
     close = difflib.get_close_matches(role, plain, n=1, cutoff=0.6)
     columns = shortened([name for name in names if name.strip()], 12) or "none"
     written = printable(names[plain.index(close[0])].strip()) if close else ""
     rename = f"; is it {written!r}?" if close else ""
-    option = f" Or name the column: --{role}-column {shlex.quote(written) if close else 'NAME'}."
+    chosen = written or (printable(left[0]) if len(left) == 1 else "")
+    option = f" Or name the column: --{role}-column {shlex.quote(chosen) if chosen else 'NAME'}."
     return DatasetError(f"{shown}: no column {role!r} (columns: {columns}{rename}).", hint=FORM + option)
 
 
@@ -137,7 +149,7 @@ def _renamed(names: Sequence[str], plain: Sequence[str], **roles: int | None) ->
 
 def _unused(names: Sequence[str]) -> list[str]:
     """List columns that are not used, with the options that would use those that look like groups or splits."""
-    if not names or all(normalised(name) in ("sha256", "index", "") for name in names):
+    if not names or all(normalised(name) in _NO_FACT for name in names):
         return []
     options = []
     for name in names:

@@ -121,7 +121,7 @@ def _rows(file: Path) -> list[_Row]:
             f"{printable(str(file))}: expected the columns path,label (columns: {shortened(table.names, 12)}).",
             hint=FORM,
         )
-    resolved = columns.resolve(table.names, (), ReadOptions(path_column="path", label_column="label"), str(file))
+    resolved = columns.resolve(table.names, (), (), ReadOptions(path_column="path", label_column="label"), str(file))
     rows = []
     for line, cells in table.rows:
         if len(cells) != len(table.names):

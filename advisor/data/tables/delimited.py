@@ -7,8 +7,11 @@ Also label lists without a header: `path label` or `path<TAB>label` per line. Do
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import os
+import unicodedata
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from advisor.data.images import IMAGE_SUFFIXES, printable
 from advisor.data.layouts import names
 from advisor.data.tables import columns
 from advisor.data.tables.rows import Table
-from advisor.errors import DatasetError
+from advisor.errors import DatasetError, one_line
 
 SUFFIXES = (".csv", ".tsv")
 _BOMS = (
@@ -27,6 +30,7 @@ _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
 _SEPARATORS = ",;\t|"
+_MOST_BYTES = 1 << 30  # of a table that is unpacked
 
 
 def read(path: Path) -> Table:
@@ -75,11 +79,11 @@ def is_list(path: Path) -> bool:
 
 
 def decoded(path: Path) -> tuple[str, list[str]]:
-    """Read a text file: UTF-8, UTF-16 by its mark or its zero bytes; other bytes stay as surrogate escapes, and a note."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"cannot read {printable(str(path))}: {error.strerror}.", hint="Check the file.") from error
+    """Read a text file: UTF-8, UTF-16 by its mark or its zero bytes, Windows-1252; and notes about it.
+
+    Bytes that make no text in any of these stay as surrogate escapes. A file called `.gz` is unpacked.
+    """
+    content = _content(path)
     encoding = next((name for mark, name in _BOMS if content.startswith(mark)), "")
     if not encoding and content[:1] and content[:200].count(0) > len(content[:200]) // 2:
         encoding = "utf-32-le" if content[:1] != b"\0" else "utf-32-be"
@@ -88,13 +92,43 @@ def decoded(path: Path) -> tuple[str, list[str]]:
     try:
         return content.decode(encoding or "utf-8"), []
     except UnicodeDecodeError:
-        text = content.decode("utf-8-sig", "surrogateescape")
-        return text, [f"{printable(path.name)} is not UTF-8: bytes of another encoding are shown escaped (caf\\xe9)."]
+        western = _western(content)
+    if western:
+        return western, [f"{printable(path.name)} is not UTF-8: read as Windows-1252 (Western European)."]
+    text = content.decode("utf-8-sig", "surrogateescape")
+    return text, [f"{printable(path.name)} is not UTF-8: bytes of another encoding are shown escaped (caf\\xe9)."]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.suffix.lower() != ".gz":
+            return path.read_bytes()
+        with gzip.open(path) as stream:
+            content = stream.read(_MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise DatasetError(f"cannot read {printable(str(path))}: {reason}.", hint="Check the file.") from error
+    if len(content) > _MOST_BYTES:
+        raise DatasetError(f"{printable(str(path))} unpacks to more than 1 GiB.", hint="Unpack it yourself.")
+    return content
+
+
+def _western(content: bytes) -> str:
+    """Return bytes as Windows-1252 where all beyond ASCII are letters between letters or usual signs; else ""."""
+    try:
+        text = content.decode("cp1252")
+    except UnicodeDecodeError:
+        return ""
+    beyond = {sign for sign in text if ord(sign) > 127}
+    return (
+        text if all((unicodedata.category(s)[0] == "L" and s not in "ªºµƒˆ") or s in "’‘“”–—°€" for s in beyond) else ""
+    )
 
 
 def separator(text: str, path: Path) -> str:
     """Return the character that separates fields, by `sep=`, the suffix, or the first line that is not blank."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    lines = [line for line in text.splitlines()[:20] if line.strip()]
+    first = lines[0] if lines else ""
     if path.suffix.lower() == ".tsv" and ("\t" in first or not set(first) & set(_SEPARATORS)):
         return "\t"
     if first.lower().startswith("sep=") and len(first) >= 5:
@@ -104,7 +138,11 @@ def separator(text: str, path: Path) -> str:
     # A comma wins wherever it stands, except among tabs: labels hold semicolons and bars more often than commas.
     if counts[","] and not (counts["\t"] > counts[","]):
         return ","
-    return best if counts[best] else ","
+    if counts[best]:
+        return best
+    words = [line.split(" ") for line in lines]
+    in_columns = len(lines) > 1 and len(words[0]) > 1 and all(len(line) == len(words[0]) for line in words)
+    return " " if in_columns else ","
 
 
 def _parsed(text: str, path: Path, shown: str) -> list[tuple[int, list[str]]]:

@@ -21,7 +21,11 @@ def read(path: Path) -> Table:
     shown = printable(str(path))
     text, notes = decoded(path)
     objects: list[tuple[int, Any]] = []
-    whole = _whole(text, shown) if text.lstrip().startswith("[") or path.suffix.lower() == ".json" else None
+    whole = (
+        _whole(text, shown)
+        if text.lstrip().startswith("[") or path.name.lower().endswith((".json", ".json.gz"))
+        else None
+    )
     if whole is not None:
         objects = list(enumerate(whole, start=1))
     else:

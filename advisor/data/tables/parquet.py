@@ -6,6 +6,7 @@ classes are taken from the Hugging Face features in the file's metadata where th
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,27 +24,43 @@ _IMAGE_COLUMNS = ("image", "img", "bytes", "image_bytes", "content")
 
 def read(path: Path) -> Table:
     """Read a Parquet file. Raises DatasetError where pyarrow is not installed or the file is damaged."""
-    parquet = require_pyarrow("pyarrow.parquet", path)
+    return read_shards([path])
+
+
+def read_shards(paths: Sequence[Path], split: str = "") -> Table:
+    """Read Parquet files as one table, that of the first one's name; `split` separates equal files of several splits.
+
+    Raises DatasetError where pyarrow is not installed or a file is damaged.
+    """
+    parquet = require_pyarrow("pyarrow.parquet", paths[0])
     try:
-        file = parquet.ParquetFile(path)
-        schema = file.schema_arrow
-        batches = file.iter_batches(batch_size=256)
-        return from_batches(path, schema, batches, lambda: unpacking.file_key([path]))
+        files = [parquet.ParquetFile(path) for path in paths]
+        batches = (batch for file in files for batch in file.iter_batches(batch_size=256))
+        return from_batches(paths[0], files[0].schema_arrow, batches, lambda: split + unpacking.file_key(paths))
     except DatasetError:
         raise
     except Exception as error:  # pyarrow raises its own errors, OSError and ValueError for damaged files
-        raise damaged(path, error) from error
+        raise damaged(paths[0], error) from error
 
 
 def from_batches(path: Path, schema: Any, batches: Iterable[Any], key: Any, prefix: str = "") -> Table:
-    """Build a table from Arrow record batches; image bytes are written into the cache folder named by `key()`."""
+    """Build a table from Arrow record batches; image bytes are written into the cache folder named by `key()`.
+
+    Raises DatasetError where no column could be the label.
+    """
     image = _image_column(schema)
     names = [name for name in schema.names if name != image]
     classes = _class_names(schema)
-    if image is None:
+    stated = [name for name in names if name in classes]
+    label = stated[0] if len(stated) == 1 else None
+    batches = iter(batches)
+    first = next(batches, None)
+    batches = itertools.chain([first] if first is not None else [], batches)
+    if image is None or _holds_paths(first, image):
         records = [record for batch in batches for record in batch.to_pylist()]
-        return Table(path=path, names=names, rows=_rows(records, names, classes, None))
-    if not any(columns.normalised(name) in columns.LABEL for name in names):
+        rows = _rows(records, schema.names, classes, None)
+        return Table(path=path, names=schema.names, rows=rows, label_column=label)
+    if not names:
         raise DatasetError(f"{printable(str(path))}: no label column ({', '.join(schema.names)}).", hint=columns.FORM)
     limits = unpacking.UnpackingLimits(printable(str(path)))
     lines: list[tuple[int, list[str]]] = []
@@ -63,7 +80,7 @@ def from_batches(path: Path, schema: Any, batches: Iterable[Any], key: Any, pref
     stored = json.loads((folder / "table.json").read_text(encoding="utf-8", errors="surrogateescape"))
     rows = [(line, cells) for line, cells in stored]
     note = f"image bytes are unpacked into {printable(str(folder))}."
-    return Table(path=path, names=["path", *names], rows=rows, notes=(note,), root=folder)
+    return Table(path=path, names=["path", *names], rows=rows, notes=(note,), root=folder, label_column=label)
 
 
 def _rows(
@@ -79,20 +96,32 @@ def _rows(
 def _cell(value: Any, classes: list[str] | None) -> str:
     if value is None:
         return ""
+    if isinstance(value, dict) and "path" in value:  # an image that is stored by its path alone
+        return str(value["path"] or "")
     if classes is not None and isinstance(value, int):
         return classes[value] if 0 <= value < len(classes) else ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _image_column(schema: Any) -> str | None:
-    """Return the column of image bytes: a structure with `bytes`, or a binary column with a usual name."""
+    """Return the column of image bytes: a structure with `bytes`, a binary column with a usual name, or the only one."""
+    binary = []
     for field in schema:
         kind = str(field.type)
         if kind.startswith("struct<") and "bytes: binary" in kind.replace("large_", ""):
             return str(field.name)
-        if kind in ("binary", "large_binary") and columns.normalised(field.name) in _IMAGE_COLUMNS:
-            return str(field.name)
-    return None
+        if kind in ("binary", "large_binary"):
+            binary.append(str(field.name))
+    usual = [name for name in binary if columns.normalised(name) in _IMAGE_COLUMNS]
+    return next(iter(usual or (binary if len(binary) == 1 else [])), None)
+
+
+def _holds_paths(batch: Any, image: str) -> bool:
+    """Return True where the structures of an image column hold paths and no bytes."""
+    values = [] if batch is None else batch.column(image).to_pylist()
+    return any(isinstance(v, dict) and v.get("path") for v in values) and not any(
+        v.get("bytes") if isinstance(v, dict) else v for v in values
+    )
 
 
 def _class_names(schema: Any) -> dict[str, list[str]]:
@@ -108,10 +137,7 @@ def _class_names(schema: Any) -> dict[str, list[str]]:
 def _content(value: Any) -> tuple[bytes, str]:
     """Return an image's bytes and the name that the table states for it, "" where it states none."""
     if isinstance(value, dict):
-        content, stated = value.get("bytes"), value.get("path") or ""
-        if content is None and stated and Path(stated).is_file():
-            content = Path(stated).read_bytes()
-        return content or b"", stated
+        return value.get("bytes") or b"", value.get("path") or ""
     return value or b"", ""
 
 

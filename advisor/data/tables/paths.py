@@ -83,7 +83,7 @@ class PathFinder:
         full = f"{self.prefix}/{path}" if self.prefix else path
         if os.path.lexists(self.root / full):
             return None if os.path.isdir(self.root / full) else full
-        spelled = self._spelled(full, _composed)
+        spelled = self._spelled(full, _composed) or self._in_bytes(full)
         if spelled:
             return spelled
         if names.suffix_of(path) in IMAGE_SUFFIXES:
@@ -116,6 +116,14 @@ class PathFinder:
 
     def _exists(self, path: str) -> bool:
         return self.file(path) is not None
+
+    def _in_bytes(self, full: str) -> str:
+        """Return a path whose name on disk has the bytes of Windows-1252, as a table of that encoding writes it."""
+        try:
+            raw = os.fsdecode(full.encode("cp1252"))
+        except UnicodeEncodeError:
+            return ""
+        return raw if raw != full and os.path.isfile(self.root / raw) else ""
 
     def _siblings(self, full: str) -> list[str]:
         """List the files of a path's folder with the same stem, ignoring case."""

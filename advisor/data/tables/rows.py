@@ -7,12 +7,13 @@ rows without a label and files that are missing are left out and counted. Does N
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from advisor.data.images import printable
+from advisor.data.images import IMAGE_SUFFIXES, printable
 from advisor.data.layouts import names
 from advisor.data.layouts.listing import label_name, shortened
 from advisor.data.tables import columns
@@ -24,6 +25,7 @@ from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
 # What tables write where there is no value (pandas, R, Excel). "NA" and "None" are labels as well: a warning names them.
 _NO_LABEL = frozenset({"", "nan", "null", "n/a", "<na>", "#n/a"})
 _ONES, _ZEROS = frozenset({"1", "1.0", "true"}), frozenset({"0", "0.0", "false"})
+_SAMPLE = 200  # rows whose cells tell what a column holds
 _TRUE, _FALSE = {"1", "true", "yes", "1.0", "t"}, {"0", "false", "no", "0.0", "f", ""}
 
 
@@ -31,7 +33,8 @@ _TRUE, _FALSE = {"1", "true", "yes", "1.0", "t"}, {"0", "false", "no", "0.0", "f
 class Table:
     """A table as text: column names, and rows as (line number, cells). `notes` are about the parsing.
 
-    `root` is the folder of its files where that is not the table's own.
+    `root` is the folder of its files where that is not the table's own; `label_column` the one that the file itself
+    says to hold classes.
     """
 
     path: Path
@@ -39,6 +42,7 @@ class Table:
     rows: Sequence[tuple[int, Sequence[str]]]
     notes: tuple[str, ...] = ()
     root: Path | None = None
+    label_column: str | None = None
 
 
 def listing(
@@ -77,7 +81,7 @@ class _Reader:
     def __init__(self, table: Table, options: ReadOptions, root: Path) -> None:
         self.table, self.root = table, root
         self.shown = printable(str(table.path))
-        self.columns = columns.resolve(table.names, one_hot_columns(table), options, self.shown)
+        self.columns = chosen_columns(table, options, self.shown)
         self.finder = PathFinder(root, table.path.parent)
         self.rows: dict[str, _Row] = {}
         self.repeated = 0
@@ -212,6 +216,33 @@ class _Reader:
 
 def _is_url(text: str) -> bool:
     return re.match(r"\s*(https?|ftp|s3|gs|hf|az|abfss?)://", text, re.IGNORECASE) is not None
+
+
+def chosen_columns(table: Table, options: ReadOptions, shown: str) -> columns.Columns:
+    """Choose the columns of a table by the options, their names and their cells. Raises DatasetError."""
+    if options.label_column is None and table.label_column is not None:
+        options = dataclasses.replace(options, label_column=table.label_column)
+    return columns.resolve(table.names, one_hot_columns(table), _image_columns(table), options, shown)
+
+
+def states_labels(table: Table) -> bool:
+    """Return True where a path and a label column of a table are known by their names or their cells."""
+    try:
+        chosen_columns(table, ReadOptions(), "")
+    except DatasetError:
+        return False
+    return True
+
+
+def _image_columns(table: Table) -> list[int]:
+    """Return the positions of the columns whose first cells all end like the name of an image."""
+    sample = [cells for _, cells in table.rows[:_SAMPLE]]
+    return [
+        position
+        for position in range(len(table.names))
+        if sample
+        and all(names.suffix_of(row[position].strip()) in IMAGE_SUFFIXES for row in sample if position < len(row))
+    ]
 
 
 def one_hot_columns(table: Table) -> list[int]:

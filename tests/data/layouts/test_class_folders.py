@@ -89,3 +89,20 @@ def test_a_class_that_loses_all_its_files_is_refused(tmp_path: Path) -> None:
     assert "bird/ holds 1 file, none of them an image that can be read (.nef 1)" in error.what
     assert "--exclude bird" in error.hint
     assert dataset.find(tmp_path, ReadOptions(exclude=("bird",))).entries
+
+
+def test_a_folder_of_data_sets_is_noticed(tmp_path: Path) -> None:
+    """Folders of named folders are classes with a warning; patients and days below a class give none."""
+    folder(tmp_path / "sets", {"cars/bmw": 1, "cars/vw": 1, "pets/cat": 1, "pets/dog": 1})
+    assert any("if each is a data set: `tl-advise inspect" in w for w in dataset.find(tmp_path / "sets").warnings)
+    folder(tmp_path / "patients", {"ill/p1": 1, "ill/p2": 1, "well/p3": 1, "well/p4": 1})
+    assert not any("data set" in w for w in dataset.find(tmp_path / "patients").warnings)
+
+
+def test_data_sets_with_splits_side_by_side_stop(tmp_path: Path) -> None:
+    """pets/train/cat beside cars/train/bmw are not the classes pets and cars, unless that is said."""
+    sets = {f"{part}/{split}/{name}": 1 for part in ("x", "y") for split in ("train", "test") for name in ("a", "b")}
+    folder(tmp_path, sets)
+    with pytest.raises(DatasetError, match="x, y each hold splits of class folders"):
+        dataset.find(tmp_path)
+    assert {e.label for e in dataset.find(tmp_path, ReadOptions(layout="class_first")).entries} == {"x", "y"}

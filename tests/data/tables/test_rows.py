@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
@@ -96,6 +97,66 @@ def test_names_with_stray_bytes_are_found(root: Path) -> None:
     assert [e.path for e in listing.entries] == ["img/0001.jpg", f"img/{name}"]
 
 
+@pytest.mark.parametrize(
+    ("head", "roles"),
+    [
+        ("img_uri,label", "img_uri as path"),
+        ("id,kind", "id as path, kind as label"),
+        ("photo_of,kind", "photo_of as path, kind as label"),
+    ],
+)
+def test_columns_are_known_by_what_is_left(root: Path, head: str, roles: str) -> None:
+    """Names of images tell the path, the only other column is the label, and both are said."""
+    listing = dataset.find(write(root, f"{head}\n" + ROWS))
+    assert [e.label for e in listing.entries] == ["cat"] * 3 + ["dog"] * 3
+    assert f"columns read: {roles}." in listing.warnings
+
+
+def test_a_table_of_unusual_columns_in_a_folder_is_used(root: Path) -> None:
+    """One column per class, or one other column, beside a folder of images, by names without suffix."""
+    rows = "".join(f"{i:04d},{int(i < 3)}.0,{int(i > 2)}.0\n" for i in range(6))
+    table = write(root, "image,cat,dog\n" + rows, "GroundTruth.csv")
+    assert {e.label for e in dataset.find(root).entries} == {"cat", "dog"}
+    table.unlink()
+    write(root, "id,kind\n" + ROWS, "all.csv")
+    assert {e.label for e in dataset.find(root).entries} == {"cat", "dog"}
+
+
+def test_text_of_windows_is_read_in_both_spellings_of_names(root: Path) -> None:
+    """Labels of Windows-1252 are words; files are found under names in UTF-8 and in the bytes of the table."""
+    (root / "img" / "0000.jpg").rename(root / "img" / "café.jpg")
+    (root / "img" / "0001.jpg").rename(root / "img" / os.fsdecode(b"th\xe9.jpg"))
+    listing = dataset.find(write(root, "path,label\nimg/café.jpg,Blüte\nimg/thé.jpg,Ast\n", encoding="cp1252"))
+    assert {(e.label, e.path) for e in listing.entries} == {
+        ("Blüte", "img/café.jpg"),
+        ("Ast", "img/" + os.fsdecode(b"th\xe9.jpg")),
+    }
+    assert any("read as Windows-1252" in w for w in listing.warnings)
+
+
+def test_text_of_no_known_encoding_is_escaped(root: Path) -> None:
+    """Chinese of GB 2312 is not shown as Western letters and signs."""
+    listing = dataset.find(write(root, "path,label\nimg/0000.jpg,玫瑰\nimg/0001.jpg,百合\n", encoding="gb2312"))
+    assert all("\\x" in e.label for e in listing.entries)
+
+
+def test_spaces_separate_columns_where_nothing_else_does(root: Path) -> None:
+    """A CSV with spaces, and none of the usual separators."""
+    listing = dataset.find(write(root, "path label\n" + ROWS.replace(",", " ")))
+    assert {e.label for e in listing.entries} == {"cat", "dog"}
+
+
+def test_a_packed_table_is_read(root: Path) -> None:
+    """CSV and JSON Lines called .gz are read as they are; a damaged one is one line."""
+    (root / "a.csv.gz").write_bytes(gzip.compress(("path,label\n" + ROWS).encode()))
+    lines = "".join(f'{{"path": "img/{i:04d}.jpg", "label": "{i % 2}"}}\n' for i in range(6))
+    (root / "b.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    assert [len(dataset.find(root / name).entries) for name in ("a.csv.gz", "b.jsonl.gz")] == [6, 6]
+    (root / "a.csv.gz").write_bytes((root / "a.csv.gz").read_bytes()[:30])
+    with pytest.raises(DatasetError, match=r"cannot read .*a\.csv\.gz"):
+        dataset.find(root / "a.csv.gz")
+
+
 def test_missing_files_are_set_aside_with_their_line(root: Path) -> None:
     """A file that is not there is listed; the rest is read."""
     listing = dataset.find(write(root, "path,label\nimg/0000.jpg,cat\nimg/none.jpg,dog\nimg/0001.jpg,dog\n"))
@@ -117,8 +178,8 @@ def test_repeated_rows_are_read_once(root: Path) -> None:
     [
         ("", "no column 'path'"),
         ("path,label\n", "lists no images"),
-        ("photo_of,label\nimg/0000.jpg,cat\n", "no column 'path'.*columns: photo_of, label"),
-        ("path,lable\nimg/0000.jpg,cat\n", "no column 'label'.*is it 'lable'"),
+        ("photo_of,label\none,cat\n", "no column 'path'.*columns: photo_of, label.*--path-column photo_of"),
+        ("path,lable,size\nimg/0000.jpg,cat,1\n", "no column 'label'.*is it 'lable'"),
         ("path,label,split\nimg/0000.jpg,cat,north\n", "line 2: unknown split 'north'"),
         ("path,label\nimg/0000.jpg,\n,cat\n", "no row has a path and a label"),
         ("path,label\nimg/0000.jpg\n", "line 2: 1 fields where the first line has 2"),
