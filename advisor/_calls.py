@@ -131,4 +131,4 @@ def lr_find(
     session, report = _arguments.session(path, options, progress)
     candidate = make_candidate(session, strategy, dict(parameters))
     seed = int(options.get("seed", 0))
-    return lr_finder.sweep(session.resources, candidate, low=low, high=high, steps=steps, seed=seed, report=report)
+    return lr_finder.sweep(session, candidate, low=low, high=high, steps=steps, seed=seed, report=report)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor import registry
 from advisor._version import __version__
-from advisor.data import changes, dataset, profile, splits
+from advisor.data import changes, profile, splits
 from advisor.data.remote import urls
 from advisor.data.splits import FOLDS
 from advisor.data.tables import corrections, cost_file
@@ -31,21 +31,21 @@ from advisor.execution.worker_pool import WorkerPool
 from advisor.hooks import Backbone, Strategy
 from advisor.records import Dataset, LeftOut, Profile, Regime, Result, Settings
 from advisor.records.messages import Progress
-from advisor.runtime import cache, device
+from advisor.runtime import device
 from advisor.runtime.clock import Clock, process_start
 from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir, default_place
 from advisor.selection import frozen_candidates, objective_decision, result_builder, run_end
 from advisor.selection.incumbent import IncumbentWriter
 from advisor.tracking import relay, tracker
-from advisor.tuning import availability, budget, candidates, experience, regime, search
+from advisor.tuning import availability, budget, candidates, experience, joined_data, regime, search
 from advisor.tuning.limits import fits_limits
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchFacts
 from advisor.tuning.trials import open_study
 
 if TYPE_CHECKING:
-    from advisor.aliases import CountProgress
+    from advisor.aliases import NamedProgress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,11 +197,7 @@ def _measure(settings: Settings, rundir: RunDir, listener: Listener) -> Measured
     """
     listener.stage("reading and checking the images")
     read_at_s = time.time()
-    how: dict[str, Any] = {"note": listener.note, "offline": settings.offline, "progress": _progress(listener, "read")}
-    data_set = dataset.read(settings.data, test_split=settings.test_split, options=settings.reading, **how)
-    profile.check_learnable(data_set)
-    extent = budget.crop_search(len(data_set.items), settings.budget_s, listener)
-    decoded = profile.decode(data_set, store=cache.Store(), progress=_progress(listener, "decode"), extent=extent)
+    decoded = joined_data.read(settings, budget_s=settings.budget_s, note=listener.note, report=_progress(listener))
     data_set = corrections.for_run(decoded.dataset, settings.relabel, rundir.path, resumed=rundir.splits.exists())
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, similar=decoded.similar)
@@ -292,5 +288,5 @@ def _executor(
     return start.executor(cluster, workers, job, context.dataset, context.settings, context.registry, listener.note)
 
 
-def _progress(listener: Listener, what: str) -> CountProgress:
-    return lambda done, total: listener.progress(Progress(what=what, done=done, total=total))
+def _progress(listener: Listener) -> NamedProgress:
+    return lambda what, done, total: listener.progress(Progress(what=what, done=done, total=total))

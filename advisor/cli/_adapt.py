@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.reporting import wording
+from advisor.reporting import insight_text, wording
 
 if TYPE_CHECKING:
     from advisor.records import Settings
@@ -42,6 +42,8 @@ def _print(adaptation: Adaptation, run: Path) -> None:
         f"{adaptation.source_images:,} labelled source images, {adaptation.target_images:,} unlabelled target images: "
         f"{adaptation.backbone} at {adaptation.size_px} px, {adaptation.steps:,} steps per arm"
     )
+    if adaptation.joined is not None:
+        _console.say(insight_text.joined(adaptation.joined))
     columns = ("arm", "seed", "held-out source", "information", "target (not used for the choice)", "")
     table = _console.listing(*columns)
     for one in adaptation.runs:

@@ -64,6 +64,7 @@ def command(
 
     from advisor.cli import _console
     from advisor.cli._standalone import settings
+    from advisor.reporting import insight_text
     from advisor.runtime import durations
     from advisor.runtime.clock import Clock, process_start
     from advisor.workflows import comparison, comparison_budget
@@ -73,7 +74,7 @@ def command(
     clock = Clock(durations.parse(budget) if budget else None, started=process_start())
     names = [name.strip() for name in arms.split(",") if name.strip()]
     with _console.bar(quiet) as report:
-        session = open_session(run_settings, report=report)
+        session = open_session(run_settings, budget_s=clock.asked_s, report=report)
         rundir = _run_dir(dataset, out)
         deadline = None
         if budget:
@@ -93,6 +94,8 @@ def command(
     _write(facts, rundir.path)
     for warning in session.warnings:
         _console.note(warning)
+    if compared.joined is not None and not as_json:
+        _console.say(insight_text.joined(compared.joined))
     if as_json:
         _console.as_json(facts)
     else:

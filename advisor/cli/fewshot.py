@@ -103,6 +103,7 @@ def command(
 
 def _print(evaluated: FewShotResult) -> None:
     from advisor.cli import _console
+    from advisor.reporting import insight_text
 
     out = _console.console()
     table = _console.listing("strategy", "accuracy", "95 % interval", "difference to the best", "")
@@ -114,6 +115,8 @@ def _print(evaluated: FewShotResult) -> None:
         f"{evaluated.ways}-way {evaluated.shots}-shot, {evaluated.queries} query images per class, "
         f"{evaluated.episodes:,} episodes: {_console.text(evaluated.backbone)} at {evaluated.size_px} px"
     )
+    if evaluated.joined is not None:
+        out.print(f"{insight_text.joined(evaluated.joined)}, and in every episode")
     if evaluated.base_classes:
         out.print(
             f"Strategies that train the network: {len(evaluated.base_classes)} classes for training, "

@@ -58,9 +58,7 @@ def command(
         session = open_session(settings(dataset, call), report=report)
         chosen = session.resources.registry.strategy(strategy)
         candidate = make_candidate(session, strategy, parse_parameters(chosen, changes))
-        sweep = lr_finder.sweep(
-            session.resources, candidate, low=low, high=high, steps=steps, seed=call["seed"], report=report
-        )
+        sweep = lr_finder.sweep(session, candidate, low=low, high=high, steps=steps, seed=call["seed"], report=report)
     if target is not None:
         _draw(sweep, target)
     if as_json:
@@ -85,6 +83,7 @@ def facts(sweep: Sweep) -> dict[str, Any]:
         "rates": sweep.rates,
         "losses": sweep.losses,
         "smoothed": sweep.smoothed,
+        "joined": asdict(sweep.joined) if sweep.joined else None,
     }
 
 

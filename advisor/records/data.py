@@ -103,7 +103,8 @@ class Relabelled:
 class JoinedImages:
     """Images that look alike and were kept together in the tool's own splits: how many, in how many groups.
 
-    `members` (in recipes only) has one text per set: the first 12 hexadecimal digits of each content's SHA-256.
+    `members` has one text per set: the first 12 hexadecimal digits of each content's SHA-256. Where a recipe lists them, the
+    result beside it does not.
     """
 
     images: int

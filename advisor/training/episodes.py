@@ -1,7 +1,8 @@
 """Few-shot episodes: N classes, K labelled images of each and some query images, drawn from a seed.
 
 In: labels. Out: rows of support and query images. An episode is a function of (seed, number, images): neither the order
-of rows nor other episodes change it. Serves evaluation (`draw`) and training, whose steps are episodes (`batch_sampler`).
+of rows nor other episodes change it. Serves evaluation (`draw`), which keeps images of one group on one side of an episode,
+and training, whose steps are episodes (`batch_sampler`).
 Does NOT cover: heads (`heads.episodic`), scores (`workflows.fewshot`).
 Source: the protocol of Vinyals et al. 2016 (1606.04080), 15 queries a class as in Snell et al. 2017 (1703.05175).
 """
@@ -29,15 +30,26 @@ class Episodes:
     queries: Rows
 
 
-def eligible(labels: npt.NDArray[np.integer], needed: int) -> Rows:
-    """List the classes with at least `needed` images."""
-    return np.flatnonzero(np.bincount(labels) >= needed).astype(np.int64)
+def eligible(labels: npt.NDArray[np.integer], needed: int, groups: npt.NDArray[np.integer] | None = None) -> Rows:
+    """List the classes with at least `needed` images.
+
+    Where images of one group must be all support or all queries, its largest group counts as one image: then any order of
+    the groups can be divided.
+    """
+    counts = np.bincount(labels)
+    if groups is not None:
+        (classes, _), sizes = np.unique(np.stack((labels, groups)), axis=1, return_counts=True)
+        largest = np.ones_like(counts)
+        np.maximum.at(largest, classes, sizes)
+        counts = counts - largest + 1
+    return np.flatnonzero(counts >= needed).astype(np.int64)
 
 
 class Drawer:
     """Draws single episodes of `ways` classes with `each` images; `purpose` keeps its draws apart from others'.
 
-    `ids` name the images. Raises ValueError where fewer than `ways` classes have `each` images.
+    `ids` name the images. With `groups`, the first `shots` images of a class share no group with the others. Raises ValueError
+    where fewer than `ways` classes have `each` images.
     """
 
     def __init__(
@@ -49,9 +61,12 @@ class Drawer:
         each: int,
         seed: int,
         purpose: str = "episode",
+        shots: int = 0,
+        groups: npt.NDArray[np.integer] | None = None,
     ) -> None:
         self.ways, self.each = ways, each
-        self._usable = eligible(labels, each)
+        self._usable = eligible(labels, each, groups)
+        self._shots, self._groups = shots, groups
         if len(self._usable) < ways:
             raise ValueError(f"{len(self._usable)} classes have {each} images, expected {ways}")
         self._rows = {int(c): np.flatnonzero(labels == c) for c in self._usable}
@@ -67,9 +82,10 @@ class Drawer:
         drawn = np.empty((self.ways, self.each), dtype=np.int64)
         for w, c in enumerate(self.classes(number)):
             members = self._rows[int(c)]
-            drawn[w] = members[
-                rng.order(self._seed, f"{self._purpose} images", number, self._ids[members])[: self.each]
-            ]
+            members = members[rng.order(self._seed, f"{self._purpose} images", number, self._ids[members])]
+            if self._groups is not None:
+                members = members[_divided(self._groups[members], self._shots, self.each - self._shots)]
+            drawn[w] = members[: self.each]
         return drawn
 
 
@@ -82,19 +98,44 @@ def draw(
     queries: int,
     count: int,
     seed: int,
+    groups: npt.NDArray[np.integer] | None = None,
 ) -> Episodes:
-    """Draw `count` episodes; support and queries of an episode share no image. `ids` name the images.
+    """Draw `count` episodes; support and queries of an episode share no image, nor a group. `ids` name the images.
 
-    Raises InputError where fewer than `ways` classes have `shots + queries` images.
+    Without groups of several images an episode is what it is without `groups`. Raises InputError where fewer than `ways`
+    classes have `shots + queries` images.
     """
-    usable = len(eligible(labels, shots + queries))
+    usable = len(eligible(labels, shots + queries, groups))
     if usable < ways:
+        counted = (
+            " (all similar images of a group on one side)" if len(eligible(labels, shots + queries)) > usable else ""
+        )
         raise InputError(
-            f"{ways}-way {shots}-shot with {queries} queries needs {ways} classes with {shots + queries} images; "
+            f"{ways}-way {shots}-shot with {queries} queries needs {ways} classes with {shots + queries} images{counted}; "
             f"there are {usable}:",
             hint="take fewer --ways, --shots or --queries.",
         )
-    drawer = Drawer(labels, ids, ways=ways, each=shots + queries, seed=seed)
+    drawer = Drawer(labels, ids, ways=ways, each=shots + queries, seed=seed, shots=shots, groups=groups)
     classes = np.stack([drawer.classes(e) for e in range(count)])
     drawn = np.stack([drawer.images(e) for e in range(count)])
     return Episodes(classes, drawn[:, :, :shots], drawn[:, :, shots:])
+
+
+def _divided(groups_N: npt.NDArray[np.integer], shots: int, queries: int) -> Rows:
+    """Return which of a class's images, in their drawn order, are `shots` of support and then `queries`, no group in both.
+
+    Whole groups, from the one after the first `shots` on and then from the start, serve as queries until there are enough
+    images; the support is the first images of the others.
+    """
+    order = list(dict.fromkeys(groups_N.tolist()))
+    sizes = np.bincount(groups_N)
+    start = min(shots, len(order) - 1)
+    asked: set[int] = set()
+    enough = 0
+    for group in (*order[start:], *order[:start]):
+        if enough >= queries:
+            break
+        asked.add(group)
+        enough += int(sizes[group])
+    is_query = np.array([group in asked for group in groups_N.tolist()])
+    return np.concatenate((np.flatnonzero(~is_query)[:shots], np.flatnonzero(is_query)[:queries]))

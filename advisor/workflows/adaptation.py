@@ -27,6 +27,7 @@ from advisor.errors import InputError
 from advisor.metrics import classification
 from advisor.metrics import classification as metrics
 from advisor.records import Settings, recipe_file
+from advisor.records.data import JoinedImages
 from advisor.runtime.atomic_file import write_atomically
 from advisor.tuning import budget
 from advisor.workflows import adaptation_arm
@@ -63,6 +64,7 @@ class Adaptation:
     chosen_seed: int
     target_accuracy: float | None
     target_ci95: tuple[float, float] | None
+    joined: JoinedImages | None = None  # similar source images that are held out together, or not at all
 
 
 def information(logits_MK: npt.NDArray[np.floating]) -> float:
@@ -177,4 +179,5 @@ def _result(session: Session, trained: dict[AdaptedArm, AdaptationArm], best: Ad
         chosen_seed=best.seed,
         target_accuracy=score.accuracy if score else None,
         target_ci95=score.ci95 if score else None,
+        joined=session.dataset.joined_counts,
     )

@@ -59,7 +59,7 @@ def run(
         note(f"a budget of {durations.words(settings.budget_s)} is hardly longer than the start of an adaptation")
     folder = out or default_place(Path(settings.data), datetime.datetime.now())
     arms = settings.strategies or adaptation.ARMS
-    session = open_session(replace(settings, budget_s=None), target=target, report=report)
+    session = open_session(replace(settings, budget_s=None), target=target, budget_s=settings.budget_s, report=report)
     left_s = clock.left_s
     check_budget(adaptation.needs_s(session, len(arms), 1.0), left_s, len(arms), note)
     rundir = RunDir.create(folder, data=Path(settings.data))

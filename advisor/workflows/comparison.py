@@ -19,6 +19,7 @@ import numpy as np
 from advisor.aliases import NamedProgress, Rows
 from advisor.errors import InputError
 from advisor.records import Candidate, TrainPlan
+from advisor.records.data import JoinedImages
 from advisor.workflows import comparison_arm
 from advisor.workflows.comparison_arm import ComparisonArm
 from advisor.workflows.session import Session, make_candidate, report_nothing
@@ -38,6 +39,7 @@ class Comparison:
     train_images: int
     held_out: int
     arms: tuple[ComparisonArm, ...]
+    joined: JoinedImages | None = None  # similar images that are held out together, or not at all
 
 
 def compare(
@@ -75,6 +77,7 @@ def compare(
         train_images=len(rows),
         held_out=len(held_out),
         arms=tuple(arms),
+        joined=session.dataset.joined,
     )
 
 

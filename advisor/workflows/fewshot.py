@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from advisor.aliases import NamedProgress, Rows
-from advisor.data import pixels
+from advisor.data import pixels, splits
 from advisor.errors import InputError
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
@@ -26,6 +26,7 @@ from advisor.heads import fitting
 from advisor.hooks import Context, Strategy
 from advisor.models import features
 from advisor.records import Candidate, Head
+from advisor.records.data import JoinedImages
 from advisor.runtime import rng
 from advisor.training import episodes
 from advisor.workflows.session import Session, report_nothing
@@ -55,7 +56,8 @@ class StrategyScore:
 class FewShotResult:
     """An evaluation: episodes were drawn from `classes`; `left_out` had too few images; `scores` are best first.
 
-    `base_classes` are those that networks were trained on, none where no strategy trains one.
+    `base_classes` are those that networks were trained on, none where no strategy trains one; `joined` are similar images, of
+    which no episode has any both labelled and as a query.
     """
 
     backbone: str
@@ -69,6 +71,7 @@ class FewShotResult:
     left_out: tuple[str, ...]
     scores: tuple[StrategyScore, ...]
     base_classes: tuple[str, ...] = ()
+    joined: JoinedImages | None = None
 
 
 def capable(strategies: Mapping[str, Strategy], context: Context) -> list[str]:
@@ -111,14 +114,14 @@ def evaluate(
     if ways < 2 or shots < 1 or queries < 1 or count < 2:
         raise InputError("episodes need at least 2 ways, 1 shot, 1 query, and there must be at least 2 of them.")
     resources, names = session.resources, session.resources.job.classes
-    usable = episodes.eligible(resources.labels, shots + queries)
+    groups = splits.groups_of(resources.job.items)
+    usable = episodes.eligible(resources.labels, shots + queries, groups)
     parts = ClassSplit(base=(), novel=tuple(int(c) for c in usable))
     if any(_trains(session, candidate) for candidate in tried):
         parts = split(names, usable, ways=ways, seed=seed)
     rows = np.flatnonzero(np.isin(resources.labels, parts.novel)) if parts.base else np.arange(len(resources.labels))
-    drawn = episodes.draw(
-        resources.labels[rows], resources.ids[rows], ways=ways, shots=shots, queries=queries, count=count, seed=seed
-    )
+    counts = {"ways": ways, "shots": shots, "queries": queries, "count": count}
+    drawn = episodes.draw(resources.labels[rows], resources.ids[rows], groups=groups[rows], seed=seed, **counts)
     accuracies = []
     for candidate in tried:
         head, values, blocks = _head_and_features(session, candidate, parts.base, layers, seed, report)
@@ -137,6 +140,7 @@ def evaluate(
         left_out=tuple(n for i, n in enumerate(names) if i not in set(usable.tolist())),
         scores=tuple(sorted(scores, key=lambda s: -s.accuracy)),
         base_classes=tuple(names[c] for c in parts.base),
+        joined=session.dataset.joined,
     )
 
 

@@ -15,10 +15,10 @@ import numpy as np
 from advisor.aliases import NamedProgress
 from advisor.errors import DivergedError, InputError
 from advisor.execution import trainer
-from advisor.execution.resources import Resources
 from advisor.records import Candidate
+from advisor.records.data import JoinedImages
 from advisor.records.plan import Phase, ScheduleSpec, TrainPlan
-from advisor.workflows.session import report_nothing
+from advisor.workflows.session import Session, report_nothing
 
 SMOOTHING = 0.9
 DIVERGED = 3.0  # the sweep ends when the smoothed loss exceeds its lowest by this times (its first minus its lowest)
@@ -129,7 +129,10 @@ def suggest(rates_tried: Sequence[float], losses: Sequence[float], *, diverged: 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A range test: one loss per rate, until training diverged; `parameter` is the name of the rate."""
+    """A range test: one loss per rate, until training diverged; `parameter` is the name of the rate.
+
+    `joined` are the similar images that the test set, which takes no part, holds together or not at all.
+    """
 
     candidate: Candidate
     parameter: str
@@ -137,10 +140,11 @@ class Sweep:
     losses: tuple[float, ...]
     smoothed: tuple[float, ...]
     suggestion: Suggestion
+    joined: JoinedImages | None = None
 
 
 def sweep(
-    resources: Resources,
+    session: Session,
     candidate: Candidate,
     *,
     low: float,
@@ -153,7 +157,7 @@ def sweep(
 
     Ends early where training breaks down. Raises InputError where the strategy trains nothing, or breaks down at once.
     """
-    rates_tried = rates(low, high, steps)
+    rates_tried, resources = rates(low, high, steps), session.resources
     rows = np.arange(len(resources.labels))
     plan = rising(resources.plan(candidate, rows), rates_tried)
     classifier = trainer.classifier_for(resources, candidate, plan, rows, seed)
@@ -178,6 +182,7 @@ def sweep(
         losses=tuple(losses),
         smoothed=tuple(smoothed(losses)),
         suggestion=suggest(rates_tried, losses, diverged=diverged),
+        joined=session.dataset.joined,
     )
 
 

@@ -49,7 +49,13 @@ def rerun_adapted(
     target_root = target or recorded_data.by_hint(recipe.target.path_hint, path, "target.path_hint", "--target")
     settings = replay.settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
     settings = replace(settings, backbones=(recipe.backbone.name,), size_px=recipe.input.size_px)
-    session = open_session(settings, target=str(target_root), folds=recipe.validation.folds, report=report)
+    session = open_session(
+        settings,
+        target=str(target_root),
+        folds=recipe.validation.folds,
+        join=recorded_data.join_as_recorded(recipe),
+        report=report,
+    )
     same_data = _check(recipe, session, data=data, target=target)
     runs = []
     with ExitStack() as stack:

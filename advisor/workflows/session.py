@@ -12,7 +12,8 @@ from typing import Any
 
 from advisor import registry
 from advisor.aliases import NamedProgress
-from advisor.data import dataset, domains, profile
+from advisor.data import domains, profile
+from advisor.data.similarity import joining
 from advisor.errors import InputError
 from advisor.execution.resources import Resources
 from advisor.execution.worker import open_job
@@ -20,7 +21,7 @@ from advisor.hooks import Backbone, Context, Parameter, Strategy
 from advisor.records import Candidate, Dataset, Settings, recipe_file
 from advisor.records.messages import OpenDataset
 from advisor.runtime import device
-from advisor.tuning import availability, candidates
+from advisor.tuning import availability, candidates, joined_data
 
 
 def report_nothing(what: str, done: int, total: int) -> None:
@@ -40,45 +41,48 @@ class Session:
 
 
 def open_session(
-    settings: Settings, *, target: str | None = None, folds: int = 5, report: NamedProgress = report_nothing
+    settings: Settings,
+    *,
+    target: str | None = None,
+    folds: int = 5,
+    budget_s: float | None = None,
+    join: joined_data.Join = joining.join,
+    report: NamedProgress = report_nothing,
 ) -> Session:
     """Read a data set and choose backbone and size: those requested, or the most accurate backbone with local weights.
 
-    `target` is a folder of unlabelled images. Images that cannot be decoded are left out. Raises AdviseError if there are
-    too few readable images or no weights are available.
+    `target` is a folder of unlabelled images; `budget_s`, the time of the whole command, bounds the search for similar images.
+    Images that cannot be decoded are left out. Raises AdviseError if there are too few readable images or no weights are
+    available.
     """
-    access: dict[str, Any] = {"note": lambda text: report(text, 0, 0), "offline": settings.offline}
-    data_set = dataset.read(settings.data, test_split=settings.test_split, options=settings.reading, **access)
+    decoded = joined_data.read(
+        settings, budget_s=budget_s, note=lambda text: report(text, 0, 0), report=report, join=join
+    )
+    data_set = decoded.dataset
     profile.check_learnable(data_set)
-    measured = profile.measure(data_set)
-    data_set = profile.set_aside(data_set, measured.unreadable)
+    measured = profile.measure(data_set, similar=decoded.similar)
     target_images = domains.read(target, data_set.classes) if target else None
     plugins = registry.load(block=settings.plugins_blocked)
     reachable, _ = availability.find(plugins, settings, plugins.strategies)
     backbone = sorted(reachable, key=lambda b: (-(b.published_accuracy or 0.0), b.macs or 0, b.name))[0]
     size_px = max(candidates.sizes(measured, backbone, settings.size_px))
-    job = _job(settings, data_set, target_images, folds)
-    resources = Resources(job, plugins, report)
+    resources = Resources(_job(settings, data_set, target_images, folds), plugins, report)
     rule = resources.rule(backbone, size_px)
     resources.canvas(rule)
     broken = [*resources.unreadable, *(resources.target_canvas(rule)[1] if target_images else ())]
-    unread = [*broken, *(target_images.unreadable if target_images else ())]
-    warnings = (*data_set.warnings, *(f"{u.path} cannot be read ({u.reason}); it is left out" for u in unread))
+    unread = [*data_set.unreadable, *broken, *(target_images.unreadable if target_images else ())]
     if broken:
-        unreadable_paths = {u.path for u in broken}
-        target_images = domains.drop_items(target_images, tuple(unreadable_paths)) if target_images else None
-        job = replace(
-            _job(settings, data_set, target_images, folds),
-            items=tuple(i for i in data_set.pool if i.path not in unreadable_paths),
-        )
-        resources = Resources(job, plugins, report)
+        paths = tuple(u.path for u in broken)
+        target_images = domains.drop_items(target_images, paths) if target_images else None
+        job = _job(settings, data_set, target_images, folds)
+        resources = Resources(replace(job, items=tuple(i for i in job.items if i.path not in paths)), plugins, report)
     device.apply(resources.compute(backbone))
     return Session(
         dataset=data_set,
         resources=resources,
         backbone=backbone,
         size_px=size_px,
-        warnings=warnings,
+        warnings=(*data_set.warnings, *(f"{u.path} cannot be read ({u.reason}); it is left out" for u in unread)),
         target=target_images,
     )
 

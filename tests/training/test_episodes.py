@@ -57,3 +57,36 @@ def test_too_few_images_are_told() -> None:
     """Where there are not enough classes of that size, the line says how many there are and what to change."""
     with pytest.raises(InputError, match=r"there are 1: take fewer --ways"):
         episodes.draw(LABELS, IDS, ways=5, shots=5, queries=20, count=1, seed=0)
+
+
+def test_no_group_is_on_both_sides_of_an_episode() -> None:
+    """Series of one to five similar images: either labelled or asked for; as many images as without groups."""
+    draws = np.random.default_rng(3)
+    labels = np.repeat(np.arange(6), 24)
+    groups = np.concatenate([100 * k + np.repeat(np.arange(24), draws.integers(1, 6, 24))[:24] for k in range(6)])
+    ids = draws.integers(0, 2**63, len(labels)).astype(np.uint64)
+    drawn = episodes.draw(labels, ids, ways=5, shots=4, queries=12, count=80, seed=0, groups=groups)
+    assert drawn.support.shape == (80, 5, 4)
+    for support, queries in zip(drawn.support.reshape(-1, 4), drawn.queries.reshape(-1, 12), strict=True):
+        assert not set(groups[support]) & set(groups[queries])
+        assert len({*support.tolist(), *queries.tolist()}) == 16
+        assert len(set(labels[[*support, *queries]])) == 1
+
+
+def test_groups_of_one_image_change_no_episode() -> None:
+    """What was drawn before groups were kept together is drawn still."""
+    alone = episodes.draw(LABELS, IDS, ways=5, shots=2, queries=6, count=30, seed=4, groups=np.arange(len(LABELS)))
+    plain = episodes.draw(LABELS, IDS, ways=5, shots=2, queries=6, count=30, seed=4)
+    assert np.array_equal(alone.support, plain.support)
+    assert np.array_equal(alone.queries, plain.queries)
+
+
+def test_a_class_that_no_order_of_its_groups_can_divide_is_not_eligible() -> None:
+    """Sixteen images of which a series has six: at worst its images all serve one side."""
+    labels = np.repeat([0, 1], 16)
+    groups = np.arange(32)
+    groups[:6] = 0
+    assert episodes.eligible(labels, 11, groups).tolist() == [0, 1]
+    assert episodes.eligible(labels, 12, groups).tolist() == [1]
+    with pytest.raises(InputError, match="all similar images of a group on one side"):
+        episodes.draw(labels, IDS[:32], ways=2, shots=2, queries=10, count=1, seed=0, groups=groups)

@@ -61,7 +61,7 @@ def test_it_leaves_no_trace(session: Session) -> None:
     random.seed(3)
     state = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
     tensors = {k: v.clone() for k, v in session.resources.tensors(session.backbone)[0].items()}
-    lr_finder.sweep(session.resources, make_candidate(session, "full"), low=1e-6, high=1.0, steps=20)
+    lr_finder.sweep(session, make_candidate(session, "full"), low=1e-6, high=1.0, steps=20)
     assert torch.equal(torch.get_rng_state(), state[0])
     assert (np.random.get_state()[1].tolist(), random.getstate()) == state[1:]
     after = session.resources.tensors(session.backbone)[0]
@@ -73,7 +73,7 @@ def test_it_is_a_function_of_its_seed(session: Session) -> None:
     """The same seed gives the same losses, another one others; losses stop where training breaks down."""
     candidate = make_candidate(session, "full", {"optimizer": "sgd", "sgd_rate": 1e-2, "clip_norm": 0.0})
     first, again, other = (
-        lr_finder.sweep(session.resources, candidate, low=1e-4, high=1e3, steps=40, seed=seed) for seed in (0, 0, 1)
+        lr_finder.sweep(session, candidate, low=1e-4, high=1e3, steps=40, seed=seed) for seed in (0, 0, 1)
     )
     assert first == again
     assert first.losses != other.losses

@@ -5,6 +5,7 @@ In: a recipe and its location. Out: paths and data sets. Does NOT cover: unlabel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from advisor.data import dataset, profile
@@ -12,10 +13,11 @@ from advisor.data.remote import urls
 from advisor.data.similarity import joining
 from advisor.data.tables import corrections
 from advisor.errors import RecipeError
-from advisor.records import Dataset, Profile
+from advisor.records import Dataset, DuplicateGroup, Profile
 from advisor.records.data import ReadOptions
 from advisor.records.recipe import Recipe
 from advisor.runtime import cache
+from advisor.tuning.joined_data import Join
 
 
 def recorded_test_split(recipe: Recipe) -> str:
@@ -28,6 +30,18 @@ def recorded_reading(recipe: Recipe) -> ReadOptions:
     return recipe.data.reading or ReadOptions(val="pool")
 
 
+def join_as_recorded(recipe: Recipe) -> Join:
+    """Return what joins the images that the recipe lists, or those found now where the data are not the recipe's."""
+
+    def join(data_set: Dataset, similar: Sequence[DuplicateGroup]) -> Dataset:
+        if data_set.fingerprint != recipe.data.fingerprint:
+            return joining.join(data_set, similar)
+        # The recipe's own groups, none in older recipes: what a newer release finds would be another split.
+        return joining.rejoin(data_set, recipe.data.joined)
+
+    return join
+
+
 def read_data(
     recipe: Recipe, path: Path, folder: Path, reading: ReadOptions | None, relabel: Path | None, *, is_given: bool
 ) -> tuple[Dataset, Profile, bool]:
@@ -38,9 +52,7 @@ def read_data(
     data_set = dataset.read(folder, test_split=recorded_test_split(recipe), options=reading or recorded_reading(recipe))
     profile.check_learnable(data_set)
     same_data = data_set.fingerprint == recipe.data.fingerprint
-    # The recipe's own groups, none in older recipes: what a newer release finds would be another split.
-    join = (lambda data, _: joining.rejoin(data, recipe.data.joined)) if same_data else joining.join
-    decoded = profile.decode(data_set, store=cache.Store(), join=join)
+    decoded = profile.decode(data_set, store=cache.Store(), join=join_as_recorded(recipe))
     data_set = corrections.for_recipe(decoded.dataset, recipe, path, relabel)
     measured = profile.measure(data_set, similar=decoded.similar)
     if recipe.data.leaks_removed:
