@@ -55,10 +55,13 @@ def thumbnails(
     return pixels.canvas(root, items, rule, store=store, progress=progress)
 
 
-def near(root: str | Path, items: Sequence[Item], thumbnails_NSS3: AnyArray) -> tuple[DuplicateGroup, ...]:
+def near(
+    root: str | Path, items: Sequence[Item], thumbnails_NSS3: AnyArray, *, value_range: ValueRange | None = None
+) -> tuple[DuplicateGroup, ...]:
     """Group items that look the same but differ in bytes; exact copies of a member are listed in its group as well.
 
-    `thumbnails_NSS3` holds one row per item. The files of candidate pairs are read again under `root`.
+    `thumbnails_NSS3` holds one row per item, made with the same `value_range`. The files of candidate pairs are read again
+    under `root`.
     """
     copies: dict[str, list[int]] = defaultdict(list)
     for row, item in enumerate(items):
@@ -67,7 +70,7 @@ def near(root: str | Path, items: Sequence[Item], thumbnails_NSS3: AnyArray) -> 
     # Without exact copies no rows are selected: the thumbnails may be a memory-mapped file.
     small = thumbnails_NSS3 if len(firsts) == len(items) else thumbnails_NSS3[firsts]
     pairs = near_duplicates.alike(small, TOLERANCE)
-    pairs = _confirmed(root, [items[row] for row in firsts], pairs, small)
+    pairs = _confirmed(root, [items[row] for row in firsts], pairs, small, value_range)
     groups = []
     for members in _connected(pairs):
         together = sorted(row for m in members for row in copies[items[firsts[m]].sha256])
@@ -84,7 +87,7 @@ def similar(
     extent: crops.Extent = WHOLE_SEARCH,
 ) -> tuple[DuplicateGroup, ...]:
     """Group items that show the same picture: near-duplicates, then crops and mirror images that these do not hold."""
-    groups = near(root, items, thumbnails_NSS3)
+    groups = near(root, items, thumbnails_NSS3, value_range=value_range)
     together = [set(group.paths) for group in groups]
     others = altered(root, items, thumbnails_NSS3, value_range=value_range, extent=extent)
     return (*groups, *(group for group in others if not any(set(group.paths) <= paths for paths in together)))
@@ -149,7 +152,9 @@ def _group(kind: DuplicateKind, members: Sequence[Item]) -> DuplicateGroup:
     )
 
 
-def _confirmed(root: str | Path, items: Sequence[Item], pairs: AnyArray, small_NSS3: AnyArray) -> AnyArray:
+def _confirmed(
+    root: str | Path, items: Sequence[Item], pairs: AnyArray, small_NSS3: AnyArray, value_range: ValueRange | None
+) -> AnyArray:
     """Return the pairs that also match on larger thumbnails; small images are compared on the small ones only."""
     first, second = pairs.T
     large = np.array([min(item.width, item.height) >= FINE_PX for item in items], dtype=bool)
@@ -157,7 +162,8 @@ def _confirmed(root: str | Path, items: Sequence[Item], pairs: AnyArray, small_N
     finer = np.flatnonzero(confirmed & large[first] & large[second])
     rows, positions = np.unique(pairs[finer], return_inverse=True)
     if len(rows):
-        fine, _ = pixels.canvas(root, [items[row] for row in rows], FINE_RULE, store=None)
+        rule = dataclasses.replace(FINE_RULE, value_range=value_range)
+        fine, _ = pixels.canvas(root, [items[row] for row in rows], rule, store=None)
         first_row, second_row = positions.reshape(-1, 2).T
         confirmed[finer] = near_duplicates.same(fine[first_row], fine[second_row], FINE_TOLERANCE)
     confirmed_pairs: AnyArray = pairs[confirmed]

@@ -58,6 +58,27 @@ def test_floats_of_any_range_share_one_scale(tmp_path: Path) -> None:
     assert data.value_range == (min(r[0] for r in ranges if r), max(r[1] for r in ranges if r))
 
 
+def pairs_found(root: Path, bits: int) -> list[tuple[str, ...]]:
+    """Write photographs, all but two of them under-exposed, each with a copy of three quarters of the size; search them."""
+    for number in range(12):
+        exposure = 2.0 ** (bits - 8) * (1.0 if number < 2 else 0.25)
+        grey = photo(number, (160, 120)).convert("L")
+        for name, size in (("a", (160, 120)), ("b", (120, 90))):
+            samples = np.asarray(grey.resize(size, Image.Resampling.LANCZOS), np.float64) * exposure
+            path = root / ("cat" if number % 2 else "dog") / f"{number:02d}{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(samples.astype(np.uint8 if bits == 8 else np.uint16)).save(path)
+    return sorted(group.paths for group in profile.decode(dataset.read(root, test_split="none")).similar)
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_near_duplicates_are_found_in_the_range_of_the_data_set(tmp_path: Path, bits: int) -> None:
+    """The same pairs as among the same photographs in 8 bits; of samples scaled by their type too few levels are left."""
+    expected = pairs_found(tmp_path / "8", 8)
+    assert len(expected) > 8
+    assert pairs_found(tmp_path / str(bits), bits) == expected
+
+
 def test_images_of_different_depths_are_said(tmp_path: Path) -> None:
     """8-bit values in a 16-bit container beside true 16 bits become dark: a warning says how many."""
     write(tmp_path, 257.0)
