@@ -197,7 +197,8 @@ def _measure(settings: Settings, rundir: RunDir, listener: Listener) -> Measured
     """
     listener.stage("reading and checking the images")
     read_at_s = time.time()
-    decoded = joined_data.read(settings, budget_s=settings.budget_s, note=listener.note, report=_progress(listener))
+    hears: dict[str, Any] = {"note": listener.note, "stage": listener.stage, "report": _progress(listener)}
+    decoded = joined_data.read(settings, budget_s=settings.budget_s, **hears)
     data_set = corrections.for_run(decoded.dataset, settings.relabel, rundir.path, resumed=rundir.splits.exists())
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, similar=decoded.similar)

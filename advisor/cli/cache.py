@@ -17,6 +17,7 @@ KINDS = {
     "pixels": "decoded images",
     "features": "features of frozen networks",
     "pixel contents": "which decoded images are the same",
+    "similar images": "which images are crops or mirror images of others",
     "unpacked data": "archives and shards, unpacked",
     "remote data": "data sets and images fetched from a URL",
 }
@@ -27,9 +28,9 @@ KINDS = {
 def command(context: click.Context) -> None:
     """Show and clear cached pixels and features.
 
-    Decoded images, features of frozen networks and copies of data sets (unpacked archives, data behind a URL) are kept in the
-    cache directory of the user (TL_ADVISE_CACHE moves it), up to a size limit: what was used least recently is deleted
-    first. Clearing costs time in the next run and never changes a result.
+    Decoded images, features of frozen networks, which images are crops of others, and copies of data sets (unpacked
+    archives, data behind a URL) are kept in the cache directory of the user (TL_ADVISE_CACHE moves it), up to a size
+    limit: what was used least recently is deleted first. Clearing costs time in the next run and never changes a result.
 
     \b
     Examples:

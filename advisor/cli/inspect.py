@@ -56,7 +56,8 @@ def command(
         profile.check_learnable(data_set)
         similar = None
         if deep:
-            decoded = profile.decode(data_set, store=cache.Store(), progress=partial(bar, "decoding"))
+            decoding, stage = partial(bar, "decoding"), lambda text: bar(text, 0, 0)
+            decoded = profile.decode(data_set, store=cache.Store(), progress=decoding, stage=stage)
             data_set, similar = decoded.dataset, decoded.similar
         data_set = corrections.apply(data_set, relabel) if relabel else data_set
     measured = profile.measure(data_set, similar=similar)

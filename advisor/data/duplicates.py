@@ -11,14 +11,14 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advisor.aliases import AnyArray, CountProgress
+from advisor.aliases import AnyArray, CountProgress, Note
 from advisor.data import near_duplicates, pixels
 from advisor.data.pixels import PixelRule
-from advisor.data.similarity import crops
+from advisor.data.similarity import crops, stored_search
 from advisor.records import Dataset, DuplicateGroup, Item, Unreadable
 from advisor.records.data import DuplicateKind, ValueRange
 
@@ -31,7 +31,12 @@ TOLERANCE = 0.15  # docs/duplicates.md: rates of copies found and of false alarm
 FINE_PX = 64
 FINE_RULE = PixelRule(FINE_PX, FINE_PX, "bilinear", "squash", draft=True)
 FINE_TOLERANCE = 0.2
+LARGE_RULE = PixelRule(crops.LARGE_PX, crops.LARGE_PX, "bilinear", "squash", draft=True)
 WHOLE_SEARCH = crops.Extent()
+
+
+def ignore(text: str) -> None:
+    """Do nothing with what is said."""
 
 
 def exact(items: Sequence[Item]) -> tuple[DuplicateGroup, ...]:
@@ -85,11 +90,17 @@ def similar(
     *,
     value_range: ValueRange | None = None,
     extent: crops.Extent = WHOLE_SEARCH,
+    store: Store | None = None,
+    stage: Note = ignore,
 ) -> tuple[DuplicateGroup, ...]:
-    """Group items that show the same picture: near-duplicates, then crops and mirror images that these do not hold."""
+    """Group items that show the same picture: near-duplicates, then crops and mirror images that these do not hold.
+
+    `store` keeps what the search for crops found; `stage` hears that this search begins.
+    """
     groups = near(root, items, thumbnails_NSS3, value_range=value_range)
     together = [set(group.paths) for group in groups]
-    others = altered(root, items, thumbnails_NSS3, value_range=value_range, extent=extent)
+    limits: dict[str, Any] = {"value_range": value_range, "extent": extent}
+    others = altered(root, items, thumbnails_NSS3, **limits, store=store, stage=stage)
     return (*groups, *(group for group in others if not any(set(group.paths) <= paths for paths in together)))
 
 
@@ -100,23 +111,38 @@ def altered(
     *,
     value_range: ValueRange | None = None,
     extent: crops.Extent = WHOLE_SEARCH,
+    store: Store | None = None,
+    stage: Note = ignore,
 ) -> tuple[DuplicateGroup, ...]:
     """Group images of which one shows a part of another ("crop"), or its mirror image ("mirror").
 
     `thumbnails_NSS3` holds one row per item. No parts of images under 80 pixels are looked for: there
-    is too little to confirm on, and small drawings resemble parts of each other by the hundred.
+    is too little to confirm on, and small drawings resemble parts of each other by the hundred. `store` keeps what a search
+    without limits found; `stage` hears that a search begins.
     """
+    rule = dataclasses.replace(LARGE_RULE, value_range=value_range)
+    unread: list[Unreadable] = []
 
-    def squares(rows: AnyArray, side_px: int) -> AnyArray:
-        rule = PixelRule(side_px, side_px, "bilinear", "squash", draft=True, value_range=value_range)
-        return pixels.canvas(root, [items[int(row)] for row in rows], rule, store=None)[0]
+    def squares(rows: AnyArray) -> AnyArray:
+        large, refused = pixels.canvas(root, [items[int(row)] for row in rows], rule, store=None)
+        unread.extend(refused)
+        return large
 
     first: dict[str, int] = {}
     is_first = np.array([first.setdefault(item.sha256, row) == row for row, item in enumerate(items)], dtype=bool)
     side_N = np.array([min(item.width, item.height) for item in items], dtype=np.int64)
     _, contrast = near_duplicates.perceptual_hash(thumbnails_NSS3)
     part = is_first & (side_N >= crops.SMALLEST_PART_PX) & (contrast >= near_duplicates.FLAT)
-    pairs = crops.pairs(thumbnails_NSS3, squares, part & (side_N >= crops.SMALLEST_PX), part, extent)
+    whole = part & (side_N >= crops.SMALLEST_PX)
+    if not whole.any():
+        return ()
+
+    def search() -> tuple[crops.Search, bool]:
+        stage("looking for crops and mirror images")
+        found = crops.search(thumbnails_NSS3, squares, whole, part, extent)
+        return found, not unread  # a file that changed or was moved says nothing about its content
+
+    pairs = stored_search.pairs(store, items, rule, extent, search)
     groups: list[DuplicateGroup] = []
     kinds: tuple[tuple[DuplicateKind, bool], ...] = (("crop", False), ("mirror", True))
     for kind, is_mirrored in kinds:

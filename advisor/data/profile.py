@@ -10,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advisor.aliases import CountProgress
+from advisor.aliases import CountProgress, Note
 from advisor.data import duplicates, splits
 from advisor.data.dataset import drop_items
 from advisor.data.images import printable
@@ -49,17 +49,19 @@ def decode(
     progress: CountProgress | None = None,
     join: Callable[[Dataset, Sequence[DuplicateGroup]], Dataset] = joining.join,
     extent: Extent = duplicates.WHOLE_SEARCH,
+    stage: Note = duplicates.ignore,
 ) -> Decoded:
     """Decode every file, set the broken ones aside, find similar images and `join` them for the splits.
 
-    `extent` bounds the search for crops and mirror images, which takes longest. Labels that a user corrects are corrected
-    after this: they do not change which images are held out.
+    `extent` bounds the search for crops and mirror images, which takes longest; `stage` hears that it begins, `store` keeps
+    what it found. Labels that a user corrects are corrected after this: they do not change which images are held out.
     """
     small, broken = duplicates.thumbnails(
         dataset.root, dataset.items, store=store, progress=progress, value_range=dataset.value_range
     )
     # Thumbnails of broken files are black, hence flat, hence never like another.
-    similar = duplicates.similar(dataset.root, dataset.items, small, value_range=dataset.value_range, extent=extent)
+    limits: dict[str, Any] = {"value_range": dataset.value_range, "extent": extent}
+    similar = duplicates.similar(dataset.root, dataset.items, small, **limits, store=store, stage=stage)
     return Decoded(dataset=set_aside(join(dataset, similar), broken), similar=similar)
 
 

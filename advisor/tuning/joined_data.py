@@ -21,11 +21,17 @@ Join = Callable[[Dataset, Sequence[DuplicateGroup]], Dataset]
 
 
 def read(
-    settings: Settings, *, budget_s: float | None, note: Note, report: NamedProgress, join: Join = joining.join
+    settings: Settings,
+    *,
+    budget_s: float | None,
+    note: Note,
+    stage: Note,
+    report: NamedProgress,
+    join: Join = joining.join,
 ) -> profile.Decoded:
     """Read, decode and join a data set; `budget_s` bounds the search for crops, None where the command has no limit.
 
-    `note` hears what a person should know. Raises DatasetError where nothing can be learned from the data.
+    `note` hears what a person should know, `stage` what begins. Raises DatasetError where nothing can be learned.
     """
     data_set = dataset.read(
         settings.data,
@@ -37,4 +43,5 @@ def read(
     )
     profile.check_learnable(data_set)
     extent = budget.crop_search(len(data_set.items), budget_s, note)
-    return profile.decode(data_set, store=cache.Store(), progress=partial(report, "decode"), extent=extent, join=join)
+    decoding = partial(report, "decode")
+    return profile.decode(data_set, store=cache.Store(), progress=decoding, extent=extent, stage=stage, join=join)

@@ -55,9 +55,11 @@ def open_session(
     Images that cannot be decoded are left out. Raises AdviseError if there are too few readable images or no weights are
     available.
     """
-    decoded = joined_data.read(
-        settings, budget_s=budget_s, note=lambda text: report(text, 0, 0), report=report, join=join
-    )
+
+    def say(text: str) -> None:
+        report(text, 0, 0)
+
+    decoded = joined_data.read(settings, budget_s=budget_s, note=say, stage=say, report=report, join=join)
     data_set = decoded.dataset
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, similar=decoded.similar)

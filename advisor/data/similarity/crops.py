@@ -19,6 +19,7 @@ from advisor.aliases import AnyArray
 from advisor.data import near_duplicates
 from advisor.data.similarity import alignment
 
+CODE = 1  # increment when the same images would give other pairs
 MOST_IMAGES = 10_000  # above, only mirror images are searched: the comparisons grow with the square
 SMALLEST_AREA = 0.66  # of a part, with some room for what the alignment gets wrong
 LARGEST_AREA = 0.985  # of a part that is not mirrored; above, it is no crop
@@ -51,7 +52,24 @@ class Extent:
     most_pairs: int = 3_000
 
 
-Squares = Callable[[AnyArray, int], AnyArray]  # (rows, side in pixels) -> (M, S, S, 3) uint8
+@dataclass(frozen=True)
+class Search:
+    """What was found, (whole, part, mirrored) for each pair, and what limited it.
+
+    `parts` is False where only mirror images were searched; `aligned` counts the pairs of which at most as many as the extent
+    allows were compared on large squares.
+    """
+
+    pairs: tuple[tuple[int, int, bool], ...]
+    parts: bool
+    aligned: int
+
+    def is_whole(self, extent: Extent) -> bool:
+        """Return True if a search of this extent finds just this: neither was cut short."""
+        return self.parts and extent.parts and self.aligned <= extent.most_pairs
+
+
+Squares = Callable[[AnyArray], AnyArray]  # rows -> (M, LARGE_PX, LARGE_PX, 3) uint8
 
 
 def parts_grid() -> list[tuple[float, float, float, float]]:
@@ -66,19 +84,18 @@ def parts_grid() -> list[tuple[float, float, float, float]]:
     return parts
 
 
-def pairs(
+def search(
     thumbnails_NSS3: AnyArray, squares: Squares, whole_N: AnyArray, part_N: AnyArray, extent: Extent = Extent()
-) -> list[tuple[int, int, bool]]:
-    """Return (whole, part, mirrored) for all pairs of which the second shows a part, or the mirror image, of the first.
+) -> Search:
+    """Find (whole, part, mirrored) for all pairs of which the second shows a part, or the mirror image, of the first.
 
     `part_N` says which images may be the second (large enough, not flat), `whole_N` which of these may be the first. Above
     `MOST_IMAGES` only whole mirror images are searched for, whatever the extent.
     """
     rows = np.flatnonzero(part_N)
     wholes = np.flatnonzero(whole_N[rows])
-    if not len(wholes):
-        return []
-    grid = parts_grid() if extent.parts and len(rows) <= MOST_IMAGES else WHOLE
+    parts = extent.parts and len(rows) <= MOST_IMAGES
+    grid = parts_grid() if parts else WHOLE
     first, second, fitted, mirrored = _candidates(thumbnails_NSS3[rows], wholes, grid)
     first, second = rows[first], rows[second]
     small = _flipped(thumbnails_NSS3[first], mirrored)
@@ -91,7 +108,8 @@ def pairs(
     area = fitted[:, 2] * fitted[:, 3]
     confirmed &= (area >= SMALLEST_AREA) & (mirrored | (area <= LARGEST_AREA))
     chosen = np.flatnonzero(confirmed)
-    return sorted({(int(first[k]), int(second[k]), bool(mirrored[k])) for k in chosen})
+    found = {(int(first[k]), int(second[k]), bool(mirrored[k])) for k in chosen}
+    return Search(pairs=tuple(sorted(found)), parts=parts, aligned=int(close.sum()))
 
 
 def _confirmed(
@@ -101,7 +119,7 @@ def _confirmed(
     if not len(first):
         return np.zeros(0, bool), parts
     rows, positions = np.unique(np.stack((first, second)), return_inverse=True)
-    large = squares(rows, LARGE_PX)
+    large = squares(rows)
     first_row, second_row = positions.reshape(2, -1)
     confirmed, fitted = [], []
     for start in range(0, len(first), 128):
