@@ -39,6 +39,7 @@ __all__ = [
     "adapt",
     "advise",
     "compare",
+    "distill",
     "evaluate",
     "export",
     "fetch_weights",
@@ -96,23 +97,15 @@ def advise(
     `advisor.records.Settings` and `advisor.records.data.ReadOptions`. `progress` is called with (what, done, total) from
     the calling thread.
     """
-    from advisor import _arguments, advice
-    from advisor.reporting import notebook
-    from advisor.runtime import device as devices
-    from advisor.runtime.progress import CallbackListener, Listener
+    from advisor import _arguments, _calls
 
-    if workers is None:
-        workers = 1 if gpus > 1 else devices.workers(device)
     machine = {"device": device, "threads": threads, "workers": workers, "devices": gpus, "offline": offline}
     search = {"regime": regime, "objective": objective, "size_px": size, "trials": trials, "seed": seed}
     names = {"backbones": tuple(backbones), "strategies": tuple(strategies), "plugins_blocked": tuple(block)}
     files = {"weights_dir": _arguments.text(weights_dir), "source": _arguments.text(source), "log": tuple(log)}
     settings |= {"test_split": test_split, "remove_leaks": remove_leaks, **files, **names, **machine, **search}
     settings |= {"budget_s": _arguments.seconds(budget, trials), **_arguments.stored(storage, study)}
-    run_settings = _arguments.settings(path, **settings)
-    listener = CallbackListener(progress) if progress is not None else Listener()
-    result, run = advice.advise(run_settings, out=_arguments.optional(out), listener=listener, from_process_start=False)
-    return notebook.shown(result, run.path)
+    return _calls.advise(path, out=out, progress=progress, fields=settings)
 
 
 def inspect(path: Path, *, deep: bool = False, test_split: str = "auto", **reading: Any) -> Profile:
@@ -142,12 +135,8 @@ def adapt(
     """
     from advisor import _arguments, _calls
 
-    fields = {
-        "budget_s": _arguments.seconds(budget, trials),
-        "trials": trials,
-        "strategies": tuple(strategies),
-        **settings,
-    }
+    fields = {"trials": trials, "strategies": tuple(strategies), **settings}
+    fields["budget_s"] = _arguments.seconds(budget, trials)
     return _calls.adapt(path, target, out=out, progress=progress, fields=fields)
 
 
@@ -176,24 +165,16 @@ def rerun(
 
 def load(run: Path) -> Predictor | EnsemblePredictor:
     """Load the model of a run for `predict(images)`: paths, folders, arrays, PIL images or file objects."""
-    from advisor import _arguments, registry
-    from advisor.models import ensemble_predictor, model_files, predictor
-    from advisor.runtime import device as devices
+    from advisor import _calls
 
-    devices.keep_freed_memory()
-    folder = _arguments.folder(run)
-    if (folder / model_files.ENSEMBLE).is_file():  # RUN/ensemble, or an export of it
-        return ensemble_predictor.load(folder, registry.load())
-    return predictor.load(folder, registry.load())
+    return _calls.load(run)
 
 
 def load_result(run: Path) -> ShownResult:
     """Read the result of a run, as `tl-advise show` does."""
-    from pathlib import Path as Folder
+    from advisor import _calls
 
-    from advisor.reporting import notebook, stored_results
-
-    return notebook.shown(*stored_results.read(Folder(run)))
+    return _calls.load_result(run)
 
 
 def export(
@@ -203,14 +184,9 @@ def export(
 
     `options`: `progress`, `ensemble`; or `int8=True` (ONNX in 8 bits) with `tolerate`, the accuracy that may be lost, 0..1.
     """
-    from advisor import _arguments, registry
-    from advisor.exporting import int8_export, run_export
+    from advisor import _calls
 
-    source, plugins = _arguments.path(run), registry.load()
-    options |= {"to": _arguments.optional(out), "data": _arguments.optional(data)}
-    if options.pop("int8", False):
-        return int8_export.export(source, registry=plugins, **options)
-    return run_export.export(source, format, registry=plugins, **options)
+    return _calls.export(run, format, out=out, data=data, options=options)
 
 
 def compare(
@@ -228,6 +204,30 @@ def compare(
 
     given = {"epochs": epochs, "batch": batch, "surface": surface}
     return _calls.compare(path, arms, given=given, progress=progress, options=options)
+
+
+def distill(
+    run: Path,
+    *,
+    unlabelled: Path | None = None,
+    out: Path | None = None,
+    data: Path | None = None,
+    max_ms: float | None = None,
+    max_mb: float | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> ShownResult:
+    """Train a smaller network with the help of a run's model, as `tl-advise distill`; `result.distillation` has the gain.
+
+    `unlabelled` is a folder of images to learn from as well, `data` where the run's own images are now, `max_ms` and `max_mb`
+    are limits of the exported model, `parameters` those of the strategy distill; `options` as in compare, and `block`.
+    """
+    from advisor import _calls
+
+    places = {"unlabelled": unlabelled, "out": out, "data": data}
+    given = {**options, "max_ms": max_ms, "max_mb": max_mb}
+    return _calls.distill(run, places=places, parameters=parameters or {}, progress=progress, options=given)
 
 
 def evaluate(run: Path, data: Path, *, progress: Progress | None = None, **options: Any) -> Evaluation:
@@ -284,16 +284,13 @@ def lr_find(
 
 def weights(*, weights_dir: Path | None = None, offline: bool = False) -> dict[str, Located]:
     """Return where the pretrained weights of every backbone are: built in, cached, downloadable or unavailable."""
-    from advisor import _arguments, registry
-    from advisor.models import pretrained_weights
+    from advisor import _calls
 
-    where: dict[str, Any] = {"weights_dir": _arguments.text(weights_dir), "offline": offline}
-    return {name: pretrained_weights.locate(b, **where) for name, b in registry.load().backbones.items()}
+    return _calls.weights(weights_dir, offline=offline)
 
 
 def fetch_weights(name: str, *, out: Path | None = None) -> Located:
     """Download the pretrained weights of a backbone, and verify them."""
-    from advisor import _arguments, registry
-    from advisor.models import pretrained_weights
+    from advisor import _calls
 
-    return pretrained_weights.fetch(registry.load().backbone(name), to=_arguments.text(out))
+    return _calls.fetch_weights(name, out)

@@ -63,13 +63,20 @@ def session(
     from advisor.data.remote import urls
     from advisor.workflows.session import open_session, report_nothing
 
-    unknown = sorted(set(options) - set(SESSION))
-    if unknown:
-        raise InputError(f"there is no option {unknown[0]!r}.", hint=f"Options are {', '.join(SESSION)}.")
+    run = single(data, options)
     urls.check_exists(data)
     report = progress or report_nothing
+    return open_session(run, report=report), report
+
+
+def single(data: PathArgument, options: Mapping[str, Any], *, also: tuple[str, ...] = ()) -> Settings:
+    """Return the settings of a call for one network; `also` names further options. Raises InputError for an unknown one."""
+    known = (*SESSION, *also)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InputError(f"there is no option {unknown[0]!r}.", hint=f"Options are {', '.join(known)}.")
     backbone = options.get("backbone")
-    run = settings(
+    return settings(
         data,
         budget_s=None,
         seed=int(options.get("seed", 0)),
@@ -79,8 +86,9 @@ def session(
         backbones=(backbone,) if backbone else (),
         weights_dir=text(options.get("weights_dir")),
         offline=bool(options.get("offline", False)),
+        max_ms=options.get("max_ms"),
+        max_mb=options.get("max_mb"),
     )
-    return open_session(run, report=report), report
 
 
 def text(argument: PathArgument | None) -> str | None:

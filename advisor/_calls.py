@@ -15,12 +15,121 @@ from advisor.errors import InputError
 from advisor.records.data import ReadOptions
 
 if TYPE_CHECKING:
+    from advisor.exporting.run_export import Exported
+    from advisor.models.ensemble_predictor import EnsemblePredictor
+    from advisor.models.predictor import Predictor
+    from advisor.models.pretrained_weights import Located
     from advisor.records import Profile
+    from advisor.reporting.notebook import ShownResult
+    from advisor.runtime.progress import Listener
     from advisor.workflows.adaptation_run import AdaptedRun
     from advisor.workflows.comparison import Comparison
     from advisor.workflows.fewshot import FewShotResult
     from advisor.workflows.lr_finder import Sweep
     from advisor.workflows.rerun_verify import Rerun
+
+
+def advise(
+    path: PathArgument, *, out: PathArgument | None, progress: NamedProgress | None, fields: dict[str, Any]
+) -> ShownResult:
+    """Run the main job; `fields` are those of `Settings` and `ReadOptions`, without "workers" being fixed."""
+    from advisor import advice
+    from advisor.reporting import notebook
+    from advisor.runtime import device
+
+    if fields["workers"] is None:
+        fields["workers"] = 1 if fields["devices"] > 1 else device.workers(fields["device"])
+    settings = _arguments.settings(path, **fields)
+    place = _arguments.optional(out)
+    result, run = advice.advise(settings, out=place, listener=_listener(progress), from_process_start=False)
+    return notebook.shown(result, run.path)
+
+
+def _listener(progress: NamedProgress | None) -> Listener:
+    from advisor.runtime.progress import CallbackListener, Listener
+
+    return Listener() if progress is None else CallbackListener(progress)
+
+
+def load(run: PathArgument) -> Predictor | EnsemblePredictor:
+    """Load the model or the ensemble of a run."""
+    from advisor import registry
+    from advisor.models import ensemble_predictor, model_files, predictor
+    from advisor.runtime import device
+
+    device.keep_freed_memory()
+    folder = _arguments.folder(run)
+    if (folder / model_files.ENSEMBLE).is_file():  # RUN/ensemble, or an export of it
+        return ensemble_predictor.load(folder, registry.load())
+    return predictor.load(folder, registry.load())
+
+
+def load_result(run: PathArgument) -> ShownResult:
+    """Read the result of a run."""
+    from advisor.reporting import notebook, stored_results
+
+    return notebook.shown(*stored_results.read(_arguments.path(run)))
+
+
+def weights(weights_dir: PathArgument | None, *, offline: bool) -> dict[str, Located]:
+    """Return where the weights of every backbone are."""
+    from advisor import registry
+    from advisor.models import pretrained_weights
+
+    where: dict[str, Any] = {"weights_dir": _arguments.text(weights_dir), "offline": offline}
+    return {name: pretrained_weights.locate(b, **where) for name, b in registry.load().backbones.items()}
+
+
+def fetch_weights(name: str, to: PathArgument | None) -> Located:
+    """Download the weights of a backbone."""
+    from advisor import registry
+    from advisor.models import pretrained_weights
+
+    return pretrained_weights.fetch(registry.load().backbone(name), to=_arguments.text(to))
+
+
+def export(
+    run: PathArgument, name: str, *, out: PathArgument | None, data: PathArgument | None, options: dict[str, Any]
+) -> Exported:
+    """Export the model of a run in the format `name`, or in 8 bits where the options hold "int8"."""
+    from advisor import registry
+    from advisor.exporting import int8_export, run_export
+
+    source, plugins = _arguments.path(run), registry.load()
+    options |= {"to": _arguments.optional(out), "data": _arguments.optional(data)}
+    if options.pop("int8", False):
+        return int8_export.export(source, registry=plugins, **options)
+    return run_export.export(source, name, registry=plugins, **options)
+
+
+def distill(
+    run: PathArgument,
+    *,
+    places: Mapping[str, PathArgument | None],
+    parameters: Mapping[str, Any],
+    progress: NamedProgress | None,
+    options: dict[str, Any],
+) -> ShownResult:
+    """Distil a run; `places` are unlabelled, out and data. Raises InputError for an unknown option."""
+    import datetime
+
+    from advisor.reporting import notebook
+    from advisor.runtime.run_dir import default_place
+    from advisor.workflows.distillation import distilled_run
+
+    blocked = tuple(options.pop("block", ()))
+    settings = replace(_arguments.single("", options, also=("max_ms", "max_mb", "block")), plugins_blocked=blocked)
+    folder = _arguments.optional(places["out"]) or default_place(_arguments.path(run), datetime.datetime.now())
+    result = distilled_run.distil(
+        _arguments.path(run),
+        out=folder,
+        settings=settings,
+        images=_arguments.optional(places["unlabelled"]),
+        data=_arguments.optional(places["data"]),
+        overrides=[f"{name}={value}" for name, value in parameters.items()],
+        listener=_listener(progress),
+    )
+    return notebook.shown(result, folder)
 
 
 def inspect(path: PathArgument, *, deep: bool, test_split: str, reading: Mapping[str, Any]) -> Profile:

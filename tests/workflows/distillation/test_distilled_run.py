@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from photos import write_crops
 
 import advisor
-from advisor import cli
+from advisor import _arguments, cli
+from advisor.cli import distill as distill_command
 from advisor.errors import AdviseError, DatasetError, InputError, RecipeError
 from advisor.metrics import classification
 from advisor.records import Result, Settings, recipe_file
@@ -174,3 +177,38 @@ def test_answers_that_are_not_the_recipes_are_refused(made: Made, tmp_path: Path
         with pytest.raises(RecipeError, match=field):
             advisor.rerun(small, data=made.folder / "photos", offline=True)
         (small / "teacher.npz").unlink(missing_ok=True)
+
+
+def test_the_python_function_does_what_the_command_does(made: Made, tmp_path: Path) -> None:
+    """The same seed gives the same student and gain, with progress on the way; the folder is a run."""
+    heard: list[str] = []
+    result = advisor.distill(
+        made.run,
+        unlabelled=made.folder / "more",
+        out=tmp_path / "small",
+        parameters={"epochs": 1, "views": 2, "batch": 8},
+        progress=lambda what, done, total: heard.append(what),
+        backbone="pocket",
+        size=32,
+        threads=1,
+        offline=True,
+    )
+    assert result.distillation is not None
+    assert made.result.distillation is not None
+    assert result.distillation.gain == made.result.distillation.gain
+    outcomes = [recipe_file.read(folder / "small").outcome for folder in (tmp_path, made.folder)]
+    assert len({outcome.weights_sha256 for outcome in outcomes if outcome}) == 1
+    assert all(outcomes)
+    assert any("asking the teacher" in what for what in heard)
+    assert advisor.load_result(tmp_path / "small").distillation == result.distillation
+    assert len(advisor.load(tmp_path / "small").predict(made.folder / "photos").labels) == 40
+
+
+def test_the_python_function_has_every_option_of_the_command() -> None:
+    """Those of the terminal apart, and under the names of the other functions; an unknown one is one line."""
+    renamed = {"size_px": "size", "blocked": "block", "overrides": "parameters"}
+    options = {str(p.name) for p in distill_command.command.params if isinstance(p, click.Option) and p.expose_value}
+    arguments = {*inspect.signature(advisor.distill).parameters, *_arguments.SESSION, "block"}
+    assert {renamed.get(name, name) for name in options - {"as_json", "quiet"}} <= arguments
+    with pytest.raises(InputError, match="no option 'colour'"):
+        advisor.distill("run", colour="red")
