@@ -71,10 +71,10 @@ def session(
 
 def single(data: PathArgument, options: Mapping[str, Any], *, also: tuple[str, ...] = ()) -> Settings:
     """Return the settings of a call for one network; `also` names further options. Raises InputError for an unknown one."""
-    known = (*SESSION, *also)
-    unknown = sorted(set(options) - set(known))
+    names = (*SESSION, *also)
+    unknown = sorted(set(options) - set(names))
     if unknown:
-        raise InputError(f"there is no option {unknown[0]!r}.", hint=f"Options are {', '.join(known)}.")
+        raise InputError(f"there is no option {unknown[0]!r}.", hint=f"Options are {', '.join(names)}.")
     backbone = options.get("backbone")
     return settings(
         data,

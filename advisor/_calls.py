@@ -40,8 +40,8 @@ def advise(
     if fields["workers"] is None:
         fields["workers"] = 1 if fields["devices"] > 1 else device.workers(fields["device"])
     settings = _arguments.settings(path, **fields)
-    place = _arguments.optional(out)
-    result, run = advice.advise(settings, out=place, listener=_listener(progress), from_process_start=False)
+    folder = _arguments.optional(out)
+    result, run = advice.advise(settings, out=folder, listener=_listener(progress), from_process_start=False)
     return notebook.shown(result, run.path)
 
 

@@ -21,6 +21,7 @@ from advisor import registry
 from advisor._version import __version__
 from advisor.data import changes, profile, splits
 from advisor.data.remote import urls
+from advisor.data.similarity import joined_data
 from advisor.data.splits import FOLDS
 from advisor.data.tables import corrections, cost_file
 from advisor.errors import DatasetError, InputError, Interrupted
@@ -38,7 +39,7 @@ from advisor.runtime.run_dir import RunDir, default_place
 from advisor.selection import frozen_candidates, objective_decision, result_builder, run_end
 from advisor.selection.incumbent import IncumbentWriter
 from advisor.tracking import relay, tracker
-from advisor.tuning import availability, budget, candidates, experience, joined_data, regime, search
+from advisor.tuning import availability, budget, candidates, experience, regime, search
 from advisor.tuning.limits import fits_limits
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchFacts

@@ -11,6 +11,7 @@ import click
 from advisor.cli import _options
 
 if TYPE_CHECKING:
+    from advisor.records.data import JoinedImages
     from advisor.runtime.run_dir import RunDir
 
 
@@ -64,7 +65,6 @@ def command(
 
     from advisor.cli import _console
     from advisor.cli._standalone import settings
-    from advisor.reporting import insight_text
     from advisor.runtime import durations
     from advisor.runtime.clock import Clock, process_start
     from advisor.workflows import comparison, comparison_budget
@@ -94,12 +94,10 @@ def command(
     _write(facts, rundir.path)
     for warning in session.warnings:
         _console.note(warning)
-    if compared.joined is not None and not as_json:
-        _console.say(insight_text.joined(compared.joined))
     if as_json:
         _console.as_json(facts)
     else:
-        _print(facts, rundir.path)
+        _print(facts, rundir.path, compared.joined)
     return 0
 
 
@@ -111,14 +109,17 @@ def _write(numbers: dict[str, Any], folder: Path) -> None:
     write_atomically(folder / "comparison.html", comparison_page.render(numbers))
 
 
-def _print(facts: dict[str, Any], folder: Path) -> None:
+def _print(facts: dict[str, Any], folder: Path, joined: JoinedImages | None) -> None:
     from advisor.cli import _console
+    from advisor.reporting import insight_text
 
     out = _console.console()
     out.print(
         f"{_console.text(facts['backbone'])} at {facts['size_px']} px: {facts['train_images']:,} training and "
         f"{facts['held_out']:,} held-out images, {facts['epochs']:.3g} epochs"
     )
+    if joined is not None:
+        out.print(insight_text.joined(joined))
     table = _console.listing(
         "arm", "steps", "held-out accuracy", "gap", "distance", "sharpness", "CKA to start", "seconds", ""
     )

@@ -36,7 +36,7 @@ WHOLE_SEARCH = crops.Extent()
 
 
 def ignore(text: str) -> None:
-    """Do nothing with what is said."""
+    """Ignore what is said."""
 
 
 def exact(items: Sequence[Item]) -> tuple[DuplicateGroup, ...]:
@@ -139,8 +139,8 @@ def altered(
 
     def search() -> tuple[crops.Search, bool]:
         stage("looking for crops and mirror images")
-        found = crops.search(thumbnails_NSS3, squares, whole, part, extent)
-        return found, not unread  # a file that changed or was moved says nothing about its content
+        result = crops.search(thumbnails_NSS3, squares, whole, part, extent)
+        return result, not unread  # a file that changed or was moved says nothing about its content
 
     pairs = stored_search.pairs(store, items, rule, extent, search)
     groups: list[DuplicateGroup] = []

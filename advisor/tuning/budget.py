@@ -10,8 +10,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from advisor.aliases import Note
-from advisor.data.similarity.crops import Extent
 from advisor.data.subsample import Subsample, draw
 from advisor.hooks import Backbone, Context, Strategy
 from advisor.records import Candidate, Dataset, Item
@@ -165,19 +163,6 @@ def for_budget(
     pool = affordable_images(dataset.pool, macs, device, pool_s)
     test = affordable_images(dataset.test, macs, device, policy.TEST_SCORING_SHARE * usable_s) if dataset.test else None
     return draw(dataset, pool, test)
-
-
-def crop_search(images: int, budget_s: float | None, note: Note) -> Extent:
-    """Return how far the budget lets crops be searched for, by fixed paces; `note` hears where only mirror images are."""
-    if budget_s is None:
-        return Extent()
-    most_pairs = min(Extent().most_pairs, int(policy.CROP_PAIRS_PER_S * budget_s))
-    parts = images <= policy.CROP_SEARCH_IMAGES_PER_S * budget_s
-    if not parts:
-        note(
-            f"crops of one image are not searched for among {images:,} images, only mirror images: a longer --budget has time"
-        )
-    return Extent(parts=parts, most_pairs=most_pairs)
 
 
 def note_if_short(budget_s: float | None, listener: Listener) -> None:

@@ -15,10 +15,6 @@ from advisor.records.trials import RUNGS
 # (docs/decisions.md, "Many images in a short budget").
 POOL_PASS_SHARE = 0.2
 SHORT_POOL_PASS_SHARE, SHORT_POOL_PASS_S = 0.35, 15.0
-# Images for each second of the budget up to which crops are searched for: 1 to 6 ms an image (docs/duplicates.md), so at most
-# about 6 %.
-CROP_SEARCH_IMAGES_PER_S = 10
-CROP_PAIRS_PER_S = 2  # pairs of images for each second of the budget, compared on large squares: 28 ms each
 TEST_SCORING_SHARE = 0.15  # of the usable budget, for scoring the locked test once (chosen)
 PROBES_SHARE = 0.2  # of the budget, for all probes together (chosen)
 UNBOUNDED_BUDGET_S = 900.0  # what `--trials` alone is taken to afford where cards decide: the default budget

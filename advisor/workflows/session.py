@@ -13,7 +13,7 @@ from typing import Any
 from advisor import registry
 from advisor.aliases import NamedProgress
 from advisor.data import domains, profile
-from advisor.data.similarity import joining
+from advisor.data.similarity import joined_data, joining
 from advisor.errors import InputError
 from advisor.execution.resources import Resources
 from advisor.execution.worker import open_job
@@ -21,7 +21,7 @@ from advisor.hooks import Backbone, Context, Parameter, Strategy
 from advisor.records import Candidate, Dataset, Settings, recipe_file
 from advisor.records.messages import OpenDataset
 from advisor.runtime import device
-from advisor.tuning import availability, candidates, joined_data
+from advisor.tuning import availability, candidates
 
 
 def report_nothing(what: str, done: int, total: int) -> None:

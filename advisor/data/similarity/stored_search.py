@@ -42,16 +42,16 @@ def pairs(
         stored = _stored(store, fields)
         if stored is not None and stored.is_whole(extent):
             return stored.pairs
-        found, all_read = search()
-        if all_read and found.is_whole(extent):
-            text = json.dumps({"pairs": found.pairs, "aligned": found.aligned}).encode()
+        result, all_read = search()
+        if all_read and result.is_whole(extent):
+            text = json.dumps({"pairs": result.pairs, "aligned": result.aligned}).encode()
 
             def write(stream: IO[bytes]) -> None:
                 stream.write(text)
 
             with contextlib.suppress(CacheFullError):  # then the next run searches again
                 store.put(fields, write)
-        return found.pairs
+        return result.pairs
 
 
 def _fields(items: Sequence[Item], rule: pixels.PixelRule) -> dict[str, Any]:

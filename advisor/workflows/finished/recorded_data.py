@@ -11,13 +11,13 @@ from pathlib import Path
 from advisor.data import dataset, profile
 from advisor.data.remote import urls
 from advisor.data.similarity import joining
+from advisor.data.similarity.joined_data import Join
 from advisor.data.tables import corrections
 from advisor.errors import RecipeError
 from advisor.records import Dataset, DuplicateGroup, Profile
 from advisor.records.data import ReadOptions
 from advisor.records.recipe import Recipe
 from advisor.runtime import cache
-from advisor.tuning.joined_data import Join
 
 
 def recorded_test_split(recipe: Recipe) -> str:

@@ -45,14 +45,14 @@ def test_a_second_run_does_not_search(photos: Path) -> None:
     assert searched(photos) == (True, COPIES + 1)
 
 
-@pytest.mark.parametrize(("extent", "found"), [(Extent(most_pairs=2), 2), (Extent(parts=False), 0)])
-def test_a_search_that_was_cut_short_is_not_kept(photos: Path, extent: Extent, found: int) -> None:
+@pytest.mark.parametrize(("extent", "sets"), [(Extent(most_pairs=2), 2), (Extent(parts=False), 0)])
+def test_a_search_that_was_cut_short_is_not_kept(photos: Path, extent: Extent, sets: int) -> None:
     """Nor does a whole one answer for it: what is in the cache changes no result."""
-    assert searched(photos, extent) == (True, found)
-    assert searched(photos, extent) == (True, found)
+    assert searched(photos, extent) == (True, sets)
+    assert searched(photos, extent) == (True, sets)
     assert searched(photos) == (True, COPIES)
     assert searched(photos) == (False, COPIES)
-    assert searched(photos, extent) == (True, found)
+    assert searched(photos, extent) == (True, sets)
     assert searched(photos, Extent(most_pairs=COPIES + 10)) == (False, COPIES)
 
 

@@ -12,10 +12,9 @@ from functools import partial
 
 from advisor.aliases import NamedProgress, Note
 from advisor.data import dataset, profile
-from advisor.data.similarity import joining
+from advisor.data.similarity import crops, joining
 from advisor.records import Dataset, DuplicateGroup, Settings
 from advisor.runtime import cache
-from advisor.tuning import budget
 
 Join = Callable[[Dataset, Sequence[DuplicateGroup]], Dataset]
 
@@ -42,6 +41,11 @@ def read(
         progress=partial(report, "read"),
     )
     profile.check_learnable(data_set)
-    extent = budget.crop_search(len(data_set.items), budget_s, note)
+    extent = crops.extent_within(len(data_set.items), budget_s)
+    if not extent.parts:
+        note(
+            f"crops of one image are not searched for among {len(data_set.items):,} images, only mirror images: a longer "
+            "--budget has time"
+        )
     decoding = partial(report, "decode")
     return profile.decode(data_set, store=cache.Store(), progress=decoding, extent=extent, stage=stage, join=join)
