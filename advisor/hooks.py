@@ -23,6 +23,7 @@ import pluggy
 
 from advisor.records.data import LabelledFile, Listing, ReadOptions
 from advisor.records.plan import (
+    AUGMENTATION_LEVELS,
     Augmentation,
     Batches,
     Card,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "AUGMENTATION_LEVELS",
     "Augmentation",
     "Backbone",
     "Batches",

@@ -102,7 +102,8 @@ class Probed:
 class RunTrial:
     """Train and score a candidate on these folds. `limit_s`: seconds it may take, None for no limit.
 
-    `stop_above` maps a rung (share of the steps, in percent) to the validation log-loss above which the trial stops.
+    `stop_above` maps a rung (share of the steps, in percent) to the validation loss (`Curve.losses`: the
+    objective's, by default the log-loss) above which the trial stops there.
     """
 
     number: int

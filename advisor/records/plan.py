@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+AUGMENTATION_LEVELS = ("none", "flip", "light", "trivial")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
@@ -115,8 +117,8 @@ class Phase:
 class Head:
     """What maps pooled features to classes.
 
-    `kind`: "ridge", "logistic", "prototypes", "cosine_prototypes", "knn" (all closed-form or convex, on cached
-    features) or "linear" (trained by the loop, where there are phases). `layers` is "last", "all" (every stage's pooled
+    `kind` is one of `advisor.heads.KINDS`: "linear" is trained by the loop, where there are phases; all others are fitted
+    on cached features, in closed form or convexly. `layers` is "last", "all" (every stage's pooled
     features side by side) or the name of one stage. `mirror`: features are averaged over an image and its mirror image,
     at twice the cost of each prediction. `start` is how a trained head begins: "probe" (the fitted logistic
     head of the same features), "zeros" or "random". `numbers` are the head's own hyper-parameters (ridge: `strength`;

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from advisor.hooks import Context, Head, Phase, TrainPlan
+from advisor.hooks import AUGMENTATION_LEVELS, Context, Head, Phase, TrainPlan
 from advisor.schedules import SCHEDULES
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -17,7 +17,6 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "class_weights": ("none", "balanced", "logit_adjust"),
 }
 _OPTIMIZERS = ("sgd", "adam", "adamw")
-_AUGMENTATIONS = ("none", "flip", "light", "trivial")
 _STREAMS = ("labelled", "target", "episodic")
 _ONLY = ("all", "norm", "bias", "adapter")
 
@@ -82,7 +81,7 @@ def _choices(plan: TrainPlan) -> Iterator[str]:
     chosen = {name: (getattr(plan, name), choices) for name, choices in _CHOICES.items()}
     chosen["optimizer.name"] = (plan.optimizer.name, _OPTIMIZERS)
     chosen["schedule.name"] = (plan.schedule.name, tuple(SCHEDULES))
-    chosen["augmentation.level"] = (plan.augmentation.level, _AUGMENTATIONS)
+    chosen["augmentation.level"] = (plan.augmentation.level, AUGMENTATION_LEVELS)
     for stream in plan.streams:
         chosen["streams"] = (stream.name, _STREAMS)
         if stream.name == "episodic" and min(stream.ways - 1, stream.shots, stream.queries) < 1:

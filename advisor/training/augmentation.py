@@ -18,14 +18,12 @@ import numpy.typing as npt
 from advisor.aliases import Float64s
 from advisor.errors import InputError
 from advisor.models.normalise import memory_format, normalise, standardise
-from advisor.records.plan import Augmentation, Preprocess
+from advisor.records.plan import AUGMENTATION_LEVELS, Augmentation, Preprocess
 from advisor.runtime import rng
 from advisor.training import random_crop, trivial_augment
 
 if TYPE_CHECKING:
     import torch
-
-LEVELS = ("none", "flip", "light", "trivial")
 
 
 def train_view(
@@ -43,8 +41,8 @@ def train_view(
     Image n's view depends on (seed, step n, id n) and its pixels only; `step` is a counter for all, or one per image.
     Raises InputError where the level is unknown.
     """
-    if augmentation.level not in LEVELS:
-        raise InputError(f"augmentation {augmentation.level!r}: expected one of {', '.join(LEVELS)}.")
+    if augmentation.level not in AUGMENTATION_LEVELS:
+        raise InputError(f"augmentation {augmentation.level!r}: expected one of {', '.join(AUGMENTATION_LEVELS)}.")
     draws = rng.uniform(seed, "view", step, ids, 8)
     level, side_px = augmentation.level, batch_NHWC.shape[1]
     if level in ("none", "flip"):

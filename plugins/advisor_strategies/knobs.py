@@ -11,7 +11,18 @@ from typing import Any
 
 from advisor import schedules
 from advisor.errors import PluginError
-from advisor.hooks import Augmentation, Context, Head, OptimizerSpec, Parameter, Phase, ScheduleSpec, Space, TrainPlan
+from advisor.hooks import (
+    AUGMENTATION_LEVELS,
+    Augmentation,
+    Context,
+    Head,
+    OptimizerSpec,
+    Parameter,
+    Phase,
+    ScheduleSpec,
+    Space,
+    TrainPlan,
+)
 
 OPTIMIZER = (
     Parameter(name="epochs", default=8.0, low=0.1, high=1000, meaning="passes over the training images"),
@@ -47,7 +58,7 @@ IMAGES = (
         name="augmentation",
         default="light",
         kind="choice",
-        choices=("none", "flip", "light", "trivial"),
+        choices=AUGMENTATION_LEVELS,
         meaning="light: random crops and flips; trivial: TrivialAugment on top",
     ),
     Parameter(name="crop_scale", default=0.35, low=0.01, high=1.0, meaning="smallest share of the area in a crop"),

@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms.v2 import functional as reference
 
 from advisor.errors import InputError
-from advisor.hooks import Augmentation, Preprocess
+from advisor.hooks import AUGMENTATION_LEVELS, Augmentation, Preprocess
 from advisor.models import normalise
 from advisor.runtime import rng
 from advisor.training import augmentation, random_crop, trivial_augment
@@ -54,7 +54,7 @@ def test_normalising_rows_gives_the_bits_of_one_channel_after_another(photos: to
     assert torch.equal(normalise.normalise(inner, PREPROCESS), plain[:, :, 3:20, 5:11])
 
 
-@pytest.mark.parametrize("level", augmentation.LEVELS)
+@pytest.mark.parametrize("level", AUGMENTATION_LEVELS)
 def test_a_view_belongs_to_its_image(photos: torch.Tensor, level: str) -> None:
     """An image's view does not depend on who else is in the batch, or where it stands; the pixels stay as they were."""
     before = photos.clone()
