@@ -106,3 +106,17 @@ def test_the_search_is_bounded_by_the_time_of_the_command(bursts: Path) -> None:
     heard.clear()
     opened(bursts, budget_s=10.0, report=lambda what, done, total: heard.append(what))
     assert not any("not searched" in text for text in heard)
+
+
+def test_a_second_command_on_the_same_images_does_not_search_again(tmp_path: Path) -> None:
+    """What another command found is in the cache; both say when a search begins, and join the same."""
+    for number in range(12):
+        save(photo(number, (120, 96)), tmp_path / f"c{number % 2}" / f"{number}.jpg")
+    save(photo(0, (120, 96)).crop((0, 10, 120, 96)), tmp_path / "c0" / "crop.jpg")
+    heard: list[str] = []
+    first = opened(tmp_path, report=lambda what, done, total: heard.append(what))
+    assert heard.count("looking for crops and mirror images") == 1
+    sweep = advisor.lr_find(tmp_path, steps=12, progress=lambda what, done, total: heard.append(what), **OPTIONS)
+    assert heard.count("looking for crops and mirror images") == 1
+    assert first.dataset.joined == sweep.joined
+    assert sweep.joined is not None
