@@ -41,6 +41,17 @@ def real_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("advisor.execution.worker.subprocess", subprocess)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small networks and matrices on one thread: faster, and the same bits on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Where real data sets and weights lie; tests that need them skip where they are absent."""

@@ -19,8 +19,8 @@ from advisor.aliases import CountProgress, Float64s, Pixels
 from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.metrics.novelty import NoveltyIndex
-from advisor.models import inference, model_files, predictor
-from advisor.models.predict import DECODED_TOGETHER, Predictions, SquareOutputs, check_abstain, classify
+from advisor.models import model_files, predictor
+from advisor.models.predict import DECODED_TOGETHER, Predictions, SquareOutputs, classify
 from advisor.models.predictor import Predictor
 from advisor.records import Compute
 from advisor.records.objective import DecisionRule
@@ -96,21 +96,14 @@ class EnsemblePredictor:
         with_features: bool = False,
     ) -> Predictions:
         """Classify paths, PIL images or (H, W, 3) uint8 arrays, as a single predictor does."""
-        check_abstain(self.index, abstain)
         return classify(
+            self,
             images,
-            self.rule,
-            self.classes,
-            lambda squares: self.answers(
-                squares,
-                compute=compute,
-                sizes=inference.small_batches(len(squares)),
-                with_features=with_features,
-            ),
-            batch_size=batch_size,
-            progress=progress,
-            decision=self.decision,
             abstain=abstain,
+            batch_size=batch_size,
+            compute=compute,
+            progress=progress,
+            with_features=with_features,
         )
 
 

@@ -1,17 +1,17 @@
 """From images to what a model says of each: decoding in threads, in pieces, so that memory stays bounded.
 
-In: paths, PIL images or arrays, a pixel rule, and a function from squares to answers. Out: `Predictions`. What cannot be
-read is listed, never fatal. Does NOT cover: the model (`predictor`, `ensemble_predictor`), novelty (`metrics.novelty`).
+In: paths, PIL images or arrays, and a model. Out: `Predictions`. What cannot be read is listed, never fatal.
+Does NOT cover: the model (`predictor`, `ensemble_predictor`), novelty (`metrics.novelty`).
 Legend: N images, K classes, D features, S side of a square.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,14 @@ from advisor.data import image_inputs, image_paths, pixels
 from advisor.errors import InputError
 from advisor.metrics.decision_rule import MOST_PROBABLE, decide
 from advisor.metrics.novelty import NoveltyIndex
-from advisor.records import Unreadable
+from advisor.models import inference
+from advisor.records import Compute, Unreadable
 from advisor.records.objective import DecisionRule
 from advisor.runtime import device
+
+if TYPE_CHECKING:
+    from advisor.models.ensemble_predictor import EnsemblePredictor
+    from advisor.models.predictor import Predictor
 
 DECODED_TOGETHER = 256  # images that are decoded and classified at a time
 UNKNOWN = "unknown"  # the answer for an image that is unlike the training images
@@ -38,9 +43,6 @@ class SquareOutputs:
     probabilities: NDArray[np.float64]
     unlike: NDArray[np.float64] | None = None
     features: NDArray[np.float32] | None = None
-
-
-ComputeOutputs = Callable[[NDArray[np.uint8]], SquareOutputs]  # of squares (N, S, S, 3)
 
 
 @dataclass(frozen=True)
@@ -119,17 +121,17 @@ def check_abstain(index: NoveltyIndex | None, rate: float | None) -> None:
 
 
 def classify(
+    model: Predictor | EnsemblePredictor,
     images: Iterable[Any],
-    rule: pixels.PixelRule,
-    classes: tuple[str, ...],
-    compute: ComputeOutputs,
     *,
-    batch_size: int = DECODED_TOGETHER,
-    progress: CountProgress | None = None,
-    decision: DecisionRule = MOST_PROBABLE,
-    abstain: float | None = None,
+    abstain: float | None,
+    batch_size: int,
+    compute: Compute | None,
+    progress: CountProgress | None,
+    with_features: bool,
 ) -> Predictions:
-    """Decode images and pass their squares (N, S, S, 3) to `compute`."""
+    """Decode images and classify their squares (N, S, S, 3). Raises InputError where the model cannot abstain."""
+    check_abstain(model.index, abstain)
     listed = _listed(images)
     names: list[str] = []
     broken: list[Unreadable] = []
@@ -138,7 +140,7 @@ def classify(
         for start in range(0, len(listed), batch_size):
             chunk = listed[start : start + batch_size]
             squares = []
-            for at, square in enumerate(pool.map(lambda image: _square(image, rule), chunk), start):
+            for at, square in enumerate(pool.map(lambda image: _square(image, model.rule), chunk), start):
                 name = image_inputs.name(listed[at], at)
                 if isinstance(square, str):
                     broken.append(Unreadable(path=name, reason=square))
@@ -146,15 +148,17 @@ def classify(
                     names.append(name)
                     squares.append(square)
             if squares:
-                parts.append(compute(np.stack(squares)))
+                sizes = inference.small_batches(len(squares))
+                canvas = np.stack(squares)
+                parts.append(model.answers(canvas, compute=compute, sizes=sizes, with_features=with_features))
             if progress is not None:
                 progress(min(start + batch_size, len(listed)), len(listed))
     return Predictions(
         tuple(names),
-        classes,
-        np.concatenate([part.probabilities for part in parts]) if parts else np.zeros((0, len(classes))),
+        model.classes,
+        np.concatenate([part.probabilities for part in parts]) if parts else np.zeros((0, len(model.classes))),
         tuple(broken),
-        decision,
+        model.decision,
         _joined([part.unlike for part in parts]),
         abstain,
         _joined([part.features for part in parts]),

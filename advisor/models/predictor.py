@@ -29,7 +29,7 @@ from advisor.metrics.novelty import NoveltyIndex
 from advisor.models import backbone as backbones
 from advisor.models import inference, model_files, tensor_files
 from advisor.models.classifier import Classifier
-from advisor.models.predict import DECODED_TOGETHER, Predictions, SquareOutputs, check_abstain, classify
+from advisor.models.predict import DECODED_TOGETHER, Predictions, SquareOutputs, classify
 from advisor.records import Compute, ForwardSpec, Preprocess
 from advisor.records.objective import DecisionRule
 from advisor.runtime import device
@@ -142,21 +142,14 @@ class Predictor:
         (below 1e-5). `abstain` is the share of images like the training images, 0..1, that may be labelled "unknown" in
         order to catch those that are not. Raises InputError where the model has no index for it.
         """
-        check_abstain(self.index, abstain)
         return classify(
+            self,
             images,
-            self.rule,
-            self.classes,
-            lambda squares: self.answers(
-                squares,
-                compute=compute,
-                sizes=inference.small_batches(len(squares)),
-                with_features=with_features,
-            ),
-            batch_size=batch_size,
-            progress=progress,
-            decision=self.decision,
             abstain=abstain,
+            batch_size=batch_size,
+            compute=compute,
+            progress=progress,
+            with_features=with_features,
         )
 
 

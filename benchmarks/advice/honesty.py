@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,18 +220,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=500, help="of all cases together")
     ledger.add_options(parser)
     args = parser.parse_args()
-    until = time.monotonic() + 60 * args.minutes
     book = ledger.Ledger(args.to, "honesty")
-    for number, case in () if args.table else enumerate(CASES):
-        mine = [r["seed"] for r in book.rows if r["case"] == number]
-        missing = [seed for seed in range(-(-args.runs // len(CASES))) if seed not in mine]
-        if not missing or time.monotonic() > until:
-            continue
-        ledger.unpacked(case.folder.split("/")[0], args.data)
-        seen = views(case, args.data)
-        for seed in missing:
-            if time.monotonic() < until:
-                book.add({"case": number, "seed": seed, **once(case, seen, seed)})
+    cases = [({"case": number}, case) for number, case in enumerate(CASES)]
+    book.fill(args, cases, -(-args.runs // len(CASES)), views, lambda case, seen, seed: [once(case, seen, seed)])
     done = [(case, [r for r in book.rows if r["case"] == number]) for number, case in enumerate(CASES)]
     done = [(case, rows) for case, rows in done if len(rows) > 1]
     heads_tried = len(list(candidates()))

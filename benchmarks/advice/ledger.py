@@ -10,7 +10,8 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,31 @@ class Ledger:
     def has(self, **fields: Any) -> bool:
         """Whether a row with these fields is there."""
         return any(all(row.get(k) == v for k, v in fields.items()) for row in self.rows)
+
+    def fill(
+        self,
+        args: argparse.Namespace,
+        cases: Iterable[tuple[Row, Any]],
+        seeds: int,
+        load: Callable[[Any, Path], Any],
+        once: Callable[[Any, Any, int], Sequence[Row]],
+    ) -> None:
+        """Add the rows of the seeds that are missing, until the time of `add_options` is over; none with --table.
+
+        A case stands beside the fields that name it in a row, and has the `folder` of its images; `load` reads a case
+        below a folder, once for all of its seeds, and `once` measures one seed.
+        """
+        until = time.monotonic() + 60 * args.minutes
+        for fields, case in () if args.table else cases:
+            missing = [seed for seed in range(seeds) if not self.has(**fields, seed=seed)]
+            if not missing or time.monotonic() > until:
+                continue
+            unpacked(case.folder.split("/")[0], args.data)
+            images = load(case, args.data)
+            for seed in missing:
+                if time.monotonic() < until:
+                    for row in once(case, images, seed):
+                        self.add({**fields, "seed": seed, **row})
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

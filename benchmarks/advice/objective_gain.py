@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from dataclasses import dataclass, replace
 
 import ledger
@@ -143,18 +142,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     ledger.add_options(parser)
     args = parser.parse_args()
-    until = time.monotonic() + 60 * args.minutes
     book = ledger.Ledger(args.to, "objective_gain")
-    for case in () if args.table else CASES:
-        own = {"data": case.name, "ratio": case.ratio}
-        missing = [seed for seed in range(args.seeds) if not book.has(**own, seed=seed)]
-        if not missing or time.monotonic() > until:
-            continue
-        ledger.unpacked(case.folder.split("/")[0], args.data)
-        seen = coverage.load(case, args.data)
-        for seed in missing:
-            if time.monotonic() < until:
-                book.add({**own, "seed": seed, **once(case, seen, seed)})
+    cases = [({"data": case.name, "ratio": case.ratio}, case) for case in CASES]
+    book.fill(args, cases, args.seeds, coverage.load, lambda case, seen, seed: [once(case, seen, seed)])
     body = []
     for case in CASES:
         body += lines(case, [r for r in book.rows if r["data"] == case.name and r["ratio"] == case.ratio])

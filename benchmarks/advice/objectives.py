@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,19 +184,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=300, help="of all cases together")
     ledger.add_options(parser)
     args = parser.parse_args()
-    until = time.monotonic() + 60 * args.minutes
     book = ledger.Ledger(args.to, "objectives")
-    for number, case in () if args.table else enumerate(CASES):
-        done = {r["seed"] for r in book.rows if r["case"] == number}
-        missing = [seed for seed in range(-(-args.runs // len(CASES))) if seed not in done]
-        if not missing or time.monotonic() > until:
-            continue
-        ledger.unpacked(case.folder.split("/")[0], args.data)
-        seen = load(case, args.data)
-        for seed in missing:
-            if time.monotonic() < until:
-                for outcome in once(case, seen, seed):
-                    book.add({"case": number, "seed": seed, **outcome})
+    cases = [({"case": number}, case) for number, case in enumerate(CASES)]
+    book.fill(args, cases, -(-args.runs // len(CASES)), load, once)
     body = []
     for number, case in enumerate(CASES):
         body += lines(case, [r for r in book.rows if r["case"] == number])

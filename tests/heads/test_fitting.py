@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -14,16 +12,9 @@ from advisor.heads import fitting, linear_head, outputs
 from advisor.metrics import classification
 from advisor.records import Head
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FITTED = ("ridge", "logistic", "prototypes", "cosine_prototypes", "knn")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small matrices on one thread: faster, and the same bits on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _digits(n: int = 150, start: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
+from labelled_points import points
 
 from advisor.heads import knn
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small matrices on one thread: faster, and the same bits on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def _points(n: int = 40, d: int = 6, classes: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    draw = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, classes, (n,), generator=draw)
-    centres = torch.randn(classes, d, generator=draw)
-    return torch.randn(n, d, generator=draw) + centres[labels], labels
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_neighbours_vote_as_in_scikit_learn() -> None:
     """With equal weights (a huge temperature) the shares are those of scikit-learn's k nearest by cosine."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    x, labels = _points()
+    x, labels = points()
     unit = torch.nn.functional.normalize(x)
-    queries, _ = _points(seed=5)
+    queries, _ = points(seed=5)
     unit_queries = torch.nn.functional.normalize(queries)
     shares = knn.neighbours(unit_queries, unit, labels, 3, k=7, sharpness=1e6)
     expected = KNeighborsClassifier(7, metric="cosine").fit(unit, labels).predict_proba(unit_queries)
@@ -41,7 +26,7 @@ def test_neighbours_vote_as_in_scikit_learn() -> None:
 
 def test_an_item_is_not_its_own_neighbour() -> None:
     """Leave-one-out shares equal those of a bank without the item, also across chunks."""
-    x, labels = _points()
+    x, labels = points()
     unit = torch.nn.functional.normalize(x)
     shares = knn.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, leave_one_out=True)
     for i in (0, 17, 39):
@@ -52,7 +37,7 @@ def test_an_item_is_not_its_own_neighbour() -> None:
 
 def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Queries computed in chunks give the same shares as all at once."""
-    x, labels = _points()
+    x, labels = points()
     unit = torch.nn.functional.normalize(x)
     whole = knn.neighbours(unit, unit, labels, 3, k=4, sharpness=0.1, leave_one_out=True)
     monkeypatch.setattr(knn, "_ROWS", 7)
@@ -63,7 +48,7 @@ def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_more_neighbours_than_items_are_all_items() -> None:
     """A k above the number of items means all items."""
-    x, labels = _points(n=3)
+    x, labels = points(n=3)
     unit = torch.nn.functional.normalize(x)
     shares = knn.neighbours(unit, unit, labels, 3, k=50, sharpness=1e6)
     assert shares.exp().sum(1).numpy() == pytest.approx(1.0, abs=1e-5)

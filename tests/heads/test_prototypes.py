@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
+from labelled_points import points
 
 from advisor.heads import prototypes
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small matrices on one thread: faster, and the same bits on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def _points(n: int = 40, d: int = 6, classes: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    draw = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, classes, (n,), generator=draw)
-    centres = torch.randn(classes, d, generator=draw)
-    return torch.randn(n, d, generator=draw) + centres[labels], labels
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_means_do_not_need_sorted_rows() -> None:
     """Class means are taken by label: shuffled rows give the same prototypes (docs/design.md 6.11)."""
-    x, labels = _points()
+    x, labels = points()
     order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
     a, counts = prototypes.means(x, labels, 3)
     b, _ = prototypes.means(x[order], labels[order], 3)
@@ -42,7 +27,7 @@ def test_the_nearest_mean_is_that_of_scikit_learn() -> None:
     """The linear form picks the same class as scikit-learn's nearest centroid."""
     from sklearn.neighbors import NearestCentroid
 
-    x, labels = _points()
+    x, labels = points()
     weight, bias, _ = prototypes.euclidean(x, labels, 3)
     expected = NearestCentroid().fit(x.numpy(), labels.numpy()).predict(x.numpy())
     assert np.array_equal((x @ weight.T + bias).argmax(1).numpy(), expected)
@@ -50,7 +35,7 @@ def test_the_nearest_mean_is_that_of_scikit_learn() -> None:
 
 def test_leave_one_out_scores_are_exact() -> None:
     """Each item's own-class score is that of the prototypes made without it; the others' scores are unchanged."""
-    x, labels = _points()
+    x, labels = points()
     _, _, euclidean = prototypes.euclidean(x, labels, 3)
     _, cosine = prototypes.cosine(x, labels, 3)
     for i in range(0, 40, 9):
@@ -64,7 +49,7 @@ def test_leave_one_out_scores_are_exact() -> None:
 
 def test_a_class_without_items_is_never_first() -> None:
     """A class that has no item scores below every other and stays finite."""
-    x, labels = _points()
+    x, labels = points()
     weight, bias, _ = prototypes.euclidean(x, labels, 5)
     scores = x @ weight.T + bias
     assert torch.isfinite(scores).all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,8 @@ from advisor.models import classifier as model
 from advisor.models import inference, predictor
 from advisor.records import ForwardSpec, Head, Preprocess
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CLASSES = ("ants", "bees & more", "ünï", "d")
 
 
@@ -34,15 +35,6 @@ class OnlySmall:
         if name != "small":
             raise PluginError(f'unknown backbone "{name}".')
         return small.backbone()
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _classifier(kind: str = "ridge", layers: str = "last", mirror: bool = False) -> model.Classifier:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,9 @@ from advisor.models import features
 from advisor.records import Compute, ForwardSpec
 from advisor.runtime.cache import Store
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAMES = ("stem", "middle", "top")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _extract(store: Store | None = None, **changes: Any) -> features.Pooled:

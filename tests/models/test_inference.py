@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +12,8 @@ import torch
 
 from advisor.models import inference
 from advisor.records import Compute, ForwardSpec
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_batches_are_all_of_one_size() -> None:
@@ -130,15 +131,6 @@ def test_a_network_in_place_is_not_moved_again() -> None:
     inference.move(network, replace(last, layout="contiguous"))
     assert network.moves > moved
     assert network[0].weight.is_contiguous()
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _logits(classifier: Any, rows: Any, **changes: Any) -> np.ndarray:

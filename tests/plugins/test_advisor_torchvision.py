@@ -15,21 +15,14 @@ from advisor.models import pretrained_weights
 from advisor_torchvision import advisor_backbones
 from advisor_torchvision.facts import ARCHITECTURES, PUBLISHED
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BACKBONES = {b.name: b for b in advisor_backbones()}
 FIRST = [a.name for a in ARCHITECTURES]
 NAMED_IN_THE_PLAN = """resnet18 resnet34 resnet50 resnet101 vgg16 densenet121 mobilenet_v2 mobilenet_v3_small
 mobilenet_v3_large squeezenet1_1 shufflenet_v2_x1_0 efficientnet_b0 efficientnet_b1 efficientnet_b3 efficientnet_v2_s
 regnet_y_400mf regnet_y_1_6gf regnet_y_3_2gf convnext_tiny convnext_small convnext_base swin_t swin_v2_t maxvit_t vit_b_16
 vit_b_32 inception_v3"""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small images gain nothing from more threads, and on a busy machine these wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _published(name: str) -> torchvision.models.WeightsEnum:

@@ -1,9 +1,10 @@
-"""A search on real crops with one worker, ten minutes, and nothing tried yet."""
+"""A search on real crops with one worker, ten minutes, and nothing tried yet; and machines of other speeds for it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from photos import write_crops
@@ -12,14 +13,16 @@ from advisor import registry
 from advisor.data import dataset
 from advisor.execution.worker import Worker, open_job
 from advisor.execution.worker_pool import WorkerPool
-from advisor.records import Settings
+from advisor.records import Candidate, Settings
 from advisor.runtime import clock
 from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir
-from advisor.tuning import regime
+from advisor.tuning import budget, cost_model, regime
 from advisor.tuning.search_run import SearchRun
-from advisor.tuning.search_state import SearchFacts
+from advisor.tuning.search_state import SearchFacts, SearchState
 from advisor.tuning.trials.study import Study
+
+FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}, size_px=64)
 
 
 @contextmanager
@@ -55,3 +58,11 @@ def on_crops(folder: Path) -> Iterator[SearchRun]:
         yield run
     finally:
         workers.close()
+
+
+def taking(state: SearchState, fold_s: float) -> SearchState:
+    """Return the state on a machine where a whole training of FULL on one fold takes so many seconds."""
+    speeds = budget.MeasuredSpeeds()
+    speeds.observe_training("full", "pocket", cost_model.card_s(state, FULL, state.fold_images), fold_s)
+    speeds.passes.learn("pocket", 1.0, 1e-6)
+    return replace(state, speeds=speeds)

@@ -19,6 +19,8 @@ from advisor.hooks import (
     Weights,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STAGES = (Stage(name="stem", prefixes=("stem",)), Stage(name="body", prefixes=("body",)))
 
 

@@ -19,6 +19,8 @@ from advisor.hooks import (
     TrainPlan,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @dataclass(frozen=True)
 class Sample:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import searches
+from searches import FULL, taking
 
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.records.messages import StepTime, TimeSteps
@@ -15,7 +16,6 @@ from advisor.tuning import budget, cost_model, epoch_budget, pace, policy
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchState
 
-FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}, size_px=64)
 HEAD = Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=64)
 
 
@@ -51,14 +51,6 @@ def after(state: SearchState, candidate: Candidate, *, steps: int) -> SearchStat
         seconds=0.1,
     )
     return replace(state, trials=(*state.trials, trial), default=state.default or trial)
-
-
-def taking(state: SearchState, fold_s: float) -> SearchState:
-    """Let the whole training of FULL on all of its folds' images take so many seconds on this machine."""
-    speeds = budget.MeasuredSpeeds()
-    speeds.observe_training("full", "pocket", cost_model.card_s(state, FULL, state.fold_images), fold_s)
-    speeds.passes.learn("pocket", 1.0, 1e-6)
-    return replace(state, speeds=speeds)
 
 
 def epochs(candidate: Candidate | None) -> float:

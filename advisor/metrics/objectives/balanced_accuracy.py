@@ -12,15 +12,13 @@ from typing import ClassVar
 import numpy as np
 
 from advisor.aliases import Float64s, Floats, Ints
-from advisor.metrics import intervals
 from advisor.metrics.decision_rule import decide
 from advisor.metrics.objectives import prior_rule
-from advisor.metrics.objectives.base import Groups
 from advisor.records.objective import DecisionRule, ObjectiveName
 
 
 @dataclass(frozen=True)
-class BalancedAccuracy:
+class BalancedAccuracy(prior_rule.PriorRuleScore):
     """The mean over the classes that occur of the share of their images whose decided class is theirs."""
 
     name: ClassVar[ObjectiveName] = "balanced_accuracy"
@@ -38,20 +36,3 @@ class BalancedAccuracy:
         present = n_K > 0
         scale_K = len(labels_n) / (present.sum() * np.maximum(n_K, 1))
         return np.asarray(recall_K[present].mean() + scale_K[labels_n] * (right_n - recall_K[labels_n]))
-
-    def interval(
-        self, probabilities_nK: Floats, labels_n: Ints, rule: DecisionRule, groups: Groups, level: float
-    ) -> tuple[float, float]:
-        """Return the score interval at the number of independent images that the values correspond to."""
-        items = self.items(probabilities_nK, labels_n, rule)
-        assert items is not None
-        most = prior_rule.independent_images(labels_n)
-        return intervals.bounded_mean(items, 0.0, 1.0, groups=groups, most=most, level=level)
-
-    def rule(self, probabilities_nK: Floats, labels_n: Ints) -> DecisionRule:
-        """Return the weights that correct for the class frequencies as far as these images support it."""
-        return prior_rule.choose(self, probabilities_nK, labels_n)
-
-    def note(self, items_n: Float64s, labels_n: Ints, classes: int) -> str:
-        """Return how many classes have no image here and take no part."""
-        return prior_rule.missing_classes(labels_n, classes)

@@ -13,15 +13,13 @@ from typing import ClassVar
 import numpy as np
 
 from advisor.aliases import Float64s, Floats, Ints
-from advisor.metrics import intervals
 from advisor.metrics.decision_rule import decide
 from advisor.metrics.objectives import prior_rule
-from advisor.metrics.objectives.base import Groups
 from advisor.records.objective import DecisionRule, ObjectiveName
 
 
 @dataclass(frozen=True)
-class MacroF1:
+class MacroF1(prior_rule.PriorRuleScore):
     """The mean of 2 TP / (2 TP + FP + FN) over the classes that occur."""
 
     name: ClassVar[ObjectiveName] = "macro_f1"
@@ -44,20 +42,3 @@ class MacroF1:
             2 * right_n * share_K[labels_n] - f1_K[labels_n] * share_K[labels_n] - f1_K[decided_n] * share_K[decided_n]
         )
         return np.asarray(f1_K[labels_K > 0].mean() + n * influence_n)
-
-    def interval(
-        self, probabilities_nK: Floats, labels_n: Ints, rule: DecisionRule, groups: Groups, level: float
-    ) -> tuple[float, float]:
-        """Return the score interval at the number of independent images that the influences correspond to."""
-        items = self.items(probabilities_nK, labels_n, rule)
-        assert items is not None
-        most = prior_rule.independent_images(labels_n)
-        return intervals.bounded_mean(items, 0.0, 1.0, groups=groups, most=most, level=level)
-
-    def rule(self, probabilities_nK: Floats, labels_n: Ints) -> DecisionRule:
-        """Return the weights that correct for the class frequencies as far as these images support it."""
-        return prior_rule.choose(self, probabilities_nK, labels_n)
-
-    def note(self, items_n: Float64s, labels_n: Ints, classes: int) -> str:
-        """Return how many classes have no image here and take no part."""
-        return prior_rule.missing_classes(labels_n, classes)

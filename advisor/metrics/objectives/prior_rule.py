@@ -1,4 +1,4 @@
-"""The decision rule of scores that count every class the same: probabilities divided by a power of the class frequency.
+"""Scores that count every class the same, and their decision rule: probabilities divided by a power of the class frequency.
 
 With calibrated probabilities, the full correction (power 1) maximises balanced accuracy and none (power 0) maximises
 accuracy; macro F1 lies between. The power is chosen on held-out images from five values, so that a few images cannot
@@ -7,24 +7,44 @@ fit a threshold to noise. Source: Menon et al. 2020 (2007.07314), section 4, log
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import numpy as np
 
 from advisor.aliases import Float64s, Floats, Ints
+from advisor.metrics import intervals
+from advisor.metrics.objectives.base import Groups
 from advisor.records.objective import DecisionRule
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-class ScoredByPrior(Protocol):
-    """An objective, as far as a rule is chosen for it."""
+class PriorRuleScore(ABC):
+    """A score in 0..1 for which every class counts the same: its interval, its decision rule and its note."""
 
+    @abstractmethod
     def items(self, probabilities_nK: Floats, labels_n: Ints, rule: DecisionRule) -> Float64s | None:
         """Return per-image values whose mean is the score."""
 
+    def interval(
+        self, probabilities_nK: Floats, labels_n: Ints, rule: DecisionRule, groups: Groups, level: float
+    ) -> tuple[float, float]:
+        """Return the score interval at the number of independent images that the values correspond to."""
+        items = self.items(probabilities_nK, labels_n, rule)
+        assert items is not None
+        most = independent_images(labels_n)
+        return intervals.bounded_mean(items, 0.0, 1.0, groups=groups, most=most, level=level)
 
-def choose(objective: ScoredByPrior, probabilities_nK: Floats, labels_n: Ints) -> DecisionRule:
+    def rule(self, probabilities_nK: Floats, labels_n: Ints) -> DecisionRule:
+        """Return the weights that correct for the class frequencies as far as these images support it."""
+        return choose(self, probabilities_nK, labels_n)
+
+    def note(self, items_n: Float64s, labels_n: Ints, classes: int) -> str:
+        """Return how many classes have no image here and take no part."""
+        return missing_classes(labels_n, classes)
+
+
+def choose(objective: PriorRuleScore, probabilities_nK: Floats, labels_n: Ints) -> DecisionRule:
     """Return the rule with the best score on these held-out images; of equal ones the least correction."""
     best, rule = -np.inf, DecisionRule()
     for power in POWERS:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 import searches
 from scipy.stats import norm
+from searches import FULL, taking
 
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.records.messages import Description
@@ -18,8 +19,6 @@ from advisor.tuning import budget, cost_model, epoch_budget, expected_loss, poli
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.decisions import portfolio, probe_order, stopping
 from advisor.tuning.search_state import SearchState
-
-FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}, size_px=64)
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +44,6 @@ def with_trial(
     if probe:
         return replace(state, probes=(*state.probes, trial))
     return replace(state, trials=(*state.trials, trial), default=state.default or trial)
-
-
-def taking(state: SearchState, fold_s: float) -> SearchState:
-    """Let a whole training of FULL on one fold take so many seconds."""
-    speeds = budget.MeasuredSpeeds()
-    speeds.observe_training("full", "pocket", cost_model.card_s(state, FULL, state.fold_images), fold_s)
-    speeds.passes.learn("pocket", 1.0, 1e-6)
-    return replace(state, speeds=speeds)
 
 
 @pytest.mark.parametrize("fold_s", [3.0, 30.0, 300.0, 3000.0, 30000.0])
