@@ -1,4 +1,4 @@
-"""What a plugin hands over, checked field by field: a stranger's object -> a `Backbone` or `Strategy`, or why not.
+"""What a plugin hands over, checked field by field: a third-party object -> a `Backbone` or `Strategy`, or why not.
 
 An object need not be made from our classes: whatever has the members of `hooks.Backbone` or `hooks.Strategy` will do.
 A backbone comes out as a plain `Backbone` (lists become tuples, a path becomes absolute), so the core meets one type.

@@ -155,10 +155,10 @@ def load(
 def third_party() -> Registry:
     """Load only plugins of other distributions: what data sets are read with, without the cost of our own."""
     offered = metadata.entry_points(group=GROUP)
-    strangers = [entry for entry in offered if _distribution(entry)[0] != FIRST_PARTY]
+    third_party = [entry for entry in offered if _distribution(entry)[0] != FIRST_PARTY]
     selected, _ = _choice(None, ())
-    names = {entry.name for entry in strangers}
-    chosen = [entry for entry in strangers if selected is None or entry.name in selected]
+    names = {entry.name for entry in third_party}
+    chosen = [entry for entry in third_party if selected is None or entry.name in selected]
     return load(entry_points=chosen) if names and chosen else Registry(backbones={}, strategies={}, plugins=())
 
 

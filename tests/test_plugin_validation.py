@@ -104,7 +104,7 @@ def test_a_good_backbone_comes_out_equal_and_hashable(tmp_path: Path) -> None:
 
 
 def test_any_object_with_the_members_is_a_backbone() -> None:
-    """A stranger need not use our class: members are enough, optional ones may be missing."""
+    """A third-party plugin need not use our class: members are enough, optional ones may be missing."""
     stage = SimpleNamespace(name="all", prefixes=["0"])
     preprocess = SimpleNamespace(size=8, resize=8, interpolation="nearest", mean=[0, 0, 0], std=[1, 1, 1])
     stranger = SimpleNamespace(name="s", dim=4, stages=[stage], preprocess=preprocess, build=lambda: "net")
@@ -169,7 +169,7 @@ def test_a_strategy_is_kept_as_it_is_and_its_card_is_read() -> None:
 
 
 def test_a_property_that_raises_is_a_reason() -> None:
-    """Whatever a stranger's code does while it is looked at becomes a reason."""
+    """Whatever third-party code does while it is looked at becomes a reason."""
 
     class Angry(Probe):
         @property

@@ -91,7 +91,7 @@ def test_the_sample_plugin_is_found_with_its_distribution_and_version(site: Path
     ],
 )
 def test_a_broken_plugin_is_disabled_alone_with_its_reason(site: Path, source: str, message: str) -> None:
-    """Whatever is wrong with a stranger, it is listed with the reason and all others work."""
+    """Whatever is wrong with a third-party plugin, it is listed with the reason and all others work."""
     install(site, "stranger", {"strange": "strange_module"}, {"strange_module": source})
     plugins = registry.load()
     broken = _plugin(plugins, "strange")
@@ -119,7 +119,7 @@ def test_between_two_strangers_the_first_distribution_keeps_a_name(site: Path) -
 
 
 def test_an_entry_point_cannot_take_the_name_of_another(site: Path) -> None:
-    """A stranger's entry point called like a first-party one is disabled; ours stays."""
+    """A third-party entry point called like a first-party one is disabled; ours stays."""
     install(site, "aaa", {"torchvision": "aaa_module"}, {"aaa_module": STRANGER.format(names=["fresh"])})
     plugins = registry.load()
     twins = [p for p in plugins.plugins if p.name == "torchvision"]

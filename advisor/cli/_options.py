@@ -229,7 +229,7 @@ def test_split() -> Option:
         type=click.Choice(["auto", "none"]),
         default="auto",
         show_default=True,
-        help="Hold out a test set?",
+        help="Hold out a test set if none is given, or do without one.",
     )
 
 

@@ -35,7 +35,7 @@ class Row:
     path: str
     label: str
     best: tuple[tuple[str, float], ...]
-    unlike: float | None = None  # share of known images that are as unlike the training images
+    unlike: float | None = None  # share of typical images that are at least as unlike the training images
     image: Any = None  # the path or bytes that were classified
 
 
@@ -117,7 +117,7 @@ def as_table(rows: Sequence[Row], top: int, rare: float = RARE) -> None:
 
 
 def _unlike(share: float, rare: float) -> str:
-    """Write the share of known images that are as unlike the training images; a small one stands out."""
+    """Write the share of typical images that are at least as unlike the training images; a small one stands out."""
     shown = f"{100 * share:.1f} %"
     return f"[yellow]{shown}[/yellow]" if share <= rare else shown
 
@@ -133,8 +133,8 @@ def explain(index: NoveltyIndex | None, rate: float | None, *, quiet: bool) -> N
         return
     if rate is None:
         _console.say(
-            "as unlike: share of images like the training images that differ from them as much; a small share marks an "
-            f"image of something else (--abstain 0.05 answers unknown). {LIMIT}",
+            "as unlike: share of typical images that differ from the training set at least as much; a small value suggests "
+            f"something else (--abstain 0.05 answers unknown). {LIMIT}",
             stderr=True,
         )
         return

@@ -27,7 +27,7 @@ SHOWN_CLASSES = 30
     show_default=True,
     help="Score the images of this given split only.",
 )
-@_options.out("Folder for the tables, the page and the numbers (CSV, HTML, JSON). [they are not kept]")
+@_options.out("Folder for the tables, the page and the numbers (CSV, HTML, JSON). [not saved]")
 @_options.device()
 @_options.threads()
 @_options.blocked()

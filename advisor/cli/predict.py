@@ -56,8 +56,8 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, qu
 
     RUN is a run directory (or its recipe.yaml). IMAGES are files, folders, patterns in quotes, lists of paths (CSV or
     TSV with a column called path, TXT with one path per line), or - for one image on standard input. Images that cannot
-    be read are reported on standard error and skipped. Probabilities are calibrated. "As unlike" is the share of images
-    like the training images that are as far from them as this one: a small share marks an image of something else.
+    be read are reported on standard error and skipped. Probabilities are calibrated. "As unlike" is the share of typical
+    images that differ from the training set at least as much as this one; a small value suggests something else.
 
     \b
     Examples:

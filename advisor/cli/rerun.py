@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Repeat with N seeds; print mean and standard deviation.",
 )
-@_options.out("Folder for the model and its run. [it is not kept]")
+@_options.out("Folder for the model and its run. [not saved]")
 @_options.devices(None, "GPUs per training run. [as in the recipe]")
 @_options.target("For adapted and distilled runs: folder of their unlabelled images.")
 @click.option(

@@ -1,6 +1,6 @@
 """Read a path as a `Dataset`: every file labelled, hashed, its header read, its split decided.
 
-In: a folder, table or archive (`layouts`). Out: a `Dataset` with the held-out test set (given or cut), the fingerprint
+In: a folder, table or archive (`layouts`). Out: a `Dataset` with the held-out test set (given or split off), the fingerprint
 and warnings. One read of each file's bytes serves hash and header, in threads, without torch. Does NOT cover: decoding
 (`profile`, `pixels`), duplicates (`duplicates`).
 """

@@ -1,6 +1,6 @@
 """The models that the folds of a trial leave behind: the first one's as it is, and the mean of all their weights.
 
-In: trained classifiers, one a fold. Out: model files under `trials/NNNNN`. Networks that were tuned alike from the same
+In: trained classifiers, one per fold. Out: model files under `trials/NNNNN`. Networks that were tuned alike from the same
 weights lie in one valley, and the mean of their weights is about as good as the mean of their answers, at the cost of one
 network (model soups, Wortsman et al. 2022, 2203.05482). Two folds' models have together seen every image, so that the mean
 stands where no time is left to train on all of them (docs/advice.md).

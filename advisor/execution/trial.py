@@ -57,7 +57,7 @@ def attempt(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
         return _run(resources, job, emit)
     except AdviseError as error:
         return failed(resources, job, error)
-    except Exception as error:  # a stranger's strategy or network may raise anything; the search outlives it
+    except Exception as error:  # a third-party strategy or network may raise anything; the search outlives it
         traceback.print_exc()
         return failed(resources, job, error)
 

@@ -23,7 +23,7 @@ from advisor.records.objective import ObjectiveSpec
 
 A = TypeVar("A")
 # How long OpenMP's threads wait for each other awake. Their default (300,000) is made for a machine of one's own: where
-# others use the cores too, two threads took up to 45 times as long for a training step as with 1,000. Images a second of
+# others use the cores too, two threads took up to 45 times as long for a training step as with 1,000. Images per second of
 # MobileNetV2's training at 96 px on two cores, alone and beside two other programs: 1,000: 220, 107; 3,000: 250, 92;
 # 10,000: 238, 47 (medians of 3).
 SPIN = "3000"

@@ -76,7 +76,7 @@ def _send(connection: Connection[Any, Any], reply: Answer | BaseException) -> No
     try:
         connection.send(reply)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
-        # A stranger's plan may hold what cannot travel; that costs the job, not the process.
+        # A third-party plan may hold what cannot travel; that costs the job, not the process.
         connection.send(AdviseError(f"{type(reply).__name__} cannot be sent: {error}"))
 
 

@@ -42,7 +42,7 @@ def solve(
 ) -> Tensor:
     """Solve P problems that differ in their items' weights; return (R + 1, P, K), the last row the intercepts.
 
-    Stops where the decrease that is left is about `tolerance` nats an item. Problems that would not fit in memory
+    Stops where the decrease that is left is about `tolerance` nats per item. Problems that would not fit in memory
     together are solved one after another, with the same result.
     """
     together = max(1, int(_BATCH_ENTRIES / max(1, len(labels) * classes)))

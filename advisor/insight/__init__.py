@@ -1,1 +1,1 @@
-"""What the data say: suspicious labels, unfamiliar images, what more images would bring, and where a model looks."""
+"""What the data show: suspicious labels, unfamiliar images, what more images would bring, and where a model looks."""

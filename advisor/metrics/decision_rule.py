@@ -1,4 +1,4 @@
-"""Probabilities -> one class an image, by the rule that an objective asks for.
+"""Probabilities -> one class per image, by the rule that an objective asks for.
 
 In: calibrated probabilities (n, K) and a `DecisionRule`. Out: class numbers (n,). Does NOT cover: choosing the rule
 (`objectives`). Source: Elkan 2001, "The foundations of cost-sensitive learning", equation 1 and section 2.

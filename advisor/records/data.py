@@ -68,7 +68,7 @@ class Unreadable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSplit:
-    """How the locked test came about: `rule` is "given", "cut" or "none"; `fraction` is what was cut (0 if given)."""
+    """How the locked test came about: `rule` is "given", "cut" or "none"; `fraction` is what was held out (0 if given)."""
 
     rule: SplitRule
     fraction: float
@@ -197,7 +197,7 @@ class Profile:
     fingerprint: str
     split: DataSplit
     training_images: (
-        int  # readable, outside a given test, before our own cut: what the prior counts (docs/design.md 4.3)
+        int  # readable, outside a given test, before our own split: what the prior counts (docs/design.md 4.3)
     )
     warnings: tuple[str, ...] = field(default=())
     skipped_suffixes: dict[str, int] = field(default_factory=dict)
@@ -207,7 +207,7 @@ class Profile:
 
     @property
     def per_class(self) -> float:
-        """Images per class, before our own cut."""
+        """Images per class, before our own split."""
         return self.training_images / max(1, len(self.classes))
 
 

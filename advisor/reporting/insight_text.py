@@ -1,4 +1,4 @@
-"""What the data say, in sentences: records -> text for terminal and report.
+"""What the data show, in sentences: records -> text for terminal and report.
 
 Pure. Does NOT cover: numbers in words (`wording`), drawings (`evidence_plots`), what to do next (`assessment`).
 """

@@ -41,8 +41,8 @@ _BFLOAT16_FAMILIES = ("convnext", "densenet", "pocket", "regnet", "resnet", "squ
 _LAYOUT = "channels_last"
 # glibc hands every block above 32 MiB, and what lies free at the top of its heap, back to the kernel. A network's
 # activations are such blocks: each operation's result is mapped, filled with zeros page by page and unmapped again, and
-# on several cores every unmapping interrupts the others. One core took 370,000 page faults a second on that; with freed
-# memory kept, MobileNetV2 went from 42 to 136 images a second in extraction at 224 px, from 66 to 97 in training at
+# on several cores every unmapping interrupts the others. One core took 370,000 page faults per second on that; with freed
+# memory kept, MobileNetV2 went from 42 to 136 images per second in extraction at 224 px, from 66 to 97 in training at
 # 128 px (docs/speed.md, `benchmarks/speed/run.py allocator --threads 1`). Source of the names: mallopt(3), malloc.h.
 _M_TRIM_THRESHOLD, _NEVER = -1, 2**31 - 1
 _M_MMAP_THRESHOLD, _LARGEST_ACTIVATION_BYTES = -3, 1 << 30  # blocks of a gibibyte and more are data, not activations

@@ -2,8 +2,8 @@
 
 Contenders are compared in pairs on the images that both were scored on. A contender ties with the leader (lowest log-loss)
 if the interval of the mean paired difference contains zero: one standard error to either side, for the untuned default the
-80 % interval. Among the ties the cheapest wins, unless a more expensive one has a lower log-loss when the log-loss expected
-from training runs on other data counts as one more fold, and is not wrong significantly more often (80 %). Among equally
+80 % interval. Among the ties the cheapest wins, unless a more expensive one has a lower log-loss once the expectation from
+training runs on other data is averaged in as an extra fold, and is not wrong significantly more often (80 %). Among equally
 cheap ties the most accurate wins. The default is kept if it ties, unless a contender scored on all of its images is
 significantly better, or the choice is significantly more accurate: in about a tenth of published searches the tuned
 configuration is worse on the test set than the default (arXiv:2506.19540). Pure; `evidence` reads the predictions.
@@ -219,6 +219,6 @@ def _reason(
     why = (
         "is the cheapest"
         if winner == cheapest
-        else f"has the lowest {LOSS} when the one expected from other data counts as one more fold"
+        else f"has the lowest {LOSS} once the expectation from other data is averaged in as an extra fold"
     )
     return f"{tie}; of these, trial {winner} {why}{', and ' + over if over else ''}"

@@ -4,7 +4,7 @@ In: labels. Out: rows of support and query images. An episode is a function of (
 of rows nor other episodes change it. Serves evaluation (`draw`), which keeps images of one group on one side of an episode,
 and training, whose steps are episodes (`batch_sampler`).
 Does NOT cover: heads (`heads.episodic`), scores (`workflows.fewshot`).
-Source: the protocol of Vinyals et al. 2016 (1606.04080), 15 queries a class as in Snell et al. 2017 (1703.05175).
+Source: the protocol of Vinyals et al. 2016 (1606.04080), 15 queries per class as in Snell et al. 2017 (1703.05175).
 """
 
 from __future__ import annotations

@@ -285,4 +285,4 @@ def _memory_handled(device: torch.device, batch: int) -> Iterator[None]:
             raise
         if device.type == "cuda":
             torch.cuda.empty_cache()
-        raise OutOfMemoryError(f"out of memory on {device} with {batch} images a step") from error
+        raise OutOfMemoryError(f"out of memory on {device} with {batch} images per step") from error

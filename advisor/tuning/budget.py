@@ -29,7 +29,7 @@ FLOOR_S = START_S + FINISH_S + 8.0  # what the shortest run takes: the above, an
 
 
 def extraction_s(images: int, macs: float, device: str) -> float:
-    """Predict the seconds of one frozen pass over `images` images, from the card's multiply-adds an image."""
+    """Predict the seconds of one frozen pass over `images` images, from the card's multiply-adds per image."""
     return images * macs / MACS_PER_S["cuda" if device.startswith("cuda") else "cpu"]
 
 

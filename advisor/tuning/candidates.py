@@ -105,7 +105,7 @@ def selectable(
 
 
 def ordered(names: Iterable[str], *, few_shot: bool = False) -> list[str]:
-    """Order strategies as in the portfolio; strangers' come after it, by name. Few shots: heads first."""
+    """Order strategies as in the portfolio; third-party ones come after it, by name. Few shots: heads first."""
     order = [*FEW_SHOT, *(n for n in PORTFOLIO if n not in FEW_SHOT)] if few_shot else PORTFOLIO
     position = {name: i for i, name in enumerate(order)}
     return sorted(names, key=lambda n: (position.get(n, len(position)), n))
@@ -114,7 +114,7 @@ def ordered(names: Iterable[str], *, few_shot: bool = False) -> list[str]:
 def guesses(
     strategies: Mapping[str, Strategy], context: Context, *, backbone: str, size_px: int, each: int = 1
 ) -> list[Candidate]:
-    """List the first guesses of every strategy that applies, in portfolio order, `each` a strategy."""
+    """List the first guesses of every strategy that applies, in portfolio order, `each` per strategy."""
     candidates = []
     for name in ordered(strategies):
         strategy = strategies[name]

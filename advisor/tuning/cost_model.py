@@ -100,7 +100,7 @@ def forgetting_s(state: SearchState, winner: Candidate) -> float:
 
 
 def insight_s(state: SearchState) -> float:
-    """Return the seconds that are kept for what the data say, 0 in a short budget and without a deadline."""
+    """Return the seconds that are reserved for what the data show, 0 in a short budget and without a deadline."""
     budget_s = state.settings.budget_s or 0.0
     return policy.INSIGHT_SHARE * budget_s if budget_s >= policy.MIN_INSIGHT_BUDGET_S else 0.0
 
@@ -138,9 +138,9 @@ def rescoring_s(state: SearchState) -> float:
 
 
 def reserve_s(state: SearchState, candidate: Candidate, *, refit: bool = True) -> float:
-    """Predict what to keep back while a candidate is tried: the end if it wins, or if the best so far stays ahead of it.
+    """Predict the seconds to reserve while a candidate is tried: the end if it wins, or if the best so far stays ahead of it.
 
-    Where that one was trained, the models of its folds stand ready and no refit of it is kept back.
+    If it was trained, its fold models are available, so no time is reserved for a refit.
     """
     best = state.best()
     needed_s = finish_s(state, candidate, refit=refit)

@@ -19,13 +19,13 @@ TEST_SCORING_SHARE = 0.15  # of the usable budget, for scoring the locked test o
 PROBES_SHARE = 0.2  # of the budget, for all probes together (chosen)
 UNBOUNDED_BUDGET_S = 900.0  # what `--trials` alone is taken to afford where cards decide: the default budget
 DEFAULT_WORK_SHARE = 1 / 3  # of the budget, which the untuned default's two trainings may take (chosen)
-RESCORING_SHARE = 0.15  # of the budget, kept back for re-evaluating the leaders on new folds (chosen)
+RESCORING_SHARE = 0.15  # of the budget, reserved for re-evaluating the leaders on new folds (chosen)
 FORGETTING_SHARE = 0.03  # of the budget, for measuring forgetting of the source task (chosen)
-INSIGHT_SHARE = 0.04  # of the budget, for what the data say: learning curve, map, where the model looks (chosen)
-MIN_INSIGHT_BUDGET_S = 30.0  # below which nothing is kept for it (chosen)
+INSIGHT_SHARE = 0.04  # of the budget, for what the data show: learning curve, map, where the model looks (chosen)
+MIN_INSIGHT_BUDGET_S = 30.0  # below which nothing is reserved for it (chosen)
 NOVELTY_SHARE = 0.01  # of the budget, for the index of training images, where the network was trained (chosen)
 FORGETTING_IMAGES = 200  # on which forgetting is measured: a 95 % interval of about +-7 points
-FINISH_MARGIN = 1.25  # kept back for the final refits and scores, over what they are predicted to take (chosen)
+FINISH_MARGIN = 1.25  # reserved for the final refits and scores, over what they are predicted to take (chosen)
 FOLDS_SHARE = 0.35  # of the time left, which all folds of one trained candidate may take (chosen)
 INCUMBENT_REFIT_SHARE = 0.05  # of the time left, which putting a better recipe on disk on the way may cost (chosen)
 # Of the time left, what a shortened training may fill: with a guessed pace, and with one that was measured here. What is

@@ -31,7 +31,7 @@ RULES: tuple[SizeRule, ...] = (
         "feature_extraction",
         True,
         lambda images, per_class: per_class < 10,
-        "under 10 images a class: a head on frozen features, class means first, is all that they can carry",
+        "under 10 images per class: a head on frozen features, class means first, is all that they can carry",
         "few-shot practice: Snell et al. 2017 (arXiv:1703.05175), Chen et al. 2019 (arXiv:1904.04232)",
     ),
     SizeRule(

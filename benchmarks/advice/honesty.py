@@ -194,8 +194,8 @@ def together(done: list[tuple[Case, list[ledger.Row]]]) -> str:
     )
     return (
         f"All {len(rows)} runs together: {share(hits)} % of the intervals hold the remainder's accuracy, "
-        f"{100 * must / len(rows):.1f} % must. The reported number flatters by {flattery(rows, 'test')} points, the best "
-        f"validation score by {flattery(rows, 'best_validation')}."
+        f"{100 * must / len(rows):.1f} % is required. The reported number flatters by {flattery(rows, 'test')} points, "
+        f"the best validation score by {flattery(rows, 'best_validation')}."
     )
 
 

@@ -1,4 +1,4 @@
-"""The main job on the shared data, as a stranger runs it: `python benchmarks/main_job/run.py hymenoptera --budget 3m`.
+"""The main job on the shared data, as a new user runs it: `python benchmarks/main_job/run.py hymenoptera --budget 3m`.
 
 For each seed: `tl-advise DATA --budget TIME --offline`, then `rerun --verify`. Written down: the locked-test score with
 its interval, the time used, when the first recipe was on disk, whether the rerun was identical. Resumable: a seed whose
@@ -53,7 +53,7 @@ def once(data: Path, out: Path, budget: str, seed: int, more: list[str]) -> dict
 
 
 def keep_recipe(out: Path, data: Path, budget: str, seed: int, more: list[str]) -> None:
-    """Copy a run's recipe into recipes/, with the command as a stranger would type it."""
+    """Copy a run's recipe into recipes/, with the command as a new user would type it."""
     from dataclasses import replace
 
     from advisor.records import recipe_file

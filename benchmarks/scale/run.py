@@ -1,6 +1,6 @@
 """Measure the executor on Ray: `python benchmarks/scale/run.py {rates,faults,many} [--out FILE]` (3, 3 and 15 minutes).
 
-rates: trials a minute with 1, 2 and 4 actors beside linear, CPU seconds of the coordinator per trial. faults: 40 trials, 4
+rates: trials per minute with 1, 2 and 4 actors beside linear, CPU seconds of the coordinator per trial. faults: 40 trials, 4
 actors on 2 nodes, an actor killed after every fourth end and one node removed. many: 10,000 trials by 100 actors (8 GB),
 and how the coordinator's CPU grows. A trial sleeps and ends with a made-up score; study, sampler and executor are the real
 ones. Needs `tl-advise[ray]`.
@@ -93,7 +93,7 @@ def ready(trials: RayExecutor) -> None:
 
 
 def rates(cluster: Cluster, folder: Path) -> Any:
-    """Measure trials a minute beside linear."""
+    """Measure trials per minute beside linear."""
     rows = []
     for actors in (1, 2, 4):
         trials, seconds, count = executor(actors, 2.0), 2.0, 15 * actors

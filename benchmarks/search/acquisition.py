@@ -29,7 +29,7 @@ WHOLE_SHARE = 0.02  # of the time left: a training that needs less is not stoppe
 class Option:
     """A candidate that may be trained on. `rungs_s`: seconds from here to each later rung, as (share of the steps, seconds).
 
-    `finish_s` is what must be kept back for the run's end if this one wins.
+    `finish_s` is the time to reserve for the run's end if this one wins.
     """
 
     sighting: Sighting

@@ -54,7 +54,7 @@ def test_towards_the_end_the_gain_counts_and_not_the_time() -> None:
 
 
 def test_what_does_not_fit_with_the_end_is_not_begun() -> None:
-    """A training counts with what must be kept back for the run's end."""
+    """A training counts with the time to reserve for the run's end."""
     assert POLICY.next([option("full", 96.0)], [PROBE], PLENTY) is None
     assert POLICY.next([option("full", 95.0)], [PROBE], PLENTY) is not None
 

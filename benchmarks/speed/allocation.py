@@ -1,4 +1,4 @@
-"""What it brings that freed memory stays in the process (`advisor.runtime.device`): images a second with it and without.
+"""What it brings that freed memory stays in the process (`advisor.runtime.device`): images per second with it and without.
 
 Every turn is a process of its own, since memory that was kept once is not given back; the two kinds take turns.
 """
@@ -22,7 +22,7 @@ PAGE = ledger.ROOT / "docs" / "speed.md"
 
 
 def turn(work: str, size_px: int, threads: int, keeps: bool) -> dict[str, float]:
-    """Work for some seconds in this process; give images and page faults a second."""
+    """Work for some seconds in this process; give images and page faults per second."""
     import resource
     from dataclasses import replace
 
@@ -84,7 +84,14 @@ def publish() -> None:
         ]
         for r in rows
     ]
-    titles = ["MobileNetV2", "threads", "images/s, memory handed back", "kept", "ratio (range)", "page faults a second"]
+    titles = [
+        "MobileNetV2",
+        "threads",
+        "images/s, memory handed back",
+        "kept",
+        "ratio (range)",
+        "page faults per second",
+    ]
     ledger.publish("allocator", ledger.table(titles, lines) + f"\n{ledger.machine()}.\n", PAGE)
 
 

@@ -1,4 +1,4 @@
-"""Step efficiency: the product's images a second against the same network on a constant batch in the same precision.
+"""Step efficiency: the product's images per second against the same network on a constant batch in the same precision.
 
 Product and ceiling take turns; a row holds the median of the ratios of neighbouring turns, and their range. Work:
 "extraction" (all stages' features), "full" and "last stage" (training, light augmentation), and "last stage, bank" (the
@@ -36,7 +36,7 @@ def seconds(done: Callable[[], int]) -> tuple[float, int]:
 
 
 def turns(product: Callable[[], int], ceiling: Callable[[], int], rounds: int) -> list[tuple[float, float]]:
-    """Run both in turns, the order changing; return (product, ceiling) images a second."""
+    """Run both in turns, the order changing; return (product, ceiling) images per second."""
     import torch
 
     product(), ceiling()  # caches and allocators

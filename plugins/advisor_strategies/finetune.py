@@ -88,7 +88,7 @@ AUTOMM: Mapping[str, Any] = {
 def bit_hyperrule(context: Context) -> dict[str, Any]:
     """Return BiT-HyperRule's answer to a size: SGD 0.003, rates cut at each third, mixup from 20,000 images.
 
-    Its 512 images a step and 500 to 20,000 steps are not affordable here: the length is ours.
+    Its 512 images per step and 500 to 20,000 steps are not affordable here: the length is ours.
     Source: Kolesnikov et al. 2019 (1912.11370), section 3.3.
     """
     return {

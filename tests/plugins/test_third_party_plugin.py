@@ -1,4 +1,4 @@
-"""A stranger's backbone, from installation to a recipe that names it: the plugin of the documentation, used for real."""
+"""A third-party backbone, from installation to a recipe that names it: the plugin of the documentation, used for real."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def named(name: str) -> Backbone:
 
 
 def test_half_precision_only_where_it_was_measured_to_help() -> None:
-    """bfloat16 follows the processor and the table; depthwise networks and strangers stay in float32."""
+    """bfloat16 follows the processor and the table; depthwise networks and third-party ones stay in float32."""
     half = "bfloat16" if device.multiplies_bfloat16() else "float32"
     for name in ("resnet18", "resnet50.v2", "squeezenet1_1", "pocket"):
         assert device.choose("cpu", named(name)).precision == half

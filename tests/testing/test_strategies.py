@@ -64,7 +64,7 @@ def test_a_strategy_that_keeps_the_rules_passes_them_all() -> None:
 
 
 def test_all_first_party_strategies_pass() -> None:
-    """What ships keeps the rules that strangers are held to."""
+    """What ships keeps the rules that third-party plugins are held to."""
     plugins = registry.load(select=["strategies"])
     checked = {name: failed(testing.check_strategy(s)) for name, s in plugins.strategies.items()}
     assert {name: faults for name, faults in checked.items() if faults} == {}

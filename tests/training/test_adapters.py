@@ -55,7 +55,7 @@ TINY = Backbone(
 
 
 def scale_all(modules: Mapping[str, nn.Module], *, seed: int, start: float) -> Callable[[], None]:
-    """Adapt as a stranger's plugin may: one trainable factor beside every linear layer, multiplied in at the end."""
+    """Adapt as a third-party plugin may: one trainable factor beside every linear layer, multiplied in at the end."""
     layers = [m for m in modules.values() if isinstance(m, nn.Linear)]
     hooks = []
     for layer in layers:

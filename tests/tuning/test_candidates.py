@@ -44,7 +44,7 @@ def backbone(name: str) -> Backbone:
     ],
 )
 def test_the_images_own_size_comes_first(measured: Profile, px: int, name: str, expected: tuple[int, ...]) -> None:
-    """Small originals are also enlarged, large ones also looked at in little."""
+    """Small originals are also enlarged, large ones also probed at a smaller size."""
     assert candidates.sizes(sized(measured, px), backbone(name), None) == expected
 
 
@@ -53,7 +53,7 @@ def test_a_size_that_was_asked_for_is_the_only_one(measured: Profile) -> None:
     assert candidates.sizes(sized(measured, 500), backbone("mobilenet_v2"), 96) == (96,)
 
 
-def test_a_stranger_s_strategy_comes_after_the_portfolio() -> None:
+def test_a_third_party_strategy_comes_after_the_portfolio() -> None:
     """What is known to be good goes first; nothing is left out."""
     assert candidates.ordered(["zebra", "full", "logistic"]) == ["logistic", "full", "zebra"]
 

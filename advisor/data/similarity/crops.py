@@ -35,7 +35,7 @@ SMALLEST_PART_PX = round(
 TOLERANCE = 0.2  # distance on squares of half of that side; as for near-duplicates
 NEAREST = 3  # candidates per part of an image
 MOST_PER_IMAGE = 8
-# Images for each second of a budget up to which crops are searched for: 2 to 4 ms an image, so at most about 4 %.
+# Images for each second of a budget up to which crops are searched for: 2 to 4 ms per image, so at most about 4 %.
 IMAGES_PER_S = 10
 PAIRS_PER_S = 2  # for each second of a budget, compared on large squares: 28 ms each
 WHOLE = [(0.0, 0.0, 1.0, 1.0)]

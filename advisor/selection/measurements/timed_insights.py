@@ -1,4 +1,4 @@
-"""What the data say where it takes a worker's time: learning curve, map, where the model looks; in a share of the budget.
+"""What the data show where it takes a worker's time: learning curve, map, where the model looks; in a share of the budget.
 
 In: a run whose test is scored. Out: the result with `forecast` (or the reason why there is none), neighbours of suspects and
 `attention`, and pictures for the report. Nothing here is chosen by the test set, and nothing fails a run. Does NOT cover: what
