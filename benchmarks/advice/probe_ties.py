@@ -71,27 +71,27 @@ RULES = {
 def files(data: Path, name: str) -> list[Path]:
     """Draw the images of a set: at most 800, of at most 20 classes, the largest ones."""
     folder, pattern = SETS[name]
-    found = sorted(path for path in (data / folder).glob(pattern) if path.is_file())
-    names, counts = np.unique([path.parent.name for path in found], return_counts=True)
-    kept = set(names[np.argsort(-counts, kind="stable")[:CLASSES]])
-    found = [path for path in found if path.parent.name in kept]
-    return [found[i] for i in sorted(np.random.default_rng(0).permutation(len(found))[:IMAGES].tolist())]
+    paths = sorted(path for path in (data / folder).glob(pattern) if path.is_file())
+    names, counts = np.unique([path.parent.name for path in paths], return_counts=True)
+    commonest = set(names[np.argsort(-counts, kind="stable")[:CLASSES]])
+    paths = [path for path in paths if path.parent.name in commonest]
+    return [paths[i] for i in sorted(np.random.default_rng(0).permutation(len(paths))[:IMAGES].tolist())]
 
 
 def features(name: str, args: argparse.Namespace) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
     """Extract features (N, D) of every network and size, or read them from `--work`; and the labels (N,)."""
     paths = files(args.data, name)
     labels = np.unique([path.parent.name for path in paths], return_inverse=True)[1]
-    found, offered = {}, registry.load()
+    values, offered = {}, registry.load()
     args.work.mkdir(parents=True, exist_ok=True)
     for network in NETWORKS:
         for size_px in SIZES:
-            kept = args.work / f"{name}-{network}-{size_px}.npy"
-            if not kept.exists():
+            file = args.work / f"{name}-{network}-{size_px}.npy"
+            if not file.exists():
                 backbone = offered.backbone(network)
-                np.save(kept, extract_features(backbone, paths, size_px=size_px, offline=True))
-            found[f"{network} {size_px} px"] = np.load(kept)
-    return found, labels
+                np.save(file, extract_features(backbone, paths, size_px=size_px, offline=True))
+            values[f"{network} {size_px} px"] = np.load(file)
+    return values, labels
 
 
 def once(

@@ -1,4 +1,4 @@
-"""A folder of nothing but archives: a class each (`cat.zip`, `dog.zip`), a split each, or `train.zip` beside `train.csv`.
+"""A folder of nothing but archives: a class each, such as `cat.zip`, a split each, or `train.zip` beside `train.csv`.
 
 All of them are unpacked once into one folder of the cache, each below its own name, with the tables beside them; what is
 there is read as any folder. Does NOT cover: shards of samples (`layouts.webdataset`).
