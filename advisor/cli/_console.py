@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-LOG_WIDTH = 160  # of tables where nobody watches
+LOG_WIDTH = 160  # of tables without a terminal
 GLOSSARY = "Terms are explained in docs/glossary.md"
 
 
 def console(*, stderr: bool = False, width: int = LOG_WIDTH) -> Console:
-    """Open standard output or standard error; where nobody watches, tables are as wide as a log can bear."""
+    """Open standard output or standard error; without a terminal, tables are as wide as a log can bear."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -147,7 +147,7 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 @contextmanager
 def bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function that moves a bar on standard error: (what, done, total). It does nothing where nobody watches."""
+    """Yield a function that moves a bar on standard error: (what, done, total). It does nothing without a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN_WARNINGS = 12
 SHOWN_TIES = 3
-PAGE_WIDTH = 120  # where nobody watches
+PAGE_WIDTH = 120  # without a terminal
 WHOLE = 100_000  # sentences are never shortened
 Lines = list[tuple[str, str]]
 

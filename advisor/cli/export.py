@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(name="export")
 @click.argument("run", type=click.Path())
-@click.option("--format", "form", metavar="NAME", help=f"{formats.names().capitalize()}. [torch; with --int8 onnx]")
+@click.option("--format", "form", metavar="NAME", help=f"One of {formats.names()}. [torch; with --int8 onnx]")
 @click.option("-o", "--out", "--to", "out", type=click.Path(), metavar="DIR", help="A new folder. [RUN/export-FORMAT]")
 @click.option("--data", type=click.Path(), metavar="DIR", help="Folder of the run's images, if they were moved.")
 @click.option("--ensemble", is_flag=True, help="Export the ensemble of the run instead of its single model.")

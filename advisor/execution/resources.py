@@ -115,7 +115,7 @@ class Resources:
 
     @property
     def decoded(self) -> Collection[pixels.PixelRule]:
-        """The rules by which the items' pixels are at hand."""
+        """The rules by which the items' pixels are available."""
         return self._canvas.keys()
 
     def add_decoded(

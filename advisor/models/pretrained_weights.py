@@ -276,7 +276,7 @@ def read(backbone: Backbone, located: Located) -> tuple[dict[str, torch.Tensor],
     if weights is None or located.path is None:
         hint = f"Run `{located.command}`." if located.command else ""
         raise WeightsError(
-            f"the weights of {backbone.name} are not at hand: {located.reason or located.state}.", hint=hint
+            f"the weights of {backbone.name} are not available: {located.reason or located.state}.", hint=hint
         )
     digest = sha256(located.path)
     warning = None

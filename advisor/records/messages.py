@@ -92,7 +92,7 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:
-    """The probes' trials; `images_per_s` is the speed of the pass, 0 where nobody timed it."""
+    """The probes' trials; `images_per_s` is the speed of the pass, 0 where it was not timed."""
 
     trials: tuple[Trial, ...]
     images_per_s: float

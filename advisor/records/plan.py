@@ -71,7 +71,7 @@ class Context:
 
     `probe` holds what frozen features reached ("accuracy", "log_loss", "ridge", "inverse_regularisation" …; empty
     before the first probe). `steps_per_epoch` is for `batch` images per step. `has_teacher`: another model's answers on the
-    training images (and on the target's, where there is one) are at hand. `objective` is the score that decides; guesses and
+    training images (and on the target's, where there is one) are available. `objective` is the score that decides; guesses and
     the search space may depend on it, a plan on its parameters alone.
     """
 

@@ -20,7 +20,7 @@ __all__ = ["Check", "check_backbone", "check_imports", "check_layout", "check_st
 def check_backbone(backbone: Backbone, *, offline: bool = True, size_px: int | None = None) -> list[Check]:
     """Check every rule for backbones, on images of `size_px` (the backbone's own size by default).
 
-    Pretrained weights are read where they are at hand; with `offline=False` they may be fetched first.
+    Pretrained weights are read where they are available; with `offline=False` they may be fetched first.
     """
     from advisor.testing import backbones
 

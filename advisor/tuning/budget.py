@@ -166,7 +166,7 @@ def for_budget(
 
 
 def note_if_short(budget_s: float | None, listener: Listener) -> None:
-    """Notify the listener if the budget is shorter than the least that a run does anyway."""
+    """Notify the listener if the budget is shorter than the minimum that a run does anyway."""
     if budget_s is not None and budget_s < FLOOR_S:
         listener.note(
             f"a budget of {durations.words(budget_s)} is shorter than the minimum of about "

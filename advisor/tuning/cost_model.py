@@ -15,7 +15,7 @@ from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.search_state import SearchState
 from advisor.tuning.trials.study import key
 
-HEAD_REFIT = 0.5  # of the time that scoring a head on five folds took: one fit on all images, features at hand
+HEAD_REFIT = 0.5  # of the time that scoring a head on five folds took: one fit on all images, features available
 HEAD_S, HEAD_S_EACH = 1.0, 1.3e-4  # fitting a head that was not fitted yet: at least, and for each image and class
 # How much slower a multiply-add of training is than one of a frozen pass, before it was measured: 0.8 to 1.3 with three small
 # networks at 96 to 224 px, and twice where memory is the limit. The first steps of a trial measure it at little cost, and what

@@ -2,7 +2,7 @@
 
 In: probes, finished trials, a candidate that was not tried. Out: an expected validation log-loss. The estimate is the
 probe's log-loss at the candidate's backbone and size times a lift: what its strategy made of another probe here, or, before
-anything deep was trained, the table below, shifted by what finished runs of one's own showed (experience.py). A guess, good
+anything deep was trained, the table below, shifted by what the user's own finished runs showed (experience.py). A guess, good
 enough to say what comes first; nothing is left out or won by it. Pure. Does NOT cover: what fits into the time
 (epoch_budget.py).
 """
@@ -39,7 +39,7 @@ REGIME_LIFT = {"feature_extraction": 0.95, "partial": 0.85, "full": 0.78}
 # CIFAR-10, 8 epochs), and it shrinks to 0.8 after 75 (1,000 images, 3 epochs).
 USUAL_STEPS, LENGTH_POWER = 250.0, 0.35
 WEIGHT = 1.0  # of the table, in readings
-# Of the table, in finished runs of one's own: two of them shift it by a third of what they differ from it (chosen).
+# Of the table, in the user's own finished runs: two of them shift it by a third of what they differ from it (chosen).
 TABLE_RUNS = 4.0
 NO_EXPERIENCE = Experience()
 # The table is MobileNetV2's, of 0.72 on ImageNet. SqueezeNet, of 0.58, gained 0.22 of a logarithm in 250 steps on sketches

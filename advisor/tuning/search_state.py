@@ -1,6 +1,6 @@
 """What a search knows, as values: the facts that are fixed when it begins, and a snapshot of what was measured since.
 
-In: settings, registry, class counts; probes, finished trials, speeds. Out: answers for whoever predicts or decides. Nothing
+In: settings, registry, class counts; probes, finished trials, speeds. Out: answers for what predicts or decides. Nothing
 here starts a process or writes a file. Does NOT cover: changing any of it (search_run.py), predicting costs (cost_model.py).
 """
 
@@ -146,7 +146,7 @@ class SearchState(SearchFacts):
         backbone = self.registry.backbone(candidate.backbone)
         size_px = candidate.size_px or backbone.preprocess.size
         head = ""
-        if backbone.name in self.backbones:  # else nobody has described it yet, and its head is taken as a small one
+        if backbone.name in self.backbones:  # else it is not described yet, and its head is taken as a small one
             context = self.context(backbone.name, size_px)
             head = self.strategy_of(candidate).plan(candidate.parameters, context).head.kind
         return self.costs.of_candidate(backbone, candidate, head)

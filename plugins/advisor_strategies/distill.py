@@ -1,6 +1,6 @@
 """Knowledge distillation: a network learns from the labels and from a larger model's probabilities on the same views.
 
-Strategy `distill`; it runs only where a teacher's answers are at hand (`tl-advise distill RUN`). The numeric idea stands
+Strategy `distill`; it runs only where a teacher's answers are available (`tl-advise distill RUN`). The numeric idea stands
 first, as a plain function on tensors; the core calls `teacher_divergence` by name as a term of the loss. Unlabelled images,
 where there are any, have that term only. Nothing here imports torch to be listed.
 Sources: Hinton et al. 2015 (1503.02531), section 2; the same view for teacher and student, Beyer et al. 2022 (2106.05237).

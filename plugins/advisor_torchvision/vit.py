@@ -1,4 +1,4 @@
-"""A vision transformer of torchvision that takes any input size: its position table is resampled to the grid at hand.
+"""A vision transformer of torchvision that takes any input size: its position table is resampled to the grid of the input.
 
 In: images_NCHW, square, at least one patch. Out: class tokens_ND. The stored table keeps the shape of the published
 weights, so one file serves every size; at its own size the arithmetic is torchvision's, bit for bit.

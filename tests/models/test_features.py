@@ -216,6 +216,6 @@ def test_bad_pictures_are_named(tmp_path: Path) -> None:
 
 
 def test_missing_weights_are_told() -> None:
-    """Without a network at hand, a backbone that has no pretrained weights says so."""
+    """Without a network available, a backbone that has no pretrained weights says so."""
     with pytest.raises(WeightsError):
         features.extract_features(small.backbone(), small.digits(2).canvas, offline=True)

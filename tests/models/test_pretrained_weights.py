@@ -220,7 +220,7 @@ def test_a_built_in_file_that_differs_is_damage(tmp_path: Path) -> None:
 
 def test_reading_what_is_not_at_hand_names_the_command() -> None:
     """Never a silent random initialisation: missing weights are an error with the way out."""
-    with pytest.raises(WeightsError, match=r"not at hand: downloadable\. Run `tl-advise weights fetch net`"):
+    with pytest.raises(WeightsError, match=r"not available: downloadable\. Run `tl-advise weights fetch net`"):
         pretrained_weights.read(_backbone(), pretrained_weights.locate(_backbone()))
 
 

@@ -176,7 +176,7 @@ def test_inception_rescales_its_inputs_without_pretrained_weights_too() -> None:
 
 
 def test_a_vision_transformer_takes_other_sizes_than_its_own() -> None:
-    """Positions are resampled to the grid at hand: the stored table keeps its shape, and gradients reach it."""
+    """Positions are resampled to the grid of the input: the stored table keeps its shape, and gradients reach it."""
     from advisor_torchvision.vit import AnySizeViT
 
     torch.manual_seed(0)

@@ -149,7 +149,7 @@ def test_preprocessing_is_compared_with_what_torchvision_states() -> None:
 
 
 def test_damaged_weights_fail_their_check(tmp_path: Path) -> None:
-    """Weights that are at hand are read, and must fill the network."""
+    """Weights that are available are read, and must fill the network."""
     path = tmp_path / "w.safetensors"
     path.write_bytes(b"damaged")
     faults = failed(testing.check_backbone(replace(GOOD, weights=Weights(path=str(path)))))

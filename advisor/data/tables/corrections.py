@@ -79,7 +79,7 @@ def for_run(dataset: Dataset, file: str | None, folder: Path, *, resumed: bool) 
 
 
 def for_recipe(data_set: Dataset, recipe: Recipe, path: Path, relabel: Path | None) -> Dataset:
-    """Return the data set with the recipe's corrected labels. Raises RecipeError if they are not at hand, or are others.
+    """Return the data set with the recipe's corrected labels. Raises RecipeError if they are not available, or are others.
 
     On other data the recipe's corrections say nothing: there only those of `relabel` are made.
     """

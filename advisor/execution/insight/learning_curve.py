@@ -1,4 +1,4 @@
-"""Accuracy against the number of training images, from heads on features that are at hand.
+"""Accuracy against the number of training images, from heads on features that are available.
 
 In: resources (the pool's features, labels, groups) and a candidate whose features are read. Out: a `Forecast`, or the reason
 why there is none. The test set is never used.

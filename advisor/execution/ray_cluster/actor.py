@@ -113,7 +113,7 @@ class TrialActor:
         return ShippedTrial(trial=trial, files=self._collect(shipped.order))
 
     def _missing_rule(self, order: RunTrial) -> PixelRule | None:
-        """Return the rule of the pixels that an order's plan needs, None where they are at hand."""
+        """Return the rule of the pixels that an order's plan needs, None where they are available."""
         assert self.resources is not None
         backbone = self.resources.registry.backbone(order.candidate.backbone)
         try:

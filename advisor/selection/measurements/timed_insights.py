@@ -204,7 +204,7 @@ def typical(pool: tuple[Item, ...], held_out: _OutOfFold, classes: int) -> tuple
 
 
 def featured(run: SearchRun, winner: Trial) -> Candidate:
-    """Return a candidate whose frozen features are at hand: the winner, or the best probe of its network, or of any."""
+    """Return a candidate whose frozen features are available: the winner, or the best probe of its network, or of any."""
     if not run.facts.trains_backbone(winner.candidate):
         return winner.candidate
     own = [p for p in run.probes if p.candidate.backbone == winner.candidate.backbone]

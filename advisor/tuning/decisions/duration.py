@@ -17,7 +17,7 @@ from advisor.tuning.search_state import SearchState
 
 # A training's pace guessed from a frozen pass was off by up to 1.5 (docs/decisions.md); one that was measured here by less.
 GUESSED, MEASURED = 1.5, 1.15
-HEAD_AGAIN_S = 0.5  # fitting and scoring a head on five new folds, its features at hand (chosen)
+HEAD_AGAIN_S = 0.5  # fitting and scoring a head on five new folds, its features available (chosen)
 
 
 @dataclass(frozen=True)

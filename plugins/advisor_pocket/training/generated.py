@@ -1,7 +1,7 @@
 """Images that nobody photographed: noise, dead leaves, fractals, line drawings, gratings and blobs.
 
 In: a numpy generator and a size in pixels. Out: an RGB Pillow image, a pure function of both. They widen what the
-teachers are asked about beyond the few thousand photographs that are at hand. Does NOT cover: photographs (`views`).
+teachers are asked about beyond the few thousand photographs that are available. Does NOT cover: photographs (`views`).
 Sources: dead leaves and spectral noise as in Baradad et al. 2021 (2106.05963); iterated function systems as in
 Kataoka et al. 2021 (2101.08515). Own code.
 """
