@@ -9,6 +9,7 @@ Legend: N images, K classes.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from advisor.hooks import Backbone
 from advisor.metrics import classification, novelty
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.models import backbone as backbones
-from advisor.models import inference, model_files, tensor_files
+from advisor.models import folding, inference, model_files, tensor_files
 from advisor.models.classifier import Classifier
 from advisor.models.predict import DECODED_TOGETHER, Predictions, SquareOutputs, classify
 from advisor.records import Compute, ForwardSpec, Preprocess
@@ -82,8 +83,9 @@ class Predictor:
     ) -> tuple[Float32s, Float32s]:
         """Compute the calibrated logits (N, K) and the last `width` of the features that the head reads, (N, width)."""
         chosen = compute or device.choose("cpu", self.classifier.backbone)
+        for_predictions = sizes is not None and torch.device(chosen.device).type == "cpu"
         raw_NK, features_ND = inference.outputs(
-            self.classifier,
+            self._folded if for_predictions else self.classifier,
             canvas,
             np.arange(len(canvas)),
             ForwardSpec(self.preprocess, self.size_px, replace(chosen, precision="float32")),
@@ -91,6 +93,11 @@ class Predictor:
             width=width,
         )
         return raw_NK / np.float32(self.temperature), features_ND
+
+    @functools.cached_property
+    def _folded(self) -> Classifier:
+        """The classifier for predictions on a CPU, where the last bits may differ from those of scores."""
+        return folding.folded(self.classifier, self.size_px)
 
     def probabilities(
         self, canvas: Pixels, *, compute: Compute | None = None, sizes: Sequence[int] | None = None
@@ -270,11 +277,9 @@ def _backbone_of(description: Mapping[str, Any], registry: Registry) -> Backbone
         plugin = description.get("plugin") or {}
         if not plugin.get("distribution"):
             raise
-        named = f"{plugin['distribution']} {plugin.get('version', '')}".strip()
-        raise PluginError(
-            f"this model needs the backbone {description['backbone']} of {named}.",
-            hint=f"pip install {plugin['distribution']}=={plugin.get('version', '')}",
-        ) from error
+        name, version = plugin["distribution"], plugin.get("version", "")
+        needed = f"this model needs the backbone {description['backbone']} of {name} {version}".rstrip()
+        raise PluginError(f"{needed}.", hint=f"pip install {name}=={version}") from error
 
 
 def _build_head(kind: str, state: Mapping[str, torch.Tensor], described_in: Path) -> nn.Module:

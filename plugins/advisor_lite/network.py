@@ -36,10 +36,10 @@ class SameConv2d(nn.Conv2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
         if stride == 1:
-            return functional.conv2d(x, self.weight, None, 1, kernel // 2, 1, self.groups)
+            return functional.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
         high, wide = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:])
         x = functional.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
-        return functional.conv2d(x, self.weight, None, stride, 0, 1, self.groups)
+        return functional.conv2d(x, self.weight, self.bias, stride, 0, 1, self.groups)
 
 
 def conv_norm(
