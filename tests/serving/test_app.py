@@ -217,7 +217,9 @@ def test_a_single_image_costs_one_pass(run: Path, photos: list[Path]) -> None:
     seen: list[int] = []
     predictor.classifier.head.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
     with TestClient(application.create(predictor, run)) as client:
-        assert client.post("/predict", content=photos[0].read_bytes()).status_code == 200
+        for _ in range(2):
+            seen.clear()  # the first answer also prepares the network
+            assert client.post("/predict", content=photos[0].read_bytes()).status_code == 200
     assert seen == [1]
 
 
