@@ -159,7 +159,7 @@ class JobRunner:
         from advisor.execution.elastic import launch
 
         if isinstance(job, MeasureForgetting):
-            from advisor.execution import forgetting
+            from advisor.execution.insight import forgetting
 
             return forgetting.measure(self.resources, job)
         if isinstance(job, Probe):

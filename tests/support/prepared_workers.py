@@ -9,6 +9,7 @@ Run as a script (`python prepared_workers.py FD`) this file is the process that 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import selectors
@@ -110,7 +111,8 @@ class Fork:
     def kill(self) -> None:
         """Send SIGKILL where it still runs."""
         if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(self.pid, signal.SIGKILL)
 
 
 class Subprocess:

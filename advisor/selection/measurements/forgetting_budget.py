@@ -1,7 +1,7 @@
 """How much of a run's end goes into measuring the winner's forgetting of the source task, and on which images.
 
 In: a run's end, images of the source task (`--source`). Out: a `Forgetting` that took a small share of the budget, or None
-and a note. Does NOT cover: the measurement (`execution.forgetting`).
+and a note. Does NOT cover: the measurement (`execution.insight.forgetting`).
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from photos import write_crops
 from advisor.cli import run
 from advisor.data import domains
 from advisor.errors import DatasetError, TrialError
-from advisor.execution import forgetting, refit, trainer
+from advisor.execution import refit, trainer
+from advisor.execution.insight import forgetting
 from advisor.metrics import classification
 from advisor.models import predictor, weight_ops
 from advisor.records import Candidate, Settings
