@@ -199,7 +199,7 @@ def compare(
     progress: Progress | None = None,
     **options: Any,
 ) -> Comparison:
-    """Train several arms for the same number of steps. `options`: backbone, size, seed, threads, device, offline ..."""
+    """Train several arms for the same number of steps. `options`: backbone, size, seed, threads, `label_column` ..."""
     from advisor import _calls
 
     given = {"epochs": epochs, "batch": batch, "surface": surface}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PathArgument = str | PathLike[str]
 DEFAULT_BUDGET_S = 900.0
-SESSION = ("backbone", "size", "seed", "threads", "device", "weights_dir", "offline")
+SESSION = ("backbone", "size", "seed", "threads", "device", "weights_dir", "offline", "block")
 
 
 def seconds(budget: str | float | None, trials: int | None) -> float | None:
@@ -63,7 +63,7 @@ def session(
     from advisor.data.remote import urls
     from advisor.workflows.session import open_session, report_nothing
 
-    run = single(data, options)
+    run = single(data, options, also=tuple(ReadOptions.__dataclass_fields__))
     urls.check_exists(data)
     report = progress or report_nothing
     return open_session(run, report=report), report
@@ -88,6 +88,8 @@ def single(data: PathArgument, options: Mapping[str, Any], *, also: tuple[str, .
         offline=bool(options.get("offline", False)),
         max_ms=options.get("max_ms"),
         max_mb=options.get("max_mb"),
+        plugins_blocked=tuple(options.get("block", ())),
+        reading=replace(ReadOptions(), **{n: options[n] for n in ReadOptions.__dataclass_fields__ if n in options}),
     )
 
 

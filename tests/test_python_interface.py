@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import io
+import json
 import re
 import threading
 from pathlib import Path
 
 import click
+import commands
 import numpy as np
 import pytest
 from photos import write_crops
@@ -163,3 +165,27 @@ def test_inspect_takes_the_reading_options(data: Path, tmp_path: Path) -> None:
     assert profile.fingerprint
     with pytest.raises(InputError, match="no option 'labels_column'"):
         advisor.inspect(data, labels_column="kind")
+
+
+def test_the_side_workflows_take_the_reading_options(data: Path, tmp_path: Path) -> None:
+    """A table with unusual columns is swept by the command and by the function as the plain folder is."""
+    files = sorted(data.rglob("*.jpg"))
+    rows = "".join(f"{file},{file.parent.name},{n}\n" for n, file in enumerate(files))
+    (tmp_path / "table.csv").write_text("photo,what,n\n" + rows)
+    reading = {"label_column": "what", "root": str(data)}
+    sweep = advisor.lr_find(tmp_path / "table.csv", strategy="partial", steps=12, **reading, **SMALL)
+    assert sweep.rates
+    call = [
+        "lr-find",
+        str(tmp_path / "table.csv"),
+        "--label-column",
+        "what",
+        "--root",
+        str(data),
+        "--offline",
+        "--json",
+    ]
+    assert json.loads(commands.run(*call, "--strategy", "partial", "--steps", "12", "--backbone", "pocket").stdout)[
+        "rates"
+    ]
+    assert len(repr(advisor.inspect(data))) < 200

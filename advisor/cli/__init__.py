@@ -131,6 +131,10 @@ def run(args: list[str] | None = None) -> int:
         return _fail_of_usage(error)
     except BrokenPipeError:
         return _reader_left()
+    except SystemExit as ending:
+        if ending.code != 1:
+            raise
+        return _reader_left()  # click and rich end with 1 there, a command never does
     except (OSError, MemoryError) as error:
         return fail(AdviseError(f"{type(error).__name__}: {error}.", hint="Is the disk full, or memory short?"))
     except Exception as error:

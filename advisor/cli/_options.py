@@ -282,7 +282,7 @@ def single() -> Option:
     backbone = click.option(
         "--backbone", metavar="NAME", help="Network. [the most accurate network with weights available locally]"
     )
-    return _all([backbone, size(), seed(), threads(), *_machine()])
+    return _all([backbone, size(), seed(), threads(), reading(), blocked(), *_machine()])
 
 
 def machine() -> Option:

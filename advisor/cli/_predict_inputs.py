@@ -1,24 +1,28 @@
-"""What `predict` classifies: files, folders, patterns, URLs, lists of paths (CSV, TSV, TXT), or one image on standard input.
+"""What `predict` classifies: files, folders, archives, patterns, URLs, lists of paths (CSV, TSV, TXT), standard input.
 
-Out: paths or bytes, in a stable order, each once. Does NOT cover: reading images (`data.images`).
+Standard input holds one image, or paths, one per line. Out: paths or bytes, in a stable order, each once. Does NOT cover:
+reading images (`data.images`).
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from advisor.data import image_paths
+from advisor.data.archives import archive
+from advisor.data.layouts.folder_walk import is_image_start
 from advisor.data.remote import data_sets, urls
+from advisor.data.tables import columns, delimited
 from advisor.errors import InputError
 
 STANDARD_INPUT = "-"
 LISTS = (".csv", ".tsv", ".txt")
-PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 
 
 def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
@@ -30,11 +34,21 @@ def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
     skipped = 0
     for name in names:
         if name == STANDARD_INPUT:
-            chosen.append(("standard input", _standard_input()))
+            given = _standard_input()
+            if isinstance(given, bytes):
+                chosen.append(("standard input", given))
+            else:
+                among, left_out = images(given)
+                chosen, skipped = chosen + among, skipped + left_out
         elif urls.is_url(name):
             chosen += [(url, str(path)) for url, path in data_sets.images(urls.restored(name))]
         elif Path(name).suffix.lower() in LISTS and Path(name).is_file():
             chosen += [(path, path) for path in paths_in(Path(name))]
+        elif archive.is_archive(Path(name)):
+            folder = archive.unpacked(Path(name))
+            selection = image_paths.resolve([str(folder)])
+            chosen += [(os.path.join(name, os.path.relpath(path, folder)), path) for path in selection.paths]
+            skipped += selection.skipped
         else:
             selection = image_paths.resolve([name])
             chosen += [(path, path) for path in selection.paths]
@@ -42,13 +56,22 @@ def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
     return list({shown: (shown, image) for shown, image in chosen}.values()), skipped
 
 
-def _standard_input() -> bytes:
+def _standard_input() -> bytes | list[str]:
+    """Return the image on standard input, or the paths, separated by line ends or zero bytes. Raises InputError."""
     data = sys.stdin.buffer.read()
     if not data:
         raise InputError(
             "standard input is empty.", hint="Pipe an image into it: `tl-advise predict RUN - < photo.jpg`."
         )
-    return data
+    if is_image_start(data[:132]):
+        return data
+    lines = os.fsdecode(data).replace("\0", "\n").splitlines()
+    paths = [line.strip() for line in lines if line.strip() and line.strip() != STANDARD_INPUT]
+    try:
+        are_paths = bool(paths) and (urls.is_url(paths[0]) or os.path.exists(paths[0]))
+    except ValueError:
+        are_paths = False
+    return paths if are_paths else data
 
 
 def paths_in(file: Path) -> list[str]:
@@ -56,17 +79,24 @@ def paths_in(file: Path) -> list[str]:
 
     Raises InputError where there is no such column, or no path.
     """
-    text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    text, _ = delimited.decoded(file)
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=_delimiter(file, text)) if any(row)]
     if not rows:
         raise InputError(f"{file}: the list is empty.", hint="Write one path per line, or a column called path.")
-    head = [cell.strip().lower() for cell in rows[0]]
-    column = next((head.index(name) for name in PATH_COLUMNS if name in head), None)
+    head = [columns.normalised(cell) for cell in rows[0]]
+    column = next((head.index(name) for name in columns.PATH if name in head), None)
     if column is None and len(head) > 1:
-        raise InputError(f"{file}: there is no column called path.", hint=f"Name it one of {', '.join(PATH_COLUMNS)}.")
+        usual = ", ".join(columns.PATH[:8])
+        raise InputError(f"{file}: there is no column called path.", hint=f"Name it one of {usual}.")
     body = rows if column is None else rows[1:]
     cells = [row[column or 0].strip() for row in body if len(row) > (column or 0)]
-    return [path if Path(path).is_absolute() else str(file.parent / path) for path in cells if path]
+    return [_beside(file, path) for path in cells if path]
+
+
+def _beside(file: Path, path: str) -> str:
+    """Return a path of a list: relative to its folder, or to the current folder where only that file exists."""
+    beside = str(file.parent / path)
+    return path if os.path.exists(path) and not os.path.exists(beside) else beside
 
 
 def _delimiter(file: Path, text: str) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 def settings(dataset: str, call: Mapping[str, Any]) -> Settings:
     """Return the options of `_options.single` as settings. Raises InputError where the data are not there."""
+    from advisor.cli import _options
     from advisor.data.remote import urls
     from advisor.records import Settings
 
@@ -26,6 +27,8 @@ def settings(dataset: str, call: Mapping[str, Any]) -> Settings:
         weights_dir=call["weights_dir"],
         offline=call["offline"],
         threads=call["threads"],
+        reading=_options.read_options(dict(call)),
+        plugins_blocked=tuple(call["blocked"]),
     )
 
 

@@ -24,8 +24,9 @@ KINDS = {
 
 
 @click.group(name="cache", invoke_without_command=True)
+@_options.as_json("Print the entries as JSON on standard output.")
 @click.pass_context
-def command(context: click.Context) -> None:
+def command(context: click.Context, as_json: bool) -> None:
     """Show and clear cached pixels and features.
 
     Decoded images, features of frozen networks, which images are crops of others, and copies of data sets (unpacked
@@ -35,11 +36,11 @@ def command(context: click.Context) -> None:
     \b
     Examples:
       tl-advise cache
-      tl-advise cache list --json
+      tl-advise cache --json
       tl-advise cache clear --kind pixels
     """
     if context.invoked_subcommand is None:
-        context.invoke(listing)
+        context.invoke(listing, as_json=as_json)
 
 
 @command.command(name="list")

@@ -26,10 +26,18 @@ SHOWN_PATHS = 8
 @_options.test_split()
 @_options.reading()
 @_options.relabel()
+@_options.offline()
 @_options.quiet()
 @_options.as_json("Print the profile as JSON on standard output.")
 def command(
-    dataset: str, deep: bool, test_split: str, relabel: str | None, quiet: bool, as_json: bool, **call: Any
+    dataset: str,
+    deep: bool,
+    test_split: str,
+    relabel: str | None,
+    offline: bool,
+    quiet: bool,
+    as_json: bool,
+    **call: Any,
 ) -> None:
     """Check a data set: sizes, classes, splits, duplicates, leaks, broken files. Nothing is trained.
 
@@ -51,7 +59,7 @@ def command(
 
     options = _options.read_options(call)
     with _console.bar(quiet) as bar:
-        access: dict[str, Any] = {"progress": partial(bar, "reading files"), "note": _console.note}
+        access: dict[str, Any] = {"progress": partial(bar, "reading files"), "note": _console.note, "offline": offline}
         data_set = datasets.read(dataset, test_split=test_split, options=options, **access)
         profile.check_learnable(data_set)
         similar = None

@@ -54,10 +54,11 @@ FORMATS = ("table", "json", "csv")
 def command(run: str, images: Sequence[str], form: str | None, as_json: bool, quiet: bool, **call: Any) -> int:
     """Classify images with the model of a run.
 
-    RUN is a run directory (or its recipe.yaml). IMAGES are files, folders, patterns in quotes, lists of paths (CSV or
-    TSV with a column called path, TXT with one path per line), or - for one image on standard input. Images that cannot
-    be read are reported on standard error and skipped. Probabilities are calibrated. "As unlike" is the share of typical
-    images that differ from the training set at least as much as this one; a small value suggests something else.
+    RUN is a run directory (or its recipe.yaml). IMAGES are files, folders, ZIP or TAR archives, patterns in quotes, lists
+    of paths (CSV or TSV with a column called path, TXT with one path per line), or - for standard input: one image, or
+    paths, one per line. Images that cannot be read are reported on standard error and skipped. Probabilities are
+    calibrated. "As unlike" is the share of typical images that differ from the training set at least as much as this one;
+    a small value suggests something else.
 
     \b
     Examples:
@@ -67,6 +68,7 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, qu
       tl-advise predict runs/ants new-photos/ --abstain 0.05
       tl-advise predict runs/ants new-photos/ --explain looks
       tl-advise predict runs/ants "scans/**/*.png" --out classes.csv
+      find . -name "*.jpg" | tl-advise predict runs/ants -
       curl -s https://example.org/ant.jpg | tl-advise predict runs/ants -
     """
     from advisor.cli import _console, _predict_explain, _predict_inputs, _predict_output, _standalone

@@ -205,6 +205,10 @@ class Profile:
     value_range: ValueRange | None = None
     joined: JoinedImages | None = None  # without members
 
+    def __repr__(self) -> str:
+        shown = ", ".join(self.classes[:5]) + (" ..." if len(self.classes) > 5 else "")
+        return f"Profile({self.images} images, {len(self.classes)} classes: {shown}; {self.split.test} held out)"
+
     @property
     def per_class(self) -> float:
         """Images per class, before our own split."""

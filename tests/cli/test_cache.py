@@ -19,6 +19,8 @@ def test_entries_are_listed_with_size_and_cap(capsys: pytest.CaptureFixture[str]
     """What is cached, how much, since when; the total, the limit and the folder; with --all, what it was made from."""
     cache.Store().keep({"kind": "pixels", "size_px": 224}, np.zeros(1000))
     for words in (["cache"], ["cache", "list"]):
+        assert cli.run([*words, "--json"]) == 0
+        assert len(json.loads(capsys.readouterr().out)["entries"]) == 1
         assert cli.run(words) == 0
         text = capsys.readouterr().out
         assert "pixels" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,17 @@ def test_a_file_is_no_run_directory(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is not a folder") as caught:
         RunDir.create(tmp_path / "file", data=tmp_path / "data")
     assert "resume" not in caught.value.hint
+
+
+@pytest.mark.parametrize("call", [["plugins"], ["cache"], ["weights", "--offline"]])
+def test_a_reader_that_left_is_no_error(call: list[str]) -> None:
+    """`tl-advise ... | head` ends quietly with 0, whatever prints the lines."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "advisor", *call], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -158,3 +158,36 @@ def test_bad_calls_are_one_line(run: Path, arguments: list[str], line: str, caps
     shown = capsys.readouterr()
     assert shown.out == ""
     assert line in shown.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("separator", ["\n", "\0"])
+def test_paths_on_standard_input_are_classified(
+    run: Path, separator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`find photos | tl-advise predict RUN -`: paths one per line, or separated by zero bytes."""
+    photos = sorted(str(path) for path in (run.parent / "data" / "roof").iterdir())[:3]
+    text = separator.join([*photos, ""]).encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    assert cli.run(["predict", str(run), "-", "--json"]) == 0
+    assert [row["path"] for row in json.loads(capsys.readouterr().out)["predictions"]] == photos
+
+
+def test_images_of_an_archive_are_classified(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A ZIP gives the answers of its folder, under its own name."""
+    archive = shutil.make_archive(str(tmp_path / "new"), "zip", run.parent / "data" / "roof")
+    assert cli.run(["predict", str(run), str(run.parent / "data" / "roof"), "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)["predictions"]
+    assert cli.run(["predict", str(run), archive, "--json"]) == 0
+    packed = json.loads(capsys.readouterr().out)["predictions"]
+    assert [row["class"] for row in packed] == [row["class"] for row in plain]
+    assert packed[0]["path"] == f"{archive}/{Path(plain[0]['path']).name}"
+
+
+def test_lists_take_the_usual_columns_and_places(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list elsewhere with paths from the current folder; a column called image_id."""
+    monkeypatch.chdir(run.parent)
+    (tmp_path / "list.csv").write_text("note;image_id\nx;data/roof/001.jpg\n")
+    assert cli.run(["predict", str(run), str(tmp_path / "list.csv"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["predictions"]) == 1
