@@ -23,11 +23,11 @@ from advisor._version import __version__
 from advisor.data import image_inputs
 from advisor.errors import RequestError
 from advisor.metrics.decision_rule import decide
-from advisor.models import inference
 from advisor.models.predict import UNKNOWN, check_abstain, json_document, json_row
 from advisor.records import Unreadable
 from advisor.serving import body
 from advisor.serving.batcher import Batcher
+from advisor.serving.engines import Engine, in_torch
 from advisor.serving.limits import ServerLimits, check_header
 from advisor.serving.openapi import DESCRIPTION, PREDICT, page
 
@@ -45,9 +45,18 @@ class Service:
     """What the routes share: the model behind its batches, threads that decode, the limits."""
 
     def __init__(
-        self, predictor: Any, run: Path, limits: ServerLimits, *, decoders: int, batch: int, abstain: float | None
+        self,
+        predictor: Any,
+        run: Path,
+        limits: ServerLimits,
+        *,
+        engine: Engine,
+        decoders: int,
+        batch: int,
+        abstain: float | None,
     ) -> None:
         self.predictor = predictor
+        self.engine = engine
         self.run = run
         self.limits = limits
         self.decision = predictor.decision
@@ -58,11 +67,8 @@ class Service:
         self.started = time.monotonic()
 
     def _answers(self, squares: Any) -> list[tuple[Any, float | None]]:
-        """Return the probabilities (K,) of each square and the share of known images as unlike the training images.
-
-        Batches have the sizes of `predict`: a single image costs one pass, not one of 64.
-        """
-        answers = self.predictor.answers(squares, sizes=inference.small_batches(len(squares)))
+        """Return the probabilities (K,) of each square and the share of known images as unlike the training images."""
+        answers = self.engine(squares)
         unlike = [None] * len(squares) if answers.unlike is None else answers.unlike.tolist()
         return list(zip(answers.probabilities, unlike, strict=True))
 
@@ -128,12 +134,15 @@ def create(
     predictor: Any,
     run: Path,
     *,
+    engine: Engine | None = None,
     limits: ServerLimits | None = None,
     decoders: int = 2,
     batch: int = 64,
     abstain: float | None = None,
 ) -> FastAPI:
-    """Build the application for one model. `decoders` threads decode images, batches hold up to `batch` images.
+    """Build the application for one model, answered by `engine`, by default the predictor itself.
+
+    `decoders` threads decode images, batches hold up to `batch` images.
 
     With `abstain` images unlike the training images are labelled "unknown" at that rate of false alarms. Raises InputError
     where the model has no index for it.
@@ -144,7 +153,10 @@ def create(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service["now"] = Service(predictor, run, bounds, decoders=decoders, batch=batch, abstain=abstain)
+        computed = engine or in_torch(predictor)
+        service["now"] = Service(
+            predictor, run, bounds, engine=computed, decoders=decoders, batch=batch, abstain=abstain
+        )
         async with service["now"].batcher:
             yield
         service["now"].decoders.shutdown(wait=True)

@@ -1,6 +1,7 @@
 """`tl-advise serve` measured: equality with predict, throughput and latency, memory, bad requests.
 
     python benchmarks/serve/run.py --data DIR --weights-dir DIR --work DIR --part parity|bare|load|memory|bad
+    [--engine onnxruntime]
 
 MobileNetV2 with its ImageNet weights at 224 px and a linear head with random weights over three classes, real photos from
 DIR (JPEG). The server is the command itself, with one thread for the model; server and clients share the cores that the
@@ -67,9 +68,10 @@ def make_run(folder: Path, weights_dir: str) -> Path:
 
 
 @contextmanager
-def server(run: Path) -> Iterator[tuple[int, int]]:
+def server(run: Path, engine: str) -> Iterator[tuple[int, int]]:
     """Start the server; yield its port and process id."""
     command = [sys.executable, "-m", "advisor", "serve", str(run), "--port", "0", "--threads", "1", "--quiet"]
+    command += ["--engine", engine]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     match = re.search(r":(\d+) ", process.stdout.readline())
@@ -90,7 +92,7 @@ def server(run: Path) -> Iterator[tuple[int, int]]:
         process.wait(20)
 
 
-def parity(run: Path, files: list[Path]) -> dict[str, Any]:
+def parity(run: Path, files: list[Path], engine: str) -> dict[str, Any]:
     """Compare the server's probabilities with those of `predict` on 500 images, 40 requests at a time."""
     from advisor import registry
     from advisor.models import predictor
@@ -114,7 +116,7 @@ def parity(run: Path, files: list[Path]) -> dict[str, Any]:
 
         await asyncio.gather(*(one(path) for path in chosen))
 
-    with server(run) as (port, _):
+    with server(run, engine) as (port, _):
         asyncio.run(ask(port))
     return {"images": len(differences), "largest_difference": max(differences)}
 
@@ -131,7 +133,7 @@ def images_per_s(work: Callable[[int], Any], batches: int) -> float:
     return round(statistics.median(rates), 1)
 
 
-def bare(run: Path, files: list[Path]) -> dict[str, Any]:
+def bare(run: Path, files: list[Path], engine: str) -> dict[str, Any]:
     """Time loops without HTTP: onnxruntime and torch, with decoding and without."""
     import onnxruntime
     import torch
@@ -168,11 +170,11 @@ def bare(run: Path, files: list[Path]) -> dict[str, Any]:
     return {label: images_per_s(work, len(batches)) for label, work in loops.items()}
 
 
-def load(run: Path, files: list[Path]) -> dict[str, Any]:
+def load(run: Path, files: list[Path], engine: str) -> dict[str, Any]:
     """Send images from 1, 8 and 32 clients for half a minute each, one image per request."""
     images = [path.read_bytes() for path in files]
     rows: dict[str, Any] = {}
-    with server(run) as (port, _):
+    with server(run, engine) as (port, _):
         asyncio.run(clients.load(port, images, clients=8, seconds=5.0))  # warm
         for count in (1, 8, 32):
             begun = time.monotonic()
@@ -186,11 +188,11 @@ def load(run: Path, files: list[Path]) -> dict[str, Any]:
     return rows
 
 
-def memory(run: Path, files: list[Path]) -> dict[str, Any]:
+def memory(run: Path, files: list[Path], engine: str) -> dict[str, Any]:
     """Measure the server's resident memory after 500 and after 10,000 requests of 8 clients, with small images."""
     images = [path.read_bytes() for path in sorted(files, key=lambda p: p.stat().st_size)[:100]]
     seen = {}
-    with server(run) as (port, pid):
+    with server(run, engine) as (port, pid):
         done = 0
         for until in (500, 5_000, 10_000):
             asyncio.run(clients.load(port, images, clients=8, seconds=550.0, most=until - done))
@@ -200,10 +202,10 @@ def memory(run: Path, files: list[Path]) -> dict[str, Any]:
     return {"resident_mb": seen}
 
 
-def bad(run: Path, files: list[Path]) -> dict[str, Any]:
+def bad(run: Path, files: list[Path], engine: str) -> dict[str, Any]:
     """Send 1,000 bad requests, then a good one."""
     image = files[0].read_bytes()
-    with server(run) as (port, _):
+    with server(run, engine) as (port, _):
         counts = asyncio.run(bad_requests.all_of_them(port, image, 1000))
 
         async def good() -> int:
@@ -225,16 +227,18 @@ def main() -> None:
     parser.add_argument("--weights-dir", required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--part", choices=sorted(PARTS), required=True)
+    parser.add_argument("--engine", choices=["torch", "onnxruntime"], default="torch")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     run = make_run(options.work / "run", options.weights_dir)
     files = sorted(options.data.rglob("*.jpg"))[:500]
-    measured = PARTS[options.part](run, files)
+    measured = PARTS[options.part](run, files, options.engine)
+    name = options.part if options.engine == "torch" else f"{options.part}, {options.engine}"
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
-    results[options.part] = measured
+    results[name] = measured
     options.out.write_text(json.dumps(results, indent=1) + "\n")
-    print(options.part, json.dumps(measured), flush=True)
+    print(name, json.dumps(measured), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""What computes the answers of a server: the predictor itself in torch, or its graph in ONNX Runtime.
+
+In: a predictor. Out: a function from decoded squares to probabilities and how unlike the training images they are. Does NOT
+cover: forming batches (batcher.py), heatmaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from advisor.aliases import Pixels
+from advisor.errors import InputError
+from advisor.metrics import novelty
+from advisor.models import inference
+from advisor.models.predict import SquareOutputs
+
+Engine = Callable[[Pixels], SquareOutputs]  # of uint8 (N, S, S, 3)
+
+
+def in_torch(predictor: Any) -> Engine:
+    """Return the predictor's own answers, in the batch sizes of `predict`: one image costs one pass, not one of 64."""
+    return lambda squares: predictor.answers(squares, sizes=inference.small_batches(len(squares)))
+
+
+def in_onnxruntime(predictor: Any, threads: int) -> Engine:
+    """Export the predictor to ONNX in memory, and answer by ONNX Runtime with so many threads.
+
+    Raises InputError where the packages are missing, AdviseError where the network cannot be traced.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"--engine onnxruntime needs packages that are not installed ({error.name}).",
+            hint="pip install 'tl-advise[onnx]'",
+        ) from None
+    from advisor.exporting import parity, sidecar
+    from advisor.exporting.formats import onnx_graph
+
+    described = sidecar.with_features(sidecar.describe(predictor, onnx_graph.NAME, onnx_graph.FILE), predictor)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    graph = onnx_graph.serialized(predictor, described)
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def answers(squares: Pixels) -> SquareOutputs:
+        probabilities, features = parity.outputs(session.run(None, {sidecar.INPUT: squares}))
+        known = predictor.index is not None and features is not None
+        return SquareOutputs(probabilities, novelty.p_values(predictor.index, features) if known else None, None)
+
+    return answers
