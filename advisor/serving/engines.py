@@ -48,7 +48,8 @@ def in_onnxruntime(predictor: Any, threads: int) -> Engine:
 
     def answers(squares: Pixels) -> SquareOutputs:
         probabilities, features = parity.outputs(session.run(None, {sidecar.INPUT: squares}))
-        known = predictor.index is not None and features is not None
-        return SquareOutputs(probabilities, novelty.p_values(predictor.index, features) if known else None, None)
+        if predictor.index is None or features is None:
+            return SquareOutputs(probabilities)
+        return SquareOutputs(probabilities, novelty.p_values(predictor.index, features))
 
     return answers
