@@ -107,6 +107,7 @@ def test_the_page_holds_every_arm(compared: comparison.Comparison) -> None:
     json.dumps(plain, allow_nan=False)
     text = comparison_page.render(plain)
     assert "<script" not in text
+    assert text.count("the same number of steps for every arm") == 1
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert text.count("<svg") == 3 + len(compared.arms)
     for arm in compared.arms:

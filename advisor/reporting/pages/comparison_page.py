@@ -27,10 +27,7 @@ def render(numbers: Plain) -> str:
     return html_page.page(
         title,
         [
-            (
-                f"{size}; {numbers['epochs']:.3g} epochs, seed {numbers['seed']}, the same number of steps for every arm.",
-                _summary(arms),
-            ),
+            (size, _summary(arms)),
             (
                 "Accuracy on training images without augmentation (solid) and on held-out images (dashed); the gap shows "
                 "overfitting. A pretrained network starts with a head that was fitted on its frozen features, so its "
