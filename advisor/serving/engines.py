@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from advisor.aliases import Pixels
+from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.metrics import novelty
 from advisor.models import inference
 from advisor.models.predict import SquareOutputs
 
-Engine = Callable[[Pixels], SquareOutputs]  # of uint8 (N, S, S, 3)
+Engine = Callable[[Pixels], SquareOutputs]  # of uint8 (N, S, S, 3), S at least the side of the model's input
 
 
 def in_torch(predictor: Any) -> Engine:
@@ -47,7 +50,8 @@ def in_onnxruntime(predictor: Any, threads: int) -> Engine:
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def answers(squares: Pixels) -> SquareOutputs:
-        probabilities, features = parity.outputs(session.run(None, {sidecar.INPUT: squares}))
+        inputs = {sidecar.INPUT: np.ascontiguousarray(pixels.centre(squares, predictor.size_px))}
+        probabilities, features = parity.outputs(session.run(None, inputs))
         if predictor.index is None or features is None:
             return SquareOutputs(probabilities)
         return SquareOutputs(probabilities, novelty.p_values(predictor.index, features))

@@ -43,6 +43,17 @@ def test_onnxruntime_answers_over_http_what_predict_answers(run: Path) -> None:
         assert np.allclose([row["unlike"] for row in rows], expected.unlike, atol=0.02)
 
 
+def test_squares_larger_than_the_input_are_cropped_to_their_centre(run: Path) -> None:
+    """Photos are decoded to the squares that training cropped its views from, 256 px for a network of 224."""
+    pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
+    pytest.importorskip("onnxscript", reason="the onnx extra is not installed")
+    predictor = predictors.load(run, registry.load())
+    side = predictor.size_px + 32
+    squares = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    first, second = engines.in_torch(predictor)(squares), engines.in_onnxruntime(predictor, 1)(squares)
+    np.testing.assert_allclose(second.probabilities, first.probabilities, atol=1e-5)
+
+
 def test_missing_packages_are_named_with_the_command(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
