@@ -269,6 +269,9 @@ def _with_range(dataset: Dataset, files: dict[str, ScannedFile]) -> Dataset:
     warnings = list(dataset.warnings)
     if deep_colour:
         warnings.append(f"{deep_colour} colour images have 16 bits per channel: read with their upper 8 bits.")
+    windowed = sum(item.mode.endswith(";window") for item in dataset.items)
+    if windowed:
+        warnings.append(f"{windowed} DICOM files are shown by the window (centre, width) that each of them states.")
     deep = [item for item in dataset.pool if files[item.path].samples is not None]
     ranges = [samples for item in deep if (samples := files[item.path].samples) is not None]
     value_range: ValueRange | None = to_rgb.common_range(ranges, is_float=any(item.mode == "F" for item in deep))

@@ -44,7 +44,8 @@ Source = str | Path | bytes
 def header(source: Source) -> tuple[int, int, str]:
     """Return width, height (as displayed, orientation applied) and mode without decoding.
 
-    The mode is Pillow's, with ";16" where colour samples of 16 bits are read with their upper 8 bits only. Raises
+    The mode is Pillow's, with ";16" where colour samples of 16 bits are read with their upper 8 bits only, and ";window"
+    where a DICOM file's own window made the grey values. Raises
     ValueError with a short reason where the file is no readable image or is a decompression bomb, TransientReadError
     where a passing cause kept it from being read.
     """
@@ -52,7 +53,8 @@ def header(source: Source) -> tuple[int, int, str]:
         width, height = image.size
         if _orientation(image) in _TURNED:
             width, height = height, width
-        return width, height, image.mode + (";16" if _has_deep_colour(image) else "")
+        remark = ";16" if _has_deep_colour(image) else ";window" if "dicom_window" in image.info else ""
+        return width, height, image.mode + remark
 
 
 @contextmanager

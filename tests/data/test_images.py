@@ -14,7 +14,7 @@ import pytest
 from photographs import photo, save
 from PIL import Image, ImageOps
 
-from advisor.data import images
+from advisor.data import dataset, images
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -255,8 +255,8 @@ def test_heic_is_read_where_the_reader_is_installed() -> None:
     assert difference(images.open_rgb(content), photo(3, (64, 48))) < 12
 
 
-def test_dicom_is_shown_by_its_own_window() -> None:
-    """The stated window maps to black and white; without one the rescaled values stay floats."""
+def test_dicom_is_shown_by_its_own_window(tmp_path: Path) -> None:
+    """The stated window maps to black and white, and a data set says so; without one the rescaled values stay floats."""
     pydicom = pytest.importorskip("pydicom")
     from pydicom.dataset import FileMetaDataset
 
@@ -276,7 +276,11 @@ def test_dicom_is_shown_by_its_own_window() -> None:
         stream = io.BytesIO()
         pydicom.dcmwrite(stream, record, enforce_file_format=True)
         width, height, mode = images.header(stream.getvalue())
-        assert (width, height, mode) == (64, 48, "L" if window else "F")
+        assert (width, height, mode) == (64, 48, "L;window" if window else "F")
         grey = np.asarray(images.open_rgb(stream.getvalue()))[..., 0]
         assert (grey[0, 0], grey[-1, -1]) == (0, 255)
     assert images.sample_range(stream.getvalue()) is None
+    for name in ("ill", "well"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.dcm").write_bytes(stream.getvalue())
+    assert any("2 DICOM files are shown by the window" in w for w in dataset.read(tmp_path).warnings)

@@ -15,6 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image
 
+WINDOWED = "dicom_window"  # key of `Image.info` where the file's own window made the grey values
+
 
 def opened(stream: Any) -> Image.Image:
     """Return the first frame of a DICOM file. Raises ValueError with a short reason."""
@@ -53,7 +55,9 @@ def _grey(values: Any, record: Any, processing: Any) -> Image.Image:
     shown = np.asarray(processing.apply_voi_lut(values, record), dtype=np.float64)
     low, high = _window(record, shown)
     grey = np.clip((shown - low) * (255.0 / max(high - low, 1e-12)), 0, 255)
-    return Image.fromarray(np.rint(255 - grey if inverted else grey).astype(np.uint8))
+    image = Image.fromarray(np.rint(255 - grey if inverted else grey).astype(np.uint8))
+    image.info[WINDOWED] = True
+    return image
 
 
 def _window(record: Any, shown: Any) -> tuple[float, float]:

@@ -98,6 +98,7 @@ def _listed(filesystem: Any, url: str, path: str, options: ReadOptions) -> tuple
         return _table(filesystem, url, path, name, options), name
     files = _below(filesystem, path)
     if not files:
+        filesystem.ls(path)  # raises where nothing answers; `find` leaves that out
         raise DatasetError(
             f"{urls.shown(url)} is no archive or table, and no files are listed below it.",
             hint="Give a folder, a ZIP or TAR, or a CSV, TSV, JSONL or Parquet table.",

@@ -19,9 +19,10 @@ from advisor.errors import InputError
 @pytest.mark.parametrize(
     ("url", "part"),
     [
-        ("memory://nothing/here", "no files are listed below it"),
+        ("memory://nothing/here", "nothing is there"),
         ("memory://nothing/here.zip", "nothing is there"),
         ("http://127.0.0.1:9/photos.zip", "127.0.0.1:9/photos.zip"),
+        ("http://127.0.0.1:9/photos", "cannot be read (ClientConnectorError"),
         ("gopher://host/photos", "gopher:// is not supported"),
     ],
 )
