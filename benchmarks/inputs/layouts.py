@@ -158,6 +158,35 @@ def parquet(root: Path, files: list[tuple[Path, str]]) -> Path:
     return root / "a.parquet"
 
 
+def parquet_files(root: Path, files: list[tuple[Path, str]]) -> Path:
+    """A repository of the Hugging Face hub: two files of image bytes for training, one for the test."""
+    from pyarrow import parquet as writer
+    from pyarrow import table as arrow_table
+
+    (root / "data").mkdir()
+    for name, part in (("train-00000", files[:9]), ("train-00001", files[9:18]), ("test-00000", files[18:])):
+        images = [{"bytes": file.read_bytes(), "path": file.name} for file, _ in part]
+        columns = {"image": images, "label": [label for _, label in part]}
+        writer.write_table(arrow_table(columns), root / "data" / f"{name}-of-00002.parquet")
+    return root
+
+
+def archives(root: Path, files: list[tuple[Path, str]]) -> Path:
+    """One ZIP per class."""
+    plain = folders(root / "plain", files)
+    (root / "packed").mkdir()
+    for name in ("cat", "dog"):
+        shutil.make_archive(str(root / "packed" / name), "zip", plain / name)
+    return root / "packed"
+
+
+def kaggle_breeds(root: Path, files: list[tuple[Path, str]]) -> Path:
+    """A flat train/ with labels.csv whose label column has a name of its own."""
+    copied(files, lambda file, label: root / "train" / file.name)
+    (root / "labels.csv").write_text("\n".join(["id,breed", *(f"{f.stem},{label}" for f, label in files)]))
+    return root
+
+
 def too_high(root: Path, files: list[tuple[Path, str]]) -> Path:
     """The class folders lie one folder deeper."""
     folders(root / "data", files)
@@ -195,6 +224,11 @@ LAYOUTS: dict[str, tuple[Build, ReadOptions]] = {
     "TAR": (archived("gztar"), ReadOptions()),
     "WebDataset shard": (shard, ReadOptions()),
     "Parquet with bytes": (parquet, ReadOptions()),
+    "Parquet files of a hub repository": (parquet_files, ReadOptions()),
+    "folder of archives": (archives, ReadOptions()),
+    "CSV of two unusual columns": (table(("photo_uri", "what")), ReadOptions()),
+    "CSV separated by spaces": (table(("path", "label"), separator=" "), ReadOptions()),
+    "Kaggle flat, id,breed": (kaggle_breeds, ReadOptions()),
     "one folder too high": (too_high, ReadOptions()),
     "train/test without labels": (flat_splits, ReadOptions()),
 }
