@@ -117,13 +117,22 @@ def test_a_predictor_takes_images_in_every_form(run: tuple[Path, object, list[st
 
 
 def test_the_side_workflows_run(run: tuple[Path, object, list[str]], data: Path, tmp_path: Path) -> None:
-    """Export, rerun, compare, few-shot and the rate finder return their records."""
-    assert advisor.export(run[0], format="safetensors", out=tmp_path / "e").parity.n > 0
-    assert advisor.rerun(run[0], offline=True).identical
-    assert len(advisor.compare(data, ["full"], epochs=0.1, **SMALL).arms) == 1
+    """Export, rerun, evaluation, compare, few-shot and the rate finder return records, each shown in one short line."""
+    exported = advisor.export(run[0], format="safetensors", out=tmp_path / "e")
+    assert exported.parity.n > 0
+    rerun = advisor.rerun(run[0], offline=True)
+    assert rerun.identical
+    evaluation = advisor.evaluate(run[0], data)
+    compared = advisor.compare(data, ["full"], epochs=0.1, **SMALL)
+    assert len(compared.arms) == 1
     few = advisor.fewshot(data, ["prototypes"], ways=2, shots=1, queries=2, episodes=3, **SMALL)
     assert 0 <= few.scores[0].accuracy <= 1
-    assert 8 <= len(advisor.lr_find(data, strategy="partial", steps=12, **SMALL).rates) <= 12  # it may diverge
+    sweep = advisor.lr_find(data, strategy="partial", steps=12, **SMALL)
+    assert 8 <= len(sweep.rates) <= 12  # it may diverge
+    long = len(str(tmp_path)) + len(str(data)) + len(str(run[0]))
+    for record in (exported, rerun, evaluation, compared, few, sweep):
+        assert len(repr(record)) < 120 + long
+        assert "\n" not in repr(record)
     assert advisor.weights(offline=True)["pocket"].state == "built_in"
 
 

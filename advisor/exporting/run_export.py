@@ -41,6 +41,9 @@ class Exported:
     parity: Parity
     int8: Int8Report | None = None  # where it was quantised: what that changed
 
+    def __repr__(self) -> str:
+        return f"Exported({self.format} in {self.path}, {self.bytes / 1e6:.1f} MB)"
+
 
 def export(
     run: Path,

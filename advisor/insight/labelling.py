@@ -51,6 +51,9 @@ class NextImages:
     apart_in_all: int
     unreadable: tuple[Unreadable, ...]
 
+    def __repr__(self) -> str:
+        return f"NextImages({len(self.ranked)} ranked, {len(self.apart)} apart, of {self.examined} images)"
+
 
 def choose(
     predictor: Predictor | EnsemblePredictor,

@@ -66,6 +66,10 @@ class Adaptation:
     target_ci95: tuple[float, float] | None
     joined: JoinedImages | None = None  # similar source images that are held out together, or not at all
 
+    def __repr__(self) -> str:
+        score = "not labelled" if self.target_accuracy is None else f"{self.target_accuracy:.1%} of the labelled part"
+        return f"Adaptation({self.chosen} on {self.backbone}, {self.target_images} target images: {score})"
+
 
 def information(logits_MK: npt.NDArray[np.floating]) -> float:
     """Return the mutual information of images and predictions in nats: 0 for identical predictions, at most log K."""

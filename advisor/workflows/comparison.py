@@ -41,6 +41,10 @@ class Comparison:
     arms: tuple[ComparisonArm, ...]
     joined: JoinedImages | None = None  # similar images that are held out together, or not at all
 
+    def __repr__(self) -> str:
+        arms = ", ".join(f"{arm.name} {arm.accuracy:.1%}" for arm in self.arms)
+        return f"Comparison({self.backbone} at {self.size_px} px, {self.held_out} held-out images: {arms})"
+
 
 def compare(
     session: Session,

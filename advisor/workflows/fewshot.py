@@ -73,6 +73,12 @@ class FewShotResult:
     base_classes: tuple[str, ...] = ()
     joined: JoinedImages | None = None
 
+    def __repr__(self) -> str:
+        best = f"{self.scores[0].strategy} {self.scores[0].accuracy:.1%}" if self.scores else "no strategy"
+        return (
+            f"FewShotResult({self.ways} ways, {self.shots} shots, {self.episodes} episodes on {self.backbone}: {best})"
+        )
+
 
 def capable(strategies: Mapping[str, Strategy], context: Context) -> list[str]:
     """List the strategies whose first guess only fits a head on frozen features."""

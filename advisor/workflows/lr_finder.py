@@ -142,6 +142,10 @@ class Sweep:
     suggestion: Suggestion
     joined: JoinedImages | None = None
 
+    def __repr__(self) -> str:
+        rate = "no suggestion" if self.suggestion.rate is None else f"suggested rate {self.suggestion.rate:.1e}"
+        return f"Sweep({self.candidate.strategy} on {self.candidate.backbone}, {len(self.rates)} rates: {rate})"
+
 
 def sweep(
     session: Session,

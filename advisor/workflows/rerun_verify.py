@@ -48,6 +48,10 @@ class Rerun:
     forgetting: Forgetting | None = None
     same_devices: bool = True  # training used as many devices as the recipe's
 
+    def __repr__(self) -> str:
+        bits = "identical" if self.identical else "other weights"
+        return f"Rerun({self.recipe}: {self.mean:.1%} on {self.measured_on}, {len(self.runs)} runs, {bits})"
+
     @property
     def identical(self) -> bool:
         """Whether the first run's weights equal the recipe's bit for bit."""

@@ -83,6 +83,9 @@ class Evaluation:
     seen: int
     unreadable: tuple[Unreadable, ...]
 
+    def __repr__(self) -> str:
+        return f"Evaluation({self.run} on {self.data}: {self.test.accuracy:.1%} of {self.test.n} images are right)"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedImages:
