@@ -56,7 +56,7 @@ def main(descriptor: int) -> None:
     threading.Thread(target=_read, args=(connection, jobs), daemon=True).start()
     import torch  # noqa: F401 (the slowest import, done while the coordinator still reads the folder)
 
-    from advisor.models import lean_imports
+    from advisor.runtime import lean_imports
 
     lean_imports.stand_in_for_compiler()
     runner = JobRunner(connection)

@@ -17,7 +17,7 @@ from torch import nn
 
 from advisor.errors import PluginError, WeightsError, one_line
 from advisor.hooks import Backbone, Stage, StageSize
-from advisor.models import lean_imports
+from advisor.runtime import lean_imports
 
 lean_imports.install()  # before any plugin imports torchvision
 

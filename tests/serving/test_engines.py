@@ -37,8 +37,8 @@ def test_onnxruntime_answers_over_http_what_predict_answers(run: Path) -> None:
         rows = client.post("/predict", files=files).json()["predictions"]
         alone = client.post("/predict", content=photos[0].read_bytes()).json()["predictions"]
     for row, shares in zip([*rows, *alone], [*expected.probabilities, expected.probabilities[0]], strict=True):
-        found = {answer["class"]: answer["probability"] for answer in row["top"]}
-        assert found == pytest.approx(dict(zip(expected.classes, shares, strict=True)), abs=1e-5)
+        shown = {one["class"]: one["probability"] for one in row["top"]}
+        assert shown == pytest.approx(dict(zip(expected.classes, shares, strict=True)), abs=1e-5)
     if expected.unlike is not None:
         assert np.allclose([row["unlike"] for row in rows], expected.unlike, atol=0.02)
 

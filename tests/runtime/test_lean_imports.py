@@ -10,7 +10,8 @@ import pytest
 WORKER = """
 import sys
 import torch
-from advisor.models import backbone, lean_imports
+from advisor.models import backbone
+from advisor.runtime import lean_imports
 from advisor import registry
 lean_imports.stand_in_for_compiler()
 plugins = registry.load()
