@@ -2,8 +2,8 @@
 
 In: a module, uint8 squares, rows. Out: logits, or normalised batches for other computations.
 Scores and features use one batch size, the last batch padded, because an image's outputs differ in their last bits with
-the size of the batch: the same image then has the same numbers everywhere. Predictions use the smallest of three sizes
-that holds the images (`small_batches`), so that one image costs one pass and torch compiles three shapes only.
+the size of the batch: the same image then has the same numbers everywhere. Predictions use batches of five fixed
+sizes without padding (`small_batches`), so that one image costs one pass and torch prepares five shapes only.
 Does NOT cover: decoding (`data`), files (`predictor`). Legend: N images, C channels, H, W, K classes.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from advisor.models.classifier import Classifier
 
 BATCH = 64
-SMALL_BATCHES = (1, 8, BATCH)
+SMALL_BATCHES = (BATCH, 8, 4, 2, 1)
 
 
 def move(module: nn.Module, compute: Compute) -> None:
@@ -46,16 +46,15 @@ def move(module: nn.Module, compute: Compute) -> None:
 
 
 def small_batches(images: int) -> list[int]:
-    """Split a number of images into batches of 64, 8 or 1: full ones first, then the fewest passes for the rest.
+    """Split a number of images into batches of 64, 8, 4, 2 and 1, the largest first: nothing is padded.
 
-    One or two images are computed one by one; three to eight share a batch of eight, which is padded.
+    On a CPU a pass of eight images takes as long as eight passes of one, so that padding would only cost.
     """
-    single, small, large = SMALL_BATCHES
-    sizes = [large] * (images // large)
-    rest = images % large
-    sizes += [small] * (rest // small)
-    rest %= small
-    return sizes + ([single] * rest if rest < 3 else [small])
+    sizes: list[int] = []
+    for size in SMALL_BATCHES:
+        count, images = divmod(images, size)
+        sizes += [size] * count
+    return sizes
 
 
 def batches(
