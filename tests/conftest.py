@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import prepared_workers
 import pytest
 
@@ -15,6 +16,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+# How fast the machine is decides no test.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 SHARED = Path(os.environ.get("TL_ADVISE_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 
