@@ -19,7 +19,7 @@ from advisor.cli import _options
     type=click.Choice(["torch", "onnxruntime"]),
     default="torch",
     show_default=True,
-    help="What computes the answers; onnxruntime starts some seconds later and answers about twice as fast on a CPU.",
+    help="What computes the answers; onnxruntime starts some seconds later and answers more images per second on a CPU.",
 )
 @click.option("--batch", type=click.IntRange(1, 1024), default=64, show_default=True, help="Largest batch.")
 @click.option(
