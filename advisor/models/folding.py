@@ -1,8 +1,9 @@
 """A classifier for inference on a CPU: every BatchNorm behind a convolution is folded into that convolution.
 
 In: a classifier with running statistics. Out: a copy that computes the same outputs up to rounding in fewer passes over
-memory, or the classifier itself where nothing can be folded. Which convolution feeds which BatchNorm is seen on an image;
-the copy is compared with the original on it, so that a network of another structure is left as it is.
+memory, or the classifier itself where nothing can be folded. Which convolution feeds which BatchNorm is seen on images of
+the whole range of pixels; the copy is compared with the original on them, in its features (a head may hide a difference),
+so that a network of another structure is left as it is.
 Does NOT cover: training, scores (they keep the bits of the network as it was trained). Legend: S pixels a side.
 """
 
@@ -15,7 +16,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from advisor.models import normalise
 from advisor.models.classifier import Classifier
+from advisor.records import Preprocess
 
 # Relative to the largest output. Rounding is a hundredth of it; a BatchNorm that was folded wrongly is far above.
 TOLERANCE = 1e-4
@@ -25,25 +28,40 @@ Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 def folded(classifier: Classifier, size_px: int) -> Classifier:
     """Return a copy in eval mode with BatchNorm folded, or `classifier` itself where that is not possible.
 
-    `size_px` is S of the image (1, 3, S, S) on which the copy is made and compared.
+    `size_px` is S of the images (2, 3, S, S) on which the copy is made and compared.
     """
-    image = torch.rand(1, 3, size_px, size_px, generator=torch.Generator().manual_seed(0))
     try:
+        images = _images(size_px, classifier.backbone.preprocess)
         made = copy.deepcopy(classifier).cpu().eval()
         with torch.inference_mode(False), torch.no_grad():
-            expected, pairs = _watched(made, image)
+            expected, pairs = _watched(made, images)
             for convolution, norm in pairs:
                 _fold(convolution, norm)
             _replace(made, {id(norm) for _, norm in pairs})
-            same = torch.allclose(made(image), expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
+            same = _alike(made.features(images), expected) and _alike(made(images), made.head(expected))
     except Exception:  # a third-party network that cannot be copied or run like this works as it is
         return classifier
     return made if pairs and same else classifier
 
 
-def _watched(classifier: Classifier, image: torch.Tensor) -> tuple[torch.Tensor, list[Pair]]:
-    """Run the classifier on the image; return its logits, and the convolutions whose output went into a BatchNorm."""
-    producers: dict[int, nn.Conv2d] = {}
+def _images(size_px: int, preprocess: Preprocess) -> torch.Tensor:
+    """Draw noise and large squares of full colours, as pixels 0..1 normalised: small and strong responses, (2, 3, S, S).
+
+    What acts on strong responses alone, a bound of values or a branch, shows on the second.
+    """
+    draw = torch.Generator().manual_seed(0)
+    noise = torch.rand(1, 3, size_px, size_px, generator=draw)
+    colours = torch.rand(1, 3, 8, 8, generator=draw).round()
+    return normalise.standardise(torch.cat([noise, nn.functional.interpolate(colours, size=size_px)]), preprocess)
+
+
+def _alike(outputs: torch.Tensor, expected: torch.Tensor) -> bool:
+    return torch.allclose(outputs, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max()))
+
+
+def _watched(classifier: Classifier, images: torch.Tensor) -> tuple[torch.Tensor, list[Pair]]:
+    """Run the classifier; return its features, and the convolutions whose output went unchanged into a BatchNorm."""
+    producers: dict[int, tuple[nn.Conv2d, int]] = {}
     outputs: list[torch.Tensor] = []  # kept, so that no id is used twice
     runs: Counter[int] = Counter()
     pairs: list[Pair] = []
@@ -52,23 +70,27 @@ def _watched(classifier: Classifier, image: torch.Tensor) -> tuple[torch.Tensor,
         assert isinstance(module, nn.Conv2d)
         runs[id(module)] += 1
         outputs.append(output)
-        producers[id(output)] = module
+        producers[id(output)] = module, output._version
 
     def before_norm(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         assert isinstance(module, nn.BatchNorm2d)
         runs[id(module)] += 1
-        if id(inputs[0]) in producers and module.track_running_stats:
-            pairs.append((producers[id(inputs[0])], module))
+        convolution, version = producers.get(id(inputs[0]), (None, 0))
+        if convolution is not None and inputs[0]._version == version and module.track_running_stats:
+            pairs.append((convolution, module))
 
-    hooks = [m.register_forward_hook(after_convolution) for m in classifier.modules() if isinstance(m, nn.Conv2d)]
-    hooks += [m.register_forward_pre_hook(before_norm) for m in classifier.modules() if isinstance(m, nn.BatchNorm2d)]
+    own = [
+        m for m in classifier.modules() if not (m._forward_hooks or m._forward_pre_hooks)
+    ]  # others' may change values
+    hooks = [m.register_forward_hook(after_convolution) for m in own if isinstance(m, nn.Conv2d)]
+    hooks += [m.register_forward_pre_hook(before_norm) for m in own if isinstance(m, nn.BatchNorm2d)]
     try:
-        logits = classifier(image)
+        features = classifier.features(images)
     finally:
         for hook in hooks:
             hook.remove()
     once = 2 if classifier.mirror else 1  # passes
-    return logits, [p for p in dict.fromkeys(pairs) if runs[id(p[0])] == runs[id(p[1])] == once]
+    return features, [p for p in dict.fromkeys(pairs) if runs[id(p[0])] == runs[id(p[1])] == once]
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:

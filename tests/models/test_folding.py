@@ -107,7 +107,54 @@ class Uncopied(nn.Sequential):
         raise TypeError("cannot pickle '_thread.lock' object")
 
 
-@pytest.mark.parametrize("block", [Past, Shared, Uncopied])
+class Bounded(nn.Sequential):
+    """A convolution whose output is bounded in place in front of BatchNorm: strong responses alone are changed."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(8, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self[1](self[0](x).clamp_(-4.0, 4.0)))
+
+
+class Branched(Past):
+    """Strong responses go past BatchNorm too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.convolution(x)
+        return torch.relu(self.norm(y)) + torch.relu(y - 1.0)
+
+
+def hooked() -> nn.Module:
+    """Return a block of which someone bounds the output of BatchNorm by a hook."""
+    block = nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU())
+    block[1].register_forward_hook(lambda module, inputs, output: output.clamp(max=4.0))
+    return block
+
+
+@pytest.mark.parametrize("block", [Bounded, hooked])
+def test_convolutions_whose_output_is_changed_on_the_way_are_left(block: Callable[[], nn.Module]) -> None:
+    """Noise alone does not reach the bound, so that numbers would not tell; the other blocks are folded."""
+    body = Small()
+    body.layer_11 = block()
+    original = classifier(backbone(), body)
+    made = folding.folded(original, SIDE)
+    assert norms(made) == 1
+    images = 20 * torch.randn(3, 3, SIDE, SIDE)
+    with torch.no_grad():
+        torch.testing.assert_close(made(images), original(images), rtol=1e-4, atol=1e-4)
+
+
+def test_a_head_of_constant_answers_hides_no_difference() -> None:
+    """The features are compared: novelty is measured on them, and a vote of neighbours may not tell."""
+    body = Small()
+    body.layer_11 = Past()
+    original = classifier(backbone(), body)
+    original.head = LinearHead(torch.zeros(CLASSES, backbone().dim), torch.zeros(CLASSES))
+    assert folding.folded(original, SIDE) is original
+
+
+@pytest.mark.parametrize("block", [Past, Branched, Shared, Uncopied])
 def test_what_cannot_be_folded_keeps_its_function(block: Callable[[], nn.Module]) -> None:
     """Folded, the first would be another function, and the second would fold one convolution twice."""
     body = Small()

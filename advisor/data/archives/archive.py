@@ -7,6 +7,8 @@ TAR of samples (`0001.jpg` beside `0001.cls` or `0001.json`), a shard, `webdatas
 from __future__ import annotations
 
 import errno
+import gzip
+import lzma
 import os
 import posixpath
 import tarfile
@@ -14,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from advisor.data.archives import unpacking
 from advisor.data.images import printable
@@ -23,6 +25,17 @@ from advisor.errors import DatasetError, one_line
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz2", ".txz")
 _BLOCK = 1 << 20
+# What Python raises for an archive whose bytes are wrong or end too early, and for one that is encrypted.
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+)
 
 
 def is_archive(path: Path) -> bool:
@@ -59,12 +72,12 @@ def unpack(path: Path, folder: Path, limits: unpacking.UnpackingLimits) -> None:
         is_zip = zipfile.is_zipfile(path)
         if not is_zip and path.suffix.lower() == ".zip" and not tarfile.is_tarfile(path):
             raise zipfile.BadZipFile("no complete ZIP archive")
-        members = _zip_members(path) if is_zip else _tar_members(path)
+        members = _zip_members(path) if is_zip else _tar_members(path, limits)
         for name, stream in members:
             relative = safe_name(name, shown)
             if relative and not any(names.is_hidden(part) for part in relative.split("/")):
                 _write(folder, relative, stream, limits)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise DatasetError(
             f"{shown} cannot be unpacked: {one_line(error)}.", hint="Check the file, or unpack it yourself."
         ) from error
@@ -112,9 +125,12 @@ def _zip_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                     yield info.filename, stream
 
 
-def _tar_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _tar_members(path: Path, limits: unpacking.UnpackingLimits) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield names and contents, and read what follows the last member: the checksum over all of them stands at the end."""
     with tarfile.open(path, "r:*") as archive:
         for info in archive:
             stream = archive.extractfile(info) if info.isreg() else None  # links and devices are left out
             if stream is not None:
                 yield os.fsdecode(os.fsencode(info.name)), stream
+        for block in _blocks(cast("IO[bytes]", archive.fileobj)):
+            limits.add(len(block))

@@ -94,7 +94,7 @@ def _is_shard(path: Path) -> bool:
     try:
         with tarfile.open(path) as shard:
             members = [info.name for info, _ in zip(shard, range(_LOOKED_AT), strict=False) if info.isreg()]
-    except (OSError, tarfile.TarError):
+    except (OSError, *archive.DAMAGED):
         return False
     keys: dict[str, set[str]] = defaultdict(set)
     for name in members:

@@ -125,6 +125,11 @@ def _position(
         )
     for name in usual:
         if name in plain and plain.index(name) not in used:
+            if plain.count(name) > 1:
+                raise DatasetError(
+                    f"{shown}: {plain.count(name)} columns are called {name!r}: which one is the {role}?",
+                    hint="Rename the others.",
+                )
             return plain.index(name)
     return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,20 @@ def read_shards(paths: Sequence[Path], split: str = "") -> Table:
     Raises DatasetError where pyarrow is not installed or a file is damaged.
     """
     parquet = require_pyarrow("pyarrow.parquet", paths[0])
+    reading = paths[0]
+
+    def batches() -> Iterator[Any]:
+        nonlocal reading
+        for reading in paths:
+            yield from parquet.ParquetFile(reading).iter_batches(batch_size=256)
+
     try:
-        files = [parquet.ParquetFile(path) for path in paths]
-        batches = (batch for file in files for batch in file.iter_batches(batch_size=256))
-        return from_batches(paths[0], files[0].schema_arrow, batches, lambda: split + unpacking.file_key(paths))
+        schema = parquet.ParquetFile(reading).schema_arrow
+        return from_batches(paths[0], schema, batches(), lambda: split + unpacking.file_key(paths))
     except DatasetError:
         raise
     except Exception as error:  # pyarrow raises its own errors, OSError and ValueError for damaged files
-        raise damaged(paths[0], error) from error
+        raise damaged(reading, error) from error
 
 
 def from_batches(path: Path, schema: Any, batches: Iterable[Any], key: Any, prefix: str = "") -> Table:

@@ -93,6 +93,21 @@ def test_a_damaged_archive_is_one_line(tmp_path: Path, content: bytes) -> None:
         dataset.read(tmp_path / "a.zip")
 
 
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+def test_a_damaged_packed_tar_is_one_line(tmp_path: Path, suffix: str, damage: str) -> None:
+    """Each way of packing has an error of its own, and one of them is what Python raises at the end of its input."""
+    folder(tmp_path / "plain", {"cat": 6, "dog": 6})
+    path = tmp_path / f"a.tar.{suffix}"
+    with tarfile.open(path, f"w:{suffix}") as archive:
+        archive.add(tmp_path / "plain", "plain")
+    content = path.read_bytes()
+    half = len(content) // 2
+    path.write_bytes(content[:half] if damage == "cut" else content[:half] + bytes(200) + content[half + 200 :])
+    with pytest.raises(DatasetError, match=rf"a\.tar\.{suffix} cannot be unpacked"):
+        dataset.read(path)
+
+
 def test_webdataset_shards_are_read(tmp_path: Path) -> None:
     """Shards pair images with labels by their key; the name of a shard states its split."""
     folder(tmp_path / "plain", {"img": 12})

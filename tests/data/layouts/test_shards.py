@@ -163,3 +163,14 @@ def test_compressed_shards_are_read(tmp_path: Path) -> None:
     listing = dataset.find(tmp_path / "shards")
     assert (listing.layout, len(listing.entries)) == ("webdataset", 8)
     assert {e.given for e in listing.entries} == {"train"}
+
+
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_the_damaged_one_of_several_parquet_files_is_named(tmp_path: Path, damaged: int) -> None:
+    """The others are whole: to look at the first one would find nothing."""
+    files = [tmp_path / "train-0.parquet", tmp_path / "train-1.parquet"]
+    for number, file in enumerate(files):
+        write_parquet(file, 10 * number, 4)
+    files[damaged].write_bytes(files[damaged].read_bytes()[:-100])
+    with pytest.raises(DatasetError, match=rf"train-{damaged}\.parquet: cannot be read"):
+        dataset.read(tmp_path)

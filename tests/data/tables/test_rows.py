@@ -267,3 +267,10 @@ def test_missing_files_with_another_suffix_or_case_are_named(root: Path, name: s
     with pytest.raises(DatasetError, match="none of the 1 files exists") as caught:
         dataset.find(write(root, f"path,label\n{name},cat\n"))
     assert "There is img/0000.jpg" in caught.value.hint
+
+
+def test_two_columns_of_one_name_are_not_chosen_from(root: Path) -> None:
+    """They may differ, and a reader of columns by name would take the last one."""
+    path = write(root, "path,label,Label\n" + ROWS.replace("\n", ",x\n"))
+    with pytest.raises(DatasetError, match="2 columns are called 'label': which one is the label"):
+        dataset.find(path)
