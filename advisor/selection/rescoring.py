@@ -97,7 +97,7 @@ def _folds(run: SearchRun, trial: Trial, left_s: float) -> tuple[int, ...]:
         return tuple(range(FOLDS)) if not run.facts.has_deadline or each_s <= left_s else ()
     if not run.facts.has_deadline:
         return first
-    fit = min(FOLDS, int(left_s / max(each_s, 1e-9)))
+    fit = min(FOLDS, int(max(0.0, left_s) / max(each_s, 1e-9)))
     return (*first, *(f for f in range(FOLDS) if f not in first))[:fit]
 
 
