@@ -62,6 +62,8 @@ def _opened(image: Any, rule: pixels.PixelRule) -> Image.Image:
     """Convert an image in memory to RGB as a viewer shows it: EXIF orientation applied, transparency over white."""
     from PIL import Image, ImageOps
 
+    if 0 in getattr(image, "size" if isinstance(image, Image.Image) else "shape", ()):
+        raise ValueError("an image without pixels")
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"an image array must be (H, W, 3) uint8, got {image.shape} {image.dtype}")

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 class Predictor:
     """A saved model, ready for images. `preprocess.size` and `.resize` are those that it was trained with.
 
-    `index` tells images that are unlike the training images; None where the model has none.
+    Predictions on a CPU come from a copy of `classifier` that is made at the first (`folding`): what changes `classifier`
+    or hooks into it afterwards shows in `logits`, not in `predict`. `index` tells images that are unlike the training
+    images; None where the model has none.
     """
 
     classifier: Classifier
@@ -57,6 +59,10 @@ class Predictor:
 
     def __repr__(self) -> str:
         return f"Predictor({self.description['backbone']} at {self.size_px} px, {len(self.classes)} classes)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled and copied: no copy for predictions, which is made again where it is needed."""
+        return {name: value for name, value in self.__dict__.items() if name != "_folded"}
 
     @property
     def rule(self) -> pixels.PixelRule:

@@ -201,7 +201,7 @@ class Store:
         for entry in self.entries():
             if kind is None or entry.kind == kind:
                 self._delete(entry)
-                freed += entry.bytes
+                freed += 0 if entry.path.exists() else entry.bytes  # a folder may not be writable
         atomic_file.sweep(self.directory / "tmp")
         return freed
 

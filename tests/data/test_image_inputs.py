@@ -60,6 +60,15 @@ def test_arrays_are_pixels() -> None:
             image_inputs.square(wrong, RULE)
 
 
+@pytest.mark.parametrize(
+    "empty", [np.zeros((0, 4, 3), dtype=np.uint8), Image.new("RGB", (0, 4)), Image.new("L", (4, 0))]
+)
+def test_an_image_without_pixels_is_told(empty: object) -> None:
+    """A crop that went wrong gives one; it has no shape to fit into a square."""
+    with pytest.raises(ValueError, match="an image without pixels"):
+        image_inputs.square(empty, RULE)
+
+
 def test_squares_stack_and_name_what_is_broken(tmp_path: Path) -> None:
     """Several pictures become one array; the one that cannot be read is named by path or position."""
     images = [photographs.photo(n) for n in range(3)]

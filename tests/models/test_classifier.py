@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -280,3 +281,15 @@ def test_scores_of_saved_logits_are_calibrated(tmp_path: Path) -> None:
     raw = inference.logits(model.classifier, data.canvas, data.rows, ForwardSpec(model.preprocess, 12, small.COMPUTE))
     given = classification.probabilities(model.logits(data.canvas, compute=small.COMPUTE))
     assert given == pytest.approx(classification.probabilities(raw, temperature=2.0), abs=1e-6)
+
+
+def test_a_predictor_is_copied_without_its_copy_for_predictions(tmp_path: Path) -> None:
+    """It answers the same after it, and a copy or a pickle is not twice as large once it has answered."""
+    _save(_classifier(), tmp_path)
+    loaded = _load(tmp_path)
+    image = np.asarray(photographs.photo(1))
+    before = loaded.predict([image]).probabilities
+    assert "_folded" in vars(loaded)
+    copied = copy.deepcopy(loaded)
+    assert "_folded" not in vars(copied)
+    np.testing.assert_allclose(copied.predict([image]).probabilities, before, atol=1e-6)

@@ -146,7 +146,7 @@ def clear(kind: str | None = None) -> int:
     for entry in copies():
         if kind is None or entry.kind == kind:
             shutil.rmtree(entry.path, ignore_errors=True)
-            freed += entry.bytes
+            freed += 0 if entry.path.exists() else entry.bytes
     for name in COPIES.values():
         for left in (cache.default_dir() / name).glob(".[fp]*-*"):  # .filling-, .partial-
             if kind in (None, next(k for k, n in COPIES.items() if n == name)):

@@ -169,7 +169,8 @@ def _no_classes(path: Path, top: Level) -> DatasetError:
             f"{shown} holds {len(top.images)} images but no class folders.",
             hint=f"{hint} {_labels_in_names(path, top)}",
         )
-    archives = [name for name in top.others if names.suffix_of(name) in names.ARCHIVES]
+    packed = [name for name in top.others if names.suffix_of(name) in names.ARCHIVES]
+    archives = [name for name in packed if not manifest.is_table(path / name)]
     if archives:
         return DatasetError(
             f"{shown} holds no images but archives ({shortened(archives)}).",
@@ -178,7 +179,9 @@ def _no_classes(path: Path, top: Level) -> DatasetError:
     if top.others:
         walk = Walk(path)
         walk.count("", top)
-        return DatasetError(f"{shown} holds no images ({suffix_counts(walk.suffixes)}).", hint=hint)
+        return manifest.fault(path) or DatasetError(
+            f"{shown} holds no images ({suffix_counts(walk.suffixes)}).", hint=hint
+        )
     return DatasetError(f"{shown} {'holds no images' if top.hidden else 'is empty'}.", hint=hint)
 
 

@@ -77,6 +77,17 @@ def only_table(folder: Path) -> Path | None:
     return next(iter(chosen)) if len(chosen) == 1 else None
 
 
+def fault(folder: Path) -> DatasetError | None:
+    """Return why the one table in a folder cannot be read; None where there is none or several, or where it can."""
+    every = _all_tables(folder)
+    if len(every) == 1:
+        try:
+            rows.listing(table(every[0]), NAME, ReadOptions())
+        except DatasetError as error:
+            return error
+    return None
+
+
 def recognise(path: Path, options: ReadOptions) -> bool:
     """Return True for a table file, and for a folder with one table, or one per split, and no class folders."""
     if not path.is_dir():

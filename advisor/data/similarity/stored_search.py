@@ -39,7 +39,7 @@ def pairs(
         return search()[0].pairs
     fields = _fields(items, rule)
     with store.lock(fields):
-        stored = _stored(store, fields)
+        stored = _stored(store, fields, len(items))
         if stored is not None and stored.is_whole(extent):
             return stored.pairs
         result, all_read = search()
@@ -59,13 +59,16 @@ def _fields(items: Sequence[Item], rule: pixels.PixelRule) -> dict[str, Any]:
     return {**decoded, "kind": KIND, "code": CODE, "pixels": decoded["code"]}
 
 
-def _stored(store: Store, fields: dict[str, Any]) -> Search | None:
+def _stored(store: Store, fields: dict[str, Any], images: int) -> Search | None:
+    """Return what is stored; None where there is nothing, or what is there cannot be what a search found."""
     path = store.get(fields)
     if path is None:
         return None
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         listed = tuple((int(i), int(j), bool(mirrored)) for i, j, mirrored in facts["pairs"])
-        return Search(pairs=listed, parts=True, aligned=int(facts["aligned"]))
+        aligned = int(facts["aligned"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    in_range = all(0 <= row < images for i, j, _ in listed for row in (i, j))
+    return Search(pairs=listed, parts=True, aligned=aligned) if in_range else None

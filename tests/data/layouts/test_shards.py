@@ -174,3 +174,11 @@ def test_the_damaged_one_of_several_parquet_files_is_named(tmp_path: Path, damag
     files[damaged].write_bytes(files[damaged].read_bytes()[:-100])
     with pytest.raises(DatasetError, match=rf"train-{damaged}\.parquet: cannot be read"):
         dataset.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv.gz"])
+def test_a_damaged_table_alone_in_a_folder_says_so(tmp_path: Path, name: str) -> None:
+    """Not that the folder holds no images."""
+    (tmp_path / name).write_bytes(b"PAR1 cut")
+    with pytest.raises(DatasetError, match=rf"{name}.*(cannot be read|Not a gzipped file)"):
+        dataset.read(tmp_path)

@@ -72,3 +72,18 @@ def test_the_cache_command_says_what_it_is(photos: Path, capsys: pytest.CaptureF
     assert "which images are crops or mirror images of others" in " ".join(capsys.readouterr().out.split())
     assert run(["cache", "clear", "--kind", "similar images"]) == 0
     assert searched(photos)[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[]", b'{"pairs": 3, "aligned": 1}', b'{"pairs": [[0, 99, false]], "aligned": 1}'],
+)
+def test_a_damaged_entry_is_searched_for_again(photos: Path, content: bytes) -> None:
+    """A file that was cut, and one of the right size that holds something else, rows that there are not included."""
+    assert searched(photos) == (True, COPIES)
+    (entry,) = [entry for entry in cache.Store().entries() if entry.kind == "similar images"]
+    entry.path.write_bytes(content)
+    assert searched(photos) == (True, COPIES)
+    entry.path.write_bytes(content.ljust(entry.bytes))
+    assert searched(photos) == (True, COPIES)
+    assert searched(photos) == (False, COPIES)
