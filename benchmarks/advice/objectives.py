@@ -104,7 +104,9 @@ def drawn(case: Case, seen: Features, seed: int) -> tuple[np.ndarray, np.ndarray
         counts = np.bincount(labels, minlength=classes)
         keep = np.floor(shares * (counts / shares).min()).astype(int)
         chosen = np.concatenate([np.flatnonzero(labels == k)[: keep[k]] for k in range(classes)])
-        units = units[np.sort(chosen)]
+        units = rng.permutation(
+            units[chosen]
+        )  # a rare class is the first of its own: in all parts, not in the first one
     parts = np.split(units, [case.pool, case.pool + case.test])
     return tuple(np.flatnonzero(np.isin(seen.groups, part)) for part in parts)  # type: ignore[return-value]
 
