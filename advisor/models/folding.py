@@ -79,9 +79,8 @@ def _watched(classifier: Classifier, images: torch.Tensor) -> tuple[torch.Tensor
         if convolution is not None and inputs[0]._version == version and module.track_running_stats:
             pairs.append((convolution, module))
 
-    own = [
-        m for m in classifier.modules() if not (m._forward_hooks or m._forward_pre_hooks)
-    ]  # others' may change values
+    # Hooks of others may change what a layer gives: such layers stay as they are.
+    own = [m for m in classifier.modules() if not (m._forward_hooks or m._forward_pre_hooks)]
     hooks = [m.register_forward_hook(after_convolution) for m in own if isinstance(m, nn.Conv2d)]
     hooks += [m.register_forward_pre_hook(before_norm) for m in own if isinstance(m, nn.BatchNorm2d)]
     try:
@@ -104,8 +103,7 @@ def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
 def _replace(module: nn.Module, norms: set[int]) -> None:
     for name, child in module.named_children():
         if id(child) in norms:
-            setattr(
-                module, name, getattr(child, "act", None) or nn.Identity()
-            )  # timm's BatchNorm ends with an activation
+            activation = getattr(child, "act", None)  # with which timm's BatchNorm ends
+            setattr(module, name, activation or nn.Identity())
         else:
             _replace(child, norms)
