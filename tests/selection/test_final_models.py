@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import searches
+from searches import TRAINED
 
 from advisor.execution.worker import Worker
-from advisor.records import Candidate, Trial
-from advisor.records.messages import Job, Refit, Refitted, RunTrial
+from advisor.records import Trial
+from advisor.records.messages import Job, Refit, Refitted
 from advisor.runtime import clock
 from advisor.selection import final_models
 from advisor.tuning import budget
 from advisor.tuning.search_run import SearchRun
-
-TRAINED = Candidate(backbone="pocket", strategy="partial", parameters={"epochs": 1.0}, size_px=64)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchRun]:
-    """A search on real crops with one worker."""
-    with searches.on_crops(tmp_path_factory.mktemp("shipped")) as run:
-        yield run
-
-
-@pytest.fixture(scope="module")
-def trained(run: SearchRun) -> Trial:
-    """A trial that left its first fold's model behind."""
-    job = RunTrial(number=0, candidate=TRAINED, folds=(1,), repeat=0, seed=0, started_s=0.0)
-    trial = run.worker.ask(job, Trial)
-    assert trial.state == "complete", trial.error
-    return trial
 
 
 def test_with_time_the_model_is_trained_on_all_images(run: SearchRun, trained: Trial) -> None:

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import searches
+from searches import TRAINED
 
 from advisor.data.splits import FOLDS
-from advisor.records import Candidate, Trial
+from advisor.records import Trial
 from advisor.records.messages import RunTrial
 from advisor.runtime import clock
 from advisor.selection import rescoring
 from advisor.tuning import cost_model
 from advisor.tuning.search_run import SearchRun
 
-TRAINED = Candidate(backbone="pocket", strategy="partial", parameters={"epochs": 1.0}, size_px=64)
 BUDGET_S = 600.0
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchRun]:
-    """A search on real crops with one worker."""
-    with searches.on_crops(tmp_path_factory.mktemp("rescoring")) as run:
-        run.describe(["pocket"])
-        yield run
-
-
-@pytest.fixture(scope="module")
-def trained(run: SearchRun) -> Trial:
-    """A trained trial that was scored on one fold."""
-    trial = run.worker.ask(RunTrial(number=0, candidate=TRAINED, folds=(1,), repeat=0, seed=0, started_s=0.0), Trial)
-    assert trial.state == "complete", trial.error
-    return trial
 
 
 @pytest.mark.parametrize("short_of", [0.5, 1.5, 2.5, 4.5, 50.0])

@@ -22,6 +22,7 @@ from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchFacts, SearchState
 from advisor.tuning.trials.study import Study
 
+TRAINED = Candidate(backbone="pocket", strategy="partial", parameters={"epochs": 1.0}, size_px=64)
 FULL = Candidate(backbone="pocket", strategy="full", parameters={"epochs": 10.0}, size_px=64)
 
 
