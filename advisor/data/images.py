@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.data.decoding import decode_limits, to_rgb
+from advisor.data.decoding import decode_limits, tiff, to_rgb
 from advisor.errors import TransientReadError
 from advisor.records.data import ValueRange
 
@@ -175,6 +175,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         else:
             stream = _open_file(source)
         image = _identify(stream)
+        tiff.mend_ycbcr(image)
         width, height = image.size
         if width * height > decode_limits.max_pixels():
             raise ValueError(f"decompression bomb: {width} x {height} pixels (raise the limit with --max-pixels)")

@@ -122,6 +122,14 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert images.open_rgb(content).size == (48, 40)
 
 
+def test_an_uncompressed_ycbcr_tiff_has_its_colours_with_every_pillow() -> None:
+    """Strips of three bytes per pixel are read as such, also where other bytes follow them (Pillow before 13 reads four)."""
+    content = encoded(photo(5).convert("YCbCr"), "TIFF")
+    assert images.header(content)[2] == "YCbCr"
+    assert difference(images.open_rgb(content), photo(5)) < 2
+    assert difference(images.open_rgb(content + bytes(10_000)), photo(5)) < 2
+
+
 def test_the_first_frame_of_an_animation_is_taken() -> None:
     """A GIF or WebP with many frames is the picture that it starts with."""
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
