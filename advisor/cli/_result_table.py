@@ -126,7 +126,8 @@ def _evidence(outcome: Result, folder: str) -> Lines:
     if outcome.joined is not None:
         rows.append(("similar", insight_text.joined(outcome.joined)))
     if said := insight_text.forecast(outcome):
-        rows.append(("more images", said))
+        how = f"; {insight_text.forecast_source(outcome.forecast)}" if outcome.forecast else ""
+        rows.append(("more images", f"{said}{how}"))
     if outcome.limits is not None:
         costs = (pareto.cost(outcome.limits), pareto.price(outcome.limits))
         rows += _labelled("cost", [line for line in costs if line])

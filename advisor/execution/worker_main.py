@@ -21,7 +21,14 @@ from typing import Any
 
 from advisor.errors import AdviseError
 from advisor.records import Trial
-from advisor.records.insight_messages import Explain, IndexTraining, Insight, InsightMeasured, MapFeatures
+from advisor.records.insight_messages import (
+    Explain,
+    IndexTraining,
+    Insight,
+    InsightMeasured,
+    MapFeatures,
+    MeasureTrainedCurve,
+)
 from advisor.records.messages import (
     Answer,
     DatasetOpened,
@@ -142,8 +149,16 @@ class JobRunner:
         )
 
     def _measure_insight(self, job: Insight) -> InsightMeasured:
-        from advisor.execution.insight import explanation, feature_map, learning_curve, training_index
+        from advisor.execution.insight import (
+            explanation,
+            feature_map,
+            learning_curve,
+            trained_curve,
+            training_index,
+        )
 
+        if isinstance(job, MeasureTrainedCurve):
+            return trained_curve.measure(self.resources, job, self.progress)
         if isinstance(job, IndexTraining):
             return training_index.build(self.resources, job, self.progress)
         if isinstance(job, MapFeatures):

@@ -2,8 +2,9 @@
 
 In: features and labels of the training pool, and a function that fits a head and scores it. Out: measured points, the
 error expected at other sizes with an interval, and the classes that gained most. The law is error(n) = floor + scale n^-rate.
-Does NOT cover: what training the network on more images would bring (heads on frozen features flatten earlier).
-Source: Viering and Loog 2021 (2103.10948) on learning curves; the interval is a bootstrap over the repeats of each size.
+Does NOT cover: what is fitted or trained on the subsets (`execution.insight`).
+Source: Viering and Loog 2021 (2103.10948) on learning curves; the interval is a bootstrap over the repeats of each size, or
+over the scored images where each was scored once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from advisor.aliases import Float64s, Ints, Rows
 from advisor.insight import guessing
+from advisor.metrics import intervals
 from advisor.runtime import rng
 
 SIZES = (0.125, 0.25, 0.5, 1.0)  # shares of the training rows
@@ -33,7 +35,7 @@ class MeasuredErrors:
     """Errors (S, R) at `sizes` (S,) training images over R repeats, and each class's mean error (S, K) at each size.
 
     `turned_K2` counts, for each class, scored images that turned right and wrong from the half to the whole of the images;
-    `held_out` is the number of images that one repeat scores.
+    `held_out` is the number of images that one repeat scores. With one repeat the interval rests on that number.
     """
 
     sizes: Rows
@@ -93,6 +95,37 @@ def measure(
     )
 
 
+def subsets(labels_N: Ints, shares: Sequence[float], *, seed: int, groups_N: Ints | None = None) -> list[Rows]:
+    """Return positions of nested, stratified subsets, a share (0..1) of all each; every class keeps at least one image.
+
+    An image joins its subset beside those of its group, so that a quarter holds about a quarter of the groups.
+    """
+    labels_N = np.asarray(labels_N)
+    _, order = _halves(labels_N, groups_N, rng.key(seed, "forecast subsets"), 0.0)
+    first = order[np.unique(labels_N[order], return_index=True)[1]]
+    return [np.union1d(order[: max(1, round(share * len(order)))], first) for share in shares]
+
+
+def of_scored_once(sizes: Rows, right_SN: Float64s, labels_N: Ints, *, different: int) -> MeasuredErrors:
+    """Return the errors of N images that were scored once at each size, in increasing order; `right_SN` is 1 where right.
+
+    `different` is how many of the images count: those of one group count as one.
+    """
+    counts_K = np.bincount(labels_N)
+    right_SK = np.stack([np.bincount(labels_N, weights=right, minlength=len(counts_K)) for right in right_SN])
+    change_N = right_SN[-1] - right_SN[-2]
+    turned = [np.bincount(labels_N[sign * change_N > 0], minlength=len(counts_K)) for sign in (1, -1)]
+    with np.errstate(invalid="ignore"):
+        class_errors_SK = 1.0 - right_SK / counts_K
+    return MeasuredErrors(
+        sizes=sizes,
+        errors_SR=1.0 - right_SN.mean(axis=1, keepdims=True),
+        class_errors_SK=class_errors_SK,
+        turned_K2=np.stack(turned, axis=1),
+        held_out=different,
+    )
+
+
 def _halves(labels_N: Ints, groups_N: Ints | None, seed: int, held_out: float) -> tuple[Rows, Rows]:
     """Return the rows that are scored, and the others in an order whose every prefix is stratified; whole groups."""
     groups = np.arange(len(labels_N)) if groups_N is None else np.unique(groups_N, return_inverse=True)[1]
@@ -134,23 +167,20 @@ def fit(sizes: Ints, errors: Float64s) -> tuple[float, float, float]:
 
 
 def expect(curve: MeasuredErrors, images: Sequence[int], *, seed: int = 0, items: int = 0) -> list[Expected]:
-    """Extrapolate to other numbers of training images, with 95 % intervals from a bootstrap over repeats,
-    taken as wide as Student's t makes it with so few.
+    """Extrapolate to other numbers of training images, with 95 % intervals from a bootstrap over repeats, taken as wide as
+    Student's t makes it with so few; over the scored images, those of each size apart, where there is one repeat.
 
     The law is uncertain in itself: the interval is widened by the fit's own error at the largest size, measured by
     leaving that size out. `items`, where above 0, adds the spread of an accuracy that is measured on so many images.
     """
     draw = np.random.default_rng(rng.key(seed, "forecast interval"))
-    repeats = curve.errors_SR.shape[1]
     means = curve.errors_SR.mean(axis=1)
     centre = fit(curve.sizes, means)
-    draws = [
-        fit(curve.sizes, curve.errors_SR[:, draw.integers(0, repeats, repeats)].mean(axis=1)) for _ in range(_RESAMPLES)
-    ]
+    draws = [fit(curve.sizes, _redrawn(curve, draw)) for _ in range(_RESAMPLES)]
     held = fit(curve.sizes[:-1], means[:-1])
     miss = abs(_error(held, int(curve.sizes[-1])) - float(means[-1]))
     steps_seen = np.log2(curve.sizes[-1] / curve.sizes[-2])
-    student = _student(repeats - 1)
+    student = _quantile(curve)
     result = []
     for count in images:
         steps = max(1.0, float(np.log2(max(count, 1) / curve.sizes[-1]) / steps_seen))
@@ -163,10 +193,32 @@ def expect(curve: MeasuredErrors, images: Sequence[int], *, seed: int = 0, items
     return result
 
 
+def _redrawn(curve: MeasuredErrors, draw: np.random.Generator) -> Float64s:
+    """Draw the error at each size again: its repeats with replacement, or its scored images where there is one repeat.
+
+    The images of each size are drawn apart though they are the same ones: two trainings differ by more than their images.
+    """
+    repeats = curve.errors_SR.shape[1]
+    if repeats == 1:
+        return draw.binomial(curve.held_out, curve.errors_SR[:, 0]) / curve.held_out
+    return np.asarray(curve.errors_SR[:, draw.integers(0, repeats, repeats)].mean(axis=1))
+
+
+def _quantile(curve: MeasuredErrors) -> float:
+    repeats = curve.errors_SR.shape[1]
+    return _student(repeats - 1) if repeats > 1 else 1.96
+
+
 def measured(curve: MeasuredErrors) -> list[Expected]:
-    """Return the mean accuracy at each size with its 95 % interval over the repeats (Student's t)."""
+    """Return the mean accuracy at each size with its 95 % interval: over the repeats (Student's t), of one repeat Wilson's."""
     repeats = curve.errors_SR.shape[1]
     means = 1 - curve.errors_SR.mean(axis=1)
+    if repeats == 1:
+        spans = [intervals.wilson(round(float(a) * curve.held_out), curve.held_out) for a in means]
+        return [
+            Expected(images=int(n), accuracy=float(a), low=min(low, float(a)), high=max(high, float(a)))
+            for n, a, (low, high) in zip(curve.sizes, means, spans, strict=True)
+        ]
     reach = _student(repeats - 1) * curve.errors_SR.std(axis=1, ddof=1) / np.sqrt(repeats)
     return [
         Expected(images=int(n), accuracy=float(a), low=max(0.0, float(a - r)), high=min(1.0, float(a + r)))

@@ -36,6 +36,9 @@ class SuspectLabels:
     conflicting: int = 0
 
 
+HEADS = "heads"  # what a forecast was measured with, where the network was not trained for it
+
+
 @dataclass(frozen=True, kw_only=True)
 class AccuracyAt:
     """The accuracy (0..1) with `images` training images, and its 95 % interval."""
@@ -58,7 +61,8 @@ class Forecast:
     """Accuracy against the number of training images: `measured` on nested subsets of the pool (mean over `repeats`, each
     scored on `held_out` other images of the pool), and `expected` with all images, and with two and four times as many.
 
-    `head` is the kind of head that was fitted on the frozen features of `backbone`.
+    `source` is "heads" where heads of the kind `head` were fitted on the frozen features of `backbone`; else the strategy
+    by which the winner itself was trained on the subsets, and `head` is the kind of its head.
     """
 
     backbone: str
@@ -68,6 +72,7 @@ class Forecast:
     measured: tuple[AccuracyAt, ...]
     expected: tuple[AccuracyAt, ...]
     gains: tuple[ClassGain, ...]
+    source: str = HEADS
 
 
 @dataclass(frozen=True, kw_only=True)

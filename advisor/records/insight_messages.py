@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from advisor.records.data import Item
 from advisor.records.insight import Attention, Forecast, UnlikeImages
@@ -45,6 +45,23 @@ class MeasureLearningCurve:
 
     candidate: Candidate
     seed: int
+    limit_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureTrainedCurve:
+    """Ask for accuracy against the number of training images: trainings of `candidate` on parts of these folds' images.
+
+    Their whole was trained by the search: it left `predictions` (a file below the run directory) of the images that they
+    hold out. `fitted` are numbers that it chose for the training's end. It is given up where it is seen to take longer than
+    `limit_s` (None: no limit), and stands on the folds that ended.
+    """
+
+    candidate: Candidate
+    seed: int
+    folds: tuple[int, ...]
+    predictions: str
+    fitted: dict[str, float] = field(default_factory=dict)
     limit_s: float | None = None
 
 
@@ -100,5 +117,5 @@ class Explained:
     attention: Attention | None
 
 
-Insight = MeasureLearningCurve | MapFeatures | Explain | IndexTraining
+Insight = MeasureLearningCurve | MeasureTrainedCurve | MapFeatures | Explain | IndexTraining
 InsightMeasured = LearningCurveMeasured | FeaturesMapped | Explained | TrainingIndexed

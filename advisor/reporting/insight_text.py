@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from advisor.records import AccuracyAt, Forecast, Result
 from advisor.records.data import JoinedImages, Relabelled
+from advisor.records.insight import HEADS
 from advisor.reporting import wording
 
 SHOWN_CHANGES = 4  # pairs of classes
@@ -25,6 +26,13 @@ def forecast(result: Result) -> str:
         for step, at in enumerate(later, start=1)
     ]
     return f"{wording.percent(now.accuracy, 0)} with today's {wording.number(now.images)}; {wording.series(parts)}"
+
+
+def forecast_source(part: Forecast) -> str:
+    """Write what was fitted or trained for a forecast."""
+    if part.source == HEADS:
+        return f"measured with {part.head} heads on frozen features"
+    return f"measured by training {part.source} on parts of the images"
 
 
 def relabelled(part: Relabelled) -> str:
@@ -62,6 +70,13 @@ def forecast_method(result: Result) -> str:
     part = result.forecast
     if part is None:
         return ""
+    if part.source != HEADS:
+        return (
+            f"Measured by training {part.source} on {part.backbone} on an eighth, a quarter and a half of the images that "
+            f"each of {part.repeats} folds trains on, with the same parameters, and by the search's own training on all of "
+            f"them; scored on the about {wording.number(part.held_out)} images that a fold holds out; beyond that a power "
+            "law. The test images were not used."
+        )
     method = (
         f"Measured with a {part.head} head on the frozen features of {part.backbone}: fitted on parts of the images for "
         f"training and validation, scored on {wording.number(part.held_out)} others of them, {part.repeats} times; beyond "

@@ -22,6 +22,10 @@ DEFAULT_WORK_SHARE = 1 / 3  # of the budget, which the untuned default's two tra
 RESCORING_SHARE = 0.15  # of the budget, reserved for re-evaluating the leaders on new folds (chosen)
 FORGETTING_SHARE = 0.03  # of the budget, for measuring forgetting of the source task (chosen)
 INSIGHT_SHARE = 0.04  # of the budget, for what the data show: learning curve, map, where the model looks (chosen)
+# What is not needed at the end may go into training the winner on parts of the images, for a forecast with more: at most so
+# much of the budget, without a deadline of the trainings that the search made, counted by cards (chosen). It must be scored on
+# so many validation images, a 95 % interval of about +-10 points; heads, fitted more often, say more on fewer (chosen).
+FORECAST_SHARE, FORECAST_IMAGES = 0.15, 100
 MIN_INSIGHT_BUDGET_S = 30.0  # below which nothing is reserved for it (chosen)
 NOVELTY_SHARE = 0.01  # of the budget, for the index of training images, where the network was trained (chosen)
 FORGETTING_IMAGES = 200  # on which forgetting is measured: a 95 % interval of about +-7 points

@@ -10,6 +10,7 @@ import pytest
 from scipy import optimize, stats
 
 from advisor.insight import forecast
+from advisor.metrics import intervals
 
 
 def test_the_law_is_found_again() -> None:
@@ -95,3 +96,41 @@ def test_classes_that_gain_are_those_whose_error_falls() -> None:
     assert [k for k, _ in forecast.classes_that_gain(curve)] == [0, 2]
     turned = dataclasses.replace(curve, turned_K2=np.array([[9, 1], [0, 2], [3, 2]]))
     assert [k for k, _ in forecast.classes_that_gain(turned)] == [0]  # three against two is chance
+
+
+def test_subsets_are_nested_and_hold_every_class() -> None:
+    """An eighth is part of a quarter; a class of one image is in all; shares of the rest are kept."""
+    labels = np.repeat([0, 1, 2], [60, 19, 1])
+    eighth, quarter, half = forecast.subsets(labels, (0.125, 0.25, 0.5), seed=1)
+    assert set(eighth) < set(quarter) < set(half)
+    assert [len(rows) for rows in (eighth, quarter, half)] == pytest.approx([10, 20, 40], abs=1)
+    assert 2 in labels[eighth]
+    assert (labels[half] == 0).sum() == pytest.approx(30, abs=1)
+
+
+def test_images_scored_once_give_an_interval_by_their_number() -> None:
+    """Wilson's where measured; beyond, a tenth of the images leaves it wider; gains need images that turned."""
+    draw, labels = np.random.default_rng(2), np.repeat([0, 1], 200)
+    right = (draw.random((4, 400)) < np.array([0.5, 0.6, 0.7, 0.78])[:, None]).astype(float)
+    sizes = np.array([40, 80, 160, 320])
+    curve = forecast.of_scored_once(sizes, right, labels, different=400)
+    assert curve.errors_SR[:, 0] == pytest.approx(1 - right.mean(1))
+    last = forecast.measured(curve)[-1]
+    assert (last.low, last.high) == pytest.approx(intervals.wilson(int(right[-1].sum()), 400))
+    assert {k for k, _ in forecast.classes_that_gain(curve)} <= {0, 1}
+    wide, narrow = (
+        forecast.expect(forecast.of_scored_once(sizes, right, labels, different=n), [640])[0] for n in (40, 400)
+    )
+    assert wide.high - wide.low > narrow.high - narrow.low
+
+
+def test_the_interval_of_images_scored_once_holds_the_truth() -> None:
+    """On drawn curves of known laws the accuracy at four times the images lies inside at least nine times in ten."""
+    draw, inside, total = np.random.default_rng(6), 0, 60
+    sizes, labels = np.array([60, 120, 240, 480]), np.zeros(300, dtype=np.int64)
+    for _ in range(total):
+        floor, scale, rate = draw.uniform(0, 0.2), draw.uniform(0.5, 2), draw.uniform(0.3, 0.8)
+        right = (draw.random((4, 300)) >= (floor + scale * sizes**-rate)[:, None]).astype(float)
+        expected = forecast.expect(forecast.of_scored_once(sizes, right, labels, different=300), [1920])[0]
+        inside += expected.low <= 1 - (floor + scale * 1920**-rate) <= expected.high
+    assert inside >= 0.9 * total

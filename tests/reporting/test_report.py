@@ -15,7 +15,7 @@ from goldens import golden
 from PIL import Image
 
 from advisor import records
-from advisor.reporting import glossary, report
+from advisor.reporting import glossary, insight_text, report
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VOID = {"meta", "link", "img", "br", "hr", "input", "circle", "line", "rect", "path"}
@@ -200,3 +200,14 @@ def test_every_explained_term_is_in_the_glossary(rendered: dict[str, str]) -> No
 def test_parts_of_other_records_have_a_place() -> None:
     """A part that only some runs have gets its section; nothing is shown where there is none."""
     assert "Labels worth checking" not in report.render(results.final(), results.profile(), ())
+
+
+def test_the_report_says_what_the_forecast_was_measured_with() -> None:
+    """Heads on frozen features differ from a fine-tuned winner, and the text says so; the winner's own trainings do not."""
+    result = results.final()
+    assert result.forecast is not None
+    own = dataclasses.replace(result.forecast, source="full")
+    trained = dataclasses.replace(result, forecast=own)
+    assert "on the frozen features" in insight_text.forecast_method(result)
+    assert "Measured by training full on mobilenet_v2" in insight_text.forecast_method(trained)
+    assert insight_text.forecast_source(own) == "measured by training full on parts of the images"

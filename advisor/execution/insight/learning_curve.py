@@ -55,7 +55,8 @@ def measure(resources: Resources, job: MeasureLearningCurve) -> LearningCurveMea
             forecast=None, reason=f"it needs about {needed_s:.0f} s, {max(0.0, limit_s - one_s):.0f} s were left for it"
         )
     curve = forecast.measure(class_of_row, score, seed=job.seed, repeats=repeats, groups_N=groups)
-    return LearningCurveMeasured(forecast=_forecast(resources, job, [int(k) for k in present], curve))
+    record = as_record(resources, curve, present, backbone=job.candidate.backbone, head=HEAD, seed=job.seed)
+    return LearningCurveMeasured(forecast=record)
 
 
 def _score(features: Float32s, labels: Ints, blocks: tuple[int, ...], seed: int) -> forecast.ScoreRows:
@@ -76,24 +77,24 @@ def _seconds(score: forecast.ScoreRows, images: int) -> float:
     return time.monotonic() - begun
 
 
-def _forecast(
-    resources: Resources, job: MeasureLearningCurve, present: list[int], curve: forecast.MeasuredErrors
+def as_record(
+    resources: Resources, curve: forecast.MeasuredErrors, present: Ints, *, backbone: str, head: str, seed: int
 ) -> Forecast:
+    """Return the record of a curve: what was measured, what is expected beyond, the classes (of `present`) that gain."""
     sizes = [factor * len(resources.labels) for factor in FACTORS]
     return Forecast(
-        backbone=job.candidate.backbone,
-        head=HEAD,
+        backbone=backbone,
+        head=head,
         repeats=curve.errors_SR.shape[1],
         held_out=curve.held_out,
-        measured=tuple(
-            AccuracyAt(images=e.images, accuracy=e.accuracy, ci95=(e.low, e.high)) for e in forecast.measured(curve)
-        ),
-        expected=tuple(
-            AccuracyAt(images=e.images, accuracy=e.accuracy, ci95=(e.low, e.high))
-            for e in forecast.expect(curve, sizes, seed=job.seed)
-        ),
+        measured=tuple(_at(e) for e in forecast.measured(curve)),
+        expected=tuple(_at(e) for e in forecast.expect(curve, sizes, seed=seed)),
         gains=tuple(
-            ClassGain(label=resources.job.classes[present[k]], gain=gain)
+            ClassGain(label=resources.job.classes[int(present[k])], gain=gain)
             for k, gain in forecast.classes_that_gain(curve)
         ),
     )
+
+
+def _at(expected: forecast.Expected) -> AccuracyAt:
+    return AccuracyAt(images=expected.images, accuracy=expected.accuracy, ci95=(expected.low, expected.high))

@@ -31,6 +31,7 @@ from advisor.records.insight_messages import (
 from advisor.reporting.charts.evidence_plots import MapPoint
 from advisor.runtime import durations
 from advisor.selection import result_builder
+from advisor.selection.measurements import trained_forecast
 from advisor.tuning import budget, cost_model
 from advisor.tuning.search_run import SearchRun
 
@@ -76,6 +77,7 @@ def add(
         held_out = _OutOfFold(rows=saved["rows"], labels=saved["labels"], probabilities_NK=probabilities)
     result, points, method = _add_map(result, run, context, winner, held_out, ends)
     result, heatmaps = _add_attention(result, run, context, held_out, folder, ends)
+    result = trained_forecast.replace_heads(result, run, winner)  # last: it may take what nothing else needs
     return result, Pictures(heatmaps=heatmaps, feature_map=points, map_method=method)
 
 
