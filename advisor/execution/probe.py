@@ -12,11 +12,11 @@ from advisor.errors import TooSlowError
 from advisor.execution import trial
 from advisor.execution.resources import Resources
 from advisor.hooks import Backbone
-from advisor.models import inference
+from advisor.models import folding, inference
 from advisor.records.messages import Probe, Probed, RunTrial
 from advisor.runtime import job_limit
 
-LOOKED_AT = 2  # batches, before it is predicted whether the whole pass fits: the first one is slower
+LOOKED_AT = 4  # batches, before it is predicted whether the whole pass fits: the first one is slower
 READ_S = 0.5  # within which features are taken to have come from the cache
 
 
@@ -24,9 +24,10 @@ def probe(resources: Resources, job: Probe) -> Probed:
     """Score several heads on the same frozen features, out of fold over all folds."""
     backbone = resources.registry.backbone(job.backbone)
     size_px = job.candidates[0].size_px or backbone.preprocess.size
+    batch = resources.compute(backbone).inference_batch
     resources.network(backbone)  # what is imported and read once says nothing about how fast images go through
     before = time.monotonic()
-    pooled = resources.pooled(backbone, size_px, watch=_within(job.limit_s, before))
+    pooled = resources.pooled(backbone, size_px, watch=_within(job.limit_s, before, LOOKED_AT * batch))
     seconds = time.monotonic() - before
     trials = []
     for offset, candidate in enumerate(job.candidates):
@@ -41,24 +42,22 @@ def probe(resources: Resources, job: Probe) -> Probed:
         )
         trials.append(trial.run(resources, order, lambda progress: None))
     images_per_s = (
-        inference.padded_count(len(pooled.values)) / seconds
+        inference.padded_count(len(pooled.values), batch) / seconds
         if seconds > READ_S
         else _timed(resources, backbone, size_px, job)
     )
     return Probed(trials=tuple(trials), images_per_s=images_per_s)
 
 
-def _within(limit_s: float | None, before: float) -> CountProgress | None:
-    """Return what ends a pass that cannot end in time, judged by the images that went through so far."""
+def _within(limit_s: float | None, before: float, judged_from: int) -> CountProgress | None:
+    """Return what ends a pass that cannot end in time, judged by the images so far, once they are `judged_from`."""
     if limit_s is None:
         return None
 
     def look(done: int, total: int) -> None:
         passed_s = time.monotonic() - before
         needs_s = passed_s * total / max(1, done)
-        if passed_s > limit_s or (
-            done >= LOOKED_AT * inference.BATCH and needs_s > job_limit.given_up_after_s(limit_s)
-        ):
+        if passed_s > limit_s or (done >= judged_from and needs_s > job_limit.given_up_after_s(limit_s)):
             raise TooSlowError(f"would take {needs_s:.0f} s, {limit_s:.0f} s are left for it", needs_s=needs_s)
 
     return look
@@ -68,8 +67,8 @@ def _timed(resources: Resources, backbone: Backbone, size_px: int, job: Probe) -
     """Time a batch where the features were only read, since what is predicted from their speed must hold all the same."""
     if not job.timed:
         return 0.0
-    return inference.images_per_s(
-        resources.network(backbone),
-        resources.canvas(resources.rule(backbone, size_px)),
-        resources.forward_spec(backbone, size_px),
-    )
+    canvas, spec = resources.canvas(resources.rule(backbone, size_px)), resources.forward_spec(backbone, size_px)
+    network = resources.network(backbone)
+    if inference.folds(len(canvas), spec.compute):
+        network = folding.folded_body(backbone, network, size_px)
+    return inference.images_per_s(network, canvas, spec)

@@ -95,8 +95,10 @@ class Resources:
         return self._folds[repeat]
 
     def compute(self, backbone: Backbone) -> Compute:
-        """Choose how this backbone's arithmetic is done here."""
+        """Choose how this backbone's arithmetic is done here, or as the recipe says that is run again."""
         chosen = device.choose(self.job.device, backbone, self.job.workers)
+        if self.job.arithmetic is not None:
+            chosen = device.as_recorded(self.job.arithmetic, chosen)
         if self.job.threads is not None:
             chosen = replace(chosen, threads=self.job.threads)
         return chosen

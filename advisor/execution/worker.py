@@ -189,5 +189,6 @@ def open_job(
         value_range=dataset.value_range,
         max_pixels=settings.reading.max_pixels,
         threads=settings.threads,
+        arithmetic=settings.arithmetic,
         objective=objective or ObjectiveSpec(),
     )

@@ -21,14 +21,14 @@ from advisor.data import image_inputs, pixels
 from advisor.errors import CacheFullError, PluginError, WeightsError
 from advisor.hooks import Backbone
 from advisor.models import backbone as stages
-from advisor.models import inference, pretrained_weights
+from advisor.models import folding, inference, pretrained_weights
 from advisor.records import Compute, ForwardSpec
 from advisor.runtime import cache, device, environment
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_CODE = 1  # raise when the same inputs would give other features
+_CODE = 2  # raise when the same inputs would give other features
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ def _extract(
     progress: CountProgress | None,
 ) -> Pooled:
     parts: list[list[Tensor]] = []
+    if inference.folds(len(canvas), spec.compute):
+        module = folding.folded_body(backbone, module, spec.size_px)
     inference.move(module, spec.compute)
     with inference.eval_mode(module), torch.inference_mode(), inference.autocast(spec.compute):
         for images, n in inference.batches(canvas, np.arange(len(canvas)), spec, flip=flip, progress=progress):
@@ -121,7 +123,6 @@ def key_fields(
         "preprocess": asdict(spec.preprocess),
         "size_px": spec.size_px,
         "flip": flip,
-        "batch": inference.BATCH,
         "compute": asdict(spec.compute),
         "torch": torch.__version__,
         "torchvision": environment.version("torchvision"),

@@ -4,7 +4,7 @@ In: a classifier with running statistics. Out: a copy that computes the same out
 memory, or the classifier itself where nothing can be folded. Which convolution feeds which BatchNorm is seen on images of
 the whole range of pixels; the copy is compared with the original on them, in its features (a head may hide a difference),
 so that a network of another structure is left as it is.
-Does NOT cover: training, scores (they keep the bits of the network as it was trained). Legend: S pixels a side.
+Does NOT cover: training. Legend: S pixels a side.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from advisor.hooks import Backbone
 from advisor.models import normalise
 from advisor.models.classifier import Classifier
 from advisor.records import Preprocess
@@ -30,6 +31,8 @@ def folded(classifier: Classifier, size_px: int) -> Classifier:
 
     `size_px` is S of the images (2, 3, S, S) on which the copy is made and compared.
     """
+    if not any(isinstance(module, nn.BatchNorm2d) for module in classifier.modules()):
+        return classifier
     try:
         images = _images(size_px, classifier.backbone.preprocess)
         made = copy.deepcopy(classifier).cpu().eval()
@@ -42,6 +45,11 @@ def folded(classifier: Classifier, size_px: int) -> Classifier:
     except Exception:  # a third-party network that cannot be copied or run like this works as it is
         return classifier
     return made if pairs and same else classifier
+
+
+def folded_body(backbone: Backbone, body: nn.Module, size_px: int) -> nn.Module:
+    """Return a copy of a backbone's network with BatchNorm folded, or `body` itself; every stage's output is compared."""
+    return folded(Classifier(backbone, body, nn.Identity(), "all"), size_px).body
 
 
 def _images(size_px: int, preprocess: Preprocess) -> torch.Tensor:

@@ -1,9 +1,9 @@
 """Running a network on squares of pixels in batches: eval mode, precision and memory layout.
 
 In: a module, uint8 squares, rows. Out: logits, or normalised batches for other computations.
-Scores and features use one batch size, the last batch padded, because an image's outputs differ in their last bits with
-the size of the batch: the same image then has the same numbers everywhere. Predictions use batches of five fixed
-sizes without padding (`small_batches`), so that one image costs one pass and torch prepares five shapes only.
+Scores and features use one batch size, `Compute.inference_batch`, the last batch padded, because an image's outputs differ
+in their last bits with the size of the batch: the same image then has the same numbers everywhere. Predictions use batches
+of five fixed sizes without padding (`small_batches`), so that one image costs one pass and torch prepares five shapes only.
 Does NOT cover: decoding (`data`), files (`predictor`). Legend: N images, C channels, H, W, K classes.
 """
 
@@ -20,7 +20,7 @@ import torch
 
 from advisor.aliases import CountProgress, Float32s, Ints, Pixels
 from advisor.data import pixels
-from advisor.models import normalise
+from advisor.models import folding, normalise
 from advisor.records import Compute, ForwardSpec
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from advisor.models.classifier import Classifier
 
-BATCH = 64
-SMALL_BATCHES = (BATCH, 8, 4, 2, 1)
+SMALL_BATCHES = (32, 8, 4, 2, 1)
+FOLD_FROM = 64  # images: a copy with BatchNorm folded takes about eight passes to make and to check
 
 
 def move(module: nn.Module, compute: Compute) -> None:
@@ -46,7 +46,7 @@ def move(module: nn.Module, compute: Compute) -> None:
 
 
 def small_batches(images: int) -> list[int]:
-    """Split a number of images into batches of 64, 8, 4, 2 and 1, the largest first: nothing is padded.
+    """Split a number of images into batches of 32, 8, 4, 2 and 1, the largest first: nothing is padded.
 
     On a CPU a pass of eight images takes as long as eight passes of one, so that padding would only cost.
     """
@@ -63,16 +63,17 @@ def batches(
     spec: ForwardSpec,
     *,
     sizes: Sequence[int] | None = None,
-    batch: int = BATCH,
+    batch: int | None = None,
     flip: bool = False,
     progress: CountProgress | None = None,
 ) -> Iterator[tuple[Tensor, int]]:
     """Yield (normalised images (B, 3, size, size), how many of them count); the last batch is padded.
 
-    `sizes` are the sizes of the batches, by default as many of `batch` images as are needed.
+    `sizes` are the sizes of the batches, by default as many of `batch` images (`Compute.inference_batch`) as are needed.
     """
     device = torch.device(spec.compute.device)
     view = pixels.centre(canvas, spec.size_px) if canvas.shape[1] != spec.size_px else canvas
+    batch = batch or spec.compute.inference_batch
     start = 0
     for size in [batch] * -(-len(rows) // batch) if sizes is None else sizes:
         chosen = rows[start : start + size]
@@ -88,9 +89,14 @@ def batches(
             progress(min(start, len(rows)), len(rows))
 
 
-def padded_count(images: int) -> int:
-    """Return how many images pass a network for so many: batches are padded, so that 70 cost as much as 128."""
-    return -(-images // BATCH) * BATCH
+def padded_count(images: int, batch: int) -> int:
+    """Return how many images pass a network for so many: batches are padded, so that in 32s 70 cost as much as 96."""
+    return -(-images // batch) * batch
+
+
+def folds(images: int, compute: Compute) -> bool:
+    """Return whether so many images are worth a copy of the network with BatchNorm folded, and `compute` allows it."""
+    return compute.fold_batch_norm and images >= FOLD_FROM
 
 
 def autocast(compute: Compute) -> torch.autocast:
@@ -116,7 +122,8 @@ def eval_mode(module: nn.Module) -> Iterator[None]:
 
 def images_per_s(module: nn.Module, canvas: Pixels, spec: ForwardSpec) -> float:
     """Time one batch through a network, after one that warms it up: the current speed of this machine."""
-    rows = np.arange(2 * BATCH) % len(canvas)
+    batch = spec.compute.inference_batch
+    rows = np.arange(2 * batch) % len(canvas)
     move(module, spec.compute)
     seconds: list[float] = []
     with eval_mode(module), torch.inference_mode(), autocast(spec.compute):
@@ -124,7 +131,7 @@ def images_per_s(module: nn.Module, canvas: Pixels, spec: ForwardSpec) -> float:
             before = time.monotonic()
             float(module(images).sum())  # a number on the host: the device has then finished
             seconds.append(time.monotonic() - before)
-    return BATCH / max(seconds[-1], 1e-9)
+    return batch / max(seconds[-1], 1e-9)
 
 
 def logits(
@@ -134,7 +141,7 @@ def logits(
     spec: ForwardSpec,
     *,
     sizes: Sequence[int] | None = None,
-    batch: int = BATCH,
+    batch: int | None = None,
     progress: CountProgress | None = None,
 ) -> Float32s:
     """Compute the logits of these rows of a canvas, (N, K), float32, in eval mode; modes are left as they were.
@@ -152,11 +159,13 @@ def outputs(
     spec: ForwardSpec,
     *,
     sizes: Sequence[int] | None = None,
-    batch: int = BATCH,
+    batch: int | None = None,
     progress: CountProgress | None = None,
     width: int,
 ) -> tuple[Float32s, Float32s]:
     """Compute logits (N, K) as `logits` does, and the last `width` of the features that the head reads, (N, width)."""
+    if folds(len(rows), spec.compute):
+        classifier = folding.folded(classifier, spec.size_px)
     move(classifier, spec.compute)
     parts: list[tuple[Tensor, Tensor]] = []
     with eval_mode(classifier), torch.inference_mode(), autocast(spec.compute):

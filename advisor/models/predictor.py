@@ -89,12 +89,12 @@ class Predictor:
     ) -> tuple[Float32s, Float32s]:
         """Compute the calibrated logits (N, K) and the last `width` of the features that the head reads, (N, width)."""
         chosen = compute or device.choose("cpu", self.classifier.backbone)
-        for_predictions = sizes is not None and torch.device(chosen.device).type == "cpu"
+        on_cpu = torch.device(chosen.device).type == "cpu"
         raw_NK, features_ND = inference.outputs(
-            self._folded if for_predictions else self.classifier,
+            self._folded if on_cpu and (sizes is not None or chosen.fold_batch_norm) else self.classifier,
             canvas,
             np.arange(len(canvas)),
-            ForwardSpec(self.preprocess, self.size_px, replace(chosen, precision="float32")),
+            ForwardSpec(self.preprocess, self.size_px, replace(chosen, precision="float32", fold_batch_norm=False)),
             sizes=sizes,
             width=width,
         )
@@ -102,7 +102,7 @@ class Predictor:
 
     @functools.cached_property
     def _folded(self) -> Classifier:
-        """The classifier for predictions on a CPU, where the last bits may differ from those of scores."""
+        """The classifier for predictions and scores on a CPU, made once."""
         return folding.folded(self.classifier, self.size_px)
 
     def probabilities(

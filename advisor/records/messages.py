@@ -40,6 +40,7 @@ class OpenDataset:
     value_range: tuple[float, float] | None = None  # of samples with more than 8 bits
     max_pixels: int | None = None
     threads: int | None = None
+    arithmetic: Compute | None = None  # of a recipe; None for what suits each backbone on this machine
     target_root: str = ""
     target_items: tuple[Item, ...] = ()  # an unlabelled target domain; their labels are always 0
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)  # the score that trials are ranked by

@@ -230,12 +230,16 @@ class Compute:
     """How the arithmetic is done; part of every feature key and of the recipe, since results depend on it.
 
     `device` "cpu", "cuda:0" …; `precision` "float32" or "bfloat16" (autocast); `layout` "channels_last", "contiguous".
+    Outside of training: `inference_batch` images pass at once, with BatchNorm folded into convolutions by
+    `fold_batch_norm`. The defaults of both are those of recipes that do not name them.
     """
 
     device: str = "cpu"
     precision: str = "float32"
     layout: str = "channels_last"
     threads: int = 1
+    inference_batch: int = 64
+    fold_batch_norm: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -177,6 +177,7 @@ _RANGES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("compute.precision", *_one_of("float32", "bfloat16")),
     ("compute.layout", *_one_of("channels_last", "contiguous")),
     ("compute.threads", *_POSITIVE),
+    ("compute.inference_batch", "a whole number from 1 to 1,024", lambda value: 1 <= value <= 1024),
     ("devices", *_POSITIVE),
     ("experience.runs", *_POSITIVE),
     ("experience.sha256", *_SHA),

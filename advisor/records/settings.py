@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from advisor.records.data import ReadOptions
+from advisor.records.plan import Compute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Settings:
     experience: tuple[str, ...] = ()  # folders with finished runs that the search learns from
     plugins_blocked: tuple[str, ...] = ()
     threads: int | None = None
+    arithmetic: Compute | None = None  # of a recipe that is run again; None for what suits this machine
     source: str | None = None  # labelled images of the classes that the networks were pretrained on
     target: str | None = None  # an adaptation's unlabelled images; None for the main job
     created_by: str = ""

@@ -13,6 +13,7 @@ import functools
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from advisor.records.plan import Compute
 if TYPE_CHECKING:
     from advisor.hooks import Backbone
 
-# Which networks run faster in bfloat16 on a processor that multiplies it (AMD Zen 5, avx512_bf16). Images per second of
+# Which networks run faster in bfloat16 on a processor that gains from it (AMD Zen 5, avx512_bf16). Images per second of
 # training and of inference, float32 -> bfloat16, channels_last, one thread, 128 px (Swin 224, pocket 96), 16 images a
 # step, best of 3 and more, torch 2.15, freed memory kept (`keep_freed_memory`):
 #   pocket              161 -> 258   596 -> 1,011    resnet18             46 -> 68    148 -> 248
@@ -35,10 +36,18 @@ if TYPE_CHECKING:
 # vgg16, without keeping freed memory: 3 -> 4, 18 -> 23.
 # A probe on SqueezeNet's bfloat16 features scores as on float32 ones (PACS sketches, 1,500 test images: 0.773 both).
 # Networks that were not measured, those of other plugins among them, stay in float32.
+# Intel processors without AMX (or whose system hides it) have avx512_bf16 as well and lose by it (family 6, model 207, torch
+# 2.14, 128 px, one thread, training and inference): squeezenet1_1 80 -> 76, 269 -> 235; resnet18 25 -> 18, 81 -> 58;
+# densenet121 11 -> 9, 43 -> 30; convnext_tiny 8 -> 5, 30 -> 21; regnet_y_400mf 39 -> 33, 161 -> 127.
 _BFLOAT16_FAMILIES = ("convnext", "densenet", "pocket", "regnet", "resnet", "squeezenet", "swin", "vgg")
 # channels_last against contiguous, the same measurements in float32: mobilenet_v2 49 -> 73, 242 -> 339; resnet18 31 -> 34,
 # 105 -> 127; squeezenet1_1 113 -> 146, 223 -> 594. It was never slower.
 _LAYOUT = "channels_last"
+# Images of a pass outside of training on a CPU: activations of 32 stay in its caches. Milliseconds an image for 8, 16, 32, 64
+# (Intel, as above, float32, BatchNorm folded), 128 px, 224 px: mobilenet_v2 4.5 4.0 3.4 3.9, 15.4 12.4 13.7 15.2;
+# efficientnet_b0 8.9 7.4 6.7 6.9, 24.0 23.1 24.1 27.7; resnet18 13.5 12.2 11.5 11.6, 29.5 29.2 29.5 32.3; squeezenet1_1
+# 3.4 3.5 3.2 2.9, 11.9 11.1 10.6 11.0. Without folding, 64: mobilenet_v2 5.0, 21.8; efficientnet_b0 10.5, 31.2.
+_CPU_BATCH, _GPU_BATCH = 32, 64
 # glibc hands every block above 32 MiB, and what lies free at the top of its heap, back to the kernel. A network's
 # activations are such blocks: each operation's result is mapped, filled with zeros page by page and unmapped again, and
 # on several cores every unmapping interrupts the others. One core took 370,000 page faults per second on that; with freed
@@ -63,7 +72,28 @@ def choose(device: str = "auto", backbone: Backbone | None = None, workers: int 
     name = _resolve(device)
     threads = max(1, cores() // max(1, workers))
     precision = _cpu_precision(backbone) if name == "cpu" else _cuda_precision(name)
-    return Compute(device=name, precision=precision, layout=_LAYOUT, threads=threads)
+    on_cpu = name == "cpu"
+    return Compute(
+        device=name,
+        precision=precision,
+        layout=_LAYOUT,
+        threads=threads,
+        inference_batch=_CPU_BATCH if on_cpu else _GPU_BATCH,
+        fold_batch_norm=on_cpu,
+    )
+
+
+def as_recorded(recorded: Compute, chosen: Compute) -> Compute:
+    """Return the arithmetic of a recipe, where `chosen` is on the same kind of device, else `chosen`.
+
+    Threads are those of `chosen`. bfloat16 on a processor without its instructions would take many times as long.
+    """
+    kinds = {compute.device.partition(":")[0] for compute in (recorded, chosen)}
+    if len(kinds) > 1 or (
+        kinds == {"cpu"} and recorded.precision == "bfloat16" and not multiplies_bfloat16(_cpuinfo())
+    ):
+        return chosen
+    return replace(recorded, device=chosen.device, threads=chosen.threads)
 
 
 def likely(device: str) -> str:
@@ -171,18 +201,33 @@ def _resolve(device: str) -> str:
 
 def _cpu_precision(backbone: Backbone | None) -> str:
     family = backbone is not None and backbone.name.startswith(_BFLOAT16_FAMILIES)
-    return "bfloat16" if family and multiplies_bfloat16() else "float32"
+    return "bfloat16" if family and gains_from_bfloat16(_cpuinfo()) else "float32"
+
+
+def multiplies_bfloat16(cpuinfo: str) -> bool:
+    """Return True if a processor has instructions for bfloat16 products; `cpuinfo` is the text of /proc/cpuinfo."""
+    flags = _field(cpuinfo, "flags").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def gains_from_bfloat16(cpuinfo: str) -> bool:
+    """Return True if these instructions are faster than float32 ones: AMX's are, those of AVX-512 on AMD's processors."""
+    amx = "amx_bf16" in _field(cpuinfo, "flags").split()
+    return amx or (multiplies_bfloat16(cpuinfo) and _field(cpuinfo, "vendor_id") == "AuthenticAMD")
 
 
 @functools.cache
-def multiplies_bfloat16() -> bool:
-    """Return True if this processor has instructions for bfloat16 products; False where the system does not state it."""
+def _cpuinfo() -> str:
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False  # not Linux: float32 is always right
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+        return ""  # not Linux: float32 is always right
+
+
+def _field(cpuinfo: str, name: str) -> str:
+    """Return the value of a field for the first processor, "" where the system does not state it."""
+    found = re.search(rf"^{name}[ \t]*:[ \t]*(.*)$", cpuinfo, re.MULTILINE)
+    return found.group(1) if found else ""
 
 
 def _cuda_precision(name: str) -> str:

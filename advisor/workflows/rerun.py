@@ -205,7 +205,7 @@ class _Rerunner:
 
 
 def settings_of(recipe: Recipe, data: str, *, device: str | None, weights_dir: str | None, offline: bool) -> Settings:
-    """Return the settings of a rerun: the recipe's seed, device and threads, on these data."""
+    """Return the settings of a rerun: the recipe's seed, device, threads and arithmetic, on these data."""
     return Settings(
         data=data,
         seed=recipe.seed,
@@ -213,6 +213,7 @@ def settings_of(recipe: Recipe, data: str, *, device: str | None, weights_dir: s
         weights_dir=weights_dir,
         offline=offline,
         threads=recipe.compute.threads,
+        arithmetic=recipe.compute,
         budget_s=None,
         test_split=_test_split(recipe),
         reading=recorded_reading(recipe),

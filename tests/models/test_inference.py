@@ -36,7 +36,7 @@ def test_batches_are_all_of_one_size() -> None:
 def test_small_batches_pad_nothing(images: int) -> None:
     """Only five sizes occur, and they hold the images exactly."""
     sizes = inference.small_batches(images)
-    assert set(sizes) <= {1, 2, 4, 8, 64}
+    assert set(sizes) <= {1, 2, 4, 8, 32}
     assert sum(sizes) == images
     assert sizes == sorted(sizes, reverse=True)
     assert inference.small_batches(1) == [1]
@@ -55,12 +55,12 @@ def test_small_batches_give_the_logits_of_large_ones(images: int) -> None:
 
 
 def test_what_is_computed_is_what_the_batches_hold() -> None:
-    """Seventy images are two full batches: a speed that was read off them counts 128."""
+    """Seventy images are two full batches of 64: a speed that was read off them counts 128."""
     data = small.digits()
     rows = np.arange(70) % len(data.canvas)
     got = inference.batches(data.canvas, rows, ForwardSpec(small.backbone().preprocess, 12, small.COMPUTE))
-    assert sum(len(images) for images, _ in got) == inference.padded_count(70) == 128
-    assert inference.padded_count(64) == 64
+    assert sum(len(images) for images, _ in got) == inference.padded_count(70, batch=64) == 128
+    assert inference.padded_count(64, batch=64) == 64
 
 
 def test_a_mirrored_batch_is_the_batch_mirrored() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from advisor.errors import InputError
 from advisor.hooks import Backbone, Preprocess, Stage
+from advisor.records import Compute
 from advisor.runtime import device
 
 
@@ -49,12 +52,40 @@ def named(name: str) -> Backbone:
 
 def test_half_precision_only_where_it_was_measured_to_help() -> None:
     """bfloat16 follows the processor and the table; depthwise networks and third-party ones stay in float32."""
-    half = "bfloat16" if device.multiplies_bfloat16() else "float32"
+    half = "bfloat16" if device.gains_from_bfloat16(Path("/proc/cpuinfo").read_text(encoding="utf-8")) else "float32"
     for name in ("resnet18", "resnet50.v2", "squeezenet1_1", "pocket"):
         assert device.choose("cpu", named(name)).precision == half
     for name in ("mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x1_0", "a_strangers_resnet"):
         assert device.choose("cpu", named(name)).precision == "float32"
     assert device.choose("cpu").precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "multiplies", "gains"),
+    [
+        ("AuthenticAMD", "avx2 avx512_bf16", True, True),
+        ("AuthenticAMD", "avx2", False, False),
+        ("GenuineIntel", "avx512_bf16", True, False),
+        ("GenuineIntel", "avx512_bf16 amx_bf16 amx_tile", True, True),
+        ("", "", False, False),
+    ],
+)
+def test_half_precision_is_for_processors_that_gain_from_it(
+    vendor: str, flags: str, multiplies: bool, gains: bool
+) -> None:
+    """Intel's processors without AMX have bfloat16 products too, and are slower with them."""
+    cpuinfo = f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n" if vendor else "Hardware\t: BCM2835\n"
+    assert device.multiplies_bfloat16(cpuinfo) == multiplies
+    assert device.gains_from_bfloat16(cpuinfo) == gains
+
+
+def test_a_recipe_keeps_its_arithmetic_on_the_same_kind_of_device() -> None:
+    """Threads are those of the call; another kind of device computes in its own way."""
+    recorded = Compute(device="cpu", threads=1)  # as recipes have it that name neither batches nor folding
+    chosen = replace(device.choose("cpu"), threads=3)
+    assert chosen.fold_batch_norm
+    assert device.as_recorded(recorded, chosen) == replace(recorded, threads=3)
+    assert device.as_recorded(replace(recorded, device="cuda:0"), chosen) == chosen
 
 
 def test_choosing_the_processor_needs_no_torch() -> None:

@@ -151,7 +151,7 @@ class _Watched:
                 )
             ):
                 predicted = source.head(backbones.run(self.backbone, network.body, images))[:n].argmax(1).cpu().numpy()
-                at = start * inference.BATCH
+                at = start * compute.inference_batch
                 right += int((predicted == source.labels[at : at + n]).sum())
         return right / len(source.rows)
 

@@ -85,8 +85,8 @@ def _logits(
     out_VNK = np.empty((plan.views, len(items), len(teacher.classes)), dtype=np.float32)
     total = plan.views * len(items)
     for view in range(plan.views):
-        for start in range(0, len(items), inference.BATCH):
-            rows = slice(start, start + inference.BATCH)
+        for start in range(0, len(items), spec.inference_batch):
+            rows = slice(start, start + spec.inference_batch)
             images_NCHW = augmentation.train_view(
                 torch.from_numpy(canvas[rows].copy()).to(device),
                 ids[rows],
