@@ -11,7 +11,8 @@ import pytest
 import small_network as small
 import torch
 
-from advisor import hooks
+from advisor import hooks, registry
+from advisor.aliases import Float32s
 from advisor.errors import CacheFullError, InputError, PluginError, WeightsError
 from advisor.models import backbone as backbones
 from advisor.models import features
@@ -57,6 +58,25 @@ def test_features_are_those_of_a_direct_forward() -> None:
     assert features.select(pooled, "last", NAMES) == pytest.approx(forward, abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v2", "pocket"])
+def test_folding_batch_norm_changes_features_by_rounding(name: str) -> None:
+    """All stages, in batches of another size; the network that was given keeps its layers."""
+    backbone = registry.load().backbone(name)
+    module = backbones.build(backbone, seed=1).eval()
+    before = sum(isinstance(m, torch.nn.BatchNorm2d) for m in module.modules())
+    canvas = np.random.default_rng(0).integers(0, 256, (70, 32, 32, 3), np.uint8)
+
+    def values(compute: Compute) -> Float32s:
+        spec = ForwardSpec(backbone.preprocess, 32, compute)
+        return features.extract(backbone, module, canvas, spec, weights_key="w", item_key="i").values
+
+    plain = values(small.COMPUTE)
+    folded = values(replace(small.COMPUTE, inference_batch=32, fold_batch_norm=True))
+    assert not np.array_equal(folded, plain)
+    np.testing.assert_allclose(folded, plain, rtol=1e-4, atol=1e-5 * float(np.abs(plain).max()))
+    assert before == sum(isinstance(m, torch.nn.BatchNorm2d) for m in module.modules()) > 0
+
+
 def test_selection_by_name() -> None:
     """Last, all, or one stage; widths of blocks only where stages lie side by side; an unknown name is told."""
     pooled = _extract()
@@ -92,6 +112,8 @@ def test_the_cache_gives_the_same_bits(tmp_path: Path) -> None:
         {"compute": replace(small.COMPUTE, layout="contiguous")},
         {"compute": replace(small.COMPUTE, precision="bfloat16")},
         {"compute": replace(small.COMPUTE, threads=2)},
+        {"compute": replace(small.COMPUTE, inference_batch=32)},
+        {"compute": replace(small.COMPUTE, fold_batch_norm=True)},
         {"backbone": replace(small.backbone(), name="smaller")},
         {"canvas": small.digits(69).canvas},
     ],
