@@ -22,7 +22,6 @@ from advisor.hooks import Backbone
 from advisor.records.plan import TrainPlan
 from advisor.runtime import atomic_file, cache
 
-CHUNK = 64  # images a forward pass of the prefix, fixed
 LIMIT_BYTES = 1 << 30  # up to here in memory,
 SPILL_BYTES = 8 << 30  # up to here in a file of the cache directory, which nobody else sees; beyond it nothing is kept
 ComputeRows = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], torch.Tensor]
@@ -49,13 +48,14 @@ def reusable(plan: TrainPlan, backbone: Backbone) -> bool:
 class ActivationCache:
     """Activations of N images in `views` views, filled view by view when first asked for.
 
-    `compute(positions, rounds)` gives the activations of some images; it is called in chunks of fixed size and order,
+    `compute(positions, rounds)` gives the activations of some images; it is called for `chunk` of them in fixed order,
     so that a resumed run computes the very same bits; in memory or in a file they are the same.
     """
 
-    def __init__(self, images: int, views: int, compute: ComputeRows) -> None:
+    def __init__(self, images: int, views: int, compute: ComputeRows, *, chunk: int) -> None:
         self.images = images
         self.views = views
+        self._chunk = chunk
         self._compute = compute
         self._filled: dict[int, torch.Tensor] = {}
         self._spill: Spill | None = None
@@ -116,8 +116,8 @@ class ActivationCache:
                 self._given_up = True
 
     def _chunks(self, view: int) -> Iterator[tuple[int, torch.Tensor]]:
-        for start in range(0, self.images, CHUNK):
-            positions = np.arange(start, min(start + CHUNK, self.images))
+        for start in range(0, self.images, self._chunk):
+            positions = np.arange(start, min(start + self._chunk, self.images))
             yield start, _rows_last(self._compute(positions, np.full(len(positions), view)))
 
 

@@ -18,6 +18,7 @@ import torch
 from advisor.aliases import Float32s, Rows
 from advisor.errors import TrialError
 from advisor.models import backbone as backbones
+from advisor.models import folding, inference
 from advisor.models.classifier import Classifier
 from advisor.records.plan import Compute, Preprocess, TrainPlan
 from advisor.training import activation_cache, augmentation, losses
@@ -110,9 +111,10 @@ class BatchFeatures:
         self._target_teacher = _answers(data, plan, self._target[0].ids) if self._target is not None else None
         _check_group(group, self._stream.batch, plan)
         self._depth = 0
+        self._frozen = classifier  # what computes the frozen prefix
         self._activations: activation_cache.ActivationCache | None = None
         if cache_bytes > 0 and self._target is None and activation_cache.reusable(plan, classifier.backbone):
-            self._open_cache(cache_bytes)
+            self._open_cache(cache_bytes, size_px)
 
     @property
     def cached(self) -> bool:
@@ -182,17 +184,21 @@ class BatchFeatures:
 
     # ---- the frozen prefix -------------------------------------------------------------------------------------
 
-    def _open_cache(self, cache_bytes: int) -> None:
+    def _open_cache(self, cache_bytes: int, size_px: int) -> None:
         self._depth = activation_cache.depth(self._plan, self._classifier.backbone)
         rounds = -(-self._plan.steps * self._stream.batch // len(self._labels))
         views = 1 if self._plan.augmentation.level == "none" else min(self._plan.views, rounds)
-        cache = activation_cache.ActivationCache(len(self._labels), views, self._before)
+        if inference.folds(len(self._labels) * views, self._compute):
+            self._frozen = _folded(self._classifier, size_px)
+        cache = activation_cache.ActivationCache(
+            len(self._labels), views, self._before, chunk=self._compute.inference_batch
+        )
         if cache.open(cache_bytes):
             self._activations = cache
 
     def _before(self, positions: Rows, rounds: Rows) -> torch.Tensor:
         """Run the frozen prefix; the features themselves where no stage trains."""
-        network = self._classifier
+        network = self._frozen
         modes = [(module, module.training) for module in network.modules()]
         network.eval()  # a view is first asked for in the middle of a step
         with torch.no_grad(), self.autocast():
@@ -215,6 +221,12 @@ class BatchFeatures:
         end = len(backbone.stages) - 1 if last else backbones.stage_index(backbone, network.layers)
         x = backbones.run(backbone, network.body, activations, self._depth, end + 1)
         return backbone.pool(network.body, end, x)
+
+
+def _folded(classifier: Classifier, size_px: int) -> Classifier:
+    """Return the classifier around a copy of its network with BatchNorm folded, for what no phase trains."""
+    body = folding.folded_body(classifier.backbone, classifier.body, size_px)
+    return Classifier(classifier.backbone, body, classifier.head, classifier.layers, mirror=classifier.mirror)
 
 
 def _answers(data: TrainData, plan: TrainPlan, ids: npt.NDArray[np.uint64]) -> Float32s | None:

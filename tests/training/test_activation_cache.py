@@ -63,7 +63,7 @@ class Counting:
 
 def test_rows_are_those_of_image_and_view() -> None:
     """A row belongs to its image and to its round modulo the views, also where two rounds meet in a batch."""
-    bank = activation_cache.ActivationCache(100, 2, Counting())
+    bank = activation_cache.ActivationCache(100, 2, Counting(), chunk=64)
     positions, rounds = np.array([7, 99, 0, 5]), np.array([1, 1, 2, 2])
     rows = bank.rows(positions, rounds)
     assert rows.shape == (4, 3, 2, 2)
@@ -75,7 +75,7 @@ def test_rows_are_those_of_image_and_view() -> None:
 def test_a_view_is_computed_once_and_only_when_asked_for() -> None:
     """Views are filled as rounds come, each image once for each view."""
     counting = Counting()
-    bank = activation_cache.ActivationCache(70, 3, counting)
+    bank = activation_cache.ActivationCache(70, 3, counting, chunk=64)
     for r in (0, 3, 0):
         bank.rows(np.arange(10), np.full(10, r))
     assert counting.images == 70
@@ -85,12 +85,12 @@ def test_a_view_is_computed_once_and_only_when_asked_for() -> None:
 
 def test_the_limits_count_all_views(tmp_path: Path) -> None:
     """A bank is kept where images x views x bytes of an activation stay within the limits."""
-    bank = activation_cache.ActivationCache(100, 2, Counting())
+    bank = activation_cache.ActivationCache(100, 2, Counting(), chunk=64)
     bytes_of_all = 100 * 2 * 3 * 2 * 2 * 4
     assert bank.open(bytes_of_all, spill_bytes=0)
     assert bank.open(0, spill_bytes=bytes_of_all, folder=tmp_path)
     assert not bank.open(bytes_of_all - 1, spill_bytes=bytes_of_all - 1, folder=tmp_path)
-    assert not activation_cache.ActivationCache(10, 1, lambda p, r: (torch.zeros(1), torch.zeros(1))).open()  # type: ignore[arg-type,return-value]
+    assert not activation_cache.ActivationCache(10, 1, lambda p, r: (torch.zeros(1), torch.zeros(1)), chunk=64).open()  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -103,8 +103,8 @@ def test_a_file_gives_the_bits_of_memory(tmp_path: Path, dtype: torch.dtype, fla
         return computed.flatten(1) if flat else computed
 
     inside, outside = (
-        activation_cache.ActivationCache(130, 3, compute),
-        activation_cache.ActivationCache(130, 3, compute),
+        activation_cache.ActivationCache(130, 3, compute, chunk=64),
+        activation_cache.ActivationCache(130, 3, compute, chunk=64),
     )
     assert inside.open()
     assert outside.open(0, folder=tmp_path)
@@ -123,7 +123,7 @@ from pathlib import Path
 from advisor.training import activation_cache
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write fails instead, as on a full disk
 resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
-bank = activation_cache.ActivationCache(100, 2, lambda p, r: torch.from_numpy(p * 1000 + r).float().view(-1, 1))
+bank = activation_cache.ActivationCache(100, 2, lambda p, r: torch.from_numpy(p * 1000 + r).float().view(-1, 1), chunk=64)
 print(bank.open(0, folder=Path(sys.argv[1])), list(Path(sys.argv[1]).iterdir()))
 """
 
@@ -138,7 +138,7 @@ def test_a_full_disk_is_done_without(tmp_path: Path) -> None:
 
 def test_a_disk_that_fills_up_later_is_survived(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A write that fails in the middle costs the memory, not the run: rows are computed as without a bank."""
-    bank = activation_cache.ActivationCache(100, 2, Counting())
+    bank = activation_cache.ActivationCache(100, 2, Counting(), chunk=64)
     assert bank.open(0, folder=tmp_path)
     assert bank._spill is not None
     bank._spill._file.close()  # every write fails from now on
