@@ -204,7 +204,7 @@ def test_a_late_order_is_ended_and_an_actor_that_dies_gives_its_order_back(
     trials: executor.RayExecutor, notes: list[str]
 ) -> None:
     """The actor of the late one is killed, since it does not answer; SIGKILL costs time alone, and the user is told."""
-    trials.submit(order(10, long=True, limit_s=0.5))
+    trials.submit(order(10, long=True, limit_s=3600.0))  # its limit passes below, however long the actors take to start
     trials.submit(order(20))
     while len(busy := {slot.order.number: slot for slot in trials._slots if slot.order is not None}) < 2:
         trials.poll(lambda progress: None, wait_s=0.0)
