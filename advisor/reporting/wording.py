@@ -224,18 +224,24 @@ def optimism(result: Result) -> str:
 
 
 def ensemble(result: Result, run: str) -> str:
-    """Write in a line what the ensemble reaches beside the single model, and how to use it; "" without one."""
+    """Write in a line what the ensemble reaches beside the single model, and how to use it unless it is clearly worse."""
     if result.ensemble is None:
         return ""
-    use = f"tl-advise predict {run} --ensemble PHOTOS"
-    return f"an ensemble of {len(result.ensemble.members)} models: {_reached(result.ensemble)} ({use})"
+    both = result.ensemble
+    use = "not advised" if _is_worse(both) else f"tl-advise predict {run} --ensemble PHOTOS"
+    return f"an ensemble of {len(both.members)} models: {_reached(both)} ({use})"
+
+
+def _is_worse(both: Ensemble) -> bool:
+    """Return whether the ensemble is worse than the single model beyond noise, on the same test images."""
+    return both.ci95 is not None and both.ci95[1] < 0
 
 
 def _reached(both: Ensemble) -> str:
     if both.test is None:
         score = both.validation
         return f"{percent(score.accuracy)} on validation, the single model {percent(score.single_accuracy)}"
-    beyond = both.beats_single or (both.ci95 is not None and both.ci95[1] < 0)
+    beyond = both.beats_single or _is_worse(both)
     return (
         f"{percent(both.test.accuracy)} on the test (95 % interval {span(both.test.ci95)}), "
         f"{points(both.over_single)} against the single model: {'more than noise' if beyond else 'within noise'}"
@@ -252,7 +258,9 @@ def ensemble_facts(both: Ensemble | None) -> dict[str, str] | None:
         "validation log-loss": f"{score.log_loss:.3f}, the single model {score.single_log_loss:.3f} ({score.n} images)",
         "result": _reached(both),
         "calibration error": percent(both.ece),
-        "how to use it": "tl-advise predict RUN --ensemble, tl-advise export RUN --ensemble --format onnx",
+        "how to use it": "not advised"
+        if _is_worse(both)
+        else "tl-advise predict RUN --ensemble, tl-advise export RUN --ensemble --format onnx",
     }
 
 
