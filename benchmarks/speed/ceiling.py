@@ -14,14 +14,16 @@ from torch import nn
 
 from advisor.hooks import Backbone
 from advisor.models import backbone as backbones
-from advisor.models import inference
+from advisor.models import folding, inference
 from advisor.records import Compute
 
 Step = Callable[[], None]
 
 
 def extraction(backbone: Backbone, module: nn.Module, compute: Compute, size_px: int, batch: int) -> Step:
-    """Return one forward pass through all stages, pooled, as features are made."""
+    """Return one forward pass through all stages, pooled, as features are made: BatchNorm folded where `compute` asks."""
+    if compute.fold_batch_norm:
+        module = folding.folded_body(backbone, module, size_px)
     inference.move(module, compute)
     module.eval()
     images = _constant((batch, 3, size_px, size_px))

@@ -75,13 +75,14 @@ def extraction(backbone: Any, module: Any, compute: Any, size_px: int, rounds: i
     import numpy as np
 
     from advisor.data import pixels
-    from advisor.models import features, inference
+    from advisor.models import features
     from advisor.records import ForwardSpec
 
-    step = ceiling.extraction(backbone, copy.deepcopy(module), compute, size_px, inference.BATCH)
+    batch = compute.inference_batch
+    step = ceiling.extraction(backbone, copy.deepcopy(module), compute, size_px, batch)
     times = steps_in_turn(step)
     side = pixels.rule_for(backbone.preprocess, size_px, "crop").side_px
-    canvas = np.random.default_rng(0).integers(0, 256, (times * inference.BATCH, side, side, 3), dtype=np.uint8)
+    canvas = np.random.default_rng(0).integers(0, 256, (times * batch, side, side, 3), dtype=np.uint8)
 
     def product() -> int:
         features.extract(
@@ -94,7 +95,7 @@ def extraction(backbone: Any, module: Any, compute: Any, size_px: int, rounds: i
         )
         return len(canvas)
 
-    return turns(product, repeated(step, inference.BATCH, times), rounds)
+    return turns(product, repeated(step, batch, times), rounds)
 
 
 def training(backbone: Any, module: Any, compute: Any, size_px: int, work: str, rounds: int) -> list[Any]:
