@@ -19,7 +19,7 @@ HEAD_REFIT = 0.5  # of the time that scoring a head on five folds took: one fit 
 HEAD_S, HEAD_S_EACH = 1.0, 1.3e-4  # fitting a head that was not fitted yet: at least, and for each image and class
 # How much slower a multiply-add of training is than one of a frozen pass, before it was measured. On a CPU, where passes fold
 # BatchNorm, at 128 and 224 px: 1.2 with SqueezeNet, 1.3 with ResNet-18, 2.2 and 1.6 with EfficientNet-B0, 2.7 and 2.0 with
-# MobileNetV2. The first steps of a trial measure it at little cost, and what is then seen not to fit is tried again, shortened.
+# MobileNetV2. The first steps of a trial measure it at little cost; what is then seen not to fit is tried again, shortened.
 TRAINING_OVER_FROZEN = 1.5
 FORGETTING_PASSES, FORGETTING_PASSES_WITH_SOURCE = 6, 12  # over the watched images, for all shares of the weights
 
