@@ -2,9 +2,11 @@
 
     python benchmarks/insight/run.py suspects --features DIR --to suspects.npz.json [--predictions DIR]
     python benchmarks/insight/run.py unlike --features DIR --to FILE
+    python benchmarks/insight/run.py forecast --folders NAME=FOLDER ... --to FILE [--strategy full] [--epochs 5] [--size 64]
 
 `suspects`: 3, 10 and 20 % of the labels are replaced by another class drawn uniformly, 5 seeds; a logistic head out of 5
 folds ranks them. With `--predictions` the probabilities are saved, so that another tool can be asked about the same ones.
+`forecast`: with heads on features, or, with `--folders`, with trainings of the network (`trained.py`).
 `unlike`: 70 % of a set's images are the training images, its other 30 % and a second set's images are asked about.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,9 @@ from advisor.heads import fitting, outputs
 from advisor.insight import forecast, label_next, suspects
 from advisor.metrics import novelty
 from advisor.records import Head
+
+sys.path.insert(0, str(Path(__file__).parent))
+import trained
 
 NOISE, SEEDS = (0.03, 0.10, 0.20), 5
 Floats = np.ndarray[Any, Any]
@@ -159,8 +165,11 @@ def measure_label_next(args: argparse.Namespace) -> list[dict[str, Any]]:
 def measure_forecast(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Hold three quarters of a pool back, forecast the accuracy with all of it, and compare, 10 seeds.
 
-    With the head that the product fits: ridge on all features, its strength by leave-one-out.
+    With `--folders` by trainings of the network; else with the head that the product fits: ridge on all features, its
+    strength by leave-one-out.
     """
+    if args.folders:
+        return list(trained.measure(args))
     rows = []
     for name in args.sets:
         x, y = load(args.features, name)
@@ -208,8 +217,9 @@ def main() -> None:
         "forecast": measure_forecast,
     }
     parser.add_argument("kind", choices=kinds)
-    parser.add_argument("--features", type=Path, required=True)
-    parser.add_argument("--sets", nargs="+", required=True)
+    parser.add_argument("--features", type=Path)
+    parser.add_argument("--sets", nargs="+", default=[])
+    trained.add_options(parser)
     parser.add_argument("--predictions", type=Path, help="folder for the out-of-fold probabilities")
     parser.add_argument("--to", type=Path, required=True)
     args = parser.parse_args()

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from rows import Rows
 
+from advisor.data import splits
 from advisor.models import features
 from advisor.records import Head, Settings
 from advisor.training import episodes
@@ -83,6 +84,7 @@ def run(asked: argparse.Namespace, backbone: str, missing: list[tuple[int, str, 
             queries=QUERIES,
             count=EPISODES,
             seed=0,
+            groups=splits.groups_of(session.resources.job.items),
         )
         values = features.select(pooled, layers, names)
         reached = fewshot.score(HEADS[name], values, drawn, features.blocks(pooled, layers))

@@ -21,6 +21,7 @@ import numpy.typing as npt
 sys.path.insert(0, str(Path(__file__).parent))
 from rows import Rows
 
+from advisor.data import splits
 from advisor.models import features
 from advisor.records import Head, Settings
 from advisor.training import episodes
@@ -78,6 +79,7 @@ def run(session: Session, asked: argparse.Namespace, seed: int, line: str, rows:
     """Compute one line's features once, and score them for all shots and layers."""
     resources = session.resources
     usable = episodes.eligible(resources.labels, max(SHOTS) + QUERIES)
+    groups = splits.groups_of(resources.job.items)
     parts = fewshot.split(resources.job.classes, usable, ways=WAYS, seed=seed)
     novel: npt.NDArray[np.int64] = np.flatnonzero(np.isin(resources.labels, parts.novel))
     began = time.monotonic()
@@ -97,6 +99,7 @@ def run(session: Session, asked: argparse.Namespace, seed: int, line: str, rows:
             queries=QUERIES,
             count=EPISODES,
             seed=seed,
+            groups=groups[novel],
         )
         for layers in LAYERS:
             values = features.select(pooled, layers, names)[novel]
