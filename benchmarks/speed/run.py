@@ -1,4 +1,4 @@
-"""How fast it is, and against what: `python benchmarks/speed/run.py steps|notebook|fastai|scaling|allocator`.
+"""How fast it is, and against what: `python benchmarks/speed/run.py steps|passes|notebook|fastai|scaling|allocator`.
 
 Each part adds rows to benchmarks/results/speed.json as they come, goes on where it was stopped, and writes its table
 into docs/speed.md. `report` writes all tables again. Options after the name of a part: `PART --help`.
@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 PARTS = {
     "steps": "steps",
+    "passes": "passes",
     "notebook": "against_notebook",
     "fastai": "against_fastai",
     "scaling": "scaling",
