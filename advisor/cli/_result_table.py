@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from advisor.cli._console import GLOSSARY, console, counted, facts, listing, text
 from advisor.records import Best, LeftOut, Result, TestScore, ValidationScore
 from advisor.reporting import assessment, insight_text, wording
-from advisor.reporting.parts import distilled, pareto
+from advisor.reporting.parts import distilled, ensembles, pareto
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -120,7 +120,7 @@ def _evidence(outcome: Result, folder: str) -> Lines:
         more = f" and {len(outcome.ties) - SHOWN_TIES} more" if len(outcome.ties) > SHOWN_TIES else ""
         rows.append(("statistically tied", f"{', '.join(named)}{more}"))
     if outcome.ensemble:
-        rows.append(("ensemble", wording.ensemble(outcome, folder)))
+        rows.append(("ensemble", ensembles.offered(outcome, folder)))
     if outcome.relabelled is not None:
         rows.append(("relabelled", insight_text.relabelled(outcome.relabelled)))
     if outcome.joined is not None:

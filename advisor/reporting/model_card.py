@@ -13,7 +13,7 @@ from typing import Any
 from advisor.records import Result, TestScore
 from advisor.records.recipe import Recipe
 from advisor.reporting import assessment, wording
-from advisor.reporting.parts import distilled
+from advisor.reporting.parts import distilled, ensembles
 from advisor.safe_text import printable
 
 SHOWN_CLASSES = 200
@@ -102,7 +102,7 @@ def _scores(result: Result) -> str:
     if result.baseline and result.baseline.test:
         rows.append(("untuned default on the same test images", wording.percent(result.baseline.test.accuracy)))
     if result.ensemble:
-        rows.append(("ensemble", wording.ensemble(result, "RUN")))
+        rows.append(("ensemble", ensembles.offered(result, "RUN")))
     if result.calibration.ece is not None:
         rows.append(
             ("calibration error (average gap between confidence and accuracy)", wording.percent(result.calibration.ece))

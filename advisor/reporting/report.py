@@ -18,7 +18,7 @@ from typing import Any
 from advisor.records import Profile, Result, Trial
 from advisor.reporting import assessment, glossary, insight_text, report_sections, search_story, wording
 from advisor.reporting.charts import evidence_plots
-from advisor.reporting.parts import distilled, pareto
+from advisor.reporting.parts import distilled, ensembles, pareto
 from advisor.safe_text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -67,7 +67,7 @@ def render(
         attention=_attention(result, heatmaps or {}),
         data=report_sections.data(profile, _safe),
         skipped=report_sections.skipped(result),
-        ensemble=wording.ensemble_facts(result.ensemble),
+        ensemble=ensembles.facts(result.ensemble),
         kept=report_sections.forgetting(result, _safe),
         insights={name: part for name in INSIGHTS if (part := getattr(result, name, None))},
         pareto_plot=_safe(pareto.plot(result.limits.models, result.limits.max_ms) if result.limits else ""),

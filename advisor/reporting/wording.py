@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from advisor.metrics import intervals
-from advisor.records import Best, BudgetUse, Calibration, Candidate, Ensemble, LeftOut, Result, TestScore
+from advisor.records import Best, BudgetUse, Calibration, Candidate, LeftOut, Result, TestScore
 from advisor.records.objective import OBJECTIVE_WORDS
 from advisor.records.trials import REGIME_WORDS
 from advisor.runtime import durations
@@ -221,47 +221,6 @@ def optimism(result: Result) -> str:
     side = "higher" if result.optimism > 0 else "lower"
     why = " (it chose the model, so it tends to be too high)" if result.optimism > 0 else ""
     return f"The best validation score was {size} {side} than the test score{why}."
-
-
-def ensemble(result: Result, run: str) -> str:
-    """Write in a line what the ensemble reaches beside the single model, and how to use it unless it is clearly worse."""
-    if result.ensemble is None:
-        return ""
-    both = result.ensemble
-    use = "not advised" if _is_worse(both) else f"tl-advise predict {run} --ensemble PHOTOS"
-    return f"an ensemble of {len(both.members)} models: {_reached(both)} ({use})"
-
-
-def _is_worse(both: Ensemble) -> bool:
-    """Return whether the ensemble is worse than the single model beyond noise, on the same test images."""
-    return both.ci95 is not None and both.ci95[1] < 0
-
-
-def _reached(both: Ensemble) -> str:
-    if both.test is None:
-        score = both.validation
-        return f"{percent(score.accuracy)} on validation, the single model {percent(score.single_accuracy)}"
-    beyond = both.beats_single or _is_worse(both)
-    return (
-        f"{percent(both.test.accuracy)} on the test (95 % interval {span(both.test.ci95)}), "
-        f"{points(both.over_single)} against the single model: {'more than noise' if beyond else 'within noise'}"
-    )
-
-
-def ensemble_facts(both: Ensemble | None) -> dict[str, str] | None:
-    """Return what a page says about the ensemble, label by label."""
-    if both is None:
-        return None
-    score = both.validation
-    return {
-        "members": ", ".join(f"{trial(m.trial)} ({m.strategy} on {m.backbone})" for m in both.members),
-        "validation log-loss": f"{score.log_loss:.3f}, the single model {score.single_log_loss:.3f} ({score.n} images)",
-        "result": _reached(both),
-        "calibration error": percent(both.ece),
-        "how to use it": "not advised"
-        if _is_worse(both)
-        else "tl-advise predict RUN --ensemble, tl-advise export RUN --ensemble --format onnx",
-    }
 
 
 def commands(result: Result, run: str) -> tuple[tuple[str, str], ...]:

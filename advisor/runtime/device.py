@@ -43,10 +43,7 @@ _BFLOAT16_FAMILIES = ("convnext", "densenet", "pocket", "regnet", "resnet", "squ
 # channels_last against contiguous, the same measurements in float32: mobilenet_v2 49 -> 73, 242 -> 339; resnet18 31 -> 34,
 # 105 -> 127; squeezenet1_1 113 -> 146, 223 -> 594. It was never slower.
 _LAYOUT = "channels_last"
-# Images of a pass outside of training on a CPU: activations of 32 stay in its caches. Milliseconds an image for 8, 16, 32, 64
-# (Intel, as above, float32, BatchNorm folded), 128 px, 224 px: mobilenet_v2 4.5 4.0 3.4 3.9, 15.4 12.4 13.7 15.2;
-# efficientnet_b0 8.9 7.4 6.7 6.9, 24.0 23.1 24.1 27.7; resnet18 13.5 12.2 11.5 11.6, 29.5 29.2 29.5 32.3; squeezenet1_1
-# 3.4 3.5 3.2 2.9, 11.9 11.1 10.6 11.0. Without folding, 64: mobilenet_v2 5.0, 21.8; efficientnet_b0 10.5, 31.2.
+# Images of a pass outside of training on a CPU: activations of 32 stay in its caches (docs/speed.md, "Passes outside of training").
 _CPU_BATCH, _GPU_BATCH = 32, 64
 # glibc hands every block above 32 MiB, and what lies free at the top of its heap, back to the kernel. A network's
 # activations are such blocks: each operation's result is mapped, filled with zeros page by page and unmapped again, and
@@ -226,8 +223,8 @@ def _cpuinfo() -> str:
 
 def _field(cpuinfo: str, name: str) -> str:
     """Return the value of a field for the first processor, "" where the system does not state it."""
-    found = re.search(rf"^{name}[ \t]*:[ \t]*(.*)$", cpuinfo, re.MULTILINE)
-    return found.group(1) if found else ""
+    line = re.search(rf"^{name}[ \t]*:[ \t]*(.*)$", cpuinfo, re.MULTILINE)
+    return line.group(1) if line else ""
 
 
 def _cuda_precision(name: str) -> str:

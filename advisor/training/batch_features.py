@@ -110,8 +110,7 @@ class BatchFeatures:
         self._teacher = _answers(data, plan, self._source.ids)
         self._target_teacher = _answers(data, plan, self._target[0].ids) if self._target is not None else None
         _check_group(group, self._stream.batch, plan)
-        self._depth = 0
-        self._frozen = classifier  # what computes the frozen prefix
+        self._depth, self._frozen = 0, classifier  # the stages of the frozen prefix, and what computes it
         self._activations: activation_cache.ActivationCache | None = None
         if cache_bytes > 0 and self._target is None and activation_cache.reusable(plan, classifier.backbone):
             self._open_cache(cache_bytes, size_px)

@@ -15,7 +15,7 @@ _PHOTOMETRIC, _SAMPLES_PER_PIXEL, _YCBCR = 262, 277, 6
 
 
 def mend_ycbcr(image: Image.Image) -> None:
-    """Let an opened, not yet decoded TIFF of three uncompressed YCbCr samples be decoded as such; leave any other image."""
+    """Name the samples of an opened, not yet decoded TIFF of three uncompressed YCbCr samples as such; leave any other."""
     tags = getattr(image, "tag_v2", None)
     if tags is None or tags.get(_PHOTOMETRIC) != _YCBCR or tags.get(_SAMPLES_PER_PIXEL) != 3:
         return
