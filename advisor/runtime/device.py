@@ -43,7 +43,7 @@ _BFLOAT16_FAMILIES = ("convnext", "densenet", "pocket", "regnet", "resnet", "squ
 # channels_last against contiguous, the same measurements in float32: mobilenet_v2 49 -> 73, 242 -> 339; resnet18 31 -> 34,
 # 105 -> 127; squeezenet1_1 113 -> 146, 223 -> 594. It was never slower.
 _LAYOUT = "channels_last"
-# Images of a pass outside of training on a CPU: activations of 32 stay in its caches (docs/speed.md, "Passes outside of training").
+# Images of a pass outside of training on a CPU: activations of 32 stay in its caches (docs/speed.md).
 _CPU_BATCH, _GPU_BATCH = 32, 64
 # glibc hands every block above 32 MiB, and what lies free at the top of its heap, back to the kernel. A network's
 # activations are such blocks: each operation's result is mapped, filled with zeros page by page and unmapped again, and
