@@ -16,6 +16,7 @@ from typing import get_args
 
 from advisor.aliases import CountProgress, Note
 from advisor.data import file_scan, label_checks, splits
+from advisor.data.archives import unpacking
 from advisor.data.decoding import decode_limits, to_rgb
 from advisor.data.file_scan import ScannedFile
 from advisor.data.images import printable
@@ -55,8 +56,8 @@ def read(
     refused = [Unreadable(path=file.entry.path, reason=file.reason) for file in files if file.reason]
     unreadable = tuple(sorted((*listing.unreadable, *refused), key=lambda u: u.path))
     if not readable:
-        raise _nothing(listing, unreadable)
-    _check_lost(listing, files)
+        raise _nothing(path, unreadable)
+    _check_lost(path, files)
     roles = _Roles.of([file.entry for file in readable], options.val)
     learned = sorted({file.entry.label for file in readable if file.entry.given not in roles.outside_training})
     number = {name: index for index, name in enumerate(learned)}
@@ -86,10 +87,13 @@ def read(
     return _with_range(dataset, {file.entry.path: file for file in used})
 
 
-def find(path: str | Path, options: ReadOptions | None = None) -> Listing:
-    """List the labelled files of a folder, table or archive without opening them. Raises DatasetError."""
+def find(
+    path: str | Path, options: ReadOptions | None = None, *, offline: bool = False, note: Note | None = None
+) -> Listing:
+    """List the labelled files of a folder, table or archive, as `read` does, without opening them. Raises DatasetError."""
     options = options or ReadOptions()
-    return registry.find(data_sets.local(path, options), options)
+    decode_limits.set_max_pixels(options.max_pixels)
+    return registry.find(data_sets.local(path, options, offline=offline, note=note), options)
 
 
 def fingerprint(files: Iterable[tuple[str, str, str, str]]) -> str:
@@ -134,8 +138,8 @@ def _check_options(test_split: str, options: ReadOptions) -> None:
         raise InputError(f"unknown use of the validation set {options.val!r}.", hint="Give holdout or pool.")
 
 
-def _nothing(listing: Listing, unreadable: Sequence[Unreadable]) -> DatasetError:
-    root = printable(str(listing.root))
+def _nothing(path: Path, unreadable: Sequence[Unreadable]) -> DatasetError:
+    root = printable(unpacking.given(path))
     hint = "Put the images of each class into a folder of its own, or give a CSV or TSV manifest (path,label)."
     if not unreadable:
         return DatasetError(f"{root}: the folders hold no images.", hint=hint)
@@ -146,7 +150,7 @@ def _nothing(listing: Listing, unreadable: Sequence[Unreadable]) -> DatasetError
     )
 
 
-def _check_lost(listing: Listing, files: Sequence[ScannedFile]) -> None:
+def _check_lost(path: Path, files: Sequence[ScannedFile]) -> None:
     """Raise DatasetError where a class has files but none of them can be read."""
     readable = {file.entry.label for file in files if not file.reason}
     lost = sorted({file.entry.label for file in files} - readable)
@@ -155,7 +159,7 @@ def _check_lost(listing: Listing, files: Sequence[ScannedFile]) -> None:
     unreadable = [file for file in files if file.entry.label == lost[0]]
     more = f" (and {len(lost) - 1} more classes)" if len(lost) > 1 else ""
     raise DatasetError(
-        f"{printable(str(listing.root))}: class {printable(lost[0])}{more} has no readable image: none of its "
+        f"{printable(unpacking.given(path))}: class {printable(lost[0])}{more} has no readable image: none of its "
         f"{len(unreadable)} (first: {printable(unreadable[0].entry.path)}: {unreadable[0].reason}).",
         hint="Repair the files, or remove them to leave the class out.",
     )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.data import pixels
+from advisor.data.archives import unpacking
 from advisor.data.decoding import to_rgb
 from advisor.data.images import open_rgb, printable
 from advisor.errors import InputError
@@ -44,7 +45,7 @@ def _named(image: Any, position: int, rule: pixels.PixelRule) -> NDArray[np.uint
     try:
         return square(image, rule)
     except ValueError as error:
-        raise InputError(f"{printable(name(image, position))} cannot be read: {error}.") from error
+        raise InputError(f"{printable(unpacking.given(name(image, position)))} cannot be read: {error}.") from error
 
 
 def square(image: Any, rule: pixels.PixelRule) -> NDArray[np.uint8]:

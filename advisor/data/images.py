@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.data.archives import unpacking
 from advisor.data.decoding import decode_limits, tiff, to_rgb
 from advisor.errors import TransientReadError
 from advisor.records.data import ValueRange
@@ -150,7 +151,7 @@ def quiet() -> Iterator[None]:
 def transient(error: BaseException, path: str) -> TransientReadError:
     """Return the error for a file that a passing cause kept from being read."""
     return TransientReadError(
-        f"{printable(path)} could not be read: {reason(error)}. Nothing is known to be wrong with the file.",
+        f"{printable(unpacking.given(path))} could not be read: {reason(error)}. Nothing is known to be wrong with the file.",
         hint="Free memory or file descriptors, or check the disk, and run the command again.",
     )
 

@@ -52,7 +52,7 @@ def contents(path: Path) -> Path:
 
 def unpacked(path: Path) -> Path:
     """Return the folder in the cache that holds an archive's files. Raises DatasetError."""
-    return unpacking.folder(unpacking.file_key([path]), lambda folder: _unpack(path, folder))
+    return unpacking.folder(unpacking.file_key([path]), lambda folder: _unpack(path, folder), origin=path)
 
 
 def stem(path: Path) -> str:

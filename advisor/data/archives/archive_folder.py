@@ -40,7 +40,9 @@ def contents(path: Path) -> Path:
     if len(archives) == 1 and not tables:
         return archive.contents(archives[0])
     return unpacking.folder(
-        unpacking.file_key([*archives, *tables]), lambda folder: _fill(folder, str(path), archives, tables)
+        unpacking.file_key([*archives, *tables]),
+        lambda folder: _fill(folder, str(path), archives, tables),
+        origin=path,
     )
 
 

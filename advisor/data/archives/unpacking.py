@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import posixpath
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -58,13 +59,16 @@ def file_key(paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def folder(key: str, fill: Callable[[Path], None]) -> Path:
-    """Return the folder that `fill` wrote for this key, now or earlier. Raises DatasetError where the disk is full."""
+def folder(key: str, fill: Callable[[Path], None], *, origin: Path) -> Path:
+    """Return the folder that `fill` wrote for this key, now or earlier. Raises DatasetError where the disk is full.
+
+    `origin` is the file or folder whose content this is; messages name it (`given`).
+    """
     parent = cache.default_dir() / "unpacked"
     path = parent / key[:32]
     if (path / MARK).exists():
-        with contextlib.suppress(OSError):
-            os.utime(path / MARK)
+        with contextlib.suppress(OSError, ValueError):
+            _use_again(path / MARK, os.path.abspath(origin))
         return path
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +77,7 @@ def folder(key: str, fill: Callable[[Path], None]) -> Path:
         raise unwritable(parent, error) from error
     try:
         fill(temporary)
-        finish(temporary, path)
+        finish(temporary, path, origin=os.path.abspath(origin))
     except OSError as error:
         raise unwritable(parent, error) from error
     finally:
@@ -84,13 +88,38 @@ def folder(key: str, fill: Callable[[Path], None]) -> Path:
 def finish(filled: Path, path: Path, *, origin: str = "") -> None:
     """Mark a filled folder as complete and move it to its place; the least recently used ones beside it make room.
 
-    `origin` is what `tl-advise cache` says that it was made from.
+    `origin` is what it was made from, for messages and for `tl-advise cache`.
     """
     size = sum(file.stat().st_size for file in filled.rglob("*") if file.is_file())
     (filled / MARK).write_text(json.dumps({"bytes": size, "origin": origin}))
     with contextlib.suppress(OSError):  # another process was faster: its folder is as good
         filled.rename(path)
     _make_room(path, size)
+
+
+def _use_again(mark: Path, origin: str) -> None:
+    """Note that a folder was used now, and by which of several equal files. Raises OSError, ValueError."""
+    facts = json.loads(mark.read_text())
+    if facts.get("origin") == origin:
+        os.utime(mark)
+        return
+    with tempfile.NamedTemporaryFile("w", dir=mark.parent, prefix=MARK, delete=False) as stream:
+        json.dump({**facts, "origin": origin}, stream)
+    os.replace(stream.name, mark)
+
+
+def given(path: str | Path) -> str:
+    """Return a path as a user knows it: of a copy in the cache, the archive, table or URL and the file within it."""
+    text = os.fspath(path)
+    for name in COPIES.values():
+        relative = os.path.relpath(text, cache.default_dir() / name)
+        key, _, member = relative.partition(os.sep)
+        if key != os.pardir:
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                origin = str(json.loads((cache.default_dir() / name / key / MARK).read_text())["origin"])
+                known = given(origin)
+                return known if not member or posixpath.basename(known) == member else f"{known}/{member}"
+    return text
 
 
 def write(path: Path, blocks: Iterable[bytes], limits: UnpackingLimits) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import posixpath
+import shlex
 from pathlib import Path
 from typing import Protocol
 
@@ -102,12 +103,22 @@ def find(path: Path, options: ReadOptions) -> Listing:
 
 
 def _of_archive(path: Path, inner: Path, options: ReadOptions) -> Listing:
-    """List what was unpacked from an archive, an archive within it included. Errors name the archive, not the cache."""
+    """List what was unpacked from an archive, an archive within it included. Messages name the archive, not the cache."""
     try:
-        return find(inner, options)
+        listing = find(inner, options)
     except DatasetError as error:
-        what = error.what.replace(printable(str(inner)), printable(str(path)))
-        raise DatasetError(what, hint=error.hint) from error
+        raise DatasetError(_of_given(error.what, inner, path), hint=_of_given(error.hint, inner, path)) from error
+    return dataclasses.replace(listing, warnings=tuple(_of_given(text, inner, path) for text in listing.warnings))
+
+
+def _of_given(text: str, inner: Path, path: Path) -> str:
+    """Name in a message the archive that was given for the folder of the cache, quoted within a command."""
+    folder, shown = printable(str(inner)), printable(str(path))
+    parts = text.split("`")
+    parts[::2] = [part.replace(folder, shown) for part in parts[::2]]
+    parts[1::2] = [part.replace(folder, shlex.quote(shown)) for part in parts[1::2]]
+    is_part = f"{folder}/" in text and "`" in text
+    return "`".join(parts) + (" Unpack the archive first." if is_part else "")
 
 
 def _check_kind(path: Path) -> None:

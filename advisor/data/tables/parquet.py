@@ -82,7 +82,7 @@ def from_batches(path: Path, schema: Any, batches: Iterable[Any], key: Any, pref
             lines.extend(_rows(records, names, classes, files[-len(records) :]))
         (folder / "table.json").write_text(json.dumps(lines), encoding="utf-8", errors="surrogateescape")
 
-    folder = unpacking.folder(key(), fill)
+    folder = unpacking.folder(key(), fill, origin=path)
     stored = json.loads((folder / "table.json").read_text(encoding="utf-8", errors="surrogateescape"))
     rows = [(line, cells) for line, cells in stored]
     note = f"image bytes are unpacked into {printable(str(folder))}."

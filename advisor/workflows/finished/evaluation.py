@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 
 from advisor.aliases import CountProgress, Float64s, NamedProgress, Rows
 from advisor.data import changes, dataset, splits
+from advisor.data.archives import unpacking
 from advisor.errors import InputError
 from advisor.execution import test_scoring
 from advisor.insight import guessing
@@ -104,15 +105,18 @@ def evaluate(
     *,
     split: str = "all",
     options: ReadOptions | None = None,
+    access: Mapping[str, Any] | None = None,
     compute: Compute | None = None,
     progress: CountProgress | None = None,
 ) -> EvaluatedImages:
     """Score a model on labelled images; `split` chooses those of a given split.
 
+    `access` are `offline` and `note` of `dataset.find`, for data by URL.
+
     Raises DatasetError where `data` cannot be read as labelled images, InputError where no image has a class that the
     model knows, or none of them can be read.
     """
-    listing = dataset.find(data, options)
+    listing = dataset.find(data, options, **(access or {}))
     entries = [entry for entry in listing.entries if split in ("all", entry.given)]
     scored_entries = [entry for entry in entries if entry.label in predictor.classes]
     if not scored_entries:
@@ -133,6 +137,7 @@ def of_run(
     data: str | PathLike[str],
     *,
     split: str = "all",
+    offline: bool = False,
     progress: NamedProgress | None = None,
     **reading: Any,
 ) -> Evaluation:
@@ -147,7 +152,9 @@ def of_run(
     run_dir = Path(run) if Path(run).is_dir() else Path(run).parent
     report = None if progress is None else lambda done, total: progress("scoring", done, total)
     options = ReadOptions(**reading)
-    return evaluate(predictor, run_dir, os.fspath(data), split=split, options=options, progress=report).evaluation
+    access = {"offline": offline}
+    scored = evaluate(predictor, run_dir, os.fspath(data), split=split, options=options, access=access, progress=report)
+    return scored.evaluation
 
 
 def _nothing(classes: Sequence[str], entries: Sequence[LabelledFile], split: str, data: str | Path) -> InputError:
@@ -211,7 +218,7 @@ def _scored(
         unknown_classes=unknown,
         missing_classes=tuple(name for name, score in test.per_class.items() if not score.n),
         seen=sum(seen.get(item.sha256) == "train" for item in items),
-        unreadable=answers.unreadable,
+        unreadable=tuple(replace(file, path=unpacking.given(file.path)) for file in answers.unreadable),
     )
     return EvaluatedImages(
         evaluation=evaluation, items=items, probabilities_nK=answers.probabilities, decided_n=decided_n

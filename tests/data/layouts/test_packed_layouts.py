@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from photographs import folder, photo
 
-from advisor.data import dataset
+from advisor.data import dataset, images
 from advisor.data.archives import unpacking
 from advisor.errors import DatasetError
 from advisor.records import Dataset
@@ -53,6 +54,35 @@ def test_an_archive_is_read_as_the_folder_in_it(plain: Path, tmp_path: Path, pac
     assert contents(first) == contents(dataset.read(plain))
     assert first.layout == "splits"
     assert dataset.read(path) == first
+
+
+def test_messages_name_the_archive_and_the_file_in_it(plain: Path, tmp_path: Path) -> None:
+    """Not the folder of the cache: for an archive, one within another, an equal one elsewhere, and warnings about it."""
+    inner = pack_tar(plain, tmp_path / "inner.tgz")
+    with zipfile.ZipFile(tmp_path / "a b.zip", "w") as outer:
+        outer.write(inner, "inner.tgz")
+    data = dataset.read(tmp_path / "a b.zip")
+    file = Path(data.root) / data.items[0].path
+    shown = f"{tmp_path}/a b.zip/inner.tgz/data/{data.items[0].path}"
+    assert str(images.transient(OSError(), str(file))).startswith(f"{shown} could not be read")
+    (tmp_path / "moved").mkdir()
+    os.rename(tmp_path / "a b.zip", tmp_path / "moved" / "a b.zip")
+    assert dataset.read(tmp_path / "moved" / "a b.zip").root == data.root
+    assert unpacking.given(file) == shown.replace("a b.zip", "moved/a b.zip")
+    folder(tmp_path / "new" / "train", {"cat": 4, "dog": 4})
+    folder(tmp_path / "new" / "test", {"": 3}, start=30)
+    (warning,) = [w for w in dataset.read(pack_zip(tmp_path / "new", tmp_path / "a b.zip")).warnings if "predict" in w]
+    assert f"`tl-advise predict RUN '{tmp_path}/a b.zip'/test`" in warning
+    assert warning.endswith("Unpack the archive first.")
+
+
+def test_a_class_without_readable_images_is_that_of_the_archive(plain: Path, tmp_path: Path) -> None:
+    """The error begins with what was given."""
+    for file in (plain / "train" / "cat").iterdir():
+        file.write_bytes(b"no image")
+    path = pack_zip(plain / "train", tmp_path / "a.zip")
+    with pytest.raises(DatasetError, match=f"^{re.escape(str(path))}: class cat has no readable image"):
+        dataset.read(path)
 
 
 @pytest.mark.parametrize("name", ["../out.jpg", "/tmp/out.jpg", "a/../../out.jpg", "..\\out.jpg"])
@@ -160,6 +190,8 @@ def test_parquet_and_saved_data_sets_are_read(tmp_path: Path) -> None:
     parquet.write_table(table, tmp_path / "a.parquet")
     data = dataset.read(tmp_path / "a.parquet", test_split="none")
     assert (data.classes, len(data.items)) == (("cat", "dog"), 12)
+    first = Path(data.root) / data.items[0].path
+    assert unpacking.given(first) == f"{tmp_path}/a.parquet/{data.items[0].path}"
     saved = tmp_path / "saved"
     for split in ("train", "test"):
         (saved / split).mkdir(parents=True)

@@ -79,6 +79,12 @@ def test_the_command_writes_and_prints_the_same(
     assert "<script" not in (out / "report.html").read_text(encoding="utf-8")
 
 
+def test_an_unreadable_file_of_an_archive_is_named_with_the_archive(run: Path, other: Path, tmp_path: Path) -> None:
+    """Not with the folder of the cache in which it was unpacked."""
+    packed = shutil.make_archive(str(tmp_path / "photos"), "zip", other)
+    assert [file.path for file in advisor.evaluate(run, packed).unreadable] == [f"{packed}/flower/broken.jpg"]
+
+
 def test_what_cannot_be_scored_is_one_line(run: Path, other: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only unknown classes, a split without images, an option that does not exist."""
     assert cli.run(["evaluate", str(run), str(other), "--quiet", "--split", "test"]) == 2
@@ -91,6 +97,17 @@ def test_what_cannot_be_scored_is_one_line(run: Path, other: Path, capsys: pytes
         advisor.evaluate(run, other)
     with pytest.raises(InputError, match="no option 'colour'"):
         advisor.evaluate(run, other, colour="red")
+
+
+def test_offline_and_the_largest_image_hold_here_too(
+    run: Path, other: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL is not asked for, and --max-pixels bounds what is decoded."""
+    monkeypatch.setenv("TL_ADVISE_MAX_PIXELS", "1000000")
+    assert cli.run(["evaluate", str(run), "https://127.0.0.1:9/photos.zip", "--offline"]) == 2
+    assert "was not fetched before" in capsys.readouterr().err
+    assert cli.run(["evaluate", str(run), str(other), "--max-pixels", "100"]) == 2
+    assert "none of the 17 images can be read" in capsys.readouterr().err
 
 
 def test_the_interval_of_a_difference_is_newcombes() -> None:
