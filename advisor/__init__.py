@@ -150,16 +150,17 @@ def rerun(
     offline: bool = False,
     device: str | None = None,
     target: Path | None = None,
+    block: Iterable[str] = (),
 ) -> Rerun:
     """Retrain a recipe (or the recipe of a run) and score it; `data` applies it to another data set.
 
-    `target` is where the unlabelled images of an adapted or distilled run are now.
+    `target` is where the unlabelled images of an adapted or distilled run are now, `block` names plugins not to load.
     """
     from advisor import _arguments, _calls
 
     places = {"data": _arguments.optional(data), "out": _arguments.optional(out)}
     options: dict[str, Any] = {**places, "weights_dir": _arguments.text(weights_dir)}
-    options |= {"seeds": seeds, "offline": offline, "device": device}
+    options |= {"seeds": seeds, "offline": offline, "device": device, "block": tuple(block)}
     return _calls.rerun(recipe, target, options)
 
 
@@ -231,7 +232,7 @@ def distill(
 
 
 def evaluate(run: Path, data: Path, *, progress: Progress | None = None, **options: Any) -> Evaluation:
-    """Score a run's model on other labelled images; `options`: `split`, and fields of `records.data.ReadOptions`."""
+    """Score a run's model on other labelled images; `options`: `split`, `offline` and fields of `records.data.ReadOptions`."""
     from advisor.workflows.finished import evaluation
 
     return evaluation.of_run(load(run), run, data, progress=progress, **options)

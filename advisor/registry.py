@@ -53,6 +53,7 @@ class Registry:
     strategies: Mapping[str, Strategy]
     plugins: tuple[PluginInfo, ...]
     layouts: Mapping[str, Layout] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)  # plugin -> distribution, installed but not to be loaded
     _origins: Mapping[str, PluginInfo] = field(default_factory=dict, repr=False)
     _resolvers: tuple[tuple[PluginInfo, Resolver], ...] = field(default=(), repr=False)
     _resolved: dict[str, tuple[Backbone, PluginInfo]] = field(default_factory=dict, repr=False)  # asked for before
@@ -87,6 +88,16 @@ class Registry:
         """Return (distribution, version) of the plugin that provides this backbone or strategy, for the recipe."""
         info = self.plugin(name)
         return info.distribution, info.version
+
+    def remedy(self, distribution: str, version: str) -> str:
+        """Return what makes the backbones and strategies of a distribution available that are not."""
+        for plugin in self.plugins:
+            if plugin.broken and plugin.distribution == distribution:
+                return f"Plugin {plugin.name} is disabled ({plugin.broken}); `tl-advise plugins` shows all."
+        omitted = ", ".join(name for name, owner in self.left_out.items() if owner == distribution)
+        if omitted:
+            return f"It is installed, but --block or {VARIABLE} leaves out its plugins {omitted}."
+        return f"pip install {distribution}=={version}" if version else f"pip install {distribution}"
 
     def _resolve(self, name: str) -> bool:
         """Resolve a name that none of the plugins lists, once; return True if one knows it."""
@@ -139,14 +150,16 @@ def load(
         names = ", ".join(sorted({e.name for e in ordered})) or "none"
         raise PluginError(f'no plugin named "{missing[0]}" is installed (installed: {names}).', hint=f"See {VARIABLE}.")
     state = _State()
+    is_chosen = {e.name: e.name not in blocked and (selected is None or e.name in selected) for e in ordered}
     for entry in ordered:
-        if entry.name not in blocked and (selected is None or entry.name in selected):
+        if is_chosen[entry.name]:
             state = _admit(state, entry)
     return Registry(
         backbones=MappingProxyType(dict(sorted(state.backbones.items()))),
         strategies=MappingProxyType(dict(sorted(state.strategies.items()))),
         layouts=MappingProxyType(dict(sorted(state.layouts.items()))),
         plugins=tuple(sorted(state.plugins, key=lambda p: (p.name, p.distribution))),
+        left_out=MappingProxyType({e.name: _distribution(e)[0] for e in ordered if not is_chosen[e.name]}),
         _origins=MappingProxyType(state.origins),
         _resolvers=state.resolvers,
     )

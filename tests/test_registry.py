@@ -141,6 +141,18 @@ def test_selecting_and_blocking(site: Path, monkeypatch: pytest.MonkeyPatch) -> 
         registry.load()
 
 
+def test_what_is_blocked_or_disabled_is_not_said_to_be_missing(site: Path) -> None:
+    """A remedy names the option that leaves a plugin out, or why it is disabled; else the command that installs it."""
+    plugins = registry.load(block=["pocket"])
+    assert plugins.left_out == {"pocket": "tl-advise"}
+    assert plugins.remedy("tl-advise", "0.1.0").startswith(
+        "It is installed, but --block or TL_ADVISE_PLUGINS leaves out"
+    )
+    assert plugins.remedy("some-plugin", "1.2") == "pip install some-plugin==1.2"
+    install(site, "some-plugin", {"some": "some_plugin"}, {"some_plugin": "import nothing_like_it"}, "1.2")
+    assert registry.load().remedy("some-plugin", "1.2").startswith("Plugin some is disabled (")
+
+
 def test_unknown_names_get_the_nearest_one(site: Path) -> None:
     """Did you mean; and a name of the other kind is told as such."""
     plugins = registry.load()

@@ -30,6 +30,7 @@ SHOWN_CLASSES = 30
 @_options.out("Folder for the tables, the page and the numbers (CSV, HTML, JSON). [not saved]")
 @_options.device()
 @_options.threads()
+@_options.offline()
 @_options.blocked()
 @click.option("--ensemble", is_flag=True, help="Score the ensemble of the run instead of its single model.")
 @_options.reading()
@@ -56,8 +57,8 @@ def command(run: str, dataset: str, split: str, out: str | None, as_json: bool, 
 
     folder = RunDir.create(Path(out), data=Path(dataset)).path if out else None
     options = _options.read_options(call)
+    compute = device.choose(call["device"])
     predictor = load_predictor(run, call["blocked"], call["ensemble"], call["threads"])
-    compute = device.choose(call["device"], None if call["ensemble"] else predictor.classifier.backbone)
     run_dir = Path(run).parent if Path(run).is_file() else Path(run)
     with _console.bar(quiet) as bar:
         scored = evaluation.evaluate(
@@ -66,6 +67,7 @@ def command(run: str, dataset: str, split: str, out: str | None, as_json: bool, 
             dataset,
             split=split,
             options=options,
+            access={"offline": call["offline"], "note": _console.note},
             compute=compute,
             progress=lambda done, total: bar("scoring", done, total),
         )

@@ -47,6 +47,7 @@ FORMATS = ("table", "json", "csv")
 @click.option("-o", "--out", type=click.Path(), metavar="FILE", help="Write the predictions into this file.")
 @click.option("--sort-into", type=click.Path(), metavar="DIR", help="Copy every image into DIR/CLASS/.")
 @click.option("--explain", type=click.Path(), metavar="DIR", help="Write where the model looks: one PNG per image.")
+@_options.device()
 @_options.blocked()
 @click.option("--ensemble", is_flag=True, help="Use the ensemble of the run instead of its single model.")
 @_options.threads()
@@ -74,16 +75,18 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, qu
     from advisor.cli import _console, _predict_explain, _predict_inputs, _predict_output, _standalone
     from advisor.errors import InputError
     from advisor.models.predict import check_abstain
+    from advisor.runtime import device
 
     form = _format(form, as_json, call["out"])
     _standalone.output_file(call["out"], (), "--out")
+    compute = device.choose(call["device"])
     chosen, skipped = _predict_inputs.images(images)
     predictor = load_predictor(run, call["blocked"], call["ensemble"], call["threads"])
     check_abstain(predictor.index, call["abstain"])
     if call["explain"]:
         _predict_explain.check(predictor, call["explain"])
     unreadable: list[Unreadable] = []
-    rows = _rows(predictor, chosen, call, unreadable, quiet)
+    rows = _rows(predictor, chosen, {**call, "compute": compute}, unreadable, quiet)
     if call["explain"]:
         rows = _predict_explain.draw(predictor, rows, Path(call["explain"]))
     shown = _write(rows, form, call, predictor, unreadable)
@@ -142,7 +145,7 @@ def _rows(
     with _console.bar(quiet or len(chosen) <= CHUNK) as progress:
         for start in range(0, len(chosen), CHUNK):
             part = chosen[start : start + CHUNK]
-            answers = predictor.predict([image for _, image in part], abstain=call["abstain"])
+            answers = predictor.predict([image for _, image in part], abstain=call["abstain"], compute=call["compute"])
             by_name = {_called(image, at): (shown, image) for at, (shown, image) in enumerate(part)}
             unreadable += [
                 replace(file, path=by_name.get(file.path, (file.path, None))[0]) for file in answers.unreadable

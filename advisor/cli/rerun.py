@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 )
 @_options.reading()
 @_options.relabel()
+@_options.blocked()
 @_options.machine()
 def command(
     recipe: str,
@@ -95,6 +96,7 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
     recipe = recipe_file.read(path)
     reading = _options.read_options(call, recorded_data.recorded_reading(recipe))
     where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline")}
+    where["block"] = call["blocked"]
     where["device"] = None if call["device"] == "auto" else call["device"]
     if recipe.target is not None:
         if source or call["devices"] or call["relabel"]:

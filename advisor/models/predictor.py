@@ -285,7 +285,7 @@ def _backbone_of(description: Mapping[str, Any], registry: Registry) -> Backbone
             raise
         name, version = plugin["distribution"], plugin.get("version", "")
         needed = f"this model needs the backbone {description['backbone']} of {name} {version}".rstrip()
-        raise PluginError(f"{needed}.", hint=f"pip install {name}=={version}") from error
+        raise PluginError(f"{needed}.", hint=registry.remedy(name, version)) from error
 
 
 def _build_head(kind: str, state: Mapping[str, torch.Tensor], described_in: Path) -> nn.Module:

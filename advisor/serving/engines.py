@@ -17,13 +17,17 @@ from advisor.errors import InputError
 from advisor.metrics import novelty
 from advisor.models import inference
 from advisor.models.predict import SquareOutputs
+from advisor.records import Compute
 
 Engine = Callable[[Pixels], SquareOutputs]  # of uint8 (N, S, S, 3), S at least the side of the model's input
 
 
-def in_torch(predictor: Any) -> Engine:
-    """Return the predictor's own answers, in the batch sizes of `predict`: one image costs one pass, not one of 64."""
-    return lambda squares: predictor.answers(squares, sizes=inference.small_batches(len(squares)))
+def in_torch(predictor: Any, compute: Compute | None = None) -> Engine:
+    """Return the predictor's own answers, in the batch sizes of `predict`: one image costs one pass, not one of 64.
+
+    `compute` says where; without it on the CPU.
+    """
+    return lambda squares: predictor.answers(squares, compute=compute, sizes=inference.small_batches(len(squares)))
 
 
 def in_onnxruntime(predictor: Any, threads: int) -> Engine:

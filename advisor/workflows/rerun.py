@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,6 +44,7 @@ def rerun_recipe(
     offline: bool = False,
     device: str | None = None,
     devices: int | None = None,
+    block: Sequence[str] = (),
     reading: ReadOptions | None = None,
     relabel: Path | None = None,
     source: domains.SourceImages | None = None,
@@ -52,7 +54,8 @@ def rerun_recipe(
     """Train a recipe again and score it, `seeds` times with consecutive seeds from the recipe's.
 
     `data` may name other data on purpose: then the epochs stay the same, splits and temperature are new. `devices` trains
-    on another number of devices than the recipe, which changes the last bits. `reading` replaces how the recipe read its
+    on another number of devices than the recipe, which changes the last bits. `block` names plugins that are not
+    loaded, here and in the worker. `reading` replaces how the recipe read its
     data. `relabel` is the table of corrected labels, by default the copy beside the recipe. `source` are images on which
     forgetting is measured, `unlabelled` is where the unlabelled images of a distilled student are now. Raises RecipeError if
     a plugin, the data or the weights differ from the recipe's.
@@ -60,18 +63,20 @@ def rerun_recipe(
     began_s = time.monotonic()
     listener = listener or Listener()
     recipe = recipe_file.read(path)
-    plugins = registry.load()
+    plugins = registry.load(block=block)
     candidate = candidate_of(recipe, plugins)
     weights_dir = find_weights(recipe, plugins, weights_dir, offline)
     listener.stage("reading the data")
     root = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
-    data_set, measured, same_data = read_data(recipe, path, root, reading, relabel, is_given=data is not None)
+    data_set, measured, same_data = read_data(
+        recipe, path, root, reading, relabel, is_given=data is not None, offline=offline
+    )
     sample = subsample.draw(
         data_set, recipe.data.pool_sample if same_data else None, recipe.data.test_sample if same_data else None
     )
     settings = settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
     settings = replace(settings, devices=devices or recipe.devices or 1, reading=reading or settings.reading)
-    settings = replace(settings, relabel=str(relabel) if relabel else None)
+    settings = replace(settings, relabel=str(relabel) if relabel else None, plugins_blocked=tuple(block))
     with ExitStack() as stack:
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-advise-rerun-")))
         (folder / "trials").mkdir(parents=True, exist_ok=True)
@@ -227,8 +232,8 @@ def candidate_of(recipe: Recipe, plugins: registry.Registry) -> Candidate:
         if not is_installed(use.name):
             package = f"{use.plugin.distribution} {use.plugin.version}"
             raise RecipeError(
-                f'the recipe needs "{use.name}" from the package {package}, which is not installed.',
-                hint=f"Install it: pip install '{use.plugin.distribution}=={use.plugin.version}'.",
+                f'the recipe needs "{use.name}" from the package {package}, which is not available.',
+                hint=plugins.remedy(use.plugin.distribution, use.plugin.version),
             )
     recipe_file.check_parameters(plugins.strategy(recipe.strategy.name), recipe.strategy.parameters)
     return Candidate(

@@ -7,6 +7,7 @@ compared. Does NOT cover: choosing among arms (`adaptation`).
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ def rerun_adapted(
     weights_dir: str | None = None,
     offline: bool = False,
     device: str | None = None,
+    block: Sequence[str] = (),
     report: NamedProgress = report_nothing,
 ) -> Rerun:
     """Train an adaptation again, `seeds` times with consecutive seeds from the recipe's; `path` is the recipe's location.
@@ -42,13 +44,14 @@ def rerun_adapted(
     the data or the weights differ from the recipe's.
     """
     assert recipe.target is not None
-    plugins = registry.load()
+    plugins = registry.load(block=block)
     candidate = replay.candidate_of(recipe, plugins)
     weights_dir = replay.find_weights(recipe, plugins, weights_dir, offline)
     root = data or recorded_data.by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
     target_root = target or recorded_data.by_hint(recipe.target.path_hint, path, "target.path_hint", "--target")
     settings = replay.settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
     settings = replace(settings, backbones=(recipe.backbone.name,), size_px=recipe.input.size_px)
+    settings = replace(settings, plugins_blocked=tuple(block))
     session = open_session(
         settings,
         target=str(target_root),

@@ -147,6 +147,7 @@ def test_a_path_keeps_its_bytes_in_csv(run: Path, tmp_path: Path, capfdbinary: p
         (["{run}", "gone.jpg"], "error: no such file or folder: gone.jpg."),
         (["{run}", "{run}/splits.csv"], "error: none of the images can be read."),
         (["{run}/gone", "{photo}"], "holds no model.json"),
+        (["{run}", "{photo}", "--device", "cuda:99"], "error: --device cuda:99: "),
         (["{run}", "{photo}", "--format", "xml"], "error: --format xml: not possible here."),
     ],
 )

@@ -13,10 +13,10 @@ import small_network as small
 import torch
 from PIL import Image
 
+from advisor import registry
 from advisor.data import pixels
 from advisor.errors import InputError, PluginError, WeightsError
 from advisor.heads import fitting
-from advisor.hooks import Backbone
 from advisor.metrics import classification
 from advisor.models import backbone as backbones
 from advisor.models import classifier as model
@@ -26,16 +26,6 @@ from advisor.records import ForwardSpec, Head, Preprocess
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CLASSES = ("ants", "bees & more", "ünï", "d")
-
-
-class OnlySmall:
-    """A registry that knows one backbone."""
-
-    def backbone(self, name: str) -> Backbone:
-        """Find it, or say that there is no other."""
-        if name != "small":
-            raise PluginError(f'unknown backbone "{name}".')
-        return small.backbone()
 
 
 def _classifier(kind: str = "ridge", layers: str = "last", mirror: bool = False) -> model.Classifier:
@@ -63,7 +53,7 @@ def _save(classifier: model.Classifier, folder: Path, fit: str = "crop", tempera
 
 
 def _load(folder: Path) -> predictor.Predictor:
-    return predictor.load(folder, OnlySmall())  # type: ignore[arg-type]
+    return predictor.load(folder, registry.Registry(backbones={"small": small.backbone()}, strategies={}, plugins=()))
 
 
 @pytest.mark.parametrize("mirror", [False, True])

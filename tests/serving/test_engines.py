@@ -54,6 +54,16 @@ def test_squares_larger_than_the_input_are_cropped_to_their_centre(run: Path) ->
     np.testing.assert_allclose(second.probabilities, first.probabilities, atol=1e-5)
 
 
+def test_a_device_that_is_not_there_or_not_for_the_engine_is_one_line(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 2 before the model is loaded."""
+    assert cli.run(["serve", str(run), "--port", "0", "--device", "cuda:99"]) == 2
+    assert "--device cuda:99: " in capsys.readouterr().err
+    assert cli.run(["serve", str(run), "--port", "0", "--device", "cuda", "--engine", "onnxruntime"]) == 2
+    assert "--engine onnxruntime computes on the CPU, not on cuda." in capsys.readouterr().err
+
+
 def test_missing_packages_are_named_with_the_command(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

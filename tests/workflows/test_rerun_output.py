@@ -51,7 +51,7 @@ def test_a_rerun_leaves_a_run_that_every_command_takes(
     assert first["weights_sha256"] in recipe
     photo = str(next(data.glob("*/*.jpg")))
     for call in (
-        ["rerun", str(out), "--verify", "--offline", "--quiet"],
+        ["rerun", str(out), "--verify", "--offline", "--quiet", "--block", "torchvision"],
         ["show", str(out)],
         ["runs", str(out), str(run)],
         ["predict", str(out), photo],
@@ -60,6 +60,8 @@ def test_a_rerun_leaves_a_run_that_every_command_takes(
     ):
         assert cli.run(call) == 0, (call, capsys.readouterr())
     assert (tmp_path / "exported").exists()
+    assert cli.run(["rerun", str(out), "--block", "pocket"]) == 2
+    assert "--block or TL_ADVISE_PLUGINS leaves out its plugins pocket." in capsys.readouterr().err
 
 
 def test_a_recipe_without_names_for_its_arithmetic_keeps_that_of_its_time(run: Path, tmp_path: Path) -> None:

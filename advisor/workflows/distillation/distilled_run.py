@@ -117,7 +117,9 @@ def _open(run: Path, settings: Settings, images: Path | None, data: Path | None,
     plugins = registry.load(block=settings.plugins_blocked)
     folder = run if run.is_dir() else run.parent
     root = data or recorded_data.by_hint(recipe.data.path_hint, run, "data.path_hint", "--data")
-    data_set, measured, same_data = recorded_data.read_data(recipe, run, root, None, None, is_given=data is not None)
+    data_set, measured, same_data = recorded_data.read_data(
+        recipe, run, root, None, None, is_given=data is not None, offline=settings.offline
+    )
     if not same_data or split_list_sha256(data_set) != recipe.data.split.list_sha256:
         raise RecipeError(
             f"data.fingerprint: {root} is not the data set of the run, whose model may have seen test images of it.",

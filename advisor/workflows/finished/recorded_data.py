@@ -43,13 +43,22 @@ def join_as_recorded(recipe: Recipe) -> Join:
 
 
 def read_data(
-    recipe: Recipe, path: Path, folder: Path, reading: ReadOptions | None, relabel: Path | None, *, is_given: bool
+    recipe: Recipe,
+    path: Path,
+    folder: Path,
+    reading: ReadOptions | None,
+    relabel: Path | None,
+    *,
+    is_given: bool,
+    offline: bool = False,
 ) -> tuple[Dataset, Profile, bool]:
     """Read a recipe's data set as it was read before; also return its profile, and whether it is the same.
 
-    Raises RecipeError where it differs from the recipe's and the folder was not named on purpose (`is_given`).
+    With `offline`, the copy of a URL that was fetched last is read. Raises RecipeError where the data differ from the
+    recipe's and the folder was not named on purpose (`is_given`).
     """
-    data_set = dataset.read(folder, test_split=recorded_test_split(recipe), options=reading or recorded_reading(recipe))
+    options = reading or recorded_reading(recipe)
+    data_set = dataset.read(folder, test_split=recorded_test_split(recipe), options=options, offline=offline)
     profile.check_learnable(data_set)
     same_data = data_set.fingerprint == recipe.data.fingerprint
     decoded = profile.decode(data_set, store=cache.Store(), join=join_as_recorded(recipe))

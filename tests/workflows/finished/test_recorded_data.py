@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sample_recipe
 
-from advisor.errors import RecipeError
+from advisor.errors import InputError, RecipeError
 from advisor.workflows.finished import recorded_data
 
 
@@ -24,6 +25,13 @@ def test_a_relative_path_is_looked_for_beside_the_run_directory(
         assert recorded_data.by_hint("photos", path, "data.path_hint", "--data") == tmp_path / "work" / "photos"
     (tmp_path / "elsewhere" / "photos").mkdir()
     assert recorded_data.by_hint("photos", run, "data.path_hint", "--data") == Path("photos")
+
+
+def test_offline_data_by_url_are_the_copy_that_was_fetched_before(tmp_path: Path) -> None:
+    """Without such a copy nothing is asked of the network."""
+    url = Path("https://127.0.0.1:9/photos.zip")
+    with pytest.raises(InputError, match="was not fetched before"):
+        recorded_data.read_data(sample_recipe.example(), tmp_path, url, None, None, is_given=True, offline=True)
 
 
 @pytest.mark.parametrize("hint", ["photos", "/no/such/photos"])
