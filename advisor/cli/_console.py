@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LOG_WIDTH = 160  # of tables without a terminal
-GLOSSARY = "Terms are explained in docs/glossary.md"
+GLOSSARY = "Terms are explained at the end of the report"
 
 
 def console(*, stderr: bool = False, width: int = LOG_WIDTH) -> Console:

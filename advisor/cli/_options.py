@@ -75,7 +75,7 @@ def _parallel() -> list[Option]:
         click.option(
             "--storage",
             metavar="URL",
-            help="Keep the study in the database of a team: docs/scale.md. [TL_ADVISE_STORAGE]",
+            help='Keep the study in a shared database (documentation: "Many workers, many machines"). [TL_ADVISE_STORAGE]',
         ),
         click.option("--study", metavar="NAME", help="Name of the study in that database. [name of the run]"),
         click.option("--ray", metavar="ADDRESS", help="Run trials on a Ray cluster: auto, local or HOST:PORT."),
@@ -247,7 +247,7 @@ def reading() -> Option:
                 help="A given validation set beside a given test set: validate on it, or add it to the training images. "
                 "[holdout]",
             ),
-            click.option("--layout", metavar="NAME", help="Read the data set as this layout: docs/data.md."),
+            click.option("--layout", metavar="NAME", help='Read as this layout (documentation: "Your data").'),
             click.option("--exclude", multiple=True, metavar="NAME", help="Leave out this folder (repeatable)."),
             click.option("--root", type=click.Path(), metavar="DIR", help="Folder that a table's paths start from."),
             *columns,
@@ -273,7 +273,7 @@ def read_options(call: dict[str, Any], recorded: ReadOptions | None = None) -> R
 
 def relabel() -> Option:
     """Return `--relabel FILE`."""
-    text = "Table of corrected labels (path,label), for example an edited suspects.csv: docs/insight.md."
+    text = 'Table of corrected labels (path,label), for example an edited suspects.csv (documentation: "What the data show").'
     return click.option("--relabel", type=click.Path(), metavar="FILE", help=text)
 
 

@@ -46,17 +46,20 @@ SECTIONS = {
     help="Folder with finished runs from which the search learns what to expect (repeatable).",
 )
 @_options.devices(1, "GPUs per training run.")
-@_options.target("Unlabelled images from where the model will be used, to adapt to: docs/adaptation.md.")
+@_options.target(
+    'Unlabelled images from where the model will be used (documentation: "Adapting to images that look different").'
+)
 @click.option(
     "--source",
     metavar="DIR",
-    help="Labelled images of the pretraining classes, to measure how much of them is forgotten: docs/compare.md.",
+    help="Labelled images of the pretraining classes, to measure how much of them is forgotten "
+    '(documentation: "Comparing ways of training").',
 )
 @click.option(
     "--log",
     multiple=True,
     metavar="NAME",
-    help="Log the run to tensorboard, mlflow or wandb (repeatable): docs/tracking.md.",
+    help='Log the run to tensorboard, mlflow or wandb, repeatable (documentation: "Logging to a tracker").',
 )
 @_options.verbose()
 def command(

@@ -42,8 +42,8 @@ def command(
     """Check a data set: sizes, classes, splits, duplicates, leaks, broken files. Nothing is trained.
 
     DATASET is a folder with one folder per class; or train/, val/ and test/ with such folders; or a table (CSV, TSV, JSONL,
-    Parquet) of path,label; or one of the other layouts of docs/data.md. Only headers and checksums are read, unless
-    --deep is given.
+    Parquet) of path,label; or one of the other layouts (documentation: "Your data"). Only headers and checksums are read,
+    unless --deep is given.
 
     \b
     Examples:

@@ -147,7 +147,8 @@ WISE_FT = WiSE(
             ),
         ),
         paper="Wortsman et al. 2021 (2109.01903)",
-        measured="Validation chose the tuned weights (flowers, sketches; 64 px); a wider curve: docs/compare.md.",
+        measured="Validation chose the tuned weights (flowers, sketches; 64 px); "
+        'a wider curve is in the documentation: "Comparing ways of training".',
     ),
 )
 EMA = Averaged(
