@@ -84,15 +84,18 @@ class Neighbours(nn.Module):
 
 
 class Mean(nn.Module):
-    """uint8 RGB (N, S, S, 3) -> the mean of several models' calibrated probabilities (N, K)."""
+    """uint8 RGB (N, S, S, 3) -> the mean of several models' calibrated probabilities (N, K), the first one's features."""
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
-    def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
-        """Return the probabilities (N, K)."""
-        return torch.stack([member(images_NHWC) for member in self.members]).mean(dim=0)
+    def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Return the probabilities (N, K), and the features (N, D) where the first member returns them."""
+        first, *others = [member(images_NHWC) for member in self.members]
+        if not isinstance(first, tuple):
+            return torch.stack([first, *others]).mean(dim=0)
+        return torch.stack([first[0], *others]).mean(dim=0), first[1]
 
 
 def members(predictor: Predictor | EnsemblePredictor) -> tuple[Predictor, ...]:
@@ -112,12 +115,12 @@ def _deployed(predictor: Predictor, width: int) -> nn.Module:
 def graph(predictor: Predictor | EnsemblePredictor, *, with_features: bool = False) -> torch.export.ExportedProgram:
     """Trace the whole way from pixels to probabilities, for any batch size, on the CPU in float32.
 
-    `with_features` adds the features of a single model as a second output; an ensemble has none. Raises AdviseError where
-    torch.export cannot follow a backbone's code.
+    `with_features` adds as a second output the features by which images are compared, of an ensemble those of its first
+    member. Raises AdviseError where torch.export cannot follow a backbone's code.
     """
-    is_single = not isinstance(predictor, EnsemblePredictor)
-    each = [_deployed(m, m.feature_width if with_features and is_single else 0) for m in members(predictor)]
-    module = each[0] if is_single else Mean(each).eval()
+    first, *others = members(predictor)
+    each = [_deployed(first, first.feature_width if with_features else 0), *(_deployed(member, 0) for member in others)]
+    module = Mean(each).eval() if isinstance(predictor, EnsemblePredictor) else each[0]
     side = predictor.size_px
     example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=65536)

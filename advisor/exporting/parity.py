@@ -16,10 +16,11 @@ import numpy as np
 
 from advisor.aliases import Float32s, Float64s, NamedProgress, Pixels
 from advisor.data import pixels
-from advisor.errors import CheckError, InputError
+from advisor.errors import CheckError, DatasetError, InputError
 from advisor.metrics import neighbours
 from advisor.models.ensemble_predictor import EnsemblePredictor
 from advisor.models.predictor import Predictor
+from advisor.records.data import ReadOptions
 
 TOLERANCE = 1e-4  # largest difference of a probability, float32
 FEATURE_TOLERANCE = 1e-3  # largest distance of features of unit length
@@ -85,35 +86,52 @@ def run_images(run: Path, data: Path | None = None) -> tuple[Path, ...]:
 def listed(run: Path, data: Path | None = None) -> list[ListedImage]:
     """Return the images of the run's list of splits that are there; `data` is where they are now.
 
-    Raises InputError where the list or all images are gone.
+    An archive or a table is read as it was for the run. Raises InputError where the list or all images are gone.
     """
-    root = data or _root(run)
+    location, options = _recorded(run, data)
     try:
         with open(run / "splits.csv", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            rows = [
-                ListedImage(path=root / r["path"], label=r["label"], split=r["split"], group=r.get("group") or "")
-                for r in csv.DictReader(stream)
-            ]
+            rows = [(r["path"], r["label"], r["split"], r.get("group") or "") for r in csv.DictReader(stream)]
     except (OSError, KeyError) as error:
         raise InputError(f"{run / 'splits.csv'} cannot be read: {error}.", hint="Name a run directory.") from error
-    present = [row for row in rows if row.path.is_file()]
+    root = _root(location, options, [path for path, *_ in rows])
+    images = [
+        ListedImage(path=root / path, label=label, split=split, group=group) for path, label, split, group in rows
+    ]
+    present = [image for image in images if image.path.is_file()]
     if not present:
         raise InputError(
-            f"the images of the run are not at {root}, and an export is compared on real images.",
+            f"the images of the run are not at {data or root}, and an export is compared on real images.",
             hint="Say where they are with --data DIR.",
         )
     return present
 
 
-def _root(run: Path) -> Path:
-    """Where the run's images were: a folder, or the folder of a manifest."""
-    from advisor.data.remote import data_sets
+def _recorded(run: Path, data: Path | None) -> tuple[Path, ReadOptions]:
+    """Return where the run's data set is, at `data` or where the recipe says, and how it was read. Raises RecipeError."""
     from advisor.records import recipe_file
-    from advisor.records.data import ReadOptions
 
+    if data is not None and not (run / recipe_file.FILE).is_file():
+        return data, ReadOptions()
     recorded = recipe_file.read(run).data
-    hint = data_sets.local(recorded.path_hint, recorded.reading or ReadOptions())
-    return hint.parent if hint.is_file() else hint
+    return data or Path(recorded.path_hint), recorded.reading or ReadOptions()
+
+
+def _root(location: Path, options: ReadOptions, paths: Sequence[str]) -> Path:
+    """Return the folder from which these paths of images start.
+
+    That is the data set itself or the folder of its table; else what was unpacked or fetched from it.
+    """
+    from advisor.data import dataset
+    from advisor.data.remote import urls
+
+    folder = location.parent if location.is_file() else location
+    if not urls.is_url(location) and any((folder / path).is_file() for path in paths):
+        return folder
+    try:
+        return dataset.find(location, options).root
+    except DatasetError:
+        return folder
 
 
 def spread(images: Sequence[T], most: int) -> list[T]:

@@ -64,14 +64,7 @@ def describe(predictor: Predictor | EnsemblePredictor, form: str, file: str) -> 
 
 
 def with_features(description: Mapping[str, Any], predictor: Predictor | EnsemblePredictor) -> dict[str, Any]:
-    """Add the graph's second output, and how it tells images that are unlike the training images, where there is an index.
-
-    An ensemble's graph has probabilities only.
-    """
-    from advisor.models.ensemble_predictor import EnsemblePredictor
-
-    if isinstance(predictor, EnsemblePredictor):
-        return dict(description)
+    """Add the graph's second output, and how it tells images that are unlike the training images, where there is an index."""
     output = {"name": FEATURES, "dtype": "float32", "shape": ["batch", predictor.feature_width]}
     index = predictor.index
     return {**description, "features": output, **({} if index is None else {"unlike": _unlike(index)})}
@@ -98,9 +91,7 @@ def write_index(folder: Path, predictor: Predictor | EnsemblePredictor) -> None:
     """Write the index of training images that `with_features` names, for numpy. Raises OSError."""
     import numpy as np
 
-    from advisor.models.ensemble_predictor import EnsemblePredictor
-
-    if isinstance(predictor, EnsemblePredictor) or predictor.index is None:
+    if predictor.index is None:
         return
     np.savez(folder / INDEX, bank=predictor.index.bank_ND.astype(np.float16), known=predictor.index.known_R)
 
@@ -166,9 +157,6 @@ def example(predictor: Predictor | EnsemblePredictor, *, package: str, loading: 
 
     `loading` binds `model`, `running` binds `outputs`, the graph's arrays, from `pixels` (1, S, S, 3) uint8.
     """
-    from advisor.models.ensemble_predictor import EnsemblePredictor
-
-    has_index = not isinstance(predictor, EnsemblePredictor) and predictor.index is not None
     lines = [
         f"import json, sys, numpy as np, {package}",
         "from PIL import Image, ImageOps",
@@ -178,7 +166,7 @@ def example(predictor: Predictor | EnsemblePredictor, *, package: str, loading: 
         textwrap.dedent(_square(predictor)).strip(),
         f"{running}; probabilities = outputs[0][0].tolist()",
         *_answer(predictor.decision),
-        *(_likeness() if has_index else ()),
+        *(_likeness() if predictor.index is not None else ()),
     ]
     return "\n".join(lines) + "\n"
 

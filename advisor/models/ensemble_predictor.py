@@ -72,6 +72,11 @@ class EnsemblePredictor:
         """The first member's index of training images: its features decide what is unlike them."""
         return self.members[0].index
 
+    @property
+    def feature_width(self) -> int:
+        """The number of features by which images are compared: the first member's."""
+        return self.members[0].feature_width
+
     def answers(
         self,
         canvas: Pixels,

@@ -122,3 +122,17 @@ def add_index(run: Path, paths: list[Path], *, name: str = "model") -> None:
     index = novelty.build(features_ND[rows % 8 != 0])
     assert index is not None
     model_files.write_novelty(run, novelty.with_held_out(index, features_ND[rows % 8 == 0]), name)
+
+
+def add_ensemble(run: Path, paths: list[Path], name: str = "pocket", *, with_index: bool = False) -> Path:
+    """Give a run an ensemble of two heads on one network; return its folder."""
+    members = [run / "trials" / f"member-{number}" for number in range(2)]
+    for member, head in zip(members, ("knn", "linear"), strict=True):
+        member.mkdir(parents=True)
+        write_model(member, name, paths, head=head)
+    folder = run / model_files.ENSEMBLE_FOLDER
+    folder.mkdir()
+    model_files.write_ensemble(folder, members, {})
+    if with_index:
+        add_index(folder, paths, name="model-0")
+    return folder

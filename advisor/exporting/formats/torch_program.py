@@ -57,13 +57,9 @@ def load(folder: Path, registry: Registry) -> ComputeOutputs:
 
 def example(model: Predictor | EnsemblePredictor) -> str:
     """Return a program that needs torch, numpy and Pillow."""
-    from advisor.models.ensemble_predictor import EnsemblePredictor
-
-    output = "model(torch.from_numpy(pixels))"
-    each = f"({output},)" if isinstance(model, EnsemblePredictor) else output
     return sidecar.example(
         model,
         package="torch",
         loading=f'model = torch.export.load("{FILE}").module()',
-        running=f"outputs = [tensor.detach().numpy() for tensor in {each}]",
+        running="outputs = [tensor.detach().numpy() for tensor in model(torch.from_numpy(pixels))]",
     )
