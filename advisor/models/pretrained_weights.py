@@ -179,7 +179,7 @@ def fetch(
     if weights.url.startswith(hub.SCHEME) and to is None:
         path = _from_hub(backbone, weights)
         return Located(state="cached", path=path, bytes=path.stat().st_size)
-    folder = Path(to).expanduser() if to is not None else cache_dir()
+    folder = Path(os.path.expanduser(to)) if to is not None else cache_dir()
     target = folder / weights.file
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

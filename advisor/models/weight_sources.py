@@ -6,6 +6,7 @@ and fetching (`pretrained_weights`).
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def link(backbone: Backbone, file: str | Path) -> Path:
 
     Raises WeightsError where there is no such file, or the backbone takes none; OutputError where no link can be written.
     """
-    source, weights = Path(file).expanduser().resolve(), pretrained_weights.as_weights(backbone)
+    source, weights = Path(os.path.expanduser(file)).resolve(), pretrained_weights.as_weights(backbone)
     if not source.is_file():
         raise WeightsError(f"--weights {backbone.name}={file}: there is no such file.")
     if weights is None or weights.path:

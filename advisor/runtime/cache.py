@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.aliases import AnyArray
-from advisor.errors import CacheFullError
+from advisor.errors import CacheFullError, InputError
 from advisor.runtime import atomic_file
 
 Fields = Mapping[str, Any]
@@ -47,13 +48,23 @@ class CacheEntry:
 
 
 def default_dir() -> Path:
-    """Return where the cache lies: TL_ADVISE_CACHE, or the user's cache directory of the platform."""
+    """Return where the cache lies: TL_ADVISE_CACHE, or the user's cache directory of the platform.
+
+    A user without a home, as in a container that runs under a bare number, has it below the directory of temporary files.
+    Raises InputError where somebody else owns that folder.
+    """
     stated = os.environ.get(ENVIRONMENT)
     if stated:
-        return Path(stated).expanduser()
+        return Path(os.path.expanduser(stated))  # unlike Path.expanduser, it leaves "~" where no home is known
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("tl-advise"))
+    usual = Path(platformdirs.user_cache_dir("tl-advise"))
+    if usual.is_absolute():
+        return usual
+    temporary = Path(tempfile.gettempdir()) / f"tl-advise-{os.getuid()}"
+    if temporary.exists() and temporary.stat().st_uid != os.getuid():
+        raise InputError(f"{temporary} belongs to somebody else.", hint=f"Set {ENVIRONMENT} to a folder of your own.")
+    return temporary
 
 
 class Store:
@@ -111,7 +122,7 @@ class Store:
             return None
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):  # EOFError: an empty file
             return None
 
     def keep(self, fields: Fields, array: AnyArray, *, notes: Any = None) -> AnyArray:

@@ -19,16 +19,16 @@ def cache_dir() -> Path:
 
 def split(weights_dir: str | Path | None) -> list[Path]:
     """Return the folders that one text names, separated as in PATH."""
-    return [Path(part).expanduser() for part in str(weights_dir or "").split(os.pathsep) if part]
+    return [Path(os.path.expanduser(part)) for part in str(weights_dir or "").split(os.pathsep) if part]
 
 
 def search_path(weights_dir: str | Path | None = None) -> tuple[Path, ...]:
     """List the folders in which a file is looked for, in order. Nothing in them is created."""
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    cache_home = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"))
     torch_home = os.environ.get("TORCH_HOME")
     folders = [
         *split(weights_dir),
-        Path(torch_home).expanduser() / "hub" / "checkpoints" if torch_home else None,
+        Path(os.path.expanduser(torch_home)) / "hub" / "checkpoints" if torch_home else None,
         cache_home / "torch" / "hub" / "checkpoints",
         cache_dir(),
     ]

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -38,7 +39,10 @@ def _folder() -> Path:
     import platformdirs
 
     base = os.environ.get("TL_ADVISE_CACHE") or platformdirs.user_cache_dir("tl-advise")
-    return Path(base).expanduser() / "networks" / f"timm-{metadata.version('timm')}-{_VERSION}"
+    folder = Path(os.path.expanduser(base))
+    if not folder.is_absolute() and not os.environ.get("TL_ADVISE_CACHE"):  # a user without a home
+        folder = Path(tempfile.gettempdir()) / f"tl-advise-{os.getuid()}"
+    return folder / "networks" / f"timm-{metadata.version('timm')}-{_VERSION}"
 
 
 def _read(file: Path) -> dict[str, Any] | None:

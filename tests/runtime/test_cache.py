@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.errors import CacheFullError
-from advisor.runtime import cache
+from advisor.errors import CacheFullError, InputError
+from advisor.runtime import cache, weight_folders
 
 
 @pytest.fixture
@@ -196,3 +196,19 @@ def test_the_place_is_the_users_cache_or_what_the_environment_says(
     monkeypatch.delenv("TL_ADVISE_CACHE")
     assert cache.default_dir().name == "tl-advise"
     assert 0 < cache.Store(tmp_path / "new").cap_bytes <= cache.CAP_BYTES
+
+
+def test_a_user_without_a_home_has_a_cache_below_the_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that runs under a bare number: no folder called ~ is made, and nobody else's is used."""
+    monkeypatch.delenv("TL_ADVISE_CACHE")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: f"~/.cache/{name}")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    assert cache.default_dir() == tmp_path / f"tl-advise-{os.getuid()}"
+    assert tmp_path / f"tl-advise-{os.getuid()}" / "weights" in weight_folders.search_path("~/own")
+    (tmp_path / "tl-advise-99999").mkdir()
+    monkeypatch.setattr("os.getuid", lambda: 99999)
+    with pytest.raises(InputError, match="belongs to somebody else"):
+        cache.default_dir()
