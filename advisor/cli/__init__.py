@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -88,7 +89,7 @@ def _raise_if_mistyped(word: str) -> None:
 @click.group(
     cls=LazyCommands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="`tl-advise COMMAND --help` shows options and examples. Terms are explained in docs/glossary.md.",
+    epilog="`tl-advise COMMAND --help` shows options and examples. Terms are explained at the end of every report.",
 )
 @click.version_option(__version__, prog_name="tl-advise")
 def group() -> None:
@@ -111,7 +112,12 @@ def fail(error: AdviseError) -> int:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit with its code (docs/design.md, 3.1)."""
+    """Run the command line and exit with its code (docs/design.md, 3.1).
+
+    What the terminal's encoding lacks (ISO-8859-9 has no dash) is written as an escape, as on standard error.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(args))
 
 
@@ -124,7 +130,9 @@ def run(args: list[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except AdviseError as error:
         return fail(error)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # a file that ends too early: click takes it for standard input's end
+            return _fail_of_bug(error.__cause__)
         print("stopped", file=sys.stderr)
         return 130
     except click.ClickException as error:
@@ -140,10 +148,15 @@ def run(args: list[str] | None = None) -> int:
     except Exception as error:
         if _is_shortage(error):
             return fail(AdviseError(f"{one_line(error)}.", hint="Free memory, or raise the limits (`ulimit -a`)."))
-        sys.stderr.write("".join(printable(line) + "\n" for line in traceback.format_exc().splitlines()))
-        return fail(
-            AdviseError(f"{type(error).__name__}: {error}.", hint="This is a bug: please report the lines above.")
-        )
+        return _fail_of_bug(error)
+
+
+def _fail_of_bug(error: Exception) -> int:
+    """Print where an error came from that none of the commands expects."""
+    sys.stderr.write(
+        "".join(printable(line) + "\n" for line in "".join(traceback.format_exception(error)).splitlines())
+    )
+    return fail(AdviseError(f"{type(error).__name__}: {error}.", hint="This is a bug: please report the lines above."))
 
 
 def _raise_if_empty(args: Sequence[str]) -> None:

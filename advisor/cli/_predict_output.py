@@ -6,9 +6,11 @@ Does NOT cover: which images (`_predict_inputs`), classifying them and the rows 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from advisor.errors import OutputError
+from advisor.runtime import atomic_file
 from advisor.safe_text import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
@@ -57,13 +60,22 @@ def row(
 
 @contextmanager
 def destination(out: str | None) -> Iterator[IO[bytes]]:
-    """Open the file at `out`, or standard output. Raises OutputError where the file cannot be written."""
+    """Open the file at `out`, or standard output. Raises OutputError where the file cannot be written.
+
+    The file takes its name when it is whole: what was there before stays where the command ends early.
+    """
     if out is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    target = Path(os.path.realpath(out))
+    is_plain = target.is_file() or not target.exists()  # neither a pipe nor /dev/stdout
+    is_plain = is_plain and os.access(target.parent, os.W_OK)
     try:
-        with open(out, "wb") as file:
+        with (
+            atomic_file.replacing(target) if is_plain else contextlib.nullcontext(target) as written,
+            open(written, "wb") as file,
+        ):
             yield file
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror}).", hint="Choose another --out.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ def output_file(path: str | None, suffixes: tuple[str, ...], option: str) -> Pat
         raise OutputError(f"{option} {path}: the name must end in {' or '.join(suffixes)}.")
     try:
         writable = target.parent.is_dir() and not target.is_dir()
+        writable = writable and os.access(target if target.exists() else target.parent, os.W_OK)
     except OSError:  # a name that the file system refuses
         writable = False
     if not writable:

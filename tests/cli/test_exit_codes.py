@@ -11,7 +11,7 @@ import pytest
 from photographs import folder
 
 from advisor import cli
-from advisor.cli import _standalone
+from advisor.cli import _predict_output, _standalone
 from advisor.errors import OutputError
 from advisor.runtime.run_dir import RunDir
 
@@ -78,3 +78,55 @@ def test_a_reader_that_left_is_no_error(call: list[str]) -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_file_that_ends_too_early_is_not_taken_for_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Click makes the end of standard input and Ctrl-C of every EOFError; no command asks for input."""
+
+    def ends(**_: object) -> None:
+        raise EOFError("No data left in file")
+
+    monkeypatch.setattr("advisor.workflows.doctor.examine", ends)
+    assert cli.run(["doctor"]) == 4
+    error = capsys.readouterr().err
+    assert "stopped" not in error
+    assert error.splitlines()[-1].startswith("error: EOFError: No data left in file. This is a bug")
+
+
+def test_a_terminal_of_another_encoding_gets_escapes() -> None:
+    """A dash that ISO-8859-9 lacks costs no command; what it has is written in it."""
+    program = """
+from advisor import cli
+from advisor.cli import _console
+cli.run = lambda args=None: _console.console().print("ş \u2026") or _console.say("\u00fc \u2013") or 0
+cli.main()
+"""
+    variables = {**os.environ, "PYTHONIOENCODING": "iso-8859-9", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == b"\xfe \\u2026\n\xfc \\u2013\n"
+
+
+def test_an_output_file_takes_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    """What was there before stays where a command ends early; a link stays a link, and a device is written to."""
+    (tmp_path / "real.csv").write_text("before")
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    link = tmp_path / "link.csv"
+
+    def end_early() -> None:
+        with _predict_output.destination(str(link)) as stream:
+            stream.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        end_early()
+    assert link.read_text() == "before"
+    with _predict_output.destination(str(link)) as stream:
+        stream.write(b"whole")
+    assert (link.read_text(), link.is_symlink()) == ("whole", True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "real.csv"]
+    with _predict_output.destination(os.devnull) as stream:
+        stream.write(b"nothing")
+    assert not Path(os.devnull).is_file()

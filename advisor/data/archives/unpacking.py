@@ -117,8 +117,8 @@ def given(path: str | Path) -> str:
         if key != os.pardir:
             with contextlib.suppress(OSError, ValueError, KeyError):
                 origin = str(json.loads((cache.default_dir() / name / key / MARK).read_text())["origin"])
-                known = given(origin)
-                return known if not member or posixpath.basename(known) == member else f"{known}/{member}"
+                container = given(origin)
+                return container if not member or posixpath.basename(container) == member else f"{container}/{member}"
     return text
 
 

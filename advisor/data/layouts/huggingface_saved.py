@@ -32,7 +32,7 @@ def read(path: Path, options: ReadOptions) -> Listing:
     if _is_saved(path):
         return _read_split(path, "", options)
     try:
-        splits = json.loads((path / "dataset_dict.json").read_text())["splits"]
+        splits = json.loads((path / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
     except (OSError, ValueError, KeyError) as error:
         raise parquet.damaged(path / "dataset_dict.json", error) from error
     listings = [_read_split(path / name, names.split_of(name), options) for name in splits]
