@@ -9,6 +9,7 @@ there and continues after it. Does NOT cover: how a stage works, which the modul
 from __future__ import annotations
 
 import datetime
+import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -177,7 +178,9 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
     except KeyboardInterrupt:
         rundir.log("interrupted", at_s=clock.used_s)
         state = f"The best so far is in {rundir.path}." if rundir.recipe.exists() else "There is no result yet."
-        raise Interrupted(f"stopped. {state}", hint=f"`tl-advise resume {rundir.path}` continues it.") from None
+        raise Interrupted(
+            f"stopped. {state}", hint=f"`tl-advise resume {shlex.quote(str(rundir.path))}` continues it."
+        ) from None
 
 
 # ---- the stages --------------------------------------------------------------------------------------------------

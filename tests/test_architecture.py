@@ -17,7 +17,7 @@ from source_files import ROOT, files
 
 # From the bottom up. Names on one line may not import each other.
 ORDER = (
-    "safe_text _version aliases",
+    "safe_text _version aliases run_inside",
     "errors",
     "records",
     "metrics",

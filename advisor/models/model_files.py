@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from advisor import run_inside
 from advisor.errors import InputError, OutputError, WeightsError, one_line
 from advisor.metrics import neighbours
 from advisor.metrics.novelty import NoveltyIndex
@@ -131,9 +132,8 @@ def read_description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except FileNotFoundError:
-        raise InputError(
-            f"{path.parent} holds no {path.name}.", hint="Name the directory of a run that has finished."
-        ) from None
+        hint = run_inside.hint(path.parent, path.name, "Name the directory of a run that has finished.")
+        raise InputError(f"{path.parent} holds no {path.name}.", hint=hint) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {one_line(error)}.") from error
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
@@ -263,10 +263,9 @@ def read_ensemble(folder: Path) -> tuple[str, ...]:
     try:
         members = json.loads(path.read_text(encoding="utf-8"))["members"]
     except FileNotFoundError:
-        raise InputError(
-            f"{folder.parent} holds no ensemble.",
-            hint="One is made below 500 images where several top candidates do better together; use the single model.",
-        ) from None
+        usual = "One is made below 500 images where several top candidates do better together; use the single model."
+        hint = run_inside.hint(folder.parent, f"{folder.name}/{ENSEMBLE}", usual)
+        raise InputError(f"{folder.parent} holds no ensemble.", hint=hint) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {one_line(error)}.") from error
     expected = [f"model-{number}" for number in range(len(members))] if isinstance(members, list) else None

@@ -6,8 +6,10 @@ Does NOT cover: writing it (`selection`), showing it (`report`, the command line
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
+from advisor import run_inside
 from advisor.errors import InputError
 from advisor.records import Result
 
@@ -24,7 +26,7 @@ def read(run: Path) -> tuple[Result, Path]:
     folder = run.parent if run.is_file() else run
     path = folder / FILE
     if not path.is_file():
-        raise InputError(f"{run}: there is no {FILE}.", hint=_hint(folder))
+        raise InputError(f"{run}: there is no {FILE}.", hint=_hint(run, folder))
     try:
         # Names of files need not be UTF-8: they travel as surrogate escapes, which msgspec's own reader refuses.
         plain = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
@@ -45,7 +47,7 @@ def _with_nan(plain: dict[str, object]) -> dict[str, object]:
     return plain
 
 
-def _hint(folder: Path) -> str:
+def _hint(run: Path, folder: Path) -> str:
     if (folder / "run.json").is_file():
-        return f"The run has no result yet: `tl-advise resume {folder}` continues it."
-    return "Name a run directory, such as tl-advise-runs/NAME-TIME."
+        return f"The run has no result yet: `tl-advise resume {shlex.quote(str(folder))}` continues it."
+    return run_inside.hint(run, FILE, "Name a run directory, such as tl-advise-runs/NAME-TIME.")

@@ -10,6 +10,7 @@ import datetime
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from advisor import run_inside
 from advisor.errors import InputError, OutputError
 from advisor.runtime.atomic_file import to_json, write_atomically
 
@@ -72,7 +74,7 @@ class RunDir:
             if path.exists() and _holds_something(path):
                 raise OutputError(
                     f"{path}: exists and is not empty.",
-                    hint=f"Choose another --out, or go on with `tl-advise resume {path}`.",
+                    hint=f"Choose another --out, or go on with `tl-advise resume {shlex.quote(str(path))}`.",
                 )
             (path / "trials").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path) as file:
@@ -85,10 +87,8 @@ class RunDir:
     def open(cls, path: Path) -> RunDir:
         """Open an existing run. Raises InputError where there is none."""
         if not (path / "run.json").is_file():
-            raise InputError(
-                f"{path}: no run of tl-advise lies here (no run.json).",
-                hint="Give the folder that `tl-advise` printed.",
-            )
+            hint = run_inside.hint(path, "run.json", "Give the folder that `tl-advise` printed.")
+            raise InputError(f"{path}: no run of tl-advise lies here (no run.json).", hint=hint)
         (path / "trials").mkdir(exist_ok=True)
         return cls(path)
 

@@ -27,6 +27,7 @@ from advisor.models import model_files
 from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
 from advisor.records.messages import Scored
 from advisor.records.objective import DecisionRule, ObjectiveSpec
+from advisor.runtime import stored_arrays
 from advisor.selection import final_models, objective_decision, result_builder
 from advisor.tuning import cost_model
 from advisor.tuning.search_run import SearchRun
@@ -163,11 +164,11 @@ def summarise(chosen: EnsembleChoice, scored: Scored | None, run_dir: Path) -> E
     scores = scored.ensemble if scored is not None else None
     over = None
     if scores is not None:
-        with np.load(run_dir / "trials" / "test.npz") as saved:
-            right = saved["ensemble"].argmax(1) == saved["labels"]
-            over = objective_decision.compare_on_test(
-                right, saved["logits"][0].argmax(1) == saved["labels"], saved["groups"]
-            )
+        saved = stored_arrays.read(run_dir / "trials" / "test.npz")
+        right = saved["ensemble"].argmax(1) == saved["labels"]
+        over = objective_decision.compare_on_test(
+            right, saved["logits"][0].argmax(1) == saved["labels"], saved["groups"]
+        )
     ensemble_folder = model_files.ENSEMBLE_FOLDER
     files = {f"model_{n}": f"{ensemble_folder}/model-{n}.safetensors" for n in range(len(chosen.members))}
     return Ensemble(
@@ -202,8 +203,8 @@ def _predictions(run_dir: Path, trial: Trial, pool: int) -> tuple[Float64s, npt.
 
     Only of the first repeat, which all trials have: a mean over repeats would itself be an ensemble.
     """
-    with np.load(run_dir / trial.predictions) as saved:
-        rows, logits, labels = saved["rows"], saved["logits"].astype(np.float64), saved["labels"]
+    saved = stored_arrays.read(run_dir / trial.predictions)
+    rows, logits, labels = saved["rows"], saved["logits"].astype(np.float64), saved["labels"]
     probabilities, truth = np.full((pool, logits.shape[1]), np.nan), np.full(pool, -1, dtype=np.int64)
     probabilities[rows] = classification.probabilities(logits, temperature=trial.temperature)
     truth[rows] = labels

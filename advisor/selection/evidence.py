@@ -20,6 +20,7 @@ from advisor.metrics.objectives import held_out
 from advisor.records import Evidence, Regime, Trial, Verdict
 from advisor.records.objective import OBJECTIVE_WORDS, ObjectiveSpec
 from advisor.records.trials import REGIME_WORDS, REGIMES
+from advisor.runtime import stored_arrays
 from advisor.selection import verdict
 from advisor.tuning import regime
 
@@ -45,8 +46,8 @@ def read_scores(run_dir: Path, trial: Trial, pool: int, objective: ObjectiveSpec
     total, right, count = (np.zeros(pool) for _ in range(3))
     for repeat in sorted({s.repeat for s in trial.scores}):
         name = trial.predictions if repeat == 0 else trial.predictions.replace(".npz", f"-r{repeat}.npz")
-        with np.load(run_dir / name) as saved:
-            rows, logits, labels = saved["rows"], saved["logits"].astype(np.float64), saved["labels"]
+        saved = stored_arrays.read(run_dir / name)
+        rows, logits, labels = saved["rows"], saved["logits"].astype(np.float64), saved["labels"]
         total[rows] += held_out.image_losses(objective, logits, labels, trial.temperature)
         right[rows] += logits.argmax(1) == labels
         count[rows] += 1

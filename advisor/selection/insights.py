@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from advisor.aliases import Float64s, Ints
 from advisor.data.subsample import Subsample
 from advisor.insight import guessing, suspects
@@ -33,6 +31,7 @@ from advisor.records import (
 )
 from advisor.records.messages import Scored
 from advisor.records.objective import DecisionRule
+from advisor.runtime import stored_arrays
 from advisor.runtime.run_dir import RunDir
 from advisor.safe_text import spreadsheet_cell
 
@@ -52,17 +51,17 @@ def add(
 ) -> Result:
     """Return the result with what its predictions say, and write the tables into `staged`; `rule` decides the classes."""
     classes = result.dataset.classes
-    with np.load(run_dir.path / winner.predictions) as saved:
-        rows, labels = saved["rows"], saved["labels"]
-        probabilities = classification.probabilities(saved["logits"], temperature=winner.temperature)
+    saved = stored_arrays.read(run_dir.path / winner.predictions)
+    rows, labels = saved["rows"], saved["labels"]
+    probabilities = classification.probabilities(saved["logits"], temperature=winner.temperature)
     items = [used.pool[int(row)] for row in rows]
     suspected = write_suspects(staged / "suspects.csv", items, probabilities, labels, classes, duplicates)
     predicted = decide(probabilities, rule)
     if scored is not None and result.test is not None:
         unreadable = {file.path for file in scored.unreadable}
         items = [item for item in used.test if item.path not in unreadable]
-        with np.load(run_dir.trials / "test.npz") as saved:
-            probabilities, labels = classification.probabilities(saved["logits"][0]), saved["labels"]
+        saved = stored_arrays.read(run_dir.trials / "test.npz")
+        probabilities, labels = classification.probabilities(saved["logits"][0]), saved["labels"]
         predicted = decide(probabilities, rule)
         write_suspects(staged / "suspects-test.csv", items, probabilities, labels, classes)
         write_scores(staged, result.test, items, probabilities, predicted, classes)
@@ -80,8 +79,8 @@ def with_reliability(result: Result, path: Path) -> Result:
     """Add the reliability of the first model's probabilities, from the file of test logits at `path`, if there is a test."""
     if result.test is None:
         return result
-    with np.load(path) as saved:
-        measured = reliability.measure(classification.probabilities(saved["logits"][0]), saved["labels"])
+    saved = stored_arrays.read(path)
+    measured = reliability.measure(classification.probabilities(saved["logits"][0]), saved["labels"])
     bins = (CalibrationBin(n=b.n, confidence=b.confidence, accuracy=b.accuracy, ci95=b.ci95) for b in measured.bins)
     calibration = replace(
         result.calibration,

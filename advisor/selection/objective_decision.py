@@ -22,6 +22,7 @@ from advisor.records import (
     Trial,
 )
 from advisor.records.objective import DecisionEffect, DecisionRule, ObjectiveScore, ObjectiveSpec
+from advisor.runtime import stored_arrays
 from advisor.runtime.run_dir import RunDir
 
 ON_VALIDATION = "on the validation images that chose it; no test score"
@@ -37,23 +38,21 @@ def requested(settings: Settings, rundir: RunDir, classes: Sequence[str]) -> Obj
 
 def choose_rule(run_dir: Path, winner: Trial, objective: ObjectiveSpec) -> DecisionRule:
     """Return the rule that the objective asks for on the winner's out-of-fold predictions of the first repeat."""
-    with np.load(run_dir / winner.predictions) as saved:
-        return held_out.rule(objective, saved["logits"], saved["labels"], winner.temperature)
+    saved = stored_arrays.read(run_dir / winner.predictions)
+    return held_out.rule(objective, saved["logits"], saved["labels"], winner.temperature)
 
 
 def score_test(path: Path, position: int, objective: ObjectiveSpec, rule: DecisionRule) -> ObjectiveScore:
     """Return the score of one of the tested models, by its position in the file of test logits, which are calibrated."""
-    with np.load(path) as saved:
-        probabilities_nK = classification.probabilities(saved["logits"][position])
-        return objectives.score(
-            objectives.make(objective), probabilities_nK, saved["labels"], rule, groups=saved["groups"]
-        )
+    saved = stored_arrays.read(path)
+    probabilities_nK = classification.probabilities(saved["logits"][position])
+    return objectives.score(objectives.make(objective), probabilities_nK, saved["labels"], rule, groups=saved["groups"])
 
 
 def score_validation(run_dir: Path, trial: Trial, objective: ObjectiveSpec) -> ObjectiveScore:
     """Return the score on the validation images that chose it, without an interval: it is optimistic."""
-    with np.load(run_dir / trial.predictions) as saved:
-        logits_nK, labels_n = saved["logits"], saved["labels"]
+    saved = stored_arrays.read(run_dir / trial.predictions)
+    logits_nK, labels_n = saved["logits"], saved["labels"]
     rule = held_out.rule(objective, logits_nK, labels_n, trial.temperature)
     probabilities_nK = classification.probabilities(logits_nK, temperature=trial.temperature)
     value = objectives.value(objectives.make(objective), probabilities_nK, labels_n, rule)
@@ -64,8 +63,8 @@ def effect(path: Path, rule: DecisionRule) -> DecisionEffect | None:
     """Return what the rule changes on the test images, beside the most probable class; None where it is that anyway."""
     if rule == MOST_PROBABLE:
         return None
-    with np.load(path) as saved:
-        probabilities_nK, labels_n = classification.probabilities(saved["logits"][0]), saved["labels"]
+    saved = stored_arrays.read(path)
+    probabilities_nK, labels_n = classification.probabilities(saved["logits"][0]), saved["labels"]
     tables = []
     for each in (MOST_PROBABLE, rule):
         table = np.zeros((probabilities_nK.shape[1],) * 2, dtype=np.int64)

@@ -6,13 +6,12 @@ are used. Does NOT cover: choosing the candidates (`frozen_candidates`), the lay
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from advisor.data import changes
 from advisor.errors import DatasetError
@@ -30,6 +29,7 @@ from advisor.records.messages import Refitted, Score, Scored
 from advisor.records.objective import DecisionRule
 from advisor.records.recipe import Recipe
 from advisor.reporting import model_card, report, thumbnails
+from advisor.runtime import stored_arrays
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.selection import (
     deployment,
@@ -73,7 +73,7 @@ def _check_unchanged(run: SearchRun, context: result_builder.RunContext, items: 
     if different:
         raise DatasetError(
             f"{context.dataset.root} changed during the run: {changes.describe(different)}.",
-            hint=f"Restore the data and run `tl-advise resume {run.rundir.path}`, or start a new run.",
+            hint=f"Restore the data and run `tl-advise resume {shlex.quote(str(run.rundir.path))}`, or start a new run.",
         )
 
 
@@ -274,6 +274,6 @@ def _gain(run: SearchRun, frozen: FrozenCandidates, scored: Scored | None) -> Ga
     if len(scored.scores) < 2:
         same = frozen.default is not None and frozen.default.candidate == frozen.winner.candidate
         return Gain(over_baseline=0.0, ci95=(0.0, 0.0), within_noise=True) if same else None
-    with np.load(run.rundir.trials / "test.npz") as saved:
-        right = saved["logits"].argmax(2) == saved["labels"]
-        return objective_decision.compare_on_test(right[0], right[1], saved["groups"])
+    saved = stored_arrays.read(run.rundir.trials / "test.npz")
+    right = saved["logits"].argmax(2) == saved["labels"]
+    return objective_decision.compare_on_test(right[0], right[1], saved["groups"])

@@ -71,7 +71,7 @@ def read(path: Path) -> SoftAnswers:
             return SoftAnswers(
                 ids=saved["ids"], log_probabilities=saved["log_probabilities"], view_seed=int(saved["view_seed"])
             )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise TrialError(f"{path}: no file of a teacher's answers ({type(error).__name__})") from error
 
 

@@ -6,6 +6,7 @@ probes on disk, each before the next step that builds on it. Does NOT cover: wha
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -103,7 +104,7 @@ class SearchRun:
         if self.deaths > policy.MAX_WORKER_DEATHS:
             raise WorkerLostError(
                 f"{error.what} It died {self.deaths} times in a row and nothing ended in between.",
-                hint=f"{error.hint} Then continue with `tl-advise resume {self.rundir.path}`.".strip(),
+                hint=f"{error.hint} Then continue with `tl-advise resume {shlex.quote(str(self.rundir.path))}`.".strip(),
             )
         pause_s = min(policy.FIRST_RESTART_PAUSE_S * 2 ** (self.deaths - 1), max(0.0, self.clock.left_s))
         self.listener.note(f"{error} It is started again in {durations.words(pause_s)}.")

@@ -7,6 +7,7 @@ None. Does NOT cover: training and scoring (`rerun`), adaptations.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def write(
     if context.dataset.relabelled is not None:
         copy_corrections(context, source, folder)
     recorded_answers.copy(source, recipe, folder)
-    command = f"tl-advise rerun {source}"
+    command = f"tl-advise rerun {shlex.quote(str(source))}"
     write_atomically(folder / "recipe.yaml", recipe_file.write(written, command=command))
     result = make_result(folder, context, made, written, measured, status)
     write_pages(folder, context, result, written, made.trial, measured.profile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 
 from advisor.errors import InputError, OutputError
 from advisor.records import Settings
+from advisor.reporting import stored_results
+from advisor.runtime import run_dir
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.runtime.run_dir import RunDir, default_place
 
@@ -37,6 +40,20 @@ def test_a_used_directory_is_refused(data: Path, tmp_path: Path) -> None:
     (folder / "thesis.tex").touch()
     with pytest.raises(OutputError, match=r"not empty.*tl-advise resume"):
         RunDir.create(folder, data=data)
+
+
+def test_a_command_to_be_copied_is_quoted(data: Path, tmp_path: Path) -> None:
+    """A run directory with a space in its name is one word of the command, in every message that names one."""
+    folder = tmp_path / "my run"
+    folder.mkdir()
+    (folder / "run.json").write_text("{}")
+    with pytest.raises(OutputError, match=re.escape(f"`tl-advise resume '{folder}'`")):
+        RunDir.create(folder, data=data)
+    with pytest.raises(InputError, match=re.escape(f"`tl-advise resume '{folder}'`")):
+        stored_results.read(folder)
+    root = Path(run_dir.__file__).parents[1]
+    plain = re.compile(r"tl-advise (?:resume|rerun|distill|predict|export|show) \{(?!shlex|quoted|run\}|FILE\})")
+    assert [file.name for file in root.rglob("*.py") if plain.search(file.read_text(encoding="utf-8"))] == []
 
 
 def test_a_place_that_cannot_be_written_is_told_at_the_start(data: Path, tmp_path: Path) -> None:

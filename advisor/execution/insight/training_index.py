@@ -22,7 +22,7 @@ from advisor.models.predictor import Predictor
 from advisor.records import ForwardSpec, UnlikeImages
 from advisor.records.insight_messages import IndexTraining, TrainingIndexed
 from advisor.records.messages import OnProgress, Progress
-from advisor.runtime import rng
+from advisor.runtime import rng, stored_arrays
 from advisor.runtime.run_dir import NOVELTY
 
 MOST_BYTES = 8_000_000  # of the index: 3,125 images with 1,280 features
@@ -86,8 +86,8 @@ def _drawn(rows: Rows, most: int, seed: int) -> Rows:
 def _test_features(job: IndexTraining) -> Float32s:
     if not job.test_features or not Path(job.test_features).is_file():
         return _NONE
-    with np.load(job.test_features) as saved:
-        return saved["features"].astype(np.float32) if "features" in saved else _NONE
+    saved = stored_arrays.read(job.test_features)
+    return saved["features"].astype(np.float32) if "features" in saved else _NONE
 
 
 def _frozen(resources: Resources, model: Predictor) -> Float32s:

@@ -29,7 +29,7 @@ from advisor.records.insight_messages import (
     MeasureLearningCurve,
 )
 from advisor.reporting.charts.evidence_plots import MapPoint
-from advisor.runtime import durations
+from advisor.runtime import durations, stored_arrays
 from advisor.selection import result_builder
 from advisor.selection.measurements import trained_forecast
 from advisor.tuning import budget, cost_model
@@ -72,9 +72,9 @@ def add(
     """Return the result with what there was time for, and pictures; `folder` holds the final model."""
     ends = time.monotonic() + seconds_for_all(run)
     result = _add_forecast(result, run, winner, ends)
-    with np.load(run.rundir.path / winner.predictions) as saved:
-        probabilities = classification.probabilities(saved["logits"], temperature=winner.temperature)
-        held_out = _OutOfFold(rows=saved["rows"], labels=saved["labels"], probabilities_NK=probabilities)
+    saved = stored_arrays.read(run.rundir.path / winner.predictions)
+    probabilities = classification.probabilities(saved["logits"], temperature=winner.temperature)
+    held_out = _OutOfFold(rows=saved["rows"], labels=saved["labels"], probabilities_NK=probabilities)
     result, points, method = _add_map(result, run, context, winner, held_out, ends)
     result, heatmaps = _add_attention(result, run, context, held_out, folder, ends)
     result = trained_forecast.replace_heads(result, run, winner)  # last: it may take what nothing else needs

@@ -8,6 +8,7 @@ Does NOT cover: what is written there (study.py).
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,7 @@ class StudyFile:
             reason = " ".join(str(error.__cause__ or error).split())[:160]
             raise OutputError(
                 f"{self.path}: cannot be written ({reason}).",
-                hint=f"Free some space, then `tl-advise resume {self.path.parent}`.",
+                hint=f"Free some space, then `tl-advise resume {shlex.quote(str(self.path.parent))}`.",
             ) from error
 
 

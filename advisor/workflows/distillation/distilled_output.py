@@ -6,11 +6,10 @@ In: both trained students with their scores. Out: the files of a run, the result
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from advisor.data import splits
 from advisor.errors import AdviseError
@@ -24,6 +23,7 @@ from advisor.records.limits import CostedModel, GraphCost, LimitsReport
 from advisor.records.messages import GraphMeasured, MeasureGraph
 from advisor.records.objective import ObjectiveSpec
 from advisor.records.recipe import Recipe, TeacherUse, UnlabelledUse
+from advisor.runtime import stored_arrays
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.runtime.progress import Listener
 from advisor.selection import deployment, objective_decision, result_builder
@@ -71,7 +71,7 @@ def write(
         rerun_output.copy_corrections(context, opened.run, folder)
     limits = _limits(folder, opened, worker, taught, facts, listener)
     written = deployment.with_limits(written, limits) if limits else written
-    command = f"tl-advise distill {opened.run}"
+    command = f"tl-advise distill {shlex.quote(str(opened.run))}"
     write_atomically(folder / "recipe.yaml", recipe_file.write(written, command=command))
     index = rerun_output.index(worker, folder, opened.settings.seed, taught, listener)
     measured = Measured(opened.profile, index, None, facts.used_s)
@@ -120,8 +120,8 @@ def _compare(folder: Path, opened: Opened, taught: Retrained, plain: Retrained) 
     """Return the gain over plain training, paired on the test images, those of one group together."""
     gain = log_loss_gain = None
     if plain.scored is not None:
-        with np.load(folder / "trials" / "test.npz") as saved:
-            logits, labels, groups = saved["logits"], saved["labels"], saved["groups"]
+        saved = stored_arrays.read(folder / "trials" / "test.npz")
+        logits, labels, groups = saved["logits"], saved["labels"], saved["groups"]
         right = logits.argmax(2) == labels
         gain = objective_decision.compare_on_test(right[0], right[1], groups)
         losses = [classification.item_log_loss(each, labels) for each in logits[:2]]

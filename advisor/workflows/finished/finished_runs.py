@@ -13,14 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from advisor import run_inside
 from advisor.errors import InputError
 from advisor.metrics import intervals
 from advisor.records import Result
 from advisor.records.objective import ObjectiveScore
 from advisor.records.trials import RunStatus
 from advisor.reporting import stored_results
+from advisor.runtime import stored_arrays
 
-PARENT = "tl-advise-runs"
+PARENT = run_inside.PARENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +102,11 @@ def difference(first: Path, second: Path) -> RunDifference | None:
     """Compare two runs on the same test images, whole groups resampled together; None where they are not the same."""
     if not all((run / "trials" / "test.npz").is_file() for run in (first, second)) or _test(first) != _test(second):
         return None
-    with np.load(first / "trials" / "test.npz") as a, np.load(second / "trials" / "test.npz") as b:
-        if len(a["labels"]) != len(_test(first)) or not np.array_equal(a["labels"], b["labels"]):
-            return None  # an unreadable or left-out image: the rows are not known to be the same
-        right = [(saved["logits"][0].argmax(1) == saved["labels"]).astype(float) for saved in (a, b)]
-        groups = a["groups"]
+    a, b = (stored_arrays.read(run / "trials" / "test.npz") for run in (first, second))
+    if len(a["labels"]) != len(_test(first)) or not np.array_equal(a["labels"], b["labels"]):
+        return None  # an unreadable or left-out image: the rows are not known to be the same
+    right = [(saved["logits"][0].argmax(1) == saved["labels"]).astype(float) for saved in (a, b)]
+    groups = a["groups"]
     return RunDifference(
         first=str(first),
         second=str(second),
