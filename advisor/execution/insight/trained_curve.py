@@ -24,7 +24,7 @@ from advisor.insight import forecast
 from advisor.records import TrainPlan
 from advisor.records.insight_messages import LearningCurveMeasured, MeasureTrainedCurve
 from advisor.records.messages import OnProgress
-from advisor.runtime import rng
+from advisor.runtime import rng, stored_arrays
 
 SHARES = forecast.SIZES[:-1]  # of the images that a fold trains on; the whole was trained by the search
 
@@ -44,8 +44,8 @@ def measure(resources: Resources, job: MeasureTrainedCurve, emit: OnProgress) ->
     Raises TooSlowError where none ended, TrialError where training fails.
     """
     deadline = timing.Deadline.of(job.limit_s, time.monotonic())
-    with np.load(Path(resources.job.run_dir) / job.predictions) as saved:
-        whole = dict(zip(saved["rows"].tolist(), saved["logits"].argmax(axis=1) == saved["labels"], strict=True))
+    saved = stored_arrays.read(Path(resources.job.run_dir) / job.predictions)
+    whole = dict(zip(saved["rows"].tolist(), saved["logits"].argmax(axis=1) == saved["labels"], strict=True))
     curves: list[_FoldCurve] = []
     try:
         for fold in job.folds:
