@@ -129,7 +129,18 @@ def test_a_killed_and_a_stopped_coordinator(cluster: Any, crops: Dataset, tmp_pa
     ray.shutdown()
     run = tmp_path / "run"
     call = [sys.executable, "-m", "advisor"]
-    work = ["--backbone", "pocket", "--size", "32", "--regime", "feature_extraction", "--trials", "60", "--threads", "1"]
+    work = [
+        "--backbone",
+        "pocket",
+        "--size",
+        "32",
+        "--regime",
+        "feature_extraction",
+        "--trials",
+        "60",
+        "--threads",
+        "1",
+    ]
     start = [
         *call,
         "advise",
