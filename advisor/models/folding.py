@@ -41,7 +41,8 @@ def folded(classifier: Classifier, size_px: int) -> Classifier:
             for convolution, norm in pairs:
                 _fold(convolution, norm)
             _replace(made, {id(norm) for _, norm in pairs})
-            same = _alike(made.features(images), expected) and _alike(made(images), made.head(expected))
+            features = made.features(images)
+            same = _alike(features, expected) and _alike(made.head(features), made.head(expected))
     except Exception:  # a third-party network that cannot be copied or run like this works as it is
         return classifier
     return made if pairs and same else classifier

@@ -24,7 +24,7 @@ BACKBONES = ("mobilenet_v2", "squeezenet1_1", "pocket")
 SIZES = (224, 128, 96)
 WORK = ("extraction", "full", "last stage", "last stage, bank")
 CLASSES, BATCH = 10, 32
-TURN_S = 1.5  # length of a turn, about
+TURN_S = 4.0  # length of a turn, about; a turn of extraction folds BatchNorm once, as one for a few hundred images does
 PAGE = ledger.ROOT / "docs" / "speed.md"
 
 
