@@ -28,7 +28,7 @@ from advisor.workflows.distillation import distilled_run
 
 TRAIN, TEST, UNLABELLED = 300, 500, 600
 EPOCHS, STUDENT_PX, TEACHER_PX = 10, 64, 128
-STUDENTS = ("pocket", "squeezenet1_1")
+STUDENTS = ("pocket", "squeezenet1_1", "efficientnet_lite0")
 
 
 @dataclass(frozen=True)
