@@ -1,4 +1,4 @@
-"""Measure the executor on Ray: `python benchmarks/scale/run.py {rates,faults,many} [--out FILE]` (3, 3 and 15 minutes).
+"""Measure the executor on Ray: `python benchmarks/scale/run.py {rates,faults,many} [--out FILE]` (3, 3 and 8 minutes).
 
 rates: trials per minute with 1, 2 and 4 actors beside linear, CPU seconds of the coordinator per trial. faults: 40 trials, 4
 actors on 2 nodes, an actor killed after every fourth end and one node removed. many: 10,000 trials by 100 actors (8 GB),
