@@ -18,6 +18,7 @@ import click
 
 from advisor._version import __version__
 from advisor.errors import AdviseError, InputError, is_out_of_memory, one_line
+from advisor.runtime import collector
 from advisor.safe_text import printable
 
 COMMANDS = {
@@ -116,9 +117,12 @@ def main(args: list[str] | None = None) -> None:
 
     What the terminal's encoding lacks (ISO-8859-9 has no dash) is written as an escape, as on standard error.
     """
+    collector.collect_rarely()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(run(args))
+    code = run(args)
+    collector.skip_last()
+    sys.exit(code)
 
 
 def run(args: list[str] | None = None) -> int:

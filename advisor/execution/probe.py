@@ -9,12 +9,11 @@ import time
 
 from advisor.aliases import CountProgress
 from advisor.errors import TooSlowError
-from advisor.execution import trial
+from advisor.execution import job_limit, trial
 from advisor.execution.resources import Resources
 from advisor.hooks import Backbone
 from advisor.models import folding, inference
 from advisor.records.messages import Probe, Probed, RunTrial
-from advisor.runtime import job_limit
 
 LOOKED_AT = 4  # batches, before it is predicted whether the whole pass fits: the first one is slower
 READ_S = 0.5  # within which features are taken to have come from the cache

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.errors import TooSlowError
-from advisor.execution import trainer
+from advisor.execution import job_limit, trainer
 from advisor.execution.resources import Resources
 from advisor.records.messages import OnProgress, Progress, StepTime, TimeSteps
 from advisor.records.trials import RUNGS
-from advisor.runtime import job_limit
 from advisor.training import loop as training
 
 SCORING_SHARE = 0.1  # of the training: more than that no scoring on the way may cost

@@ -61,9 +61,10 @@ def main(descriptor: int) -> None:
     connection: Connection[Any, Any] = Connection(descriptor)
     jobs: queue.Queue[Job] = queue.Queue()
     threading.Thread(target=_read, args=(connection, jobs), daemon=True).start()
-    import torch  # noqa: F401 (the slowest import, done while the coordinator still reads the folder)
+    from advisor.runtime import collector, lean_imports
 
-    from advisor.runtime import lean_imports
+    with collector.paused():
+        import torch  # noqa: F401 (the slowest import, done while the coordinator still reads the folder)
 
     lean_imports.stand_in_for_compiler()
     runner = JobRunner(connection)

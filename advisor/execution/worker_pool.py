@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from multiprocessing import connection
 
 from advisor.errors import AdviseError, OutOfTimeError
+from advisor.execution import job_limit
 from advisor.execution.executor import Ended
 from advisor.execution.worker import Worker
 from advisor.records import Trial
 from advisor.records.messages import DatasetOpened, OnProgress, OpenDataset, Progress, RunTrial
-from advisor.runtime import job_limit
 
 
 @dataclass

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from advisor.data.splits import FOLDS
 from advisor.errors import OutOfTimeError, TooSlowError, TrialError, WorkerLostError
+from advisor.execution import job_limit
 from advisor.records import Trial
 from advisor.records.messages import Refit, Refitted
-from advisor.runtime import job_limit
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.selection.incumbent import fold_model_folder, read_refitted
 from advisor.tuning import cost_model

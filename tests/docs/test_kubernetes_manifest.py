@@ -41,9 +41,9 @@ WORKERS: dict[str, tuple[type, bool]] = {
 def manifest() -> dict[str, Any]:
     """Read the only RayJob of the page."""
     blocks = [part.split("```")[0] for part in PAGE.read_text(encoding="utf-8").split("```yaml")[1:]]
-    found = [yaml.safe_load(block) for block in blocks if "kind: RayJob" in block]
-    assert len(found) == 1
-    return dict(found[0])
+    jobs = [yaml.safe_load(block) for block in blocks if "kind: RayJob" in block]
+    assert len(jobs) == 1
+    return dict(jobs[0])
 
 
 def check(fields: dict[str, Any], allowed: dict[str, tuple[type, bool]]) -> None:
@@ -55,10 +55,10 @@ def check(fields: dict[str, Any], allowed: dict[str, tuple[type, bool]]) -> None
 
 
 def test_fields_are_those_of_kuberay() -> None:
-    found = manifest()
-    assert (found["apiVersion"], found["kind"]) == ("ray.io/v1", "RayJob")
-    check(found["spec"], JOB)
-    cluster = found["spec"]["rayClusterSpec"]
+    job = manifest()
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    check(job["spec"], JOB)
+    cluster = job["spec"]["rayClusterSpec"]
     check(cluster, CLUSTER)
     check(cluster["headGroupSpec"], HEAD)
     for group in cluster["workerGroupSpecs"]:

@@ -15,12 +15,11 @@ from photos import write_crops
 
 from advisor.data import dataset
 from advisor.errors import OutOfTimeError, WorkerLostError
-from advisor.execution import timing
+from advisor.execution import job_limit, timing
 from advisor.execution.worker import Worker
 from advisor.execution.worker_pool import Ended, WorkerPool
 from advisor.records import Candidate, Trial
 from advisor.records.messages import Progress, RunTrial
-from advisor.runtime import job_limit
 
 
 def quiet(progress: Progress) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from advisor.aliases import Note
 from advisor.errors import AdviseError, InputError, OutOfTimeError, WorkerLostError
+from advisor.execution import job_limit
 from advisor.execution.executor import Ended
 from advisor.execution.ray_cluster import connect, environment
 from advisor.execution.ray_cluster.actor import NODE, ShippedTrial, TrialActor, outcome
@@ -20,7 +21,6 @@ from advisor.execution.ray_cluster.shipping import Shipping
 from advisor.records import Dataset, Settings
 from advisor.records.messages import OnProgress, OpenDataset, RunTrial
 from advisor.registry import Registry
-from advisor.runtime import job_limit
 
 FAILED_STARTS = 10  # of actors that die before the first one was ready
 BEGUN_AGAIN = 3  # times that one order begins again after its actor died

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from advisor.data.splits import FOLDS
 from advisor.errors import AdviseError
+from advisor.execution import job_limit
 from advisor.insight import forecast
 from advisor.records import Result, Trial
 from advisor.records.insight_messages import LearningCurveMeasured, MeasureTrainedCurve
-from advisor.runtime import job_limit
 from advisor.tuning import cost_model, policy
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchState
