@@ -95,7 +95,7 @@ def test_an_order_over_its_limit_ends_though_its_worker_does_not_answer(
     pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that hangs is killed a little after the limit."""
-    monkeypatch.setattr("advisor.runtime.job_limit.GRACE_S", 0.5)
+    monkeypatch.setattr("advisor.execution.job_limit.GRACE_S", 0.5)
     pool.submit(order(0, long=True, limit_s=0.5))
     process = pool.slots[0].worker.process
     assert process is not None
