@@ -9,7 +9,10 @@ AUTOGLUON = ("autogluon.multimodal==1.6.3", "torch==2.13.0", "torchvision==0.28.
 # What takes no part, and the line that stopped it.
 ABSENT = {
     "cvic 1.2.4": "does not install: `ERROR: No matching distribution found for cvic==1.2.4`",
-    "FujiCV 1.16, AutoTimm 0.7, LightlyTrain 0.18, Quick-Tune-Tool 0.0.4": "install; no script for them has been written yet",
+    "LightlyTrain 0.18": "installs; with the shared MobileNetV2 its classification ends at the first step: `RuntimeError: mat1 "
+    "and mat2 shapes cannot be multiplied (32x320 and 1280x2)`; networks of its own are downloads",
+    "Quick-Tune-Tool 0.0.4": "installs, with `requests` added; its predictor of learning curves is a download that could not "
+    "be had: `NameResolutionError` in `get_pretrained_optimizer('mtlbm/full')`",
     "Ultralytics classify 8.4": "installs; its weights could not be had, and from scratch it is no comparison",
     "Keras with KerasTuner": "installs; the shared weights are a torch file, and its own could not be had",
     "AutoGluon best quality": "made for hours; medium and high take part",
@@ -37,6 +40,18 @@ RIVALS = (
         "fastai_finetune.py",
         (*TORCH, "fastai>=2.8"),
         note="learning-rate finder where it fits, fine_tune",
+    ),
+    Rival(
+        "AutoTimm",
+        "autotimm_trainer.py",
+        (*TORCH, "autotimm==0.7.37"),
+        note="learning-rate finder where it fits, AutoTrainer",
+    ),
+    Rival(
+        "FujiCV",
+        "fujicv_trainer.py",
+        (*TORCH, "fujicv==1.16.0"),
+        note="learning-rate finder where it fits, Trainer, cosine schedule",
     ),
     Rival("AutoGluon medium", "autogluon_mm.py", AUTOGLUON, ("--presets", "medium_quality")),
     Rival("AutoGluon high", "autogluon_mm.py", AUTOGLUON, ("--presets", "high_quality")),

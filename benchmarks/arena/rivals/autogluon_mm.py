@@ -6,24 +6,18 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import timm_weights
 import torch
 from protocol import finish, images, run, write_answers
 
 
 def checkpoint(weights: str, to: Path) -> Path:
-    """Write a local timm checkpoint folder with torchvision's tensors under timm's names, in their order."""
-    import timm
-
-    network = timm.create_model("mobilenetv2_100", pretrained=False, num_classes=0)
-    source = [(k, v) for k, v in torch.load(weights, weights_only=True).items() if "num_batches_tracked" not in k]
-    target = {k: v for k, v in network.state_dict().items() if "num_batches_tracked" not in k}
-    pairs = [(k, v) for k, v in source if "classifier" not in k]
-    state = {name: value.float() for (name, _), (_, value) in zip(target.items(), pairs, strict=False)}
-    network.load_state_dict({**network.state_dict(), **state})
+    """Write the shared network as a local timm checkpoint folder."""
+    network = timm_weights.headless(weights)
     to.mkdir(parents=True)
     torch.save(network.state_dict(), to / "pytorch_model.bin")
     settings = {
-        "architecture": "mobilenetv2_100",
+        "architecture": timm_weights.NETWORK,
         "num_classes": 0,
         "num_features": 1280,
         "pretrained_cfg": {**network.pretrained_cfg, "interpolation": "bilinear"},
