@@ -9,7 +9,7 @@ AUTOGLUON = ("autogluon.multimodal==1.6.3", "torch==2.13.0", "torchvision==0.28.
 # What takes no part, and the line that stopped it.
 ABSENT = {
     "cvic 1.2.4": "does not install: `ERROR: No matching distribution found for cvic==1.2.4`",
-    "LightlyTrain 0.18": "installs; with the shared MobileNetV2 its classification ends at the first step: `RuntimeError: mat1 "
+    "LightlyTrain 0.18": "installs; with the shared MobileNetV2 its classification ends at once: `RuntimeError: mat1 "
     "and mat2 shapes cannot be multiplied (32x320 and 1280x2)`; networks of its own are downloads",
     "Quick-Tune-Tool 0.0.4": "installs, with `requests` added; its predictor of learning curves is a download that could not "
     "be had: `NameResolutionError` in `get_pretrained_optimizer('mtlbm/full')`",
