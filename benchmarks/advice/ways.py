@@ -1,7 +1,8 @@
 """Run `tl-advise` with another way of searching, for comparison: `python benchmarks/advice/ways.py WAY ARGUMENTS...`
 
 `advice`: as it is. `random`: the untuned default, then random draws from the same spaces, without portfolio, estimator or
-order of promise. `default`: the untuned default alone. Probes, verdict, refit, score and budget are the same in all.
+order of promise, until the time is over. `default`: the untuned default alone. Probes, verdict, refit, score and budget are
+the same in all.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def main(way: str, arguments: list[str]) -> int:
         raise SystemExit(f"expected one of {', '.join(WAYS)}, got {way}")
     if way == "random":
         portfolio._entries = lambda state, backbones: []
-        policy.RANDOM_TRIALS = sys.maxsize
+        policy.RANDOM_TRIALS = policy.PATIENCE_TRIALS = sys.maxsize
     if way == "default":
         arguments = [*arguments, "--trials", "1"]
     return cli.run(arguments)
