@@ -68,11 +68,9 @@ def command(
       tl-advise rerun adapted1 --verify --target ./sketches
     """
     from advisor.cli import _console
-    from advisor.runtime.run_dir import RunDir
     from advisor.workflows import rerun_verify
 
-    folder = RunDir.create(Path(out), data=Path(data or ".")).path if out else None
-    call = {**call, "data": Path(data) if data else None, "out": folder}
+    call = {**call, "data": Path(data) if data else None, "out": Path(out) if out else None}
     result = _rerun(Path(recipe), target, source, call, quiet=quiet)
     agreed = rerun_verify.verify(result) if verify else None
     if as_json:

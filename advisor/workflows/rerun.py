@@ -25,6 +25,7 @@ from advisor.records.data import ReadOptions
 from advisor.records.messages import OpenDataset, Refit, Refitted, RunTrial, Score, Scored
 from advisor.records.recipe import Recipe
 from advisor.runtime.progress import Listener
+from advisor.runtime.run_dir import RunDir
 from advisor.selection.measurements import forgetting_budget
 from advisor.workflows import rerun_output, rerun_verify
 from advisor.workflows.distillation import recorded_answers
@@ -58,7 +59,7 @@ def rerun_recipe(
     loaded, here and in the worker. `reading` replaces how the recipe read its
     data. `relabel` is the table of corrected labels, by default the copy beside the recipe. `source` are images on which
     forgetting is measured, `unlabelled` is where the unlabelled images of a distilled student are now. Raises RecipeError if
-    a plugin, the data or the weights differ from the recipe's.
+    a plugin, the data or the weights differ from the recipe's, OutputError if `out` holds something already.
     """
     began_s = time.monotonic()
     listener = listener or Listener()
@@ -68,6 +69,8 @@ def rerun_recipe(
     weights_dir = find_weights(recipe, plugins, weights_dir, offline)
     listener.stage("reading the data")
     root = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
+    if out is not None:
+        RunDir.create(out, data=root)
     data_set, measured, same_data = read_data(
         recipe, path, root, reading, relabel, is_given=data is not None, offline=offline
     )

@@ -17,6 +17,7 @@ from advisor.aliases import NamedProgress
 from advisor.errors import RecipeError
 from advisor.records.recipe import Recipe
 from advisor.runtime import environment
+from advisor.runtime.run_dir import RunDir
 from advisor.workflows import adaptation_arm, rerun_verify
 from advisor.workflows import rerun as replay
 from advisor.workflows.finished import recorded_data
@@ -41,13 +42,15 @@ def rerun_adapted(
     """Train an adaptation again, `seeds` times with consecutive seeds from the recipe's; `path` is the recipe's location.
 
     `data` and `target` are their current locations, and may name other data on purpose. Raises RecipeError if a plugin,
-    the data or the weights differ from the recipe's.
+    the data or the weights differ from the recipe's, OutputError if `out` holds something already.
     """
     assert recipe.target is not None
     plugins = registry.load(block=block)
     candidate = replay.candidate_of(recipe, plugins)
     weights_dir = replay.find_weights(recipe, plugins, weights_dir, offline)
     root = data or recorded_data.by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
+    if out is not None:
+        RunDir.create(out, data=root)
     target_root = target or recorded_data.by_hint(recipe.target.path_hint, path, "target.path_hint", "--target")
     settings = replay.settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
     settings = replace(settings, backbones=(recipe.backbone.name,), size_px=recipe.input.size_px)

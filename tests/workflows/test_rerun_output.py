@@ -11,6 +11,7 @@ from photos import write_crops
 
 import advisor
 from advisor import cli
+from advisor.errors import OutputError
 
 FILES = (
     "recipe.yaml", "result.json", "report.html", "README.md", "splits.csv", "model.safetensors", "model.json",
@@ -108,3 +109,16 @@ def test_without_a_test_set_the_run_has_a_validation_score_alone(tmp_path: Path)
     assert "no test set" in result["test_reason"]
     assert [name for name in FILES if not (tmp_path / "again" / name).is_file()] == []
     assert cli.run(["rerun", str(tmp_path / "again"), "--verify", "--offline", "--quiet"]) == 0
+
+
+def test_a_folder_of_the_current_one_takes_the_output(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --data the data are those of the recipe, not the current folder; no run is overwritten."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["rerun", str(run), "--out", "again", "--offline", "--quiet"]) == 0
+    assert (tmp_path / "again" / "result.json").is_file()
+    with pytest.raises(OutputError, match="exists and is not empty"):
+        advisor.rerun(run, out="again", offline=True)
+    assert cli.run(["rerun", str(run), "--out", str(run.parent / "crops" / "run"), "--offline", "--quiet"]) == 2
+    assert "inside the data set" in capsys.readouterr().err
