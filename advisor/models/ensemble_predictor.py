@@ -128,7 +128,7 @@ def load(folder: Path, registry: Registry) -> EnsemblePredictor:
             hint="Copy the whole folder from the run again.",
         )
     _share_bodies(members)
-    return EnsemblePredictor(members, model_files.read_ensemble_decision(folder))
+    return EnsemblePredictor(members, model_files.read_ensemble_decision(folder, len(members[0].classes)))
 
 
 def _share_bodies(members: Sequence[Predictor]) -> None:

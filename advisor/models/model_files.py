@@ -19,7 +19,7 @@ import numpy as np
 
 from advisor import run_inside
 from advisor.errors import InputError, OutputError, WeightsError, one_line
-from advisor.metrics import neighbours
+from advisor.metrics import neighbours, stored_decision
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.records.objective import DecisionRule
 from advisor.runtime import atomic_file
@@ -143,6 +143,7 @@ def read_description(path: Path) -> dict[str, Any]:
         )
     _check(path, description, _FIELDS, "")
     _check(path, description["preprocess"], _PREPROCESS, "preprocess.")
+    stored_decision.read(path, description.get("decision"), len(description["classes"]))
     return description
 
 
@@ -205,10 +206,10 @@ def copy_novelty(source: Path, folder: Path, name: str = "model") -> None:
     write_description(folder / f"{name}.json", {**read_description(folder / f"{name}.json"), "unlike": unlike})
 
 
-def read_novelty(folder: Path, description: Mapping[str, Any]) -> NoveltyIndex | None:
+def read_novelty(folder: Path, description: Mapping[str, Any], width: int) -> NoveltyIndex | None:
     """Read the index that a model's description names; None where it names none, or the file is not there.
 
-    Raises WeightsError if the file is damaged.
+    `width` is the number of features that the model compares. Raises WeightsError if the file is damaged, or another model's.
     """
     named = description.get("unlike")
     if not isinstance(named, dict) or not (folder / NOVELTY).is_file():
@@ -216,13 +217,19 @@ def read_novelty(folder: Path, description: Mapping[str, Any]) -> NoveltyIndex |
     tensors = read_tensors(folder / NOVELTY)
     try:
         bank_ND, known_R, held_out_M = (tensors[key].float().numpy() for key in ("bank", "known", "held_out"))
-        return NoveltyIndex(
-            bank_ND=neighbours.unit(bank_ND), known_R=known_R, held_out_M=held_out_M, k=int(named["neighbours"])
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        if bank_ND.ndim != 2 or not bank_ND.size or known_R.ndim != 1 or not known_R.size or held_out_M.ndim != 1:
+            raise ValueError("its arrays have other shapes")
+        if not all(np.isfinite(array).all() for array in (bank_ND, known_R, held_out_M)):
+            raise ValueError("it holds values that are not finite")
+        if bank_ND.shape[1] != width:
+            raise ValueError(f"it compares {bank_ND.shape[1]} features, this model has {width}")
+    except (KeyError, ValueError) as error:
         raise WeightsError(
             f"{folder / NOVELTY} is damaged: {one_line(error)}.", hint="Copy it from the run again, or remove it."
         ) from error
+    if not _whole(1, 2**31)(named.get("neighbours")):
+        fail(folder / "model.json", "unlike.neighbours", "a whole number above 0", named.get("neighbours"))
+    return NoveltyIndex(bank_ND=neighbours.unit(bank_ND), known_R=known_R, held_out_M=held_out_M, k=named["neighbours"])
 
 
 def write_ensemble(folder: Path, models: Sequence[Path], extra: Mapping[str, Any]) -> None:
@@ -249,12 +256,10 @@ def copy_ensemble(folder: Path, to: Path, extra: Mapping[str, Any]) -> None:
     write_description(to / ENSEMBLE, {**description, **extra})
 
 
-def read_ensemble_decision(folder: Path) -> DecisionRule:
-    """Read how an ensemble's probabilities become a class; call `read_ensemble` first, which checks the file."""
-    stored = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8")).get("decision") or {}
-    return DecisionRule(
-        weights=tuple(stored.get("weights", ())), costs=tuple(tuple(row) for row in stored.get("costs", ()))
-    )
+def read_ensemble_decision(folder: Path, classes: int) -> DecisionRule:
+    """Read how an ensemble's probabilities become a class; call `read_ensemble` first. Raises InputError."""
+    stored = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8")).get("decision")
+    return stored_decision.read(folder / ENSEMBLE, stored, classes)
 
 
 def read_ensemble(folder: Path) -> tuple[str, ...]:

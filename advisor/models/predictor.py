@@ -261,7 +261,7 @@ def load(directory: str | Path, registry: Registry, name: str = "model") -> Pred
         fit=pre["fit"],
         temperature=float(description["temperature"]),
         description=description,
-        index=model_files.read_novelty(folder, description),
+        index=model_files.read_novelty(folder, description, classifier.compared_width),
     )
 
 

@@ -17,6 +17,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from advisor.records.objective import DecisionRule
     from advisor.records.plan import Parameter
     from advisor.records.recipe import Recipe
 
@@ -111,6 +112,8 @@ def check(recipe: Recipe) -> None:
     for path, value in _numbers(plain(recipe), ""):
         if not math.isfinite(value):
             raise ValueError(f"{path}: expected a finite number, got {value}")
+    if recipe.decision is not None:
+        _check_decision(recipe.decision, len(recipe.data.classes))
     if recipe.backbone.from_scratch != (recipe.backbone.weights is None):
         tensors = (
             "null, since from_scratch is true"
@@ -128,6 +131,14 @@ def check(recipe: Recipe) -> None:
             if stated != want:
                 twin = f"input.{name}" if name == "fit" else f"training.{name}"
                 raise ValueError(f"plan.{name}: expected {show(want)} as in {twin}, got {show(stated)}")
+
+
+def _check_decision(rule: DecisionRule, classes: int) -> None:
+    """Check that a decision rule has a number for every class. Raises ValueError."""
+    if rule.weights and len(rule.weights) != classes:
+        raise ValueError(f"decision.weights: expected {classes} numbers, one per class, got {show(rule.weights)}")
+    if rule.costs and {len(rule.costs), *map(len, rule.costs)} != {classes}:
+        raise ValueError(f"decision.costs: expected {classes} rows of {classes} numbers, got {show(rule.costs)}")
 
 
 def _one_of(*values: str) -> tuple[str, Callable[[Any], bool]]:

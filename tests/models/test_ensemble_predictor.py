@@ -97,3 +97,10 @@ def test_members_that_see_other_pixels_are_refused(run: Path, tmp_path: Path) ->
     model_files.write_ensemble(tmp_path, [run.parent / "member-0", other], {})
     with pytest.raises(InputError, match="differ in classes or preprocessing"):
         ensemble_predictor.load(tmp_path, registry.load())
+
+
+def test_a_decision_rule_for_other_classes_is_refused(run: Path, tmp_path: Path) -> None:
+    """A rule without a number for every class is one line that names the file."""
+    model_files.write_ensemble(tmp_path, [run.parent / "member-0"], {"decision": {"weights": [1.0]}})
+    with pytest.raises(InputError, match=r"ensemble.json: decision.weights: expected \d+ finite numbers"):
+        ensemble_predictor.load(tmp_path, registry.load())

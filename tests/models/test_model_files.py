@@ -11,6 +11,7 @@ import torch
 
 from advisor.errors import InputError, OutputError, WeightsError
 from advisor.models import model_files
+from advisor.runtime.run_dir import NOVELTY
 
 DESCRIPTION = {
     "schema": 1,
@@ -120,6 +121,11 @@ def test_foreign_files_are_told(tmp_path: Path) -> None:
         ("preprocess.mean", [0.5, 0.5]),
         ("preprocess.std", [0.2, 0.0, 0.2]),
         ("preprocess.std", [0.2, "x" * 500, 0.2]),
+        ("decision", "costs"),
+        ("decision", {"weights": [1.0]}),
+        ("decision", {"weights": [1.0, float("nan")]}),
+        ("decision", {"costs": [[0, 1], [1]]}),
+        ("decision", {"costs": 5}),
     ],
 )
 def test_values_out_of_range_are_one_line(tmp_path: Path, field: str, value: object) -> None:
@@ -140,3 +146,30 @@ def test_an_ensemble_names_its_own_files_only(tmp_path: Path) -> None:
         (tmp_path / "ensemble.json").write_text(json.dumps({"schema": 1, "members": members}))
         with pytest.raises(InputError, match="members: expected"):
             model_files.read_ensemble(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "neighbours", "reason"),
+    [
+        ({"bank": torch.ones(4, 3)}, 2, "compares 3 features, this model has 2"),
+        ({"bank": torch.ones(4)}, 2, "other shapes"),
+        ({"known": torch.zeros(0)}, 2, "other shapes"),
+        ({"known": torch.tensor([float("nan")])}, 2, "not finite"),
+        ({}, 0, "unlike.neighbours: expected a whole number above 0, got 0"),
+        ({}, float("inf"), "unlike.neighbours: expected a whole number above 0"),
+    ],
+)
+def test_an_index_of_another_model_is_refused(
+    arrays: dict[str, torch.Tensor], neighbours: float, reason: str, tmp_path: Path
+) -> None:
+    """No hash covers the index of training images: its shapes, numbers and description are checked when it is read."""
+    whole = {"bank": torch.ones(4, 2), "known": torch.ones(4), "held_out": torch.zeros(0)}
+    description = {"unlike": {"file": NOVELTY, "neighbours": 2}}
+    model_files.write_tensors(tmp_path / NOVELTY, whole)
+    index = model_files.read_novelty(tmp_path, description, 2)
+    assert index is not None
+    assert index.k == 2
+    model_files.write_tensors(tmp_path / NOVELTY, {**whole, **arrays})
+    description["unlike"]["neighbours"] = neighbours
+    with pytest.raises(InputError, match=reason):
+        model_files.read_novelty(tmp_path, description, 2)

@@ -102,6 +102,8 @@ FAULTS = [
     ("from_scratch: false\ninput", "from_scratch: true\ninput", "backbone.weights: expected null, since from_scratch"),
     ("  steps: 80", "  steps: 81", "plan.steps: expected 80 as in training.steps, got 81"),
     ("fingerprint: 0123", "fingerprint: 012z", "data.fingerprint: expected 64 hexadecimal digits, got"),
+    ("seed: 0", "seed: 0\ndecision: {weights: [1.0]}", "decision.weights: expected 6 numbers, one per class"),
+    ("seed: 0", "seed: 0\ndecision: {costs: [[0.0, 1.0]]}", "decision.costs: expected 6 rows of 6 numbers"),
     ("seed: 0", "seed: 0\nseed: 1", '"seed" is given twice: keep one of them'),
     ("seed: 0", "seed: &s 0", "anchors and aliases are refused"),
     ("seed: 0", "seed: *s", "anchors and aliases are refused"),
