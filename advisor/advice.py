@@ -13,7 +13,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from advisor.data.remote import urls
 from advisor.data.similarity import joined_data
 from advisor.data.splits import FOLDS
 from advisor.data.tables import corrections, cost_file
-from advisor.errors import DatasetError, InputError, Interrupted
+from advisor.errors import DatasetError, InputError, Interrupted, OutputError
 from advisor.execution import start
 from advisor.execution.executor import TrialExecutor
 from advisor.execution.worker import open_job
@@ -95,10 +95,12 @@ def advise(
     settings = open_study.fix_name(settings, rundir)
     rundir.write("run.json", settings)
     try:
-        with rundir.locked():
+        with rundir.locked(), rundir.resumable():
             return _advise(settings, rundir, clock, listener), rundir
-    except InputError:
-        if not (rundir.path / "probes.json").exists():  # nothing was computed yet
+    except InputError as error:  # of a full disk nothing is wrong with the call: with more space the run goes on
+        if (
+            not isinstance(error, OutputError) and not (rundir.path / "probes.json").exists()
+        ):  # nothing was computed yet
             rundir.forget()  # an invalid call leaves no run behind
         raise
 
@@ -131,7 +133,7 @@ def resume(
         device=device_name or settings.device,
         offline=offline or settings.offline,
     )
-    with rundir.locked():
+    with rundir.locked(), rundir.resumable():
         result = rundir.read("result.json", Result)
         if result is not None and result.status == "final":
             return result, rundir
@@ -176,7 +178,8 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
             listener.finished(result)
             return result
     except KeyboardInterrupt:
-        rundir.log("interrupted", at_s=clock.used_s)
+        with suppress(OSError):  # a full disk changes nothing about what the person wants
+            rundir.log("interrupted", at_s=clock.used_s)
         state = f"The best so far is in {rundir.path}." if rundir.recipe.exists() else "There is no result yet."
         raise Interrupted(
             f"stopped. {state}", hint=f"`tl-advise resume {shlex.quote(str(rundir.path))}` continues it."

@@ -7,7 +7,6 @@ it. Does NOT cover: how bytes are transferred (`download`), how tensors are read
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
@@ -21,7 +20,7 @@ from advisor.errors import OutputError, TransferError, WeightsError
 from advisor.hooks import Backbone, Weights
 from advisor.models import download, tensor_files
 from advisor.models.download import network_reachable
-from advisor.runtime import hub, weight_folders
+from advisor.runtime import atomic_file, hub, weight_folders
 from advisor.runtime.weight_folders import cache_dir, search_path
 
 if TYPE_CHECKING:
@@ -245,7 +244,7 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = atomic_file.is_full(error)
         what = "the disk is full" if full else (error.strerror or str(error))
         hint = "What has arrived is kept: the same command goes on." if full else "Name another folder with --to DIR."
         raise OutputError(f"cannot write weights into {folder}: {what}.", hint=hint) from error

@@ -22,6 +22,17 @@ from advisor.errors import OutputError
 
 _STALE_S = 60.0  # a file that nobody holds and that is older than this was left by a process that died
 _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # a file system that cannot reserve
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_full(error: OSError) -> bool:
+    """Return True where a disk, a quota or a limit of size leaves no room."""
+    return error.errno in _FULL
+
+
+def takes_nothing(error: OSError) -> bool:
+    """Return True where a disk takes nothing: it is full, or became read-only."""
+    return is_full(error) or error.errno == errno.EROFS
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ somebody cuts while it is mapped (the operating system ends that process; its ow
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -31,7 +30,6 @@ from advisor.runtime import atomic_file
 Fields = Mapping[str, Any]
 ENVIRONMENT = "TL_ADVISE_CACHE"
 CAP_BYTES = 20 * 1024**3  # at most, and never more than half of what the disk could give
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HEADER_BYTES = 128  # of a .npy file with a short shape
 
 
@@ -272,7 +270,7 @@ class Store:
                 path.unlink(missing_ok=True)
 
     def _full(self, error: OSError) -> CacheFullError:
-        why = "the disk is full" if error.errno in _FULL else error.strerror or type(error).__name__
+        why = "the disk is full" if atomic_file.is_full(error) else error.strerror or type(error).__name__
         return CacheFullError(f"The cache at {self.directory} cannot be written: {why}.")
 
 

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from advisor import run_inside
 from advisor.errors import InputError, OutputError
-from advisor.runtime.atomic_file import to_json, write_atomically
+from advisor.runtime.atomic_file import takes_nothing, to_json, write_atomically
 
 T = TypeVar("T")
 MIXED = "mixed"  # beside the first fold's model in a trial's folder: the mean of all folds' weights
@@ -72,10 +72,9 @@ class RunDir:
             if path.exists() and not path.is_dir():
                 raise OutputError(f"{path}: is not a folder.", hint="Choose another --out.")
             if path.exists() and _holds_something(path):
-                raise OutputError(
-                    f"{path}: exists and is not empty.",
-                    hint=f"Choose another --out, or go on with `tl-advise resume {shlex.quote(str(path))}`.",
-                )
+                is_run = (path / "run.json").is_file()
+                other = f"go on with `tl-advise resume {shlex.quote(str(path))}`" if is_run else "remove this folder"
+                raise OutputError(f"{path}: exists and is not empty.", hint=f"Choose another --out, or {other}.")
             (path / "trials").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path) as file:
                 file.write(b"x")
@@ -108,6 +107,26 @@ class RunDir:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def resumable(self) -> Iterator[None]:
+        """Turn what a full, read-only or vanished disk raises inside into an OutputError that says how to go on."""
+        try:
+            yield
+        except OutputError as error:
+            raise OutputError(error.what, hint=self._going_on()) from error
+        except OSError as error:
+            if not takes_nothing(error) and not self._holds(error.filename):
+                raise
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror}).", hint=self._going_on()) from error
+
+    def _holds(self, name: Any) -> bool:
+        return isinstance(name, str) and Path(name).is_relative_to(self.path)
+
+    def _going_on(self) -> str:
+        if not (self.path / "run.json").is_file():
+            return "The run is no longer there: start it again."
+        return f"Free some space, then `tl-advise resume {shlex.quote(str(self.path))}` continues the run."
 
     def write(self, name: str, record: Any) -> None:
         """Write a record as indented JSON."""
@@ -143,7 +162,7 @@ class RunDir:
         for line in self.log_path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             try:
                 used = max(used, float(json.loads(line)["at_s"]))
-            except (ValueError, KeyError):
+            except (ValueError, KeyError, TypeError):
                 continue  # a kill can cut the last line
         return used + self._after_the_log_s()
 

@@ -34,10 +34,13 @@ def test_a_run_never_lies_inside_the_data(data: Path) -> None:
 
 
 def test_a_used_directory_is_refused(data: Path, tmp_path: Path) -> None:
-    """What lies there is never mixed with a new run; the message says how to go on with the old one."""
+    """What lies there is never mixed with a new run; the message says how to go on with an old one."""
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "thesis.tex").touch()
+    with pytest.raises(OutputError, match=r"not empty.*remove this folder"):
+        RunDir.create(folder, data=data)
+    (folder / "run.json").touch()
     with pytest.raises(OutputError, match=r"not empty.*tl-advise resume"):
         RunDir.create(folder, data=data)
 
@@ -77,6 +80,8 @@ def test_a_cut_log_line_does_not_lose_the_time_spent(data: Path, tmp_path: Path)
     run = RunDir.create(tmp_path / "run", data=data)
     run.log("start", at_s=1.0)
     run.log("trial", at_s=12.5, number=0)
+    with open(run.log_path, "a", encoding="utf-8") as file:
+        file.write('[]\n{"at_s": null}\n')
     with open(run.log_path, "a", encoding="utf-8") as file:
         file.write('{"event": "tri')
     assert run.used_s() == 12.5

@@ -52,7 +52,8 @@ class StudyFile:
         try:
             return operation()
         except (optuna.exceptions.StorageInternalError, sa.exc.OperationalError) as error:
-            reason = " ".join(str(error.__cause__ or error).split())[:160]
+            cause = error.__cause__ or error
+            reason = " ".join(str(getattr(cause, "orig", None) or cause).split())[:160]
             raise OutputError(
                 f"{self.path}: cannot be written ({reason}).",
                 hint=f"Free some space, then `tl-advise resume {shlex.quote(str(self.path.parent))}`.",
