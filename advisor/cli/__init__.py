@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import io
 import os
 import sys
 import traceback
@@ -17,8 +16,9 @@ from collections.abc import Sequence
 import click
 
 from advisor._version import __version__
-from advisor.errors import AdviseError, InputError, is_out_of_memory, one_line
-from advisor.runtime import collector
+from advisor.cli._stopping import stopped_by_signals
+from advisor.errors import AdviseError, InputError, OutputError, is_out_of_memory, one_line
+from advisor.runtime.process import collector, standard_streams
 from advisor.safe_text import printable
 
 COMMANDS = {
@@ -113,14 +113,11 @@ def fail(error: AdviseError) -> int:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit with its code (docs/design.md, 3.1).
-
-    What the terminal's encoding lacks (ISO-8859-9 has no dash) is written as an escape, as on standard error.
-    """
+    """Run the command line and exit with its code (docs/design.md, 3.1)."""
     collector.collect_rarely()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    code = run(args)
+    standard_streams.prepare()
+    with stopped_by_signals():
+        code = run(args)
     collector.skip_last()
     sys.exit(code)
 
@@ -148,7 +145,7 @@ def run(args: list[str] | None = None) -> int:
             raise
         return _reader_left()  # click and rich end with 1 there, a command never does
     except (OSError, MemoryError) as error:
-        return fail(AdviseError(f"{type(error).__name__}: {error}.", hint="Is the disk full, or memory short?"))
+        return fail(_refused(error))
     except Exception as error:
         if _is_shortage(error):
             return fail(AdviseError(f"{one_line(error)}.", hint="Free memory, or raise the limits (`ulimit -a`)."))
@@ -189,6 +186,18 @@ def _fail_of_usage(error: click.ClickException) -> int:
     message = error.format_message().rstrip()
     end = "" if message.endswith((".", "?", "!")) else "."
     return fail(InputError(f"{message}{end}", hint=f"See `{path} --help`."))
+
+
+def _refused(error: OSError | MemoryError) -> AdviseError:
+    """Return what the system refused in one line: a write to a full disk, or else a shortage."""
+    from advisor.runtime.atomic_file import takes_nothing
+
+    if isinstance(error, OSError) and takes_nothing(error):
+        return OutputError(
+            f"{error.filename or 'a file'}: cannot be written ({error.strerror}).",
+            hint="Free some space, then run the command again.",
+        )
+    return AdviseError(f"{type(error).__name__}: {error}.", hint="Is the disk full, or memory short?")
 
 
 def _reader_left() -> int:

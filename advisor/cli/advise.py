@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import click
 from advisor.cli import _limit_options, _options
 from advisor.cli._sections import SectionedCommand
 
-AGAIN_S = 0.05  # after which a signal that was discarded is sent again
 SECTIONS = {
     "Time and output": ("budget", "trials", "out", "seed", "as_json", "quiet", "verbose", "log"),
     "What the model must do": ("objective", "max_ms", "max_mb", "target", "source"),
@@ -96,7 +93,7 @@ def command(
     from advisor import advice
     from advisor.cli._live_progress import LiveProgress
 
-    with LiveProgress(quiet=quiet, verbose=verbose) as screen, stopped_by_signals():
+    with LiveProgress(quiet=quiet, verbose=verbose) as screen:
         result, rundir = advice.advise(settings, out=Path(out) if out else None, listener=screen)
     print_result(result, rundir.path, as_json)
     return 0
@@ -205,33 +202,6 @@ def command_line() -> str:
 
     words = [urls.shown(word) if word.startswith(("http://", "https://")) else word for word in sys.argv[1:]]
     return shlex.join(["tl-advise", *words])
-
-
-class stopped_by_signals:  # noqa: N801 (a context manager that reads as a phrase)
-    """SIGTERM means what Ctrl-C means while this is open: keep the best so far, and stop.
-
-    SIGINT is handled as well: a background job of a script starts with it ignored, and could not be stopped gently. Python
-    discards what is raised while an object is cleaned up; a signal that arrives there is sent again a moment later.
-    """
-
-    def __enter__(self) -> None:
-        self.hook = sys.unraisablehook
-        sys.unraisablehook = self._discarded
-        self.before = {number: signal.signal(number, self._interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def _interrupt(self, number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    def _discarded(self, unraisable: Any) -> None:
-        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-            self.hook(unraisable)
-            return
-        threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT)).start()
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-        sys.unraisablehook = self.hook
 
 
 def print_result(result: Any, path: Path, as_json: bool) -> None:

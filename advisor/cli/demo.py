@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def command(out: str | None, budget: str, offline: bool, quiet: bool, verbose: b
 
     from advisor import advice
     from advisor.cli._live_progress import LiveProgress
-    from advisor.cli.advise import print_result, stopped_by_signals
+    from advisor.cli.advise import print_result
     from advisor.records import Settings
     from advisor.runtime import durations
     from advisor.runtime.run_dir import default_place
@@ -46,13 +47,13 @@ def command(out: str | None, budget: str, offline: bool, quiet: bool, verbose: b
     write_digits(digits)
     settings = Settings(
         data=str(digits),
-        command=f"tl-advise {digits} --budget {budget}{' --offline' if offline else ''}",
+        command=f"tl-advise {shlex.quote(str(digits))} --budget {budget}{' --offline' if offline else ''}",
         budget_s=durations.parse(budget),
         offline=offline,
         **call,
     )
     run = default_place(digits, datetime.datetime.now(), base)
-    with LiveProgress(quiet=quiet, verbose=verbose) as screen, stopped_by_signals():
+    with LiveProgress(quiet=quiet, verbose=verbose) as screen:
         result, rundir = advice.advise(settings, out=run, listener=screen)
     print_result(result, rundir.path, as_json)
     return 0
@@ -63,6 +64,8 @@ def write_digits(folder: Path, per_class: int = PER_CLASS) -> None:
 
     BMP, since its bytes are the same whatever the version of Pillow: a recipe knows its data by their bytes.
     """
+    import io
+
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_digits
@@ -77,9 +80,11 @@ def write_digits(folder: Path, per_class: int = PER_CLASS) -> None:
             class_folder.mkdir(parents=True, exist_ok=True)
             for index in np.flatnonzero(data.target == digit)[:per_class]:
                 file = class_folder / f"{index:04d}.bmp"
-                if not file.exists():
-                    pixels = np.clip(255 - data.images[index] * 15.9, 0, 255).astype(np.uint8)
-                    picture = Image.fromarray(pixels).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
-                    picture.save(file)
+                pixels = np.clip(255 - data.images[index] * 15.9, 0, 255).astype(np.uint8)
+                content = io.BytesIO()
+                Image.fromarray(pixels).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC).save(content, "BMP")
+                # A kill or a full disk leaves a part of one file.
+                if not file.exists() or file.stat().st_size != content.tell():
+                    file.write_bytes(content.getvalue())
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}).", hint="Choose another --out.") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from advisor.cli import _options
-from advisor.cli.advise import print_result, stopped_by_signals
+from advisor.cli.advise import print_result
 
 
 @click.command(name="resume", context_settings={"ignore_unknown_options": True})
@@ -47,7 +47,7 @@ def command(
             f"resume: {others[0]} is not an option of resume, since it could change the result.",
             hint="Only --threads, --device and --offline can be changed; for anything else start a new run.",
         )
-    with LiveProgress(quiet=quiet, verbose=verbose) as screen, stopped_by_signals():
+    with LiveProgress(quiet=quiet, verbose=verbose) as screen:
         result, rundir = advice.resume(
             Path(run), threads=threads, device_name=device_name, offline=offline, listener=screen
         )

@@ -51,6 +51,7 @@ from advisor.records.messages import (
     StepTime,
     TimeSteps,
 )
+from advisor.runtime.process import standard_streams
 
 
 def main(descriptor: int) -> None:
@@ -58,10 +59,12 @@ def main(descriptor: int) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches the whole group; the coordinator decides what it means
+    standard_streams.prepare()  # worker.log lies on the disk that may be full
     connection: Connection[Any, Any] = Connection(descriptor)
     jobs: queue.Queue[Job] = queue.Queue()
     threading.Thread(target=_read, args=(connection, jobs), daemon=True).start()
-    from advisor.runtime import collector, lean_imports
+    from advisor.runtime import lean_imports
+    from advisor.runtime.process import collector
 
     with collector.paused():
         import torch  # noqa: F401 (the slowest import, done while the coordinator still reads the folder)

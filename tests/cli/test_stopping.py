@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import time
 
 import pytest
 
-from advisor.cli.advise import stopped_by_signals
+from advisor.cli._stopping import stopped_by_signals
 
 
 class Interrupted:
@@ -44,3 +45,30 @@ def test_other_errors_in_a_clean_up_are_reported_as_ever(monkeypatch: pytest.Mon
     with stopped_by_signals():
         Broken()
     assert seen == [ValueError]
+
+
+WAITING = """
+import os, signal, sys, threading
+from advisor import cli
+threading.Timer(1.0, os.kill, (os.getpid(), int(sys.argv[1]))).start()
+cli.main(["predict", "run", "-"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_every_command_is_stopped_as_by_ctrl_c(number: signal.Signals) -> None:
+    """A command that waits for its input: exit code 130 and one word, so that what it began is cleaned up."""
+    call = [sys.executable, "-c", WAITING, str(number.value)]
+    process = subprocess.Popen(call, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert (process.wait(60), process.stderr.read().strip()) == (130, "stopped")
+
+
+def test_a_lost_terminal_is_ignored_under_nohup() -> None:
+    """A signal that the caller ignores stays ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopped_by_signals():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from advisor.runtime import collector
+from advisor.runtime.process import collector
 
 
 class Node:
