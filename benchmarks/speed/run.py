@@ -1,8 +1,8 @@
-"""How fast it is, and against what: `python benchmarks/speed/run.py steps|passes|notebook|fastai|scaling|allocator`.
+"""How fast it is: `python benchmarks/speed/run.py steps|passes|scaling|allocator`.
 
 Each part adds rows to benchmarks/results/speed.json as they come, goes on where it was stopped, and writes its table
 into docs/speed.md. `report` writes all tables again. Options after the name of a part: `PART --help`.
-Does NOT cover: what the advice is worth (benchmarks/advice), heads (benchmarks/heads).
+Does NOT cover: what the advice is worth (benchmarks/advice), heads (benchmarks/heads), other tools (benchmarks/arena).
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 PARTS = {
     "steps": "steps",
     "passes": "passes",
-    "notebook": "against_notebook",
-    "fastai": "against_fastai",
     "scaling": "scaling",
     "allocator": "allocation",
 }
