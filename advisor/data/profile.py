@@ -112,7 +112,7 @@ def measure(
 
 
 def check_learnable(dataset: Dataset) -> None:
-    """Raise DatasetError where nothing can be trained or validated: no images, one class, one image in every class."""
+    """Raise DatasetError where nothing can be trained or validated: no images, one class, one image or group in each."""
     root = printable(dataset.root)
     hint = "Put the images of each class into a folder of its own, or give a CSV or TSV manifest (path,label)."
     counts = Counter(item.label for item in dataset.pool)
@@ -125,6 +125,13 @@ def check_learnable(dataset: Dataset) -> None:
         raise DatasetError(
             f"{root}: every class has one training image, so nothing can be validated.",
             hint="Provide at least 2 images per class, better 10.",
+        )
+    labels = np.array([item.label for item in dataset.pool])
+    if not splits.folds(labels, splits.groups_of(dataset.pool), k=splits.FOLDS, seed=0):
+        raise DatasetError(
+            f"{root}: the training images of every class are one group (equal files, or one value of the group column), so "
+            "nothing can be validated.",
+            hint="Provide different images of at least 2 groups per class, or leave out the group column.",
         )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from advisor.aliases import Float32s, Rows
-from advisor.errors import AdviseError, DivergedError, OutOfMemoryError, TooSlowError
+from advisor.errors import AdviseError, DivergedError, OutOfMemoryError, OutputError, TooSlowError
 from advisor.execution import fold_averaging, timing, trainer
 from advisor.execution.checkpoint import Checkpoint, FoldOutcome
 from advisor.execution.resources import Resources
@@ -52,14 +52,27 @@ def run(resources: Resources, job: RunTrial, emit: OnProgress, *, once: Attempt 
 
 
 def attempt(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
-    """Run one trial once; whatever goes wrong is its reason to have failed."""
+    """Run one trial once; whatever goes wrong is its reason to have failed, but for a disk that takes nothing.
+
+    Raises OutputError or OSError there: on such a disk every trial would fail.
+    """
     try:
-        return _run(resources, job, emit)
+        return _run(resources, _of_existing_folds(resources, job), emit)
+    except OutputError:
+        raise
     except AdviseError as error:
         return failed(resources, job, error)
     except Exception as error:  # a third-party strategy or network may raise anything; the search outlives it
+        if isinstance(error, OSError) and atomic_file.takes_nothing(error):
+            raise
         traceback.print_exc()
         return failed(resources, job, error)
+
+
+def _of_existing_folds(resources: Resources, job: RunTrial) -> RunTrial:
+    """Return the order without folds that do not exist: a few images, or a few groups, make fewer."""
+    count = len(resources.folds(job.repeat))
+    return replace(job, folds=tuple(fold for fold in job.folds if fold < count))
 
 
 def _with_half_the_batch(job: RunTrial) -> RunTrial | None:

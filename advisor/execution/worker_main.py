@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from advisor.errors import AdviseError
+from advisor.errors import AdviseError, OutputError
 from advisor.records import Trial
 from advisor.records.insight_messages import (
     Explain,
@@ -51,6 +51,7 @@ from advisor.records.messages import (
     StepTime,
     TimeSteps,
 )
+from advisor.runtime.atomic_file import takes_nothing
 from advisor.runtime.process import standard_streams
 
 
@@ -107,7 +108,17 @@ class JobRunner:
         self.resources: Any = None
 
     def run(self, job: Job) -> Answer:
-        """Run one job and return its answer. torch is imported here, by the first job, and not before."""
+        """Run one job and return its answer. Raises OutputError where the disk takes nothing more."""
+        try:
+            return self._run(job)
+        except OSError as error:
+            if not takes_nothing(error):
+                raise
+            path = error.filename or self.resources.job.run_dir
+            raise OutputError(f"{path}: cannot be written ({error.strerror}).", hint="Free some space.") from error
+
+    def _run(self, job: Job) -> Answer:
+        """Run one job. torch is imported here, by the first job, and not before."""
         if isinstance(job, OpenDataset):
             return self._open(job)
         if isinstance(job, Describe):

@@ -118,11 +118,10 @@ def write_card(run: Path, folder: Path) -> None:
     if (run / "README.md").is_file():
         shutil.copyfile(run / "README.md", folder / "README.md")
         return
-    import msgspec
+    from advisor.records import recipe_file
+    from advisor.reporting import stored_results
 
-    from advisor.records import Result, recipe_file
-
-    result = msgspec.json.decode((run / "result.json").read_bytes(), type=Result)
+    result, _ = stored_results.read(run)
     (folder / "README.md").write_text(model_card.render(result, recipe_file.read(run)), encoding="utf-8")
 
 

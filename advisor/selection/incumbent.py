@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from advisor.errors import AdviseError
+from advisor.errors import AdviseError, InputError
 from advisor.execution.worker import Worker
 from advisor.records import Trial, recipe_file
 from advisor.records.messages import Refit, Refitted
@@ -101,5 +99,10 @@ def fold_model_folder(run_dir: Path, trial: Trial) -> Path | None:
 
 
 def read_refitted(folder: Path) -> Refitted:
-    """Read the record of how the model in a folder was trained."""
-    return msgspec.json.decode((folder / "refitted.json").read_bytes(), type=Refitted)
+    """Read the record of how the model in a folder was trained. Raises InputError where it is missing or damaged."""
+    refitted = RunDir(folder).read("refitted.json", Refitted)
+    if refitted is None:
+        raise InputError(
+            f"{folder / 'refitted.json'} is missing.", hint="Copy the whole run again, or start a new one."
+        )
+    return refitted

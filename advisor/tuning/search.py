@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from advisor.errors import AdviseError, WorkerLostError
+from advisor.errors import AdviseError, OutputError, WorkerLostError
 from advisor.execution.executor import Ended
 from advisor.hooks import Backbone, Strategy
 from advisor.records import Candidate, Trial
@@ -149,6 +149,8 @@ def _progress(run: SearchRun) -> Callable[[Progress], None]:
 def _end(run: SearchRun, ended: Ended) -> Trial:
     """Record a trial that ended; a worker that died with it costs this trial only."""
     order, ending = ended.order, ended.outcome
+    if isinstance(ending, OutputError):  # the disk is full: the trial is begun again when the run goes on
+        raise ending
     trial = _failed(run, order, ending) if isinstance(ending, AdviseError) else ending
     if isinstance(ending, Trial):
         run.deaths = 0

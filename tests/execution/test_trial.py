@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from opened import resources_of
 from photos import write_crops
 
 from advisor.data import dataset
-from advisor.errors import DivergedError, OutOfMemoryError, TooSlowError
+from advisor.errors import DivergedError, OutOfMemoryError, OutputError, TooSlowError
 from advisor.execution import refit, timing, trial
 from advisor.execution.resources import Resources
 from advisor.records import Candidate, Trial
@@ -163,3 +164,26 @@ def test_what_a_trial_failed_of_is_a_kind_and_memory_alone_is_tried_again(resour
         ended = trial.run(resources, job, lambda progress: None, once=failing(error))
         assert (ended.failure_kind, batches) == (kind, tried)
         assert ended.needs_s == (3.0 if kind == "too_slow" else 0.0)
+
+
+def test_folds_that_do_not_exist_are_left_out(resources: Resources) -> None:
+    """A few images make fewer folds than a search plans with; a trial is scored on those that there are."""
+    job = replace(order(resources, 1), folds=tuple(range(len(resources.folds()) + 3)))
+    done = trial.run(resources, job, lambda progress: None)
+    assert done.state == "complete", done.error
+    assert [score.fold for score in done.scores] == list(range(len(resources.folds())))
+
+
+@pytest.mark.parametrize("strategy", ["partial", "ridge"])
+def test_a_full_disk_is_no_failure_of_a_trial(resources: Resources, strategy: str) -> None:
+    """Every trial would fail on it, for a reason that is gone when the run goes on; a training leaves a model too."""
+    job = order(resources, 1)
+    if strategy == "ridge":
+        job = replace(job, candidate=Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=32))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises((OutputError, OSError), match="File too large"):
+            trial.run(resources, job, lambda progress: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -18,7 +18,7 @@ import optuna
 import sqlalchemy as sa
 
 from advisor.aliases import Note
-from advisor.errors import DatabaseError, InputError, OutputError
+from advisor.errors import DatabaseError, InputError, OutputError, one_line
 
 T = TypeVar("T")
 VARIABLE = "TL_ADVISE_STORAGE"
@@ -57,6 +57,11 @@ class StudyFile:
             raise OutputError(
                 f"{self.path}: cannot be written ({reason}).",
                 hint=f"Free some space, then `tl-advise resume {shlex.quote(str(self.path.parent))}`.",
+            ) from error
+        except sa.exc.DatabaseError as error:  # after its subclass above: no database, or a part of one
+            raise InputError(
+                f"{self.path}: is damaged ({one_line(error.orig or error)}).",
+                hint="Copy the whole run again, or delete this file: its trials are then made again.",
             ) from error
 
 

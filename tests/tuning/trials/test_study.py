@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import resource
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from advisor.errors import OutputError
+from advisor.errors import InputError, OutputError
 from advisor.hooks import Context, Space
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.tuning.trials.study import Study
@@ -126,3 +126,13 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
     assert len(Study(tmp_path / "s.db", seed=3).trials()) == 1
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda whole: b"text" * 1000])
+def test_a_damaged_database_is_told_in_one_line(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """Half of a file, or another one: what to do with it, no traceback."""
+    path = tmp_path / "s.db"
+    Study(path, seed=3)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=r"s\.db: is damaged \(.*delete this file"):
+        Study(path, seed=3)
