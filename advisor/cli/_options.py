@@ -128,7 +128,7 @@ def device() -> Option:
 
 def threads() -> Option:
     """Return `--threads N`."""
-    return click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads. [all cores]")
+    return click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="CPU threads. [all cores]")
 
 
 def weights_dir() -> Option:

@@ -187,7 +187,7 @@ _RANGES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("compute.device", "cpu, cuda or cuda:0 …", lambda value: bool(re.fullmatch(r"cpu|cuda(:\d+)?", value))),
     ("compute.precision", *_one_of("float32", "bfloat16")),
     ("compute.layout", *_one_of("channels_last", "contiguous")),
-    ("compute.threads", *_POSITIVE),
+    ("compute.threads", "a whole number from 1 to 1,024", lambda value: 1 <= value <= 1024),
     ("compute.inference_batch", "a whole number from 1 to 1,024", lambda value: 1 <= value <= 1024),
     ("devices", *_POSITIVE),
     ("experience.runs", *_POSITIVE),

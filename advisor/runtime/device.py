@@ -52,6 +52,7 @@ _CPU_BATCH, _GPU_BATCH = 32, 64
 # 128 px (docs/speed.md, `benchmarks/speed/run.py allocator --threads 1`). Source of the names: mallopt(3), malloc.h.
 _M_TRIM_THRESHOLD, _NEVER = -1, 2**31 - 1
 _M_MMAP_THRESHOLD, _LARGEST_ACTIVATION_BYTES = -3, 1 << 30  # blocks of a gibibyte and more are data, not activations
+MOST_THREADS = 1024
 
 
 def cores() -> int:
@@ -126,7 +127,14 @@ def places(device: str, workers: int) -> list[dict[str, str]]:
 
 
 def apply(compute: Compute) -> None:
-    """Set threads, deterministic arithmetic and the keeping of freed memory in this process, before any operation."""
+    """Set threads, deterministic arithmetic and the keeping of freed memory in this process, before any operation.
+
+    Raises InputError for more threads than any machine has cores: as many would take all processes of the machine.
+    """
+    if not 1 <= compute.threads <= MOST_THREADS:
+        raise InputError(
+            f"{compute.threads} threads: expected 1 to {MOST_THREADS:,}.", hint=f"This machine has {cores()} cores."
+        )
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
     keep_freed_memory()
     import torch

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import re
 import shlex
@@ -161,9 +162,10 @@ class RunDir:
         used = 0.0
         for line in self.log_path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             try:
-                used = max(used, float(json.loads(line)["at_s"]))
+                at_s = float(json.loads(line)["at_s"])
             except (ValueError, KeyError, TypeError):
                 continue  # a kill can cut the last line
+            used = max(used, at_s) if math.isfinite(at_s) else used
         return used + self._after_the_log_s()
 
     def _after_the_log_s(self) -> float:

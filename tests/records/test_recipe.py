@@ -96,6 +96,7 @@ FAULTS = [
     ("pad: null", "pad: [1]", "strategy.parameters.pad: expected true or false or a whole number or a number or text"),
     ("[ants, bees,", "[ants, 7,", "data.classes[1]: expected text, got 7"),
     ("[ants, bees,", "[ants, ants,", "data.classes: expected at least two names, each once"),
+    ("threads: 2", "threads: 2000000", "compute.threads: expected a whole number from 1 to 1,024, got 2000000"),
     ("device: cpu", "device: tpu", 'compute.device: expected cpu, cuda or cuda:0 …, got "tpu"'),
     ("temperature: 1.21", "temperature: 0", "fitted.temperature: expected a number above 0, got 0.0"),
     ("temperature: 1.21", "temperature: .inf", "fitted.temperature: expected a finite number, got inf"),

@@ -147,3 +147,10 @@ def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the C library is another one, the call does nothing and returns False."""
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not device.keep_freed_memory()
+
+
+@pytest.mark.parametrize("threads", [0, device.MOST_THREADS + 1])
+def test_a_number_of_threads_that_no_machine_has_is_refused(threads: int) -> None:
+    """A recipe or a run that was edited cannot take all processes of a machine."""
+    with pytest.raises(InputError, match=f"{threads} threads: expected 1 to 1,024"):
+        device.apply(Compute(threads=threads))

@@ -81,7 +81,7 @@ def test_a_cut_log_line_does_not_lose_the_time_spent(data: Path, tmp_path: Path)
     run.log("start", at_s=1.0)
     run.log("trial", at_s=12.5, number=0)
     with open(run.log_path, "a", encoding="utf-8") as file:
-        file.write('[]\n{"at_s": null}\n')
+        file.write('[]\n{"at_s": null}\n{"at_s": NaN}\n{"at_s": 1e999}\n')
     with open(run.log_path, "a", encoding="utf-8") as file:
         file.write('{"event": "tri')
     assert run.used_s() == 12.5
