@@ -36,6 +36,7 @@ def read(path: Path, options: ReadOptions) -> Listing:
     if not folders:
         raise _no_classes(path, top)
     if options.layout != NAME:
+        _check_annotations(path, folders)
         _check_depth(path, folders)
         _check_tables(path, folders)
         _check_names(path, folders)
@@ -73,6 +74,23 @@ def _check_depth(path: Path, folders: tuple[str, ...]) -> None:
         f"{printable(str(path))} holds images in one folder only, {printable(inner.relative_to(path).as_posix())}/, whose "
         f"subfolders ({shortened(below)}) look like the data set.",
         hint=f"Give that folder: {command(inner)}. As one class: {command(path, '--layout', NAME)}.",
+    )
+
+
+def _check_annotations(path: Path, folders: tuple[str, ...]) -> None:
+    """Raise DatasetError for images of another task: one folder of images without classes beside annotations (COCO, YOLO)."""
+    filled = _filled(path, folders)
+    notes = [name for name in folders if name.lower() in names.ANNOTATIONS and not _holds_images(path / name)]
+    if not notes or len(filled) != 1:
+        return
+    below = Level.read(path / filled[0]).folders
+    if any(not names.split_of(name) or Level.read(path / filled[0] / name).folders for name in below):
+        return
+    raise DatasetError(
+        f"{printable(str(path))}: the images in {printable(filled[0])}/ have no class folders; {shortened(notes)} beside "
+        "it looks like annotations of detection or segmentation, which are not read.",
+        hint="Give a table of path,label, put the images of each class into a folder of its own, or read labels in file "
+        "names with --label-from REGEX.",
     )
 
 

@@ -110,7 +110,10 @@ class _Reader:
         row = _Row(path, label_name(label), split, group, line)
         earlier = self.rows.setdefault(path, row)
         if earlier.facts() != row.facts():
-            raise self.wrong(line, f"{printable(path)} has other values on line {earlier.line}")
+            raise DatasetError(
+                f"{self.shown}, line {line}: {printable(path)} has other values on line {earlier.line}.",
+                hint="An image has one class, split and group: keep one of the rows.",
+            )
         self.repeated += earlier is not row
 
     def path(self, line: int, text: str) -> str:

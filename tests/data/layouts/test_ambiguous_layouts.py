@@ -204,6 +204,19 @@ def test_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
     assert dataset.find(tmp_path, ReadOptions(layout="folders")).entries
 
 
+@pytest.mark.parametrize("images", ["images", "images/train"], ids=["COCO", "YOLO"])
+def test_annotations_of_another_task_are_named(tmp_path: Path, images: str) -> None:
+    """Images without class folders beside boxes or masks: no class can be read, and no folder would help."""
+    folder(tmp_path, {images: 2, images.replace("train", "val"): 2})
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_train.json").write_text("{}")
+    message = str(refused(tmp_path))
+    assert "annotations of detection or segmentation" in message
+    assert "table of path,label" in message
+    folder(tmp_path, {"images/train/cat": 2, "images/train/dog": 2, "images/val/cat": 2, "images/val/dog": 2})
+    assert "inspect" in refused(tmp_path).hint  # class folders: the folder to give
+
+
 def test_a_link_to_a_folder_above_brings_no_other_classes_in(tmp_path: Path) -> None:
     """cat/all -> .. would make the images of dog/ cats."""
     folder(tmp_path, {"cat": 2, "dog": 2})
