@@ -13,6 +13,8 @@ AdviseError                 exit 4: the run failed though the input was fine
 |   +-- DivergedError       the training loss is no longer finite
 |   +-- OutOfMemoryError    the device's memory does not hold a step of this batch size
 |   +-- TooSlowError        the trial cannot end in the time that is left for it
+|   +-- StrategyError       the code of a strategy raised, or returned what no training can use
++-- BackboneError           the code of a network raised, or returned what no head can use
 +-- WorkerLostError         a worker process ended in the middle of a job
 +-- OutOfTimeError          a job did not end by its deadline; its worker was killed
 +-- TransientReadError      memory, descriptors or a disk kept a file from being read; nothing is wrong with the file
@@ -29,7 +31,14 @@ ChangedFileError            an image file changed between two readings; it count
 
 from __future__ import annotations
 
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
 from advisor.safe_text import printable
+
+RUNS_FOLDER = "tl-advise-runs"
 
 
 def one_line(error: BaseException, limit: int = 240) -> str:
@@ -39,9 +48,10 @@ def one_line(error: BaseException, limit: int = 240) -> str:
 
 
 class AdviseError(Exception):
-    """A failure in one line: `what` happened and where, then `hint`, the next step."""
+    """A failure in one line: `what` happened and where, then `hint`, the next step; `details` name further attributes."""
 
     exit_code = 4
+    details: tuple[str, ...] = ()
 
     def __init__(self, what: str, *, hint: str = "") -> None:
         self.what = printable(what)
@@ -53,11 +63,11 @@ class AdviseError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross the pipe between worker and coordinator, and keyword-only arguments do not pickle by default.
-        return (_rebuild, (type(self), self.what, self.hint))
+        return (_rebuild, (type(self), self.what, self.hint, {name: getattr(self, name) for name in self.details}))
 
 
-def _rebuild(kind: type[AdviseError], what: str, hint: str) -> AdviseError:
-    return kind(what, hint=hint)
+def _rebuild(kind: type[AdviseError], what: str, hint: str, details: dict[str, Any]) -> AdviseError:
+    return kind(what, hint=hint, **details)
 
 
 class InputError(AdviseError):
@@ -113,16 +123,33 @@ class OutOfMemoryError(TrialError):
 class TooSlowError(TrialError):
     """A trial cannot end in the time that is left for it; `needs_s` is how long one training run was measured to take."""
 
+    details = ("needs_s",)
+
     def __init__(self, what: str, *, hint: str = "", needs_s: float = 0.0) -> None:
         super().__init__(what, hint=hint)
         self.needs_s = needs_s
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_too_slow, (self.what, self.hint, self.needs_s))
+
+class StrategyError(TrialError):
+    """The code of a strategy raised, or returned what no training can use; `reason` names its plugin and the failure."""
+
+    details = ("strategy", "reason")
+
+    def __init__(self, what: str, *, hint: str = "", strategy: str = "", reason: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.strategy = strategy
+        self.reason = printable(reason or what)
 
 
-def _rebuild_too_slow(what: str, hint: str, needs_s: float) -> TooSlowError:
-    return TooSlowError(what, hint=hint, needs_s=needs_s)
+class BackboneError(AdviseError):
+    """The code of a network raised, or returned what no head can use; `reason` names its plugin and the failure."""
+
+    details = ("backbone", "reason")
+
+    def __init__(self, what: str, *, hint: str = "", backbone: str = "", reason: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.backbone = backbone
+        self.reason = printable(reason or what)
 
 
 class WorkerLostError(AdviseError):
@@ -175,3 +202,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     short = "out of memory" in text or "allocate memory" in text
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and short)
+
+
+def nearest_run(folder: str | os.PathLike[str], name: str, otherwise: str) -> str:
+    """Return a hint at the newest folder inside of `folder`, or of its tl-advise-runs, that holds a file `name`.
+
+    Return `otherwise` where there is none. No more than one level of folders is listed.
+    """
+    root = Path(folder)
+    try:
+        runs = [file for pattern in (f"*/{name}", f"{RUNS_FOLDER}/*/{name}") for file in root.glob(pattern)]
+        newest = max(runs, key=lambda file: (file.stat().st_mtime, file), default=None)
+    except OSError:
+        newest = None
+    if newest is None:
+        return otherwise if root.exists() else "Check the path: there is no such file or folder."
+    run = str(newest)[: -len(name) - 1]
+    return f"Did you mean {shlex.quote(run)}" + (f", the newest of {len(runs)} runs in it?" if len(runs) > 1 else "?")

@@ -29,9 +29,13 @@ def test_errors_survive_the_pipe(kind: type[errors.AdviseError]) -> None:
     assert other.exit_code == kind.exit_code
 
 
-def test_a_slow_trial_keeps_its_seconds() -> None:
-    """How long a training run was measured to take crosses the pipe as well."""
+def test_details_survive_the_pipe() -> None:
+    """How long a training run was measured to take, what failed and why cross it as well."""
     assert pickle.loads(pickle.dumps(errors.TooSlowError("too slow", needs_s=12.5))).needs_s == 12.5
+    network = pickle.loads(pickle.dumps(errors.BackboneError("it broke.", backbone="mine", reason="no stage")))
+    assert (network.backbone, network.reason, str(network)) == ("mine", "no stage", "it broke.")
+    strategy = pickle.loads(pickle.dumps(errors.StrategyError("it broke.", strategy="mine", reason="no plan")))
+    assert (strategy.strategy, strategy.reason, strategy.exit_code) == ("mine", "no plan", 4)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from advisor import run_inside
+from advisor import errors
 from advisor.errors import InputError
 
 PAGES = ("report.html", "comparison.html")
@@ -28,7 +28,7 @@ def command(run: str, only_print: bool) -> int:
     folder = Path(run) if Path(run).is_dir() else Path(run).parent
     page = next((folder / name for name in PAGES if (folder / name).is_file()), None)
     if page is None:
-        hint = run_inside.hint(folder, PAGES[0], "Name a run directory, such as tl-advise-runs/NAME-TIME.")
+        hint = errors.nearest_run(folder, PAGES[0], "Name a run directory, such as tl-advise-runs/NAME-TIME.")
         raise InputError(f"{run}: there is no report.", hint=hint)
     if not only_print:
         import webbrowser

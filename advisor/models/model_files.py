@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from advisor import run_inside
+from advisor import errors
 from advisor.errors import InputError, OutputError, WeightsError, one_line
 from advisor.metrics import neighbours, stored_decision
 from advisor.metrics.novelty import NoveltyIndex
@@ -132,7 +132,7 @@ def read_description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except FileNotFoundError:
-        hint = run_inside.hint(path.parent, path.name, "Name the directory of a run that has finished.")
+        hint = errors.nearest_run(path.parent, path.name, "Name the directory of a run that has finished.")
         raise InputError(f"{path.parent} holds no {path.name}.", hint=hint) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {one_line(error)}.") from error
@@ -269,7 +269,7 @@ def read_ensemble(folder: Path) -> tuple[str, ...]:
         members = json.loads(path.read_text(encoding="utf-8"))["members"]
     except FileNotFoundError:
         usual = "One is made below 500 images where several top candidates do better together; use the single model."
-        hint = run_inside.hint(folder.parent, f"{folder.name}/{ENSEMBLE}", usual)
+        hint = errors.nearest_run(folder.parent, f"{folder.name}/{ENSEMBLE}", usual)
         raise InputError(f"{folder.parent} holds no ensemble.", hint=hint) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {one_line(error)}.") from error

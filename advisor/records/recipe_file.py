@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from advisor import run_inside
+from advisor import errors
 from advisor.errors import RecipeError
 from advisor.records.plan import Card
 from advisor.records.recipe import Recipe
@@ -40,7 +40,7 @@ def read(path: str | os.PathLike[str]) -> Recipe:
             raise RecipeError(f"{file}: too large to be a recipe.", hint="Name the recipe.yaml of a run.")
         text = file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        hint = run_inside.hint(path, FILE, f"Name a {FILE} or the directory of a run.")
+        hint = errors.nearest_run(path, FILE, f"Name a {FILE} or the directory of a run.")
         raise RecipeError(f"{file}: no such recipe.", hint=hint) from None
     except UnicodeDecodeError:
         raise RecipeError(f"{file}: not a text file in UTF-8.", hint=f"Name a {FILE}.") from None

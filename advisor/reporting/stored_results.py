@@ -9,7 +9,7 @@ import json
 import shlex
 from pathlib import Path
 
-from advisor import run_inside
+from advisor import errors
 from advisor.errors import InputError
 from advisor.records import Result
 
@@ -50,4 +50,4 @@ def _with_nan(plain: dict[str, object]) -> dict[str, object]:
 def _hint(run: Path, folder: Path) -> str:
     if (folder / "run.json").is_file():
         return f"The run has no result yet: `tl-advise resume {shlex.quote(str(folder))}` continues it."
-    return run_inside.hint(run, FILE, "Name a run directory, such as tl-advise-runs/NAME-TIME.")
+    return errors.nearest_run(run, FILE, "Name a run directory, such as tl-advise-runs/NAME-TIME.")

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from advisor import run_inside
+from advisor import errors
 from advisor.errors import InputError, OutputError
 from advisor.runtime.atomic_file import takes_nothing, to_json, write_atomically
 
@@ -87,7 +87,7 @@ class RunDir:
     def open(cls, path: Path) -> RunDir:
         """Open an existing run. Raises InputError where there is none."""
         if not (path / "run.json").is_file():
-            hint = run_inside.hint(path, "run.json", "Give the folder that `tl-advise` printed.")
+            hint = errors.nearest_run(path, "run.json", "Give the folder that `tl-advise` printed.")
             raise InputError(f"{path}: no run of tl-advise lies here (no run.json).", hint=hint)
         (path / "trials").mkdir(exist_ok=True)
         return cls(path)

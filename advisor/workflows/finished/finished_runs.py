@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor import run_inside
+from advisor import errors
 from advisor.errors import InputError
 from advisor.metrics import intervals
 from advisor.records import Result
@@ -22,7 +22,7 @@ from advisor.records.trials import RunStatus
 from advisor.reporting import stored_results
 from advisor.runtime import stored_arrays
 
-PARENT = run_inside.PARENT
+PARENT = errors.RUNS_FOLDER
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from photographs import photo, save
 
-from advisor import cli, run_inside
+from advisor import cli, errors
 
 FILES = ("result.json", "report.html", "recipe.yaml", "run.json", "model.json", "ensemble/ensemble.json")
 
@@ -51,9 +51,9 @@ def test_the_run_in_a_folder_is_named(call: list[str], tmp_path: Path, capsys: p
 
 def test_the_newest_of_several_is_named_and_a_missing_folder_is_said_to_be(tmp_path: Path) -> None:
     """Without a run inside the hint is the usual one."""
-    assert run_inside.hint(tmp_path, "run.json", "Name a run.") == "Name a run."
+    assert errors.nearest_run(tmp_path, "run.json", "Name a run.") == "Name a run."
     run_in(tmp_path, "old", age_s=9)
     new = run_in(tmp_path, "new")
     run_in(tmp_path, "older", age_s=99)
-    assert run_inside.hint(tmp_path, "run.json", "") == f"Did you mean {new}, the newest of 3 runs in it?"
-    assert "no such file or folder" in run_inside.hint(tmp_path / "gone", "run.json", "Name a run.")
+    assert errors.nearest_run(tmp_path, "run.json", "") == f"Did you mean {new}, the newest of 3 runs in it?"
+    assert "no such file or folder" in errors.nearest_run(tmp_path / "gone", "run.json", "Name a run.")
