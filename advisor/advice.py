@@ -37,7 +37,7 @@ from advisor.runtime import device
 from advisor.runtime.clock import Clock, process_start
 from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir, default_place
-from advisor.selection import frozen_candidates, objective_decision, result_builder, run_end
+from advisor.selection import conclusion, frozen_candidates, objective_decision, result_builder
 from advisor.selection.incumbent import IncumbentWriter
 from advisor.tracking import relay, tracker
 from advisor.tuning import availability, budget, candidates, experience, regime, search
@@ -173,8 +173,7 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
             )
             if not frozen_candidates.is_frozen(run):
                 search.explore(run, [b for b in competitors.backbones if facts.sizes[b.name]])
-            frozen = frozen_candidates.judge(run, context)
-            result = run_end.compose(run, writer, frozen, measured.profile)
+            result = conclusion.conclude(run, writer, measured.profile)
             listener.finished(result)
             return result
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from importlib import metadata
 from types import MappingProxyType
 
-from advisor import hooks, plugin_loading
+from advisor import hooks, plugin_guard, plugin_loading
 from advisor.errors import BrokenPluginError, PluginError
 from advisor.hooks import Backbone, Layout, Strategy
 from advisor.plugin_loading import Resolver
@@ -43,6 +43,9 @@ class PluginInfo:
     provides: tuple[str, ...] = ()
     broken: str = ""
     module: str = ""
+
+    def __str__(self) -> str:
+        return f"plugin {self.name} ({self.distribution})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +105,16 @@ class Registry:
     def _resolve(self, name: str) -> bool:
         """Resolve a name that none of the plugins lists, once; return True if one knows it."""
         if name not in self._resolved:
-            resolved = [(b, info) for info, resolver in self._resolvers if (b := resolver(name)) is not None]
+            resolved, failed = [], []
+            for info, resolver in self._resolvers:
+                try:
+                    backbone = resolver(name)
+                except PluginError as error:
+                    failed.append(error)
+                else:
+                    resolved += [] if backbone is None else [(backbone, info)]
+            if failed and not resolved:
+                raise failed[0]
             if len(resolved) > 1:
                 first, second = resolved[0][1].name, resolved[1][1].name
                 raise PluginError(
@@ -136,11 +148,13 @@ def load(
     select: Iterable[str] | None = None,
     block: Iterable[str] = (),
     entry_points: Iterable[metadata.EntryPoint] | None = None,
+    guarded: bool = True,
 ) -> Registry:
     """Load all plugins that are installed, or only those of `select`, and none of `block` (entry-point names).
 
     The environment variable TL_ADVISE_PLUGINS narrows further. `entry_points` replaces what is installed (for tests and
-    for embedding). Raises PluginError where a selected plugin is not installed; a broken plugin never raises.
+    for embedding). `guarded`: what third-party networks and strategies raise is named with its plugin (`plugin_guard`).
+    Raises PluginError where a selected plugin is not installed; a broken plugin never raises.
     """
     offered = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
     ordered = sorted(offered, key=lambda e: (_distribution(e)[0] != FIRST_PARTY, _distribution(e)[0], e.name))
@@ -153,7 +167,7 @@ def load(
     is_chosen = {e.name: e.name not in blocked and (selected is None or e.name in selected) for e in ordered}
     for entry in ordered:
         if is_chosen[entry.name]:
-            state = _admit(state, entry)
+            state = _admit(state, entry, guarded=guarded)
     return Registry(
         backbones=MappingProxyType(dict(sorted(state.backbones.items()))),
         strategies=MappingProxyType(dict(sorted(state.strategies.items()))),
@@ -208,7 +222,7 @@ class _State:
     resolvers: tuple[tuple[PluginInfo, Resolver], ...] = ()
 
 
-def _admit(state: _State, entry: metadata.EntryPoint) -> _State:
+def _admit(state: _State, entry: metadata.EntryPoint, *, guarded: bool) -> _State:
     distribution, version = _distribution(entry)
     info = PluginInfo(name=entry.name, kind="", distribution=distribution, version=version, module=entry.value)
     twin = next((p for p in state.plugins if p.name == entry.name), None)
@@ -216,6 +230,8 @@ def _admit(state: _State, entry: metadata.EntryPoint) -> _State:
         if twin is not None:
             raise BrokenPluginError(f"name clash: {twin.distribution} already offers a plugin named {entry.name}")
         offer = plugin_loading.load(entry)
+        if guarded and distribution != FIRST_PARTY:
+            offer = plugin_guard.guarded(offer, str(info))
         offered: list[Backbone | Strategy | Layout] = [*offer.backbones, *offer.strategies, *offer.layouts]
         _check_names(state, offered)
     except BrokenPluginError as reason:

@@ -17,7 +17,7 @@ from source_files import ROOT, files
 
 # From the bottom up. Names on one line may not import each other.
 ORDER = (
-    "safe_text _version aliases run_inside",
+    "safe_text _version aliases",
     "errors",
     "records",
     "metrics",
@@ -25,6 +25,7 @@ ORDER = (
     "runtime",
     "plugin_validation",
     "plugin_loading",
+    "plugin_guard",
     "registry",
     "data",
     "heads reporting",
@@ -57,6 +58,7 @@ NO_TORCH_FILES = (
     "registry.py",
     "plugin_validation.py",
     "plugin_loading.py",
+    "plugin_guard.py",
 )
 MOST_MODULES = 15
 

@@ -190,3 +190,26 @@ sys.exit(", ".join(heavy) or 0)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+RESOLVER = """
+from advisor.hooks import Backbone, Preprocess, Stage, hookimpl
+
+@hookimpl
+def advisor_resolve_backbone(name):
+    if {fails}:
+        raise RuntimeError("no index")
+    stages = (Stage(name="all", prefixes=("0",)),)
+    return Backbone(name=name, dim=4, stages=stages, preprocess=Preprocess(size=8, resize=8), build=lambda: None)
+"""
+
+
+def test_a_plugin_that_fails_on_a_name_hides_no_other(site: Path) -> None:
+    """A name that another plugin resolves is resolved; where none does, the failure is the answer."""
+    install(site, "stranger-a", {"failing": "failing_module"}, {"failing_module": RESOLVER.format(fails=True)})
+    with pytest.raises(PluginError, match='plugin failing failed on "far/away": RuntimeError: no index'):
+        registry.load().backbone("far/away")
+    install(site, "stranger-b", {"good": "good_module"}, {"good_module": RESOLVER.format(fails=False)})
+    plugins = registry.load()
+    assert plugins.backbone("far/away").name == "far/away"
+    assert plugins.origin("far/away") == ("stranger-b", "1.0")

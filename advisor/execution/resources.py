@@ -21,7 +21,7 @@ from torch import nn
 from advisor.aliases import CountProgress, NamedProgress
 from advisor.data import pixels, splits
 from advisor.data.decoding import decode_limits
-from advisor.errors import TrialError, WeightsError
+from advisor.errors import StrategyError, TrialError, WeightsError
 from advisor.hooks import Backbone, Context
 from advisor.models import backbone as backbones
 from advisor.models import features, pretrained_weights
@@ -200,6 +200,8 @@ class Resources:
         context = self.context(backbone, rows, size_px, batch)
         try:
             return strategy.plan(candidate.parameters, context)
+        except StrategyError:
+            raise
         except Exception as error:
             raise TrialError(f"{candidate.strategy}: plan() failed: {type(error).__name__}: {error}") from error
 

@@ -49,7 +49,7 @@ def classifier_for(resources: Resources, candidate: Candidate, plan: TrainPlan, 
     else:
         width = _head_width(resources, backbone, plan, size_px)
         head = linear_head.initial(plan.head.start, width, resources.classes, seed=seed)
-    where = next(body.parameters()).device
+    where = resources.compute(backbone).device
     return Classifier(backbone, body, head.to(where), plan.head.layers, mirror=plan.head.mirror)
 
 

@@ -17,7 +17,15 @@ import numpy as np
 import torch
 
 from advisor.aliases import Float32s, Rows
-from advisor.errors import AdviseError, DivergedError, OutOfMemoryError, OutputError, TooSlowError
+from advisor.errors import (
+    AdviseError,
+    BackboneError,
+    DivergedError,
+    OutOfMemoryError,
+    OutputError,
+    StrategyError,
+    TooSlowError,
+)
 from advisor.execution import fold_averaging, timing, trainer
 from advisor.execution.checkpoint import Checkpoint, FoldOutcome
 from advisor.execution.resources import Resources
@@ -61,6 +69,8 @@ def attempt(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
     except OutputError:
         raise
     except AdviseError as error:
+        if isinstance(error, BackboneError | StrategyError):
+            traceback.print_exc()  # for the author of the plugin
         return failed(resources, job, error)
     except Exception as error:  # a third-party strategy or network may raise anything; the search outlives it
         if isinstance(error, OSError) and atomic_file.takes_nothing(error):

@@ -19,7 +19,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from advisor.errors import AdviseError, OutputError
+from advisor import plugin_guard
+from advisor.errors import (
+    AdviseError,
+    BackboneError,
+    OutOfMemoryError,
+    OutputError,
+    StrategyError,
+    is_out_of_memory,
+    one_line,
+)
 from advisor.records import Trial
 from advisor.records.insight_messages import (
     Explain,
@@ -77,10 +86,12 @@ def main(descriptor: int) -> None:
         try:
             reply: Answer | BaseException = runner.run(job)
         except AdviseError as error:
+            if isinstance(error, BackboneError | StrategyError):
+                traceback.print_exc()  # for the author of the plugin
             reply = error
         except BaseException as error:
             traceback.print_exc()
-            reply = AdviseError(f"{type(job).__name__} failed: {type(error).__name__}: {' '.join(str(error).split())}")
+            reply = runner.failure(job, error)
         _send(connection, reply)
 
 
@@ -132,6 +143,20 @@ class JobRunner:
     def progress(self, record: Progress) -> None:
         """Send how far the job is."""
         self.connection.send(record)
+
+    def failure(self, job: Job, error: BaseException) -> AdviseError:
+        """Return what a job's unexpected exception means: of a first look at a network, that the network is at fault.
+
+        Short memory and what the system refuses are not.
+        """
+        what = f"{type(error).__name__}: {one_line(error)}"
+        if isinstance(job, Describe | Probe) and self.resources is not None:
+            if is_out_of_memory(error):
+                return OutOfMemoryError(f"{job.backbone}: out of memory ({what})")
+            if not isinstance(error, OSError):
+                plugin = str(self.resources.registry.plugin(job.backbone))
+                return plugin_guard.backbone_error(job.backbone, plugin, what)
+        return AdviseError(f"{type(job).__name__} failed: {what}")
 
     def _open(self, job: OpenDataset) -> DatasetOpened:
         from advisor import registry

@@ -46,7 +46,7 @@ def maps(predictor: Predictor, squares_NSS3: Pixels, classes_N: Ints | Sequence[
     in float32 on its own device and is left as it was.
     """
     classifier = predictor.classifier
-    device = next(classifier.parameters()).device
+    device = backbones.device_of(classifier)
     parts = []
     with inference.eval_mode(classifier):
         for start in range(0, len(squares_NSS3), BATCH):

@@ -8,6 +8,7 @@ Does NOT cover: where tensors come from (`pretrained_weights`), heads, training.
 from __future__ import annotations
 
 import difflib
+import itertools
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 import torch.overrides
 from torch import nn
 
-from advisor.errors import PluginError, WeightsError, one_line
+from advisor.errors import AdviseError, BackboneError, PluginError, WeightsError, one_line
 from advisor.hooks import Backbone, Stage, StageSize
 from advisor.runtime import lean_imports
 
@@ -54,6 +55,8 @@ def build(
         torch.default_generator.manual_seed(seed)
         try:
             module = backbone.build()
+        except AdviseError:
+            raise
         except Exception as error:
             raise PluginError(f"backbone {backbone.name}: build() failed: {one_line(error)}.") from error
     if not isinstance(module, nn.Module):
@@ -151,6 +154,29 @@ def pooled(backbone: Backbone, module: nn.Module, x: Any) -> list[torch.Tensor]:
     return features
 
 
+def checked_pooled(backbone: Backbone, module: nn.Module, x: Any) -> list[torch.Tensor]:
+    """Return what `pooled` does. Raises PluginError where a stage pools to something else than that."""
+    return [checked(backbone, index, f) for index, f in enumerate(pooled(backbone, module, x))]
+
+
+def checked(backbone: Backbone, index: int, features: Any) -> torch.Tensor:
+    """Return the pooled features of a stage. Raises PluginError where they are no (N, d), the last ones no (N, dim)."""
+    is_last = index == len(backbone.stages) - 1
+    shape = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
+    if isinstance(shape, str) or len(shape) != 2 or (is_last and shape[1] != backbone.dim):
+        expected = f"(N, {backbone.dim})" if is_last else "(N, d)"
+        raise PluginError(
+            f"backbone {backbone.name}: stage {backbone.stages[index].name} pools to {shape}, expected {expected}.",
+            hint=f"`tl-advise plugins check {backbone.name}` tests it.",
+        )
+    return features  # type: ignore[no-any-return]
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Return where a module's parameters or buffers lie; the CPU for one without any."""
+    return next((t.device for t in itertools.chain(module.parameters(), module.buffers())), torch.device("cpu"))
+
+
 def stage_dims(backbone: Backbone, module: nn.Module, size_px: int | None = None) -> tuple[int, ...]:
     """Measure d_i of every stage by running one black image of `size_px` (the backbone's own size by default)."""
     size = size_px or backbone.preprocess.size
@@ -228,7 +254,7 @@ def build_without_values(backbone: Backbone) -> nn.Module:
     try:
         with torch.device("meta"), _WithoutDraws():
             return backbone.build()
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError, BackboneError):
         # Some networks compute their widths with tensors while they are built, which meta tensors cannot do.
         return build(backbone)
 

@@ -47,11 +47,11 @@ class Classifier(nn.Module):
 
     def _pooled(self, x_NCHW: Any) -> torch.Tensor:
         if self.layers == "all":
-            return torch.cat(backbones.pooled(self.backbone, self.body, x_NCHW), dim=1)
+            return torch.cat(backbones.checked_pooled(self.backbone, self.body, x_NCHW), dim=1)
         last = len(self.backbone.stages) - 1
         index = last if self.layers == "last" else backbones.stage_index(self.backbone, self.layers)
         activation = backbones.run(self.backbone, self.body, x_NCHW, stop=index + 1)
-        return self.backbone.pool(self.body, index, activation)
+        return backbones.checked(self.backbone, index, self.backbone.pool(self.body, index, activation))
 
     def forward(self, x_NCHW: Any) -> torch.Tensor:
         """Compute the logits (N, K)."""

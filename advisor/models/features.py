@@ -96,7 +96,7 @@ def _extract(
     inference.move(module, spec.compute)
     with inference.eval_mode(module), torch.inference_mode(), inference.autocast(spec.compute):
         for images, n in inference.batches(canvas, np.arange(len(canvas)), spec, flip=flip, progress=progress):
-            parts.append([f[:n].float().cpu() for f in stages.pooled(backbone, module, images)])
+            parts.append([f[:n].float().cpu() for f in stages.checked_pooled(backbone, module, images)])
     dims = tuple(f.shape[1] for f in parts[0]) if parts else stages.stage_dims(backbone, module, spec.size_px)
     values = torch.cat([torch.cat(p, dim=1) for p in parts]).numpy() if parts else np.zeros((0, sum(dims)), np.float32)
     return Pooled(values, dims)

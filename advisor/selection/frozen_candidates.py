@@ -52,11 +52,23 @@ def is_frozen(run: SearchRun) -> bool:
 
 
 def judge(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:
-    """Return the frozen candidates: those of an earlier process, else re-evaluate the leaders, judge and freeze."""
+    """Return the frozen candidates: those of an earlier process, else re-evaluate the leaders, judge and freeze.
+
+    They are frozen anew where the network of one of them is left out by now, since its code failed before any test score.
+    """
     if not run.probes:  # a resume after the search; the report shows them
         run.probes = list(run.rundir.read("probes.json", list[Trial]) or [])
     run.describe(t.candidate.backbone for t in run.state().contenders())
-    return run.rundir.read("candidates.json", FrozenCandidates) or _freeze(run, context)
+    frozen = run.rundir.read("candidates.json", FrozenCandidates)
+    if frozen is None or any(run.is_left_out(t.candidate.backbone) for t in _members(frozen)):
+        return _freeze(run, context)
+    return frozen
+
+
+def _members(frozen: FrozenCandidates) -> tuple[Trial, ...]:
+    """List the trials whose models are tested."""
+    others = () if frozen.ensemble is None else frozen.ensemble.members
+    return (frozen.winner, *others) if frozen.default is None else (frozen.winner, frozen.default, *others)
 
 
 def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.errors import AdviseError, InputError
@@ -20,6 +20,7 @@ from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.runtime.run_dir import MIXED, RunDir
 from advisor.selection import objective_decision, result_builder
 from advisor.tuning import cost_model, policy
+from advisor.tuning.faults import fault
 from advisor.tuning.search_run import SearchRun
 
 MODEL = ("model.safetensors", "model.json")
@@ -38,7 +39,8 @@ class IncumbentWriter:
             state = run.state()
             if cost_model.train_s(state, trial.candidate, state.images) > policy.INCUMBENT_REFIT_SHARE * state.left_s:
                 return
-        self.write(run.worker, trial, run.study.trials(), run.clock.used_s)
+        named = replace(self, frame=with_faults(self.frame, run.faults))
+        named.write(run.worker, trial, run.study.trials(), run.clock.used_s)
         run.listener.kept(trial)
 
     def write(self, worker: Worker, trial: Trial, trials: Sequence[Trial], used_s: float) -> None:
@@ -87,6 +89,12 @@ class IncumbentWriter:
         for name in MODEL:
             shutil.copyfile(fold_folder / name, staged / name)
         return read_refitted(fold_folder)
+
+
+def with_faults(frame: result_builder.RunContext, faults: Sequence[fault.Fault]) -> result_builder.RunContext:
+    """Return what results share, with the networks and strategies that were left out because they failed."""
+    left_out = (*frame.left_out, *fault.rows(faults))
+    return replace(frame, left_out=left_out, warnings=(*frame.warnings, *fault.warnings(faults)))
 
 
 def fold_model_folder(run_dir: Path, trial: Trial) -> Path | None:

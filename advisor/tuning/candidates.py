@@ -83,13 +83,18 @@ def default_strategy(regime: Regime, strategies: Mapping[str, Strategy], images:
 
     From `MANY` images on a closed-form head stands for frozen features: fitting the other one takes minutes there.
     """
+    return default_strategies(regime, strategies, images)[0]
+
+
+def default_strategies(regime: Regime, strategies: Mapping[str, Strategy], images: int = 0) -> list[str]:
+    """Name the strategy of the untuned default, then what stands in where it applies nowhere: the others of its regime."""
     name = DEFAULT_STRATEGY[regime.name]
     if regime.name == "feature_extraction" and images >= MANY and CLOSED_FORM in strategies:
         name = CLOSED_FORM
-    if name in strategies:
-        return name
     same = sorted(n for n, s in strategies.items() if s.regime == regime.name)
-    return same[0] if same else sorted(strategies)[0]
+    if name not in strategies:
+        return same or sorted(strategies)[:1]
+    return [name, *(n for n in ordered(same) if n != name)]
 
 
 def selectable(

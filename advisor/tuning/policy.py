@@ -108,3 +108,4 @@ MIN_TEST_IMAGES = 100  # of the locked test, evaluated however little time is le
 # which a machine short of memory may recover (chosen).
 MAX_WORKER_DEATHS = 5
 FIRST_RESTART_PAUSE_S = 1.0
+THIRD_PARTY_RESTARTS = 1  # of a worker that dies with a third-party network at its first look; then it is left out

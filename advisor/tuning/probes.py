@@ -14,6 +14,7 @@ from advisor.records import Trial
 from advisor.records.messages import Probe, Probed
 from advisor.tuning import candidates
 from advisor.tuning.candidates import BackboneAtSize
+from advisor.tuning.faults import left_out
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchFacts
 
@@ -50,7 +51,10 @@ def make(run: SearchRun, at: BackboneAtSize, predicted_s: float, limit_s: float 
         limit_s=limit_s,
     )
     try:
-        probed = run.ask(job, Probed)
+        probed = run.ask(job, Probed, restarts=run.restarts(at.name))
+    except left_out.NETWORK_FAILURES as error:
+        left_out.add_network(run, at.name, error, at.size_px)
+        return
     except TooSlowError as error:
         run.rundir.log("probe stopped", at_s=run.clock.used_s, at=f"{at.name} at {at.size_px} px", error=str(error))
         return

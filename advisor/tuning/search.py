@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from advisor.errors import AdviseError, OutputError, WorkerLostError
+from advisor.errors import AdviseError, BackboneError, OutputError, StrategyError, WorkerLostError
 from advisor.execution.executor import Ended
 from advisor.hooks import Backbone, Strategy
 from advisor.records import Candidate, Trial
@@ -26,6 +27,7 @@ from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.decisions import duration, stopping
 from advisor.tuning.decisions.portfolio import MeasurePace
 from advisor.tuning.decisions.search_policy import MakeProbe, SearchPolicy
+from advisor.tuning.faults import left_out
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchState
 
@@ -35,22 +37,28 @@ def explore(run: SearchRun, backbones: list[Backbone]) -> None:
 
     Probes that were skipped are made when nothing else is proposed and time is left.
     """
-    run.describe(b.name for b in backbones)
-    decide = SearchPolicy(run.facts, backbones, partial(_draw, run))
+    left_out.read(run, retry=True)
+    usable = left_out.describe(run, backbones)
+    decide = SearchPolicy(run.facts, usable, partial(_draw, run))
     _probe(run, decide)
+    left_out.check_probed(run, usable)
+    decide.backbones = [b for b in usable if not run.is_left_out(b.name)]
+    left_out.note_strategies(run)
     cut_off = deque(run.study.interrupted())
-    _predict(run, decide)
-    decide.proposer(run.state())  # fixes the untuned default, or finds that nothing applies, before a trial begins
+    tolerant = partial(left_out.without_failing, run, decide)
+    tolerant(lambda: _predict(run, decide))
+    tolerant(lambda: decide.proposer(run.state()))  # fixes the untuned default, or finds that nothing applies
     more = True
     while True:
-        while run.executor.free and (more := _next_step(run, decide, cut_off)):
+        while run.executor.free and (more := tolerant(lambda: _next_step(run, decide, cut_off))):
             pass
         if not run.executor.busy and not more:
             break
         ended = run.executor.poll(_progress(run))
         if ended is not None:
-            decide.proposer(run.state()).ended(_end(run, ended))
-            _predict(run, decide)
+            trial = _end(run, ended)
+            tolerant(lambda: decide.proposer(run.state())).ended(trial)
+            tolerant(lambda: _predict(run, decide))
     run.stopped = decide.stopped(run.state())
     run.untried = stopping.untried(run.state(), run.stopped)
     run.rundir.log("stopped", at_s=run.clock.used_s, reason=run.stopped.reason, text=run.stopped.text)
@@ -100,7 +108,14 @@ def _next_step(run: SearchRun, decide: SearchPolicy, cut_off: deque[tuple[int, C
         decide.proposer(run.state()).ended(_adopt(run, number, candidate, probe))
         return True
     run.listener.stage(f"trial {number}: {candidate.strategy} on {candidate.backbone} at {candidate.size_px} px")
-    run.executor.submit(_order(run, number, candidate))
+    try:
+        order = _order(run, number, candidate)
+    except (StrategyError, *left_out.NETWORK_FAILURES) as error:  # it was begun, so it has to end
+        trial = _failed(run, number, candidate, run.clock.used_s, error)
+        run.record_trial(trial)
+        decide.proposer(run.state()).ended(trial)
+        return True
+    run.executor.submit(order)
     return True
 
 
@@ -125,6 +140,8 @@ def _adopt(run: SearchRun, number: int, candidate: Candidate, probe: Trial) -> T
 
 
 def _order(run: SearchRun, number: int, candidate: Candidate) -> RunTrial:
+    if run.is_left_out(candidate.backbone):
+        raise BackboneError(f"{candidate.backbone} is left out of this search.")
     run.describe([candidate.backbone])  # one that an earlier process began may be of any backbone
     state = run.state()
     reserve_s = cost_model.reserve_s(state, candidate, refit=cost_model.fits_time(state, candidate))
@@ -151,27 +168,31 @@ def _end(run: SearchRun, ended: Ended) -> Trial:
     order, ending = ended.order, ended.outcome
     if isinstance(ending, OutputError):  # the disk is full: the trial is begun again when the run goes on
         raise ending
-    trial = _failed(run, order, ending) if isinstance(ending, AdviseError) else ending
+    if isinstance(ending, AdviseError):
+        trial = _failed(run, order.number, order.candidate, order.started_s, ending)
+    else:
+        trial = ending
     if isinstance(ending, Trial):
         run.deaths = 0
     taken_s, folds = (trial.seconds, len(trial.scores)) if trial.state == "complete" else (trial.needs_s, 1)
     if (
         run.facts.trains_backbone(order.candidate) and taken_s and order.candidate.continues is None
     ):  # else a part of it
-        cost_model.observe_training(run.speeds, run.state(), order.candidate, folds, taken_s)
+        with suppress(StrategyError):  # the trial has ended all the same; the next decision meets the failure
+            cost_model.observe_training(run.speeds, run.state(), order.candidate, folds, taken_s)
     run.record_trial(trial)
     if isinstance(ending, WorkerLostError):
         run.restart_after(ending)
     return trial
 
 
-def _failed(run: SearchRun, order: RunTrial, error: AdviseError) -> Trial:
+def _failed(run: SearchRun, number: int, candidate: Candidate, started_s: float, error: AdviseError) -> Trial:
     return Trial(
-        number=order.number,
-        candidate=order.candidate,
-        regime=regime_name(run.facts.strategy_of(order.candidate).regime),
+        number=number,
+        candidate=candidate,
+        regime=regime_name(run.facts.strategy_of(candidate).regime),
         state="failed",
         error=str(error),
-        started_s=order.started_s,
-        seconds=run.clock.used_s - order.started_s,
+        started_s=started_s,
+        seconds=run.clock.used_s - started_s,
     )

@@ -19,11 +19,13 @@ from advisor.execution.worker_pool import WorkerPool
 from advisor.records import Candidate, StoppedBecause, Trial, Untried
 from advisor.records.messages import Answer, Describe, Description, Job
 from advisor.records.trials import DEFAULT
+from advisor.registry import FIRST_PARTY
 from advisor.runtime import contention, durations
 from advisor.runtime.clock import Clock
 from advisor.runtime.progress import Listener
 from advisor.runtime.run_dir import RunDir
 from advisor.tuning import budget, policy, pruner
+from advisor.tuning.faults.fault import Fault
 from advisor.tuning.search_state import SearchFacts, SearchState
 from advisor.tuning.trials import sampler
 from advisor.tuning.trials.study import Study
@@ -52,22 +54,32 @@ class SearchRun:
     untried: tuple[Untried, ...] = ()
     predicted_s: float | None = None  # of the whole run, where only its number of trials is limited
     first_contention: float | None = None  # at the first probe
+    faults: list[Fault] = field(default_factory=list)  # what fails in its own code and is left out
     deaths: int = 0  # of worker processes, since the last job or trial that ended well
 
     def state(self) -> SearchState:
         """Return what is known at this moment."""
         first = self.study.first()
+
+        def left_out(trial: Trial) -> bool:
+            return self.is_left_out(trial.candidate.backbone)
+
         return SearchState(
             **vars(self.facts),
             backbones=dict(self.backbones),
-            probes=tuple(self.probes),
-            trials=tuple(self.study.trials()),
+            probes=tuple(p for p in self.probes if not left_out(p)),
+            trials=tuple(t for t in self.study.trials() if not left_out(t)),
+            left_out=frozenset((f.backbone, f.size_px) for f in self.faults if f.backbone),
             begun=tuple(self.study.candidates()),
             tried_keys=self.study.keys,
-            default=first if first is not None and is_default(first) else None,
+            default=first if first is not None and is_default(first) and not left_out(first) else None,
             speeds=self.speeds,
             left_s=self.clock.left_s,
         )
+
+    def is_left_out(self, backbone: str) -> bool:
+        """Return True if a network is left out altogether, since its code failed."""
+        return any(f.backbone == backbone and f.size_px is None for f in self.faults)
 
     # ---- work that is no trial -----------------------------------------------------------------------------------
 
@@ -114,7 +126,13 @@ class SearchRun:
         """Measure the shapes of these backbones in a worker, each once: what contexts and predictions are made from."""
         for name in names:
             if name not in self.backbones:
-                self.backbones[name] = self.ask(Describe(backbone=name), Description)
+                job = Describe(backbone=name)
+                self.backbones[name] = self.ask(job, Description, restarts=self.restarts(name))
+
+    def restarts(self, backbone: str) -> int | None:
+        """Return how often a worker that dies at its first look at a network is started again; None for our own."""
+        own = self.facts.registry.origin(backbone)[0] == FIRST_PARTY
+        return None if own else policy.THIRD_PARTY_RESTARTS
 
     def observe_slowdown(self) -> None:
         """With a deadline, measure how much slower the machine is than at the first probe: half of it counts at once."""

@@ -80,6 +80,7 @@ class SearchState(SearchFacts):
     default: Trial | None
     speeds: MeasuredSpeeds
     left_s: float
+    left_out: frozenset[tuple[str, int | None]] = frozenset()  # networks and input sizes whose code failed
 
     def context(self, name: str, size_px: int) -> Context:
         """Return what strategies may know of this data set with this backbone, one fold put aside."""
@@ -167,6 +168,10 @@ class SearchState(SearchFacts):
     def probe_of(self, candidate: Candidate) -> Trial | None:
         """Return the probe that scored the very same head, if there is one."""
         return self._probes_by_key.get(key(candidate))
+
+    def is_left_out(self, at: BackboneAtSize) -> bool:
+        """Return True if this backbone, altogether or at this size, is left out since its code failed."""
+        return bool(self.left_out & {(at.name, None), (at.name, at.size_px)})
 
     def has_probe_at(self, at: BackboneAtSize) -> bool:
         """Return True if this backbone was probed at this size."""

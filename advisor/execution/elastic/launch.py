@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import Any
 
-from advisor.errors import TrialError
+from advisor.errors import BackboneError, TrialError
 from advisor.execution import refit, trainer, trial
 from advisor.execution.elastic.rank import LINE, ORDER, Order, RankReport
 from advisor.execution.resources import Resources
@@ -57,7 +57,7 @@ def _attempt(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
         return trial.attempt(resources, job, emit)
     try:
         ended = _launch(resources, job, emit)
-    except TrialError as error:
+    except (TrialError, BackboneError) as error:
         return trial.failed(resources, job, error)
     assert isinstance(ended, Trial)
     return ended

@@ -46,7 +46,7 @@ def measure(resources: Resources, job: MeasureForgetting) -> ForgettingMeasured:
         raise TrialError("nothing was forgotten: the network was not changed, or had no source")
     backbone = resources.registry.backbone(job.candidate.backbone)
     start = trainer.classifier_for(resources, job.candidate, plan, train, job.seed)
-    tuned = predictor.load(job.folder, resources.registry).classifier.to(next(start.parameters()).device)
+    tuned = predictor.load(job.folder, resources.registry).classifier.to(backbones.device_of(start))
     measured = np.sort(held[np.argsort(resources.ids[held], kind="stable")][: job.images])
     watched = _watched(resources, job, backbone, plan.fit, measured)
     source, reason = _source(resources, job, backbone)

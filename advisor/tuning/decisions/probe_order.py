@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from advisor.errors import InputError
 from advisor.hooks import Backbone
-from advisor.records import Candidate, Trial
+from advisor.records import Candidate, Regime, Trial
 from advisor.records.trials import DEFAULT
 from advisor.tuning import budget, candidates, cost_model, epoch_budget, policy
 from advisor.tuning.candidates import BackboneAtSize
@@ -78,7 +78,8 @@ def next_skipped(
 ) -> BackboneAtSize | None:
     """Choose the most promising skipped probe that fits into a share of the time left; None if none fits."""
     room_s = policy.SKIPPED_PROBE_SHARE * _room_s(state)
-    waiting = [at for at in skipped if state.has_deadline and predicted_s(state, at, card_s[at]) <= room_s]
+    waiting = [at for at in skipped if state.has_deadline and not state.is_left_out(at)]
+    waiting = [at for at in waiting if predicted_s(state, at, card_s[at]) <= room_s]
     return next_probe(state, set(waiting), card_s) if waiting else None
 
 
@@ -91,9 +92,9 @@ def default(state: SearchState, backbones: Sequence[Backbone]) -> Candidate:
     Raises InputError if no strategy that may be used applies to any of the backbones.
     """
     forced = state.settings.regime is not None
+    places = _by_probe(state, backbones)
     for regime_name in dict.fromkeys((state.regime.name, *(() if forced else ("feature_extraction",)))):
-        choice = candidates.default_strategy(replace(state.regime, name=regime_name), state.strategies, state.images)
-        guesses = [g for at in _by_probe(state, backbones) if (g := _first_guess(state, at, choice)) is not None]
+        guesses = _default_guesses(state, places, replace(state.regime, name=regime_name))
         affordable = [g for g in guesses if _is_affordable_default(state, g)]
         if not affordable and (forced or regime_name == "feature_extraction"):
             affordable = [g for g in guesses if epoch_budget.shortened(state, g) is not None] or sorted(
@@ -101,7 +102,19 @@ def default(state: SearchState, backbones: Sequence[Backbone]) -> Candidate:
             )
         if affordable:
             return affordable[0]
+    every_guess = [_first_guess(state, at, n) for n in candidates.ordered(state.strategies) for at in places]
+    if not forced and any(every_guess):  # of another regime than the data suggest
+        return next(g for g in every_guess if g is not None)
     raise InputError(f"no strategy that may be used applies here: {_why_not(state, backbones[0])}.")
+
+
+def _default_guesses(state: SearchState, places: Sequence[BackboneAtSize], regime: Regime) -> list[Candidate]:
+    """List the first guesses of the default strategy; where it applies nowhere, those of another of the same regime."""
+    for name in candidates.default_strategies(regime, state.strategies, state.images):
+        guesses = [g for at in places if (g := _first_guess(state, at, name)) is not None]
+        if guesses:
+            return guesses
+    return []
 
 
 def _by_probe(state: SearchState, backbones: Sequence[Backbone]) -> list[BackboneAtSize]:
@@ -117,7 +130,11 @@ def _by_probe(state: SearchState, backbones: Sequence[Backbone]) -> list[Backbon
             chosen = max(ties, key=lambda at: (published.get(at.name, 0.0), -losses[at]))
         ranked.append(chosen)
         waiting.remove(chosen)
-    unprobed = [BackboneAtSize(b.name, state.sizes[b.name][0]) for b in backbones]
+    sizes = {
+        b.name: [at for px in state.sizes[b.name] if not state.is_left_out(at := BackboneAtSize(b.name, px))]
+        for b in backbones
+    }
+    unprobed = [places[0] for places in sizes.values() if places]
     return [*ranked, *sorted((at for at in unprobed if at not in losses), key=lambda at: (-published[at.name], at))]
 
 

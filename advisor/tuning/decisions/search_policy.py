@@ -70,7 +70,7 @@ class SearchPolicy:
                 self.skipped.append(at)
                 continue
             self._spent_s += needed_s
-            if not state.has_probe_at(at):
+            if not state.has_probe_at(at) and not state.is_left_out(at):
                 return MakeProbe(at, self.card_s[at], probe_order.limit_s(state))
         return None
 
@@ -101,6 +101,10 @@ class SearchPolicy:
             shortlist = probe_order.shortlist(state) or [BackboneAtSize.of(first)]
             self._proposer = Proposer(state, first, shortlist, self.draw)
         return self._proposer
+
+    def reconsider(self) -> None:
+        """Propose anew: the strategies are others by now."""
+        self._proposer = None
 
     def stopped(self, state: SearchState) -> StoppedBecause:
         """Return why nothing more is proposed."""

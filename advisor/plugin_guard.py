@@ -1,0 +1,189 @@
+"""Third-party networks and strategies whose own code fails: the failure named with its plugin, in an error that can be caught.
+
+In: what a plugin of another distribution offers. Out: the same, every function of it guarded: an exception becomes a
+BackboneError or StrategyError, and a strategy that fails on its own first guesses does not apply. Short memory stays what
+it is. Our own plugins are not guarded, and the conformance kit sees what a plugin raises. Does NOT cover: importing
+(`plugin_loading`), what a search does without them (`tuning.faults.left_out`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from advisor.errors import AdviseError, BackboneError, StrategyError, is_out_of_memory, one_line
+from advisor.hooks import Backbone, Card, Context, Space, Strategy, TrainPlan
+from advisor.plugin_loading import PluginContents, Resolver
+
+# A failing load_state is a WeightsError of `models.backbone`: mostly it is the file that does not fit.
+_CALLS = ("build", "run_stage", "pool", "build_source_head")
+
+
+class Failure(str):
+    """A reason why a strategy does not apply that is a failure of its own code."""
+
+
+def guarded(offer: PluginContents, plugin: str) -> PluginContents:
+    """Return what a plugin offers with its functions guarded; `plugin` names it in errors."""
+    resolver = None if offer.resolver is None else _GuardedResolver(offer.resolver, plugin)
+    return replace(
+        offer,
+        backbones=tuple(guarded_backbone(b, plugin) for b in offer.backbones),
+        strategies=tuple(GuardedStrategy(s, plugin) for s in offer.strategies),
+        resolver=resolver,
+    )
+
+
+@dataclass(frozen=True)
+class _GuardedResolver:
+    resolver: Resolver
+    plugin: str
+
+    def __call__(self, name: str) -> Backbone | None:
+        backbone = self.resolver(name)
+        return None if backbone is None else guarded_backbone(backbone, self.plugin)
+
+
+# ---- networks ----------------------------------------------------------------------------------------------------
+
+
+def backbone_error(name: str, plugin: str, what: str) -> BackboneError:
+    """Return the error of a network that failed; `what` says how."""
+    reason = f"{plugin} failed: {what}"
+    hint = f"`tl-advise plugins check {name}` tests it; --block leaves its plugin out."
+    return BackboneError(f"network {name}: {reason}.", hint=hint, backbone=name, reason=reason)
+
+
+def guarded_backbone(backbone: Backbone, plugin: str) -> Backbone:
+    """Return a backbone whose functions raise BackboneError where they fail."""
+    functions = {name: getattr(backbone, name) for name in _CALLS}
+    calls: dict[str, Any] = {
+        n: _GuardedCall(f, backbone.name, plugin, n) for n, f in functions.items() if f is not None
+    }
+    return replace(backbone, **calls)
+
+
+@dataclass(frozen=True)
+class _GuardedCall:
+    function: Callable[..., Any]
+    backbone: str
+    plugin: str
+    member: str
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        try:
+            return self.function(*args, **options)
+        except AdviseError:
+            raise
+        except (Exception, SystemExit) as error:
+            if is_out_of_memory(error):
+                raise
+            raise backbone_error(self.backbone, self.plugin, _raised(self.member, error)) from error
+
+
+# ---- strategies --------------------------------------------------------------------------------------------------
+
+
+class GuardedStrategy:
+    """A third-party strategy whose functions raise StrategyError where they fail, or return what no search can use."""
+
+    def __init__(self, strategy: Strategy, plugin: str) -> None:
+        self._strategy = strategy
+        self._plugin = plugin
+
+    @property
+    def name(self) -> str:
+        """The strategy's name."""
+        return self._strategy.name
+
+    @property
+    def regime(self) -> str:
+        """The strategy's regime."""
+        return self._strategy.regime
+
+    @property
+    def card(self) -> Card | str:
+        """The strategy's card."""
+        return self._strategy.card
+
+    def applies(self, context: Context) -> str | None:
+        """Return None where it applies, else its reason; a `Failure` where its code fails here, on its first guesses too."""
+        try:
+            reason = self._call("applies", context)
+            if reason is not None and not isinstance(reason, str):
+                raise self._error(f"applies() returned {reason!r:.80}, expected None or text")
+            if reason is None:
+                self._rehearse(context)
+        except StrategyError as error:
+            return Failure(error.reason)
+        return reason
+
+    def space(self, trial: Space, context: Context) -> Mapping[str, Any]:
+        """Draw parameters."""
+        return self._parameters("space", self._call("space", trial, context))
+
+    def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
+        """Return known-good parameters, at least one set."""
+        guesses = self._call("first_guesses", context)
+        if isinstance(guesses, str | Mapping) or not isinstance(guesses, Sequence) or not guesses:
+            raise self._error(f"first_guesses() returned {guesses!r:.80}, expected a list of parameters")
+        return [self._parameters("first_guesses", parameters) for parameters in guesses]
+
+    def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
+        """Return the plan, its fields of the types that they are declared with."""
+        plan = self._call("plan", parameters, context)
+        if not isinstance(plan, TrainPlan):
+            raise self._error(f"plan() returned a {type(plan).__name__}, expected a TrainPlan")
+        try:
+            msgspec.convert(msgspec.to_builtins(plan), TrainPlan)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise self._error(f"plan() returned a plan that cannot be written down: {one_line(error)}") from error
+        return plan
+
+    def _rehearse(self, context: Context) -> None:
+        for parameters in self.first_guesses(context):
+            self.plan(parameters, context)
+        self.space(_LowestDraws(), context)
+
+    def _parameters(self, member: str, parameters: Any) -> Mapping[str, Any]:
+        if not isinstance(parameters, Mapping) or not all(isinstance(name, str) for name in parameters):
+            raise self._error(f"{member}() returned {parameters!r:.80}, expected parameters by name")
+        for name, value in parameters.items():
+            if value is not None and not isinstance(value, str | int | float):
+                raise self._error(f"{member}() returned {name}={value!r:.80}, expected a number or text")
+        return parameters
+
+    def _call(self, member: str, *args: Any) -> Any:
+        try:
+            return getattr(self._strategy, member)(*args)
+        except StrategyError:
+            raise
+        except (Exception, SystemExit) as error:
+            if is_out_of_memory(error):
+                raise
+            raise self._error(_raised(member, error)) from error
+
+    def _error(self, what: str) -> StrategyError:
+        reason = f"{self._plugin} failed: {what}"
+        hint = f"`tl-advise plugins check {self.name}` tests it; --block leaves its plugin out."
+        return StrategyError(f"strategy {self.name}: {reason}.", hint=hint, strategy=self.name, reason=reason)
+
+
+class _LowestDraws:
+    """A `Space` that draws the lowest number and the first choice."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        return float(low)
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        return int(low)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return next(iter(choices))
+
+
+def _raised(member: str, error: BaseException) -> str:
+    return f"{member}() raised {type(error).__name__}: {one_line(error)}"

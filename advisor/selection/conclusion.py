@@ -1,0 +1,41 @@
+"""From a finished search to the result; a network whose code fails on the way is left out, and the rest judged again.
+
+In: a run whose search has ended. Out: the final result. Candidates are frozen anew only while no test score exists, so that
+the test decides nothing. Does NOT cover: judging (`frozen_candidates`), refits, the test and the files (`run_end`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+from advisor.errors import BackboneError
+from advisor.models import model_files
+from advisor.records import Profile, Result
+from advisor.selection import frozen_candidates, incumbent, run_end
+from advisor.tuning.faults import left_out
+from advisor.tuning.search_run import SearchRun
+
+
+def conclude(run: SearchRun, writer: incumbent.IncumbentWriter, profile: Profile) -> Result:
+    """Judge, refit, test and write. Raises BackboneError where a network fails and nothing else was scored."""
+    if not run.faults:
+        left_out.read(run)
+    while True:
+        named = replace(writer, frame=incumbent.with_faults(writer.frame, run.faults))
+        try:
+            frozen = frozen_candidates.judge(run, named.frame)
+            return run_end.compose(run, named, frozen, profile)
+        except BackboneError as error:
+            if not error.backbone or run.is_left_out(error.backbone) or (run.rundir.path / "test.json").exists():
+                raise
+            _discard_models(run)  # before it is written down what failed: a resume in between only meets it again
+            left_out.add_network(run, error.backbone, error)
+            if not run.state().contenders():
+                raise
+
+
+def _discard_models(run: SearchRun) -> None:
+    """Remove what was trained of the frozen candidates."""
+    for folder in (*run.rundir.trials.glob("final-*"), run.rundir.path / model_files.ENSEMBLE_FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,215 @@
+"""A third-party plugin whose networks and strategies fail in their own code, each in its way, installed as pip would leave it.
+
+The variable MENAGERIE names those that it offers. The networks share a small weights file beside the module;
+`no_parameters` is a good one: mean colours of a grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import prepared_workers
+import pytest
+import torch
+from distributions import install
+from safetensors.torch import save_file
+
+PLUGIN, DISTRIBUTION = "menagerie", "tl-menagerie"
+
+SOURCE = '''
+import os
+import sys
+from dataclasses import dataclass
+from advisor.hooks import Backbone, Card, Head, Preprocess, Stage, TrainPlan, Weights, hookimpl
+
+passes = [0]
+
+
+def chosen():
+    return os.environ.get("MENAGERIE", "").split()
+
+
+def build():
+    from torch import nn
+    return nn.Sequential(nn.Conv2d(3, 8, 3, 4), nn.ReLU())
+
+
+def build_grid():
+    from torch import nn
+    return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+
+
+def fails(*arguments):
+    raise RuntimeError("it broke")
+
+
+def stops(*arguments):
+    sys.exit("out of order")
+
+
+def dies(*arguments):
+    os.kill(os.getpid(), 11)
+
+
+def run(module, i, x):
+    return module(x)
+
+
+def fails_third(module, i, x):
+    passes[0] += 1
+    if passes[0] >= 3:
+        raise ValueError(f"pass {passes[0]}")
+    return module(x)
+
+
+def fails_large(module, i, x):
+    if x.shape[-1] > 80:
+        raise IndexError("no row 81")
+    return module(x)
+
+
+def fails_on_test(module, i, x):
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename.endswith("test_scoring.py"):
+            raise OverflowError("not these images")
+        frame = frame.f_back
+    return module(x)
+
+
+def fails_late(module, i, x):
+    if os.environ.get("MENAGERIE_FAILS"):
+        raise RuntimeError("it broke later")
+    return module(x)
+
+
+def network(name, **functions):
+    good = dict(build=build, run_stage=run, dim=8)
+    pre = Preprocess(size=functions.pop("size", 32), resize=32)
+    stages = (Stage(name="all", prefixes=("0",)),)
+    weights = Weights(path=functions.pop("weights", "menagerie.safetensors"))
+    return Backbone(name=name, stages=stages, preprocess=pre, weights=weights, published_accuracy=0.99, **(good | functions))
+
+
+NETWORKS = {
+    "bad_build": dict(build=fails),
+    "bad_forward": dict(run_stage=fails),
+    "bad_exit": dict(run_stage=stops),
+    "bad_crash": dict(run_stage=dies),
+    "bad_third": dict(run_stage=fails_third),
+    "bad_large": dict(run_stage=fails_large, size=96),
+    "bad_shape": dict(pool=lambda module, i, x: x),
+    "bad_weights": dict(load_state=fails),
+    "bad_score": dict(run_stage=fails_on_test),
+    "bad_late": dict(run_stage=fails_late),
+    "good": {},
+    "weak": dict(run_stage=lambda module, i, x: 0 * module(x)),
+    "no_parameters": dict(build=build_grid, dim=12, load_state=lambda module, tensors: None),
+}
+
+
+@dataclass(frozen=True)
+class Ridge:
+    name: str = "good_head"
+    regime: str = "feature_extraction"
+    card: Card = Card(what="A head.", when="Always.")
+
+    def applies(self, context):
+        return None
+
+    def space(self, trial, context):
+        return {"strength": trial.suggest_float("strength", 0.1, 10.0, log=True)}
+
+    def first_guesses(self, context):
+        return [{"strength": 1.0}]
+
+    def plan(self, parameters, context):
+        return TrainPlan(head=Head(kind="logistic", numbers={}))
+
+
+class Applies(Ridge):
+    def applies(self, context):
+        raise KeyError("context")
+
+
+class AppliesNumber(Ridge):
+    def applies(self, context):
+        return 3
+
+
+class Guesses(Ridge):
+    def first_guesses(self, context):
+        return []
+
+
+class Space(Ridge):
+    def space(self, trial, context):
+        raise ZeroDivisionError("space")
+
+
+class Draws(Ridge):
+    """Draws the lowest number only."""
+
+    def space(self, trial, context):
+        drawn = super().space(trial, context)
+        if drawn["strength"] > 0.1:
+            raise ArithmeticError("not so strong")
+        return drawn
+
+
+class Plan(Ridge):
+    def plan(self, parameters, context):
+        raise LookupError("plan")
+
+
+class PlanNone(Ridge):
+    def plan(self, parameters, context):
+        return None
+
+
+class PlanTypes(Ridge):
+    def plan(self, parameters, context):
+        return TrainPlan(steps="many")
+
+
+class PlanSamples(Ridge):
+    """Plans for its first guess only."""
+
+    def plan(self, parameters, context):
+        if parameters["strength"] != 1.0:
+            raise LookupError("not this strength")
+        return super().plan(parameters, context)
+
+
+STRATEGIES = [
+    Applies("bad_applies"), AppliesNumber("bad_number"), Guesses("bad_guesses"), Space("bad_space"), Draws("bad_draws"),
+    Plan("bad_plan"), PlanNone("bad_none"), PlanTypes("bad_types"), PlanSamples("bad_samples"), Ridge(),
+]
+
+
+@hookimpl
+def advisor_backbones():
+    return [network(name, **functions) for name, functions in NETWORKS.items() if name in chosen()]
+
+
+@hookimpl
+def advisor_strategies():
+    return [s for s in STRATEGIES if s.name in chosen()]
+'''
+
+
+@contextmanager
+def installed(site: Path) -> Iterator[None]:
+    """Install the plugin, for this process and for the workers that it starts: forks of one that sees the plugin as well."""
+    install(site, DISTRIBUTION, {PLUGIN: "menagerie_plugin"}, {"menagerie_plugin": SOURCE})
+    torch.manual_seed(0)
+    save_file(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 4)).state_dict(), site / "menagerie.safetensors")
+    forks = prepared_workers.Subprocess()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        patch.setenv("PYTHONPATH", str(site))
+        patch.setattr("advisor.execution.worker.subprocess", forks)
+        yield
+    forks.close()

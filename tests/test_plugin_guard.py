@@ -1,0 +1,132 @@
+"""The guard of third-party code: failures get the plugin's name; short memory, our own errors and good code pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import faulty_plugins
+import pytest
+import small_network
+import torch
+
+from advisor import plugin_guard, registry
+from advisor.errors import BackboneError, InputError, PluginError, StrategyError
+from advisor.models import backbone as backbones
+from advisor.plugin_guard import Failure, GuardedStrategy
+
+OWNER = "plugin mine (my-package)"
+CONTEXT = small_network.context()
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Our ridge strategy with some functions replaced, as a stranger would write them."""
+
+    replaced: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        return self.replaced.get(name) or getattr(registry.load().strategies["ridge"], name)
+
+
+def raising(error: BaseException) -> Any:
+    """Return a function that raises."""
+
+    def fail(*args: Any) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("member", ["build", "run_stage", "pool"])
+def test_a_network_that_raises_is_named_with_its_plugin(member: str) -> None:
+    """Its function, the exception and its words as well; what it returns is passed on unchanged."""
+    plain = small_network.backbone()
+    images = torch.zeros(2, 3, 16, 16)
+    good = plugin_guard.guarded_backbone(plain, OWNER)
+    module = backbones.build(good)
+    assert torch.equal(backbones.pooled(good, module, images)[-1], backbones.pooled(plain, module, images)[-1])
+    bad = plugin_guard.guarded_backbone(replace(plain, **{member: raising(KeyError("x"))}), OWNER)
+    with pytest.raises(BackboneError) as caught:
+        backbones.pooled(bad, module if member != "build" else backbones.build(bad), images)
+    assert caught.value.reason == f"{OWNER} failed: {member}() raised KeyError: 'x'"
+    assert str(caught.value).startswith(f"network small: {caught.value.reason}. `tl-advise plugins check small`")
+    assert caught.value.backbone == "small"
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("CUDA out of memory"), InputError("no such name")], ids=repr
+)
+def test_short_memory_and_errors_of_ours_pass(error: Exception) -> None:
+    """They are no fault of the plugin."""
+    bad = plugin_guard.guarded_backbone(replace(small_network.backbone(), run_stage=raising(error)), OWNER)
+    with pytest.raises(type(error)):
+        bad.run_stage(None, 0, None)
+
+
+def test_a_network_whose_features_have_another_shape_is_named() -> None:
+    """The last stage pools to (N, dim), as its card says."""
+    wrong = replace(small_network.backbone(), dim=25)
+    module = backbones.build(wrong)
+    with pytest.raises(PluginError, match=r"stage top pools to \(2, 24\), expected \(N, 25\)"):
+        backbones.checked_pooled(wrong, module, torch.zeros(2, 3, 16, 16))
+
+
+def test_a_good_strategy_answers_as_before() -> None:
+    """Name, regime, card, other members; the same reasons, guesses, draws and plans."""
+    plain = Ridge()
+    guarded = GuardedStrategy(plain, OWNER)
+    assert (guarded.name, guarded.regime, guarded.card) == (plain.name, plain.regime, plain.card)
+    assert guarded.applies(CONTEXT) is None
+    guesses = guarded.first_guesses(CONTEXT)
+    assert guesses == list(plain.first_guesses(CONTEXT))
+    assert guarded.plan(guesses[0], CONTEXT) == plain.plan(guesses[0], CONTEXT)
+    reason = GuardedStrategy(Ridge({"applies": lambda context: "too few images"}), OWNER).applies(CONTEXT)
+    assert reason == "too few images"
+    assert not isinstance(reason, Failure)
+
+
+@pytest.mark.parametrize(
+    ("member", "function", "said"),
+    [
+        ("applies", raising(KeyError("x")), "applies() raised KeyError: 'x'"),
+        ("applies", lambda context: ["no"], "applies() returned ['no'], expected None or text"),
+        ("first_guesses", raising(SystemExit("no")), "first_guesses() raised SystemExit: no"),
+        ("first_guesses", lambda context: {"strength": 1.0}, "expected a list of parameters"),
+        ("first_guesses", lambda context: [3], "first_guesses() returned 3, expected parameters by name"),
+        ("first_guesses", lambda context: [{"x": [1]}], "first_guesses() returned x=[1], expected a number or text"),
+        ("space", raising(ValueError("low > high")), "space() raised ValueError: low > high"),
+        ("space", lambda trial, context: None, "space() returned None, expected parameters by name"),
+        ("plan", raising(IndexError("no stage")), "plan() raised IndexError: no stage"),
+        ("plan", lambda parameters, context: {}, "plan() returned a dict, expected a TrainPlan"),
+    ],
+)
+def test_a_strategy_that_fails_does_not_apply(member: str, function: Any, said: str) -> None:
+    """The reason is a failure that names the plugin; whoever calls the function itself gets it as an error."""
+    guarded = GuardedStrategy(Ridge({member: function}), OWNER)
+    reason = guarded.applies(CONTEXT)
+    assert isinstance(reason, Failure)
+    assert reason.startswith(f"{OWNER} failed: ")
+    assert said in reason
+    if member == "plan":
+        with pytest.raises(StrategyError, match="strategy ridge: plugin mine"):
+            guarded.plan({}, CONTEXT)
+
+
+def test_only_third_party_code_is_guarded_and_only_where_that_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours never is; the conformance kit takes the plugin's own functions."""
+    monkeypatch.setenv("MENAGERIE", "bad_forward bad_plan")
+    with faulty_plugins.installed(tmp_path):
+        guarded, plain = registry.load(), registry.load(guarded=False)
+    assert isinstance(guarded.strategies["bad_plan"], GuardedStrategy)
+    assert not isinstance(plain.strategies["bad_plan"], GuardedStrategy)
+    assert not isinstance(guarded.strategies["ridge"], GuardedStrategy)
+    assert guarded.backbones["pocket"] == plain.backbones["pocket"]
+    with pytest.raises(BackboneError, match=r"network bad_forward: plugin menagerie \(tl-menagerie\) failed"):
+        guarded.backbones["bad_forward"].run_stage(None, 0, None)
+    with pytest.raises(RuntimeError, match="it broke"):
+        plain.backbones["bad_forward"].run_stage(None, 0, None)
