@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PathArgument = str | PathLike[str]
 DEFAULT_BUDGET_S = 900.0
 SESSION = ("backbone", "size", "seed", "threads", "device", "weights_dir", "offline", "block")
+MOST_SEED = 2**63  # a recipe holds smaller ones
 
 
 def seconds(budget: str | float | None, trials: int | None) -> float | None:
@@ -34,7 +35,7 @@ def seconds(budget: str | float | None, trials: int | None) -> float | None:
 def settings(data: PathArgument, **fields: Any) -> Settings:
     """Return the settings of a run on `data`; fields of `ReadOptions` (`val`, `label_column`, ...) say how it is read.
 
-    Raises InputError for a field that neither has.
+    Raises InputError for a field that neither has, and for a seed that no recipe can hold.
     """
     if "target" in fields:
         raise InputError("advise() does not adapt.", hint="Call advisor.adapt(path, target).")
@@ -44,6 +45,8 @@ def settings(data: PathArgument, **fields: Any) -> Settings:
     unknown = sorted(set(fields) - set(Settings.__dataclass_fields__))
     if unknown:
         raise InputError(f"advise() has no option {unknown[0]!r}.", hint="See help(advisor.advise).")
+    if not 0 <= fields.get("seed", 0) < MOST_SEED:
+        raise InputError(f"seed {fields['seed']}: expected 0 to 2^63 - 1, which a recipe can hold.")
     return Settings(data=os.fspath(data), command=f"tl-advise {os.fspath(data)}", **fields)
 
 

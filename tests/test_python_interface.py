@@ -140,6 +140,8 @@ def test_wrong_calls_are_one_line(data: Path) -> None:
     """An unknown option, a missing folder and a run without a result raise errors that say what to do."""
     with pytest.raises(InputError, match="no option 'budgets'"):
         advisor.advise(data, budgets="3m")
+    with pytest.raises(InputError, match="seed -1: expected 0 to"):
+        advisor.advise(data, seed=-1)
     with pytest.raises(AdviseError, match="no such folder or file"):
         advisor.compare("gone")
     with pytest.raises(InputError, match="no option 'colour'"):

@@ -102,7 +102,7 @@ def seed() -> Option:
     """Return `--seed N`."""
     return click.option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=click.IntRange(0, 2**63 - 1),
         default=0,
         show_default=True,
         metavar="N",

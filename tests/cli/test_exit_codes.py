@@ -66,6 +66,15 @@ def test_a_file_is_no_run_directory(tmp_path: Path) -> None:
     assert "resume" not in caught.value.hint
 
 
+@pytest.mark.parametrize("option", [["--seed", str(2**63)], ["--seed", "-1"], ["--threads", "1025"]])
+def test_numbers_that_no_recipe_or_machine_can_hold_are_refused(
+    option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run with such a seed would leave a recipe that cannot be read."""
+    assert cli.run(["advise", str(tmp_path), *option]) == 2
+    assert option[0] in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("call", [["plugins"], ["cache"], ["weights", "--offline"]])
 def test_a_reader_that_left_is_no_error(call: list[str]) -> None:
     """`tl-advise ... | head` ends quietly with 0, whatever prints the lines."""
