@@ -1,4 +1,4 @@
-"""How `predict` writes its predictions: table, CSV or JSON, to the terminal or a file; and images sorted into folders.
+"""How `predict` writes its predictions: table, CSV or JSON, to the terminal or a file.
 
 In a CSV, names that a spreadsheet would compute as a formula are neutralised unless `raw` is set (OWASP, CSV injection).
 Does NOT cover: which images (`_predict_inputs`), classifying them and the rows of the JSON (`models.predict`).
@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from advisor.errors import OutputError
 from advisor.runtime import atomic_file
-from advisor.safe_text import printable, spreadsheet_cell
+from advisor.safe_text import spreadsheet_cell
 
 if TYPE_CHECKING:
     from advisor.metrics.novelty import NoveltyIndex
@@ -152,32 +151,3 @@ def explain(index: NoveltyIndex | None, rate: float | None, *, quiet: bool) -> N
         return
     flagged, n = novelty.false_alarms(index, rate)
     _console.say(f"{wording.false_alarms(rate, flagged, n)} {LIMIT}", stderr=True)
-
-
-def sort_into(folder: Path, one: Row) -> None:
-    """Copy an image into `folder/CLASS/`, under its own name, numbered where that is taken. The original stays.
-
-    Raises OutputError where it cannot be written.
-    """
-    target = folder / _folder_name(one.label)
-    name = Path(one.path).name if not isinstance(one.image, bytes) else "standard-input"
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        path, number = target / name, 1
-        while path.exists():
-            number += 1
-            path = target / f"{Path(name).stem}-{number}{Path(name).suffix}"
-        if isinstance(one.image, bytes):
-            path.write_bytes(one.image)
-        else:
-            shutil.copyfile(one.image, path)
-    except OSError as error:
-        raise OutputError(
-            f"--sort-into {folder}: cannot be written ({error.strerror}).", hint="Choose another folder."
-        ) from error
-
-
-def _folder_name(label: str) -> str:
-    """Return a class name as the name of one folder: no separator, no way up, nothing hidden."""
-    name = printable(label).replace("/", "_").replace("\\", "_").lstrip(".")
-    return name or "_"

@@ -175,9 +175,10 @@ def _write(
 ) -> int:
     """Write the predictions, sort the images where that is wanted, and return how many there are."""
     from advisor.cli import _predict_output as output
+    from advisor.cli._predict_sorting import ClassFolders
 
-    folder = Path(call["sort_into"]) if call["sort_into"] else None
     classes = list(predictor.classes)
+    folders = ClassFolders(Path(call["sort_into"]), classes) if call["sort_into"] else None
     top, with_unlike = min(call["top"], len(classes)), predictor.index is not None
     shown: list[Row] = []
     count = 0
@@ -186,8 +187,8 @@ def _write(
             rows = output.as_csv(rows, top, stream, with_unlike=with_unlike, raw=call["raw_csv"])
         for one in rows:
             count += 1
-            if folder is not None:
-                output.sort_into(folder, one)
+            if folders is not None:
+                folders.add(one)
             if form != "csv":
                 shown.append(one)
         if form == "json":

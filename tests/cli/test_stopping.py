@@ -48,9 +48,17 @@ def test_other_errors_in_a_clean_up_are_reported_as_ever(monkeypatch: pytest.Mon
 
 
 WAITING = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from advisor import cli
-threading.Timer(1.0, os.kill, (os.getpid(), int(sys.argv[1]))).start()
+number = int(sys.argv[1])
+signal.signal(number, signal.SIG_DFL)  # also where this is run under nohup
+
+def kill():
+    while signal.getsignal(number) == signal.SIG_DFL:
+        time.sleep(0.01)
+    os.kill(os.getpid(), number)
+
+threading.Thread(target=kill).start()
 cli.main(["predict", "run", "-"])
 """
 

@@ -69,6 +69,6 @@ def test_an_ensemble_reads_its_rule(tmp_path: Path) -> None:
     """The rule lies in ensemble.json; ensembles of earlier versions have none."""
     path = tmp_path / model_files.ENSEMBLE
     path.write_text(json.dumps({"members": ["model-0"], "decision": {"weights": [0.5, 1.0], "costs": []}}))
-    assert model_files.read_ensemble_decision(tmp_path) == DecisionRule(weights=(0.5, 1.0))
+    assert model_files.read_ensemble_decision(tmp_path, 2) == DecisionRule(weights=(0.5, 1.0))
     path.write_text(json.dumps({"members": ["model-0"]}))
-    assert model_files.read_ensemble_decision(tmp_path) == DecisionRule()
+    assert model_files.read_ensemble_decision(tmp_path, 2) == DecisionRule()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -73,10 +74,14 @@ def test_a_training_that_is_later_than_predicted_is_given_up_and_the_worker_live
 ) -> None:
     """The steps themselves decide: the limit holds though the prediction was wrong a hundredfold."""
     long = replace(winner, candidate=replace(TRAINED, parameters={"epochs": 3000.0}), seconds=1.0)
+    facts = replace(run.facts, settings=replace(run.facts.settings, budget_s=80.0))  # of which it may take 12 s
     speed = budget.Speed(ratio=1e-6, readings=1)
     speeds = budget.MeasuredSpeeds(trainings={"partial": budget.Speeds({"pocket": speed})})
     process, before = run.worker.process, with_heads()
-    assert trained_forecast.replace_heads(before, replace(run, speeds=speeds), long) is before
+    assert trained_forecast.replace_heads(before, replace(run, facts=facts, speeds=speeds), long) is before
+    last = json.loads((run.rundir.path / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert last["event"] == "forecast not trained"
+    assert "that are left for it" in last["error"]
     assert run.worker.process is process
     assert process is not None
     assert process.poll() is None

@@ -1,0 +1,39 @@
+"""Folders of `predict --sort-into`: one for each class, whatever it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor.cli._predict_output import Row
+from advisor.cli._predict_sorting import ClassFolders
+from advisor.errors import OutputError
+
+CLASSES = ("cat/siamese", "cat_siamese", "Cat_Siamese", "..", "x" * 300, "x" * 299 + "y", "猫" * 120, "unsure")
+
+
+def sorted_row(label: str, image: Path) -> Row:
+    return Row(path=str(image), label=label, best=((label, 1.0),), image=str(image))
+
+
+def test_every_class_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    image = tmp_path / "one.png"
+    image.write_bytes(b"png")
+    folders = ClassFolders(tmp_path / "to", CLASSES)
+    for label in CLASSES:
+        folders.add(sorted_row(label, image))
+        folders.add(sorted_row(label, image))
+    written = [path for path in (tmp_path / "to").iterdir() if path.is_dir()]
+    assert len(written) == len(CLASSES)
+    assert len({path.name.casefold() for path in written}) == len(CLASSES)  # as some file systems compare
+    assert all(sorted(file.name for file in path.iterdir()) == ["one-2.png", "one.png"] for path in written)
+    assert {path.name for path in tmp_path.iterdir()} == {"one.png", "to"}
+
+
+def test_what_cannot_be_copied_is_named(tmp_path: Path) -> None:
+    (tmp_path / "to").write_text("a file")
+    image = tmp_path / "one.png"
+    image.write_bytes(b"png")
+    with pytest.raises(OutputError, match="--sort-into"):
+        ClassFolders(tmp_path / "to", ["cat"]).add(sorted_row("cat", image))
