@@ -5,32 +5,20 @@ from __future__ import annotations
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from listeners import AtStage
 from photos import write_crops
 
 from advisor import advice
 from advisor.errors import OutputError
 from advisor.records import Settings
-from advisor.runtime.progress import Listener
 
 FAST = {"backbones": ("pocket",), "size_px": 32, "offline": True, "threads": 1, "strategies": ("logistic",)}
 SMALL_BYTES = 2000  # of a file; most files of a run are larger
-
-
-class AtStage(Listener):
-    """Does something when a stage begins."""
-
-    def __init__(self, stage: str, action: Callable[[], object]) -> None:
-        self.when, self.action = stage, action
-
-    def stage(self, text: str) -> None:
-        """Act at the stage."""
-        if self.when in text:
-            self.action()
 
 
 def fill() -> None:

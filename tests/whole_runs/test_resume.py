@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from listeners import AtStage
 from photos import write_crops
 
 from advisor import advice
@@ -28,18 +28,6 @@ class Interrupting(Listener):
         """Interrupt after a trial; probes have negative numbers."""
         if trial.number >= 0:
             raise KeyboardInterrupt
-
-
-class AtStage(Listener):
-    """Changes the data when a stage begins."""
-
-    def __init__(self, stage: str, change: Callable[[], object]) -> None:
-        self.when, self.change = stage, change
-
-    def stage(self, text: str) -> None:
-        """Change the data at the stage."""
-        if self.when in text:
-            self.change()
 
 
 @pytest.fixture
