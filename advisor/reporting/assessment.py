@@ -184,9 +184,9 @@ def _uncertain(result: Result) -> NextStep | None:
 
 
 def _more_time(result: Result) -> NextStep | None:
-    """Suggest a longer run where the budget ended the search before it had tried much."""
+    """Suggest a longer run where time ended the search or was too short for a regime that was not tried."""
     limit = result.budget.asked_s
-    short = [one for one in result.untried if one.needs_s is not None]
+    short = [one for one in result.untried if one.needs_s is not None and one.needs_s > (one.left_s or 0.0)]
     stopped = result.stopped_because
     if limit is None or not (short or (stopped is not None and stopped.reason == "time")):
         return None

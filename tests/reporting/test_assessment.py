@@ -6,6 +6,7 @@ import dataclasses
 
 import results
 
+from advisor.records import StoppedBecause, Untried
 from advisor.reporting import assessment, report
 
 
@@ -19,3 +20,18 @@ def test_no_better_than_guessing_is_said_plainly() -> None:
     assert judged.verdict.startswith("Do not use it: it is not better than always answering ants")
     assert not any("predict" in step.command for step in judged.steps)
     assert judged.verdict.split(":")[0] in report.render(poor, results.profile(), ())
+
+
+def test_more_time_is_suggested_only_where_time_was_short() -> None:
+    """A regime that would have fitted, and of which nothing was expected, is no reason for a longer run."""
+    done = results.final()
+    budget = dataclasses.replace(done.budget, asked_s=180.0)
+    stopped = StoppedBecause(reason="gain", text="no candidate that fits is expected to lower the log-loss by 1%")
+
+    def advised(needs_s: float, left_s: float) -> list[str]:
+        untried = Untried(regime="partial", text="was not tried", needs_s=needs_s, left_s=left_s)
+        one = dataclasses.replace(done, budget=budget, stopped_because=stopped, untried=(untried,))
+        return [step.text for step in assessment.assess(one).steps if "more time" in step.text]
+
+    assert advised(28.8, 29.8) == []
+    assert advised(60.0, 29.8) == ["Give it more time: partial fine-tuning did not fit into the budget."]
