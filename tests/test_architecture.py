@@ -160,7 +160,7 @@ def test_packages_say_what_they_own(folder: Path) -> None:
 
 
 def test_no_module_is_named_like_a_public_function() -> None:
-    """`advisor.advise` the function and a module `advisor/advise.py` would shadow each other."""
+    """A function `advisor.advise` and a module `advise` in `advisor` would shadow each other."""
     import advisor
 
     assert not [name for name in advisor.__all__ if (ROOT / "advisor" / f"{name}.py").exists()]

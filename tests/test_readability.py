@@ -80,17 +80,17 @@ def test_docstrings_have_one_form(path: Path) -> None:
 
 
 def test_documentation_names_files_that_exist() -> None:
-    """A Python file that a page, docstring or comment cites is in the repository."""
+    """A Python file that a page, docstring or comment cites is in the repository, where the citation says."""
     folders = ("advisor", "plugins", "tests", "benchmarks", "docs")
     listed = [*ROOT.glob("*.md"), *(p for folder in folders for p in (ROOT / folder).rglob("*.*"))]
-    names = {p.name for p in listed} | {"example.py", "NAME.py", "unpack.py"}
+    paths = {f"/{p.relative_to(ROOT).as_posix()}" for p in listed} | {"/example.py", "/rivals/NAME.py", "/unpack.py"}
     cited = {
         (path.relative_to(ROOT).as_posix(), name)
         for path in listed
         if path.suffix in (".md", ".py") and path.is_file()
-        for name in re.findall(r"(?<![\w\"'/.-])([\w/]+\.py)\b(?![\"'])", path.read_text(encoding="utf-8"))
+        for name in re.findall(r"(?<![\w\"'/.-])/?([\w]+[\w/]*\.py)\b(?![\"'])", path.read_text(encoding="utf-8"))
     }
-    assert [(page, name) for page, name in sorted(cited) if Path(name).name not in names] == []
+    assert [(page, name) for page, name in sorted(cited) if not any(p.endswith(f"/{name}") for p in paths)] == []
 
 
 def dotted(path: Path) -> str:
@@ -100,19 +100,28 @@ def dotted(path: Path) -> str:
 
 HEADED = [p for folder in ("advisor", "plugins") for p in files(folder)]
 MODULES = {dotted(path) for path in HEADED}
+PACKAGES = {dotted(path) for path in HEADED if path.stem == "__init__"}
 NAME = r"`[a-z_][a-z_0-9]*(?:\.[a-z_0-9]+)*`"
 
 
-def is_module(name: str, here: str) -> bool:
-    """Tell whether a name means another module as seen from `here`: of the same package, or with its path below `advisor`."""
+def modules_of(name: str, here: str) -> set[str]:
+    """List what a name may mean as seen from `here`: a module of the same package, or one with its path below `advisor`."""
     package = ".".join(here.split(".")[:2]) + "."
     inside = {m for m in MODULES if m.startswith(package) and m.endswith("." + name)}
-    return bool((inside | ({name, f"advisor.{name}", f"plugins.{name}"} & MODULES)) - {here})
+    return (inside | ({name, f"advisor.{name}", f"plugins.{name}"} & MODULES)) - {here}
+
+
+def is_cited_rightly(name: str, here: str) -> bool:
+    """Tell whether a name is a module's, or that of something in one (`pixels.canvas`)."""
+    return bool(modules_of(name, here) or modules_of(name.rpartition(".")[0], here) - PACKAGES)
 
 
 @pytest.mark.parametrize("path", HEADED, ids=lambda p: str(p.relative_to(ROOT)))
 def test_headers_name_modules_that_exist(path: Path) -> None:
-    """In a header, a name in brackets is a module (`random_crop`, `data.pixels`) or, before "Does NOT cover", its own."""
+    """In a header, a name in brackets is a module (`random_crop`, `data.pixels`) or, before "Does NOT cover", its own.
+
+    A module is named so, not by its file, unless a program beside it is meant.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     header, here = " ".join((ast.get_docstring(tree) or "").split()), dotted(path)
     own = {
@@ -124,5 +133,6 @@ def test_headers_name_modules_that_exist(path: Path) -> None:
     cited -= {f"`{name}`" for name in own}
     cited |= {name for bracket in re.findall(r"\(([^()]*)\)", outside) for name in re.findall(NAME, bracket)}
     names = {name.strip("`") for name in cited if not name.endswith(".csv`")}
-    unknown = {n for n in names if not is_module(n, here) and not is_module(n.rpartition(".")[0], here)}
+    unknown = {name for name in names if not is_cited_rightly(name, here)}
+    unknown |= set(re.findall(r"\(([a-z_]+\.py)\b", outside)) - {p.name for p in path.parent.glob("*.py")}
     assert not unknown, f"{here} refers to {sorted(unknown)}; write a module's path, such as `data.pixels`"

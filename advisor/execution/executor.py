@@ -1,7 +1,7 @@
 """Where trials run, as the search sees it: orders in, ends out, one at a time, whoever runs them.
 
-A search knows this protocol alone. Does NOT cover: what to run (`tuning`), what an order means (worker_main.py), how a machine
-or a cluster is reached (worker_pool.py).
+A search knows this protocol alone. Does NOT cover: what to run (`tuning`), what an order means (`worker_main`), how a machine
+or a cluster is reached (`worker_pool`).
 """
 
 from __future__ import annotations

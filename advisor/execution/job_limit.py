@@ -1,7 +1,7 @@
 """A job's limit in seconds -> when its worker gives it up, and when the coordinator ends a worker that did not.
 
 The second must come after the first for every limit: what a worker gives up itself leaves the folds that it has finished,
-what is killed leaves nothing. Does NOT cover: how a limit is chosen (tuning), what a training is seen to need (timing.py).
+what is killed leaves nothing. Does NOT cover: how a limit is chosen (`tuning`), what a training is seen to need (`timing`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One frozen pass over the pool -> several heads, scored out of fold, and how fast the pass was.
 
-In: resources and a `Probe`. Out: a `Probed`. Does NOT cover: fitting and scoring one head (trial.py), which heads (`tuning`).
+In: resources and a `Probe`. Out: a `Probed`. Does NOT cover: fitting and scoring one head (`trial`), which heads (`tuning`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Candidate -> the model that ships: trained on the whole pool and written down.
 
 In: resources and a `Refit`. Out: model files with their hash. `rerun` calls the same function with what the recipe says,
-and that is why it gets the same bits. Does NOT cover: who won (verdict.py), the locked test (test_scoring.py).
+and that is why it gets the same bits. Does NOT cover: who won (`selection.verdict`), the locked test
+(`test_scoring`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 In: an opened data set (pool items only). Out: arrays and modules on demand. A network is always handed out with its
 pretrained tensors freshly in place, so that no trial sees what another one trained.
-Does NOT cover: what is done with them (trial.py), where files are kept (cache.py, weights.py).
+Does NOT cover: what is done with them (`trial`), where files are kept (`runtime.cache`,
+`models.pretrained_weights`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Worker processes on this machine, on which trials run at the same time: the local `TrialExecutor`.
 
 In: orders (`RunTrial`). Out: the end of each, one at a time, a dead worker's order included. With one slot an order has ended
-before the next is given. Does NOT cover: what to run (`tuning`), what an order means (worker_main.py).
+before the next is given. Does NOT cover: what to run (`tuning`), what an order means (`worker_main`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The run directory: what lies where, written atomically, held by one coordinator at a time.
 
 In: records; out: files of docs/design.md 3.5. At any instant every file is whole: each is written beside its place, flushed to
-the disk and renamed. Does NOT cover: what the files mean (recipe.py, report.py), the study's database (study.py).
+the disk and renamed. Does NOT cover: what the files mean (`records.recipe`, `reporting.report`), the study's
+database (`tuning.trials.study`).
 """
 
 from __future__ import annotations

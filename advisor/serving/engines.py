@@ -1,7 +1,7 @@
 """What computes the answers of a server: the predictor itself in torch, or its graph in ONNX Runtime.
 
 In: a predictor. Out: a function from decoded squares to probabilities and how unlike the training images they are. Does NOT
-cover: forming batches (batcher.py), heatmaps.
+cover: forming batches (`batcher`), heatmaps.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In: a `SearchState`, a candidate. Out: seconds, predicted from cards and corrected by measured speeds. The time for refitting
 and scoring the winner is part of every prediction, so whatever is best when time runs out can still be finished. Pure.
-Does NOT cover: the cards' own numbers (budget.py), how long a training may be (epoch_budget.py).
+Does NOT cover: the cards' own numbers (`budget`), how long a training may be (`epoch_budget`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How long a candidate may train in the time left: whole, shortened, or not at all.
 
 In: a `SearchState` and a candidate. Out: the candidate as it fits, with time reserved for its refit, the test and the end.
-Pure. Does NOT cover: what things cost (cost_model.py), in which order they are tried (decisions), measured paces (pace.py).
+Pure. Does NOT cover: what things cost (`cost_model`), in which order they are tried (`decisions`), measured paces (`pace`).
 """
 
 from __future__ import annotations

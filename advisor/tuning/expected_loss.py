@@ -2,9 +2,9 @@
 
 In: probes, finished trials, a candidate that was not tried. Out: an expected validation log-loss. The estimate is the
 probe's log-loss at the candidate's backbone and size times a lift: what its strategy made of another probe here, or, before
-anything deep was trained, the table below, shifted by what the user's own finished runs showed (experience.py). A guess, good
+anything deep was trained, the table below, shifted by what the user's own finished runs showed (`experience`). A guess, good
 enough to say what comes first; nothing is left out or won by it. Pure. Does NOT cover: what fits into the time
-(epoch_budget.py).
+(`epoch_budget`).
 """
 
 from __future__ import annotations

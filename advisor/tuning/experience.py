@@ -2,7 +2,7 @@
 
 In: folders that hold run directories, at any depth. Out: mean lifts with the number of runs, and a hash of what was read. Runs
 decided by another objective, and those whose study is in a database, are not read. Does NOT cover: what is made of it
-(expected_loss.py).
+(`expected_loss`).
 """
 
 from __future__ import annotations

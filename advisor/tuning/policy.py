@@ -1,7 +1,7 @@
 """The search's policy in one place: how a budget is divided, what is worth a trial, when to stop. Change the search here.
 
 Every number says what it bounds and where it comes from; "chosen" means that no measurement speaks for the exact value. Does
-NOT cover: what things are predicted to cost (cost_model.py, budget.py), what a strategy may reach (expected_loss.py).
+NOT cover: what things are predicted to cost (`cost_model`, `budget`), what a strategy may reach (`expected_loss`).
 """
 
 from __future__ import annotations

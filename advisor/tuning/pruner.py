@@ -3,7 +3,7 @@
 A trial pauses where its loss lies above the median of the others at that rung. Where later trials turn out worse, it is
 promoted: a new trial with the same parameters goes on from the checkpoint, or, where that is missing, trains again from
 step 0 to the same result. Source: asynchronous successive halving, Li et al. 2018 (1810.05934), with the median of
-Golovin et al. 2017 (Vizier) as the rule. Does NOT cover: what fits into the time (cost_model.py).
+Golovin et al. 2017 (Vizier) as the rule. Does NOT cover: what fits into the time (`cost_model`).
 """
 
 from __future__ import annotations

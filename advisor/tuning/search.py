@@ -1,8 +1,8 @@
 """The search: probes, then trials, begun as workers get free and written down as they end, until nothing more is proposed.
 
 In: a run whose data set is open. Out: finished trials in its study, each written down before the next begins where there is
-one worker. Does NOT cover: what to try (decisions), where trials run (`execution`), what a trial does (trial.py), who won
-(`selection`).
+one worker. Does NOT cover: what to try (`decisions`), where trials run (`execution`), what a trial does
+(`execution.trial`), who won (`selection`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a search knows, as values: the facts that are fixed when it begins, and a snapshot of what was measured since.
 
 In: settings, registry, class counts; probes, finished trials, speeds. Out: answers for what predicts or decides. Nothing
-here starts a process or writes a file. Does NOT cover: changing any of it (search_run.py), predicting costs (cost_model.py).
+here starts a process or writes a file. Does NOT cover: changing any of it (`search_run`), predicting costs (`cost_model`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 In: a URL of a folder, an archive, a table or an image. Out: a local path. The key is the URL with name, size and version
 (ETag, checksum or time) of every file, so that a changed file is fetched again. Files are fetched into a folder that an
 interrupted run leaves behind; the next one continues in it, within a file too where the store can. Bounded in files, in bytes
-and by the free disk space. Does NOT cover: reading what was fetched (`layouts`), a table's images (`remote.tables`).
+and by the free disk space. Does NOT cover: reading what was fetched (`layouts`), a table's images (`remote.data_sets`).
 """
 
 from __future__ import annotations

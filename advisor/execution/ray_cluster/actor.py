@@ -2,7 +2,7 @@
 
 In: the opened data set without its files; with each order its pixels and weights, where the node lacks them. Out: the trial,
 and the files that it wrote. The class knows nothing of Ray but how to read what lies in its object store; what a trial does is
-the same code as in a local worker. Does NOT cover: who gets which order (executor.py).
+the same code as in a local worker. Does NOT cover: who gets which order (`executor`).
 """
 
 from __future__ import annotations

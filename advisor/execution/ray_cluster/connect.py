@@ -1,7 +1,7 @@
 """Reach a Ray cluster, or start one on this machine; and what it has to offer.
 
 In: an address. Out: an open connection, or one line that says why there is none (exit code 2). Does NOT cover: what runs
-there (executor.py).
+there (`executor`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Trials on a Ray cluster: the `TrialExecutor` whose slots are actors, one device each, on whatever nodes there are.
 
 In: orders. Out: the end of each. An actor or node that dies gives its order back, which begins again elsewhere up to three
-times; what comes from it later is not heard. Does NOT cover: what an actor does (actor.py), connecting (connect.py).
+times; what comes from it later is not heard. Does NOT cover: what an actor does (`actor`), connecting (`connect`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In: the run's data set and registry. Out: orders with what a node may lack. Pixels are decoded once, here, and lie in Ray's
 object store, one copy on a node; Ray cuts them up on their way. The locked test is no part of any of it.
-Does NOT cover: who gets which order (executor.py).
+Does NOT cover: who gets which order (`executor`).
 """
 
 from __future__ import annotations

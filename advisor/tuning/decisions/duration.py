@@ -1,7 +1,7 @@
 """How long a run without a deadline will take: the trials that are left, the leaders again, the refits and the test.
 
 In: a `SearchState` after the probes, the guesses that wait. Out: seconds, by the cost model. Nothing is decided by them:
-`--trials` stays free of clocks. Does NOT cover: what things cost (cost_model.py), showing it (`cli`).
+`--trials` stays free of clocks. Does NOT cover: what things cost (`cost_model`), showing it (`cli`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ In: a `SearchState` whose probes are done. Out: the next guess on the backbones 
 must be measured first. With a deadline, what costs next to nothing comes first; then whatever has the highest expected
 improvement of the log-loss in the time that is left, shortened where it must be, the first training on the network of the
 highest published accuracy. Guesses that are not expected to improve on the best so far are left to the sampler.
-Does NOT cover: samples and second tries (proposer.py), the expectation (expected_loss.py).
+Does NOT cover: samples and second tries (`proposer`), the expectation (`expected_loss`).
 """
 
 from __future__ import annotations

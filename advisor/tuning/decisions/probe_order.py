@@ -1,7 +1,7 @@
 """Which backbones and sizes are probed, in which order; and from the probes the untuned default and what the search visits.
 
 In: a `SearchState`. Out: the next probe; the untuned default, fixed before the first trial; a shortlist. Every backbone is
-probed at its cheapest size first, then larger sizes of those that lead. Pure. Does NOT cover: making probes (probes.py).
+probed at its cheapest size first, then larger sizes of those that lead. Pure. Does NOT cover: making probes (`probes`).
 """
 
 from __future__ import annotations

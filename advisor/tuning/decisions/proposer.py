@@ -1,7 +1,7 @@
 """What to try next: known-good guesses, shortened second tries, paused trials that rank better by now, then samples.
 
 In: a `SearchState` whose probes are done, and the ends of earlier proposals. Out: one candidate after another; None where
-nothing more is worth a trial for now. Does NOT cover: running them (search.py), what things cost (cost_model.py).
+nothing more is worth a trial for now. Does NOT cover: running them (`search`), what things cost (`cost_model`).
 """
 
 from __future__ import annotations

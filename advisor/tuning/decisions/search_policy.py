@@ -1,7 +1,7 @@
 """A whole search as a sequence of decisions: which probe, which trial, whose pace to measure, when to stop.
 
 In: a `SearchState` at each moment. Out: the next step. Nothing here runs, waits or reads a clock: a search on this machine
-(search.py) and a simulation on recorded trainings (benchmarks/search) make the same decisions from the same state.
+(`search`) and a simulation on recorded trainings (benchmarks/search) make the same decisions from the same state.
 Does NOT cover: where a sampled candidate is drawn from, which is passed in.
 """
 

@@ -1,7 +1,7 @@
 """Why a search ended, and why a regime was not tried: numbers from the same predictions that the search decided by.
 
 In: a `SearchState` at the end of the search, the guesses that were left. Out: `StoppedBecause`, `Untried`; their `text` states
-what the numbers say. Pure. Does NOT cover: the decision itself (portfolio.py, proposer.py).
+what the numbers say. Pure. Does NOT cover: the decision itself (`portfolio`, `proposer`).
 """
 
 from __future__ import annotations

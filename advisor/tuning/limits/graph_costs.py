@@ -2,7 +2,7 @@
 
 In: multiply-adds and parameters of the cards, measured graphs. Out: `GraphCost` for every network and size, and whether it
 keeps the limits. Does NOT cover: measuring (`exporting.latency`), choosing input sizes (`fits_limits`).
-Source of the numbers: benchmarks/limits/latency.py (docs/export.md).
+Source of the numbers: benchmarks/limits/latency.py (docs/limits.md).
 """
 
 from __future__ import annotations

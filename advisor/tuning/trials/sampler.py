@@ -3,7 +3,7 @@
 In: trials and candidates by number, backbones and strategies to choose from. Out: a `Candidate`. What the estimator has
 seen is kept between asks, so that an ask costs the same with ten trials as with ten thousand. Optuna's tree-structured
 estimator draws; what is still under way counts as bad there, so that several workers do not try the same.
-Does NOT cover: where trials are written down (study.py), when to stop (search.py).
+Does NOT cover: where trials are written down (`study`), when to stop (`search`).
 Source: Bergstra et al. 2011 (TPE); Watanabe 2023 (2304.11127) for the multivariate estimator and the constant liar.
 """
 

@@ -2,7 +2,7 @@
 
 In: a path or a URL. Out: Optuna's storage, and `run`, which writes to it with patience. One coordinator writes; dashboards and
 notebooks read. A database that is away is tried again for two minutes, then reported in one line that holds no password.
-Does NOT cover: what is written there (study.py).
+Does NOT cover: what is written there (`study`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 In: candidates and trials. Out: the next candidate to sample, numbers, records. A sampled candidate is drawn from an
 in-memory copy of the trials by a sampler seeded from (seed, number of trials begun), and enters the storage with all
 parameters fixed: whatever instant a kill hits, the same candidate comes again under the same number (docs/design.md 4.5).
-Does NOT cover: drawing (sampler.py), where it stands (storage.py), which candidates to try and when to stop (search.py).
+Does NOT cover: drawing (`sampler`), where it stands (`storage`), which candidates to try and when to stop (`search`).
 """
 
 from __future__ import annotations
