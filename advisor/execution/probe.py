@@ -16,7 +16,6 @@ from advisor.models import folding, inference
 from advisor.records.messages import Probe, Probed, RunTrial
 
 LOOKED_AT = 4  # batches, before it is predicted whether the whole pass fits: the first one is slower
-READ_S = 0.5  # within which features are taken to have come from the cache
 
 
 def probe(resources: Resources, job: Probe) -> Probed:
@@ -26,8 +25,10 @@ def probe(resources: Resources, job: Probe) -> Probed:
     batch = resources.compute(backbone).inference_batch
     resources.network(backbone)  # what is imported and read once says nothing about how fast images go through
     before = time.monotonic()
-    pooled = resources.pooled(backbone, size_px, watch=_within(job.limit_s, before, LOOKED_AT * batch))
-    seconds = time.monotonic() - before
+    count = len(resources.canvas(resources.rule(backbone, size_px)))
+    decoded = time.monotonic()
+    watch = _Watch(_within(job.limit_s, before, LOOKED_AT * batch))
+    resources.pooled(backbone, size_px, watch=watch)
     trials = []
     for offset, candidate in enumerate(job.candidates):
         number = job.first_number - offset
@@ -40,12 +41,35 @@ def probe(resources: Resources, job: Probe) -> Probed:
             started_s=0.0,
         )
         trials.append(trial.run(resources, order, lambda progress: None))
-    images_per_s = (
-        inference.padded_count(len(pooled.values), batch) / seconds
-        if seconds > READ_S
-        else _timed(resources, backbone, size_px, job)
-    )
+    if watch.ended:
+        padded = inference.padded_count(count, batch)
+        images_per_s = padded / (decoded - before + padded * watch.image_s(decoded, batch))
+    else:  # the features came from the cache
+        images_per_s = _timed(resources, backbone, size_px, job)
     return Probed(trials=tuple(trials), images_per_s=images_per_s)
+
+
+class _Watch:
+    """Sees when each batch of a pass ended, and passes it on."""
+
+    def __init__(self, judge: CountProgress | None) -> None:
+        self.judge = judge
+        self.ended: list[tuple[int, float]] = []  # images so far, and the moment
+
+    def __call__(self, done: int, total: int) -> None:
+        self.ended.append((done, time.monotonic()))
+        if self.judge is not None:
+            self.judge(done, total)
+
+    def image_s(self, began: float, batch: int) -> float:
+        """Return the seconds of an image behind the first batch: before it the network is built and folded.
+
+        Of a pass of one batch the whole counts. `began` is the moment at which the pass began.
+        """
+        (first, first_at), (last, last_at) = self.ended[0], self.ended[-1]
+        if last > first:
+            return (last_at - first_at) / inference.padded_count(last - first, batch)
+        return (last_at - began) / inference.padded_count(last, batch)
 
 
 def _within(limit_s: float | None, before: float, judged_from: int) -> CountProgress | None:

@@ -129,9 +129,8 @@ def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> tuple[
         return ()
     folders = [winner, *(run.rundir.trials / f"final-member-{n}" for n in range(1, len(chosen.members)))]
     if not (ensemble_folder / model_files.ENSEMBLE).is_file():
-        reserve_s = cost_model.writing_s(run.state()) + sum(
-            cost_model.test_scoring_s(run.state(), t.candidate) for t in chosen.members
-        )
+        reserve_s = cost_model.writing_s(run.state())
+        reserve_s += cost_model.test_scoring_s(run.state(), [t.candidate for t in chosen.members])
         for trial, folder in zip(chosen.members[1:], folders[1:], strict=True):
             if not _train_member(run, trial, folder, reserve_s):
                 return ()
@@ -184,12 +183,11 @@ def summarise(chosen: EnsembleChoice, scored: Scored | None, run_dir: Path) -> E
 
 
 def _affordable(run: SearchRun, chosen: EnsembleChoice) -> bool:
-    more = sum(
-        cost_model.train_s(run.state(), t.candidate, run.facts.images)
-        + cost_model.test_scoring_s(run.state(), t.candidate)
-        for t in chosen.members[1:]
-    )
-    return cost_model.finish_s(run.state(), chosen.members[0].candidate) + more <= run.clock.left_s
+    state = run.state()
+    first, *others = [t.candidate for t in chosen.members]
+    more_s = sum(cost_model.train_s(state, c, run.facts.images) for c in others)
+    more_s += cost_model.test_scoring_s(state, [first, *others]) - cost_model.test_scoring_s(state, [first])
+    return cost_model.finish_s(state, first) + more_s <= run.clock.left_s
 
 
 def _pixel_rule(run: SearchRun, candidate: Candidate) -> pixels.PixelRule:

@@ -86,9 +86,8 @@ def _refit(run: SearchRun, frozen: FrozenCandidates) -> list[tuple[Path, Refitte
     if frozen.default is not None and frozen.default.candidate != frozen.winner.candidate:
         both.append(frozen.default)
     models: list[tuple[Path, Refitted]] = []
-    reserve_s = cost_model.writing_s(run.state()) / 2 + sum(
-        cost_model.test_scoring_s(run.state(), t.candidate) for t in both
-    )
+    reserve_s = cost_model.writing_s(run.state()) / 2
+    reserve_s += cost_model.test_scoring_s(run.state(), [t.candidate for t in both])
     for name, trial in zip(("winner", "default"), both, strict=False):
         if models and not _default_fits(run, trial, reserve_s):
             run.listener.note("the untuned default was not refitted: the time left is needed for the test")

@@ -27,7 +27,7 @@ def shorten(
         for _ in range(policy.LAST_READINGS):
             run.observe_slowdown()
         scored = [t for t in (frozen.winner, frozen.default) if t is not None][:models]
-        needed_s = sum(cost_model.test_scoring_s(run.state(), t.candidate) for t in scored)
+        needed_s = cost_model.test_scoring_s(run.state(), [t.candidate for t in scored])
         left_s = run.clock.left_s - cost_model.writing_s(run.state())
         fits = int(len(context.used.test) * max(0.0, left_s) / max(needed_s, 1e-9))
         if max(fits, policy.MIN_TEST_IMAGES) < len(context.used.test):

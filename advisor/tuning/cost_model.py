@@ -7,6 +7,8 @@ Does NOT cover: the cards' own numbers (`budget`), how long a training may be (`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from advisor.data.splits import FOLDS
 from advisor.records import Candidate
 from advisor.records.trials import DEFAULT
@@ -79,9 +81,19 @@ def _pass_s(state: SearchState, candidate: Candidate, images: int) -> float:
     return ratio * budget.extraction_s(images, macs, state.device)
 
 
-def test_scoring_s(state: SearchState, candidate: Candidate) -> float:
-    """Predict the seconds of scoring the locked test."""
-    return (2 if _mirrored(candidate) else 1) * _pass_s(state, candidate, state.test_images)
+def test_scoring_s(state: SearchState, candidates: Iterable[Candidate]) -> float:
+    """Predict the seconds of scoring the locked test by these candidates.
+
+    Those that train nothing share their passes over the images, one for each view; a trained one needs passes of its own.
+    """
+    passes = {
+        (c.backbone, c.size_px, mirrors, key(c) if state.trains_backbone(c) else ""): _pass_s(
+            state, c, state.test_images
+        )
+        for c in candidates
+        for mirrors in range(1 + _mirrored(c))
+    }
+    return sum(passes.values())
 
 
 def forward_s(state: SearchState, candidate: Candidate) -> float:
@@ -114,14 +126,9 @@ def finish_s(state: SearchState, winner: Candidate, *, refit: bool = True) -> fl
     if state.default is not None and key(state.default.candidate) != key(winner):
         both.append(state.default.candidate)
     refits = sum(refit_s(state, c) for c in both if refit or not state.trains_backbone(c))
-    # Frozen networks share one pass over the test images; a trained one needs a pass of its own.
-    passes = {
-        (c.backbone, c.size_px, key(c) if state.trains_backbone(c) else _mirrored(c)): test_scoring_s(state, c)
-        for c in both
-    }
     margin = policy.FINISH_MARGIN
     looks = forgetting_s(state, winner) + insight_s(state)
-    return writing_s(state) + looks + margin * (refits + sum(passes.values()))
+    return writing_s(state) + looks + margin * (refits + test_scoring_s(state, both))
 
 
 def writing_s(state: SearchState) -> float:

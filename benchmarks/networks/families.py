@@ -79,7 +79,8 @@ def journey(data: Path, folder: Path, name: str, size: int) -> dict[str, Any]:
     first, second = (outcome(folder / n / "recipe.yaml") for n in ("whole", "stopped"))
     verified = run(folder, "rerun", "whole", "--verify", "--offline", *(options[-2:] if weights else []))
     export = run(folder, "export", "whole", "--json", "--quiet")
-    parity = json.loads(export.stdout)["parity"] if export.returncode == 0 else {"worst": None}
+    if export.returncode:
+        return {"error": export.stderr.strip()[-300:]}
     result = json.loads((folder / "whole" / "result.json").read_text())
     notes = [line for line in result["warnings"] if "nothing is trained" in line]
     return {
@@ -88,7 +89,7 @@ def journey(data: Path, folder: Path, name: str, size: int) -> dict[str, Any]:
         "frozen_only": bool(notes) or "nothing is trained" in whole.stderr,
         "resumed_equals_whole": first == second,
         "rerun_identical": verified.returncode == 0,
-        "export_worst": parity["worst"],
+        "export_worst": json.loads(export.stdout)["parity"]["worst"],
     }
 
 

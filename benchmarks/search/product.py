@@ -3,9 +3,9 @@
 In: a `World` without probes. Out: the same world after the search. The order of probes, the untuned default, the portfolio,
 expectations, predicted costs, folds, shortening, pausing, promotions, patience and the end are the product's functions,
 on request the verdict, too. Replayed with a difference: a first guess is one that was recorded, a sample is one of the
-recorded draws instead of the estimator's, a shortened training is read off its curve at the nearest rung, and a longer
-one is tried only where one was recorded. Not replayed: re-evaluating the leaders before the verdict, the refit, the
-ensemble.
+recorded draws instead of the estimator's, a shortened training is read off its curve at the nearest rung, a longer one is
+tried only where one was recorded, and a leader is re-evaluated on more images by the model that was recorded, where the
+product trains another. Not replayed: the refit, the ensemble.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Replay:
         self.begun: list[Candidate] = []
         self.trials: dict[int, Trial] = {}
         self.read: dict[int, tuple[int, int]] = {}  # the row and its rung that stand for a trial or probe
+        self.again: dict[int, int] = {}  # on how many other folds a trial was re-evaluated
         self.facts = facts_of(world)
         self.shapes = {name: description(name) for name in self.facts.sizes}
         self.numbers = {key(row.candidate): i for i, row in enumerate(world.rows)}
@@ -117,6 +118,20 @@ class Replay:
         self.trials[number] = trial
         return trial
 
+    def reevaluate(self) -> None:
+        """Score the leaders that train on other folds, as many as the time allows (advisor/selection/rescoring.py).
+
+        Heads were scored on all of the validation images that there are.
+        """
+        state, world = self.state(), self.world
+        for trial in sorted(state.contenders(), key=lambda t: t.rank)[: policy.LEADERS]:
+            row, rung = self.read[trial.number]
+            if trial.steps:
+                one_s = world.true_s(row, world.rows[row].shares[rung])
+                room_s = max(0.0, world.left_s - cost_model.reserve_s(state, trial.candidate))
+                self.again[trial.number] = min(FOLDS, int(room_s / one_s))
+                world.used_s += self.again[trial.number] * one_s
+
     def judge(self) -> None:
         """Choose the winner by the product's verdict, on the validation images that every contender was scored on."""
         state, world = self.state(), self.world
@@ -144,8 +159,9 @@ class Replay:
     def _on_validation(self, trial: Trial, values: Any) -> Any:
         """Return a row's values on the validation images, nan on those of folds that it was not scored on."""
         own = values[self.read[trial.number][1]][self.world.validation].astype(float)
-        if trial.steps:
-            own[len(trial.scores) * self.world.each :] = np.nan
+        if trial.steps:  # re-evaluated from the other end, so that most of these images are new
+            first, again = (folds * self.world.each for folds in (len(trial.scores), self.again.get(trial.number, 0)))
+            own[first : max(first, len(own) - again)] = np.nan
         return own
 
     def _run(self, state: SearchState, number: int, candidate: Candidate, row: int, rung: int) -> Trial:
@@ -224,7 +240,8 @@ class Replay:
 def search(world: World, *, judged: bool = False) -> Replay:
     """Search by the product's policy until it proposes nothing more or the time is over; return what it did.
 
-    The lowest validation loss wins, as with the other policies; with `judged` the product's verdict chooses.
+    The lowest validation loss wins, as with the other policies; with `judged` the leaders are re-evaluated and the product's
+    verdict chooses.
     """
     replay = Replay(world)
     decide = SearchPolicy(replay.facts, [replay.facts.registry.backbone(n) for n in replay.facts.sizes], replay.draw)
@@ -240,6 +257,7 @@ def search(world: World, *, judged: bool = False) -> Replay:
             proposer.begun(len(replay.begun))
             proposer.ended(replay.trial(step.candidate))
     if judged:
+        replay.reevaluate()
         replay.judge()
     return replay
 

@@ -32,7 +32,7 @@ from acquisition import CostAwareImprovement, Policy  # noqa: E402
 SPEEDS = (1, 4, 16, 64, 200)
 MOMENTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # shares of the budget
 PAGE = ledger.ROOT / "docs" / "search.md"
-PRODUCT = "product"
+PRODUCT, JUDGED = "product", "product, verdict"
 Make = Callable[[str, int], Policy]  # data set left out, seed
 
 
@@ -45,6 +45,7 @@ def makers(rows: Sequence[table.Row]) -> dict[str, Make]:
 
     return {
         PRODUCT: lambda family, seed: policies.RandomSearch(),  # decides for itself (product.py)
+        JUDGED: lambda family, seed: policies.RandomSearch(),  # the same
         "improvement": lambda family, seed: CostAwareImprovement(predictor(family), sliced=False),
         "random": lambda family, seed: policies.RandomSearch(),
         "everything": lambda family, seed: policies.RandomSearch(),  # with time for all: what noise alone costs
@@ -60,8 +61,9 @@ def measure(name: str, make: Make, rows: Sequence[table.Row], speed: float, seed
     family = fit.family(rows[0].cell)
     for seed in range(seeds):
         budget_s = world.BUDGET_S if name != "everything" else 1e9
-        if name == PRODUCT:
-            done = product.search(world.World(rows, speed, seed, budget_s, probes=False)).world
+        if name in (PRODUCT, JUDGED):
+            empty = world.World(rows, speed, seed, budget_s, probes=False)
+            done = product.search(empty, judged=name == JUDGED).world
         else:
             done = world.search(world.World(rows, speed, seed, budget_s), make(family, seed))
         regrets.append(done.regret())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,6 +54,33 @@ def test_the_comparison_sees_a_wrong_model(run: Path) -> None:
     assert not compared["features"].holds
     assert compared["features"].worst <= parity.TOLERANCE
     assert not parity.compare(model, answer(right, swap=True), photos).holds
+
+
+def test_classes_that_tie_may_change_places(run: Path) -> None:
+    """The last bits order probabilities that tie; that is no disagreement, another class first by more than that is one."""
+    model = predictor.load(run, registry.load())
+    photos = parity.run_images(run)[:8]
+    want_NK = model.predict(list(photos)).probabilities
+    top_N = want_NK.argmax(axis=1)
+    second_N = np.where(np.arange(want_NK.shape[1]) == top_N[:, None], -1, want_NK).argmax(axis=1)
+
+    def tied(more: float) -> parity.Parity:
+        even_NK = want_NK.copy()
+        rows = np.arange(len(even_NK))
+        even_NK[rows, top_N] = even_NK[rows, second_N] = 0.5 - 1e-9
+        ours_NK = even_NK.copy()
+        even_NK[rows, top_N] += more
+        ours_NK[rows, second_N] += more
+        stub = SimpleNamespace(
+            rule=model.rule,
+            size_px=model.size_px,
+            predict=lambda readable, with_features: SimpleNamespace(probabilities=even_NK, features=None),
+        )
+        return parity.compare(stub, lambda squares: (ours_NK, None), photos)  # type: ignore[arg-type]
+
+    assert tied(1e-10).holds
+    assert tied(1e-10).agreement == 1.0
+    assert tied(1e-2).agreement == 0.0
 
 
 def test_test_images_come_first_and_are_spread(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,3 +194,15 @@ def test_a_training_that_cannot_fit_is_not_timed(state: SearchState) -> None:
     end_s = cost_model.reserve_s(guessed, least, refit=False)
     assert epoch_budget.steps_to_time(replace(guessed, left_s=end_s + 0.9 * least_s), FULL) == 0
     assert epoch_budget.steps_to_time(taking(guessed, 1.0), FULL) == 0
+
+
+def test_the_test_is_passed_once_for_all_that_share_features(state: SearchState) -> None:
+    """Heads of one network and size share a pass, a mirrored one adds its other view, a trained one passes on its own."""
+    mirrored = replace(HEAD, strategy="logistic", parameters={"mirror": True})
+    one_s = cost_model.test_scoring_s(state, [HEAD])
+    assert one_s > 0
+    assert cost_model.test_scoring_s(state, [HEAD, replace(HEAD, strategy="logistic")]) == one_s
+    assert cost_model.test_scoring_s(state, [mirrored, HEAD]) == pytest.approx(2 * one_s)
+    assert cost_model.test_scoring_s(state, [mirrored, HEAD, FULL]) == pytest.approx(
+        2 * one_s + cost_model.test_scoring_s(state, [FULL])
+    )
