@@ -13,6 +13,7 @@ from advisor.aliases import NamedProgress
 from advisor.errors import InputError
 from advisor.records import Settings
 from advisor.records.data import ReadOptions
+from advisor.runtime import device
 
 if TYPE_CHECKING:
     from advisor.workflows.session import Session
@@ -45,6 +46,7 @@ def settings(data: PathArgument, **fields: Any) -> Settings:
     unknown = sorted(set(fields) - set(Settings.__dataclass_fields__))
     if unknown:
         raise InputError(f"advise() has no option {unknown[0]!r}.", hint="See help(advisor.advise).")
+    device.check_name(fields.get("device") or "auto")
     if not 0 <= fields.get("seed", 0) < MOST_SEED:
         raise InputError(f"seed {fields['seed']}: expected 0 to 2^63 - 1, which a recipe can hold.")
     return Settings(data=os.fspath(data), command=f"tl-advise {os.fspath(data)}", **fields)

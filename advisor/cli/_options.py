@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from advisor.cli._device_option import device as device
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,11 +120,6 @@ def size() -> Option:
         metavar="PX",
         help="Input size of the network in pixels. [chosen from the images]",
     )
-
-
-def device() -> Option:
-    """Return `--device NAME`."""
-    return click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu or cuda[:i].")
 
 
 def threads() -> Option:

@@ -53,12 +53,13 @@ def command(run: str, dataset: str, split: str, out: str | None, as_json: bool, 
     from advisor.cli.predict import load_predictor
     from advisor.runtime import device
     from advisor.runtime.run_dir import RunDir
-    from advisor.workflows.finished import evaluation
 
     folder = RunDir.create(Path(out), data=Path(dataset)).path if out else None
     options = _options.read_options(call)
-    compute = device.choose(call["device"])
     predictor = load_predictor(run, call["blocked"], call["ensemble"], call["threads"])
+    from advisor.workflows.finished import evaluation
+
+    compute = device.choose(call["device"])
     run_dir = Path(run).parent if Path(run).is_file() else Path(run)
     with _console.bar(quiet) as bar:
         scored = evaluation.evaluate(

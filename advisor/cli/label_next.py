@@ -45,7 +45,6 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, ou
     from advisor.cli import _console, _predict_output, _standalone
     from advisor.cli.predict import load_predictor
     from advisor.data import image_paths
-    from advisor.insight import labelling
     from advisor.runtime import device
 
     ending = Path(out).suffix.lower().lstrip(".") if out else "table"
@@ -53,6 +52,8 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, ou
     _standalone.output_file(out, (), "--out")
     paths = image_paths.resolve(images).paths
     predictor = load_predictor(run, call["blocked"], False, call["threads"])
+    from advisor.insight import labelling
+
     compute = device.choose(call["device"], predictor.classifier.backbone)
     folder = Path(run).parent if Path(run).is_file() else Path(run)
     with _console.bar(call["quiet"]) as bar:

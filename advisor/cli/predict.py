@@ -74,14 +74,15 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, qu
     """
     from advisor.cli import _console, _predict_explain, _predict_inputs, _predict_output, _standalone
     from advisor.errors import InputError
-    from advisor.models.predict import check_abstain
     from advisor.runtime import device
 
     form = _format(form, as_json, call["out"])
     _standalone.output_file(call["out"], (), "--out")
-    compute = device.choose(call["device"])
     chosen, skipped = _predict_inputs.images(images)
     predictor = load_predictor(run, call["blocked"], call["ensemble"], call["threads"])
+    from advisor.models.predict import check_abstain
+
+    compute = device.choose(call["device"])
     check_abstain(predictor.index, call["abstain"])
     if call["explain"]:
         _predict_explain.check(predictor, call["explain"])
@@ -119,15 +120,19 @@ def _format(form: str | None, as_json: bool, out: str | None) -> str:
 
 def load_predictor(run: str, blocked: Sequence[str], ensemble: bool, threads: int | None = None) -> Any:
     from advisor import registry
-    from advisor.models import ensemble_predictor, model_files, predictor
+    from advisor.models import model_files
     from advisor.runtime import device
 
+    folder = Path(run).parent if Path(run).is_file() else Path(run)
+    if not ensemble:
+        model_files.read_description(folder / "model.json")  # what is wrong with it is said before torch is imported
     device.keep_freed_memory()
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    folder = Path(run).parent if Path(run).is_file() else Path(run)
+    from advisor.models import ensemble_predictor, predictor
+
     plugins = registry.load(block=tuple(blocked))
     if ensemble:
         return ensemble_predictor.load(folder / model_files.ENSEMBLE_FOLDER, plugins)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from advisor.cli import _options
+from advisor.cli import _device_option, _options
 from advisor.cli.advise import print_result
 
 
@@ -14,7 +14,13 @@ from advisor.cli.advise import print_result
 @click.argument("run", type=click.Path())
 @click.argument("others", nargs=-1, type=click.UNPROCESSED, metavar="")
 @_options.threads()
-@click.option("--device", "device_name", metavar="NAME", help="auto, cpu or cuda[:i]. [the run's own]")
+@click.option(
+    "--device",
+    "device_name",
+    metavar="NAME",
+    callback=_device_option.checked,
+    help="auto, cpu or cuda[:i]. [the run's own]",
+)
 @_options.offline()
 @_options.quiet()
 @_options.verbose()

@@ -164,6 +164,12 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_ACTIVATION_BYTES)) and bool(mallopt(_M_TRIM_THRESHOLD, _NEVER))
 
 
+def check_name(device: str) -> None:
+    """Check that this can be the name of a device, without importing torch. Raises InputError."""
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", device.strip().lower()):
+        raise InputError(f"--device {device}: expected auto, cpu or cuda[:i].")
+
+
 def check_together(device: str, devices: int) -> None:
     """Check that this machine has the devices for one training run. On a CPU they are processes that share its cores.
 
@@ -187,11 +193,10 @@ def check_together(device: str, devices: int) -> None:
 
 
 def _resolve(device: str) -> str:
+    check_name(device)
     requested = device.strip().lower()
     if requested == "cpu":
         return "cpu"
-    if requested != "auto" and not re.fullmatch(r"cuda(:\d+)?", requested):
-        raise InputError(f"--device {device}: expected auto, cpu or cuda[:i].")
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -38,6 +38,25 @@ def test_an_empty_argument_is_refused(call: list[str], capsys: pytest.CaptureFix
     assert "an argument is empty" in " ".join(line.split())
 
 
+@pytest.mark.parametrize("command", ["advise", "predict", "serve", "evaluate", "rerun", "resume", "fewshot", "lr-find"])
+def test_a_misspelt_device_is_refused_before_anything_else(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not after the seconds in which torch is imported and the images are read."""
+    assert cli.run([command, "nowhere", "--device", "tpu"]) == 2
+    assert capsys.readouterr().err == "error: --device tpu: expected auto, cpu or cuda[:i].\n"
+
+
+@pytest.mark.parametrize(
+    "call", [["predict", "nowhere", "."], ["evaluate", "nowhere", "."], ["label-next", "nowhere", "."]]
+)
+def test_a_run_that_is_not_there_is_said_before_torch_is_imported(call: list[str], tmp_path: Path) -> None:
+    """In a process of its own, in which torch cannot be imported."""
+    folder(tmp_path, {"cat": 1})
+    program = "import sys\nsys.modules['torch'] = None\nfrom advisor import cli\nsys.exit(cli.run(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", program, *call], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: nowhere holds no model.json.")
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space of a Linux process")
 @pytest.mark.parametrize("free_bytes", [1_000_000, 5_000_000, 30_000_000])
 def test_a_moment_without_memory_or_threads_is_one_line(tmp_path: Path, free_bytes: int) -> None:
