@@ -116,6 +116,7 @@ def _page(name: str) -> Any:
     page.filters.update(percent=wording.percent, number=wording.number, duration=wording.duration, value=wording.value)
     page.filters.update(points=wording.points, regime=wording.regime, settings=wording.settings, span=wording.span)
     page.filters.update(capitalize_first=lambda sentence: sentence[:1].upper() + sentence[1:])
+    page.filters.update(unbroken_options=_unbroken_options)
     page.globals.update(
         words=wording, insight=insight_text, pareto=pareto, distilled=distilled, term=_term, fields=_fields
     )
@@ -137,6 +138,13 @@ def _safe(markup: str) -> Any:
     from markupsafe import Markup
 
     return Markup(markup)
+
+
+def _unbroken_options(text: str) -> Any:
+    """Return text whose option names (`--budget`) stay on one line: browsers break lines behind hyphens."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"(?<!\S)(--?[a-z][a-z-]*)", r'<span class="option">\1</span>', str(escape(printable(text)))))
 
 
 def _term(key: str, text: str) -> Any:
