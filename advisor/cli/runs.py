@@ -32,7 +32,11 @@ def command(folders: tuple[str, ...], as_json: bool) -> int:
     from advisor.cli import _console
     from advisor.workflows.finished import finished_runs
 
-    runs = finished_runs.find([Path(folder) for folder in folders or (finished_runs.PARENT,)])
+    runs, faults = finished_runs.readable(
+        finished_runs.find([Path(folder) for folder in folders or (finished_runs.PARENT,)])
+    )
+    for fault in faults:
+        _console.note(str(fault))
     summaries = finished_runs.summarise(runs)
     compared = finished_runs.difference(runs[0], runs[1]) if len(runs) == 2 else None
     if as_json:

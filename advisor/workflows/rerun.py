@@ -67,8 +67,8 @@ def rerun_recipe(
     plugins = registry.load(block=block)
     candidate = candidate_of(recipe, plugins)
     weights_dir = find_weights(recipe, plugins, weights_dir, offline)
-    listener.stage("reading the data")
     root = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
+    listener.stage(f"reading the data in {root}")  # a relative path of a recipe may lead to another folder of that name
     if out is not None:
         RunDir.create(out, data=root)
     data_set, measured, same_data = read_data(

@@ -70,6 +70,20 @@ def find(folders: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(runs))
 
 
+def readable(runs: Sequence[Path]) -> tuple[list[Path], list[InputError]]:
+    """Return the runs whose result can be read, and why others cannot. Raises the first reason where none can."""
+    good, faults = [], []
+    for run in runs:
+        try:
+            stored_results.read(run)
+            good.append(run)
+        except InputError as error:
+            faults.append(error)
+    if not good:
+        raise faults[0]
+    return good, faults
+
+
 def summarise(runs: Sequence[Path]) -> list[RunSummary]:
     """Return a summary of each run, in the given order, with runs on equal data marked by the same letter."""
     results = [stored_results.read(run)[0] for run in runs]

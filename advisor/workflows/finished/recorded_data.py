@@ -61,18 +61,18 @@ def read_data(
     data_set = dataset.read(folder, test_split=recorded_test_split(recipe), options=options, offline=offline)
     profile.check_learnable(data_set)
     same_data = data_set.fingerprint == recipe.data.fingerprint
-    decoded = profile.decode(data_set, store=cache.Store(), join=join_as_recorded(recipe))
-    data_set = corrections.for_recipe(decoded.dataset, recipe, path, relabel)
-    measured = profile.measure(data_set, similar=decoded.similar)
-    if recipe.data.leaks_removed:
-        data_set = profile.without_leaks(data_set, measured)
-    profile.check_learnable(data_set)
     if not same_data and not is_given:
         raise RecipeError(
             f"data.fingerprint: {folder} has changed since the recipe was made ({data_set.fingerprint[:12]} instead of "
             f"{recipe.data.fingerprint[:12]}).",
             hint=f"To use the changed data, pass --data {folder}.",
         )
+    decoded = profile.decode(data_set, store=cache.Store(), join=join_as_recorded(recipe))
+    data_set = corrections.for_recipe(decoded.dataset, recipe, path, relabel)
+    measured = profile.measure(data_set, similar=decoded.similar)
+    if recipe.data.leaks_removed:
+        data_set = profile.without_leaks(data_set, measured)
+    profile.check_learnable(data_set)
     return data_set, measured, same_data
 
 

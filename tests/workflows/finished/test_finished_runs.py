@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import results
 
+from advisor import cli
 from advisor.errors import InputError
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.workflows.finished import finished_runs
@@ -36,6 +38,18 @@ def test_runs_are_found_and_equal_data_marked(tmp_path: Path) -> None:
     assert [one.same_data for one in finished_runs.summarise(runs)] == ["A", "A"]
     with pytest.raises(InputError, match="no finished run"):
         finished_runs.find([tmp_path / "nowhere"])
+
+
+def test_a_damaged_result_hides_no_other_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a note; where nothing else is there, it is the error."""
+    write_run(tmp_path / "a", 90)
+    damaged = write_run(tmp_path / "b", 80) / "result.json"
+    damaged.write_text('{"schema": 1', encoding="utf-8")
+    assert cli.run(["runs", str(tmp_path), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert [row["run"] for row in json.loads(shown.out)["runs"]] == [str(tmp_path / "a")]
+    assert shown.err.startswith(f"note: {damaged}: cannot be read")
+    assert cli.run(["runs", str(tmp_path / "b")]) == 2
 
 
 def test_a_difference_is_paired_on_the_same_images(tmp_path: Path) -> None:
