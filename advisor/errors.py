@@ -14,6 +14,7 @@ AdviseError                 exit 4: the run failed though the input was fine
 |   +-- OutOfMemoryError    the device's memory does not hold a step of this batch size
 |   +-- TooSlowError        the trial cannot end in the time that is left for it
 |   +-- StrategyError       the code of a strategy raised, or returned what no training can use
+|   +-- RefitError          a winner cannot be trained on all images; the next best is judged
 +-- BackboneError           the code of a network raised, or returned what no head can use
 +-- WorkerLostError         a worker process ended in the middle of a job
 +-- OutOfTimeError          a job did not end by its deadline; its worker was killed
@@ -139,6 +140,21 @@ class StrategyError(TrialError):
         super().__init__(what, hint=hint)
         self.strategy = strategy
         self.reason = printable(reason or what)
+
+
+class RefitError(TrialError):
+    """A winner cannot be trained on all images and the search left no model of it.
+
+    `trial` is its number, `reason` why, `strategy` the strategy if its code raised, else "".
+    """
+
+    details = ("trial", "reason", "strategy")
+
+    def __init__(self, what: str, *, hint: str = "", trial: int = 0, reason: str = "", strategy: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.trial = trial
+        self.reason = printable(reason or what)
+        self.strategy = strategy
 
 
 class BackboneError(AdviseError):

@@ -17,6 +17,7 @@ import msgspec
 from advisor.errors import AdviseError, BackboneError, StrategyError, is_out_of_memory, one_line
 from advisor.hooks import Backbone, Card, Context, Space, Strategy, TrainPlan
 from advisor.plugin_loading import PluginContents, Resolver
+from advisor.runtime.process import third_party
 
 # A failing load_state is a WeightsError of `models.backbone`: mostly it is the file that does not fit.
 _CALLS = ("build", "run_stage", "pool", "build_source_head")
@@ -75,7 +76,8 @@ class _GuardedCall:
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         try:
-            return self.function(*args, **options)
+            with third_party.contained():
+                return self.function(*args, **options)
         except AdviseError:
             raise
         except (Exception, SystemExit) as error:
@@ -158,7 +160,8 @@ class GuardedStrategy:
 
     def _call(self, member: str, *args: Any) -> Any:
         try:
-            return getattr(self._strategy, member)(*args)
+            with third_party.contained():
+                return getattr(self._strategy, member)(*args)
         except StrategyError:
             raise
         except (Exception, SystemExit) as error:

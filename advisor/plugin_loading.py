@@ -18,6 +18,7 @@ import pluggy
 from advisor import hooks, plugin_validation
 from advisor.errors import BrokenPluginError, PluginError
 from advisor.hooks import Backbone, Layout, Strategy
+from advisor.runtime.process import third_party
 
 Resolver = Callable[[str], Backbone | None]
 
@@ -42,7 +43,15 @@ class PluginContents:
 
 
 def load(entry: metadata.EntryPoint) -> PluginContents:
-    """Import, register and ask one plugin. Raises BrokenPluginError with the reason, whatever its code does."""
+    """Import, register and ask one plugin. Raises BrokenPluginError with the reason, whatever its code does.
+
+    What it prints goes to standard error.
+    """
+    with third_party.contained():
+        return _load(entry)
+
+
+def _load(entry: metadata.EntryPoint) -> PluginContents:
     try:
         plugin = entry.load()
     except (Exception, SystemExit) as error:
@@ -76,7 +85,8 @@ def load(entry: metadata.EntryPoint) -> PluginContents:
 def _resolved(hook: Any, plugin: str, folder: Path | None, name: str) -> Backbone | None:
     """Resolve a name that one plugin does not list. Raises PluginError, its own or one about its fault."""
     try:
-        backbone = next((b for b in hook(name=name) if b is not None), None)
+        with third_party.contained():
+            backbone = next((b for b in hook(name=name) if b is not None), None)
         return None if backbone is None else plugin_validation.backbone(backbone, folder)
     except PluginError:
         raise
@@ -89,12 +99,12 @@ def _resolved(hook: Any, plugin: str, folder: Path | None, name: str) -> Backbon
 def _ask(hook: Any, name: str) -> list[object]:
     try:
         replies = hook()
+        wrong = next((r for r in replies if isinstance(r, str) or not isinstance(r, Iterable)), None)
+        if wrong is None:
+            return [item for reply in replies for item in reply]  # of a generator its code runs only now
     except (Exception, SystemExit) as error:
         raise BrokenPluginError(f"{name}() failed: {plugin_validation.one_line(error)}") from error
-    for reply in replies:
-        if isinstance(reply, str) or not isinstance(reply, Iterable):
-            raise BrokenPluginError(f"{name}() gave a {type(reply).__name__}, expected a list")
-    return [item for reply in replies for item in reply]
+    raise BrokenPluginError(f"{name}() gave a {type(wrong).__name__}, expected a list")
 
 
 def _folder(plugin: object) -> Path | None:

@@ -186,7 +186,11 @@ def third_party() -> Registry:
     selected, _ = _choice(None, ())
     names = {entry.name for entry in third_party}
     chosen = [entry for entry in third_party if selected is None or entry.name in selected]
-    return load(entry_points=chosen) if names and chosen else Registry(backbones={}, strategies={}, plugins=())
+    return (
+        load(select=names, entry_points=chosen)
+        if names and chosen
+        else Registry(backbones={}, strategies={}, plugins=())
+    )
 
 
 def _choice(select: Iterable[str] | None, block: Iterable[str]) -> tuple[set[str] | None, set[str]]:

@@ -85,6 +85,10 @@ def test_the_sample_plugin_is_found_with_its_distribution_and_version(site: Path
         ),
         ("from advisor.hooks import hookimpl\n@hookimpl\ndef advisor_backbones(): return ['resnet']", "name is None"),
         ("from advisor.hooks import hookimpl\n@hookimpl\ndef advisor_strategies(): 1/0", "ZeroDivisionError"),
+        (
+            "from advisor.hooks import hookimpl\n@hookimpl\ndef advisor_backbones():\n  yield from 1 / 0",
+            "ZeroDivisionError",
+        ),
         (STRANGER.format(names=["a", "a"]), 'offers "a" twice'),
         (STRANGER.format(names=["resnet18"]), 'name clash: "resnet18" is already offered by torchvision (tl-advise)'),
         (STRANGER.format(names=["ridge"]), 'name clash: "ridge" is already offered by strategies (tl-advise)'),
@@ -100,6 +104,18 @@ def test_a_broken_plugin_is_disabled_alone_with_its_reason(site: Path, source: s
     assert [p.name for p in plugins.plugins if p.broken] == ["strange"]
     assert plugins.origin("resnet18")[0] == "tl-advise"
     assert "ridge" in plugins.strategies
+
+
+def test_what_a_plugin_prints_or_sets_when_it_is_imported_has_no_effect(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard output is for the answer alone, and relative paths of the call stay what they are."""
+    before = Path.cwd()
+    noisy = f"import os\nprint('hello')\nos.chdir({str(site)!r})\n" + STRANGER.format(names=["strange"])
+    install(site, "stranger", {"strange": "strange_module"}, {"strange_module": noisy})
+    assert "strange" in registry.load().backbones
+    assert capsys.readouterr() == ("", "hello\n")
+    assert Path.cwd() == before
 
 
 def test_a_missing_attribute_of_an_entry_point_is_a_reason(site: Path) -> None:
@@ -134,6 +150,7 @@ def test_selecting_and_blocking(site: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "tiny" not in registry.load(block=["tiny"]).backbones
     monkeypatch.setenv(registry.VARIABLE, "tiny, strategies")
     assert {p.name for p in registry.load().plugins} == {"tiny", "strategies"}
+    assert [p.name for p in registry.third_party().plugins] == ["tiny"]  # what data sets are read with
     monkeypatch.setenv(registry.VARIABLE, "-tiny")
     assert "tiny" not in registry.load().backbones
     monkeypatch.setenv(registry.VARIABLE, "tinny")

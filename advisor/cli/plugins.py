@@ -9,6 +9,7 @@ import click
 
 from advisor.cli import _options
 from advisor.errors import CheckError
+from advisor.runtime.process import third_party
 
 if TYPE_CHECKING:
     from advisor.registry import PluginInfo, Registry
@@ -61,7 +62,8 @@ def check(name: str, size_px: int | None, fetch: bool, as_json: bool) -> None:
 
     plugins = registry.load(guarded=False)
     plugin, names = _meant(plugins, name)
-    checks = _run(plugins, plugin, names, size_px, offline=not fetch)
+    with third_party.contained():
+        checks = _run(plugins, plugin, names, size_px, offline=not fetch)
     if as_json:
         _console.as_json([{"of": of, **asdict(c)} for of, c in checks])
     else:

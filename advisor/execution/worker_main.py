@@ -26,6 +26,7 @@ from advisor.errors import (
     OutOfMemoryError,
     OutputError,
     StrategyError,
+    TrialError,
     is_out_of_memory,
     one_line,
 )
@@ -147,7 +148,7 @@ class JobRunner:
     def failure(self, job: Job, error: BaseException) -> AdviseError:
         """Return what a job's unexpected exception means: of a first look at a network, that the network is at fault.
 
-        Short memory and what the system refuses are not.
+        A refit costs its candidate. Short memory and what the system refuses are nobody's fault.
         """
         what = f"{type(error).__name__}: {one_line(error)}"
         if isinstance(job, Describe | Probe) and self.resources is not None:
@@ -156,6 +157,9 @@ class JobRunner:
             if not isinstance(error, OSError):
                 plugin = str(self.resources.registry.plugin(job.backbone))
                 return plugin_guard.backbone_error(job.backbone, plugin, what)
+        if isinstance(job, Refit) and not isinstance(error, OSError):
+            short = is_out_of_memory(error)
+            return OutOfMemoryError(f"out of memory ({what})") if short else TrialError(f"training failed: {what}")
         return AdviseError(f"{type(job).__name__} failed: {what}")
 
     def _open(self, job: OpenDataset) -> DatasetOpened:

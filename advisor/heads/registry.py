@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from advisor.errors import InputError
+from advisor.errors import PluginError
 from advisor.heads import knn, linear, logistic, prototypes, ridge
 from advisor.heads.kind import HeadKind, HeadModule
 
@@ -24,8 +24,8 @@ MODULES: Mapping[str, type[HeadModule]] = {kind.module.saved_as: kind.module for
 
 
 def kind_of(name: str) -> HeadKind:
-    """Return the kind of this name. Raises InputError for a name that no head has."""
+    """Return the kind of this name. Raises PluginError for a name that no head has."""
     for kind in HEADS:
         if kind.name == name:
             return kind
-    raise InputError(f'unknown head "{name}": expected one of {", ".join(KINDS)}.')
+    raise PluginError(f'unknown head "{name}": expected one of {", ".join(KINDS)}.')

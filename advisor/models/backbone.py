@@ -19,6 +19,7 @@ from torch import nn
 from advisor.errors import AdviseError, BackboneError, PluginError, WeightsError, one_line
 from advisor.hooks import Backbone, Stage, StageSize
 from advisor.runtime import lean_imports
+from advisor.runtime.process import third_party
 
 lean_imports.install()  # before any plugin imports torchvision
 
@@ -94,7 +95,8 @@ def _fill(backbone: Backbone, module: nn.Module, tensors: dict[str, torch.Tensor
             if value.is_floating_point():
                 value.fill_(float("nan"))  # shows what load_state left out
     try:
-        backbone.load_state(module, tensors)
+        with third_party.contained():
+            backbone.load_state(module, tensors)
     except Exception as error:
         raise WeightsError(
             f"backbone {backbone.name}: the weights do not fit the network: {one_line(error)}.",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from advisor.aliases import CountProgress
 from advisor.data import image_inputs, pixels
-from advisor.errors import CacheFullError, PluginError, WeightsError
+from advisor.errors import BackboneError, CacheFullError, PluginError, WeightsError
 from advisor.hooks import Backbone
 from advisor.models import backbone as stages
 from advisor.models import folding, inference, pretrained_weights
@@ -99,7 +99,19 @@ def _extract(
             parts.append([f[:n].float().cpu() for f in stages.checked_pooled(backbone, module, images)])
     dims = tuple(f.shape[1] for f in parts[0]) if parts else stages.stage_dims(backbone, module, spec.size_px)
     values = torch.cat([torch.cat(p, dim=1) for p in parts]).numpy() if parts else np.zeros((0, sum(dims)), np.float32)
+    _check(backbone, values, len(canvas), dims[-1])
     return Pooled(values, dims)
+
+
+def _check(backbone: Backbone, values: NDArray[np.float32], images: int, width: int) -> None:
+    """Raise BackboneError where the last stage leaves images without features, or features that are no numbers."""
+    finite = np.isfinite(values[:, -width:]).all(axis=1)
+    wrong = f"{len(values)} rows of features for {images} images" if len(values) != images else ""
+    if not wrong and not finite.all():
+        wrong = f"features of {int((~finite).sum())} of {images} images are not finite"
+    if wrong:
+        hint = f"`tl-advise plugins check {backbone.name}` tests it."
+        raise BackboneError(f"network {backbone.name}: {wrong}.", hint=hint, backbone=backbone.name, reason=wrong)
 
 
 def key_fields(

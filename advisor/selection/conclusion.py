@@ -1,4 +1,4 @@
-"""From a finished search to the result; a network whose code fails on the way is left out, and the rest judged again.
+"""From a finished search to the result; a network or strategy that fails on the way is left out, and the rest judged again.
 
 In: a run whose search has ended. Out: the final result. Candidates are frozen anew only while no test score exists, so that
 the test decides nothing. Does NOT cover: judging (`frozen_candidates`), refits, the test and the files (`run_end`).
@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
-from advisor.errors import BackboneError
+from advisor.errors import BackboneError, RefitError
 from advisor.models import model_files
 from advisor.records import Profile, Result
 from advisor.selection import frozen_candidates, incumbent, run_end
@@ -18,7 +18,7 @@ from advisor.tuning.search_run import SearchRun
 
 
 def conclude(run: SearchRun, writer: incumbent.IncumbentWriter, profile: Profile) -> Result:
-    """Judge, refit, test and write. Raises BackboneError where a network fails and nothing else was scored."""
+    """Judge, refit, test and write. Raises BackboneError or RefitError where one fails and nothing else was scored."""
     if not run.faults:
         left_out.read(run)
     while True:
@@ -26,13 +26,23 @@ def conclude(run: SearchRun, writer: incumbent.IncumbentWriter, profile: Profile
         try:
             frozen = frozen_candidates.judge(run, named.frame)
             return run_end.compose(run, named, frozen, profile)
-        except BackboneError as error:
-            if not error.backbone or run.is_left_out(error.backbone) or (run.rundir.path / "test.json").exists():
+        except (BackboneError, RefitError) as error:
+            if not _is_new(run, error) or (run.rundir.path / "test.json").exists():
                 raise
             _discard_models(run)  # before it is written down what failed: a resume in between only meets it again
-            left_out.add_network(run, error.backbone, error)
+            if isinstance(error, RefitError):
+                left_out.add_refit(run, error)
+            else:
+                left_out.add_network(run, error.backbone, error)
             if not run.state().contenders():
                 raise
+
+
+def _is_new(run: SearchRun, error: BackboneError | RefitError) -> bool:
+    """Return True if what failed is still one of those that may win."""
+    if isinstance(error, RefitError):
+        return any(t.number == error.trial for t in run.state().contenders())
+    return bool(error.backbone) and not run.is_left_out(error.backbone)
 
 
 def _discard_models(run: SearchRun) -> None:

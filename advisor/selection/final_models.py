@@ -17,7 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor.data.splits import FOLDS
-from advisor.errors import OutOfTimeError, TooSlowError, TrialError, WorkerLostError
+from advisor.errors import (
+    AdviseError,
+    OutOfMemoryError,
+    OutOfTimeError,
+    PluginError,
+    RefitError,
+    StrategyError,
+    TooSlowError,
+    TrialError,
+    WorkerLostError,
+)
 from advisor.execution import job_limit
 from advisor.records import Trial
 from advisor.records.messages import Refit, Refitted
@@ -43,7 +53,8 @@ def train(
     """Train a frozen candidate on all images, with `reserve_s` seconds reserved for what comes after it.
 
     Returns None if that does not fit or fails twice and `allow_fold_model` is False. With `as_folds` the fold model is used
-    if there is one, as for the model that it is compared with. Raises TrialError if a fold model is needed and missing.
+    if there is one, as for the model that it is compared with. Where a fold model is needed and missing, raises RefitError, or
+    the error itself if its cause may pass: short memory, a process that died.
     """
     written = folder / "refitted.json"
     if not written.is_file():
@@ -53,22 +64,33 @@ def train(
             return read_refitted(folder)
         trained = run.facts.trains_backbone(trial.candidate)
         may_fail = run.facts.has_deadline and trained and (fold_folder is not None or not allow_fold_model)
-        refitted, reason = _refit(run, trial, folder, run.clock.left_s - reserve_s if may_fail else None)
+        refitted, reason, error = _refit(run, trial, folder, run.clock.left_s - reserve_s if may_fail else None)
         if refitted is None and fold_folder is not None:
             refitted = _use_fold_model(run, trial, fold_folder, folder, reason)
         if refitted is None:
             if allow_fold_model:
-                raise TrialError(f"{_not_refitted(trial, reason)}, and the search left no model of it.")
+                raise _no_model(trial, reason, error)
             return None
         write_atomically(written, to_json(refitted))
     return read_refitted(folder)
 
 
-def _refit(run: SearchRun, trial: Trial, folder: Path, limit_s: float | None) -> tuple[Refitted | None, str]:
-    """Train on all images within `limit_s`; return the record, or None and the reason in words."""
+def _no_model(trial: Trial, reason: str, error: AdviseError | None) -> AdviseError:
+    """Return the error for a winner that is left without a model."""
+    what = f"{_not_refitted(trial, reason)}, and the search left no model of it."
+    if error is None or isinstance(error, OutOfMemoryError | WorkerLostError):
+        return TrialError(what)
+    strategy = error.strategy if isinstance(error, StrategyError) else ""
+    return RefitError(what, trial=trial.number, reason=reason, strategy=strategy)
+
+
+def _refit(
+    run: SearchRun, trial: Trial, folder: Path, limit_s: float | None
+) -> tuple[Refitted | None, str, AdviseError | None]:
+    """Train on all images within `limit_s`; return the record, or None, the reason in words, and the error if not of time."""
     predicted_s = cost_model.train_s(run.state(), trial.candidate, run.facts.images)
     if limit_s is not None and predicted_s > HOPELESS * limit_s:
-        return None, _too_slow(predicted_s, limit_s)
+        return None, _too_slow(predicted_s, limit_s), None
     run.listener.stage(f"refitting the candidate ({trial.candidate.strategy}) on all {run.facts.images:,} images")
     job = Refit(
         candidate=trial.candidate,
@@ -80,13 +102,18 @@ def _refit(run: SearchRun, trial: Trial, folder: Path, limit_s: float | None) ->
     )
     deadline = None if limit_s is None else time.monotonic() + job_limit.ended_after_s(limit_s)
     try:
-        return run.ask(job, Refitted, deadline=deadline, restarts=1), ""
+        return run.ask(job, Refitted, deadline=deadline, restarts=1), "", None
     except TooSlowError as error:
-        return None, _too_slow(error.needs_s or predicted_s, limit_s)
+        return None, _too_slow(error.needs_s or predicted_s, limit_s), None
     except OutOfTimeError:
-        return None, _too_slow(None, limit_s)
-    except (TrialError, WorkerLostError) as error:  # memory that was free during the search may be used by now
-        return None, str(error).rstrip(".:")
+        return None, _too_slow(None, limit_s), None
+    except (
+        TrialError,
+        PluginError,
+        WorkerLostError,
+    ) as error:  # memory that was free during the search may be used by now
+        reason = error.reason if isinstance(error, StrategyError) else str(error)
+        return None, reason.rstrip(".:"), error
 
 
 def _too_slow(needs_s: float | None, limit_s: float | None) -> str:

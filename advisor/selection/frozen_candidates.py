@@ -54,13 +54,14 @@ def is_frozen(run: SearchRun) -> bool:
 def judge(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:
     """Return the frozen candidates: those of an earlier process, else re-evaluate the leaders, judge and freeze.
 
-    They are frozen anew where the network of one of them is left out by now, since its code failed before any test score.
+    They are frozen anew where one of them is left out by now, since the code of its network or strategy failed before any
+    test score.
     """
     if not run.probes:  # a resume after the search; the report shows them
         run.probes = list(run.rundir.read("probes.json", list[Trial]) or [])
     run.describe(t.candidate.backbone for t in run.state().contenders())
     frozen = run.rundir.read("candidates.json", FrozenCandidates)
-    if frozen is None or any(run.is_left_out(t.candidate.backbone) for t in _members(frozen)):
+    if frozen is None or any(run.cannot_win(t) for t in _members(frozen)):
         return _freeze(run, context)
     return frozen
 
@@ -74,9 +75,7 @@ def _members(frozen: FrozenCandidates) -> tuple[Trial, ...]:
 def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:
     contenders = deployment.contenders_within_limits(run)
     if not contenders:
-        failed = [t for t in run.study.trials() if t.error]
-        why = failed[-1].error if failed else "the budget ran out before the first probe ended"
-        raise AdviseError(f"no trial succeeded: {why}.", hint="Give a larger --budget or a smaller --size.")
+        raise _no_contenders(run)
     run.listener.stage("re-evaluating the leading candidates on new folds")
     # Images of one group (a patient, a burst) are not independent: they are resampled together.
     groups = splits.groups_of(context.used.pool) if context.dataset.has_groups else None
@@ -112,6 +111,16 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
     run.rundir.write("candidates.json", frozen)
     run.rundir.log("frozen", at_s=run.clock.used_s, digest=frozen.digest)
     return frozen
+
+
+def _no_contenders(run: SearchRun) -> AdviseError:
+    """Return the error for a search in which nothing succeeded; the hint is about time and memory where they were short."""
+    failed = [t for t in run.study.trials() if t.error]
+    why = failed[-1].error if failed else "the budget ran out before the first probe ended"
+    short = not failed or failed[-1].failure_kind in ("too_slow", "out_of_memory")
+    log = f"The traceback is in {run.rundir.path / 'worker.log'}."
+    hint = "Give a larger --budget or a smaller --size." if short else log
+    return AdviseError(f"no trial succeeded: {why}.", hint=hint)
 
 
 def _expected(run: SearchRun, trial: Trial) -> float:

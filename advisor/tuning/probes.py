@@ -51,7 +51,7 @@ def make(run: SearchRun, at: BackboneAtSize, predicted_s: float, limit_s: float 
         limit_s=limit_s,
     )
     try:
-        probed = run.ask(job, Probed, restarts=run.restarts(at.name))
+        probed = run.ask_about(at.name, job, Probed, limit_s=limit_s)
     except left_out.NETWORK_FAILURES as error:
         left_out.add_network(run, at.name, error, at.size_px)
         return

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from advisor.errors import WorkerLostError
+from advisor import plugin_guard
+from advisor.errors import OutOfTimeError, WorkerLostError
+from advisor.execution import job_limit
 from advisor.execution.executor import TrialExecutor
 from advisor.execution.worker import Worker
 from advisor.execution.worker_pool import WorkerPool
@@ -61,18 +63,15 @@ class SearchRun:
         """Return what is known at this moment."""
         first = self.study.first()
 
-        def left_out(trial: Trial) -> bool:
-            return self.is_left_out(trial.candidate.backbone)
-
         return SearchState(
             **vars(self.facts),
             backbones=dict(self.backbones),
-            probes=tuple(p for p in self.probes if not left_out(p)),
-            trials=tuple(t for t in self.study.trials() if not left_out(t)),
+            probes=tuple(p for p in self.probes if not self.cannot_win(p)),
+            trials=tuple(t for t in self.study.trials() if not self.cannot_win(t)),
             left_out=frozenset((f.backbone, f.size_px) for f in self.faults if f.backbone),
             begun=tuple(self.study.candidates()),
             tried_keys=self.study.keys,
-            default=first if first is not None and is_default(first) and not left_out(first) else None,
+            default=first if first is not None and is_default(first) and not self.cannot_win(first) else None,
             speeds=self.speeds,
             left_s=self.clock.left_s,
         )
@@ -80,6 +79,10 @@ class SearchRun:
     def is_left_out(self, backbone: str) -> bool:
         """Return True if a network is left out altogether, since its code failed."""
         return any(f.backbone == backbone and f.size_px is None for f in self.faults)
+
+    def cannot_win(self, trial: Trial) -> bool:
+        """Return True if the network of a trial is left out, or the trial itself since it cannot be trained on all images."""
+        return self.is_left_out(trial.candidate.backbone) or any(trial.number in f.trials for f in self.faults)
 
     # ---- work that is no trial -----------------------------------------------------------------------------------
 
@@ -126,8 +129,25 @@ class SearchRun:
         """Measure the shapes of these backbones in a worker, each once: what contexts and predictions are made from."""
         for name in names:
             if name not in self.backbones:
-                job = Describe(backbone=name)
-                self.backbones[name] = self.ask(job, Description, restarts=self.restarts(name))
+                self.backbones[name] = self.ask_about(name, Describe(backbone=name), Description)
+
+    def ask_about(self, backbone: str, job: Job, kind: type[A], *, limit_s: float | None = None) -> A:
+        """Run a first look at a network; `limit_s` is when its worker gives it up by itself.
+
+        With a deadline, a third-party network that does not end then, or without a limit within a share of the time left, is
+        ended: its code may wait for ever. Raises what `ask` raises; BackboneError where it was ended.
+        """
+        restarts = self.restarts(backbone)
+        if restarts is None or not self.facts.has_deadline:
+            return self.ask(job, kind, restarts=restarts)
+        longest_s = policy.THIRD_PARTY_SHARE * self.clock.left_s
+        if limit_s is not None:
+            longest_s = min(longest_s, job_limit.ended_after_s(limit_s))
+        try:
+            return self.ask(job, kind, deadline=time.monotonic() + max(longest_s, 1.0), restarts=restarts)
+        except OutOfTimeError as error:
+            plugin = str(self.facts.registry.plugin(backbone))
+            raise plugin_guard.backbone_error(backbone, plugin, f"it did not end within {longest_s:.0f} s") from error
 
     def restarts(self, backbone: str) -> int | None:
         """Return how often a worker that dies at its first look at a network is started again; None for our own."""

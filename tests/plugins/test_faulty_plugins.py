@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import commands
 import faulty_plugins
 import pytest
+import searches
 from photos import write_crops
 
 from advisor import advice
-from advisor.errors import Interrupted
+from advisor.errors import BackboneError, Interrupted
 from advisor.records import Settings, Trial
+from advisor.runtime import clock
 from advisor.runtime.progress import Listener
+from advisor.runtime.run_dir import RunDir
 
 OWNER = f"plugin {faulty_plugins.PLUGIN} ({faulty_plugins.DISTRIBUTION})"
 BROKE = f"{OWNER} failed: run_stage() raised RuntimeError: it broke"
@@ -25,6 +29,8 @@ BAD = {
     "bad_exit": "run_stage() raised SystemExit: out of order",
     "bad_large": "at 96 px: plugin menagerie (tl-menagerie) failed: run_stage() raised IndexError: no row 81",
     "bad_shape": "stage all pools to (32, 8, 8, 8), expected (N, 8)",
+    "bad_nan": "features of 20 of 20 images are not finite",
+    "bad_rows": "1 rows of features for 20 images",
     "bad_weights": "the weights do not fit the network: it broke",
 }
 BAD_HEADS = {
@@ -110,6 +116,68 @@ def test_a_network_that_fails_in_the_end_is_replaced(
     assert (result["status"], result["best"]["backbone"]) == ("final", "weak")
     assert result["test"]["n"] == 4
     assert set(reasons(result)) == set(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("bad_refit", f"{OWNER} failed: plan() raised LookupError: so many images"),
+        ("bad_refit_head", 'unknown head "oracle"'),
+    ],
+)
+def test_a_winner_that_cannot_be_refitted_is_replaced(
+    name: str, reason: str, crops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its plans are good for the folds of the search alone: the next best wins, and result and report give the reason."""
+    monkeypatch.setenv("MENAGERIE", f"{name} poor_head good")
+    options = ("--backbone", "good", "--size", "32", "--trials", "1", "--block", "strategies")
+    result, errors = advise(crops, *options)
+    assert (result["status"], result["best"]["strategy"], result["test"]["n"]) == ("final", "poor_head", 4)
+    (said,) = [w for w in result["warnings"] if "cannot win" in w]
+    assert said.startswith(f"strategy {name} (")
+    assert reason in said
+    assert f"note: {said}" in errors
+    assert "cannot win: it was not refitted on all images" in (crops.parent / "run" / "report.html").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_network_that_waits_for_ever_is_ended_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first look takes at most a share of the time left: a hard budget is kept, and the search goes on without it."""
+    monkeypatch.setenv("MENAGERIE", "bad_hang")
+    with searches.on_crops(tmp_path) as run:
+        late = replace(run, clock=clock.Clock(600.0, used_before_s=598.0), backbones={})
+        with pytest.raises(BackboneError, match="did not end within") as caught:
+            late.describe(["bad_hang"])
+        assert (caught.value.backbone, OWNER in caught.value.reason) == ("bad_hang", True)
+        late.describe(["pocket"])
+        assert list(late.backbones) == ["pocket"]
+
+
+def test_what_a_network_sets_for_the_whole_process_is_set_back(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Working directory, dtype, gradients, threads: the others compute, and the run is written, as if it were not there."""
+    monkeypatch.setenv("MENAGERIE", "meddler good")
+    monkeypatch.chdir(crops.parent)
+    networks = named("--backbone", "meddler", "good")
+    options = ("--offline", "--threads", "1", "--size", "32", "--strategy", "logistic", "--trials", "1")
+    commands.run("advise", crops.name, *networks, *options, "--out", "run")
+    result = json.loads(Path("run", "result.json").read_text(encoding="utf-8"))
+    assert (result["status"], result["left_out"]) == ("final", [])
+    probes = RunDir(Path("run")).read("probes.json", list[Trial]) or []
+    losses = {name: [p.loss for p in probes if p.candidate.backbone == name] for name in ("meddler", "good")}
+    assert losses["meddler"] == losses["good"] != []
+
+
+def test_what_a_network_prints_is_no_part_of_an_answer(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--json` stays JSON where a command computes in its own process; the text is on standard error."""
+    monkeypatch.setenv("MENAGERIE", "chatty")
+    advise(crops, "--backbone", "chatty", "--size", "32", "--strategy", "logistic", "--trials", "1")
+    image = str(next(crops.rglob("*.jpg")))
+    done = commands.run("predict", str(crops.parent / "run"), image, "--device", "cpu", "--json")
+    assert len(json.loads(done.stdout)["predictions"]) == 1
+    assert "stage 0" in done.stderr
+    checked = commands.run("plugins", "check", "chatty", "--json", code=3)
+    assert json.loads(checked.stdout)
 
 
 def test_where_every_network_fails_one_line_says_so(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ PLUGIN, DISTRIBUTION = "menagerie", "tl-menagerie"
 SOURCE = '''
 import os
 import sys
+import time
 from dataclasses import dataclass
 from advisor.hooks import Backbone, Card, Head, Preprocess, Stage, TrainPlan, Weights, hookimpl
 
@@ -47,6 +48,25 @@ def fails(*arguments):
 
 def stops(*arguments):
     sys.exit("out of order")
+
+
+def hangs(*arguments):
+    time.sleep(3600)
+
+
+def prints(module, i, x):
+    print("stage", i)
+    return module(x)
+
+
+def meddles(module, i, x):
+    import torch
+    y = module(x)
+    os.chdir("/")
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(2)
+    return y
 
 
 def dies(*arguments):
@@ -104,6 +124,11 @@ NETWORKS = {
     "bad_weights": dict(load_state=fails),
     "bad_score": dict(run_stage=fails_on_test),
     "bad_late": dict(run_stage=fails_late),
+    "bad_nan": dict(run_stage=lambda module, i, x: module(x) * float("nan")),
+    "bad_rows": dict(pool=lambda module, i, x: x.mean((2, 3))[:1]),
+    "bad_hang": dict(build=hangs),
+    "chatty": dict(run_stage=prints),
+    "meddler": dict(run_stage=meddles),
     "good": {},
     "weak": dict(run_stage=lambda module, i, x: 0 * module(x)),
     "no_parameters": dict(build=build_grid, dim=12, load_state=lambda module, tensors: None),
@@ -183,9 +208,33 @@ class PlanSamples(Ridge):
         return super().plan(parameters, context)
 
 
+class Poor(Ridge):
+    """A head that says the same of every image."""
+
+    def plan(self, parameters, context):
+        return TrainPlan(head=Head(kind="ridge", numbers={"strength": 1e12}))
+
+
+class PlanRefit(Ridge):
+    """Plans for the images of a fold, not for all of them."""
+
+    def plan(self, parameters, context):
+        if context.images > 16:
+            raise LookupError("so many images")
+        return super().plan(parameters, context)
+
+
+class PlanRefitHead(Ridge):
+    """Plans for all images with a head that does not exist."""
+
+    def plan(self, parameters, context):
+        return TrainPlan(head=Head(kind="logistic" if context.images <= 16 else "oracle", numbers={}))
+
+
 STRATEGIES = [
     Applies("bad_applies"), AppliesNumber("bad_number"), Guesses("bad_guesses"), Space("bad_space"), Draws("bad_draws"),
     Plan("bad_plan"), PlanNone("bad_none"), PlanTypes("bad_types"), PlanSamples("bad_samples"), Ridge(),
+    Poor("poor_head"), PlanRefit("bad_refit"), PlanRefitHead("bad_refit_head"),
 ]
 
 

@@ -20,6 +20,7 @@ from advisor.data.layouts.listing import label_name
 from advisor.errors import AdviseError, PluginError, one_line
 from advisor.hooks import Layout
 from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
+from advisor.runtime.process import third_party
 
 T = TypeVar("T")
 
@@ -57,7 +58,8 @@ class PluginLayout:
 
     def _guarded(self, path: Path, call: Callable[[], T]) -> T:
         try:
-            return call()
+            with third_party.contained():
+                return call()
         except AdviseError:
             raise
         except (Exception, SystemExit) as error:

@@ -16,16 +16,23 @@ from advisor.records import LeftOut
 class Fault:
     """A network (`backbone`), one input size of it (`size_px`) or a `strategy` that is left out; `reason` says what failed.
 
+    `trials`: those of the strategy that cannot be trained on all images, and so cannot win; where there are none, the
+    strategy is not tried any more, and what was scored before may win.
     `passing`: of a cause that may be over when the run is resumed, such as short memory.
     """
 
     backbone: str = ""
     size_px: int | None = None
     strategy: str = ""
+    trials: tuple[int, ...] = ()
     reason: str = ""
     passing: bool = False
 
     def __str__(self) -> str:
+        if self.trials:
+            which = ", ".join(f"trial {n}" if n >= 0 else f"probe {-n}" for n in self.trials)
+            which = which if len(self.trials) <= 3 else f"{len(self.trials)} trials"
+            return f"strategy {self.strategy} ({which}) cannot win: it was not refitted on all images: {self.reason}"
         if self.strategy:
             return f"strategy {self.strategy} is left out: {self.reason}"
         at = f" at {self.size_px} px" if self.size_px is not None else ""

@@ -15,6 +15,7 @@ from advisor.errors import (
     BackboneError,
     OutOfMemoryError,
     PluginError,
+    RefitError,
     StrategyError,
     WeightsError,
     WorkerLostError,
@@ -26,6 +27,7 @@ from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.decisions.search_policy import SearchPolicy
 from advisor.tuning.faults.fault import Fault
 from advisor.tuning.search_run import SearchRun
+from advisor.tuning.trials.study import key
 
 FILE = "left-out.json"
 # What a network may raise without ending the run. Others, such as a full disk, are no fault of the network.
@@ -55,10 +57,21 @@ def add_network(run: SearchRun, name: str, error: AdviseError, size_px: int | No
     if isinstance(error, PluginError | WeightsError) or len(run.facts.sizes.get(name, ())) == 1:
         size_px = None  # it cannot be built, or there is no other size
     reason = error.reason if isinstance(error, BackboneError) else one_line(Exception(error.what))
-    if run.restarts(name) is not None and not isinstance(error, BackboneError):
-        reason = f"{run.facts.registry.plugin(name)}: {reason}"
+    plugin = str(run.facts.registry.plugin(name))
+    if run.restarts(name) is not None and not reason.startswith(plugin):
+        reason = f"{plugin}: {reason}"
     passing = isinstance(error, WeightsError | OutOfMemoryError | WorkerLostError)
     add(run, Fault(backbone=name, size_px=size_px, reason=reason, passing=passing))
+
+
+def add_refit(run: SearchRun, error: RefitError) -> None:
+    """Leave out the trial that cannot be trained on all images, with all of its strategy where the strategy's code failed."""
+    scored = [t for t in (*run.probes, *run.study.trials()) if t.state == "complete"]
+    failed = next(t.candidate for t in scored if t.number == error.trial)
+    same = [t for t in scored if key(t.candidate) == key(failed)]  # a trial, and the probe that it repeated
+    if error.strategy:
+        same = [t for t in scored if t.candidate.strategy == failed.strategy]
+    add(run, Fault(strategy=failed.strategy, trials=tuple(t.number for t in same), reason=error.reason))
 
 
 def describe(run: SearchRun, backbones: Sequence[Backbone]) -> list[Backbone]:
