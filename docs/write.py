@@ -1,9 +1,14 @@
-"""Write generated parts into README.md and docs/start.md: `python docs/write.py`; a test checks that none is out of date."""
+"""Write generated parts into README.md and docs/start.md, and docs/glossary.md: `python docs/write.py`.
+
+A test checks that none is out of date.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+from advisor.reporting import glossary
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,3 +44,4 @@ ARE_CURRENT = all(written(page.read_text(encoding="utf-8")) == page.read_text(en
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(written(page.read_text(encoding="utf-8")), encoding="utf-8")
+    (ROOT / "docs" / "glossary.md").write_text(glossary.as_markdown(), encoding="utf-8")
