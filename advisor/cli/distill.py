@@ -28,7 +28,7 @@ from advisor.cli import _limit_options, _options
     "overrides",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Parameter of the strategy distill, such as epochs=20 (repeatable): `tl-advise plugins`.",
+    help="Parameter of the strategy distill, such as epochs=20 (repeatable); `tl-advise plugins show distill` lists them.",
 )
 @_options.out("Folder for the new run. [./tl-advise-runs/NAME-TIME]")
 @_options.size()

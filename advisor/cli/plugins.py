@@ -1,4 +1,7 @@
-"""`tl-advise plugins`: list backbones, strategies, layouts with where they come from, and check one. No torch in the list."""
+"""`tl-advise plugins`: list backbones, strategies and layouts with their packages, show one, check one.
+
+No torch in the list and in what `show` prints.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from advisor.errors import CheckError
 from advisor.runtime.process import third_party
 
 if TYPE_CHECKING:
+    from advisor.hooks import Backbone, Parameter
     from advisor.registry import PluginInfo, Registry
     from advisor.testing import Check
 
@@ -27,6 +31,7 @@ def command(context: click.Context, as_json: bool) -> None:
     \b
     Examples:
       tl-advise plugins
+      tl-advise plugins show full
       tl-advise plugins check resnet18
     """
     if context.invoked_subcommand is None:
@@ -38,6 +43,81 @@ def command(context: click.Context, as_json: bool) -> None:
 def list_(as_json: bool) -> None:
     """List backbones and strategies (the same as `tl-advise plugins`)."""
     _list(as_json)
+
+
+@command.command(name="show")
+@click.argument("name")
+@_options.as_json("Print the description as JSON on standard output.")
+def show(name: str, as_json: bool) -> None:
+    """Show what a strategy does, when to use it, its parameters and its source; or the facts of a network.
+
+    NAME is a strategy or a network. Parameters are set with --set in `tl-advise lr-find` and `tl-advise distill`.
+
+    \b
+    Examples:
+      tl-advise plugins show full
+      tl-advise plugins show mobilenet_v2 --json
+    """
+    from advisor import plugin_validation, registry
+    from advisor.cli import _console
+
+    plugins = registry.load()
+    if name not in plugins.strategies:
+        facts = _network_facts(plugins.backbone(name))
+        _console.as_json({"name": name, **facts}) if as_json else _print_facts(name, facts)
+        return
+    card = plugin_validation.card(plugins.strategies[name])
+    facts = {
+        "regime": plugins.strategies[name].regime.replace("_", " "),
+        "what": card.what,
+        "when": card.when,
+        "measured": card.measured,
+        "paper": card.paper,
+    }
+    if as_json:
+        _console.record_as_json({"name": name, **facts, "parameters": card.parameters})
+        return
+    _print_facts(name, facts)
+    rows = [(p.name, str(p.default), _range(p), p.meaning) for p in card.parameters]
+    if rows:
+        _console.say("")
+        _console.print_columns(("parameter", "default", "range", "meaning"), rows, fold=3)
+
+
+def _network_facts(backbone: Backbone) -> dict[str, str]:
+    """Return the facts of a network in words; "" where one is unknown."""
+    weights = backbone.weights
+    return {
+        "features": str(backbone.dim),
+        "input size": f"{backbone.preprocess.size} px",
+        "parameters": f"{backbone.parameters / 1e6:.1f} M" if backbone.parameters else "",
+        "multiply-adds": f"{backbone.macs / 1e9:.2f} G per image" if backbone.macs else "",
+        "ImageNet": f"{100 * backbone.published_accuracy:.1f} % (published)" if backbone.published_accuracy else "",
+        "stages": ", ".join(stage.name for stage in backbone.stages),
+        "weights": "" if weights is None else weights if isinstance(weights, str) else weights.file,
+        "licence": "" if weights is None or isinstance(weights, str) else weights.licence,
+        "source": backbone.source,
+    }
+
+
+def _print_facts(name: str, facts: dict[str, str]) -> None:
+    from advisor.cli import _console
+
+    table = _console.facts()
+    for label, value in facts.items():
+        if value:
+            table.add_row(label, _console.text(value, longest=2000))
+    _console.say(name)
+    _console.console().print(table)
+
+
+def _range(parameter: Parameter) -> str:
+    """Return the legal values of a parameter."""
+    if parameter.choices:
+        return ", ".join(map(str, parameter.choices))
+    return (
+        f"{parameter.low:g} to {parameter.high:g}" if parameter.low is not None and parameter.high is not None else ""
+    )
 
 
 @command.command(name="check")

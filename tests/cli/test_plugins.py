@@ -43,6 +43,25 @@ def test_list_is_the_groups_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert "mobilenet_v3_large.v2" in long
 
 
+def test_show_explains_every_parameter_of_a_strategy(capsys: pytest.CaptureFixture[str]) -> None:
+    """`plugins show` prints what a strategy does, and each parameter with default, range and meaning."""
+    code, shown = _json(capsys, "show", "full")
+    assert (code, shown["regime"]) == (0, "full")
+    assert {"name": "batch", "default": 32, "meaning": "images per step"}.items() <= shown["parameters"][1].items()
+    assert cli.run(["plugins", "show", "full"]) == 0
+    printed = capsys.readouterr().out
+    assert all(p["name"] in printed and shown["what"] in printed for p in shown["parameters"])
+    assert "1 to 4096" in printed
+
+
+def test_show_states_the_facts_of_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    """A network has its input size, stages and weights; an unknown name is an error with a hint (exit code 2)."""
+    assert cli.run(["plugins", "show", "mobilenet_v2"]) == 0
+    assert "224 px" in capsys.readouterr().out
+    assert cli.run(["plugins", "show", "mobilnet_v2"]) == 2
+    assert "mobilenet_v2" in capsys.readouterr().err
+
+
 def test_a_broken_plugin_is_listed_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
