@@ -42,7 +42,7 @@ TERMS = (
     GlossaryTerm(
         "balanced-accuracy",
         "Balanced accuracy",
-        "The mean of the recalls of all classes: every class counts the same, whatever its size.",
+        "The mean of the recalls of all classes: every class counts the same, regardless of its size.",
     ),
     GlossaryTerm(
         "budget",
