@@ -167,5 +167,5 @@ def _relative(run: Path) -> str:
 def _files(outcome: Result, folder: str) -> Lines:
     """Return where the files are, and the commands that use them."""
     files = [(name, os.path.join(folder, file)) for name in ("report", "recipe") if (file := outcome.files.get(name))]
-    commands = [(command.split()[1], command) for _, command in wording.commands(outcome, shlex.quote(folder))]
+    commands = [(command.split()[1], command) for _, command in wording.commands(shlex.quote(folder))]
     return [*files, *commands]

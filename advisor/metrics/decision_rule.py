@@ -21,10 +21,3 @@ def decide(probabilities_nK: Floats, rule: DecisionRule = MOST_PROBABLE) -> Rows
     if rule.weights:
         return np.asarray(np.argmax(probabilities_nK * np.asarray(rule.weights, dtype=np.float64), axis=1))
     return np.asarray(np.argmax(probabilities_nK, axis=1))
-
-
-def with_threshold(threshold: float) -> DecisionRule:
-    """Return the rule for two classes that answers class 1 where its probability exceeds `threshold`, in 0..1."""
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold must lie in 0..1, got {threshold}")
-    return DecisionRule(weights=(threshold, 1.0 - threshold))

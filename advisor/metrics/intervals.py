@@ -211,22 +211,6 @@ def errors_apart(a: Floats, b: Floats, *, groups: NDArray[Any] | None = None) ->
     return apart / error if error > 0 else (float("inf") if apart else 0.0)
 
 
-def mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Return the exact two-sided p-value that two classifiers are right equally often on the same items.
-
-    Only items on which exactly one is right count. Source: McNemar 1947; the exact binomial form.
-    """
-    if len(a) != len(b):
-        raise ValueError(f"a paired comparison needs the same items: got {len(a)} and {len(b)}")
-    only_a = int(np.sum(np.asarray(a, dtype=bool) & ~np.asarray(b, dtype=bool)))
-    only_b = int(np.sum(np.asarray(b, dtype=bool) & ~np.asarray(a, dtype=bool)))
-    if only_a + only_b == 0:
-        return 1.0
-    from scipy.special import bdtr  # scipy.stats would take a second to import, at the end of a budget
-
-    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
-
-
 def optimism(scores_Tn: Floats, *, resamples: int = 1000, seed: int = 0) -> float:
     """Estimate by how much the best of T candidates looks better than it is, from per-item scores (higher is better).
 

@@ -28,7 +28,7 @@ def render(result: Result, recipe: Recipe, *, licence: str = "unknown", run: str
         _what(result, recipe),
         _scores(result),
         _warnings(result),
-        _data(result, recipe),
+        _data(recipe),
         _use(recipe, wording.quoted(run)),
         _made(result, recipe, licence),
     ]
@@ -138,7 +138,7 @@ def _warnings(result: Result) -> str:
     return "## Warnings\n\n" + "".join(f"- {_plain(line)}\n" for line in lines)
 
 
-def _data(result: Result, recipe: Recipe) -> str:
+def _data(recipe: Recipe) -> str:
     data = recipe.data
     how = {
         "given": "came with the data",

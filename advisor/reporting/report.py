@@ -53,7 +53,7 @@ def render(
         run=run,
         judged=judged,
         strip=_safe(evidence_plots.strip(report_sections.scores(result), guess=guess)),
-        commands=wording.commands(result, wording.quoted(run)),
+        commands=wording.commands(wording.quoted(run)),
         warnings=list(dict.fromkeys([*result.warnings, *profile.warnings])),
         story=search_story.tell(result, trials),
         search=report_sections.search(result, trials, _safe),

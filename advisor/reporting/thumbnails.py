@@ -9,13 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from advisor.errors import TransientReadError
-from advisor.records import Mistake, Result
+from advisor.records import Result
 from advisor.records.data import ValueRange
-
-
-def of_mistakes(root: str | Path, mistakes: Iterable[Mistake], *, side_px: int = 160) -> dict[str, bytes]:
-    """Return a JPEG for each misjudged image that can still be read, by its path."""
-    return make(root, (mistake.path for mistake in mistakes), side_px=side_px)
 
 
 def shown(result: Result) -> list[str]:

@@ -223,7 +223,7 @@ def optimism(result: Result) -> str:
     return f"The best validation score was {size} {side} than the test score{why}."
 
 
-def commands(result: Result, run: str) -> tuple[tuple[str, str], ...]:
+def commands(run: str) -> tuple[tuple[str, str], ...]:
     """Return the commands for a run directory, as (purpose, command)."""
     return (
         ("Classify new images", f"tl-advise predict {run} PHOTOS"),

@@ -18,8 +18,6 @@ from advisor.aliases import Rows
 from advisor.errors import InputError
 from advisor.runtime import rng
 
-QUERIES = 15
-
 
 @dataclass(frozen=True)
 class Episodes:

@@ -22,7 +22,6 @@ from advisor.records.plan import OptimizerSpec, Phase
 from advisor.schedules import HEAD
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
-ONLY = ("all", "adapter", "bias", "norm")
 COMPANION = "term."  # begins the names of parameters that belong to a term of the loss
 _NOT_DECAYED = ("bias", "bias_table", "class_token", "pos_embedding", "position_embedding", "layer_scale", "gamma")
 

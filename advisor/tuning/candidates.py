@@ -78,14 +78,6 @@ def _distinct(sizes_px: tuple[int, ...], backbone: Backbone) -> tuple[int, ...]:
     return tuple(dict.fromkeys(_whole_steps(size, backbone) for size in sizes_px))
 
 
-def default_strategy(regime: Regime, strategies: Mapping[str, Strategy], images: int = 0) -> str:
-    """Name the strategy of the untuned default: the regime's own, or where it was left out the first of that regime.
-
-    From `MANY` images on a closed-form head stands for frozen features: fitting the other one takes minutes there.
-    """
-    return default_strategies(regime, strategies, images)[0]
-
-
 def default_strategies(regime: Regime, strategies: Mapping[str, Strategy], images: int = 0) -> list[str]:
     """Name the strategy of the untuned default, then what stands in where it applies nowhere: the others of its regime."""
     name = DEFAULT_STRATEGY[regime.name]

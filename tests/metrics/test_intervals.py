@@ -69,7 +69,7 @@ def test_equal_scores_show_no_difference() -> None:
 
 def test_different_items_are_refused() -> None:
     """A paired comparison of different numbers of items is an error that names both."""
-    for compare in (intervals.paired_bootstrap, intervals.paired_p, intervals.mcnemar):
+    for compare in (intervals.paired_bootstrap, intervals.paired_p):
         with pytest.raises(ValueError, match="3 and 4"):
             compare(np.zeros(3), np.zeros(4))
 
@@ -121,19 +121,6 @@ def test_uneven_groups_count_by_their_items() -> None:
     low, high = intervals.bootstrap(scores, groups=groups, level=0.4)
     assert low == pytest.approx(0.75)
     assert high == pytest.approx(0.75)
-
-
-@given(st.integers(0, 15), st.integers(0, 15), st.integers(0, 20))
-@settings(max_examples=30, deadline=None)
-def test_mcnemar_is_the_exact_binomial_test(only_a: int, only_b: int, both: int) -> None:
-    """Only items on which exactly one is right count; the p-value is the doubled binomial tail, at most 1."""
-    from math import comb
-
-    a = np.array([True] * only_a + [False] * only_b + [True] * both)
-    b = np.array([False] * only_a + [True] * only_b + [True] * both)
-    n, k = only_a + only_b, min(only_a, only_b)
-    expected = min(1.0, 2 * sum(comb(n, i) for i in range(k + 1)) / 2**n) if n else 1.0
-    assert intervals.mcnemar(a, b) == pytest.approx(expected)
 
 
 def test_the_p_value_is_uniform_where_nothing_differs() -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as reference
 
 from advisor.metrics import objectives
-from advisor.metrics.decision_rule import decide, with_threshold
+from advisor.metrics.decision_rule import decide
 from advisor.metrics.objectives import prior_rule
 from advisor.records.objective import OBJECTIVES, DecisionRule, ObjectiveName, ObjectiveSpec
 
@@ -141,15 +141,13 @@ def test_the_rule_for_balanced_accuracy_helps_rare_classes() -> None:
 def test_a_threshold_is_a_pair_of_weights() -> None:
     """Class 1 is answered above the threshold, and the rule states it; costs imply theirs."""
     p = np.array([[0.75, 0.25], [0.65, 0.35], [0.2, 0.8]])
-    rule = with_threshold(0.3)
+    rule = DecisionRule(weights=(0.3, 0.7))
     assert decide(p, rule).tolist() == [0, 1, 1]
     assert rule.threshold == pytest.approx(0.3)
     costly = DecisionRule(costs=((0.0, 1.0), (4.0, 0.0)))  # missing class 1 costs four times a false alarm
     assert costly.threshold == pytest.approx(0.2)
     assert decide(p, costly).tolist() == [1, 1, 1]
     assert DecisionRule().threshold is None
-    with pytest.raises(ValueError, match=r"0\.\.1"):
-        with_threshold(1.5)
 
 
 def test_a_loss_on_few_images_warns() -> None:

@@ -67,13 +67,13 @@ def test_many_images_are_stood_for_by_a_closed_form_head() -> None:
     """Where frozen features must do for fifty thousand images, the head may not take minutes."""
     strategies = registry.load().strategies
     frozen = regime.by_size(500, 10)
-    assert candidates.default_strategy(frozen, strategies, 500) == "logistic"
-    assert candidates.default_strategy(frozen, strategies, 50_000) == "ridge"
+    assert candidates.default_strategies(frozen, strategies, 500)[0] == "logistic"
+    assert candidates.default_strategies(frozen, strategies, 50_000)[0] == "ridge"
 
 
 def test_a_regime_without_its_own_strategy_is_stood_for_by_another_of_it() -> None:
     """Where a person left the regime's usual strategy out, the default is still of the regime."""
     strategies = registry.load().strategies
     only = {name: strategies[name] for name in ("gradual", "lp_ft", "ridge")}
-    chosen = candidates.default_strategy(regime.by_size(20_000, 10), only)
+    chosen = candidates.default_strategies(regime.by_size(20_000, 10), only)[0]
     assert only[chosen].regime == "full"

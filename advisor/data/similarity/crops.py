@@ -140,7 +140,7 @@ def _confirmed(
         part, _ = alignment.align(_halved(whole), _halved(other), parts[chunk], steps=4)
         part, _ = alignment.align(whole, other, part, steps=3)
         cut = _cut(whole, part)
-        confirmed.append(near_duplicates.same(cut, _resized(other, LARGE_PX // 2), TOLERANCE))
+        confirmed.append(near_duplicates.same(cut, _cut_whole(other), TOLERANCE))
         fitted.append(part)
     return np.concatenate(confirmed), np.concatenate(fitted)
 
@@ -264,5 +264,5 @@ def _cut(images_NSS3: AnyArray, parts_N4: AnyArray) -> AnyArray:
     return np.stack(cut)
 
 
-def _resized(images_NSS3: AnyArray, side: int) -> AnyArray:
+def _cut_whole(images_NSS3: AnyArray) -> AnyArray:
     return _cut(images_NSS3, np.tile([0.0, 0.0, 1.0, 1.0], (len(images_NSS3), 1)))
