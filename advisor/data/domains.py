@@ -28,6 +28,11 @@ class Target:
     unreadable: tuple[Unreadable, ...]
     hidden_labels: tuple[int, ...]
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the bytes of the images; names and folders do not count."""
+        return hashlib.sha256("".join(sorted(item.sha256 for item in self.items)).encode()).hexdigest()
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceImages:

@@ -9,7 +9,6 @@ out. Target labels are not used for training. Does NOT cover: choosing an arm (`
 from __future__ import annotations
 
 import copy
-import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from advisor._version import __version__
 from advisor.aliases import NamedProgress
 from advisor.data import pixels, splits
-from advisor.data.domains import UNLABELLED, Target
+from advisor.data.domains import UNLABELLED
 from advisor.data.subsample import Subsample
 from advisor.errors import InputError, TrialError
 from advisor.execution import test_scoring, trainer
@@ -217,11 +216,6 @@ def write_arm(session: Session, arm: AdaptationArm, to: Path) -> tuple[Refitted,
     return replace(refitted, folds=(0,)), temperature
 
 
-def fingerprint(target: Target) -> str:
-    """Hash the target images by their bytes; names and folders do not count."""
-    return hashlib.sha256("".join(sorted(item.sha256 for item in target.items)).encode()).hexdigest()
-
-
 def make_recipe(session: Session, settings: Settings, arm: AdaptationArm, to: Path) -> recipe.Recipe:
     """Write an arm's model into `to` and return the recipe for a rerun. `settings` are those of the call."""
     assert session.target is not None
@@ -252,7 +246,7 @@ def make_recipe(session: Session, settings: Settings, arm: AdaptationArm, to: Pa
     )
     target_use = recipe.TargetUse(
         path_hint=session.target.root,
-        fingerprint=fingerprint(session.target),
+        fingerprint=session.target.fingerprint,
         images=len(session.target.items),
         statistics=arm.statistics,
         seed=arm.seed,

@@ -89,7 +89,7 @@ def _check(recipe: Recipe, session: Session, *, data: Path | None, target: Path 
     assert session.target is not None
     pairs = (
         ("data", data, recipe.data.fingerprint, session.dataset.fingerprint, session.dataset.root),
-        ("target", target, recipe.target.fingerprint, adaptation_arm.fingerprint(session.target), session.target.root),
+        ("target", target, recipe.target.fingerprint, session.target.fingerprint, session.target.root),
     )
     for name, option, stated, actual, root in pairs:
         if stated != actual and option is None:

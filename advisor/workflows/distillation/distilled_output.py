@@ -30,7 +30,7 @@ from advisor.selection import deployment, objective_decision, result_builder
 from advisor.selection.result_builder import RunContext
 from advisor.tuning.limits.graph_costs import CostTable
 from advisor.workflows import rerun_output
-from advisor.workflows.distillation import teacher, unlabelled
+from advisor.workflows.distillation import teacher
 from advisor.workflows.rerun_output import Measured, Retrained
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def write(
     index = rerun_output.index(worker, folder, opened.settings.seed, taught, listener)
     measured = Measured(opened.profile, index, None, facts.used_s)
     result = rerun_output.make_result(folder, context, taught, written, measured, "final")
-    result = replace(result, distillation=_compare(folder, opened, taught, plain))
+    result = replace(result, distillation=_compare(folder, opened, plain))
     result = deployment.add(result, limits) if limits else result
     rerun_output.write_pages(folder, context, result, written, taught.trial, opened.profile)
     write_atomically(folder / "result.json", to_json(result))
@@ -103,7 +103,7 @@ def _teacher_use(opened: Opened, facts: Facts) -> TeacherUse:
     if opened.target is not None:
         use = UnlabelledUse(
             path_hint=opened.target.root,
-            fingerprint=unlabelled.fingerprint(opened.target),
+            fingerprint=opened.target.fingerprint,
             images=len(opened.target.items),
         )
     return TeacherUse(
@@ -116,7 +116,7 @@ def _teacher_use(opened: Opened, facts: Facts) -> TeacherUse:
     )
 
 
-def _compare(folder: Path, opened: Opened, taught: Retrained, plain: Retrained) -> Distillation:
+def _compare(folder: Path, opened: Opened, plain: Retrained) -> Distillation:
     """Return the gain over plain training, paired on the test images, those of one group together."""
     gain = log_loss_gain = None
     if plain.scored is not None:

@@ -50,7 +50,7 @@ def add(
     preprocess = replace(backbone.preprocess, value_range=data_set.value_range)
     rule = pixels.rule_for(preprocess, recipe.input.size_px, recipe.input.fit)
     target = unlabelled.read(images, data_set, rule, listener)
-    digest = unlabelled.fingerprint(target)
+    digest = target.fingerprint
     if digest != use.unlabelled.fingerprint:
         raise RecipeError(
             f"teacher.unlabelled.fingerprint: {images} has changed since the recipe was made ({digest[:12]} instead of "

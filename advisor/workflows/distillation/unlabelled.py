@@ -7,7 +7,6 @@ Does NOT cover: near duplicates of test images, answers (`teacher`).
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from advisor.data import domains, pixels
@@ -38,8 +37,3 @@ def read(path: Path, data_set: Dataset, rule: pixels.PixelRule, listener: Listen
     for name, reason in unread.items():
         listener.note(f"{name} cannot be read ({reason.rstrip('.')}); it is left out")
     return target
-
-
-def fingerprint(target: Target) -> str:
-    """Hash the images by their bytes; names and folders do not count."""
-    return hashlib.sha256("".join(sorted(item.sha256 for item in target.items)).encode()).hexdigest()
