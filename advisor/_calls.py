@@ -114,12 +114,12 @@ def distill(
     import datetime
 
     from advisor.reporting import notebook
-    from advisor.runtime.run_dir import default_place
+    from advisor.runtime.run_dir import default_folder
     from advisor.workflows.distillation import distilled_run
 
     blocked = tuple(options.pop("block", ()))
     settings = replace(_arguments.single("", options, also=("max_ms", "max_mb", "block")), plugins_blocked=blocked)
-    folder = _arguments.optional(places["out"]) or default_place(_arguments.path(run), datetime.datetime.now())
+    folder = _arguments.optional(places["out"]) or default_folder(_arguments.path(run), datetime.datetime.now())
     result = distilled_run.distil(
         _arguments.path(run),
         out=folder,

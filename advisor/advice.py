@@ -36,7 +36,7 @@ from advisor.records.messages import Progress
 from advisor.runtime import device
 from advisor.runtime.clock import Clock, process_start
 from advisor.runtime.progress import Listener
-from advisor.runtime.run_dir import RunDir, default_place
+from advisor.runtime.run_dir import RunDir, default_folder
 from advisor.selection import conclusion, frozen_candidates, objective_decision, result_builder
 from advisor.selection.incumbent import IncumbentWriter
 from advisor.tracking import relay, tracker
@@ -91,7 +91,7 @@ def advise(
     tracker.check(settings.log)
     urls.check_exists(settings.data)
     data = Path(settings.data)
-    rundir = RunDir.create(out or default_place(data, datetime.datetime.now()), data=data)
+    rundir = RunDir.create(out or default_folder(data, datetime.datetime.now()), data=data)
     settings = open_study.fix_name(settings, rundir)
     rundir.write("run.json", settings)
     try:
@@ -203,8 +203,8 @@ def _measure(settings: Settings, rundir: RunDir, listener: Listener) -> Measured
     """
     listener.stage("reading and checking the images")
     read_at_s = time.time()
-    hears: dict[str, Any] = {"note": listener.note, "stage": listener.stage, "report": _progress(listener)}
-    decoded = joined_data.read(settings, budget_s=settings.budget_s, **hears)
+    callbacks: dict[str, Any] = {"note": listener.note, "stage": listener.stage, "report": _progress(listener)}
+    decoded = joined_data.read(settings, budget_s=settings.budget_s, **callbacks)
     data_set = corrections.for_run(decoded.dataset, settings.relabel, rundir.path, resumed=rundir.splits.exists())
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, similar=decoded.similar)

@@ -142,7 +142,7 @@ def _print(facts: dict[str, Any], folder: Path, joined: JoinedImages | None) -> 
 def _run_dir(dataset: str, out: str | None) -> RunDir:
     import datetime
 
-    from advisor.runtime.run_dir import RunDir, default_place
+    from advisor.runtime.run_dir import RunDir, default_folder
 
-    folder = Path(out) if out else default_place(Path(dataset), datetime.datetime.now())
+    folder = Path(out) if out else default_folder(Path(dataset), datetime.datetime.now())
     return RunDir.create(folder, data=Path(dataset))

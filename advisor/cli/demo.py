@@ -40,7 +40,7 @@ def command(out: str | None, budget: str, offline: bool, quiet: bool, verbose: b
     from advisor.cli.advise import print_result
     from advisor.records import Settings
     from advisor.runtime import durations
-    from advisor.runtime.run_dir import default_place
+    from advisor.runtime.run_dir import default_folder
 
     base = Path(out or "tl-advise-demo")
     digits = base / "digits"
@@ -52,7 +52,7 @@ def command(out: str | None, budget: str, offline: bool, quiet: bool, verbose: b
         offline=offline,
         **call,
     )
-    run = default_place(digits, datetime.datetime.now(), base)
+    run = default_folder(digits, datetime.datetime.now(), base)
     with LiveProgress(quiet=quiet, verbose=verbose) as screen:
         result, rundir = advice.advise(settings, out=run, listener=screen)
     print_result(result, rundir.path, as_json)

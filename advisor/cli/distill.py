@@ -64,10 +64,10 @@ def command(
     from advisor.cli import _console, _result_table
     from advisor.cli._live_progress import LiveProgress
     from advisor.records import Settings
-    from advisor.runtime.run_dir import default_place
+    from advisor.runtime.run_dir import default_folder
     from advisor.workflows.distillation import distilled_run
 
-    folder = Path(out) if out else default_place(Path(run), datetime.datetime.now())
+    folder = Path(out) if out else default_folder(Path(run), datetime.datetime.now())
     settings = Settings(
         data="",
         backbones=(backbone,) if backbone else (),

@@ -37,7 +37,7 @@ def trial_name(number: int, repeat: int) -> str:
     return f"{stem}-r{repeat}" if repeat else stem
 
 
-def default_place(data: Path, now: datetime.datetime, base: Path | None = None) -> Path:
+def default_folder(data: Path, now: datetime.datetime, base: Path | None = None) -> Path:
     """Name a new run directory: ./tl-advise-runs/<name>-<time>, numbered where that is taken."""
     name = re.sub(r"[^\w.-]+", "-", data.resolve().name.removesuffix(data.suffix if data.is_file() else "")) or "data"
     stem = (base or Path.cwd()) / "tl-advise-runs" / f"{name}-{now:%Y%m%d-%H%M%S}"

@@ -17,7 +17,7 @@ from advisor.errors import InputError
 from advisor.records import Settings
 from advisor.runtime import durations
 from advisor.runtime.clock import Clock
-from advisor.runtime.run_dir import RunDir, default_place
+from advisor.runtime.run_dir import RunDir, default_folder
 from advisor.tuning import budget
 from advisor.workflows import adaptation
 from advisor.workflows.adaptation import Adaptation
@@ -57,7 +57,7 @@ def run(
         raise InputError("--target works with one --backbone.", hint="Name only one.")
     if settings.budget_s is not None and settings.budget_s < budget.FLOOR_S:
         note(f"a budget of {durations.words(settings.budget_s)} is hardly longer than the start of an adaptation")
-    folder = out or default_place(Path(settings.data), datetime.datetime.now())
+    folder = out or default_folder(Path(settings.data), datetime.datetime.now())
     arms = settings.strategies or adaptation.ARMS
     session = open_session(replace(settings, budget_s=None), target=target, budget_s=settings.budget_s, report=report)
     left_s = clock.left_s

@@ -17,7 +17,7 @@ from advisor.records import Settings
 from advisor.reporting import stored_results
 from advisor.runtime import run_dir
 from advisor.runtime.atomic_file import to_json, write_atomically
-from advisor.runtime.run_dir import RunDir, default_place
+from advisor.runtime.run_dir import RunDir, default_folder
 
 
 @pytest.fixture
@@ -141,10 +141,10 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
 def test_default_names_carry_the_data_and_the_time(tmp_path: Path) -> None:
     """A second run within the same second gets a number."""
     now = datetime.datetime(2026, 1, 2, 3, 4, 5)
-    path = default_place(Path("some/My photos"), now, tmp_path)
+    path = default_folder(Path("some/My photos"), now, tmp_path)
     assert path == tmp_path / "tl-advise-runs" / "My-photos-20260102-030405"
     path.mkdir(parents=True)
-    assert default_place(Path("some/My photos"), now, tmp_path).name == "My-photos-20260102-030405-2"
+    assert default_folder(Path("some/My photos"), now, tmp_path).name == "My-photos-20260102-030405-2"
 
 
 def test_json_holds_no_number_that_json_does_not_know() -> None:
