@@ -1,7 +1,7 @@
-"""Where trials run, as the search sees it: orders in, ends out, one at a time, whoever runs them.
+"""The executor of trials as the search sees it: it accepts jobs, and returns the outcome of each.
 
-A search knows this protocol alone. Does NOT cover: what to run (`tuning`), what an order means (`worker_main`), how a machine
-or a cluster is reached (`worker_pool`).
+The search knows only this protocol, not whether local processes or a Ray cluster run the jobs. Does NOT cover: what to run
+(`tuning`), what a job means (`worker_main`), how a machine or a cluster is reached (`worker_pool`).
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ from advisor.records.messages import OnProgress, RunTrial
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """An order that ended: with a trial, or with the reason why there is none."""
+    """A job that ended, with its trial or with the error that prevented one."""
 
-    order: RunTrial
+    job: RunTrial
     outcome: Trial | AdviseError
 
 
 class TrialExecutor(Protocol):
-    """Runs orders, several at a time. Every order that was submitted ends exactly once, by `poll` or by `cancel`."""
+    """Runs jobs, several at a time. Every submitted job ends exactly once: `poll` returns it, or `cancel` drops it."""
 
     @property
     def free(self) -> bool:
-        """True if another order would be taken now."""
+        """True if another job can be submitted now."""
         ...
 
     @property
     def busy(self) -> bool:
-        """True if an order is under way or has ended and was not polled yet."""
+        """True if a job is running, or has ended and was not polled yet."""
         ...
 
     @property
     def running(self) -> Sequence[RunTrial]:
-        """The orders that are under way."""
+        """The running jobs."""
         ...
 
-    def submit(self, order: RunTrial) -> None:
-        """Accept an order, where `free`. What goes wrong from here on is an end that `poll` returns."""
+    def submit(self, job: RunTrial) -> None:
+        """Accept a job; requires `free`. Later errors are outcomes that `poll` returns."""
         ...
 
     def poll(self, on_progress: OnProgress, *, wait_s: float = 0.2) -> Ended | None:
-        """Return an order that ended; None where none did within about `wait_s`."""
+        """Return a job that ended, or None if none did within about `wait_s`."""
         ...
 
     def cancel(self, number: int) -> None:
-        """End an order at once, without an end for it."""
+        """Stop a job at once; `poll` will not return it."""
         ...
 
     def close(self) -> None:
-        """End everything that is under way, at once."""
+        """Stop all running jobs at once."""
         ...

@@ -1,4 +1,4 @@
-"""Where the work of one run is done, started from its settings: processes on this machine, and a Ray cluster for trials.
+"""Start what a run needs by its settings: worker processes on this machine, and a Ray cluster for trials.
 
 In: settings. Out: the workers, the executor; both end with their context. Does NOT cover: what they do.
 """

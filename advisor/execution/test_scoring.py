@@ -1,4 +1,4 @@
-"""Models + the locked test -> scores: the one place where test images meet a network.
+"""Models and the locked test -> scores: the only module that runs a network on test images.
 
 In: resources and a `Score` with the test's items (which reach a worker only now). Out: one score a model, on the same
 images, in float32, and their logits in a file. Does NOT cover: when the test may be opened

@@ -1,4 +1,4 @@
-"""The pace of a trial: its steps, one after another, when it is scored, and whether it can end in the time left for it.
+"""Time a trial: run its steps, score it at its rungs, and stop it when it cannot end in the time left.
 
 In: a training loop and a deadline. Out: the rungs; the mean loss, or TooSlowError with what the trial was seen to need.
 """

@@ -1,4 +1,4 @@
-"""A candidate at work: its classifier as it stands before the first step, its training loop, its logits, its model file.
+"""A candidate in training: its classifier before the first step, its training loop, its logits, its model file.
 
 In: resources, a candidate with its plan, training rows, a seed. Out: the same classifier for trials, refits and reruns,
 which is why they agree. Does NOT cover: folds (`trial`), the whole pool and the test (`refit`).

@@ -49,7 +49,7 @@ Attempt = Callable[[Resources, RunTrial, OnProgress], Trial]
 def run(resources: Resources, job: RunTrial, emit: OnProgress, *, once: Attempt | None = None) -> Trial:
     """Run one trial to its end; a failure is recorded, and out of memory it is tried again at half the batch.
 
-    `once` is how it is tried once; in this process by default.
+    `once` runs it once (default: `attempt`, in this process).
     """
     before = time.monotonic()
     trial = (once or attempt)(resources, job, emit)
@@ -60,9 +60,9 @@ def run(resources: Resources, job: RunTrial, emit: OnProgress, *, once: Attempt 
 
 
 def attempt(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
-    """Run one trial once; whatever goes wrong is its reason to have failed, but for a disk that takes nothing.
+    """Run one trial once. Any error makes it a failed trial with that reason, except a full or read-only disk.
 
-    Raises OutputError or OSError there: on such a disk every trial would fail.
+    Raises OutputError or OSError in that case, because every other trial would fail too.
     """
     try:
         return _run(resources, _of_existing_folds(resources, job), emit)
@@ -80,7 +80,7 @@ def attempt(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
 
 
 def _of_existing_folds(resources: Resources, job: RunTrial) -> RunTrial:
-    """Return the order without folds that do not exist: a few images, or a few groups, make fewer."""
+    """Return the job without folds that do not exist: few images or groups make fewer folds."""
     count = len(resources.folds(job.repeat))
     return replace(job, folds=tuple(fold for fold in job.folds if fold < count))
 

@@ -1,6 +1,6 @@
-"""Where jobs run: a child process that can be killed, can die, and can be started again, without the run being lost.
+"""A worker: a child process that runs jobs, and can be killed, die and be restarted without losing the run.
 
-In: jobs. Out: answers, with progress on the way. Nothing here knows what a job means; torch is never imported here.
+In: jobs. Out: replies, and progress in between. This module does not know what a job means and never imports torch.
 """
 
 from __future__ import annotations

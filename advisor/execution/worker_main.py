@@ -1,4 +1,4 @@
-"""The worker process: holds the device, the networks and the caches, runs one job after another, outlives no coordinator.
+"""The worker process: it holds device, networks and caches, runs one job after another, and ends with its coordinator.
 
 Started as `python -m advisor.execution.worker_main FD`: the file descriptor is one end of a socket pair over which pickled
 records go (jobs in, progress and answers out; both ends are this program). A thread reads, so that the coordinator's end is

@@ -46,8 +46,8 @@ def rescore(
                 _write(run, rescored, leaders, replies)
         ended = run.executor.poll(run.listener.progress) if run.executor.busy else None
         if ended is not None:
-            trial = leaders[ended.order.number]
-            if _record(run, replies, trial, ended.order.repeat, ended.outcome):
+            trial = leaders[ended.job.number]
+            if _record(run, replies, trial, ended.job.repeat, ended.outcome):
                 _write(run, rescored, leaders, replies)
     return rescored
 

@@ -165,21 +165,19 @@ def _progress(run: SearchRun) -> Callable[[Progress], None]:
 
 def _end(run: SearchRun, ended: Ended) -> Trial:
     """Record a trial that ended; a worker that died with it costs this trial only."""
-    order, ending = ended.order, ended.outcome
+    job, ending = ended.job, ended.outcome
     if isinstance(ending, OutputError):  # the disk is full: the trial is begun again when the run goes on
         raise ending
     if isinstance(ending, AdviseError):
-        trial = _failed(run, order.number, order.candidate, order.started_s, ending)
+        trial = _failed(run, job.number, job.candidate, job.started_s, ending)
     else:
         trial = ending
     if isinstance(ending, Trial):
         run.deaths = 0
     taken_s, folds = (trial.seconds, len(trial.scores)) if trial.state == "complete" else (trial.needs_s, 1)
-    if (
-        run.facts.trains_backbone(order.candidate) and taken_s and order.candidate.continues is None
-    ):  # else a part of it
+    if run.facts.trains_backbone(job.candidate) and taken_s and job.candidate.continues is None:  # else a part of it
         with suppress(StrategyError):  # the trial has ended all the same; the next decision meets the failure
-            cost_model.observe_training(run.speeds, run.state(), order.candidate, folds, taken_s)
+            cost_model.observe_training(run.speeds, run.state(), job.candidate, folds, taken_s)
     run.record_trial(trial)
     if isinstance(ending, WorkerLostError):
         run.restart_after(ending)

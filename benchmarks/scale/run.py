@@ -49,25 +49,25 @@ class SleepingActor:
         self.seconds = seconds
         return {}
 
-    def run(self, order: RunTrial) -> ShippedTrial:
-        """Sleep, and score the order by what it asks for."""
+    def run(self, job: RunTrial) -> ShippedTrial:
+        """Sleep, and score the job by what it asks for."""
         import sleepers
 
         time.sleep(self.seconds)
-        return ShippedTrial(trial=sleepers.scored(order), files={})
+        return ShippedTrial(trial=sleepers.scored(job), files={})
 
 
 class Shipping:
-    """Ships an order as it is."""
+    """Ships a job as it is."""
 
     environment: dict[str, str] = {}  # noqa: RUF012 (read only)
 
     def __init__(self, seconds: float) -> None:
         self.opening = (seconds,)
 
-    def ship(self, order: RunTrial, rule: Any = None) -> RunTrial:
-        """Return the order."""
-        return order
+    def ship(self, job: RunTrial, rule: Any = None) -> RunTrial:
+        """Return the job."""
+        return job
 
     def receive(self, shipped: ShippedTrial) -> None:
         """Drop the files."""
@@ -125,9 +125,9 @@ def faults(cluster: Cluster, folder: Path) -> Any:
 
     def on_end(ended: Ended) -> None:
         nonlocal complete, killed
-        ends[ended.order.number] += 1
+        ends[ended.job.number] += 1
         complete += isinstance(ended.outcome, Trial)
-        busy = [slot for slot in trials._slots if slot.order is not None]
+        busy = [slot for slot in trials._slots if slot.job is not None]
         if sum(ends.values()) % 4 == 0 and busy:
             ray.kill(draw.choice(busy).actor, no_restart=True)
             killed += 1

@@ -26,7 +26,7 @@ def quiet(progress: Progress) -> None:
     """Hear nothing."""
 
 
-def order(number: int, *, long: bool = False, limit_s: float | None = None) -> RunTrial:
+def trial_job(number: int, *, long: bool = False, limit_s: float | None = None) -> RunTrial:
     """Fit a head on frozen features, or train for hours."""
     name, parameters = ("full", {"epochs": 1e6, "batch": 8}) if long else ("ridge", {})
     candidate = Candidate(backbone="pocket", strategy=name, parameters=parameters, size_px=32)
@@ -58,34 +58,34 @@ def heard(pool: WorkerPool, count: int) -> list[Ended]:
 
 
 def test_every_order_ends_once_under_its_own_number(pool: WorkerPool) -> None:
-    """Five orders on two seats: five trials, both seats used, nothing left over."""
+    """Five jobs on two seats: five trials, both seats used, nothing left over."""
     ended: list[Ended] = []
     for number in range(5):
         if pool.idle is None:
             ended += heard(pool, 1)
-        pool.submit(order(number))
+        pool.submit(trial_job(number))
     ended += heard(pool, 5 - len(ended))
-    assert sorted(e.order.number for e in ended) == list(range(5))
+    assert sorted(e.job.number for e in ended) == list(range(5))
     for end in ended:
         assert isinstance(end.outcome, Trial)
-        assert end.outcome.number == end.order.number
+        assert end.outcome.number == end.job.number
     assert pool.poll(quiet, wait_s=0.0) is None
     assert pool.slots[1].worker.process is not None
 
 
 def test_a_worker_that_dies_costs_its_own_order_only(pool: WorkerPool) -> None:
-    """The other order ends well, and the seat of the dead one takes the next order."""
-    pool.submit(order(0, long=True))
-    pool.submit(order(1))
+    """The other job ends well, and the seat of the dead one takes the next job."""
+    pool.submit(trial_job(0, long=True))
+    pool.submit(trial_job(1))
     assert pool.idle is None
     process = pool.slots[0].worker.process
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
-    answers = {e.order.number: e.outcome for e in heard(pool, 2)}
+    answers = {e.job.number: e.outcome for e in heard(pool, 2)}
     assert isinstance(answers[0], WorkerLostError)
     assert isinstance(answers[1], Trial)
     assert answers[1].state == "complete"
-    pool.submit(order(2))  # on the first seat, which opens the data set anew
+    pool.submit(trial_job(2))  # on the first seat, which opens the data set anew
     again = heard(pool, 1)[0].outcome
     assert isinstance(again, Trial)
     assert again.state == "complete"
@@ -96,7 +96,7 @@ def test_an_order_over_its_limit_ends_though_its_worker_does_not_answer(
 ) -> None:
     """A worker that hangs is killed a little after the limit."""
     monkeypatch.setattr("advisor.execution.job_limit.GRACE_S", 0.5)
-    pool.submit(order(0, long=True, limit_s=0.5))
+    pool.submit(trial_job(0, long=True, limit_s=0.5))
     process = pool.slots[0].worker.process
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)
@@ -108,7 +108,7 @@ def test_an_order_over_its_limit_ends_though_its_worker_does_not_answer(
 def test_a_worker_gives_an_order_up_before_it_is_ended(pool: WorkerPool, limit_s: float) -> None:
     """Ended from outside, a training loses the folds that it has finished; trials of over a minute were, 5 s too late."""
     given_up = timing.Deadline.of(limit_s, time.monotonic())
-    pool.submit(order(0, long=True, limit_s=limit_s))
+    pool.submit(trial_job(0, long=True, limit_s=limit_s))
     ended = pool.slots[0].deadline
     pool.cancel(0)
     assert given_up is not None
@@ -118,5 +118,5 @@ def test_a_worker_gives_an_order_up_before_it_is_ended(pool: WorkerPool, limit_s
 
 @given(rest_s=st.floats(10.0, 1e5))
 def test_an_order_that_begins_again_keeps_its_end(rest_s: float) -> None:
-    """The limit of an order that begins again on another actor is the one that is ended when the first one was."""
+    """The limit of a job that begins again on another actor is the one that is ended when the first one was."""
     assert job_limit.ended_after_s(job_limit.limit_within_s(rest_s)) == pytest.approx(rest_s)

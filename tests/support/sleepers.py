@@ -38,7 +38,7 @@ class Sleeper(Worker):
         self.connection, self._far = multiprocessing.Pipe()  # type: ignore[assignment]
 
     def post(self, job: Any) -> None:
-        """Take an order and answer when its time is over."""
+        """Take a job and answer when its time is over."""
         far = self._far
         seconds = self.seconds(job.number) if callable(self.seconds) else self.seconds
         timer = threading.Timer(seconds, lambda: self._end(far, job))
@@ -59,14 +59,14 @@ class Sleeper(Worker):
             return  # stopped meanwhile
 
     def stop(self) -> None:
-        """Forget the order; a later one finds a fresh connection."""
+        """Forget the job; a later one finds a fresh connection."""
         if self.connection is not None:
             self.connection.close()
             self._connect()
 
 
 def scored(job: RunTrial, predictions: str = "") -> Trial:
-    """Score an order by what it asks for: the same candidate always gets the same loss."""
+    """Score a job by what it asks for: the same candidate always gets the same loss."""
     digest = hashlib.sha256(repr(sorted(job.candidate.parameters.items())).encode()).digest()
     loss = abs(float(job.candidate.parameters.get("rate", 0.5)) - 0.3) + digest[0] / 2560
     score = FoldScore(fold=0, repeat=0, seed=0, n=IMAGES, accuracy=0.5, log_loss=loss)
@@ -131,10 +131,10 @@ def search(
 
 
 def failed(ended: Ended) -> Trial:
-    """Record an order that ended without a trial."""
+    """Record a job that ended without a trial."""
     return Trial(
-        number=ended.order.number,
-        candidate=ended.order.candidate,
+        number=ended.job.number,
+        candidate=ended.job.candidate,
         regime="full",
         state="failed",
         error=str(ended.outcome),

@@ -25,7 +25,7 @@ from typing import Any
 
 from advisor.errors import BackboneError, TrialError
 from advisor.execution import refit, trainer, trial
-from advisor.execution.elastic.rank import LINE, ORDER, Order, RankReport
+from advisor.execution.elastic.rank import LINE, TASK, GroupTask, RankReport
 from advisor.execution.resources import Resources
 from advisor.records import Candidate, Trial
 from advisor.records.messages import OnProgress, Progress, Refit, Refitted, RunTrial
@@ -76,14 +76,14 @@ def _launch(resources: Resources, job: RunTrial | Refit, emit: OnProgress) -> Tr
         resources.job.devices,
         resources.compute(resources.registry.backbone(job.candidate.backbone)).threads,
     )
-    order = Order(
+    task = GroupTask(
         opened=replace(resources.job, threads=threads),
         job=job,
         threads=max(1, threads // devices),
         asked=time.monotonic(),
     )
     with tempfile.TemporaryDirectory(prefix="tl-advise-") as folder:
-        (Path(folder) / ORDER).write_bytes(pickle.dumps(order))
+        (Path(folder) / TASK).write_bytes(pickle.dumps(task))
         with Listener(str(Path(folder) / LINE), family="AF_UNIX") as listener:
             heard = _Heard(listener, emit)
             dead = _elastic(devices, folder)

@@ -1,7 +1,7 @@
 """One of several processes that train a trial together: started by torch's elastic launcher, ended with its worker.
 
 Started as `python -m advisor.execution.elastic.rank FOLDER`, with RANK and WORLD_SIZE in the environment. FOLDER holds the
-order and the socket over which rank 0 reports progress and answers; any rank reports there why it fails. A process whose work
+task and the socket over which rank 0 reports progress and answers; any rank reports there why it fails. A process whose work
 fails ends with exit code 1, on which the launcher ends the others. Does NOT cover: the step itself (`training.data_parallel`).
 """
 
@@ -29,15 +29,15 @@ FAILURES: dict[str, type[TrialError]] = {
     "diverged": DivergedError,
     "too_slow": TooSlowError,
 }
-ORDER, LINE = "order.pickle", "line"
+TASK, LINE = "task.pickle", "line"
 # A collective that waits longer has lost its partner: fitting a start or scoring a rung takes rank 0 much less.
 TIMEOUT = datetime.timedelta(minutes=10)
 LOOK_S = 0.5  # between two looks at whether the worker still lives
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a group does. `opened` is the worker's data set, `threads` each rank's, `asked` a time.monotonic()."""
+class GroupTask:
+    """What a group of ranks runs. `opened` is the worker's data set, `threads` each rank's, `asked` a time.monotonic()."""
 
     opened: OpenDataset
     job: RunTrial | Refit
@@ -55,15 +55,15 @@ class RankReport:
 
 
 def main(folder: str) -> None:
-    """Run the order in `folder` together with the other ranks."""
+    """Run the task in `folder` together with the other ranks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     line = Client(str(Path(folder) / LINE), family="AF_UNIX")
-    order: Order = pickle.loads((Path(folder) / ORDER).read_bytes())
+    task: GroupTask = pickle.loads((Path(folder) / TASK).read_bytes())
     emit = line.send if rank == 0 else _silent
     try:
-        report = RankReport(rank=rank, result=_do(order, rank, size, emit))
+        report = RankReport(rank=rank, result=_do(task, rank, size, emit))
     except AdviseError as error:
         report = RankReport(rank=rank, error=error)
     except BaseException as error:
@@ -78,7 +78,7 @@ def main(folder: str) -> None:
     os._exit(1 if report.error else 0)  # at once: torch's own farewell would wait for ranks that are gone
 
 
-def _do(order: Order, rank: int, size: int, emit: Callable[[Progress], None]) -> Trial | Refitted:
+def _do(task: GroupTask, rank: int, size: int, emit: Callable[[Progress], None]) -> Trial | Refitted:
     import torch
 
     from advisor import registry
@@ -87,17 +87,17 @@ def _do(order: Order, rank: int, size: int, emit: Callable[[Progress], None]) ->
     from advisor.runtime import device
     from advisor.training.data_parallel import ProcessGroup
 
-    cuda = device.choose(order.opened.device).device.startswith("cuda")
-    opened = replace(order.opened, device=f"cuda:{rank}") if cuda else order.opened
+    cuda = device.choose(task.opened.device).device.startswith("cuda")
+    opened = replace(task.opened, device=f"cuda:{rank}") if cuda else task.opened
     if cuda:
         torch.cuda.set_device(rank)
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
     resources = Resources(opened, registry.load(block=opened.plugins_blocked), _quiet, group=ProcessGroup(rank, size))
     compute = device.choose(opened.device)
-    device.apply(replace(compute, threads=order.threads))
-    job = order.job
+    device.apply(replace(compute, threads=task.threads))
+    job = task.job
     if job.limit_s is not None:  # the processes' start belongs to the job's time
-        job = replace(job, limit_s=max(0.0, job.limit_s - (time.monotonic() - order.asked)))
+        job = replace(job, limit_s=max(0.0, job.limit_s - (time.monotonic() - task.asked)))
     return refit.refit(resources, job, emit) if isinstance(job, Refit) else trial.attempt(resources, job, emit)
 
 

@@ -1,8 +1,8 @@
 """A worker on some node of a Ray cluster: opens the data set, runs one trial after another, sends back what each left.
 
-In: the opened data set without its files; with each order its pixels and weights, where the node lacks them. Out: the trial,
+In: the opened data set without its files; with each job its pixels and weights, where the node lacks them. Out: the trial,
 and the files that it wrote. The class knows nothing of Ray but how to read what lies in its object store; what a trial does is
-the same code as in a local worker. Does NOT cover: who gets which order (`executor`).
+the same code as in a local worker. Does NOT cover: who gets which job (`executor`).
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class SharedWeights:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShippedOrder:
-    """An order with what a node may lack. `files` are those of the paused trial that it continues, by name."""
+class ShippedJob:
+    """A job with what a node may lack. `files` are those of the paused trial that it continues, by name."""
 
-    order: RunTrial
+    job: RunTrial
     pixels: SharedPixels | None
     weights: SharedWeights
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -93,8 +93,8 @@ class TrialActor:
         self.resources = _resources(job, registry.load(block=job.plugins_blocked))
         return {NODE: _address(), **environment.describe(job.plugins_blocked)}
 
-    def run(self, shipped: ShippedOrder) -> ShippedTrial | PixelRule:
-        """Run one order to its end, or return the rule of the pixels that it needs and that were not sent.
+    def run(self, shipped: ShippedJob) -> ShippedTrial | PixelRule:
+        """Run one job to its end, or return the rule of the pixels that it needs and that were not sent.
 
         Raises AdviseError where this node cannot run it at all.
         """
@@ -106,21 +106,21 @@ class TrialActor:
         self._take_weights(shipped.weights)
         for name, content in shipped.files.items():
             (self.folder / name).write_bytes(content)
-        missing = self._missing_rule(shipped.order)
+        missing = self._missing_rule(shipped.job)
         if missing is not None:
             return missing
-        trial = launch.run_trial(self.resources, shipped.order, _drop)
-        return ShippedTrial(trial=trial, files=self._collect(shipped.order))
+        trial = launch.run_trial(self.resources, shipped.job, _drop)
+        return ShippedTrial(trial=trial, files=self._collect(shipped.job))
 
-    def _missing_rule(self, order: RunTrial) -> PixelRule | None:
-        """Return the rule of the pixels that an order's plan needs, None where they are available."""
+    def _missing_rule(self, job: RunTrial) -> PixelRule | None:
+        """Return the rule of the pixels that a job's plan needs, None where they are available."""
         assert self.resources is not None
-        backbone = self.resources.registry.backbone(order.candidate.backbone)
+        backbone = self.resources.registry.backbone(job.candidate.backbone)
         try:
-            plan = self.resources.plan(order.candidate, self.resources.folds(order.repeat)[order.folds[0]][0])
+            plan = self.resources.plan(job.candidate, self.resources.folds(job.repeat)[job.folds[0]][0])
         except AdviseError:
             return None  # the trial meets it as well, and records it
-        rule = self.resources.rule(backbone, order.candidate.size_px or backbone.preprocess.size, plan.fit)
+        rule = self.resources.rule(backbone, job.candidate.size_px or backbone.preprocess.size, plan.fit)
         return None if self.resources.job.root or rule in self.resources.decoded else rule
 
     def _take_pixels(self, pixels: SharedPixels) -> None:
@@ -151,11 +151,11 @@ class TrialActor:
         if digest != weights.sha256:
             raise WeightsError(f"{weights.backbone}: other weights here ({digest[:12]}) than the coordinator's.")
 
-    def _collect(self, order: RunTrial) -> dict[str, bytes]:
+    def _collect(self, job: RunTrial) -> dict[str, bytes]:
         """Read what the trial left, and delete it here."""
         from advisor.runtime.run_dir import trial_name
 
-        name = trial_name(order.number, order.repeat)
+        name = trial_name(job.number, job.repeat)
         files: dict[str, bytes] = {}
         for path in [*(self.folder / "trials").glob(f"{name}.*"), self.folder / "trials" / name]:
             each = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path] * path.is_file()

@@ -1,7 +1,7 @@
 """What must be the same on every machine of a search, and one line that names what differs.
 
 In: this machine, or what another one reported. Out: versions by name. Does NOT cover: pretrained weights, which travel with
-each order and are compared by their hash (`actor`).
+each job and are compared by their hash (`actor`).
 """
 
 from __future__ import annotations

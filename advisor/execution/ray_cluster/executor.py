@@ -1,7 +1,7 @@
 """Trials on a Ray cluster: the `TrialExecutor` whose slots are actors, one device each, on whatever nodes there are.
 
-In: orders. Out: the end of each. An actor or node that dies gives its order back, which begins again elsewhere up to three
-times; what comes from it later is not heard. Does NOT cover: what an actor does (`actor`), connecting (`connect`).
+In: jobs. Out: the outcome of each. If an actor or node dies, its job is restarted elsewhere up to three times, and late
+results are ignored. Does NOT cover: what an actor does (`actor`), connecting (`connect`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from advisor.records.messages import OnProgress, OpenDataset, RunTrial
 from advisor.registry import Registry
 
 FAILED_STARTS = 10  # of actors that die before the first one was ready
-BEGUN_AGAIN = 3  # times that one order begins again after its actor died
+BEGUN_AGAIN = 3  # times that a job is restarted after its actor died
 SCALE_S = 5.0  # between two questions for what the cluster offers
 FIRST_NODE_S = 60.0  # without any node that can take an actor, before that is noted
 
@@ -39,11 +39,11 @@ class ClusterSlots:
 
 @dataclass
 class _Slot:
-    """An actor, the question that it is busy with, and its order; while it opens the data set it has none."""
+    """An actor, the question that it is busy with, and its job; while it opens the data set it has none."""
 
     actor: Any
     question: Any = None
-    order: RunTrial | None = None
+    job: RunTrial | None = None
     node: str = ""
 
 
@@ -71,7 +71,7 @@ def _takes(slots: ClusterSlots) -> str:
 
 
 class RayExecutor:
-    """Actors on a cluster, one order each. `note` is called with what a user should know."""
+    """Actors on a cluster, one job each. `note` is called with what a user should know."""
 
     def __init__(
         self,
@@ -103,29 +103,29 @@ class RayExecutor:
 
     @property
     def free(self) -> bool:
-        """True if another order would be taken: an actor is idle, or the cluster has room for one more."""
+        """True if another job can be submitted: an actor is idle, or the cluster has room for one more."""
         self._grow()
         return len(self.running) < max(1, len(self._slots))
 
     @property
     def busy(self) -> bool:
-        """True if an order is under way or has ended and was not polled yet."""
+        """True if a job is running, or has ended and was not polled yet."""
         return bool(self.running) or bool(self._ready)
 
     @property
     def running(self) -> list[RunTrial]:
-        """The orders that are under way or wait for an actor."""
-        return [*self._waiting, *(slot.order for slot in self._slots if slot.order is not None)]
+        """The jobs that are running or wait for an actor."""
+        return [*self._waiting, *(slot.job for slot in self._slots if slot.job is not None)]
 
-    def submit(self, order: RunTrial) -> None:
-        """Accept an order; it begins as soon as an actor is ready."""
-        if order.limit_s is not None:
-            self._deadlines[_key(order)] = time.monotonic() + job_limit.ended_after_s(order.limit_s)
-        self._waiting.append(order)
+    def submit(self, job: RunTrial) -> None:
+        """Accept a job; it starts as soon as an actor is ready."""
+        if job.limit_s is not None:
+            self._deadlines[_key(job)] = time.monotonic() + job_limit.ended_after_s(job.limit_s)
+        self._waiting.append(job)
         self._hand_out()
 
     def poll(self, on_progress: OnProgress, *, wait_s: float = 0.2) -> Ended | None:
-        """Return an order that ended; None where none did within about `wait_s`. Raises InputError where no node fits."""
+        """Return a job that ended, or None if none did within about `wait_s`. Raises InputError if no node fits."""
         self._grow()
         self._hand_out()
         questions = {slot.question: slot for slot in self._slots if slot.question is not None}
@@ -140,9 +140,9 @@ class RayExecutor:
         return self._ready.popleft() if self._ready else None
 
     def cancel(self, number: int) -> None:
-        """End an order at once, without an end for it."""
-        self._waiting = deque(order for order in self._waiting if order.number != number)
-        for slot in [s for s in self._slots if s.order is not None and s.order.number == number]:
+        """Stop a job at once; `poll` will not return it."""
+        self._waiting = deque(job for job in self._waiting if job.number != number)
+        for slot in [s for s in self._slots if s.job is not None and s.job.number == number]:
             self._drop(slot)
 
     def close(self) -> None:
@@ -170,40 +170,40 @@ class RayExecutor:
             self._slots.append(slot)
 
     def _hand_out(self) -> None:
-        """Return waiting orders to actors that have nothing to do."""
+        """Send waiting jobs to idle actors."""
         for slot in self._slots:
             if self._waiting and slot.question is None:
-                order = self._waiting.popleft()
-                slot.order = self._shortened(order)
+                job = self._waiting.popleft()
+                slot.job = self._shortened(job)
                 try:
-                    slot.question = slot.actor.run.remote(self.shipping.ship(slot.order))
+                    slot.question = slot.actor.run.remote(self.shipping.ship(slot.job))
                 except AdviseError as error:
-                    slot.order = None
-                    self._end(Ended(order=order, outcome=error))
+                    slot.job = None
+                    self._end(Ended(job=job, outcome=error))
 
-    def _shortened(self, order: RunTrial) -> RunTrial:
-        """Return an order with the time that is left for it: it may have begun on an actor that died."""
-        deadline = self._deadlines.get(_key(order))
-        if deadline is None or order.limit_s is None:
-            return order
-        return replace(order, limit_s=min(order.limit_s, job_limit.limit_within_s(deadline - time.monotonic())))
+    def _shortened(self, job: RunTrial) -> RunTrial:
+        """Return a job with its remaining time limit: it may have started on an actor that died."""
+        deadline = self._deadlines.get(_key(job))
+        if deadline is None or job.limit_s is None:
+            return job
+        return replace(job, limit_s=min(job.limit_s, job_limit.limit_within_s(deadline - time.monotonic())))
 
     def _hear(self, slot: _Slot) -> None:
         """Handle the answer to a slot's question: its environment, a trial, or that the actor is gone."""
-        question, order = slot.question, slot.order
-        slot.question = slot.order = None
+        question, job = slot.question, slot.job
+        slot.question = slot.job = None
         try:
             reply = self.ray.get(question)
         except Exception as error:  # Ray's errors, and what the trial raised, wrapped in one of them
             failure = outcome(error)
-            if failure is not None and order is not None:
-                self._end(Ended(order=order, outcome=failure))
+            if failure is not None and job is not None:
+                self._end(Ended(job=job, outcome=failure))
             elif failure is not None:
                 self._refuse(slot, str(failure))
             else:
-                self._lost(slot, order, error)
+                self._lost(slot, job, error)
             return
-        if order is None:
+        if job is None:
             there = {name: version for name, version in reply.items() if name != NODE}
             different = environment.difference(reply.get(NODE, ""), there, self.shipping.environment)
             if different:
@@ -212,32 +212,32 @@ class RayExecutor:
                 self._opened = True
         elif isinstance(reply, ShippedTrial):
             self.shipping.receive(reply)
-            self._end(Ended(order=order, outcome=reply.trial))
-        else:  # a rule: pixels that the order's parameters do not name
-            slot.order, slot.question = order, slot.actor.run.remote(self.shipping.ship(order, reply))
+            self._end(Ended(job=job, outcome=reply.trial))
+        else:  # a rule: pixels that the job's parameters do not name
+            slot.job, slot.question = job, slot.actor.run.remote(self.shipping.ship(job, reply))
 
     def _end(self, ended: Ended) -> None:
-        self._deadlines.pop(_key(ended.order), None)
-        self._deaths.pop(_key(ended.order), None)
+        self._deadlines.pop(_key(ended.job), None)
+        self._deaths.pop(_key(ended.job), None)
         self._ready.append(ended)
 
-    def _lost(self, slot: _Slot, order: RunTrial | None, error: Exception) -> None:
-        """Replace an actor that died; its order begins again, up to three times."""
+    def _lost(self, slot: _Slot, job: RunTrial | None, error: Exception) -> None:
+        """Replace an actor that died; its job is restarted up to three times."""
         self._slots.remove(slot)
         reason = " ".join(str(error).split())[:160]
-        if order is None:
+        if job is None:
             self._failed_starts += 1
             missing = "ModuleNotFound" in type(error).__name__ + str(error)
             if not self._opened and (missing or self._failed_starts >= FAILED_STARTS):
                 what = "tl-advise cannot be imported on a node" if missing else "no actor could be started"
                 raise InputError(f"{what} ({reason}).", hint="Install it there, or see Ray's logs.") from None
             return
-        deaths = self._deaths[_key(order)] = self._deaths.get(_key(order), 0) + 1
+        deaths = self._deaths[_key(job)] = self._deaths.get(_key(job), 0) + 1
         if deaths > BEGUN_AGAIN:
-            self._end(Ended(order=order, outcome=WorkerLostError(f"its actor died {deaths} times ({reason}).")))
+            self._end(Ended(job=job, outcome=WorkerLostError(f"its actor died {deaths} times ({reason}).")))
         else:
-            self.note(f"trial {order.number} begins again: its actor died")
-            self._waiting.appendleft(order)
+            self.note(f"trial {job.number} begins again: its actor died")
+            self._waiting.appendleft(job)
 
     def _refuse(self, slot: _Slot, line: str) -> None:
         """Use a node that differs no more; where no other one was ever fit, end the run with the reason."""
@@ -249,17 +249,17 @@ class RayExecutor:
         self.note(f"{line} It is not used.")
 
     def _stop_late(self) -> None:
-        """End orders that are over their limit and do not answer."""
+        """Stop jobs that exceed their time limit and do not respond."""
         now = time.monotonic()
-        for slot in [s for s in self._slots if s.order is not None]:
-            assert slot.order is not None
-            if now > self._deadlines.get(_key(slot.order), float("inf")):
-                order = slot.order
+        for slot in [s for s in self._slots if s.job is not None]:
+            assert slot.job is not None
+            if now > self._deadlines.get(_key(slot.job), float("inf")):
+                job = slot.job
                 self._drop(slot)
-                self._end(Ended(order=order, outcome=OutOfTimeError("the time for this job is over")))
-        for order in [o for o in self._waiting if now > self._deadlines.get(_key(o), float("inf"))]:
-            self._waiting.remove(order)
-            self._end(Ended(order=order, outcome=OutOfTimeError("no actor was free in time")))
+                self._end(Ended(job=job, outcome=OutOfTimeError("the time for this job is over")))
+        for job in [o for o in self._waiting if now > self._deadlines.get(_key(o), float("inf"))]:
+            self._waiting.remove(job)
+            self._end(Ended(job=job, outcome=OutOfTimeError("no actor was free in time")))
 
     def _drop(self, slot: _Slot) -> None:
         if slot in self._slots:
@@ -267,5 +267,5 @@ class RayExecutor:
         self.ray.kill(slot.actor, no_restart=True)
 
 
-def _key(order: RunTrial) -> tuple[int, int]:
-    return order.number, order.repeat
+def _key(job: RunTrial) -> tuple[int, int]:
+    return job.number, job.repeat

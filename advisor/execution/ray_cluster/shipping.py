@@ -1,8 +1,8 @@
 """What travels between coordinator and actors: the opened data set, pixels, weights, checkpoints, and what trials leave.
 
-In: the run's data set and registry. Out: orders with what a node may lack. Pixels are decoded once, here, and lie in Ray's
+In: the run's data set and registry. Out: jobs with what a node may lack. Pixels are decoded once, here, and kept in Ray's
 object store, one copy on a node; Ray cuts them up on their way. The locked test is no part of any of it.
-Does NOT cover: who gets which order (`executor`).
+Does NOT cover: who gets which job (`executor`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.execution.ray_cluster import connect, environment
-from advisor.execution.ray_cluster.actor import SharedPixels, SharedWeights, ShippedOrder, ShippedTrial
+from advisor.execution.ray_cluster.actor import SharedPixels, SharedWeights, ShippedJob, ShippedTrial
 from advisor.hooks import Backbone
 from advisor.models import pretrained_weights
 from advisor.records import Dataset, Settings
@@ -26,7 +26,7 @@ from advisor.runtime.run_dir import trial_name
 
 
 class Shipping:
-    """Packs orders and unpacks trials for one run."""
+    """Packs jobs and unpacks trials for one run."""
 
     def __init__(self, ray: Any, job: OpenDataset, data_set: Dataset, settings: Settings, registry: Registry) -> None:
         self.ray = ray
@@ -39,20 +39,20 @@ class Shipping:
         self._pixels: dict[pixels.PixelRule, SharedPixels] = {}
         self._weights: dict[str, SharedWeights] = {}
 
-    def ship(self, order: RunTrial, rule: pixels.PixelRule | None = None) -> ShippedOrder:
-        """Return an order with its weights, and its pixels by `rule`, by default the one that its parameters name.
+    def ship(self, job: RunTrial, rule: pixels.PixelRule | None = None) -> ShippedJob:
+        """Return a job with its weights, and its pixels by `rule`, by default the one that its parameters name.
 
         Raises InputError where the pixels do not fit into a node.
         """
-        backbone = self.registry.backbone(order.candidate.backbone)
-        size_px = order.candidate.size_px or backbone.preprocess.size
+        backbone = self.registry.backbone(job.candidate.backbone)
+        size_px = job.candidate.size_px or backbone.preprocess.size
         preprocess = replace(backbone.preprocess, value_range=self.job.value_range)
-        usual = pixels.rule_for(preprocess, size_px, order.candidate.parameters.get("fit", "crop"))
-        return ShippedOrder(
-            order=order,
+        usual = pixels.rule_for(preprocess, size_px, job.candidate.parameters.get("fit", "crop"))
+        return ShippedJob(
+            job=job,
             pixels=None if self.on_nodes else self._pixels_for(rule or usual),
             weights=self._weights_for(backbone),
-            files=self._paused(order),
+            files=self._paused(job),
         )
 
     def receive(self, shipped: ShippedTrial) -> None:
@@ -89,10 +89,10 @@ class Shipping:
             )
         return self._weights[backbone.name]
 
-    def _paused(self, order: RunTrial) -> dict[str, bytes]:
+    def _paused(self, job: RunTrial) -> dict[str, bytes]:
         """Read the checkpoint of the trial that this one continues; without it the trial begins at step 0."""
-        names = [trial_name(order.number, order.repeat)]
-        if order.candidate.continues is not None and not order.repeat:
-            names.append(trial_name(order.candidate.continues, 0))
+        names = [trial_name(job.number, job.repeat)]
+        if job.candidate.continues is not None and not job.repeat:
+            names.append(trial_name(job.candidate.continues, 0))
         paths = [Path(self.job.run_dir) / "trials" / f"{name}.ckpt" for name in names]
         return {f"trials/{path.name}": path.read_bytes() for path in paths if path.is_file()}

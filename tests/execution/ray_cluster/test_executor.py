@@ -1,4 +1,4 @@
-"""Trials on a Ray cluster of two nodes: the same results as here, and no order that is lost or ends twice, whatever dies."""
+"""Trials on a Ray cluster of two nodes: the same results as here, and no job that is lost or ends twice, whatever dies."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def trials(cluster: Any, crops: Dataset, run_dir: Path, notes: list[str]) -> Ite
     made.close()
 
 
-def order(number: int, *, long: bool = False, limit_s: float | None = None) -> RunTrial:
+def trial_job(number: int, *, long: bool = False, limit_s: float | None = None) -> RunTrial:
     """Fit a head, or train for hours."""
     name, parameters = ("full", {"epochs": 1e6, "batch": 8}) if long else ("ridge", {})
     candidate = Candidate(backbone="pocket", strategy=name, parameters=parameters, size_px=32)
@@ -197,13 +197,13 @@ def test_orders_end_once_with_what_this_machine_gets_and_without_the_files(
 ) -> None:
     """Pixels travel, logits and models come back; the numbers are those of a trial here, to the bit."""
     for number in range(3):
-        trials.submit(order(number))
+        trials.submit(trial_job(number))
     ended = heard(trials, 3)
     assert not trials.busy
-    assert sorted(e.order.number for e in ended) == [0, 1, 2]
+    assert sorted(e.job.number for e in ended) == [0, 1, 2]
     job = open_job(Settings(data=crops.root, threads=1), run_dir / "here", crops, crops.items)
     (run_dir / "here" / "trials").mkdir(parents=True)
-    own = trial.run(Resources(job, registry.load(), lambda *anything: None), order(0), lambda progress: None)
+    own = trial.run(Resources(job, registry.load(), lambda *anything: None), trial_job(0), lambda progress: None)
     for end in ended:
         assert isinstance(end.outcome, Trial)
         assert end.outcome.scores == own.scores
@@ -215,13 +215,15 @@ def test_a_late_order_is_ended_and_an_actor_that_dies_gives_its_order_back(
     trials: executor.RayExecutor, notes: list[str]
 ) -> None:
     """The actor of the late one is killed, since it does not answer; SIGKILL costs time alone, and the user is told."""
-    trials.submit(order(10, long=True, limit_s=3600.0))  # its limit passes below, however long the actors take to start
-    trials.submit(order(20))
-    while len(busy := {slot.order.number: slot for slot in trials._slots if slot.order is not None}) < 2:
+    trials.submit(
+        trial_job(10, long=True, limit_s=3600.0)
+    )  # its limit passes below, however long the actors take to start
+    trials.submit(trial_job(20))
+    while len(busy := {slot.job.number: slot for slot in trials._slots if slot.job is not None}) < 2:
         trials.poll(lambda progress: None, wait_s=0.0)
     trials._deadlines[10, 0] = time.monotonic()
     ray.kill(busy[20].actor, no_restart=True)
-    ended = {end.order.number: end for end in heard(trials, 2)}
+    ended = {end.job.number: end for end in heard(trials, 2)}
     assert isinstance(ended[10].outcome, OutOfTimeError)
     assert isinstance(ended[20].outcome, Trial), str(ended[20].outcome)
     assert "trial 20 begins again: its actor died" in notes
@@ -230,16 +232,16 @@ def test_a_late_order_is_ended_and_an_actor_that_dies_gives_its_order_back(
 def test_a_node_that_is_lost_costs_no_order(trials: executor.RayExecutor, cluster: Any) -> None:
     """What ran there is done elsewhere, once."""
     for number in range(30, 34):
-        trials.submit(order(number))
+        trials.submit(trial_job(number))
     cluster.remove_node(cluster.second)
     ended = heard(trials, 4)
-    assert sorted(e.order.number for e in ended) == [30, 31, 32, 33]
+    assert sorted(e.job.number for e in ended) == [30, 31, 32, 33]
     assert [str(e.outcome) for e in ended if not isinstance(e.outcome, Trial)] == []
 
 
 def test_a_cancelled_order_has_no_end(trials: executor.RayExecutor) -> None:
     """Its actor is killed, since it does not answer."""
-    trials.submit(order(11, long=True))
+    trials.submit(trial_job(11, long=True))
     trials.cancel(11)
     assert not trials.busy
 

@@ -15,7 +15,7 @@ HERE = environment.describe()
 
 
 class Unpacked:
-    """What an executor needs of its shipping before the first order."""
+    """What an executor needs of its shipping before the first job."""
 
     environment = HERE
     opening = ()
