@@ -1,4 +1,4 @@
-"""The one door to the terminal: everything that a command prints goes through here, so that no name can harm it.
+"""Everything that a command prints to the terminal goes through this module, so that no name can corrupt the output.
 
 In: text, tables, records. Out: standard output (the answer) or standard error (progress, notes, errors). On a terminal,
 lines are wrapped between words; where the output goes into a file or a pipe, they are not wrapped and not coloured. Does

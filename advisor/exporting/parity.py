@@ -1,4 +1,4 @@
-"""Does an exported model say what `predict` says? Both are asked about the same real images of the run.
+"""Compare an exported model with `predict` on the same real images of the run.
 
 In: a predictor, a function that runs the export, photos. Out: how often the same class is first, and the largest
 difference of a probability. Does NOT cover: making the export (`run_export`).

@@ -1,4 +1,4 @@
-"""What the few-shot forms of several heads share: features standardised, and rotated, by each episode's own support.
+"""Shared by the few-shot forms of heads: standardise and rotate features by the support of each episode.
 
 Legend: E episodes, W ways, S shots, M = W x S support items, n queries, D features, R rank (at most M). Support items of
 one episode stand class by class, as `training.episodes` draws them.

@@ -1,6 +1,6 @@
 """What a result is worth and what to do next: `Result` -> a plain verdict and steps that follow from *this* result.
 
-Terminal, report, model card and notebooks say the same, because they all ask here. Pure. Does NOT cover: wording of
+Terminal, report, model card and notebooks agree because all of them use this module. Pure. Does NOT cover: wording of
 numbers (`wording`), layout.
 """
 

@@ -1,4 +1,4 @@
-"""What a run tells while it works. The core calls these; the command line shows them, a library call stays silent."""
+"""Events of a run in progress. The core calls these methods; the command line shows them, a library call ignores them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from advisor.runtime.clock import Clock
 
 
 class Listener:
-    """Hears everything and shows nothing; override what you want to show."""
+    """Receives every event and shows nothing; override the methods whose events you want to show."""
 
     def started(self, clock: Clock) -> None:
         """The run begins, and its clock with it."""

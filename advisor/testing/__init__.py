@@ -1,11 +1,11 @@
-"""The public conformance kit: does a backbone, a strategy or a layout keep what `advisor.hooks` promises of it?
+"""The public conformance kit: check that a backbone, a strategy or a layout meets the contract of `advisor.hooks`.
 
 `tl-advise plugins check NAME` runs it, and a plugin author's own tests can:
 
     from advisor import testing
     assert all(check.passed for check in testing.check_backbone(my_backbone))
 
-Every check is named by the rule it holds up, and a failed one says what was found. Nothing is downloaded.
+Every check is named after its rule, and a failed one says what is wrong. Nothing is downloaded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One rule, looked at: a function that returns a remark or raises `RuleError` -> a `Check` that can be printed."""
+"""Run the check of one rule: a function that returns a remark or raises `RuleError` -> a `Check` that can be printed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Does a plugin stay out of torch's way? Its import, its hooks and a strategy's planning run in a process of their own.
+"""Check that a plugin does not import torch early: its import, hooks and planning run in a process of their own.
 
-In: a plugin as the registry lists it. Out: one check. A fresh process is needed because torch, once imported by
-anybody, cannot be told from torch imported by the plugin. Does NOT cover: what the plugin offers (`backbones`,
+In: a plugin as the registry lists it. Out: one check. A fresh process is needed because torch, once imported,
+cannot be attributed to the plugin. Does NOT cover: what the plugin offers (`backbones`,
 `strategies`).
 """
 

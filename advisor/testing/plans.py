@@ -1,4 +1,4 @@
-"""Is a plan one that the training loop can execute? Each fault in words, with the field that is wrong.
+"""Check that the training loop can execute a plan: each fault in words, with the field that is wrong.
 
 In: a `TrainPlan` and the context that it was made for. Out: faults, none where all is well. No network is built.
 """

@@ -3,7 +3,7 @@
 A plan names them as "module:function", called as `adapt(modules, *, seed, **numbers)` once per stage that trains, with
 the stage's modules by dotted name. It puts trainable parameters into them (with the outputs unchanged, so that training
 starts from the pretrained network) and returns a function that takes them out and leaves what they learned in the
-network's own weights. From then on nothing knows that there was an adapter: export, prediction and recipes see a plain
+network's own weights. Afterwards export, prediction and recipes see a plain
 network. Does NOT cover: any particular adapter; they live with their strategies.
 """
 

@@ -1,4 +1,4 @@
-"""One search while it runs: its study, its workers, its clock; every change of what is known goes through here.
+"""One search in progress: its study, workers and clock. Every change of its state goes through this module.
 
 In: facts, where trials run, where they are written down. Out: snapshots (`state`) for what predicts or decides; trials and
 probes on disk, each before the next step that builds on it. Does NOT cover: what to try (`decisions`), the loop (`search`).
