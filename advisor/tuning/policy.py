@@ -108,6 +108,6 @@ MIN_TEST_IMAGES = 100  # of the locked test, evaluated however little time is le
 # which a machine short of memory may recover (chosen).
 MAX_WORKER_DEATHS = 5
 FIRST_RESTART_PAUSE_S = 1.0
-# Of the time left, which a third-party network may take for its description or its first probe before it is ended (chosen).
-THIRD_PARTY_SHARE = 0.5
+# Of the time left, which a third-party network may take for its description, and for its probe, before it is ended (chosen).
+THIRD_PARTY_LOOK_SHARE, THIRD_PARTY_PROBE_SHARE = 0.25, 0.5
 THIRD_PARTY_RESTARTS = 1  # of a worker that dies with a third-party network at its first look; then it is left out

@@ -110,6 +110,16 @@ class SearchRun:
                 self.deaths = 0
                 return reply
 
+    def _wait_for_worker(self) -> None:
+        """Wait until the worker has opened the data set; where one was ended, that is not the next network's time."""
+        worker = self.worker
+        opened = worker.opened
+        if worker.connection is None and opened is not None:
+            try:
+                worker.open(opened, self.listener.progress)
+            finally:
+                worker.opened = opened
+
     def restart_after(self, error: WorkerLostError) -> None:
         """Pause before a worker that died is started again, longer each time while nothing ends well.
 
@@ -140,7 +150,9 @@ class SearchRun:
         restarts = self.restarts(backbone)
         if restarts is None or not self.facts.has_deadline:
             return self.ask(job, kind, restarts=restarts)
-        longest_s = policy.THIRD_PARTY_SHARE * self.clock.left_s
+        self._wait_for_worker()
+        share = policy.THIRD_PARTY_LOOK_SHARE if isinstance(job, Describe) else policy.THIRD_PARTY_PROBE_SHARE
+        longest_s = share * self.clock.left_s
         if limit_s is not None:
             longest_s = min(longest_s, job_limit.ended_after_s(limit_s))
         try:
