@@ -115,7 +115,7 @@ class Adapted(Full):
         """Return the term of the loss."""
         raise TypeError(f"{self.name} says no term")
 
-    def more(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    def plan_fields(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Add the term, and the target's stream beside the labelled one."""
         return {"terms": (self.term(p),), "streams": (Batches(), Batches(name="target"))}
 
@@ -131,9 +131,9 @@ class Adversary(Adapted):
         """Return the adversarial term."""
         return Term(function=f"{HERE}:adversarial", numbers={"weight": float(p["weight"]), "gamma": float(p["gamma"])})
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the strength beside what full fine-tuning draws."""
-        return {**super().own(trial, context), "weight": trial.suggest_float("weight", 0.1, 2.0, log=True)}
+        return {**super().draw_own(trial, context), "weight": trial.suggest_float("weight", 0.1, 2.0, log=True)}
 
 
 class Confusion(Adapted):
@@ -144,10 +144,10 @@ class Confusion(Adapted):
         numbers = {"weight": float(p["weight"]), "temperature": float(p["temperature"])}
         return Term(function=f"{HERE}:class_confusion", numbers=numbers)
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw strength and temperature beside what full fine-tuning draws."""
         return {
-            **super().own(trial, context),
+            **super().draw_own(trial, context),
             "weight": trial.suggest_float("weight", 0.1, 3.0, log=True),
             "temperature": trial.suggest_float("temperature", 1.5, 4.0),
         }

@@ -54,20 +54,20 @@ def interpolate(
 class L2SP(Full):
     """Full fine-tuning, pulled back to its start."""
 
-    def more(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    def plan_fields(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Add the penalty to the loss."""
         numbers = {"alpha": float(p["alpha"]), "beta": float(p["beta"])}
         return {"terms": (Term(function=f"{HERE}:l2_sp", numbers=numbers),)}
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the two strengths beside what full fine-tuning draws."""
         return {
-            **super().own(trial, context),
+            **super().draw_own(trial, context),
             "alpha": trial.suggest_float("alpha", 1e-4, 1.0, log=True),
             "beta": trial.suggest_float("beta", 1e-4, 1.0, log=True),
         }
 
-    def shared(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_shared(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the shared knobs without weight decay, which pulls to zero and not to the start."""
         return knobs.draw(trial, context, weight_decay=False)
 
@@ -80,7 +80,7 @@ class L2SP(Full):
 class WiSE(Full):
     """Full fine-tuning, then a step back towards the start."""
 
-    def more(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    def plan_fields(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Interpolate at the end; the core chooses alpha on validation images where it is asked to."""
         fitted = ("alpha",) if p["alpha_from"] == "validation" else ()
         return {"finish": Term(function=f"{HERE}:interpolate", numbers={"alpha": float(p["alpha"])}, fitted=fitted)}
@@ -93,9 +93,9 @@ class WiSE(Full):
 class Averaged(Full):
     """Full fine-tuning whose moving average is kept."""
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the decay beside what full fine-tuning draws."""
-        return {**super().own(trial, context), "ema": trial.suggest_categorical("ema", [0.9, 0.98, 0.99, 0.998])}
+        return {**super().draw_own(trial, context), "ema": trial.suggest_categorical("ema", [0.9, 0.98, 0.99, 0.998])}
 
     def guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
         """Return a window of about a tenth of a short run, at twice the gentle rate."""

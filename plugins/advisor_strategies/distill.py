@@ -63,7 +63,7 @@ class Distilled(Full):
             return "it learns from the model of a finished run (tl-advise distill RUN)"
         return super().applies(context)
 
-    def more(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    def plan_fields(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Add the term, as many views as the teacher answers, and the stream of unlabelled images where there are any."""
         numbers = {"weight": float(p["weight"]), "temperature": float(p["temperature"])}
         streams = (Batches(), Batches(name="target")) if context.has_target else (Batches(),)
@@ -73,12 +73,12 @@ class Distilled(Full):
     def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
         """Mix no images: the teacher answered each by itself."""
         p = {**knobs.complete(parameters, self.card.parameters), "mixup": 0.0, "cutmix": 0.0}
-        return knobs.plan(p, context, self.phases(p, context), **self.more(p, context))
+        return knobs.plan(p, context, self.phases(p, context), **self.plan_fields(p, context))
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw weight and temperature beside what full fine-tuning draws."""
         return {
-            **super().own(trial, context),
+            **super().draw_own(trial, context),
             "weight": trial.suggest_float("weight", 0.5, 20.0, log=True),
             "temperature": trial.suggest_float("temperature", 1.0, 8.0, log=True),
         }

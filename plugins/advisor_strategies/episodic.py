@@ -88,7 +88,7 @@ class Episodic(Partial):
         names = knobs.trained_stages(context)[-int(p["depth"]) :]
         return schedules.at_once(schedules.layer_decay(names, knobs.rate(p), p["layer_decay"]), knobs.head_rate(p))
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the size of episodes, the depth, the decay of rates and the sharpness."""
         return {
             "ways": trial.suggest_int("ways", 2, 16),
@@ -98,7 +98,7 @@ class Episodic(Partial):
             "scale": trial.suggest_float("scale", 3.0, 30.0, log=True),
         }
 
-    def shared(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_shared(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the shared knobs that an episode has a use for."""
         return knobs.draw(trial, context, cross_entropy=False)
 

@@ -34,15 +34,15 @@ class Tuning:
         rates = schedules.layer_decay(knobs.trained_stages(context), knobs.rate(p), p.get("layer_decay", 1.0))
         return knobs.unfrozen(p, rates, context)
 
-    def more(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    def plan_fields(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Return further fields of the plan."""
         return {}
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw what only this strategy has."""
         return {}
 
-    def shared(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_shared(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw what all trained strategies have."""
         return knobs.draw(trial, context)
 
@@ -52,7 +52,7 @@ class Tuning:
 
     def space(self, trial: Space, context: Context) -> Mapping[str, Any]:
         """Draw the shared knobs and the strategy's own."""
-        drawn = {**self.own(trial, context), **self.shared(trial, context)}
+        drawn = {**self.draw_own(trial, context), **self.draw_shared(trial, context)}
         return knobs.complete(drawn, self.card.parameters)
 
     def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
@@ -64,7 +64,7 @@ class Tuning:
     def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
         """Turn parameters into a plan."""
         p = knobs.complete(parameters, self.card.parameters)
-        return knobs.plan(p, context, self.phases(p, context), **self.more(p, context))
+        return knobs.plan(p, context, self.phases(p, context), **self.plan_fields(p, context))
 
 
 GENTLE: Mapping[str, Any] = {"optimizer": "adamw", "adam_rate": 3e-4, "norm": "frozen"}
@@ -109,7 +109,7 @@ def bit_hyperrule(context: Context) -> dict[str, Any]:
 class Full(Tuning):
     """Every stage trains."""
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the decay of rates towards the stem, and when stages begin."""
         return {
             "layer_decay": trial.suggest_float("layer_decay", 0.4, 1.0),
@@ -139,11 +139,11 @@ class Partial(Tuning):
         names = knobs.trained_stages(context)[-int(p["depth"]) :]
         return knobs.unfrozen(p, schedules.layer_decay(names, knobs.rate(p), p["layer_decay"]), context)
 
-    def more(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    def plan_fields(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Draw each image's views from a few, so that the frozen part is computed once for each."""
         return {"views": int(p["views"])}
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the depth, the decay of rates, and when stages begin."""
         deepest = len(knobs.trained_stages(context)) - 1
         return {

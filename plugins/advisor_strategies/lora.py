@@ -33,13 +33,13 @@ class LowRankAdaptation(Tuning):
         names = [s.name for s in context.stages if s.linear > 0]
         return schedules.at_once(dict.fromkeys(names, knobs.rate(p)), knobs.head_rate(p), only="adapter")
 
-    def more(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    def plan_fields(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Name the adapter."""
         attention, mlp = PROJECTIONS[p["projections"]]
         numbers = {"rank": float(p["rank"]), "alpha": float(p["alpha"]), "attention": attention, "mlp": mlp}
         return {"adapter": Term(function="advisor_strategies.low_rank:adapt", numbers=numbers)}
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw rank, strength and projections."""
         return {
             "rank": trial.suggest_categorical("rank", [4, 8, 16, 32]),

@@ -57,7 +57,7 @@ class Surgical(Tuning):
             )
         return schedules.at_once({names[int(p["stage"])]: knobs.rate(p)}, knobs.head_rate(p))
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the stage."""
         return {"stage": trial.suggest_int("stage", 0, len(knobs.trained_stages(context)) - 1)}
 

@@ -21,11 +21,11 @@ class Scratch(Tuning):
         """Train everything at one rate: no stage knows more than another."""
         return schedules.at_once(dict.fromkeys(knobs.trained_stages(context), knobs.rate(p)), knobs.head_rate(p))
 
-    def more(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    def plan_fields(self, p: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Request random weights by name."""
         return {"from_scratch": True}
 
-    def shared(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_shared(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the shared knobs, with BatchNorm always trained."""
         return knobs.draw(trial, context, batch_norm=False)
 

@@ -33,7 +33,7 @@ def head_first(
 class Gradual(Tuning):
     """Stages begin to train one after another, from the head down."""
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw how late the stem begins, and the decay of rates."""
         return {
             "unfreeze_share": trial.suggest_float("unfreeze_share", 0.1, 0.8),
@@ -53,7 +53,7 @@ class LinearProbeFirst(Tuning):
         rates = schedules.layer_decay(knobs.trained_stages(context), knobs.rate(p), p["layer_decay"])
         return head_first(p, rates, context, 10 * knobs.rate(p))
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the epochs of the head alone, and the decay of rates."""
         return {
             "head_epochs": trial.suggest_float("head_epochs", 0.5, 4.0),
@@ -74,7 +74,7 @@ class Discriminative(Tuning):
         rates = schedules.spread(knobs.trained_stages(context), top * float(p["stem_factor"]), top)
         return head_first(p, rates, context, 2 * top)
 
-    def own(self, trial: Space, context: Context) -> dict[str, Any]:
+    def draw_own(self, trial: Space, context: Context) -> dict[str, Any]:
         """Draw the epochs of the head alone, and how small the stem's rate is."""
         return {
             "head_epochs": trial.suggest_float("head_epochs", 0.5, 4.0),
