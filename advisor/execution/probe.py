@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from advisor.aliases import CountProgress
+from advisor.data import pixels
 from advisor.errors import TooSlowError
 from advisor.execution import job_limit, trial
 from advisor.execution.resources import Resources
@@ -15,6 +16,7 @@ from advisor.hooks import Backbone
 from advisor.models import folding, inference
 from advisor.records.messages import Probe, Probed, RunTrial
 
+DECODED = 16  # images, to see how long that takes
 LOOKED_AT = 4  # batches, before it is predicted whether the whole pass fits: the first one is slower
 
 
@@ -25,7 +27,9 @@ def probe(resources: Resources, job: Probe) -> Probed:
     batch = resources.compute(backbone).inference_batch
     resources.network(backbone)  # what is imported and read once says nothing about how fast images go through
     before = time.monotonic()
-    count = len(resources.canvas(resources.rule(backbone, size_px)))
+    rule = resources.rule(backbone, size_px)
+    decode_s = 0.0 if rule in resources.decoded else _decode_s(resources, rule)
+    resources.canvas(rule)
     decoded = time.monotonic()
     watch = _Watch(_within(job.limit_s, before, LOOKED_AT * batch))
     resources.pooled(backbone, size_px, watch=watch)
@@ -42,11 +46,20 @@ def probe(resources: Resources, job: Probe) -> Probed:
         )
         trials.append(trial.run(resources, order, lambda progress: None))
     if watch.ended:
-        padded = inference.padded_count(count, batch)
-        images_per_s = padded / (decoded - before + padded * watch.image_s(decoded, batch))
+        images_per_s = 1.0 / max(watch.image_s(decoded, batch), 1e-9)
     else:  # the features came from the cache
         images_per_s = _timed(resources, backbone, size_px, job)
-    return Probed(trials=tuple(trials), images_per_s=images_per_s)
+    return Probed(trials=tuple(trials), images_per_s=images_per_s, decode_s=decode_s)
+
+
+def _decode_s(resources: Resources, rule: pixels.PixelRule) -> float:
+    """Return the seconds of decoding one image, also where the cache has the pixels: those of the test may not be there."""
+    items = resources.job.items[:: max(1, len(resources.job.items) // DECODED)]
+    if not resources.job.root or not items:  # on another node the pixels come with the job
+        return 0.0
+    before = time.monotonic()
+    pixels.canvas(resources.root, items, rule, store=None)
+    return (time.monotonic() - before) / len(items)
 
 
 class _Watch:

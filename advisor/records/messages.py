@@ -93,10 +93,14 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:
-    """The probes' trials; `images_per_s` is the speed of the pass, 0 where it was not timed."""
+    """The probes' trials; `images_per_s` is the speed of the pass, 0 where it was not timed.
+
+    `decode_s` are the seconds of decoding one image for it, 0 where another probe of this process timed that.
+    """
 
     trials: tuple[Trial, ...]
     images_per_s: float
+    decode_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

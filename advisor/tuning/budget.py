@@ -111,11 +111,12 @@ class MeasuredSpeeds:
 
     A training of another regime does not inform: a cached prefix costs unlike the rest. `slowdown` is how much slower the
     machine is now than at the first probe, since other processes began or ended; readings are kept as of the first probe.
-    `first_contention` is how much slower it was then than an idle one.
+    `first_contention` is how much slower it was then than an idle one. `decode_s` is an image's, at the slowest size.
     """
 
     passes: Speeds = field(default_factory=Speeds)
     trainings: dict[str, Speeds] = field(default_factory=dict)
+    decode_s: float = 0.0
     slowdown: float = 1.0
     first_contention: float = 1.0
 
@@ -130,6 +131,10 @@ class MeasuredSpeeds:
     def observe_pass(self, backbone: str, predicted_s: float, taken_s: float) -> None:
         """Update by the seconds that a frozen pass took, beside those that cards predict for it."""
         self.passes.learn(backbone, predicted_s, taken_s / self.slowdown)
+
+    def observe_decoding(self, image_s: float) -> None:
+        """Update by the seconds that decoding an image took."""
+        self.decode_s = max(self.decode_s, image_s / self.slowdown)
 
 
 def cheapest_macs(backbones: Sequence[Backbone], sizes: Mapping[str, tuple[int, ...]]) -> float:

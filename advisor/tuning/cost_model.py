@@ -84,8 +84,11 @@ def _pass_s(state: SearchState, candidate: Candidate, images: int) -> float:
 def test_scoring_s(state: SearchState, candidates: Iterable[Candidate]) -> float:
     """Predict the seconds of scoring the locked test by these candidates.
 
-    Those that train nothing share their passes over the images, one for each view; a trained one needs passes of its own.
+    The images are decoded once for each size. Candidates that train nothing share their passes over them, one for each view;
+    a trained one needs passes of its own.
     """
+    candidates = tuple(candidates)
+    decode_s = state.test_images * state.speeds.decode_s * state.speeds.slowdown
     passes = {
         (c.backbone, c.size_px, mirrors, key(c) if state.trains_backbone(c) else ""): _pass_s(
             state, c, state.test_images
@@ -93,7 +96,7 @@ def test_scoring_s(state: SearchState, candidates: Iterable[Candidate]) -> float
         for c in candidates
         for mirrors in range(1 + _mirrored(c))
     }
-    return sum(passes.values())
+    return decode_s * len({c.size_px for c in candidates}) + sum(passes.values())
 
 
 def forward_s(state: SearchState, candidate: Candidate) -> float:

@@ -61,6 +61,7 @@ def make(run: SearchRun, at: BackboneAtSize, predicted_s: float, limit_s: float 
     if probed.images_per_s:  # the pass alone, without the start of a process
         run.observe_slowdown()
         run.speeds.observe_pass(at.name, predicted_s, run.facts.images / probed.images_per_s)
+        run.speeds.observe_decoding(probed.decode_s)
     run.record_probes(probed.trials)
 
 

@@ -206,3 +206,8 @@ def test_the_test_is_passed_once_for_all_that_share_features(state: SearchState)
     assert cost_model.test_scoring_s(state, [mirrored, HEAD, FULL]) == pytest.approx(
         2 * one_s + cost_model.test_scoring_s(state, [FULL])
     )
+    state.speeds.observe_decoding(0.5)
+    assert cost_model.test_scoring_s(state, [mirrored, HEAD]) == pytest.approx(2 * one_s + 0.5 * state.test_images)
+    other = replace(HEAD, size_px=32)
+    alone_s = cost_model.test_scoring_s(state, [other]) + cost_model.test_scoring_s(state, [HEAD])
+    assert cost_model.test_scoring_s(state, [other, HEAD]) == pytest.approx(alone_s)
