@@ -29,7 +29,7 @@ from advisor.records.messages import Scored
 from advisor.records.objective import DecisionRule, ObjectiveSpec
 from advisor.runtime import stored_arrays
 from advisor.selection import final_models, objective_decision, result_builder
-from advisor.tuning import cost_model
+from advisor.tuning import cost_model, policy
 from advisor.tuning.search_run import SearchRun
 
 MAX_IMAGES = (
@@ -129,16 +129,26 @@ def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> tuple[
         return ()
     folders = [winner, *(run.rundir.trials / f"final-member-{n}" for n in range(1, len(chosen.members)))]
     if not (ensemble_folder / model_files.ENSEMBLE).is_file():
-        reserve_s = cost_model.writing_s(run.state())
-        reserve_s += cost_model.test_scoring_s(run.state(), [t.candidate for t in chosen.members])
+        reserve_s = _scoring_s(run, chosen)
         for trial, folder in zip(chosen.members[1:], folders[1:], strict=True):
             if not _train_member(run, trial, folder, reserve_s):
                 return ()
+        if run.facts.has_deadline and run.clock.left_s < _scoring_s(run, chosen):
+            run.listener.note("no ensemble: the time left is needed for the test")
+            return ()
         staged = run.rundir.staging("ensemble")
         model_files.write_ensemble(staged, folders, _description(chosen))
         shutil.rmtree(ensemble_folder, ignore_errors=True)
         os.replace(staged, ensemble_folder)
     return tuple(folders)
+
+
+def _scoring_s(run: SearchRun, chosen: EnsembleChoice) -> float:
+    """Predict the seconds of the run's end with the ensemble: members and default score the test, and files are written."""
+    state = run.state()
+    default = () if state.default is None else (state.default.candidate,)
+    scored = (*(t.candidate for t in chosen.members), *default)
+    return cost_model.writing_s(state) + policy.FINISH_MARGIN * cost_model.test_scoring_s(state, scored)
 
 
 def _description(chosen: EnsembleChoice) -> dict[str, Any]:

@@ -56,7 +56,10 @@ def compose(run: SearchRun, writer: incumbent.IncumbentWriter, frozen: FrozenCan
     run.observe_slowdown()
     models = _refit(run, frozen)
     member_folders = ensemble.train(run, frozen.ensemble, models[0][0])
-    context = shortened_test.shorten(run, writer.frame, frozen, len(models))
+    scoring = [trial for trial in (frozen.winner, frozen.default) if trial is not None][: len(models)]
+    if frozen.ensemble and member_folders:
+        scoring += frozen.ensemble.members
+    context = shortened_test.shorten(run, writer.frame, scoring)
     writer = replace(writer, frame=context)
     scored, reason = _score(run, models, member_folders, context)
     ensemble_result = None

@@ -6,19 +6,18 @@ short budget takes from the start (`tuning.budget`), evaluating it (`run_end`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from advisor.data import subsample
+from advisor.records import Trial
 from advisor.selection import result_builder
-from advisor.selection.frozen_candidates import FrozenCandidates
 from advisor.tuning import cost_model, policy
 from advisor.tuning.search_run import SearchRun
 
 
-def shorten(
-    run: SearchRun, context: result_builder.RunContext, frozen: FrozenCandidates, models: int
-) -> result_builder.RunContext:
-    """Return the context with a sample of the test set if evaluating all of it would exceed the budget.
+def shorten(run: SearchRun, context: result_builder.RunContext, scoring: Sequence[Trial]) -> result_builder.RunContext:
+    """Return the context with a sample of the test set if evaluating all of it by these trials would exceed the budget.
 
     The sample is fixed by content, no prediction decides it; its size is written down before any test image is read.
     """
@@ -26,8 +25,7 @@ def shorten(
     if size is None and run.facts.has_deadline and not (run.rundir.path / "test.json").is_file():
         for _ in range(policy.LAST_READINGS):
             run.observe_slowdown()
-        scored = [t for t in (frozen.winner, frozen.default) if t is not None][:models]
-        needed_s = cost_model.test_scoring_s(run.state(), [t.candidate for t in scored])
+        needed_s = cost_model.test_scoring_s(run.state(), [t.candidate for t in scoring])
         left_s = run.clock.left_s - cost_model.writing_s(run.state())
         fits = int(len(context.used.test) * max(0.0, left_s) / max(needed_s, 1e-9))
         if max(fits, policy.MIN_TEST_IMAGES) < len(context.used.test):
