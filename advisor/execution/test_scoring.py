@@ -8,13 +8,14 @@ images, in float32, and their logits in a file. Does NOT cover: when the test ma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from advisor.aliases import Float32s
+from advisor.aliases import Float32s, Rows
 from advisor.data import pixels, splits
 from advisor.errors import TrialError
 from advisor.execution.resources import Resources
@@ -90,22 +91,28 @@ class TestImages:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Outputs:
+    """Of the test's items at `rows`: logits (N, K) by model folder, features (N, D) of the first, unreadable files."""
+
+    rows: Rows
+    logits: Mapping[str, Float32s]
+    features_ND: Float32s
+    unreadable: Mapping[str, Unreadable]
+
+
 def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
     """Open the locked test and score each model on the same images. Raises TrialError where none can be read."""
-    labels = np.array([i.label for i in job.items], dtype=np.int64)
-    images = TestImages(resources, job.items, emit)
-    each, features_ND = {}, np.zeros((0, 0), dtype=np.float32)
-    for folder in dict.fromkeys((*job.folders, *job.ensemble)):
-        model = predictor.load(folder, resources.registry)
-        is_first = folder == job.folders[0]
-        each[folder], values_ND = images.outputs(model, model.feature_width if is_first else 0)
-        features_ND = values_ND if is_first else features_ND
+    outputs_of = _in_time(resources, job, emit)
+    items = [job.items[row] for row in outputs_of.rows]
+    labels = np.array([i.label for i in items], dtype=np.int64)
+    each, features_ND, unreadable = outputs_of.logits, outputs_of.features_ND, outputs_of.unreadable
     outputs = [each[folder] for folder in job.folders]
-    readable = np.array([i.path not in images.unreadable for i in job.items])
+    readable = np.array([i.path not in unreadable for i in items])
     if not readable.any():
         raise TrialError("no image of the test set can be read")
     together = _averaged([each[folder][readable] for folder in job.ensemble])
-    items = [i for i, good in zip(job.items, readable, strict=True) if good]
+    items = [i for i, good in zip(items, readable, strict=True) if good]
     groups = splits.groups_of(items)
     saved = {
         "logits": np.stack(outputs)[:, readable],
@@ -121,8 +128,43 @@ def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
         mistakes=mistakes_of(outputs[0][readable], labels[readable], [i.path for i in items], classes),
         ensemble=None if together is None else test_score(together, labels[readable], classes, groups),
         ensemble_ece=None if together is None else classification.ece(together, labels[readable]),
-        unreadable=tuple(images.unreadable.values()),
+        unreadable=tuple(unreadable.values()),
+        first_only=len(outputs_of.rows) < len(job.items),
     )
+
+
+def _in_time(resources: Resources, job: Score, emit: OnProgress) -> _Outputs:
+    """Return the outputs for all items; for the first ones alone where the others are too slow for the limit."""
+    every = np.arange(len(job.items))
+    first = np.array(job.first, dtype=np.int64)
+    if job.limit_s is None or not 0 < len(first) < len(every):
+        return _outputs(resources, job, every, emit)
+    before = time.monotonic()
+    begun = _outputs(resources, job, first, emit)
+    passed_s = time.monotonic() - before
+    if passed_s * len(every) / len(first) > job.limit_s:
+        return begun
+    rest = _outputs(resources, job, np.setdiff1d(every, first), emit)
+    rows = np.concatenate([begun.rows, rest.rows])
+    order = np.argsort(rows)
+    return _Outputs(
+        rows=rows[order],
+        logits={name: np.concatenate([begun.logits[name], rest.logits[name]])[order] for name in begun.logits},
+        features_ND=np.concatenate([begun.features_ND, rest.features_ND])[order],
+        unreadable={**begun.unreadable, **rest.unreadable},
+    )
+
+
+def _outputs(resources: Resources, job: Score, rows: Rows, emit: OnProgress) -> _Outputs:
+    """Return every model's outputs for the items at these positions."""
+    images = TestImages(resources, [job.items[row] for row in rows], emit)
+    each, features_ND = {}, np.zeros((0, 0), dtype=np.float32)
+    for folder in dict.fromkeys((*job.folders, *job.ensemble)):
+        model = predictor.load(folder, resources.registry)
+        is_first = folder == job.folders[0]
+        each[folder], values_ND = images.outputs(model, model.feature_width if is_first else 0)
+        features_ND = values_ND if is_first else features_ND
+    return _Outputs(rows=rows, logits=each, features_ND=features_ND, unreadable=images.unreadable)
 
 
 def _some(features_ND: Float32s) -> npt.NDArray[np.float16]:

@@ -178,18 +178,24 @@ class Refitted:
 class Score:
     """Open the locked test: score the models in these folders on these items, in float32.
 
-    `ensemble` names the folders of models whose probabilities are averaged, and scored as one more.
+    `ensemble` names the folders of models whose probabilities are averaged, and scored as one more. With `limit_s` the items
+    at the positions `first` are scored first, and the others only if they are predicted to end within it.
     """
 
     folders: tuple[str, ...]
     ensemble: tuple[str, ...] = ()
     items: tuple[Item, ...]
+    first: tuple[int, ...] = ()
+    limit_s: float | None = None
     predictions: str  # where the logits of all models go (npz), and the first model's features of some images
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """One score a model, in the order of the folders; mistakes of the first; calibration errors."""
+    """One score a model, in the order of the folders; mistakes of the first; calibration errors.
+
+    `first_only`: only the items at `Score.first` were scored.
+    """
 
     scores: tuple[TestScore, ...]
     ece: tuple[float, ...]
@@ -197,6 +203,7 @@ class Scored:
     ensemble: TestScore | None = None
     ensemble_ece: float | None = None
     unreadable: tuple[Unreadable, ...] = ()
+    first_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,8 +60,8 @@ def compose(run: SearchRun, writer: incumbent.IncumbentWriter, frozen: FrozenCan
     if frozen.ensemble and member_folders:
         scoring += frozen.ensemble.members
     context = shortened_test.shorten(run, writer.frame, scoring)
+    scored, reason, context = _score(run, models, member_folders, context, scoring)
     writer = replace(writer, frame=context)
-    scored, reason = _score(run, models, member_folders, context)
     ensemble_result = None
     if frozen.ensemble and member_folders:
         ensemble_result = ensemble.summarise(frozen.ensemble, scored, run.rundir.path)
@@ -122,11 +122,12 @@ def _score(
     models: Sequence[tuple[Path, Refitted]],
     member_folders: Sequence[Path],
     context: result_builder.RunContext,
-) -> tuple[Scored | None, str | None]:
-    """Evaluate the held-out test set, once: scores of an earlier process are read."""
+    scoring: Sequence[Trial],
+) -> tuple[Scored | None, str | None, result_builder.RunContext]:
+    """Evaluate the held-out test set, once: scores of an earlier process are read. `scoring` are the models' trials."""
     test = context.used.test
     if not test:
-        return None, "there is no test set (--test-split none, or too few images for one)"
+        return None, "there is no test set (--test-split none, or too few images for one)", context
     scored = run.rundir.read("test.json", Scored)
     if scored is None:
         _check_unchanged(run, context, (*context.used.pool, *test))
@@ -135,11 +136,15 @@ def _score(
             folders=tuple(str(folder) for folder, _ in models),
             ensemble=tuple(str(folder) for folder in member_folders),
             items=tuple(test),
+            first=shortened_test.first_part(run, context, scoring),
+            limit_s=run.clock.left_s - cost_model.writing_s(run.state()) if run.facts.has_deadline else None,
             predictions=str(run.rundir.trials / "test.npz"),
         )
         scored = run.ask(job, Scored)
+        if scored.first_only:
+            context = shortened_test.keep_first_part(run, context)
         run.rundir.write("test.json", scored)
-    return scored, None
+    return scored, None, context
 
 
 def _result(

@@ -32,8 +32,31 @@ def shorten(run: SearchRun, context: result_builder.RunContext, scoring: Sequenc
             size = max(fits, policy.MIN_TEST_IMAGES)
             run.rundir.write("test_sample.json", size)
             run.rundir.log("test shortened", at_s=run.clock.used_s, size=size, needed_s=needed_s, left_s=left_s)
-    if size is None:
-        return context
+    return context if size is None else _sampled(context, size)
+
+
+def first_part(run: SearchRun, context: result_builder.RunContext, scoring: Sequence[Trial]) -> tuple[int, ...]:
+    """Return the positions of the test's images that are scored first: a sample of half; () where all are scored at once.
+
+    That half is what is evaluated where the machine becomes slower while the test is scored.
+    """
+    test = context.used.test
+    needed_s = cost_model.test_scoring_s(run.state(), [t.candidate for t in scoring])
+    if not run.facts.has_deadline or needed_s < policy.TEST_PARTS_FROM_S or len(test) < 2 * policy.MIN_TEST_IMAGES:
+        return ()
+    half = {item.path for item in subsample.draw(context.dataset, None, len(test) // 2).test}
+    return tuple(row for row, item in enumerate(test) if item.path in half)
+
+
+def keep_first_part(run: SearchRun, context: result_builder.RunContext) -> result_builder.RunContext:
+    """Return the context with the test's first part alone, and write its size down."""
+    size = len(context.used.test) // 2
+    run.rundir.write("test_sample.json", size)
+    run.rundir.log("test shortened", at_s=run.clock.used_s, size=size)
+    return _sampled(context, size)
+
+
+def _sampled(context: result_builder.RunContext, size: int) -> result_builder.RunContext:
     used = subsample.draw(context.dataset, context.used.pool_sample, size)
     warning = (
         f"only {len(used.test):,} of the {len(context.dataset.test):,} test images were evaluated (a sample fixed by "

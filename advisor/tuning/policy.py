@@ -100,6 +100,7 @@ PACE_DOUBT = 2.0
 # reading of a tenth of a second is noisy.
 SLOWDOWN_WEIGHT, SLOWDOWN_LOGGED = 0.5, 0.2
 LAST_READINGS = 3  # before the size of the test is decided: a load that has just begun then counts by 15 in 16
+TEST_PARTS_FROM_S = 5.0  # from which on the test is scored in two parts, the second only if there is time (chosen)
 MIN_TEST_IMAGES = 100  # of the locked test, evaluated however little time is left: a 95 % interval of about +-10 points
 
 # ---- Workers that die --------------------------------------------------------------------------------------------

@@ -63,3 +63,31 @@ def test_the_locked_test_is_scored_as_predict_would(tmp_path: Path) -> None:
         assert len(set(saved["groups"].tolist())) == -(-len(data.test) // 4)
     widths = [[score.ci95[1] - score.ci95[0] for score in each.scores] for each in (grouped, scored)]
     assert all(wide > narrow for wide, narrow in zip(*widths, strict=True))
+
+
+def test_a_part_of_the_test_is_scored_first_and_the_rest_only_in_time(tmp_path: Path) -> None:
+    """Where the limit has passed only the first part is scored; otherwise all images are, in their order, as at once."""
+    crops = write_crops(tmp_path / "crops")
+    data = dataset.read(str(crops))
+    rundir = RunDir.create(tmp_path / "run", data=crops)
+    first = tuple(range(0, len(data.test), 2))
+    worker = Worker()
+    try:
+        worker.open(open_job(Settings(data=data.root, threads=1, offline=True), rundir.path, data, data.pool))
+        worker.ask(Refit(candidate=MODELS["all stages"], seed=0, to=str(tmp_path / "m"), temperature=1.3), Refitted)
+        whole = Score(folders=(str(tmp_path / "m"),), items=data.test, predictions=str(tmp_path / "whole.npz"))
+        worker.ask(whole, Scored)
+        parts = {
+            limit_s: worker.ask(
+                replace(whole, first=first, limit_s=limit_s, predictions=str(tmp_path / f"{limit_s}.npz")), Scored
+            )
+            for limit_s in (0.0, 600.0)
+        }
+    finally:
+        worker.stop()
+    assert [part.first_only for part in parts.values()] == [True, False]
+    for limit_s, rows in ((0.0, list(first)), (600.0, list(range(len(data.test))))):
+        with np.load(tmp_path / f"{limit_s}.npz") as saved, np.load(tmp_path / "whole.npz") as expected:
+            np.testing.assert_array_equal(saved["labels"], expected["labels"][rows])
+            np.testing.assert_allclose(saved["logits"], expected["logits"][:, rows], atol=1e-4)
+        assert parts[limit_s].scores[0].n == len(rows)
