@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from advisor.aliases import Float32s, Float64s, Rows
+from advisor.aliases import Float32s, Rows
 from advisor.data import pixels, splits
 from advisor.errors import TrialError
 from advisor.execution.resources import Resources
@@ -26,10 +26,10 @@ from advisor.models import features, predictor
 from advisor.models.predictor import Predictor
 from advisor.records import ClassScore, Compute, ForwardSpec, Item, Mistake, TestScore, Unreadable
 from advisor.records.messages import OnProgress, Progress, Score, Scored
+from advisor.runtime import contention
 
 MISTAKES_SHOWN = 24
 FEATURES_KEPT = 2000
-RECENT = 4  # the last quarter of a pass tells the machine's present pace
 
 
 class TestImages:
@@ -140,17 +140,11 @@ def _in_time(resources: Resources, job: Score, emit: OnProgress) -> _Outputs:
     first = np.array(job.first, dtype=np.int64)
     if job.limit_s is None or not 0 < len(first) < len(every):
         return _outputs(resources, job, every, emit)
-    before = time.monotonic()
-    moments: list[float] = []
-
-    def watched(progress: Progress) -> None:
-        moments.append(time.monotonic())
-        emit(progress)
-
-    begun = _outputs(resources, job, first, watched)
-    passed_s = time.monotonic() - before
-    again_s = _at_the_present_pace(passed_s, np.diff(moments))
-    if passed_s + again_s * (len(every) - len(first)) / len(first) > job.limit_s:
+    before, contended = time.monotonic(), contention.measure()
+    begun = _outputs(resources, job, first, emit)
+    passed_s, now = time.monotonic() - before, contention.measure()
+    slower = max(1.0, 2 * now / (contended + now))  # than the first ones were on average, if another process began
+    if passed_s + slower * passed_s * (len(every) - len(first)) / len(first) > job.limit_s:
         return begun
     rest = _outputs(resources, job, np.setdiff1d(every, first), emit)
     rows = np.concatenate([begun.rows, rest.rows])
@@ -161,14 +155,6 @@ def _in_time(resources: Resources, job: Score, emit: OnProgress) -> _Outputs:
         features_ND=np.concatenate([begun.features_ND, rest.features_ND])[order],
         unreadable={**begun.unreadable, **rest.unreadable},
     )
-
-
-def _at_the_present_pace(passed_s: float, batches_s: Float64s) -> float:
-    """Return what `passed_s` would be if each batch took as long as the last quarter of them, at least `passed_s`."""
-    if len(batches_s) < RECENT:
-        return passed_s
-    recent_s = float(np.median(batches_s[-(len(batches_s) // RECENT) :]))
-    return max(passed_s, passed_s - float(batches_s.sum()) + len(batches_s) * recent_s)
 
 
 def _outputs(resources: Resources, job: Score, rows: Rows, emit: OnProgress) -> _Outputs:
