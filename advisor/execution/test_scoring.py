@@ -104,22 +104,21 @@ class _Outputs:
 
 def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
     """Open the locked test and score each model on the same images. Raises TrialError where none can be read."""
-    outputs_of = _in_time(resources, job, emit)
-    items = [job.items[row] for row in outputs_of.rows]
+    made = _in_time(resources, job, emit)
+    items = [job.items[row] for row in made.rows]
     labels = np.array([i.label for i in items], dtype=np.int64)
-    each, features_ND, unreadable = outputs_of.logits, outputs_of.features_ND, outputs_of.unreadable
-    outputs = [each[folder] for folder in job.folders]
-    readable = np.array([i.path not in unreadable for i in items])
+    outputs = [made.logits[folder] for folder in job.folders]
+    readable = np.array([i.path not in made.unreadable for i in items])
     if not readable.any():
         raise TrialError("no image of the test set can be read")
-    together = _averaged([each[folder][readable] for folder in job.ensemble])
+    together = _averaged([made.logits[folder][readable] for folder in job.ensemble])
     items = [i for i, good in zip(items, readable, strict=True) if good]
     groups = splits.groups_of(items)
     saved = {
         "logits": np.stack(outputs)[:, readable],
         "labels": labels[readable],
         "groups": groups,
-        "features": _some(features_ND[readable]),
+        "features": _some(made.features_ND[readable]),
     }
     np.savez(job.predictions, **(saved if together is None else {**saved, "ensemble": together}))
     classes = resources.job.classes
@@ -129,8 +128,8 @@ def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
         mistakes=mistakes_of(outputs[0][readable], labels[readable], [i.path for i in items], classes),
         ensemble=None if together is None else test_score(together, labels[readable], classes, groups),
         ensemble_ece=None if together is None else classification.ece(together, labels[readable]),
-        unreadable=tuple(unreadable.values()),
-        first_only=len(outputs_of.rows) < len(job.items),
+        unreadable=tuple(made.unreadable.values()),
+        first_only=len(made.rows) < len(job.items),
     )
 
 

@@ -44,16 +44,20 @@ def first_part(run: SearchRun, context: result_builder.RunContext, scoring: Sequ
     needed_s = cost_model.test_scoring_s(run.state(), [t.candidate for t in scoring])
     if not run.facts.has_deadline or needed_s < policy.TEST_PARTS_FROM_S or len(test) < 2 * policy.MIN_TEST_IMAGES:
         return ()
-    half = {item.path for item in subsample.draw(context.dataset, None, len(test) // 2).test}
+    half = {item.path for item in subsample.draw(context.dataset, None, _half(context)).test}
     return tuple(row for row, item in enumerate(test) if item.path in half)
 
 
 def keep_first_part(run: SearchRun, context: result_builder.RunContext) -> result_builder.RunContext:
     """Return the context with the test's first part alone, and write its size down."""
-    size = len(context.used.test) // 2
+    size = _half(context)
     run.rundir.write("test_sample.json", size)
     run.rundir.log("test shortened", at_s=run.clock.used_s, size=size)
     return _sampled(context, size)
+
+
+def _half(context: result_builder.RunContext) -> int:
+    return len(context.used.test) // 2
 
 
 def _sampled(context: result_builder.RunContext, size: int) -> result_builder.RunContext:
