@@ -38,26 +38,26 @@ def shorten(run: SearchRun, context: result_builder.RunContext, scoring: Sequenc
 def first_part(run: SearchRun, context: result_builder.RunContext, scoring: Sequence[Trial]) -> tuple[int, ...]:
     """Return the positions of the test's images that are scored first: a sample of half; () where all are scored at once.
 
-    That half is what is evaluated where the machine becomes slower while the test is scored.
+    That part is what is evaluated where the machine becomes slower while the test is scored.
     """
     test = context.used.test
     needed_s = cost_model.test_scoring_s(run.state(), [t.candidate for t in scoring])
-    if not run.facts.has_deadline or needed_s < policy.TEST_PARTS_FROM_S or len(test) < 2 * policy.MIN_TEST_IMAGES:
+    if not run.facts.has_deadline or needed_s < policy.TEST_PARTS_FROM_S or len(test) <= policy.MIN_TEST_IMAGES:
         return ()
-    half = {item.path for item in subsample.draw(context.dataset, None, _half(context)).test}
-    return tuple(row for row, item in enumerate(test) if item.path in half)
+    first = {item.path for item in subsample.draw(context.dataset, None, _first_size(context)).test}
+    return tuple(row for row, item in enumerate(test) if item.path in first)
 
 
 def keep_first_part(run: SearchRun, context: result_builder.RunContext) -> result_builder.RunContext:
     """Return the context with the test's first part alone, and write its size down."""
-    size = _half(context)
+    size = _first_size(context)
     run.rundir.write("test_sample.json", size)
     run.rundir.log("test shortened", at_s=run.clock.used_s, size=size)
     return _sampled(context, size)
 
 
-def _half(context: result_builder.RunContext) -> int:
-    return len(context.used.test) // 2
+def _first_size(context: result_builder.RunContext) -> int:
+    return max(len(context.used.test) // 2, policy.MIN_TEST_IMAGES)
 
 
 def _sampled(context: result_builder.RunContext, size: int) -> result_builder.RunContext:
