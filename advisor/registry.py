@@ -9,9 +9,12 @@ Does NOT cover: whether a plugin keeps its promises (`testing`), whether weights
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import metadata
@@ -21,10 +24,14 @@ from advisor import hooks, plugin_guard, plugin_loading
 from advisor.errors import BrokenPluginError, PluginError
 from advisor.hooks import Backbone, Layout, Strategy
 from advisor.plugin_loading import Resolver
+from advisor.safe_text import printable
 
 GROUP = hooks.PROJECT
 VARIABLE = "TL_ADVISE_PLUGINS"
 FIRST_PARTY = "tl-advise"
+SLOW_S = (
+    10.0  # after which a plugin that is still being loaded is named: one that never ends cannot be stopped from here
+)
 _INSTALL = "Install the project with `pip install .`, then look at `tl-advise plugins`."
 
 
@@ -233,7 +240,8 @@ def _admit(state: _State, entry: metadata.EntryPoint, *, guarded: bool) -> _Stat
     try:
         if twin is not None:
             raise BrokenPluginError(f"name clash: {twin.distribution} already offers a plugin named {entry.name}")
-        offer = plugin_loading.load(entry)
+        with _named_if_slow(entry.name):
+            offer = plugin_loading.load(entry)
         if guarded and distribution != FIRST_PARTY:
             offer = plugin_guard.guarded(offer, str(info))
         offered: list[Backbone | Strategy | Layout] = [*offer.backbones, *offer.strategies, *offer.layouts]
@@ -250,6 +258,19 @@ def _admit(state: _State, entry: metadata.EntryPoint, *, guarded: bool) -> _Stat
         origins={**state.origins, **dict.fromkeys(names, info)},
         resolvers=(*state.resolvers, (info, offer.resolver)) if offer.resolver is not None else state.resolvers,
     )
+
+
+@contextlib.contextmanager
+def _named_if_slow(plugin: str) -> Iterator[None]:
+    name = printable(plugin)
+    text = f"plugin {name} is still being loaded after {SLOW_S:g} s. Ctrl-C stops; {VARIABLE}=-{name} leaves it out.\n"
+    timer = threading.Timer(SLOW_S, lambda: sys.stderr.write(text))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _check_names(state: _State, offered: Sequence[Backbone | Strategy | Layout]) -> None:

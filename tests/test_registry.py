@@ -118,6 +118,21 @@ def test_what_a_plugin_prints_or_sets_when_it_is_imported_has_no_effect(
     assert Path.cwd() == before
 
 
+def test_a_plugin_that_does_not_end_when_it_is_imported_is_named(
+    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody who waits learns for whom, and how to leave it out."""
+    monkeypatch.setattr(registry, "SLOW_S", 0.0)
+    until_named = "import sys, time\nwhile 'still' not in sys.stderr.getvalue(): time.sleep(0.01)\n"
+    install(site, "stranger", {"strange": "strange_module"}, {"strange_module": until_named})
+    registry.load()
+    named = capsys.readouterr().err
+    assert (
+        "plugin strange is still being loaded after 0 s. Ctrl-C stops; TL_ADVISE_PLUGINS=-strange leaves it out."
+        in named
+    )
+
+
 def test_a_missing_attribute_of_an_entry_point_is_a_reason(site: Path) -> None:
     """An entry point that names something which is not there disables that plugin alone."""
     install(site, "stranger", {"strange": "strange_module:plugin"}, {"strange_module": ""})
