@@ -49,6 +49,10 @@ def measure(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Iterate over the sets of each repeat; rows are printed as they come, so that what was measured survives a kill."""
     plugins, folders = registry.load(), dict(spec.split("=", 1) for spec in args.folders)
     sets = {name: dataset.read(folder, test_split="none") for name, folder in folders.items()}
+    needed = TIMES * args.images + args.test
+    for name, data in sets.items():
+        if len(data.items) < needed:
+            raise SystemExit(f"{name} has {len(data.items):,} images; these numbers need {needed:,}")
     for seed in range(args.first_seed, args.first_seed + args.repeats):
         for name, data in sets.items():
             row = {"set": name, "seed": seed, **_repeat(args, plugins, data, seed)}
