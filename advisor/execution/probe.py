@@ -7,21 +7,30 @@ from __future__ import annotations
 
 import time
 
+import torch
+
 from advisor.aliases import CountProgress
 from advisor.data import pixels
 from advisor.errors import TooSlowError
 from advisor.execution import job_limit, trial
 from advisor.execution.resources import Resources
 from advisor.hooks import Backbone
+from advisor.models import backbone as backbones
 from advisor.models import folding, inference
+from advisor.plugin_guard import backbone_error
 from advisor.records.messages import Probe, Probed, RunTrial
+from advisor.registry import FIRST_PARTY
 
 DECODED = 16  # images, to see how long that takes
+REPEATED_RTOL = 1e-2  # sums in another order, on a GPU, are far below; noise that could change an answer is above
 LOOKED_AT = 4  # batches, before it is predicted whether the whole pass fits: the first one is slower
 
 
 def probe(resources: Resources, job: Probe) -> Probed:
-    """Score several heads on the same frozen features, out of fold over all folds."""
+    """Score several heads on the same frozen features, out of fold over all folds.
+
+    Raises BackboneError where a third-party network evaluates the same images differently each time.
+    """
     backbone = resources.registry.backbone(job.backbone)
     size_px = job.candidates[0].size_px or backbone.preprocess.size
     batch = resources.compute(backbone).inference_batch
@@ -33,6 +42,7 @@ def probe(resources: Resources, job: Probe) -> Probed:
     decoded = time.monotonic()
     watch = _Watch(_within(job.limit_s, before, LOOKED_AT * batch))
     resources.pooled(backbone, size_px, watch=watch)
+    _check_repeatable(resources, backbone, size_px)
     trials = []
     for offset, candidate in enumerate(job.candidates):
         number = job.first_number - offset
@@ -50,6 +60,23 @@ def probe(resources: Resources, job: Probe) -> Probed:
     else:  # the features came from the cache
         images_per_s = _timed(resources, backbone, size_px, job)
     return Probed(trials=tuple(trials), images_per_s=images_per_s, decode_s=decode_s)
+
+
+def _check_repeatable(resources: Resources, backbone: Backbone, size_px: int) -> None:
+    """Evaluate two images twice: what is random in a network would be scored once and predict something else later."""
+    plugin = resources.registry.plugin(backbone.name)
+    if plugin.distribution == FIRST_PARTY:
+        return
+    module = resources.network(backbone).eval()
+    images_NCHW = torch.rand((2, 3, size_px, size_px), generator=torch.Generator().manual_seed(0))
+    images_NCHW = images_NCHW.to(backbones.device_of(module))
+    with torch.inference_mode():
+        first, second = (backbones.pooled(backbone, module, images_NCHW)[-1] for _ in range(2))
+    if not torch.allclose(
+        first, second, rtol=REPEATED_RTOL, atol=REPEATED_RTOL * float(first.abs().max()), equal_nan=True
+    ):
+        what = "it evaluates the same images differently each time (dropout or noise that stays on in eval mode?)"
+        raise backbone_error(backbone.name, str(plugin), what)
 
 
 def _decode_s(resources: Resources, rule: pixels.PixelRule) -> float:

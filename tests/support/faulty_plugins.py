@@ -77,11 +77,17 @@ def run(module, i, x):
     return module(x)
 
 
-def fails_third(module, i, x):
+def fails_fifth(module, i, x):
     passes[0] += 1
-    if passes[0] >= 3:
+    if passes[0] >= 5:
         raise ValueError(f"pass {passes[0]}")
     return module(x)
+
+
+def adds_noise(module, i, x):
+    import torch
+    y = module(x)
+    return y + torch.rand(y.shape)
 
 
 def fails_large(module, i, x):
@@ -118,7 +124,8 @@ NETWORKS = {
     "bad_forward": dict(run_stage=fails),
     "bad_exit": dict(run_stage=stops),
     "bad_crash": dict(run_stage=dies),
-    "bad_third": dict(run_stage=fails_third),
+    "bad_fifth": dict(run_stage=fails_fifth),
+    "bad_noise": dict(run_stage=adds_noise),
     "bad_large": dict(run_stage=fails_large, size=96),
     "bad_shape": dict(pool=lambda module, i, x: x),
     "bad_weights": dict(load_state=fails),
