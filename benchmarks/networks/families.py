@@ -2,8 +2,9 @@
 
 Each has random weights in a hand-made safetensors file, given by --weights. A run of frozen and trained trials, the same
 run stopped after its first trial and resumed, a rerun that has to be bit-identical, and an export that is compared with
-`predict` on the run's images. One line per network in benchmarks/results/networks-families.jsonl; a network that has a
-line is skipped, so that a stopped benchmark is continued. `--table` prints the lines. Needs `tl-advise[timm]`.
+`predict` on the run's images; then rerun and export of a second run, in which all of the network is trained. Two lines per
+network in benchmarks/results/networks-families.jsonl; what has a line is skipped, so that a stopped benchmark is continued.
+`--table` prints the lines. Needs `tl-advise[timm]`.
 """
 
 from __future__ import annotations
@@ -52,22 +53,49 @@ def main() -> None:
         table(rows)
         return
     for family, name, size in FAMILIES:
-        if args.only in name and not rows.has({"network": name}):
+        for key, steps in (({"network": name}, journey), ({"network": name, "strategy": "full"}, trained)):
+            if args.only not in name or rows.has(key) or (steps is trained and frozen_only(rows, name)):
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 start = time.monotonic()
-                numbers = journey(args.data.resolve(), Path(folder), name, size)
+                numbers = steps(args.data.resolve(), Path(folder), name, size)
             print(name, numbers, flush=True)
             if "error" not in numbers:  # it is run again
                 seconds = round(time.monotonic() - start)
-                rows.add({"network": name}, family=family, size_px=size, **numbers, seconds=seconds)
+                rows.add(key, family=family, size_px=size, **numbers, seconds=seconds)
+
+
+def frozen_only(rows: Rows, name: str) -> bool:
+    """Return True for a network that cannot be cut into stages, so that nothing of it is trained."""
+    return any(r["key"] == {"network": name} and r["frozen_only"] for r in rows.rows)
+
+
+def options_for(folder: Path, name: str, size: int) -> tuple[list[str], list[str]]:
+    """Write the network's weights; return the options of its runs, and those of the weights alone."""
+    weights = make_weights(name, folder / "mine.safetensors")
+    given = ["--weights", f"{name}={weights}"] if weights else []
+    return ["--size", str(size), "--backbone", name, "--threads", "1", "--offline", "--quiet", *given], given
+
+
+def trained(data: Path, folder: Path, name: str, size: int) -> dict[str, Any]:
+    """Return what a rerun and an export of a run say in which all of the network is trained."""
+    options, weights = options_for(folder, name, size)
+    run_again = run(folder, "advise", str(data), "--out", "run", "--trials", "1", "--strategy", "full", *options)
+    verified = run(folder, "rerun", "run", "--verify", "--offline", *weights)
+    export = run(folder, "export", "run", "--json", "--quiet")
+    if run_again.returncode or export.returncode:
+        return {"error": (run_again.stderr + export.stderr).strip()[-300:]}
+    return {
+        "best": outcome(folder / "run" / "recipe.yaml")[0],
+        "rerun_identical": verified.returncode == 0,
+        "export_worst": json.loads(export.stdout)["parity"]["worst"],
+    }
 
 
 def journey(data: Path, folder: Path, name: str, size: int) -> dict[str, Any]:
     """Return what each step said."""
-    options = ["--trials", "3", "--size", str(size), "--backbone", name, "--threads", "1", "--offline", "--quiet"]
-    options += ["--strategy", "ridge", "--strategy", "full"]
-    weights = make_weights(name, folder / "mine.safetensors")
-    options += ["--weights", f"{name}={weights}"] if weights else []
+    options, weights = options_for(folder, name, size)
+    options += ["--trials", "3", "--strategy", "ridge", "--strategy", "full"]
     whole = run(folder, "advise", str(data), "--out", "whole", *options)
     if whole.returncode:
         return {"error": whole.stderr.strip()[-300:]}
@@ -77,7 +105,7 @@ def journey(data: Path, folder: Path, name: str, size: int) -> dict[str, Any]:
     process.wait()
     run(folder, "resume", "stopped", "--quiet")
     first, second = (outcome(folder / n / "recipe.yaml") for n in ("whole", "stopped"))
-    verified = run(folder, "rerun", "whole", "--verify", "--offline", *(options[-2:] if weights else []))
+    verified = run(folder, "rerun", "whole", "--verify", "--offline", *weights)
     export = run(folder, "export", "whole", "--json", "--quiet")
     if export.returncode:
         return {"error": export.stderr.strip()[-300:]}
@@ -126,15 +154,21 @@ def outcome(recipe: Path) -> tuple[str, str]:
 
 
 def table(rows: Rows) -> None:
-    """Print the lines as a table."""
-    print("| family | network | px | best | resumed = whole | rerun identical | export, largest difference |")
-    print("|---|---|---|---|---|---|---|")
-    for row in rows.rows:
-        said = {True: "yes", False: "no"}
-        cells = [row["family"], row["key"]["network"], row["size_px"], row["best"]]
-        cells += [said.get(row.get(n), "-") for n in ("resumed_equals_whole", "rerun_identical")]
-        worst = row.get("export_worst")
-        print("| " + " | ".join(map(str, [*cells, "-" if worst is None else f"{worst:.1g}"])) + " |")
+    """Print the lines as a table, a network in each."""
+    print(
+        "| family | network | px | resumed = whole | head: rerun identical | export | trained: rerun identical | export |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    said = {True: "yes", False: "no"}
+    by_key = {tuple(sorted(r["key"].items())): r for r in rows.rows}
+    for family, name, size in FAMILIES:
+        head = by_key.get((("network", name),), {})
+        full = by_key.get((("network", name), ("strategy", "full")), {})
+        cells = [family, name.removeprefix("timm/"), size, said.get(head.get("resumed_equals_whole"), "-")]
+        for row in (head, full):
+            worst = row.get("export_worst")
+            cells += [said.get(row.get("rerun_identical"), "-"), "-" if worst is None else f"{worst:.0e}"]
+        print("| " + " | ".join(map(str, cells)) + " |")
 
 
 if __name__ == "__main__":
