@@ -116,10 +116,9 @@ class LiveProgress(Listener):
         if trial.state == "failed":
             self._row(label, f"{name}: [red]failed[/red], {escape(printable(trial.error))}")
             return
-        best = self.best or best
-        better = trial.state == "complete" and (best is None or trial.loss < best.loss)
-        mark = f", [green]best so far{self._why(trial, best)}[/green]" if better else ""
-        self.best = trial if better else best
+        is_best = best is not None and best.number == trial.number
+        mark = f", [green]best so far{self._why(trial, self.best)}[/green]" if is_best else ""
+        self.best = best
         cut = ", stopped early" if trial.state == "pruned" else ""
         took = durations.words(trial.seconds)
         scores = f"accuracy [bold]{wording.percent(trial.accuracy)}[/bold], log-loss {trial.log_loss:.3f}"
@@ -161,8 +160,8 @@ class LiveProgress(Listener):
         few = dict(list(changed.items())[:SHOWN_DIFFERENCES])
         return f"{name}, {wording.settings(few)}" if few else name
 
-    def _why(self, trial: Trial, best: Trial | None) -> str:
-        return f" ({WHY_LOG_LOSS})" if best is not None and trial.accuracy < best.accuracy else ""
+    def _why(self, trial: Trial, before: Trial | None) -> str:
+        return f" ({WHY_LOG_LOSS})" if before is not None and trial.accuracy < before.accuracy else ""
 
     def __rich__(self) -> RenderableType:
         """Draw the view: what is done now, the best so far, and the time."""

@@ -34,7 +34,7 @@ class Listener:
         """A job is under way."""
 
     def trial(self, trial: Trial, best: Trial | None, left_s: float) -> None:
-        """A trial or probe ended; `left_s` may be infinite."""
+        """A trial or probe ended; `best` is the best so far, this one included, and `left_s` may be infinite."""
 
     def kept(self, trial: Trial) -> None:
         """A better recipe is on disk."""

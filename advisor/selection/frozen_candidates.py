@@ -93,8 +93,9 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
     by_number = {t.number: t for t in candidates}
     winner = by_number[verdict.winner]
     remarks = [*([BY_EXPECTATION] if verdict.by_promise else []), *(u.text for u in run.untried)]
+    compared = [*candidates, *run.state().set_aside()]
     final_regime = evidence.settle_regime(
-        context.regime, run.rundir.path, candidates, winner, run.facts.images, groups, remarks, objective
+        context.regime, run.rundir.path, compared, winner, run.facts.images, groups, remarks, objective
     )
     frozen = FrozenCandidates(
         verdict=verdict,

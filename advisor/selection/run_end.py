@@ -180,7 +180,7 @@ def _result(
         gain=_gain(run, frozen, scored),
         ties=frozen.ties,
         ensemble=ensemble_result,
-        warnings=_warnings(models),
+        warnings=_warnings(run, frozen.winner, models),
         forgetting=forgetting_budget.measure_winner(run, frozen.winner, refitted, folder),
         **_objective(run, context, frozen, scored, rule),
     )
@@ -259,9 +259,13 @@ def _write_pages(
     return result
 
 
-def _warnings(models: Sequence[tuple[Path, Refitted]]) -> list[str]:
+def _warnings(run: SearchRun, winner: Trial, models: Sequence[tuple[Path, Refitted]]) -> list[str]:
     """List what is unusual about the recommended model and about the default that it is compared with."""
     warnings = [models[0][1].warning] if models[0][1].warning else []
+    if not run.facts.is_asked_for(winner.candidate):
+        warnings.append(
+            "nothing that --strategy or --regime ask for has a result: a head on frozen features is recommended instead"
+        )
     if len(models) > 1 and models[1][1].folds:
         warnings.append(
             "the untuned default was not refitted on all images in time: its model from the search was tested"

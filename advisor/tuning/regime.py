@@ -27,6 +27,7 @@ class SizeRule:
     origin: str
 
 
+SURE_P = 0.05  # of the comparison with another regime, from which on the one that a person set is said to be worse
 RULES: tuple[SizeRule, ...] = (
     SizeRule(
         "feature_extraction",
@@ -99,7 +100,7 @@ def settle(
     """
     return Regime(
         name=winner,
-        reason=f"{REGIME_WORDS[winner]}: {'; '.join([*reasons, _rule_in_words(prior, winner), *more])}",
+        reason=f"{REGIME_WORDS[winner]}: {'; '.join([*reasons, _rule_in_words(prior, winner, evidence), *more])}",
         prior=prior.prior,
         evidence=tuple(evidence),
         few_shot=prior.few_shot,
@@ -108,10 +109,14 @@ def settle(
     )
 
 
-def _rule_in_words(prior: Regime, winner: str) -> str:
+def _rule_in_words(prior: Regime, winner: str, evidence: Sequence[Evidence]) -> str:
     """Write what the rule of thumb has to do with the winner; nothing outweighs it where a person set the regime."""
+    rule = f"the rule of thumb for this size is {REGIME_WORDS[prior.prior]}"
+    if prior.forced and winner != prior.name:
+        return f"--regime asks for {REGIME_WORDS[prior.name]}, which has no result ({rule})"
     if prior.forced:
-        return f"set by --regime (the rule of thumb for this size is {REGIME_WORDS[prior.prior]})"
+        better = any(e.reference > e.value and e.p is not None and e.p <= SURE_P for e in evidence)
+        return f"set by --regime{', without which it would not be recommended' if better else ''} ({rule})"
     if winner == prior.prior:
         return "this agrees with the rule of thumb for your data size"
     return f"measurements on your data outweigh the rule of thumb for your data size ({REGIME_WORDS[prior.prior]})"

@@ -192,15 +192,15 @@ class SearchRun:
 
     def record_probes(self, trials: Sequence[Trial]) -> None:
         """Write the probes of one backbone and size down, all together: after a kill it is probed or not probed."""
-        before, now_s = self.state().best(), self.clock.used_s
+        best, now_s = self.state().best(), self.clock.used_s
         trials = [replace(t, started_s=max(0.0, now_s - t.seconds)) for t in trials]
         complete = [t for t in trials if t.state == "complete"]
         self.probes.extend(complete)
         self.rundir.write("probes.json", self.probes)
         for trial in trials:
-            self._announce(trial, before, "probe")
-        best = min(complete, key=lambda t: t.rank, default=None)
-        if best is not None and (before is None or best.loss < before.loss):
+            best = trial if self._is_better(trial, best) else best
+            self._announce(trial, best, "probe")
+        if best is not None and best in complete:
             self.on_better(self, best)
 
     def record_trial(self, trial: Trial) -> None:
@@ -209,13 +209,22 @@ class SearchRun:
         self.study.finish(trial)
         self.observe_slowdown()
         pruner.tidy(self.rundir, self.study.trials(), self.study.candidates())
-        self._announce(trial, before, "trial")
-        if trial.state == "complete" and (before is None or trial.loss < before.loss):
+        better = self._is_better(trial, before)
+        self._announce(trial, trial if better else before, "trial")
+        if better:
             self.on_better(self, trial)
 
-    def _announce(self, trial: Trial, before: Trial | None, what: str) -> None:
+    def _is_better(self, trial: Trial, best: Trial | None) -> bool:
+        """Return True if a trial is to replace the best so far: the first one of what was asked for always does."""
+        if best is None or trial.state != "complete":
+            return trial.state == "complete"
+        asked = self.facts.is_asked_for(trial.candidate)
+        same = asked == self.facts.is_asked_for(best.candidate)
+        return trial.loss < best.loss if same else asked
+
+    def _announce(self, trial: Trial, best: Trial | None, what: str) -> None:
         self.rundir.log(what, at_s=self.clock.used_s, number=trial.number, state=trial.state)
-        self.listener.trial(trial, before, self.clock.left_s)
+        self.listener.trial(trial, best, self.clock.left_s)
 
 
 def is_default(first: Trial) -> bool:

@@ -59,6 +59,11 @@ class SearchFacts:
         """Return a candidate's strategy. Raises PluginError where there is none of its name."""
         return self.registry.strategy(candidate.strategy)
 
+    def is_asked_for(self, candidate: Candidate) -> bool:
+        """Return True if --strategy and --regime allow this candidate; the heads of probes are scored whatever they say."""
+        restricted = self.settings.strategies or self.regime.forced
+        return not restricted or candidate.strategy in self.strategies
+
     def trains_backbone(self, candidate: Candidate) -> bool:
         """Return True if training goes beyond a head on frozen features."""
         return self.strategy_of(candidate).regime != "feature_extraction"
@@ -116,7 +121,8 @@ class SearchState(SearchFacts):
 
     @cached_property
     def _contenders(self) -> tuple[Trial, ...]:
-        return tuple(t for t in self._scored if self.keeps_limits(t.candidate))
+        within = tuple(t for t in self._scored if self.keeps_limits(t.candidate))
+        return tuple(t for t in within if self.is_asked_for(t.candidate)) or within
 
     @cached_property
     def _scored_keys(self) -> frozenset[str]:
@@ -131,8 +137,15 @@ class SearchState(SearchFacts):
         return min(self._contenders, key=lambda t: t.rank, default=None)
 
     def contenders(self) -> tuple[Trial, ...]:
-        """List what may win: complete trials, and probes that no trial repeated, within the limits."""
+        """List what may win: complete trials, and probes that no trial repeated, within the limits.
+
+        Where --strategy or --regime ask for something, all else only as long as nothing of it is complete.
+        """
         return self._contenders
+
+    def set_aside(self) -> tuple[Trial, ...]:
+        """List what was scored within the limits and may not win, since something else was asked for."""
+        return tuple(t for t in self._scored if self.keeps_limits(t.candidate) and t not in self._contenders)
 
     def scored(self) -> tuple[Trial, ...]:
         """List complete trials, and probes that no trial repeated."""

@@ -143,6 +143,29 @@ def test_a_winner_that_cannot_be_refitted_is_replaced(
     )
 
 
+def test_the_strategy_that_was_asked_for_is_recommended(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However poor it is: the heads that the probes scored are better, but nobody asked for them."""
+    monkeypatch.setenv("MENAGERIE", "poor_head")
+    options = ("--backbone", "pocket", "--size", "32", "--trials", "1", "--strategy", "poor_head")
+    result, errors = advise(crops, *options)
+    probes = json.loads((crops.parent / "run" / "probes.json").read_text(encoding="utf-8"))
+    assert min(p["scores"][0]["log_loss"] for p in probes) < 0.5
+    assert result["best"]["strategy"] == "poor_head"
+    assert errors.rpartition("best so far")[0].rpartition("\n")[2].startswith("trial 0")
+    assert not [w for w in result["warnings"] if "--strategy" in w]
+
+
+def test_where_nothing_that_was_asked_for_has_a_result_a_head_is_recommended(
+    crops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed cannot win; a head of the probes is better than nothing, and the result says that it was not asked for."""
+    monkeypatch.setenv("MENAGERIE", "bad_refit_head")
+    options = ("--backbone", "pocket", "--size", "32", "--trials", "1", "--strategy", "bad_refit_head")
+    result, _ = advise(crops, *options)
+    assert (result["status"], result["best"]["strategy"] in {"ridge", "logistic"}) == ("final", True)
+    assert any(w.startswith("nothing that --strategy or --regime ask for has a result") for w in result["warnings"])
+
+
 def test_a_network_that_waits_for_ever_is_ended_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its first look takes at most a share of the time left: a hard budget is kept, and the search goes on without it."""
     monkeypatch.setenv("MENAGERIE", "bad_hang good")

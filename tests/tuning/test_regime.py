@@ -79,3 +79,16 @@ def test_a_regime_that_a_person_set_is_never_outweighed() -> None:
     assert settled.forced
     assert settled.reason.endswith("set by --regime (the rule of thumb for this size is feature extraction)")
     assert settled.origin == "set by --regime"
+
+
+def test_a_regime_that_a_person_set_is_said_to_be_worse_where_it_is() -> None:
+    """Where another regime is more accurate beyond noise the reason says so; where nothing of the set one ended, too."""
+    prior = regime.override(regime.by_size(200, 2), "full")
+    worse = Evidence(signal="full against frozen", value=0.75, reference=0.9, n=200, p=0.001)
+    assert regime.settle(prior, "full", [worse], ["-15.0 points"]).reason.endswith(
+        "set by --regime, without which it would not be recommended (the rule of thumb for this size is feature extraction)"
+    )
+    noise = Evidence(signal="full against frozen", value=0.75, reference=0.76, n=200, p=0.4)
+    assert regime.settle(prior, "full", [noise], ["-1.0 points"]).reason.endswith("is feature extraction)")
+    frozen = regime.settle(prior, "feature_extraction", [], ["no fine-tuning was tried"])
+    assert "--regime asks for full fine-tuning, which has no result" in frozen.reason

@@ -130,7 +130,7 @@ def _within_card(state: SearchState, candidate: Candidate) -> Candidate:
 
 def _stale(state: SearchState) -> int:
     """Count the sampled trials since the last one that was better than all before it."""
-    best, stale = min((p.loss for p in state.probes), default=float("inf")), 0
+    best, stale = min((p.loss for p in state.probes if state.is_asked_for(p.candidate)), default=float("inf")), 0
     for trial in state.trials:
         better = trial.state == "complete" and trial.loss < best
         best = min(best, trial.loss) if better else best
