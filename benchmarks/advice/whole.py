@@ -4,7 +4,7 @@
 
 A run draws train, test and a remainder of at least ten times the test's size from a set, lays the first two out as a
 folder, runs `tl-advise FOLDER --budget 30s` (fine-tuning included), and lets `tl-advise predict` judge the remainder.
-Resumable: a run that is written down is not run again. Does NOT cover: the 500 cheap searches (honesty.py).
+Resumable: a run that is written down is not run again. Does NOT cover: the many cheap searches of honesty.py.
 """
 
 from __future__ import annotations
