@@ -121,12 +121,19 @@ class RunDir:
             if not takes_nothing(error) and not self._holds(error.filename):
                 raise
             raise OutputError(f"{self.path}: cannot be written ({error.strerror}).", hint=self._going_on()) from error
+        except InputError as error:  # what a process writes last may bring the folder back, without what was in it
+            if self._is_there():
+                raise
+            raise OutputError(f"{self.path}: its files were removed meanwhile.", hint=self._going_on()) from error
+
+    def _is_there(self) -> bool:
+        return (self.path / "run.json").is_file()
 
     def _holds(self, name: Any) -> bool:
         return isinstance(name, str) and Path(name).is_relative_to(self.path)
 
     def _going_on(self) -> str:
-        if not (self.path / "run.json").is_file():
+        if not self._is_there():
             return "The run is no longer there: start it again."
         return f"Free some space, then `tl-advise resume {shlex.quote(str(self.path))}` continues the run."
 

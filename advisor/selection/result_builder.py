@@ -269,12 +269,12 @@ def make_result(frame: RunContext, status: RunStatus, outcome: SearchOutcome, fi
 
 def with_time(result: Result, used_s: float) -> Result:
     """Return a result that states the time used; if it exceeds the budget, by how much, and a warning."""
-    asked_s = result.budget.asked_s
-    over_s = max(0.0, used_s - asked_s) if asked_s is not None else 0.0
+    asked_s, used_s = result.budget.asked_s, round(used_s, 2)
+    over_s = round(max(0.0, used_s - asked_s), 2) if asked_s is not None else 0.0
     warnings = [w for w in result.warnings if not w.startswith(OVER_BUDGET)]
     if asked_s is not None and over_s >= STATED_OVER_S:
         warnings.append(f"{OVER_BUDGET} {asked_s:.0f} s by {over_s:.1f} s: it took {used_s:.1f} s")
-    budget = replace(result.budget, used_s=round(used_s, 2), over_s=round(over_s, 2))
+    budget = replace(result.budget, used_s=used_s, over_s=over_s)
     return replace(result, budget=budget, warnings=tuple(warnings))
 
 

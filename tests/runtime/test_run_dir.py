@@ -6,6 +6,7 @@ import datetime
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -180,3 +181,18 @@ def test_a_final_result_is_in_place_only_after_everything_else(data: Path, tmp_p
     assert run.result.read_text() == "old"
     assert {p.name for p in run.path.iterdir() if p.is_file()} >= {"model.safetensors", "recipe.yaml", "report.html"}
     assert run.recipe.read_text() == "new"
+
+
+def test_a_run_that_was_removed_is_said_to_be_gone(data: Path, tmp_path: Path) -> None:
+    """A file that is missing in it is no damaged run then; in a run that is there, the error stays what it was."""
+    run = RunDir.create(tmp_path / "run", data=data)
+    run.write("run.json", Settings(data=str(data)))
+    missing = InputError("trials/00000.npz is missing.", hint="Copy the whole run again.")
+    with pytest.raises(InputError) as caught, run.resumable():
+        raise missing
+    assert caught.value is missing
+    shutil.rmtree(run.path)
+    (run.path / "trials").mkdir(parents=True)  # as a worker does that writes once more
+    with pytest.raises(OutputError, match="were removed meanwhile") as gone, run.resumable():
+        raise missing
+    assert gone.value.hint == "The run is no longer there: start it again."
