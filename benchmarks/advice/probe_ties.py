@@ -1,11 +1,13 @@
-"""How wide a tie between two probes should be: which network is taken, and what another rule would have brought.
+"""How wide a tie between two probes should be: which network is taken, and what another rule, or several, would have brought.
 
     python benchmarks/advice/probe_ties.py [--seeds 6] [--data DIR] [--to DIR] [--work DIR] [--minutes M]
 
 A run draws a pool from 800 images of a set, fits the probe's head out of fold on the frozen features of every network and
 size, chooses one by each rule, and compares the accuracy of the chosen head on the remaining images with the highest of
 all. Rules: the lowest log-loss; a tie within a share of it, or within a number of standard errors of the paired
-difference, where the highest published accuracy is taken. Features are kept in `--work`. Does NOT cover: trained networks.
+difference, where the highest published accuracy is taken. Beside them the mean of the probabilities of several networks,
+each at its better size, the ones with the lowest log-loss first. Features are kept in `--work`. Does NOT cover: trained
+networks.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ SETS = {
     "20 flowers": ("flowers102/test", "*/*"),
 }
 NETWORKS = ("pocket", "squeezenet1_1", "mobilenet_v2", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+MEANS = {"mean of 2 networks": 2, "mean of 3 networks": 3, "mean of all six": 6}
 SIZES, POOLS, IMAGES, CLASSES, FOLDS = (64, 128), (30, 50, 100, 200), 800, 20, 5
 Losses = Mapping[str, NDArray[np.float64]]  # of every pool image, by network and size
 
@@ -107,24 +110,31 @@ def once(
     pool = np.concatenate([order[labels[order] == k][: max(1, count // classes)] for k in range(classes)])
     rest = np.setdiff1d(np.arange(len(labels)), pool)
     folds = splits.folds(labels[pool], None, k=min(FOLDS, max(2, count // classes)), seed=seed)
-    losses, accuracies, head = {}, {}, Head(kind="ridge")
+    losses, predicted, head = {}, {}, Head(kind="ridge")
     for key, rows in values.items():
         logits = fitting.oof(head, rows[pool], labels[pool], classes, folds, seed=seed)
-        shares = classification.probabilities(logits, temperature=classification.fit_temperature(logits, labels[pool]))
+        temperature = classification.fit_temperature(logits, labels[pool])
+        shares = classification.probabilities(logits, temperature=temperature)
         losses[key] = -np.log(np.maximum(shares[np.arange(len(pool)), labels[pool]], 1e-12))
         fitted = fitting.fit(head, rows[pool], labels[pool], classes, seed=seed)
-        accuracies[key] = float((outputs.predict(fitted, rows[rest]).argmax(1) == labels[rest]).mean())
+        predicted[key] = classification.probabilities(outputs.predict(fitted, rows[rest]), temperature=temperature)
+    accuracies = {key: float((shares.argmax(1) == labels[rest]).mean()) for key, shares in predicted.items()}
     row = {}
     for rule, ties in RULES.items():
         taken = max(ties(losses), key=lambda key: (published[key.split(" ")[0]], -losses[key].mean()))
         row[rule] = 100 * (max(accuracies.values()) - accuracies[taken])
+    best_sizes = {key.split(" ")[0]: key for key in sorted(losses, key=lambda key: -losses[key].mean())}
+    ranked = sorted(best_sizes.values(), key=lambda key: losses[key].mean())
+    for name, several in MEANS.items():
+        mean = np.mean([predicted[key] for key in ranked[:several]], axis=0)
+        row[name] = 100 * (max(accuracies.values()) - float((mean.argmax(1) == labels[rest]).mean()))
     return row
 
 
 def report(rows: list[ledger.Row]) -> str:
     """Write the table: points below the best choice, by rule and number of images, over sets and seeds."""
     lines = []
-    for rule in RULES:
+    for rule in (*RULES, *MEANS):
         cells = [rule]
         for count in POOLS:
             short = [row[rule] for row in rows if row["images"] == count]
