@@ -29,9 +29,7 @@ from advisor.safe_text import printable
 GROUP = hooks.PROJECT
 VARIABLE = "TL_ADVISE_PLUGINS"
 FIRST_PARTY = "tl-advise"
-SLOW_S = (
-    10.0  # after which a plugin that is still being loaded is named: one that never ends cannot be stopped from here
-)
+SLOW_S = 10.0  # after which a plugin that is still being loaded is named: nothing here can stop it
 _INSTALL = "Install the project with `pip install .`, then look at `tl-advise plugins`."
 
 

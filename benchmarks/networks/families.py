@@ -80,11 +80,11 @@ def options_for(folder: Path, name: str, size: int) -> tuple[list[str], list[str
 def trained(data: Path, folder: Path, name: str, size: int) -> dict[str, Any]:
     """Return what a rerun and an export of a run say in which all of the network is trained."""
     options, weights = options_for(folder, name, size)
-    run_again = run(folder, "advise", str(data), "--out", "run", "--trials", "1", "--strategy", "full", *options)
+    advised = run(folder, "advise", str(data), "--out", "run", "--trials", "1", "--strategy", "full", *options)
     verified = run(folder, "rerun", "run", "--verify", "--offline", *weights)
     export = run(folder, "export", "run", "--json", "--quiet")
-    if run_again.returncode or export.returncode:
-        return {"error": (run_again.stderr + export.stderr).strip()[-300:]}
+    if advised.returncode or export.returncode:
+        return {"error": (advised.stderr + export.stderr).strip()[-300:]}
     return {
         "best": outcome(folder / "run" / "recipe.yaml")[0],
         "rerun_identical": verified.returncode == 0,
