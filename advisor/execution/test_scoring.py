@@ -11,6 +11,8 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +24,7 @@ from advisor.execution.resources import Resources
 from advisor.heads import outputs
 from advisor.metrics import classification, intervals, neighbours
 from advisor.metrics import classification as metrics
-from advisor.models import features, predictor
+from advisor.models import features, model_files, predictor
 from advisor.models.predictor import Predictor
 from advisor.records import ClassScore, Compute, ForwardSpec, Item, Mistake, TestScore, Unreadable
 from advisor.records.messages import OnProgress, Progress, Score, Scored
@@ -61,7 +63,7 @@ class TestImages:
         Frozen networks share one pass over the images.
         """
         compute = self.resources.compute(model.classifier.backbone)
-        if model.description.get("frozen"):
+        if model.description.get("frozen") and model.classifier.resize is None:
             return self._through_features(model, compute, width)
         return model.outputs(self.canvas(model.rule), width, compute=compute)
 
@@ -92,12 +94,31 @@ class TestImages:
         )
 
 
+class SavedModel(NamedTuple):
+    """A model's folder, and the name of its files there."""
+
+    folder: str
+    name: str = "model"
+
+
+def _singles(job: Score) -> list[SavedModel]:
+    return [SavedModel(folder) for folder in job.folders]
+
+
+def _members(job: Score) -> list[SavedModel]:
+    """List the ensemble's models, the first one where it is scored by itself; none without an ensemble."""
+    if job.ensemble is None:
+        return []
+    _, *others = model_files.read_ensemble(Path(job.ensemble))
+    return [SavedModel(job.folders[0]), *(SavedModel(job.ensemble, name) for name in others)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Outputs:
-    """Of the test's items at `rows`: logits (N, K) by model folder, features (N, D) of the first, unreadable files."""
+    """Of the test's items at `rows`: logits (N, K) by model, features (N, D) of the first, unreadable files."""
 
     rows: Rows
-    logits: Mapping[str, Float32s]
+    logits: Mapping[SavedModel, Float32s]
     features_ND: Float32s
     unreadable: Mapping[str, Unreadable]
 
@@ -107,11 +128,11 @@ def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
     made = _in_time(resources, job, emit)
     items = [job.items[row] for row in made.rows]
     labels = np.array([i.label for i in items], dtype=np.int64)
-    outputs = [made.logits[folder] for folder in job.folders]
+    outputs = [made.logits[model] for model in _singles(job)]
     readable = np.array([i.path not in made.unreadable for i in items])
     if not readable.any():
         raise TrialError("no image of the test set can be read")
-    together = _averaged([made.logits[folder][readable] for folder in job.ensemble])
+    together = _averaged([made.logits[model][readable] for model in _members(job)])
     items = [i for i, good in zip(items, readable, strict=True) if good]
     groups = splits.groups_of(items)
     saved = {
@@ -150,7 +171,7 @@ def _in_time(resources: Resources, job: Score, emit: OnProgress) -> _Outputs:
     order = np.argsort(rows)
     return _Outputs(
         rows=rows[order],
-        logits={name: np.concatenate([begun.logits[name], rest.logits[name]])[order] for name in begun.logits},
+        logits={m: np.concatenate([begun.logits[m], rest.logits[m]])[order] for m in begun.logits},
         features_ND=np.concatenate([begun.features_ND, rest.features_ND])[order],
         unreadable={**begun.unreadable, **rest.unreadable},
     )
@@ -160,10 +181,10 @@ def _outputs(resources: Resources, job: Score, rows: Rows, emit: OnProgress) -> 
     """Return every model's outputs for the items at these positions."""
     images = TestImages(resources, [job.items[row] for row in rows], emit)
     each, features_ND = {}, np.zeros((0, 0), dtype=np.float32)
-    for folder in dict.fromkeys((*job.folders, *job.ensemble)):
-        model = predictor.load(folder, resources.registry)
-        is_first = folder == job.folders[0]
-        each[folder], values_ND = images.outputs(model, model.feature_width if is_first else 0)
+    for saved in dict.fromkeys((*_singles(job), *_members(job))):
+        model = predictor.load(saved.folder, resources.registry, saved.name)
+        is_first = saved == _singles(job)[0]
+        each[saved], values_ND = images.outputs(model, model.feature_width if is_first else 0)
         features_ND = values_ND if is_first else features_ND
     return _Outputs(rows=rows, logits=each, features_ND=features_ND, unreadable=images.unreadable)
 

@@ -106,7 +106,9 @@ def members(predictor: Predictor | EnsemblePredictor) -> tuple[Predictor, ...]:
 def _deployed(predictor: Predictor, width: int) -> nn.Module:
     trained = predictor.classifier.to(torch.device("cpu"), torch.float32)
     head = Neighbours(trained.head) if isinstance(trained.head, knn.KnnHead) else trained.head
-    classifier = Classifier(trained.backbone, trained.body, head, trained.layers, mirror=trained.mirror)
+    classifier = Classifier(
+        trained.backbone, trained.body, head, trained.layers, mirror=trained.mirror, resize=trained.resize
+    )
     classifier = classifier.to(memory_format=torch.contiguous_format)
     pre = predictor.preprocess
     return Deployed(classifier.eval(), pre.mean, pre.std, predictor.temperature, width).eval()

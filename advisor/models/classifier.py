@@ -1,7 +1,7 @@
 """The classifier: a backbone's body and a head in one module.
 
 In: normalised images. Out: pooled features and logits. Does NOT cover: files and predictions (`predictor`), fitting heads
-(`heads`), training. Legend: N images, C channels, H, W, D features, K classes.
+(`heads`), training. Legend: N images, C channels, H, W, S side of a square, D features, K classes.
 """
 
 from __future__ import annotations
@@ -15,15 +15,44 @@ from advisor.hooks import Backbone
 from advisor.models import backbone as backbones
 
 
+class SquareResize(nn.Module):
+    """Shrink squares: (N, C, S, S) -> (N, C, `to_px`, `to_px`), bilinear with antialiasing.
+
+    Two matrix products, the same numbers as `interpolate(antialias=True)`: every export has them. Its matrix follows from
+    the two sides, so that it is in no state_dict.
+    """
+
+    matrix: torch.Tensor
+
+    def __init__(self, from_px: int, to_px: int) -> None:
+        super().__init__()
+        self.to_px = to_px
+        each_pixel = torch.eye(from_px)[None, None]
+        shrunk = nn.functional.interpolate(each_pixel, size=(to_px, from_px), mode="bilinear", antialias=True)
+        self.register_buffer("matrix", shrunk[0, 0], persistent=False)
+
+    def forward(self, x_NCSS: torch.Tensor) -> torch.Tensor:
+        """Shrink rows, then columns."""
+        return self.matrix @ x_NCSS @ self.matrix.T
+
+
 class Classifier(nn.Module):
     """A backbone's network and a head: normalised images (N, 3, H, W) -> logits (N, K).
 
     `layers` says which pooled features the head reads: "last", "all" side by side, or the name of one stage. With
-    `mirror` they are averaged over each image and its mirror image.
+    `mirror` they are averaged over each image and its mirror image. `resize` shrinks the images before the network sees
+    them, where several models take the same squares.
     """
 
     def __init__(
-        self, backbone: Backbone, body: nn.Module, head: nn.Module, layers: str = "last", *, mirror: bool = False
+        self,
+        backbone: Backbone,
+        body: nn.Module,
+        head: nn.Module,
+        layers: str = "last",
+        *,
+        mirror: bool = False,
+        resize: SquareResize | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -31,6 +60,7 @@ class Classifier(nn.Module):
         self.head = head
         self.layers = layers
         self.mirror = mirror
+        self.resize = resize
 
     @property
     def compared_width(self) -> int:
@@ -42,6 +72,7 @@ class Classifier(nn.Module):
 
     def features(self, x_NCHW: Any) -> torch.Tensor:
         """Compute the pooled features (N, D) that the head reads."""
+        x_NCHW = x_NCHW if self.resize is None else self.resize(x_NCHW)
         pooled_ND = self._pooled(x_NCHW)
         return 0.5 * (pooled_ND + self._pooled(x_NCHW.flip(-1))) if self.mirror else pooled_ND
 

@@ -1,8 +1,8 @@
 """An ensemble as one predictor: the mean of its members' calibrated probabilities, for `predict` and for exports.
 
 In: a folder with `ensemble.json` and the members' files, `model-0.safetensors`, `model-0.json` and so on. Out: an
-`EnsemblePredictor`, used like a single one. All members take the same squares of pixels, so that an image is decoded
-once and an export is one graph. Does NOT cover: which models are members (`selection.ensemble`).
+`EnsemblePredictor`, used like a single one. All members take the same squares of pixels, those of the first one, so that an
+image is decoded once and an export is one graph. Does NOT cover: which models are members (`selection.ensemble`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EnsemblePredictor:
-    """Models with the same classes and the same preprocessing, weighted equally; `decision` is chosen for their mean."""
+    """Models with the same classes that take the same squares, weighted equally; `decision` is chosen for their mean."""
 
     members: tuple[Predictor, ...]
     decision: DecisionRule = DecisionRule()

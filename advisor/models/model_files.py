@@ -32,7 +32,7 @@ SCHEMA = 1
 ENSEMBLE = "ensemble.json"
 ENSEMBLE_FOLDER = "ensemble"  # in a run directory
 MOST_PX = 4096  # a recipe's limit too
-_CAN_BE_ABSENT = ("mirror", "value_range")  # fields that older versions did not write
+_CAN_BE_ABSENT = ("mirror", "value_range", "network_px")  # written only where they say something
 FieldRule = tuple[str, Callable[[Any], bool]]
 
 
@@ -82,6 +82,7 @@ _FIELDS: Mapping[str, FieldRule] = {
 _PREPROCESS: Mapping[str, FieldRule] = {
     "size_px": _PX,
     "resize_px": _PX,
+    "network_px": _PX,
     "interpolation": _one_of("nearest", "bilinear", "bicubic"),
     "fit": _one_of("crop", "squash", "pad"),
     "mean": ("three numbers", _three(_number(-math.inf))),
@@ -235,14 +236,24 @@ def read_novelty(folder: Path, description: Mapping[str, Any], width: int) -> No
 def write_ensemble(folder: Path, models: Sequence[Path], extra: Mapping[str, Any]) -> None:
     """Copy the members' files out of their folders, as model-0 and so on; `extra` adds fields to the description.
 
-    The description is written last, so that a folder that has one is complete. Raises OutputError.
+    All members take the squares of the first one, so that an image is decoded once; a network whose own are smaller shrinks
+    them itself. The description is written last, so that a folder that has one is complete. Raises InputError, OutputError.
     """
+    shared = read_description(models[0] / "model.json")["preprocess"]
     for number, model in enumerate(models):
-        for suffix in ("safetensors", "json"):
-            source = model / f"model.{suffix}"
-            write(folder / f"model-{number}.{suffix}", lambda to, source=source: shutil.copyfile(source, to))  # type: ignore[misc]
+        source = model / "model.safetensors"
+        write(folder / f"model-{number}.safetensors", lambda to, source=source: shutil.copyfile(source, to))  # type: ignore[misc]
+        description = read_description(model / "model.json")
+        description["preprocess"] = _with_squares_of(shared, description["preprocess"])
+        write_description(folder / f"model-{number}.json", description)
     members = [f"model-{number}" for number in range(len(models))]
     write_description(folder / ENSEMBLE, {"schema": SCHEMA, "members": members, **extra})
+
+
+def _with_squares_of(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a member's preprocessing with the squares of the first member, and what its network makes of them."""
+    smaller = {} if own["size_px"] == shared["size_px"] else {"network_px": own["size_px"]}
+    return {**shared, "mean": own["mean"], "std": own["std"], **smaller}
 
 
 def copy_ensemble(folder: Path, to: Path, extra: Mapping[str, Any]) -> None:

@@ -178,12 +178,13 @@ class Refitted:
 class Score:
     """Open the locked test: score the models in these folders on these items, in float32.
 
-    `ensemble` names the folders of models whose probabilities are averaged, and scored as one more. With `limit_s` the items
-    at the positions `first` are scored first, and the others only if they are predicted to end within it.
+    `ensemble` is the folder of models whose probabilities are averaged, and scored as one more; its first is the first of
+    `folders`. With `limit_s` the items at the positions `first` are scored first, and the others only if they are predicted
+    to end within it.
     """
 
     folders: tuple[str, ...]
-    ensemble: tuple[str, ...] = ()
+    ensemble: str | None = None
     items: tuple[Item, ...]
     first: tuple[int, ...] = ()
     limit_s: float | None = None

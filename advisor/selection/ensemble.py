@@ -117,8 +117,8 @@ def choose_by_predictions(
     )
 
 
-def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> tuple[Path, ...]:
-    """Train the members on the whole pool, write them into `ensemble/`, and return their folders; () without an ensemble.
+def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> Path | None:
+    """Train the members on the whole pool and write them into `ensemble/`; return that folder, None without an ensemble.
 
     `winner` is the folder with the winner's own model. After the test set was read nothing is added any more.
     """
@@ -126,21 +126,21 @@ def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> tuple[
     if chosen is None or not (
         (ensemble_folder / model_files.ENSEMBLE).is_file() or not (run.rundir.path / "test.json").is_file()
     ):
-        return ()
+        return None
     folders = [winner, *(run.rundir.trials / f"final-member-{n}" for n in range(1, len(chosen.members)))]
     if not (ensemble_folder / model_files.ENSEMBLE).is_file():
         reserve_s = _scoring_s(run, chosen)
         for trial, folder in zip(chosen.members[1:], folders[1:], strict=True):
             if not _train_member(run, trial, folder, reserve_s):
-                return ()
+                return None
         if run.facts.has_deadline and run.clock.left_s < _scoring_s(run, chosen):
             run.listener.note("no ensemble: the time left is needed for the test")
-            return ()
+            return None
         staged = run.rundir.staging("ensemble")
         model_files.write_ensemble(staged, folders, _description(chosen))
         shutil.rmtree(ensemble_folder, ignore_errors=True)
         os.replace(staged, ensemble_folder)
-    return tuple(folders)
+    return ensemble_folder
 
 
 def _scoring_s(run: SearchRun, chosen: EnsembleChoice) -> float:

@@ -55,15 +55,15 @@ def compose(run: SearchRun, writer: incumbent.IncumbentWriter, frozen: FrozenCan
     _check_unchanged(run, writer.frame, writer.frame.used.pool)
     run.observe_slowdown()
     models = _refit(run, frozen)
-    member_folders = ensemble.train(run, frozen.ensemble, models[0][0])
+    ensemble_folder = ensemble.train(run, frozen.ensemble, models[0][0])
     scoring = [trial for trial in (frozen.winner, frozen.default) if trial is not None][: len(models)]
-    if frozen.ensemble and member_folders:
+    if frozen.ensemble and ensemble_folder:
         scoring += frozen.ensemble.members
     context = shortened_test.shorten(run, writer.frame, scoring)
-    scored, reason, context = _score(run, models, member_folders, context, scoring)
+    scored, reason, context = _score(run, models, ensemble_folder, context, scoring)
     writer = replace(writer, frame=context)
     ensemble_result = None
-    if frozen.ensemble and member_folders:
+    if frozen.ensemble and ensemble_folder:
         ensemble_result = ensemble.summarise(frozen.ensemble, scored, run.rundir.path)
     result = _result(run, writer, frozen, models, scored, reason, ensemble_result, profile)
     run.rundir.log("final", at_s=run.clock.used_s)
@@ -120,7 +120,7 @@ def _default_fits(run: SearchRun, trial: Trial, reserve_s: float) -> bool:
 def _score(
     run: SearchRun,
     models: Sequence[tuple[Path, Refitted]],
-    member_folders: Sequence[Path],
+    ensemble_folder: Path | None,
     context: result_builder.RunContext,
     scoring: Sequence[Trial],
 ) -> tuple[Scored | None, str | None, result_builder.RunContext]:
@@ -134,7 +134,7 @@ def _score(
         run.listener.stage(f"evaluating the held-out test set once ({len(test):,} images)")
         job = Score(
             folders=tuple(str(folder) for folder, _ in models),
-            ensemble=tuple(str(folder) for folder in member_folders),
+            ensemble=None if ensemble_folder is None else str(ensemble_folder),
             items=tuple(test),
             first=shortened_test.first_part(run, context, scoring),
             limit_s=run.clock.left_s - cost_model.writing_s(run.state()) if run.facts.has_deadline else None,

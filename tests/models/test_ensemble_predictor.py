@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import runs
+import torch
 
 import advisor
 from advisor import cli, registry
+from advisor.data import pixels
 from advisor.errors import InputError
 from advisor.models import ensemble_predictor, model_files, predictor
 
@@ -89,12 +91,31 @@ def test_every_format_carries_the_ensemble(run: Path, form: str, tmp_path: Path)
         assert described["backbone"] == "squeezenet1_1 + squeezenet1_1 + shufflenet_v2_x1_0"
 
 
+def test_a_network_of_smaller_squares_shrinks_those_of_the_first(run: Path, tmp_path: Path) -> None:
+    """An ensemble decodes an image once: a member that was trained at 40 px sees the 64 px of the first one, resized."""
+    small = tmp_path / "small"
+    small.mkdir()
+    runs.write_model(small, "shufflenet_v2_x1_0", photos(run), size_px=40)
+    model_files.write_ensemble(tmp_path, [run.parent / "member-0", small], {})
+    plugins = registry.load()
+    first, second = ensemble_predictor.load(tmp_path, plugins).members
+    assert (second.rule, second.size_px) == (first.rule, 64)
+    squares = np.stack([pixels.decode(path, first.rule) for path in photos(run)])
+    own = predictor.load(small, plugins)
+    images = torch.from_numpy(pixels.centre(squares, 64).copy()).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (own.preprocess.mean, own.preprocess.std))
+    shrunk = torch.nn.functional.interpolate((images - mean) / std, size=40, mode="bilinear", antialias=True)
+    with torch.no_grad():
+        want = torch.softmax(own.classifier(shrunk) / own.temperature, dim=1).numpy()
+    np.testing.assert_allclose(second.probabilities(squares), want, atol=1e-5)
+
+
 def test_members_that_see_other_pixels_are_refused(run: Path, tmp_path: Path) -> None:
-    """An ensemble decodes an image once: members of two sizes do not belong together."""
-    other = tmp_path / "other"
-    other.mkdir()
-    runs.write_model(other, "squeezenet1_1", photos(run), size_px=80)
-    model_files.write_ensemble(tmp_path, [run.parent / "member-0", other], {})
+    """An ensemble decodes an image once: a file that asks for other squares does not belong to it."""
+    model_files.write_ensemble(tmp_path, [run.parent / "member-0", run.parent / "member-1"], {})
+    description = json.loads((tmp_path / "model-1.json").read_text(encoding="utf-8"))
+    description["preprocess"]["resize_px"] += 1
+    (tmp_path / "model-1.json").write_text(json.dumps(description), encoding="utf-8")
     with pytest.raises(InputError, match="differ in classes or preprocessing"):
         ensemble_predictor.load(tmp_path, registry.load())
 

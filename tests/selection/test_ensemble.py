@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss
 from advisor.data import dataset
 from advisor.execution import refit, test_scoring
 from advisor.execution.resources import Resources
-from advisor.models import predictor
+from advisor.models import ensemble_predictor, model_files
 from advisor.records import Candidate, EnsembleValidation, FoldScore, Trial
 from advisor.records.messages import Refit, Score
 from advisor.selection import ensemble
@@ -90,28 +90,33 @@ def _resources(tmp_path: Path) -> Resources:
 
 
 def test_the_ensemble_is_scored_in_the_same_opening(resources: Resources, run: Path) -> None:
-    """One job scores the single models and the mean of their probabilities, on the same images of the test."""
+    """One job scores the single model and the ensemble as it is used, on the same images of the test."""
     folders = []
-    for strategy in ("ridge", "prototypes"):
-        context = resources.context(resources.registry.backbone("pocket"), np.arange(10), 32)
+    for strategy, size_px in (("ridge", 48), ("prototypes", 48), ("ridge", 32)):
+        context = resources.context(resources.registry.backbone("pocket"), np.arange(10), size_px)
         parameters = dict(resources.registry.strategy(strategy).first_guesses(context)[0])
-        candidate = Candidate(backbone="pocket", strategy=strategy, parameters=parameters, size_px=32)
-        folders.append(str(run / strategy))
+        candidate = Candidate(backbone="pocket", strategy=strategy, parameters=parameters, size_px=size_px)
+        folders.append(run / f"{strategy}-{size_px}")
         refit.refit(
-            resources, Refit(candidate=candidate, seed=0, to=folders[-1], temperature=1.0), lambda summary: None
+            resources, Refit(candidate=candidate, seed=0, to=str(folders[-1]), temperature=1.0), lambda summary: None
         )
+    (run / "ensemble").mkdir()
+    model_files.write_ensemble(run / "ensemble", folders, {})
     items = dataset.read(resources.root, test_split="none").items[1::2]
     job = Score(
-        folders=(folders[0],), ensemble=tuple(folders), items=items, predictions=str(run / "trials" / "test.npz")
+        folders=(str(folders[0]),),
+        ensemble=str(run / "ensemble"),
+        items=items,
+        predictions=str(run / "trials" / "test.npz"),
     )
     scored = test_scoring.score(resources, job, lambda summary: None)
     labels = np.array([i.label for i in items])
     paths = [str(resources.root / i.path) for i in items]
-    each = [predictor.load(f, resources.registry).predict(paths).probabilities for f in folders]
+    mean = ensemble_predictor.load(run / "ensemble", resources.registry).predict(paths).probabilities
     assert scored.ensemble is not None
     assert len(scored.scores) == 1
-    assert scored.ensemble.accuracy == pytest.approx((np.mean(each, axis=0).argmax(1) == labels).mean())
-    assert scored.ensemble.log_loss == pytest.approx(log_loss(labels, np.mean(each, axis=0)), abs=1e-3)
+    assert scored.ensemble.accuracy == pytest.approx((mean.argmax(1) == labels).mean())
+    assert scored.ensemble.log_loss == pytest.approx(log_loss(labels, mean), abs=1e-3)
     chosen = ensemble.EnsembleChoice(members=(tried(run, 0, noisy(0)), tried(run, 1, noisy(1))), validation=VALIDATION)
     summary = ensemble.summarise(chosen, scored, run)
     assert summary.test == scored.ensemble

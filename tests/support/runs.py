@@ -125,11 +125,11 @@ def add_index(run: Path, paths: list[Path], *, name: str = "model") -> None:
 
 
 def add_ensemble(run: Path, paths: list[Path], name: str = "pocket", *, with_index: bool = False) -> Path:
-    """Give a run an ensemble of two heads on one network; return its folder."""
-    members = [run / "trials" / f"member-{number}" for number in range(2)]
-    for member, head in zip(members, ("knn", "linear"), strict=True):
+    """Give a run an ensemble of two heads on one network, and one on its smaller squares; return its folder."""
+    members = [run / "trials" / f"member-{number}" for number in range(3)]
+    for member, (head, size_px) in zip(members, (("knn", 64), ("linear", 64), ("linear", 48)), strict=True):
         member.mkdir(parents=True)
-        write_model(member, name, paths, head=head)
+        write_model(member, name, paths, head=head, size_px=size_px)
     folder = run / model_files.ENSEMBLE_FOLDER
     folder.mkdir()
     model_files.write_ensemble(folder, members, {})
