@@ -36,6 +36,11 @@ class SquareResize(nn.Module):
         return self.matrix @ x_NCSS @ self.matrix.T
 
 
+def shrinking(from_px: int, to_px: int | None) -> SquareResize | None:
+    """Return what shrinks squares for a network that takes smaller ones; None where it takes them as they are."""
+    return None if to_px is None else SquareResize(from_px, to_px)
+
+
 class Classifier(nn.Module):
     """A backbone's network and a head: normalised images (N, 3, H, W) -> logits (N, K).
 

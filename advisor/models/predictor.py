@@ -29,7 +29,7 @@ from advisor.metrics import classification, novelty
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.models import backbone as backbones
 from advisor.models import folding, inference, model_files, tensor_files
-from advisor.models.classifier import Classifier, SquareResize
+from advisor.models.classifier import Classifier, shrinking
 from advisor.models.predict import DECODED_TOGETHER, Predictions, SquareOutputs, classify
 from advisor.records import Compute, ForwardSpec, Preprocess
 from advisor.records.objective import DecisionRule
@@ -235,9 +235,8 @@ def load(directory: str | Path, registry: Registry, name: str = "model") -> Pred
     state = model_files.read_tensors(folder / f"{name}.safetensors")
     body = backbones.build(backbone, draw=False)
     head = _build_head(description["head"], state, folder / f"{name}.json")
-    classifier = Classifier(
-        backbone, body, head, description["layers"], mirror=bool(description.get("mirror")), resize=_resize(pre)
-    )
+    mirror, resize = bool(description.get("mirror")), shrinking(pre["size_px"], pre.get("network_px"))
+    classifier = Classifier(backbone, body, head, description["layers"], mirror=mirror, resize=resize)
     if tensor_files.is_constant({n: t for n, t in state.items() if n.startswith("body.")}):
         raise WeightsError(
             f"{folder}: {name}.safetensors holds no trained network: every matrix in it is constant.",
@@ -265,11 +264,6 @@ def load(directory: str | Path, registry: Registry, name: str = "model") -> Pred
         description=description,
         index=model_files.read_novelty(folder, description, classifier.compared_width),
     )
-
-
-def _resize(pre: Mapping[str, Any]) -> SquareResize | None:
-    """Return what shrinks the squares for a member of an ensemble whose network takes smaller ones."""
-    return SquareResize(pre["size_px"], pre["network_px"]) if "network_px" in pre else None
 
 
 def _preprocess(pre: Mapping[str, Any]) -> Preprocess:

@@ -1,9 +1,10 @@
-"""An ensemble of leading candidates: on few images the mean of their probabilities is offered beside the single model.
+"""An ensemble of networks: on few images the mean of their probabilities is offered beside the single model.
 
 In: a run whose leaders were re-evaluated, the winner. Out: the members, chosen on validation data and frozen with the
-candidates; then their models in `ensemble/`, before the test set is read. There is none if it does not improve the
-validation score or no time is left after the winner's own refit. Does NOT cover: predicting (`models.ensemble_predictor`).
-Source: greedy selection with the mean of probabilities, Caruana et al. 2004 (doi 10.1145/1015330.1015432).
+candidates; then their models in `ensemble/`, before the test set is read. There is none if all other networks are far
+behind or no time is left after the winner's own refit. Does NOT cover: predicting (`models.ensemble_predictor`).
+Source: the mean of several networks' outputs, Hansen & Salamon 1990 (doi 10.1109/34.58871); which members, and how many:
+docs/advice.md, "How wide is a tie?".
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from advisor.aliases import Float64s
-from advisor.data import pixels
 from advisor.errors import AdviseError
 from advisor.metrics import classification, objectives
 from advisor.metrics.objectives import held_out
 from advisor.models import model_files
-from advisor.records import Candidate, Ensemble, EnsembleValidation, Trial
+from advisor.records import Ensemble, EnsembleValidation, Trial
 from advisor.records.messages import Scored
 from advisor.records.objective import DecisionRule, ObjectiveSpec
 from advisor.runtime import stored_arrays
@@ -32,12 +32,7 @@ from advisor.selection import final_models, objective_decision, result_builder
 from advisor.tuning import cost_model, policy
 from advisor.tuning.search_run import SearchRun
 
-MAX_IMAGES = (
-    500  # in the pool, for which an ensemble is offered: on few images validation does not separate the leaders
-)
-MEMBERS = 3
-RIVALS = 8  # kinds of candidate (network and strategy) whose best trial may become a member
-MIN_GAIN = 0.01  # relative decrease of the validation log-loss by which a further member must pay for its training
+RIVALS = 8  # networks that are asked, best first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,71 +45,69 @@ class EnsembleChoice:
 
 
 def choose(run: SearchRun, winner: Trial, contenders: Sequence[Trial]) -> EnsembleChoice | None:
-    """Add to the winner, one at a time, the rival that lowers the validation log-loss most; None if none does.
+    """Add to the winner the best contenders of other networks, as many as the time allows; None if there is none.
 
-    Rivals are the best trials of every other kind (network and strategy): two heads of one kind make the same mistakes.
-    Only rivals with the winner's preprocessing are considered, so that one image is decoded once for all members.
+    They are those that can take the winner's squares (`SearchState.rivals_of`), so that one image is decoded once for all.
     """
-    if run.facts.images >= MAX_IMAGES or run.facts.costs.limited:  # several graphs would break what one of them keeps
-        return None
-    winner_pixels = _pixel_rule(run, winner.candidate)
-    same_pixels = [
-        t for t in contenders if t.number != winner.number and _pixel_rule(run, t.candidate) == winner_pixels
-    ]
-    rivals = _of_each_kind(winner, same_pixels)
-    chosen = choose_by_predictions(run.rundir.path, winner, rivals, run.facts.images, run.facts.objective)
-    if chosen is None or (run.facts.has_deadline and not _affordable(run, chosen)):
-        return None
-    return chosen
-
-
-def _of_each_kind(winner: Trial, contenders: Sequence[Trial]) -> list[Trial]:
-    best: dict[tuple[str, str], Trial] = {(winner.candidate.backbone, winner.candidate.strategy): winner}
-    for trial in sorted(contenders, key=lambda t: t.rank):
-        best.setdefault((trial.candidate.backbone, trial.candidate.strategy), trial)
-    return [t for t in best.values() if t is not winner][:RIVALS]
+    if run.facts.images >= policy.ENSEMBLE_IMAGES or run.facts.costs.limited:
+        return None  # under a limit, several graphs would break what one of them keeps
+    by_number = {t.number: t for t in contenders}
+    able = run.state().rivals_of(winner.candidate)
+    rivals = [by_number[t.number] for t in able if t.number in by_number]
+    while rivals:
+        chosen = choose_by_predictions(run.rundir.path, winner, rivals, run.facts.images, run.facts.objective)
+        if chosen is None or not run.facts.has_deadline or _affordable(run, chosen):
+            return chosen
+        rivals = list(chosen.members[1:-1])
+    return None
 
 
 def choose_by_predictions(
     run_dir: Path, winner: Trial, rivals: Sequence[Trial], pool: int, objective: ObjectiveSpec | None = None
 ) -> EnsembleChoice | None:
-    """Choose members by their saved validation logits, on the images that all of the trials were scored on."""
-    predictions = {t.number: _predictions(run_dir, t, pool) for t in (winner, *rivals)}
-    shared = np.all([~np.isnan(p).any(axis=1) for p, _ in predictions.values()], axis=0)
-    if not shared.any():
-        return None
-    labels = predictions[winner.number][1][shared]
-    probabilities = {number: p[shared] for number, (p, _) in predictions.items()}
-    members, waiting = [winner], {t.number: t for t in rivals}
+    """Choose members among the rivals, best first, by their saved validation logits; None if none of them joins.
+
+    The mean and the winner are compared on the images that all members were scored on.
+    """
     spec = objective or ObjectiveSpec()
+    predictions = {t.number: _predictions(run_dir, t, pool) for t in (winner, *rivals)}
+    labels = predictions[winner.number][1]
 
-    def loss(mean_nK: Float64s) -> float:
-        if spec.name == "log_loss":
-            return _log_loss(mean_nK, labels)
-        return float(held_out.of_probabilities(spec, mean_nK, labels).mean())
+    def compared(members: Sequence[Trial]) -> tuple[Float64s, Float64s, npt.NDArray[np.int64]]:
+        """Return the mean and the winner's probabilities (n, K), and the labels of the images that all were scored on."""
+        each = [predictions[t.number][0] for t in members]
+        rows = np.flatnonzero(np.all([~np.isnan(p).any(axis=1) for p in each], axis=0))
+        return _mean([p[rows] for p in each]), each[0][rows], labels[rows]
 
-    best = loss(probabilities[winner.number])
-    while waiting and len(members) < MEMBERS:
-        losses = {n: loss(_mean([probabilities[t.number] for t in members] + [probabilities[n]])) for n in waiting}
-        number = min(losses, key=lambda n: (losses[n], n))
-        if losses[number] > (1.0 - MIN_GAIN) * best:
+    members = [winner]
+    for rival in rivals[:RIVALS]:
+        mean, single, truth = compared([*members, rival])
+        tolerated = 1.0 + policy.ENSEMBLE_TOLERANCE
+        if len(truth) and _loss(spec, mean, truth) <= tolerated * _loss(spec, single, truth):
+            members.append(rival)
+        if len(members) == policy.ENSEMBLE_MEMBERS:
             break
-        best = losses[number]
-        members.append(waiting.pop(number))
     if len(members) < 2:
         return None
-    mean = _mean([probabilities[t.number] for t in members])
+    mean, single, truth = compared(members)
     return EnsembleChoice(
         members=tuple(members),
         validation=EnsembleValidation(
-            accuracy=float((mean.argmax(1) == labels).mean()),
-            single_accuracy=float((probabilities[winner.number].argmax(1) == labels).mean()),
-            log_loss=_log_loss(mean, labels),
-            single_log_loss=_log_loss(probabilities[winner.number], labels),
-            n=len(labels),
+            accuracy=float((mean.argmax(1) == truth).mean()),
+            single_accuracy=float((single.argmax(1) == truth).mean()),
+            log_loss=_log_loss(mean, truth),
+            single_log_loss=_log_loss(single, truth),
+            n=len(truth),
         ),
-        rule=objectives.make(spec).rule(mean, labels),
+        rule=objectives.make(spec).rule(mean, truth),
     )
+
+
+def _loss(spec: ObjectiveSpec, probabilities: Float64s, labels: npt.NDArray[np.int64]) -> float:
+    """Return what the objective asks to be low, on validation."""
+    if spec.name == "log_loss":
+        return _log_loss(probabilities, labels)
+    return float(held_out.of_probabilities(spec, probabilities, labels).mean())
 
 
 def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> Path | None:
@@ -198,12 +191,6 @@ def _affordable(run: SearchRun, chosen: EnsembleChoice) -> bool:
     more_s = sum(cost_model.train_s(state, c, run.facts.images) for c in others)
     more_s += cost_model.test_scoring_s(state, [first, *others]) - cost_model.test_scoring_s(state, [first])
     return cost_model.finish_s(state, first) + more_s <= run.clock.left_s
-
-
-def _pixel_rule(run: SearchRun, candidate: Candidate) -> pixels.PixelRule:
-    """Return how a candidate's images are made square."""
-    shape = run.facts.registry.backbone(candidate.backbone).preprocess
-    return pixels.rule_for(shape, candidate.size_px or shape.size, candidate.parameters.get("fit", "crop"))
 
 
 def _predictions(run_dir: Path, trial: Trial, pool: int) -> tuple[Float64s, npt.NDArray[np.int64]]:

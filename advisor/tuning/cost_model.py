@@ -7,7 +7,7 @@ Does NOT cover: the cards' own numbers (`budget`), how long a training may be (`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from advisor.data.splits import FOLDS
 from advisor.records import Candidate
@@ -130,8 +130,23 @@ def finish_s(state: SearchState, winner: Candidate, *, refit: bool = True) -> fl
         both.append(state.default.candidate)
     refits = sum(refit_s(state, c) for c in both if refit or not state.trains_backbone(c))
     margin = policy.FINISH_MARGIN
-    looks = forgetting_s(state, winner) + insight_s(state)
+    looks = forgetting_s(state, winner) + insight_s(state) + ensemble_s(state, both)
     return writing_s(state) + looks + margin * (refits + test_scoring_s(state, both))
+
+
+def ensemble_s(state: SearchState, scored: Sequence[Candidate]) -> float:
+    """Predict the seconds of an ensemble of heads beside what is `scored` anyway, the winner first; 0 if that is too much.
+
+    What averaging networks brings on few images no training of the same seconds does (docs/advice.md).
+    """
+    if state.images >= policy.ENSEMBLE_IMAGES or state.costs.limited:
+        return 0.0
+    heads = [t.candidate for t in state.rivals_of(scored[0]) if not state.trains_backbone(t.candidate)]
+    added = heads[: policy.ENSEMBLE_MEMBERS - 1]
+    needed_s = sum(refit_s(state, c) for c in added)
+    needed_s += test_scoring_s(state, (*scored, *added)) - test_scoring_s(state, scored)
+    affordable = not state.has_deadline or needed_s <= policy.ENSEMBLE_SHARE * (state.settings.budget_s or 0.0)
+    return needed_s if affordable else 0.0
 
 
 def writing_s(state: SearchState) -> float:

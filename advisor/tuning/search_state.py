@@ -143,6 +143,23 @@ class SearchState(SearchFacts):
         """
         return self._contenders
 
+    def rivals_of(self, winner: Candidate) -> tuple[Trial, ...]:
+        """List the best contender of every other network that can take the winner's squares, best first.
+
+        They may join it in an ensemble. A network can shrink the squares, but neither enlarge them nor undo their cut.
+        """
+        best: dict[str, Trial] = {}
+        for trial in sorted(self._contenders, key=lambda t: t.rank):
+            if trial.candidate.backbone != winner.backbone and self._takes_squares_of(trial.candidate, winner):
+                best.setdefault(trial.candidate.backbone, trial)
+        return tuple(best.values())
+
+    def _takes_squares_of(self, candidate: Candidate, winner: Candidate) -> bool:
+        own, given = (self.registry.backbone(c.backbone).preprocess for c in (candidate, winner))
+        same_cut = candidate.parameters.get("fit", "crop") == winner.parameters.get("fit", "crop")
+        smaller = (candidate.size_px or own.size) <= (winner.size_px or given.size)
+        return same_cut and smaller and own.value_range == given.value_range
+
     def set_aside(self) -> tuple[Trial, ...]:
         """List what was scored within the limits and may not win, since something else was asked for."""
         return tuple(t for t in self._scored if self.keeps_limits(t.candidate) and t not in self._contenders)

@@ -17,6 +17,7 @@ from advisor.models import ensemble_predictor, model_files
 from advisor.records import Candidate, EnsembleValidation, FoldScore, Trial
 from advisor.records.messages import Refit, Score
 from advisor.selection import ensemble
+from advisor.tuning import policy
 
 POOL, CLASSES = 120, 3
 VALIDATION = EnsembleValidation(accuracy=0.9, single_accuracy=0.9, log_loss=0.30, single_log_loss=0.31, n=10)
@@ -48,12 +49,11 @@ def noisy(seed: int, strength: float = 1.5) -> np.ndarray:
 
 
 def test_members_whose_mistakes_differ_are_averaged(run: Path) -> None:
-    """The mean of three independent models is better than each; its log-loss is that of the mean of probabilities."""
-    trials = [tried(run, n, noisy(n)) for n in range(5)]
+    """The mean of independent models is better than each; its log-loss is that of the mean of probabilities."""
+    trials = [tried(run, n, noisy(n)) for n in range(6)]
     chosen = ensemble.choose_by_predictions(run, trials[0], trials[1:], POOL)
     assert chosen is not None
-    assert chosen.members[0] is trials[0]
-    assert len(chosen.members) == ensemble.MEMBERS
+    assert list(chosen.members) == trials[: policy.ENSEMBLE_MEMBERS]
     each = [np.exp(noisy(t.number)) for t in chosen.members]
     mean = np.mean([e / e.sum(1, keepdims=True) for e in each], axis=0)
     assert chosen.validation.log_loss == pytest.approx(log_loss(LABELS, mean), abs=1e-5)
@@ -64,22 +64,32 @@ def test_members_whose_mistakes_differ_are_averaged(run: Path) -> None:
     assert chosen.validation.n == POOL
 
 
-def test_a_rival_that_adds_nothing_stays_out(run: Path) -> None:
-    """The same answers again, or a guess, make no ensemble."""
-    winner = tried(run, 0, noisy(0))
-    same, guess = tried(run, 1, noisy(0)), tried(run, 2, np.random.default_rng(9).normal(0, 3, (POOL, CLASSES)))
-    assert ensemble.choose_by_predictions(run, winner, [same, guess], POOL) is None
+def test_a_rival_that_is_far_behind_stays_out(run: Path) -> None:
+    """A guess would spoil the mean; a network somewhat behind the winner does not."""
+    winner, behind = tried(run, 0, noisy(0)), tried(run, 1, noisy(1, 2.0))
+    guess = tried(run, 2, np.random.default_rng(9).normal(0, 3, (POOL, CLASSES)))
+    assert ensemble.choose_by_predictions(run, winner, [guess], POOL) is None
     assert ensemble.choose_by_predictions(run, winner, [], POOL) is None
+    chosen = ensemble.choose_by_predictions(run, winner, [guess, behind], POOL)
+    assert chosen is not None
+    assert chosen.members == (winner, behind)
 
 
 def test_only_images_that_all_were_scored_on_count(run: Path) -> None:
-    """A trained candidate is scored on one fold; the comparison is on that fold, or there is none."""
+    """A trained candidate is scored on one fold; the comparison is on that fold, or there is none.
+
+    A rival that cannot be compared does not keep others out.
+    """
     winner, part = tried(run, 0, noisy(0)), tried(run, 1, noisy(1), rows=np.arange(40))
     chosen = ensemble.choose_by_predictions(run, winner, [part], POOL)
     assert chosen is not None
     assert chosen.validation.n == 40
     other = tried(run, 2, noisy(2), rows=np.arange(60, 90))
     assert ensemble.choose_by_predictions(run, part, [other], POOL) is None
+    third = tried(run, 3, noisy(3))
+    chosen = ensemble.choose_by_predictions(run, part, [other, third], POOL)
+    assert chosen is not None
+    assert (chosen.members, chosen.validation.n) == ((part, third), 40)
 
 
 @pytest.fixture(name="resources")
