@@ -109,7 +109,7 @@ def _decision(rule: DecisionRule) -> dict[str, Any]:
 def _inside(predictor: Predictor | EnsemblePredictor) -> dict[str, Any]:
     """Return what the graph does to the pixels; an ensemble's members each do it, and their probabilities are averaged.
 
-    `shrink_to_px` is the side that a member's network sees, bilinear with antialiasing, where that is less than the input's.
+    `resize_to_px` is the side that a member's network sees, bilinear with antialiasing, where it is not the input's.
     """
     from advisor.models.ensemble_predictor import EnsemblePredictor
 
@@ -119,7 +119,7 @@ def _inside(predictor: Predictor | EnsemblePredictor) -> dict[str, Any]:
         "divide_by": 255,
         "mean": list(predictor.preprocess.mean),
         "std": list(predictor.preprocess.std),
-        **({} if predictor.classifier.resize is None else {"shrink_to_px": predictor.classifier.resize.to_px}),
+        **({} if predictor.classifier.resize is None else {"resize_to_px": predictor.classifier.resize.to_px}),
         "softmax_temperature": predictor.temperature,
     }
 

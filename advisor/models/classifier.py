@@ -16,7 +16,7 @@ from advisor.models import backbone as backbones
 
 
 class SquareResize(nn.Module):
-    """Shrink squares: (N, C, S, S) -> (N, C, `to_px`, `to_px`), bilinear with antialiasing.
+    """Resize squares: (N, C, S, S) -> (N, C, `to_px`, `to_px`), bilinear with antialiasing.
 
     Two matrix products, the same numbers as `interpolate(antialias=True)`: every export has them. Its matrix follows from
     the two sides, so that it is in no state_dict.
@@ -28,16 +28,16 @@ class SquareResize(nn.Module):
         super().__init__()
         self.to_px = to_px
         each_pixel = torch.eye(from_px)[None, None]
-        shrunk = nn.functional.interpolate(each_pixel, size=(to_px, from_px), mode="bilinear", antialias=True)
-        self.register_buffer("matrix", shrunk[0, 0], persistent=False)
+        resized = nn.functional.interpolate(each_pixel, size=(to_px, from_px), mode="bilinear", antialias=True)
+        self.register_buffer("matrix", resized[0, 0], persistent=False)
 
     def forward(self, x_NCSS: torch.Tensor) -> torch.Tensor:
-        """Shrink rows, then columns."""
+        """Resize rows, then columns."""
         return self.matrix @ x_NCSS @ self.matrix.T
 
 
-def shrinking(from_px: int, to_px: int | None) -> SquareResize | None:
-    """Return what shrinks squares for a network that takes smaller ones; None where it takes them as they are."""
+def resizing(from_px: int, to_px: int | None) -> SquareResize | None:
+    """Return what resizes squares for a network that takes others; None where it takes them as they are."""
     return None if to_px is None else SquareResize(from_px, to_px)
 
 
@@ -45,8 +45,8 @@ class Classifier(nn.Module):
     """A backbone's network and a head: normalised images (N, 3, H, W) -> logits (N, K).
 
     `layers` says which pooled features the head reads: "last", "all" side by side, or the name of one stage. With
-    `mirror` they are averaged over each image and its mirror image. `resize` shrinks the images before the network sees
-    them, where several models take the same squares.
+    `mirror` they are averaged over each image and its mirror image. `resize` changes the side of the images before the
+    network sees them, where several models take the same squares.
     """
 
     def __init__(

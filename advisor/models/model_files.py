@@ -236,7 +236,7 @@ def read_novelty(folder: Path, description: Mapping[str, Any], width: int) -> No
 def write_ensemble(folder: Path, models: Sequence[Path], extra: Mapping[str, Any]) -> None:
     """Copy the members' files out of their folders, as model-0 and so on; `extra` adds fields to the description.
 
-    All members take the squares of the first one, so that an image is decoded once; a network whose own are smaller shrinks
+    All members take the squares of the first one, so that an image is decoded once; a network of another input size resizes
     them itself. The description is written last, so that a folder that has one is complete. Raises InputError, OutputError.
     """
     shared = read_description(models[0] / "model.json")["preprocess"]
@@ -252,8 +252,8 @@ def write_ensemble(folder: Path, models: Sequence[Path], extra: Mapping[str, Any
 
 def _with_squares_of(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return a member's preprocessing with the squares of the first member, and what its network makes of them."""
-    smaller = {} if own["size_px"] == shared["size_px"] else {"network_px": own["size_px"]}
-    return {**shared, "mean": own["mean"], "std": own["std"], **smaller}
+    other = {} if own["size_px"] == shared["size_px"] else {"network_px": own["size_px"]}
+    return {**shared, "mean": own["mean"], "std": own["std"], **other}
 
 
 def copy_ensemble(folder: Path, to: Path, extra: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ from advisor.metrics import classification, novelty
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.models import backbone as backbones
 from advisor.models import folding, inference, model_files, tensor_files
-from advisor.models.classifier import Classifier, shrinking
+from advisor.models.classifier import Classifier, resizing
 from advisor.models.predict import DECODED_TOGETHER, Predictions, SquareOutputs, classify
 from advisor.records import Compute, ForwardSpec, Preprocess
 from advisor.records.objective import DecisionRule
@@ -235,7 +235,7 @@ def load(directory: str | Path, registry: Registry, name: str = "model") -> Pred
     state = model_files.read_tensors(folder / f"{name}.safetensors")
     body = backbones.build(backbone, draw=False)
     head = _build_head(description["head"], state, folder / f"{name}.json")
-    mirror, resize = bool(description.get("mirror")), shrinking(pre["size_px"], pre.get("network_px"))
+    mirror, resize = bool(description.get("mirror")), resizing(pre["size_px"], pre.get("network_px"))
     classifier = Classifier(backbone, body, head, description["layers"], mirror=mirror, resize=resize)
     if tensor_files.is_constant({n: t for n, t in state.items() if n.startswith("body.")}):
         raise WeightsError(

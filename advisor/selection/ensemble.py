@@ -67,29 +67,26 @@ def choose_by_predictions(
 ) -> EnsembleChoice | None:
     """Choose members among the rivals, best first, by their saved validation logits; None if none of them joins.
 
-    The mean and the winner are compared on the images that all members were scored on.
+    Means with and without a rival are compared on the images that all members were scored on.
     """
     spec = objective or ObjectiveSpec()
     predictions = {t.number: _predictions(run_dir, t, pool) for t in (winner, *rivals)}
     labels = predictions[winner.number][1]
-
-    def compared(members: Sequence[Trial]) -> tuple[Float64s, Float64s, npt.NDArray[np.int64]]:
-        """Return the mean and the winner's probabilities (n, K), and the labels of the images that all were scored on."""
-        each = [predictions[t.number][0] for t in members]
-        rows = np.flatnonzero(np.all([~np.isnan(p).any(axis=1) for p in each], axis=0))
-        return _mean([p[rows] for p in each]), each[0][rows], labels[rows]
-
     members = [winner]
     for rival in rivals[:RIVALS]:
-        mean, single, truth = compared([*members, rival])
-        tolerated = 1.0 + policy.ENSEMBLE_TOLERANCE
-        if len(truth) and _loss(spec, mean, truth) <= tolerated * _loss(spec, single, truth):
+        each = [predictions[t.number][0] for t in (*members, rival)]
+        rows = _scored_by_all(each)
+        if len(rows) and _loss(spec, each, labels, rows) <= (1.0 + policy.ENSEMBLE_TOLERANCE) * min(
+            _loss(spec, each[:1], labels, rows), _loss(spec, each[:-1], labels, rows)
+        ):
             members.append(rival)
         if len(members) == policy.ENSEMBLE_MEMBERS:
             break
     if len(members) < 2:
         return None
-    mean, single, truth = compared(members)
+    each = [predictions[t.number][0] for t in members]
+    rows = _scored_by_all(each)
+    mean, single, truth = _mean([p[rows] for p in each]), each[0][rows], labels[rows]
     return EnsembleChoice(
         members=tuple(members),
         validation=EnsembleValidation(
@@ -103,11 +100,18 @@ def choose_by_predictions(
     )
 
 
-def _loss(spec: ObjectiveSpec, probabilities: Float64s, labels: npt.NDArray[np.int64]) -> float:
-    """Return what the objective asks to be low, on validation."""
+def _scored_by_all(each: Sequence[Float64s]) -> npt.NDArray[np.int64]:
+    return np.flatnonzero(np.all([~np.isnan(p).any(axis=1) for p in each], axis=0))
+
+
+def _loss(
+    spec: ObjectiveSpec, each: Sequence[Float64s], labels: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+) -> float:
+    """Return of the mean of these probabilities, on these images, what the objective asks to be low."""
+    mean = _mean([p[rows] for p in each])
     if spec.name == "log_loss":
-        return _log_loss(probabilities, labels)
-    return float(held_out.of_probabilities(spec, probabilities, labels).mean())
+        return _log_loss(mean, labels[rows])
+    return float(held_out.of_probabilities(spec, mean, labels[rows]).mean())
 
 
 def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> Path | None:
@@ -188,9 +192,7 @@ def summarise(chosen: EnsembleChoice, scored: Scored | None, run_dir: Path) -> E
 def _affordable(run: SearchRun, chosen: EnsembleChoice) -> bool:
     state = run.state()
     first, *others = [t.candidate for t in chosen.members]
-    more_s = sum(cost_model.train_s(state, c, run.facts.images) for c in others)
-    more_s += cost_model.test_scoring_s(state, [first, *others]) - cost_model.test_scoring_s(state, [first])
-    return cost_model.finish_s(state, first) + more_s <= run.clock.left_s
+    return cost_model.finish_s(state, first, beside=others) <= run.clock.left_s
 
 
 def _predictions(run_dir: Path, trial: Trial, pool: int) -> tuple[Float64s, npt.NDArray[np.int64]]:

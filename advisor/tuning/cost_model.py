@@ -7,6 +7,7 @@ Does NOT cover: the cards' own numbers (`budget`), how long a training may be (`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from advisor.data.splits import FOLDS
@@ -120,33 +121,37 @@ def insight_s(state: SearchState) -> float:
     return policy.INSIGHT_SHARE * budget_s if budget_s >= policy.MIN_INSIGHT_BUDGET_S else 0.0
 
 
-def finish_s(state: SearchState, winner: Candidate, *, refit: bool = True) -> float:
+def finish_s(
+    state: SearchState, winner: Candidate, *, refit: bool = True, beside: Sequence[Candidate] | None = None
+) -> float:
     """Predict the seconds that the end takes if `winner` wins: refits and scores of it and of the default, the writing.
 
-    Without `refit` winner and default are scored as their folds left them; a head is fitted anew all the same.
+    Without `refit` winner and default are scored as their folds left them; a head is fitted anew all the same. `beside` are
+    the other members of an ensemble, by default those whose time is reserved.
     """
     both = [winner]
     if state.default is not None and key(state.default.candidate) != key(winner):
         both.append(state.default.candidate)
     refits = sum(refit_s(state, c) for c in both if refit or not state.trains_backbone(c))
     margin = policy.FINISH_MARGIN
-    looks = forgetting_s(state, winner) + insight_s(state) + ensemble_s(state, both)
-    return writing_s(state) + looks + margin * (refits + test_scoring_s(state, both))
+    members = reserved_members(state, winner) if beside is None else beside
+    refits += sum(refit_s(state, c) for c in members)
+    looks = forgetting_s(state, winner) + insight_s(state)
+    return writing_s(state) + looks + margin * (refits + test_scoring_s(state, (*both, *members)))
 
 
-def ensemble_s(state: SearchState, scored: Sequence[Candidate]) -> float:
-    """Predict the seconds of an ensemble of heads beside what is `scored` anyway, the winner first; 0 if that is too much.
+def reserved_members(state: SearchState, winner: Candidate) -> tuple[Candidate, ...]:
+    """List the heads on other networks for whose ensemble with the winner time is reserved; none if they need too much.
 
     What averaging networks brings on few images no training of the same seconds does (docs/advice.md).
     """
     if state.images >= policy.ENSEMBLE_IMAGES or state.costs.limited:
-        return 0.0
-    heads = [t.candidate for t in state.rivals_of(scored[0]) if not state.trains_backbone(t.candidate)]
-    added = heads[: policy.ENSEMBLE_MEMBERS - 1]
-    needed_s = sum(refit_s(state, c) for c in added)
-    needed_s += test_scoring_s(state, (*scored, *added)) - test_scoring_s(state, scored)
-    affordable = not state.has_deadline or needed_s <= policy.ENSEMBLE_SHARE * (state.settings.budget_s or 0.0)
-    return needed_s if affordable else 0.0
+        return ()
+    heads = [t.candidate for t in state.rivals_of(winner) if not state.trains_backbone(t.candidate)]
+    members = tuple(heads[: policy.ENSEMBLE_MEMBERS - 1])
+    needed_s = sum(refit_s(state, c) for c in members) + test_scoring_s(state, members)
+    allowed_s = policy.ENSEMBLE_SHARE * state.settings.budget_s if state.settings.budget_s is not None else math.inf
+    return members if needed_s <= allowed_s else ()
 
 
 def writing_s(state: SearchState) -> float:

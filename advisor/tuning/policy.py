@@ -84,6 +84,9 @@ LEADERS = 3  # contenders that are re-evaluated on new folds before the verdict 
 # the order of their own losses. One joins unless the mean's validation loss is then above the winner's by more than the
 # tolerance: a mean is less sure of itself than it is right (docs/advice.md, "How wide is a tie?").
 ENSEMBLE_IMAGES, ENSEMBLE_MEMBERS, ENSEMBLE_TOLERANCE = 2000, 4, 0.05
+ENSEMBLE_ENLARGES = (
+    1.25  # times the winner's input size, at most, for which another network enlarges the squares (chosen)
+)
 
 # ---- Pausing trials ----------------------------------------------------------------------------------------------
 

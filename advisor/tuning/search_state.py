@@ -18,6 +18,7 @@ from advisor.records.limits import GraphCost
 from advisor.records.messages import Description
 from advisor.records.objective import ObjectiveSpec
 from advisor.registry import Registry
+from advisor.tuning import policy
 from advisor.tuning.budget import MeasuredSpeeds
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.limits.graph_costs import CostTable
@@ -146,7 +147,7 @@ class SearchState(SearchFacts):
     def rivals_of(self, winner: Candidate) -> tuple[Trial, ...]:
         """List the best contender of every other network that can take the winner's squares, best first.
 
-        They may join it in an ensemble. A network can shrink the squares, but neither enlarge them nor undo their cut.
+        They may join it in an ensemble. A network resizes the squares to its own input size, but it cannot undo their cut.
         """
         best: dict[str, Trial] = {}
         for trial in sorted(self._contenders, key=lambda t: t.rank):
@@ -157,8 +158,8 @@ class SearchState(SearchFacts):
     def _takes_squares_of(self, candidate: Candidate, winner: Candidate) -> bool:
         own, given = (self.registry.backbone(c.backbone).preprocess for c in (candidate, winner))
         same_cut = candidate.parameters.get("fit", "crop") == winner.parameters.get("fit", "crop")
-        smaller = (candidate.size_px or own.size) <= (winner.size_px or given.size)
-        return same_cut and smaller and own.value_range == given.value_range
+        side_px, given_px = candidate.size_px or own.size, winner.size_px or given.size
+        return same_cut and side_px <= policy.ENSEMBLE_ENLARGES * given_px and own.value_range == given.value_range
 
     def set_aside(self) -> tuple[Trial, ...]:
         """List what was scored within the limits and may not win, since something else was asked for."""

@@ -56,15 +56,15 @@ def _load(folder: Path) -> predictor.Predictor:
     return predictor.load(folder, registry.Registry(backbones={"small": small.backbone()}, strategies={}, plugins=()))
 
 
-@pytest.mark.parametrize(("from_px", "to_px"), [(64, 40), (224, 128), (33, 32), (32, 32)])
-def test_squares_shrink_as_torch_shrinks_them(from_px: int, to_px: int) -> None:
+@pytest.mark.parametrize(("from_px", "to_px"), [(64, 40), (224, 128), (33, 32), (32, 32), (240, 260)])
+def test_squares_are_resized_as_torch_resizes_them(from_px: int, to_px: int) -> None:
     """The two matrix products are the antialiased bilinear resize; a constant square stays one."""
     squares = torch.rand((2, 3, from_px, from_px), generator=torch.Generator().manual_seed(0))
-    shrink = model.SquareResize(from_px, to_px)
+    resize = model.SquareResize(from_px, to_px)
     want = torch.nn.functional.interpolate(squares, size=to_px, mode="bilinear", antialias=True)
-    torch.testing.assert_close(shrink(squares), want, atol=1e-5, rtol=0)
-    torch.testing.assert_close(shrink(torch.full_like(squares, 0.3)), torch.full_like(want, 0.3))
-    assert not shrink.state_dict()
+    torch.testing.assert_close(resize(squares), want, atol=1e-5, rtol=0)
+    torch.testing.assert_close(resize(torch.full_like(squares, 0.3)), torch.full_like(want, 0.3))
+    assert not resize.state_dict()
 
 
 @pytest.mark.parametrize("mirror", [False, True])

@@ -91,7 +91,7 @@ def test_every_format_carries_the_ensemble(run: Path, form: str, tmp_path: Path)
         assert described["backbone"] == "squeezenet1_1 + squeezenet1_1 + shufflenet_v2_x1_0"
 
 
-def test_a_network_of_smaller_squares_shrinks_those_of_the_first(run: Path, tmp_path: Path) -> None:
+def test_a_network_of_another_size_resizes_the_squares_of_the_first(run: Path, tmp_path: Path) -> None:
     """An ensemble decodes an image once: a member that was trained at 40 px sees the 64 px of the first one, resized."""
     small = tmp_path / "small"
     small.mkdir()
@@ -104,9 +104,9 @@ def test_a_network_of_smaller_squares_shrinks_those_of_the_first(run: Path, tmp_
     own = predictor.load(small, plugins)
     images = torch.from_numpy(pixels.centre(squares, 64).copy()).permute(0, 3, 1, 2).float() / 255
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (own.preprocess.mean, own.preprocess.std))
-    shrunk = torch.nn.functional.interpolate((images - mean) / std, size=40, mode="bilinear", antialias=True)
+    resized = torch.nn.functional.interpolate((images - mean) / std, size=40, mode="bilinear", antialias=True)
     with torch.no_grad():
-        want = torch.softmax(own.classifier(shrunk) / own.temperature, dim=1).numpy()
+        want = torch.softmax(own.classifier(resized) / own.temperature, dim=1).numpy()
     np.testing.assert_allclose(second.probabilities(squares), want, atol=1e-5)
 
 

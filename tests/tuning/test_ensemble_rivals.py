@@ -15,12 +15,13 @@ from advisor.tuning.search_state import SearchState
 
 @pytest.fixture(scope="module", name="state")
 def _state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchState]:
-    """A search on 48 crops with a probe of four networks; one of them at two sizes, one on squashed images."""
+    """A search on 48 crops with a probe of five networks; one of them at two sizes, one on squashed images."""
     with searches.on_crops(tmp_path_factory.mktemp("rivals")) as run:
         probes = (
             probe(1, 0.5, "pocket", 64),
             probe(2, 0.9, "squeezenet1_1", 64),
             probe(3, 0.3, "squeezenet1_1", 96),
+            probe(6, 0.6, "densenet121", 80),
             probe(4, 0.7, "mobilenet_v2", 64, fit="squash"),
             probe(5, 0.8, "resnet18", 64),
         )
@@ -45,22 +46,28 @@ def networks(state: SearchState, winner: Candidate) -> list[tuple[str, int | Non
 
 
 def test_rivals_are_other_networks_that_can_take_the_winners_squares(state: SearchState) -> None:
-    """Each once, at its best size that is no larger; one whose images are squashed sees other parts of them."""
+    """Each once, at its best size that is hardly larger; one whose images are squashed sees other parts of them."""
     pocket = state.probes[0].candidate
-    assert networks(state, pocket) == [("resnet18", 64), ("squeezenet1_1", 64)]
-    assert networks(state, replace(pocket, size_px=96)) == [("squeezenet1_1", 96), ("resnet18", 64)]
-    assert networks(state, state.probes[3].candidate) == []
+    assert networks(state, pocket) == [("densenet121", 80), ("resnet18", 64), ("squeezenet1_1", 64)]
+    assert networks(state, replace(pocket, size_px=96)) == [
+        ("squeezenet1_1", 96),
+        ("densenet121", 80),
+        ("resnet18", 64),
+    ]
+    assert networks(state, replace(pocket, parameters={"fit": "squash"})) == [("mobilenet_v2", 64)]
 
 
 def test_time_is_reserved_for_an_ensemble_that_is_cheap(state: SearchState) -> None:
     """Its heads and their passes over the test; nothing where that is much of the budget, or on many images."""
-    scored = [state.probes[0].candidate]
-    alone = replace(state, probes=state.probes[:1])
-    needed_s = cost_model.ensemble_s(state, scored)
-    assert needed_s > 0
-    assert cost_model.ensemble_s(alone, scored) == 0
-    assert cost_model.finish_s(state, scored[0]) == pytest.approx(cost_model.finish_s(alone, scored[0]) + needed_s)
-    slow = replace(state, settings=replace(state.settings, budget_s=0.9 * needed_s / policy.ENSEMBLE_SHARE))
-    assert cost_model.ensemble_s(slow, scored) == 0
+    winner = state.probes[0].candidate
+    members = cost_model.reserved_members(state, winner)
+    assert [c.backbone for c in members] == ["densenet121", "resnet18", "squeezenet1_1"]
+    alone_s = cost_model.finish_s(state, winner, beside=())
+    assert cost_model.finish_s(state, winner) == cost_model.finish_s(state, winner, beside=members) > alone_s
+    assert cost_model.reserved_members(replace(state, probes=state.probes[:1]), winner) == ()
+    short = replace(state, settings=replace(state.settings, budget_s=0.01 / policy.ENSEMBLE_SHARE))
+    assert cost_model.reserved_members(short, winner) == ()
+    endless = replace(state, settings=replace(state.settings, budget_s=None, trials=5))
+    assert cost_model.reserved_members(endless, winner) == members
     many = replace(state, counts=(policy.ENSEMBLE_IMAGES,))
-    assert cost_model.ensemble_s(many, scored) == 0
+    assert cost_model.reserved_members(many, winner) == ()
