@@ -3,7 +3,7 @@
     python benchmarks/advice/regret.py [--budget 150] [--seed 0] [--only SET:SIZE ...] [--data DIR] [--to DIR]
 
 For each data set at up to three sizes (10 images a class, 1,000, all): the locked-test accuracy of `advise`, and of
-`advise --regime R` for the three regimes. An arm is one process; its row goes to regret.json as it ends, and a later
+`advise --regime R` for the three regimes, and of the ensemble beside the advice. An arm is one process; its row goes to regret.json as it ends, and a later
 call goes on behind it. Differences are paired, on the same test images. Does NOT cover: several seeds in one table.
 """
 
@@ -101,6 +101,8 @@ def arm(name: str, size: str, which: str, data: Path, args: argparse.Namespace) 
         "regime": result["regime"]["name"],
         "backbone": result["best"]["backbone"],
         "strategy": result["best"]["strategy"],
+        "ensemble": None if result["ensemble"] is None else result["ensemble"]["test"]["accuracy"],
+        "members": [] if result["ensemble"] is None else [m["backbone"] for m in result["ensemble"]["members"]],
         "trials": sum(result["trials"].values()),
         "used_s": result["budget"]["used_s"],
         "right": np.packbits(right).tobytes().hex(),
@@ -125,7 +127,7 @@ def report(rows: list[ledger.Row]) -> str:
     grouped: dict[tuple[str, str, float, int], dict[str, ledger.Row]] = defaultdict(dict)
     for row in rows:
         grouped[row["data"], row["size"], row["budget_s"], row["seed"]][row["arm"]] = row
-    lines, regrets, wrong = [], [], []
+    lines, regrets, wrong, gained = [], [], [], []
     for (name, _size, budget_s, seed), arms in grouped.items():
         if set(arms) != set(ARMS) or len({a["n"] for a in arms.values()}) > 1:
             continue
@@ -137,9 +139,12 @@ def report(rows: list[ledger.Row]) -> str:
         words = [name, f"{advice['pool']:,}", str(advice["n"]), f"{budget_s:g} s, seed {seed}"]
         words += [f"{arms[a]['accuracy']:.3f} ({arms[a]['strategy']})" for a in REGIMES]
         words += [f"**{advice['accuracy']:.3f}** ({advice['regime']}, {advice['strategy']})"]
+        words += ["-" if advice["ensemble"] is None else f"{advice['ensemble']:.3f} ({len(advice['members'])})"]
+        gained += [] if advice["ensemble"] is None else [100 * (advice["ensemble"] - advice["accuracy"])]
         words += [f"{regret[0]:+.1f} ({regret[1]:+.1f} to {regret[2]:+.1f})", advice["prior"]]
         lines.append([*words, f"{rule[0]:+.1f} ({rule[1]:+.1f} to {rule[2]:+.1f})"])
-    titles = ["data", "training images", "test n", "budget", *REGIMES, "advice", "regret, points", "size rule says"]
+    titles = ["data", "training images", "test n", "budget", *REGIMES, "advice", "its ensemble (members)"]
+    titles += ["regret, points", "size rule says"]
     text = ledger.table([*titles, "it loses, points"], lines)
     if not lines:
         return text
@@ -148,7 +153,8 @@ def report(rows: list[ledger.Row]) -> str:
         f"\nMean regret {np.mean(regrets):+.2f} points over {len(regrets)} cells, worst {max(regrets):+.1f}. The run of "
         f"the size rule's regime is behind another in {len(missed)} of {len(wrong)} (beyond noise in "
         f"{sum(w[1] > 0 for w in wrong)}), and then loses {np.mean([w[0] for w in missed] or [0]):.1f} points on average, "
-        f"{max([w[0] for w in missed] or [0]):.1f} at worst. {ledger.machine()}.\n"
+        f"{max([w[0] for w in missed] or [0]):.1f} at worst. An ensemble was offered in {len(gained)} cells, "
+        f"{np.mean(gained or [0]):+.1f} points against the single model, {min(gained or [0]):+.1f} at worst. {ledger.machine()}.\n"
     )
     return text + summary
 
