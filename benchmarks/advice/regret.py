@@ -3,8 +3,9 @@
     python benchmarks/advice/regret.py [--budget 150] [--seed 0] [--only SET:SIZE ...] [--data DIR] [--to DIR]
 
 For each data set at up to three sizes (10 images a class, 1,000, all): the locked-test accuracy of `advise`, and of
-`advise --regime R` for the three regimes, and of the ensemble beside the advice. An arm is one process; its row goes to regret.json as it ends, and a later
-call goes on behind it. Differences are paired, on the same test images. Does NOT cover: several seeds in one table.
+`advise --regime R` for the three regimes, and of the ensemble beside the advice. An arm is one process; its row goes to
+regret.json as it ends, and a later call goes on behind it. Differences are paired, on the same test images. Does NOT cover:
+several seeds in one table.
 """
 
 from __future__ import annotations
@@ -154,7 +155,8 @@ def report(rows: list[ledger.Row]) -> str:
         f"the size rule's regime is behind another in {len(missed)} of {len(wrong)} (beyond noise in "
         f"{sum(w[1] > 0 for w in wrong)}), and then loses {np.mean([w[0] for w in missed] or [0]):.1f} points on average, "
         f"{max([w[0] for w in missed] or [0]):.1f} at worst. An ensemble was offered in {len(gained)} cells, "
-        f"{np.mean(gained or [0]):+.1f} points against the single model, {min(gained or [0]):+.1f} at worst. {ledger.machine()}.\n"
+        f"{np.mean(gained or [0]):+.1f} points against the single model, {min(gained or [0]):+.1f} at worst. "
+        f"{ledger.machine()}.\n"
     )
     return text + summary
 
