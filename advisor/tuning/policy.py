@@ -80,13 +80,12 @@ RANDOM_TRIALS = 6  # drawn at random before the estimator speaks; the portfolio 
 
 LEADERS = 3  # contenders that are re-evaluated on new folds before the verdict (chosen)
 
-# An ensemble is offered on fewer images of the pool than this; it has at most so many members, each of another network, in
-# the order of their own losses. One joins unless the mean's validation loss is then above the winner's by more than the
-# tolerance: a mean is less sure of itself than it is right (docs/advice.md, "How wide is a tie?").
+# An ensemble is offered on fewer images of the pool than this (chosen); it has at most so many members, each of another
+# network, in the order of their own losses. One joins unless the mean's validation loss is then above the best so far by more
+# than the tolerance: a mean is less sure of itself than it is right (docs/advice.md, "How wide is a tie?").
 ENSEMBLE_IMAGES, ENSEMBLE_MEMBERS, ENSEMBLE_TOLERANCE = 2000, 4, 0.05
-ENSEMBLE_ENLARGES = (
-    1.25  # times the winner's input size, at most, for which another network enlarges the squares (chosen)
-)
+# Times the winner's input size, at most, for which another network enlarges the winner's squares (chosen).
+ENSEMBLE_ENLARGES = 1.25
 
 # ---- Pausing trials ----------------------------------------------------------------------------------------------
 
