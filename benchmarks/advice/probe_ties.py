@@ -131,12 +131,12 @@ def shared_features(name: str, args: argparse.Namespace) -> dict[str, NDArray[np
 
 
 def located(backbone: Backbone) -> pretrained_weights.Located:
-    """Say where a network's weights are on this machine."""
+    """Find a network's weights on this machine."""
     return pretrained_weights.locate(backbone, weights_dir=None, offline=True)
 
 
 def chosen_members(logits: Mapping[str, NDArray[np.float64]], labels: NDArray[np.int64]) -> list[str]:
-    """Let the search's own function choose among the networks, each at its better size: the winner first, or alone."""
+    """Choose members by the search's own function, each network at its better size: the winner first, or alone."""
     trials = {}
     with tempfile.TemporaryDirectory() as folder:
         for number, (key, rows) in enumerate(logits.items()):
