@@ -147,18 +147,21 @@ def report(rows: list[ledger.Row]) -> str:
     titles = ["data", "training images", "test n", "budget", *REGIMES, "advice", "its ensemble (members)"]
     titles += ["regret, points", "size rule says"]
     text = ledger.table([*titles, "it loses, points"], lines)
-    if not lines:
-        return text
+    return text + summary(regrets, wrong, gained) if lines else text
+
+
+def summary(regrets: list[float], wrong: list[tuple[float, float, float]], gained: list[float]) -> str:
+    """Write what all runs say together: regret, what the size rule's regime loses, what ensembles gained; in points."""
     missed = [w for w in wrong if w[0] > 0]
-    summary = (
-        f"\nMean regret {np.mean(regrets):+.2f} points over {len(regrets)} cells, worst {max(regrets):+.1f}. The run of "
+    return (
+        f"\nMean regret {np.mean(regrets):+.2f} points over {len(regrets)} runs "
+        f"({np.maximum(regrets, 0).mean():.2f} where being ahead counts as nothing), worst {max(regrets):+.1f}. The run of "
         f"the size rule's regime is behind another in {len(missed)} of {len(wrong)} (beyond noise in "
         f"{sum(w[1] > 0 for w in wrong)}), and then loses {np.mean([w[0] for w in missed] or [0]):.1f} points on average, "
-        f"{max([w[0] for w in missed] or [0]):.1f} at worst. An ensemble was offered in {len(gained)} cells, "
+        f"{max([w[0] for w in missed] or [0]):.1f} at worst. An ensemble was offered in {len(gained)} runs, "
         f"{np.mean(gained or [0]):+.1f} points against the single model, {min(gained or [0]):+.1f} at worst. "
         f"{ledger.machine()}.\n"
     )
-    return text + summary
 
 
 def main() -> int:
