@@ -181,9 +181,10 @@ def _outputs(resources: Resources, job: Score, rows: Rows, emit: OnProgress) -> 
     """Return every model's outputs for the items at these positions."""
     images = TestImages(resources, [job.items[row] for row in rows], emit)
     each, features_ND = {}, np.zeros((0, 0), dtype=np.float32)
-    for saved in dict.fromkeys((*_singles(job), *_members(job))):
+    singles = _singles(job)
+    for saved in dict.fromkeys((*singles, *_members(job))):
         model = predictor.load(saved.folder, resources.registry, saved.name)
-        is_first = saved == _singles(job)[0]
+        is_first = saved == singles[0]
         each[saved], values_ND = images.outputs(model, model.feature_width if is_first else 0)
         features_ND = values_ND if is_first else features_ND
     return _Outputs(rows=rows, logits=each, features_ND=features_ND, unreadable=images.unreadable)

@@ -56,7 +56,7 @@ EPOCH_BISECTIONS = 6  # of the range in which the affordable length is searched:
 # ---- What is tried, in which order -------------------------------------------------------------------------------
 
 # Probes whose log-loss differs by less tie; the published accuracy decides, where the best one's is known. On six sets and 30
-# to 200 images no other width, fixed or in standard errors, was better beyond noise (docs/advice.md, "How wide is a tie?").
+# to 400 images no other width, fixed or in standard errors, was better beyond noise (docs/advice.md, "How wide is a tie?").
 PROBE_TIE = 0.02
 LEADER_PROBE_SHARE = 0.35  # of the time left: a larger size of the leading backbone, on few images (chosen)
 # Of the time left beside the run's end, for a probe that was skipped, when nothing else is worth a trial. A head on its

@@ -29,7 +29,6 @@ from advisor import registry
 from advisor.data import pixels, splits
 from advisor.features import extract_features
 from advisor.heads import fitting, outputs
-from advisor.hooks import Backbone
 from advisor.metrics import classification
 from advisor.models import backbone as backbones
 from advisor.models import inference, pretrained_weights
@@ -121,18 +120,14 @@ def shared_features(name: str, args: argparse.Namespace) -> dict[str, NDArray[np
                 if canvas is None:
                     canvas = np.stack([pixels.decode(path, rule) for path in files(args.data, name)])
                 backbone = offered.backbone(network)
-                body = backbones.build(backbone, pretrained_weights.read(backbone, located(backbone))[0])
+                weights = pretrained_weights.locate(backbone, offline=True)
+                body = backbones.build(backbone, pretrained_weights.read(backbone, weights)[0])
                 resize = None if size_px == side_px else SquareResize(side_px, size_px)
                 whole = Classifier(backbone, body, nn.Identity(), resize=resize).eval()
                 spec = ForwardSpec(backbone.preprocess, side_px, device.choose("cpu", backbone))
                 np.save(file, inference.logits(whole, canvas, np.arange(len(canvas)), spec))
             values[f"{network} {size_px} px"] = np.load(file)
     return values
-
-
-def located(backbone: Backbone) -> pretrained_weights.Located:
-    """Find a network's weights on this machine."""
-    return pretrained_weights.locate(backbone, weights_dir=None, offline=True)
 
 
 def chosen_members(logits: Mapping[str, NDArray[np.float64]], labels: NDArray[np.int64]) -> list[str]:

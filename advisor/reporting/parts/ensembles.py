@@ -28,8 +28,8 @@ def _reached(both: Ensemble) -> str:
         score = both.validation
         return f"{wording.percent(score.accuracy)} on validation, the single model {wording.percent(score.single_accuracy)}"
     beyond = both.beats_single or _is_worse(both)
-    # docs/advice.md, "How wide is a tie?": few test images cannot show what is known of ensembles in general.
-    within = "within noise; on average over data sets an ensemble is ahead"
+    # docs/advice.md, "How wide is a tie?": few test images cannot show what holds on average.
+    within = "within noise; on average, ensembles are ahead"
     return (
         f"{wording.percent(both.test.accuracy)} on the test (95 % interval {wording.span(both.test.ci95)}), "
         f"{wording.points(both.over_single)} against the single model: {'more than noise' if beyond else within}"
