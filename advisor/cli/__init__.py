@@ -1,7 +1,7 @@
 """The command line: one small file per command, imported only when it is called, so that --help stays instant.
 
-`tl-advise DATASET` is short for `tl-advise advise DATASET`. Errors end here: one line on standard error (what, where,
-what to do) and the error's exit code; anything else that escapes is a bug and shows its traceback.
+`tl-advise DATASET` is short for `tl-advise advise DATASET`. Errors end here, in the words and
+with the exit codes of `_failures`.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ import difflib
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
 
 from advisor._version import __version__
+from advisor.cli import _failures
 from advisor.cli._stopping import stopped_by_signals
-from advisor.errors import AdviseError, InputError, OutputError, is_out_of_memory, one_line
+from advisor.errors import AdviseError, InputError
 from advisor.runtime.process import collector, standard_streams
-from advisor.safe_text import printable
 
 COMMANDS = {
     "advise": "Train an image classifier from a folder of images, and say how good it is.",
@@ -104,14 +103,6 @@ def group() -> None:
     """
 
 
-def fail(error: AdviseError) -> int:
-    """Print an error in one line on standard error; return its exit code."""
-    from advisor.cli import _console
-
-    _console.say(f"error: {' '.join(str(error).split())}", stderr=True)
-    return error.exit_code
-
-
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with its code (docs/design.md, 3.1)."""
     collector.collect_rarely()
@@ -130,34 +121,24 @@ def run(args: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except AdviseError as error:
-        return fail(error)
+        return _failures.fail(error)
     except (click.exceptions.Abort, KeyboardInterrupt) as error:
         if isinstance(error.__cause__, EOFError):  # a file that ends too early: click takes it for standard input's end
-            return _fail_of_bug(error.__cause__)
+            return _failures.fail_of_bug(error.__cause__)
         print("stopped", file=sys.stderr)
         return 130
     except click.ClickException as error:
-        return _fail_of_usage(error)
+        return _failures.fail_of_usage(error)
     except BrokenPipeError:
-        return _reader_left()
+        return _failures.end_without_reader()
     except SystemExit as ending:
         if ending.code != 1:
             raise
-        return _reader_left()  # click and rich end with 1 there, a command never does
-    except (OSError, MemoryError) as error:
-        return fail(_refused(error))
+        return _failures.end_without_reader()  # click and rich end with 1 there, a command never does
     except Exception as error:
-        if _is_shortage(error):
-            return fail(AdviseError(f"{one_line(error)}.", hint="Free memory, or raise the limits (`ulimit -a`)."))
-        return _fail_of_bug(error)
-
-
-def _fail_of_bug(error: Exception) -> int:
-    """Print where an error came from that none of the commands expects."""
-    sys.stderr.write(
-        "".join(printable(line) + "\n" for line in "".join(traceback.format_exception(error)).splitlines())
-    )
-    return fail(AdviseError(f"{type(error).__name__}: {error}.", hint="This is a bug: please report the lines above."))
+        if _failures.is_shortage(error):
+            return _failures.fail_of_shortage(error)
+        return _failures.fail_of_system(error) if isinstance(error, OSError) else _failures.fail_of_bug(error)
 
 
 def _raise_if_empty(args: Sequence[str]) -> None:
@@ -167,40 +148,3 @@ def _raise_if_empty(args: Sequence[str]) -> None:
         raise InputError(
             f"an argument is empty{f' (after {before})' if before else ''}.", hint="Is a variable of a script not set?"
         )
-
-
-def _is_shortage(error: Exception) -> bool:
-    """Return True where memory or processes are short, which torch and threading report as RuntimeError.
-
-    The interpreter may fail to make even a MemoryError: a SystemError is left then ("error return without exception set").
-    """
-    text = str(error).lower()
-    no_process = isinstance(error, RuntimeError) and ("start new thread" in text or "mmap" in text)
-    return no_process or isinstance(error, SystemError) or is_out_of_memory(error)
-
-
-def _fail_of_usage(error: click.ClickException) -> int:
-    """Print what is wrong with the call, and where its options are explained."""
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "tl-advise"
-    message = error.format_message().rstrip()
-    end = "" if message.endswith((".", "?", "!")) else "."
-    return fail(InputError(f"{message}{end}", hint=f"See `{path} --help`."))
-
-
-def _refused(error: OSError | MemoryError) -> AdviseError:
-    """Return what the system refused in one line: a write to a full disk, or else a shortage."""
-    from advisor.runtime.atomic_file import takes_nothing
-
-    if isinstance(error, OSError) and takes_nothing(error):
-        return OutputError(
-            f"{error.filename or 'a file'}: cannot be written ({error.strerror}).",
-            hint="Free some space, then run the command again.",
-        )
-    return AdviseError(f"{type(error).__name__}: {error}.", hint="Is the disk full, or memory short?")
-
-
-def _reader_left() -> int:
-    """End quietly where the reader of standard output is gone (`| head`): nothing is wrong here."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

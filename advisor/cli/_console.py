@@ -148,10 +148,12 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 @contextmanager
 def bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function that moves a bar on standard error: (what, done, total). It does nothing without a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda what, done, total: None
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
-    hidden = quiet or not sys.stderr.isatty()
-    with Progress(*columns, console=console(stderr=True), transient=True, disable=hidden) as progress:
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading", total=None)
         yield lambda what, done, total: progress.update(task, description=text(what), completed=done, total=total)

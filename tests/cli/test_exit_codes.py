@@ -11,7 +11,7 @@ import pytest
 from photographs import folder
 
 from advisor import cli
-from advisor.cli import _predict_output, _standalone
+from advisor.cli import _failures, _predict_output, _standalone
 from advisor.errors import OutputError
 from advisor.runtime.run_dir import RunDir
 
@@ -58,7 +58,7 @@ def test_a_run_that_is_not_there_is_said_before_torch_is_imported(call: list[str
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space of a Linux process")
-@pytest.mark.parametrize("free_bytes", [1_000_000, 5_000_000, 30_000_000])
+@pytest.mark.parametrize("free_bytes", [0, 300_000, 1_000_000, 5_000_000, 30_000_000])
 def test_a_moment_without_memory_or_threads_is_one_line(tmp_path: Path, free_bytes: int) -> None:
     """Whatever fails first, a thread or an allocation: exit code 4 and the remedy, or all images read."""
     data = folder(tmp_path / "data", {"cat": 3, "dog": 3})
@@ -66,8 +66,27 @@ def test_a_moment_without_memory_or_threads_is_one_line(tmp_path: Path, free_byt
     done = subprocess.run(call, capture_output=True, text=True)
     assert done.returncode in (0, 4), done.stderr
     assert "Traceback" not in done.stderr
+    assert done.returncode == 0 or "ulimit" in done.stderr
     if done.returncode == 0:
         assert '"unreadable": []' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "short"),
+    [
+        (MemoryError(), True),
+        (SystemError("error return without exception set"), True),
+        (RuntimeError("can't start new thread"), True),
+        (RuntimeError("can't allocate read lock"), True),
+        (ImportError("mtrand.so: failed to map segment from shared object"), True),
+        (ImportError("No module named 'torchvision'"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+    ids=repr,
+)
+def test_a_shortage_is_told_from_a_bug(error: Exception, short: bool) -> None:
+    """In the words of the interpreter, of torch and of the loader of libraries."""
+    assert _failures.is_shortage(error) is short
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "missing/file.csv", "."])
