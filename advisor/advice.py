@@ -246,7 +246,8 @@ def _propose(
     """Fix what the search chooses from (input sizes, images within the budget), and open the data set in the workers."""
     data_set, backbones = measured.dataset, competitors.backbones
     suggested = {b.name: candidates.sizes(measured.profile, b, settings.size_px) for b in backbones}
-    used = budget.for_budget(data_set, settings.budget_s, device.likely(settings.device), backbones, suggested)
+    likely = device.likely(settings.device)
+    used = budget.for_budget(data_set, settings.budget_s, likely, backbones, suggested, threads=settings.threads)
     spec = objective_decision.requested(settings, rundir, data_set.classes)
     opened = workers.open(open_job(settings, rundir.path, data_set, used.pool, objective=spec), listener.progress)
     sizes, costs = fits_limits.fit(

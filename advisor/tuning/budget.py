@@ -21,6 +21,7 @@ from advisor.tuning import policy
 # same on every machine. Measured with MobileNetV2 in float32 on two cores (67 images/s at 224 px x 0.3 GMACs) and
 # rounded; a GPU is taken as a mid-range one. Only orders of magnitude matter here.
 MACS_PER_S = {"cpu": 2.0e10, "cuda": 2.0e12}
+CARD_THREADS = 2  # with which the CPU's number was measured
 TRAIN_FACTOR = 3.0  # forward, and backward for activations and for weights
 SCORING = 0.3  # of a frozen pass, for the scores of a training on the way
 START_S = 8.0  # importing torch and opening the first network, on a slow disk
@@ -156,17 +157,24 @@ def for_budget(
     device: str,
     backbones: Sequence[Backbone],
     sizes: Mapping[str, tuple[int, ...]],
+    *,
+    threads: int | None = None,
 ) -> Subsample:
-    """Choose the pool and test items that the budget affords, from cards alone."""
+    """Choose the pool and test items that the budget affords, from cards alone; `threads` is what the user set, if anything.
+
+    What this machine could do is not asked: a run that is resumed on another one must draw the same items.
+    """
     if budget_s is None:
         return draw(dataset, None, None)
     usable_s = max(1.0, budget_s - START_S - FINISH_S)
+    slow = 1.0 if threads is None or device.startswith("cuda") else min(1.0, threads / CARD_THREADS)
     macs = cheapest_macs(backbones, sizes)
     pool_s = max(
         policy.POOL_PASS_SHARE * usable_s, min(policy.SHORT_POOL_PASS_SHARE * usable_s, policy.SHORT_POOL_PASS_S)
     )
-    pool = affordable_images(dataset.pool, macs, device, pool_s)
-    test = affordable_images(dataset.test, macs, device, policy.TEST_SCORING_SHARE * usable_s) if dataset.test else None
+    test_s = policy.TEST_SCORING_SHARE * usable_s
+    pool = affordable_images(dataset.pool, macs, device, slow * pool_s)
+    test = affordable_images(dataset.test, macs, device, slow * test_s) if dataset.test else None
     return draw(dataset, pool, test)
 
 

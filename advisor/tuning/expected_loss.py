@@ -1,9 +1,10 @@
 """What a candidate may be expected to reach, from what was measured so far; `decisions.acquisition` turns it into a gain.
 
-In: probes, finished trials, a candidate that was not tried. Out: an expected validation log-loss. The estimate is the
-probe's log-loss at the candidate's backbone and size times a lift: what its strategy made of another probe here, or, before
-anything deep was trained, the table below, shifted by what the user's own finished runs showed (`experience`). A guess, good
-enough to say what comes first; nothing is left out or won by it. Pure. Does NOT cover: what fits into the time
+In: probes, finished trials, a candidate that was not tried. Out: an expected validation log-loss. The estimate is the log-loss
+of the probe that the candidate starts from times a lift: that of the table below, which grows with the length of a training,
+shifted by what trainings here differed from it, and by what the user's own finished runs showed (`experience`). Its errors
+were measured on 726 recorded trainings (docs/search.md). A guess, good enough to say what comes first; nothing is left out or
+won by it. Pure. Does NOT cover: what fits into the time
 (`epoch_budget`).
 """
 
@@ -36,8 +37,9 @@ LIFT = {
 }
 REGIME_LIFT = {"feature_extraction": 0.95, "partial": 0.85, "full": 0.78}
 # The table holds for about so many steps of 32 images. With more of them the gain grows: to 0.6 after 1,250 (5,000 images of
-# CIFAR-10, 8 epochs), and it shrinks to 0.8 after 75 (1,000 images, 3 epochs).
-USUAL_STEPS, LENGTH_POWER = 250.0, 0.35
+# CIFAR-10, 8 epochs). With fewer it shrinks: on the recorded trainings, most of which are shorter than 75 steps, powers of 0.7
+# and 1.0 predict equally well (0.185 and 0.184), one of 0.35 worse (0.189).
+USUAL_STEPS, LENGTH_POWER, SHORT_POWER = 250.0, 0.35, 0.7
 WEIGHT = 1.0  # of the table, in readings
 # Of the table, in the user's own finished runs: two of them shift it by a third of what they differ from it (chosen).
 TABLE_RUNS = 4.0
@@ -45,8 +47,10 @@ NO_EXPERIENCE = Experience()
 # The table is MobileNetV2's, of 0.72 on ImageNet. SqueezeNet, of 0.58, gained 0.22 of a logarithm in 250 steps on sketches
 # where MobileNetV2 gained 0.5; a network without a published accuracy is taken for one of its kind.
 PUBLISHED, UNPUBLISHED, PUBLISHED_POWER = 0.72, 0.58, 2.0
-# The table's cells of a full fine-tuning scatter by so much around their mean, as logarithms; those of heads by a third.
-SPREAD, HEAD_SPREAD = 0.25, 0.08
+# Root mean square of what remains unexpected, as a logarithm: of a training 0.28 before any was seen on the same data, 0.2
+# after one, 0.18 after eight, whatever its length (docs/search.md); of a head a third.
+OWN_SPREAD, SHARED_SPREAD, HEAD_SPREAD = 0.18, 0.2, 0.08
+LAST = "last"  # of a head's `layers`: the features of the last stage alone, which a training's own head starts from
 
 
 def expected(
@@ -63,26 +67,21 @@ def expected(
 
     `published` are the networks' accuracies on ImageNet, as fractions. Infinite where this backbone and size was never probed.
     """
-    floors = probe_losses(probes)
-    at = BackboneAtSize.of(candidate)
+    at, floors = BackboneAtSize.of(candidate), start_losses(probes, candidate, steps)
     if at not in floors:
         return math.inf
-    # A head is compared with the probe of the same layers: what the last stage shows may be far from what all of them do.
-    alike = [p for p in probes if p.candidate.parameters.get("layers") == candidate.parameters.get("layers")]
-    floor = floors[at] if steps else probe_losses(alike).get(at, floors[at])
-    usual = _usual(candidate.strategy, candidate.backbone, regime, steps, published)
-    usual += shift(candidate.strategy, candidate.backbone, regime, experience, published)
-    surprised = surprise(candidate, floors, trials, published, experience)
-    return floor * math.exp((usual + surprised) * length(steps))
+    usual = _usual(candidate.strategy, candidate.backbone, regime, steps, published) * length(steps)
+    shifted = shift(candidate.strategy, candidate.backbone, regime, experience, published)
+    return floors[at] * math.exp(usual + shifted + surprise(candidate, steps, probes, trials, published, experience))
 
 
 def spread(steps: int, trials: Sequence[Trial]) -> float:
     """Return how far an expectation may be off, as the standard deviation of the log-loss's logarithm.
 
-    Little for what differs little from the probe, a short training or a head; less with every training that was seen.
+    Less for a head, and with every training that was seen.
     """
     trained = sum(1 for t in trials if t.state == "complete" and t.steps)
-    return SPREAD * length(steps) / math.sqrt(1 + trained) if steps else HEAD_SPREAD
+    return math.sqrt(OWN_SPREAD**2 + SHARED_SPREAD**2 / (1 + trained)) if steps else HEAD_SPREAD
 
 
 def improvement(log_loss: float, spread: float, best: float) -> float:
@@ -107,7 +106,7 @@ def probability(log_loss: float, spread: float, best: float) -> float:
 
 def length(steps: int) -> float:
     """Return the factor by which the gain grows with the length of a training; 1 at the table's length."""
-    return (steps / USUAL_STEPS) ** LENGTH_POWER if steps else 1.0
+    return (steps / USUAL_STEPS) ** (SHORT_POWER if steps < USUAL_STEPS else LENGTH_POWER) if steps else 1.0
 
 
 def prior_lift(strategy: str, regime: str) -> float:
@@ -124,28 +123,46 @@ def probe_losses(probes: Sequence[Trial]) -> Mapping[BackboneAtSize, float]:
     return floors
 
 
+def start_losses(probes: Sequence[Trial], candidate: Candidate, steps: int) -> Mapping[BackboneAtSize, float]:
+    """Return, for every backbone and size, the log-loss of the probe that a candidate starts from.
+
+    A training starts from the last stage's features, and a head from those of its own layers: what the last stage shows may
+    be far from what all of them do. Where that probe is missing, the best one stands for it.
+    """
+    layers = LAST if steps else candidate.parameters.get("layers")
+    alike = [p for p in probes if p.candidate.parameters.get("layers") == layers]
+    return {**probe_losses(probes), **probe_losses(alike)}
+
+
 def surprise(
     candidate: Candidate,
-    floors: Mapping[BackboneAtSize, float],
+    steps: int,
+    probes: Sequence[Trial],
     trials: Sequence[Trial],
     published: Mapping[str, float | None] = MappingProxyType({}),
     experience: Experience = NO_EXPERIENCE,
 ) -> float:
-    """Return by how much training paid better (below 0) or worse here than the table says, in log-loss ratios.
+    """Return by how much trainings ended lower (below 0) or higher here than the table says, as a logarithm.
 
-    Trials of the same strategy count twice, those on another network half; the table is one reading of no surprise.
+    Trials of the same strategy count twice, those on another network half; the table is one reading of no surprise. Of a head
+    (0 steps), only heads of the same strategy say anything, and heads say nothing of a training. A training's surprise is the
+    same for a short training and a long one: scaled by their lengths, what a short one missed by chance became a large error
+    of the long ones (0.23 instead of 0.185).
     """
     total, weight = 0.0, WEIGHT
     for trial in trials:
-        floor = floors.get(BackboneAtSize.of(trial.candidate))
-        if trial.state != "complete" or not trial.steps or floor is None or trial.loss <= 0 or floor <= 0:
-            continue
-        counts = 2.0 if trial.candidate.strategy == candidate.strategy else 1.0
-        counts *= 1.0 if trial.candidate.backbone == candidate.backbone else 0.5
         own = trial.candidate
-        usual = _usual(own.strategy, own.backbone, trial.regime, trial.steps, published)
+        floor = start_losses(probes, own, trial.steps).get(BackboneAtSize.of(own))
+        if trial.state != "complete" or floor is None or trial.loss <= 0 or floor <= 0:
+            continue
+        alike = own.strategy == candidate.strategy
+        if bool(trial.steps) != bool(steps) or not (steps or alike):
+            continue
+        counts = 2.0 if alike else 1.0
+        counts *= 1.0 if own.backbone == candidate.backbone else 0.5
+        usual = _usual(own.strategy, own.backbone, trial.regime, trial.steps, published) * length(trial.steps)
         usual += shift(own.strategy, own.backbone, trial.regime, experience, published)
-        total += counts * (math.log(trial.loss / floor) / length(trial.steps) - usual)
+        total += counts * (math.log(trial.loss / floor) - usual)
         weight += counts
     return total / weight
 

@@ -113,13 +113,12 @@ def _of_run(run: Path) -> dict[Key, float]:
 
 
 def _lift(trial: Trial, probes: Sequence[Trial]) -> float | None:
-    """Return the logarithm of a trial's log-loss over its probe's, at the table's length; None where there is none."""
-    at, layers = BackboneAtSize.of(trial.candidate), trial.candidate.parameters.get("layers")
-    alike = probes if trial.steps else [p for p in probes if p.candidate.parameters.get("layers") == layers]
-    floor = expected_loss.probe_losses(alike).get(at) or expected_loss.probe_losses(probes).get(at)
+    """Return the logarithm of a trial's log-loss over its probe's, moved to the table's length; None where there is none."""
+    floor = expected_loss.start_losses(probes, trial.candidate, trial.steps).get(BackboneAtSize.of(trial.candidate))
     if trial.state != "complete" or not floor or not 0 < trial.log_loss < math.inf:
         return None
-    return math.log(trial.log_loss / floor) / expected_loss.length(trial.steps)
+    prior = math.log(expected_loss.prior_lift(trial.candidate.strategy, trial.regime))
+    return math.log(trial.log_loss / floor) + prior * (1.0 - expected_loss.length(trial.steps))
 
 
 def _mean(values: Iterable[float]) -> float:

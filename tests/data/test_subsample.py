@@ -77,6 +77,18 @@ def test_the_first_pass_takes_its_share_of_the_budget(large: Dataset, budget_s: 
     assert any("of the 40,000 training images" in w for w in sample.warnings)
 
 
+def test_one_thread_passes_half_the_images_of_two(large: Dataset) -> None:
+    """More threads, or none set, change nothing: what is drawn never depends on the machine."""
+    backbone = registry.load().backbone("mobilenet_v2")
+    sizes = {backbone.name: (128,)}
+    by_threads = {
+        threads: len(budget.for_budget(large, 120.0, "cpu", [backbone], sizes, threads=threads).pool)
+        for threads in (1, 2, 16, None)
+    }
+    assert by_threads[1] == pytest.approx(by_threads[2] / 2, rel=0.01)
+    assert by_threads[2] == by_threads[16] == by_threads[None]
+
+
 def test_between_short_and_long_budgets_more_time_is_never_fewer_images(large: Dataset) -> None:
     """The share falls, the sample does not."""
     backbone = registry.load().backbone("mobilenet_v2")

@@ -48,7 +48,7 @@ def test_a_better_probe_promises_more() -> None:
 
 
 def test_a_head_is_compared_with_the_probe_of_the_same_layers() -> None:
-    """All stages may show what the last one hides: a head on the last one does not share in it; a training does."""
+    """All stages may show what the last one hides, to a head on it as to a training, whose own head starts there."""
 
     def of(strategy: str, layers: str) -> Candidate:
         return Candidate(backbone="net", strategy=strategy, parameters={"layers": layers}, size_px=96)
@@ -58,9 +58,9 @@ def test_a_head_is_compared_with_the_probe_of_the_same_layers() -> None:
     for layers, floor in (("last", 1.0), ("all", 0.9), ("body", 0.9)):
         expected = expected_loss.expected(of("logistic", layers), "feature_extraction", 0, probes, [])
         assert expected == pytest.approx(floor * lift)
-    assert expected_loss.expected(of("full", "last"), "full", 250, probes, []) == pytest.approx(
-        0.9 * expected_loss.LIFT["full"]
-    )
+    for candidate in (of("full", "last"), full(96)):
+        trained = expected_loss.expected(candidate, "full", 250, probes, [])
+        assert trained == pytest.approx(1.0 * expected_loss.LIFT["full"])
 
 
 def test_a_place_that_was_never_probed_promises_nothing() -> None:
@@ -78,7 +78,43 @@ def test_what_paid_at_one_size_is_expected_to_pay_at_another() -> None:
 
 def test_heads_say_nothing_about_training() -> None:
     """Only what was trained is a reading of what training does here."""
-    assert expected_loss.surprise(full(96), expected_loss.probe_losses(PROBES), [ended(0, "logistic", 96, 0.1)]) == 0.0
+    assert expected_loss.surprise(full(96), 250, PROBES, [ended(0, "logistic", 96, 0.1)]) == 0.0
+
+
+def test_a_short_training_shifts_a_long_one_by_what_it_missed_and_no_more() -> None:
+    """Ten steps that ended a tenth above their expectation are no sign that 250 end far above theirs."""
+    usual = expected_loss.expected(full(96), "full", 10, PROBES, [])
+    tenth = ended(0, "full", 96, 1.1 * usual, steps=10)
+    plain, shifted = (expected_loss.expected(full(96), "full", 250, PROBES, trials) for trials in ([], [tenth]))
+    assert plain < shifted < 1.1 * plain
+
+
+def test_a_loss_beyond_the_usual_length_gains_more_slowly() -> None:
+    """Proportional to a power of the steps that is smaller above the table's length, and continuous there."""
+    below, at, above = (expected_loss.length(int(f * expected_loss.USUAL_STEPS)) for f in (0.5, 1.0, 2.0))
+    assert at == 1.0
+    assert at / below == pytest.approx(2.0**expected_loss.SHORT_POWER)
+    assert above / at == pytest.approx(2.0**expected_loss.LENGTH_POWER)
+
+
+def test_a_head_that_gained_less_is_expected_to_gain_less_elsewhere() -> None:
+    """Its own strategy says so on another network; another head or a training says nothing of it."""
+
+    def logistic(name: str) -> Candidate:
+        return Candidate(backbone=name, strategy="logistic", parameters={}, size_px=96)
+
+    probes = [*PROBES, replace(PROBES[0], candidate=replace(PROBES[0].candidate, backbone="other"))]
+    plain, same, unlike, trained = (
+        expected_loss.expected(logistic("other"), "feature_extraction", 0, probes, trials)
+        for trials in (
+            [],
+            [ended(0, "logistic", 96, 0.9)],
+            [ended(0, "knn", 96, 0.9)],
+            [ended(0, "full", 96, 2.0, steps=250)],
+        )
+    )
+    assert plain < same
+    assert unlike == trained == plain
 
 
 @given(steps=st.integers(1, 249))
@@ -92,9 +128,7 @@ def test_a_reading_is_taken_for_its_length() -> None:
     """What a short training reached is no disappointment where a short one was expected to reach no more."""
     floor, lift = 0.9, math.log(expected_loss.LIFT["full"])
     short = ended(0, "full", 96, floor * math.exp(lift * expected_loss.length(50)), steps=50)
-    assert expected_loss.surprise(full(96), expected_loss.probe_losses(PROBES), [short]) == pytest.approx(
-        0.0, abs=1e-12
-    )
+    assert expected_loss.surprise(full(96), 250, PROBES, [short]) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_another_network_tells_half_as_much() -> None:
@@ -130,9 +164,7 @@ def test_the_expected_improvement_is_the_mean_of_what_draws_improve(
 def test_of_two_equal_hopes_the_wilder_one_promises_more() -> None:
     """A longer training may reach more than it is expected to; a hope that was never probed is none."""
     assert expected_loss.improvement(0.5, 0.3, 0.4) > expected_loss.improvement(0.5, 0.1, 0.4)
-    assert (
-        expected_loss.spread(250, [])
-        > expected_loss.spread(50, [])
-        > expected_loss.spread(50, [ended(0, "full", 96, 0.8, steps=9)])
-    )
+    seen = [ended(0, "full", 96, 0.8, steps=9)]
+    assert expected_loss.spread(250, []) == expected_loss.spread(50, []) > expected_loss.spread(50, seen)
+    assert expected_loss.spread(50, seen * 99) > expected_loss.OWN_SPREAD > expected_loss.spread(0, [])
     assert expected_loss.improvement(math.inf, 0.3, 0.4) == 0.0
