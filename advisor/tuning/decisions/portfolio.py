@@ -1,9 +1,10 @@
 """Known-good guesses, one after another: in a fixed order without a deadline, else by expected improvement in the time left.
 
 In: a `SearchState` whose probes are done. Out: the next guess on the backbones where it may be tried, or a training whose pace
-must be measured first. With a deadline, what costs next to nothing comes first; then whatever has the highest expected
-improvement of the log-loss in the time that is left, shortened where it must be, the first training on the network of the
-highest published accuracy. Guesses that are not expected to improve on the best so far are left to the sampler.
+must be measured first. With a deadline, what costs next to nothing comes first: heads where the probe was best, and elsewhere
+those that are expected to improve. Then comes whatever has the highest expected improvement of the log-loss in the time that
+is left, shortened where it must be, the first training on the network of the highest published accuracy. Guesses that are not
+expected to improve on the best so far are left to the sampler.
 Does NOT cover: samples and second tries (`proposer`), the expectation (`expected_loss`).
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 from advisor.records import Candidate
 from advisor.records.trials import DEFAULT
-from advisor.tuning import candidates, cost_model, epoch_budget, policy
+from advisor.tuning import candidates, cost_model, epoch_budget, expected_loss, policy
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.decisions.acquisition import expected_gain
 from advisor.tuning.search_state import SearchState
@@ -84,7 +85,7 @@ class Portfolio:
         """Return the position of the guess that comes next; None where no guess is expected to improve."""
         for position, entry in enumerate(self.waiting):
             chosen = first_that_fits(state, entry)
-            if chosen is not None and _is_cheap(state, chosen) and not _is_far_behind(state, chosen):
+            if chosen is not None and _comes_first(state, chosen):
                 return position
         options = self._options(state)
         best = _highest(options)
@@ -148,11 +149,19 @@ def _highest(options: Sequence[_Option]) -> _Option | None:
     return max(options, key=lambda o: (o.improvement, -o.position), default=None)
 
 
-def _is_cheap(state: SearchState, candidate: Candidate) -> bool:
-    """Return True for a head on frozen features that costs a small share of the time left."""
-    if state.trains_backbone(candidate):
+def _comes_first(state: SearchState, candidate: Candidate) -> bool:
+    """Return True for a head that costs a small share of the time left, where the probe was best or a gain is expected."""
+    if state.trains_backbone(candidate) or _is_far_behind(state, candidate):
         return False
-    return cost_model.train_s(state, candidate, state.images) <= policy.CHEAP_SHARE * state.left_s
+    if cost_model.train_s(state, candidate, state.images) > policy.CHEAP_SHARE * state.left_s:
+        return False
+    return _leads(state, candidate) or expected_gain(state, candidate)[0] >= policy.MIN_IMPROVEMENT
+
+
+def _leads(state: SearchState, candidate: Candidate) -> bool:
+    """Return True on the backbone and size of the best probe."""
+    losses = expected_loss.probe_losses(state.probes)
+    return not losses or BackboneAtSize.of(candidate) == min(losses, key=lambda at: (losses[at], at))
 
 
 def _is_far_behind(state: SearchState, candidate: Candidate) -> bool:
@@ -189,7 +198,7 @@ def _entries(state: SearchState, backbones: Sequence[BackboneAtSize]) -> list[Gu
 
     Heads go where the probe was best. What is trained goes to the best published network first, since what a network
     learned matters more there than how linearly it shows (Kornblith et al. 2019, 1805.08974); with a deadline every
-    backbone and size is a guess of its own, and its expected improvement decides.
+    backbone and size is a guess of its own, of a head the first guess, and its expected improvement decides.
     """
     published = {at.name: state.registry.backbone(at.name).published_accuracy or -math.inf for at in backbones}
     entries: list[GuessVariants] = []
@@ -204,7 +213,7 @@ def _entries(state: SearchState, backbones: Sequence[BackboneAtSize]) -> list[Gu
         ]
         for number in range(each):
             entry = [guesses[number] for guesses in spread if len(guesses) > number]
-            if state.has_deadline and not frozen:
+            if state.has_deadline and (not frozen or number == 0):
                 entries += [[guess] for guess in entry]
             elif entry:
                 entries.append(entry if state.has_deadline else entry[:1])

@@ -16,6 +16,7 @@ from advisor.records import Candidate, Regime, Trial
 from advisor.records.trials import DEFAULT
 from advisor.tuning import budget, candidates, cost_model, epoch_budget, policy
 from advisor.tuning.candidates import BackboneAtSize
+from advisor.tuning.decisions import acquisition
 from advisor.tuning.search_state import SearchFacts, SearchState
 
 
@@ -88,7 +89,8 @@ def default(state: SearchState, backbones: Sequence[Backbone]) -> Candidate:
 
     Probes within `PROBE_TIE` of each other tie; published accuracy decides then. Searching and refitting take about two
     trainings, which must fit into `DEFAULT_WORK_SHARE` of the budget; otherwise a requested regime takes the best one whose
-    shortened training fits, the free search the head of a frozen backbone.
+    shortened training fits, the free search the head of a frozen backbone. The free search takes that head, too, where the
+    regime fits only on another network than the best and is expected to end behind the head there: nobody would choose it.
     Raises InputError if no strategy that may be used applies to any of the backbones.
     """
     forced = state.settings.regime is not None
@@ -96,6 +98,8 @@ def default(state: SearchState, backbones: Sequence[Backbone]) -> Candidate:
     for regime_name in dict.fromkeys((state.regime.name, *(() if forced else ("feature_extraction",)))):
         guesses = _default_guesses(state, places, replace(state.regime, name=regime_name))
         affordable = [g for g in guesses if _is_affordable_default(state, g)]
+        if affordable and not forced and _is_behind_head(state, affordable[0], places):
+            continue
         if not affordable and (forced or regime_name == "feature_extraction"):
             affordable = [g for g in guesses if epoch_budget.shortened(state, g) is not None] or sorted(
                 guesses, key=lambda g: cost_model.card_s(state, g, state.images)
@@ -106,6 +110,14 @@ def default(state: SearchState, backbones: Sequence[Backbone]) -> Candidate:
     if not forced and any(every_guess):  # of another regime than the data suggest
         return next(g for g in every_guess if g is not None)
     raise InputError(f"no strategy that may be used applies here: {_why_not(state, backbones[0])}.")
+
+
+def _is_behind_head(state: SearchState, guess: Candidate, places: Sequence[BackboneAtSize]) -> bool:
+    """Return True for a guess on another network than the best that is expected to end behind the head there."""
+    heads = _default_guesses(state, places, replace(state.regime, name="feature_extraction"))
+    if guess.backbone == places[0].name or not state.trains_backbone(guess) or not heads:
+        return False
+    return acquisition.expected_loss_of(state, guess) > acquisition.expected_loss_of(state, heads[0])
 
 
 def _default_guesses(state: SearchState, places: Sequence[BackboneAtSize], regime: Regime) -> list[Candidate]:
