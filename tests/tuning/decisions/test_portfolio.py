@@ -74,3 +74,29 @@ def test_a_probe_is_no_trial_again_and_the_default_that_is_one_costs_nothing(run
     ):
         assert np.array_equal(own["logits"], its["logits"])
     assert not [t for t in trials[1:] if key(t.candidate) in probed]
+
+
+def test_a_cheap_head_is_tried_on_the_second_best_features_before_anything_is_trained(run: SearchRun) -> None:
+    """Probes that nearly tie leave open on which features a head ends lower; far behind, it is not expected to."""
+
+    def heads_before_training(losses: dict[int, float]) -> list[tuple[str, int | None]]:
+        own = [replace(s, log_loss=1.0) for s in run.probes[0].scores]
+        probed = tuple(
+            replace(
+                run.probes[0],
+                candidate=replace(run.probes[0].candidate, size_px=px),
+                scores=tuple(replace(s, log_loss=loss) for s in own),
+                objective=None,
+            )
+            for px, loss in losses.items()
+        )
+        first = Candidate(backbone="pocket", strategy="ridge", parameters={}, origin="default", size_px=96)
+        source, state, taken = portfolio.Portfolio(run.state(), first, BACKBONES), run.state(), list[Candidate]()
+        while (step := source.next(replace(state, probes=probed, begun=tuple(taken)))) is not None:
+            if isinstance(step, portfolio.MeasurePace) or state.trains_backbone(step.candidate):
+                break
+            taken.append(step.candidate)
+        return [(c.strategy, c.size_px) for c in taken]
+
+    assert ("logistic", 64) in heads_before_training({96: 0.50, 64: 0.51})
+    assert ("logistic", 64) not in heads_before_training({96: 0.50, 64: 1.00})

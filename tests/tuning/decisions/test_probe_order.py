@@ -9,7 +9,7 @@ import pytest
 import searches
 
 from advisor.records import Trial
-from advisor.tuning import probes
+from advisor.tuning import budget, probes
 from advisor.tuning.decisions import probe_order
 from advisor.tuning.search_run import SearchRun
 
@@ -55,3 +55,26 @@ def test_published_accuracy_breaks_ties_of_probes_where_it_is_known(
     )
     backbones = [run.facts.registry.backbone(name) for name in losses]
     assert probe_order.default(state, backbones).backbone == taken
+
+
+def test_a_training_that_fits_only_on_a_weak_network_gives_way_to_a_head_on_the_best(run: SearchRun) -> None:
+    """The untuned default is what an informed user would take; with a regime that is asked for, it stays in it."""
+    state, names = run.state(), ("pocket", "mobilenet_v2")
+    speeds = budget.MeasuredSpeeds()
+    for name, factor in (("pocket", 1e6), ("mobilenet_v2", 1e-3)):
+        speeds.observe_training("full", name, 1.0, factor)
+    state = replace(
+        state,
+        backbones=dict.fromkeys(names, state.backbones["pocket"]),
+        probes=tuple(probe(run, name, loss) for name, loss in (("pocket", 0.5), ("mobilenet_v2", 0.9))),
+        regime=replace(state.regime, name="full"),
+        speeds=speeds,
+    )
+    backbones = [run.facts.registry.backbone(name) for name in names]
+    free = probe_order.default(state, backbones)
+    assert (free.backbone, state.trains_backbone(free)) == ("pocket", False)
+    forced = replace(state, settings=replace(state.settings, regime="full"))
+    asked_for = probe_order.default(forced, backbones)
+    assert (asked_for.backbone, state.trains_backbone(asked_for)) == ("mobilenet_v2", True)
+    stronger = replace(state, probes=tuple(probe(run, n, loss) for n, loss in (("pocket", 0.9), ("mobilenet_v2", 0.5))))
+    assert probe_order.default(stronger, backbones).backbone == "mobilenet_v2"
