@@ -279,7 +279,7 @@ def read_ensemble(folder: Path) -> tuple[str, ...]:
     try:
         members = json.loads(path.read_text(encoding="utf-8"))["members"]
     except FileNotFoundError:
-        usual = "One is made below 2,000 images where other networks are not far behind the best; use the single model."
+        usual = "One is made below 5,000 images where other networks are not far behind the best; use the single model."
         hint = errors.nearest_run(folder.parent, f"{folder.name}/{ENSEMBLE}", usual)
         raise InputError(f"{folder.parent} holds no ensemble.", hint=hint) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -141,17 +141,18 @@ def finish_s(
 
 
 def reserved_members(state: SearchState, winner: Candidate) -> tuple[Candidate, ...]:
-    """List the heads on other networks for whose ensemble with the winner time is reserved; none if they need too much.
+    """List the heads on other networks for whose ensemble with the winner time is reserved: the best that fit into its share.
 
     What averaging networks brings on few images no training of the same seconds does (docs/advice.md).
     """
     if state.images >= policy.ENSEMBLE_IMAGES or state.costs.limited:
         return ()
     heads = [t.candidate for t in state.rivals_of(winner) if not state.trains_backbone(t.candidate)]
+    allowed_s = policy.ENSEMBLE_SHARE * (state.settings.budget_s or math.inf)
     members = tuple(heads[: policy.ENSEMBLE_MEMBERS - 1])
-    needed_s = sum(refit_s(state, c) for c in members) + test_scoring_s(state, members)
-    allowed_s = policy.ENSEMBLE_SHARE * state.settings.budget_s if state.settings.budget_s is not None else math.inf
-    return members if needed_s <= allowed_s else ()
+    while members and sum(refit_s(state, c) for c in members) + test_scoring_s(state, members) > allowed_s:
+        members = members[:-1]
+    return members
 
 
 def writing_s(state: SearchState) -> float:

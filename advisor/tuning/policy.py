@@ -20,7 +20,7 @@ PROBES_SHARE = 0.2  # of the budget, for all probes together (chosen)
 UNBOUNDED_BUDGET_S = 900.0  # what `--trials` alone is taken to afford where cards decide: the default budget
 DEFAULT_WORK_SHARE = 1 / 3  # of the budget, which the untuned default's two trainings may take (chosen)
 RESCORING_SHARE = 0.15  # of the budget, reserved for re-evaluating the leaders on new folds (chosen)
-ENSEMBLE_SHARE = 0.1  # of the budget: an ensemble that is predicted to need less has its time reserved (chosen)
+ENSEMBLE_SHARE = 0.15  # of the budget: as many members as are predicted to need less have their time reserved (chosen)
 FORGETTING_SHARE = 0.03  # of the budget, for measuring forgetting of the source task (chosen)
 INSIGHT_SHARE = 0.04  # of the budget, for what the data show: learning curve, map, where the model looks (chosen)
 # What is not needed at the end may go into training the winner on parts of the images, for a forecast with more: at most so
@@ -83,7 +83,7 @@ LEADERS = 3  # contenders that are re-evaluated on new folds before the verdict 
 # An ensemble is offered on fewer images of the pool than this (chosen); it has at most so many members, each of another
 # network, in the order of their own losses. One joins unless the mean's validation loss is then above the best so far by more
 # than the tolerance: a mean is less sure of itself than it is right (docs/advice.md, "How wide is a tie?").
-ENSEMBLE_IMAGES, ENSEMBLE_MEMBERS, ENSEMBLE_TOLERANCE = 2000, 4, 0.05
+ENSEMBLE_IMAGES, ENSEMBLE_MEMBERS, ENSEMBLE_TOLERANCE = 5000, 4, 0.05
 # Times the winner's input size, at most, for which another network enlarges the winner's squares (chosen).
 ENSEMBLE_ENLARGES = 1.25
 

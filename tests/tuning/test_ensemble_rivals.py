@@ -58,7 +58,7 @@ def test_rivals_are_other_networks_that_can_take_the_winners_squares(state: Sear
 
 
 def test_time_is_reserved_for_an_ensemble_that_is_cheap(state: SearchState) -> None:
-    """Its heads and their passes over the test; nothing where that is much of the budget, or on many images."""
+    """Its heads and their passes over the test, the best that fit into a share of the budget; none on many images."""
     winner = state.probes[0].candidate
     members = cost_model.reserved_members(state, winner)
     assert [c.backbone for c in members] == ["densenet121", "resnet18", "squeezenet1_1"]
@@ -67,6 +67,11 @@ def test_time_is_reserved_for_an_ensemble_that_is_cheap(state: SearchState) -> N
     assert cost_model.reserved_members(replace(state, probes=state.probes[:1]), winner) == ()
     short = replace(state, settings=replace(state.settings, budget_s=0.01 / policy.ENSEMBLE_SHARE))
     assert cost_model.reserved_members(short, winner) == ()
+    last_s = cost_model.finish_s(state, winner) - cost_model.finish_s(state, winner, beside=members[:-1])
+    rest_s = cost_model.finish_s(state, winner, beside=members[:-1]) - alone_s
+    for_two = (rest_s + last_s / 2) / policy.FINISH_MARGIN / policy.ENSEMBLE_SHARE
+    tight = replace(state, settings=replace(state.settings, budget_s=for_two))
+    assert cost_model.reserved_members(tight, winner) == members[:-1]
     endless = replace(state, settings=replace(state.settings, budget_s=None, trials=5))
     assert cost_model.reserved_members(endless, winner) == members
     many = replace(state, counts=(policy.ENSEMBLE_IMAGES,))
