@@ -87,9 +87,13 @@ def is_shortage(error: BaseException) -> bool:
     """Return True where memory or processes are short: RuntimeError of torch and threading, ImportError of the loader.
 
     The interpreter may fail to make even a MemoryError: a SystemError is left then ("error return without exception set").
+    What is raised while a MemoryError is handled is of the same kind, whatever its type.
     """
     words = isinstance(error, RuntimeError | ImportError) and any(w in str(error).lower() for w in SHORTAGES)
-    return words or isinstance(error, SystemError) or is_out_of_memory(error)
+    if words or isinstance(error, SystemError) or is_out_of_memory(error):
+        return True
+    earlier = error.__cause__ or error.__context__
+    return earlier is not None and is_shortage(earlier)
 
 
 def end_without_reader() -> int:

@@ -89,6 +89,15 @@ def test_a_shortage_is_told_from_a_bug(error: Exception, short: bool) -> None:
     assert _failures.is_shortage(error) is short
 
 
+def test_what_fails_while_a_shortage_is_handled_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Any error may follow the first that had no memory."""
+    error = KeyError("anything")
+    error.__context__ = MemoryError()
+    assert _failures.is_shortage(error)
+    assert _failures.fail_of_shortage(error) == 4
+    assert "ulimit" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["n" * 300, "missing/file.csv", "."])
 def test_an_output_file_that_cannot_be_is_refused_at_the_start(tmp_path: Path, name: str) -> None:
     """A name that is too long, a folder that is missing, a folder itself."""
