@@ -128,7 +128,7 @@ def report(rows: list[ledger.Row]) -> str:
     grouped: dict[tuple[str, str, float, int], dict[str, ledger.Row]] = defaultdict(dict)
     for row in rows:
         grouped[row["data"], row["size"], row["budget_s"], row["seed"]][row["arm"]] = row
-    lines, regrets, wrong, gained = [], [], [], []
+    lines, regrets, used, wrong, gained = [], [], [], [], []
     for (name, _size, budget_s, seed), arms in grouped.items():
         if set(arms) != set(ARMS) or len({a["n"] for a in arms.values()}) > 1:
             continue
@@ -136,6 +136,7 @@ def report(rows: list[ledger.Row]) -> str:
         best = max((arms[r] for r in REGIMES), key=lambda a: a["accuracy"])
         regret, rule = paired(best, advice), paired(best, arms[advice["prior"]])
         regrets.append(regret[0])
+        used.append(100 * (best["accuracy"] - (advice["ensemble"] or advice["accuracy"])))
         wrong.append(rule)
         words = [name, f"{advice['pool']:,}", str(advice["n"]), f"{budget_s:g} s, seed {seed}"]
         words += [f"{arms[a]['accuracy']:.3f} ({arms[a]['strategy']})" for a in REGIMES]
@@ -147,16 +148,22 @@ def report(rows: list[ledger.Row]) -> str:
     titles = ["data", "training images", "test n", "budget", *REGIMES, "advice", "its ensemble (members)"]
     titles += ["regret, points", "size rule says"]
     text = ledger.table([*titles, "it loses, points"], lines)
-    return text + summary(regrets, wrong, gained) if lines else text
+    return text + summary(regrets, used, wrong, gained) if lines else text
 
 
-def summary(regrets: list[float], wrong: list[tuple[float, float, float]], gained: list[float]) -> str:
-    """Write what all runs say together: regret, what the size rule's regime loses, what ensembles gained; in points."""
+def summary(
+    regrets: list[float], used: list[float], wrong: list[tuple[float, float, float]], gained: list[float]
+) -> str:
+    """Write what all runs say together: regret, what the size rule's regime loses, what ensembles gained; in points.
+
+    `used` is the regret of those who use the ensemble wherever one is offered.
+    """
     missed = [w for w in wrong if w[0] > 0]
     return (
         f"\nMean regret {np.mean(regrets):+.2f} points over {len(regrets)} runs "
-        f"({np.maximum(regrets, 0).mean():.2f} where being ahead counts as nothing), worst {max(regrets):+.1f}. The run of "
-        f"the size rule's regime is behind another in {len(missed)} of {len(wrong)} (beyond noise in "
+        f"({np.maximum(regrets, 0).mean():.2f} where being ahead counts as nothing), worst {max(regrets):+.1f}; with the "
+        f"ensemble wherever one is offered {np.mean(used):+.2f} ({np.maximum(used, 0).mean():.2f}), worst {max(used):+.1f}. "
+        f"The run of the size rule's regime is behind another in {len(missed)} of {len(wrong)} (beyond noise in "
         f"{sum(w[1] > 0 for w in wrong)}), and then loses {np.mean([w[0] for w in missed] or [0]):.1f} points on average, "
         f"{max([w[0] for w in missed] or [0]):.1f} at worst. An ensemble was offered in {len(gained)} runs, "
         f"{np.mean(gained or [0]):+.1f} points against the single model, {min(gained or [0]):+.1f} at worst. "
