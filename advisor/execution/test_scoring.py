@@ -132,7 +132,8 @@ def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
     readable = np.array([i.path not in made.unreadable for i in items])
     if not readable.any():
         raise TrialError("no image of the test set can be read")
-    together = _averaged([made.logits[model][readable] for model in _members(job)])
+    members = [made.logits[model][readable] for model in _members(job) if model in made.logits]
+    together = _averaged(members) if len(members) == len(_members(job)) else None
     items = [i for i, good in zip(items, readable, strict=True) if good]
     groups = splits.groups_of(items)
     saved = {
@@ -155,38 +156,61 @@ def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
 
 
 def _in_time(resources: Resources, job: Score, emit: OnProgress) -> _Outputs:
-    """Return the outputs for all items; for the first ones alone where the others are too slow for the limit."""
-    every = np.arange(len(job.items))
-    first = np.array(job.first, dtype=np.int64)
+    """Return the outputs for all items: without the ensemble, or for the first items alone, where the limit is too short."""
+    every, first = np.arange(len(job.items)), np.array(job.first, dtype=np.int64)
+    singles = _singles(job)
+    others = [member for member in _members(job) if member not in singles]
     if job.limit_s is None or not 0 < len(first) < len(every):
-        return _outputs(resources, job, every, emit)
-    before, contended = time.monotonic(), contention.measure()
-    begun = _outputs(resources, job, first, emit)
+        return _outputs(TestImages(resources, job.items, emit), every, [*singles, *others])
+    images, contended = TestImages(resources, [job.items[row] for row in first], emit), contention.measure()
+    before = time.monotonic()
+    begun = _outputs(images, first, singles)
+    between = time.monotonic()
+    beside = _outputs(images, first, others)
     passed_s, now = time.monotonic() - before, contention.measure()
     slower = max(1.0, 2 * now / (contended + now))  # than the first ones were on average, if another process began
-    if passed_s + slower * passed_s * (len(every) - len(first)) / len(first) > job.limit_s:
+    share = slower * (len(every) - len(first)) / len(first)
+    scored = models_in_time(singles, others, between - before, passed_s, share, job.limit_s)
+    begun = replace(begun, logits={**begun.logits, **beside.logits}, unreadable=images.unreadable)
+    if not scored:
         return begun
-    rest = _outputs(resources, job, np.setdiff1d(every, first), emit)
+    remaining = np.setdiff1d(every, first)
+    rest = _outputs(TestImages(resources, [job.items[row] for row in remaining], emit), remaining, scored)
     rows = np.concatenate([begun.rows, rest.rows])
     order = np.argsort(rows)
     return _Outputs(
         rows=rows[order],
-        logits={m: np.concatenate([begun.logits[m], rest.logits[m]])[order] for m in begun.logits},
+        logits={m: np.concatenate([begun.logits[m], rest.logits[m]])[order] for m in scored},
         features_ND=np.concatenate([begun.features_ND, rest.features_ND])[order],
         unreadable={**begun.unreadable, **rest.unreadable},
     )
 
 
-def _outputs(resources: Resources, job: Score, rows: Rows, emit: OnProgress) -> _Outputs:
-    """Return every model's outputs for the items at these positions."""
-    images = TestImages(resources, [job.items[row] for row in rows], emit)
+def models_in_time(
+    singles: Sequence[SavedModel],
+    others: Sequence[SavedModel],
+    singles_s: float,
+    passed_s: float,
+    share: float,
+    limit_s: float,
+) -> list[SavedModel]:
+    """Return the models that can score the rest of the test in time: all, the single ones, or none of them.
+
+    The first part took `passed_s` in all, of which the single models took `singles_s`; the rest is `share` times as much work.
+    A test of all images is worth more than an ensemble beside the single model.
+    """
+    if passed_s + share * passed_s <= limit_s:
+        return [*singles, *others]
+    return list(singles) if others and passed_s + share * singles_s <= limit_s else []
+
+
+def _outputs(images: TestImages, rows: Rows, models: Sequence[SavedModel]) -> _Outputs:
+    """Return these models' outputs for the items at these positions of the test, and features of the first model."""
     each, features_ND = {}, np.zeros((0, 0), dtype=np.float32)
-    singles = _singles(job)
-    for saved in dict.fromkeys((*singles, *_members(job))):
-        model = predictor.load(saved.folder, resources.registry, saved.name)
-        is_first = saved == singles[0]
-        each[saved], values_ND = images.outputs(model, model.feature_width if is_first else 0)
-        features_ND = values_ND if is_first else features_ND
+    for number, saved in enumerate(dict.fromkeys(models)):
+        model = predictor.load(saved.folder, images.resources.registry, saved.name)
+        each[saved], values_ND = images.outputs(model, 0 if number else model.feature_width)
+        features_ND = features_ND if number else values_ND
     return _Outputs(rows=rows, logits=each, features_ND=features_ND, unreadable=images.unreadable)
 
 

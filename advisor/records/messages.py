@@ -180,7 +180,7 @@ class Score:
 
     `ensemble` is the folder of models whose probabilities are averaged, and scored as one more; its first is the first of
     `folders`. With `limit_s` the items at the positions `first` are scored first, and the others only if they are predicted
-    to end within it.
+    to end within it; where only the single models are, the ensemble is not scored.
     """
 
     folders: tuple[str, ...]

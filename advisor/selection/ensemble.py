@@ -140,6 +140,12 @@ def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> Path |
     return ensemble_folder
 
 
+def withdraw(run: SearchRun, folder: Path) -> None:
+    """Remove an ensemble that there was no time to score: what is offered has a test score."""
+    run.listener.note("no ensemble: the time left was needed to evaluate all test images")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _scoring_s(run: SearchRun, chosen: EnsembleChoice) -> float:
     """Predict the seconds of the run's end with the ensemble: members and default score the test, and files are written."""
     state = run.state()

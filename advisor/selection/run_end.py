@@ -61,6 +61,9 @@ def compose(run: SearchRun, writer: incumbent.IncumbentWriter, frozen: FrozenCan
         scoring += frozen.ensemble.members
     context = shortened_test.shorten(run, writer.frame, scoring)
     scored, reason, context = _score(run, models, ensemble_folder, context, scoring)
+    if ensemble_folder and scored is not None and scored.ensemble is None:
+        ensemble.withdraw(run, ensemble_folder)
+        ensemble_folder = None
     writer = replace(writer, frame=context)
     ensemble_result = None
     if frozen.ensemble and ensemble_folder:

@@ -7,13 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import opened
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from photos import write_crops
 
 import advisor
 from advisor.data import dataset
+from advisor.execution import refit, test_scoring
 from advisor.execution.worker import Worker, open_job
 from advisor.metrics import intervals
+from advisor.models import model_files
 from advisor.records import Candidate, Settings
 from advisor.records.messages import Refit, Refitted, Score, Scored
 from advisor.runtime.run_dir import RunDir
@@ -91,3 +96,49 @@ def test_a_part_of_the_test_is_scored_first_and_the_rest_only_in_time(tmp_path: 
             np.testing.assert_array_equal(saved["labels"], expected["labels"][rows])
             np.testing.assert_allclose(saved["logits"], expected["logits"][:, rows], atol=1e-4)
         assert parts[limit_s].scores[0].n == len(rows)
+
+
+def test_the_whole_test_comes_before_the_ensemble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only the single model can score the rest in time, it does, as without an ensemble, which then has no score."""
+    crops = write_crops(tmp_path / "crops")
+    data = dataset.read(str(crops))
+    resources = opened.resources_of(data, tmp_path / "run")
+    folders = []
+    for name in ("all stages", "the last stage"):
+        folders.append(tmp_path / name)
+        refit.refit(resources, Refit(candidate=MODELS[name], seed=0, to=str(folders[-1]), temperature=1.3), print)
+    (tmp_path / "ensemble").mkdir()
+    model_files.write_ensemble(tmp_path / "ensemble", folders, {})
+    alone = Score(folders=(str(folders[0]),), items=data.test, predictions=str(tmp_path / "alone.npz"))
+    parts = tuple(range(0, len(data.test), 2))
+    both = replace(
+        alone,
+        ensemble=str(tmp_path / "ensemble"),
+        first=parts,
+        limit_s=600.0,
+        predictions=str(tmp_path / "both.npz"),
+    )
+    expected = test_scoring.score(resources, alone, lambda progress: None)
+    assert test_scoring.score(resources, both, lambda progress: None).ensemble is not None
+    monkeypatch.setattr(test_scoring, "models_in_time", lambda singles, others, *seconds: list(singles))
+    scored = test_scoring.score(resources, both, lambda progress: None)
+    assert (scored.ensemble, scored.first_only) == (None, False)
+    assert scored.scores[0].n == expected.scores[0].n == len(data.test)
+    assert scored.scores[0].accuracy == expected.scores[0].accuracy
+    with np.load(tmp_path / "both.npz") as saved, np.load(tmp_path / "alone.npz") as whole:
+        np.testing.assert_allclose(saved["logits"], whole["logits"], atol=1e-4)
+
+
+@given(
+    singles_s=st.floats(0.1, 10.0), others_s=st.floats(0.0, 10.0), share=st.floats(0.1, 5.0), limit_s=st.floats(0, 100)
+)
+def test_models_that_score_the_rest_end_within_the_limit(
+    singles_s: float, others_s: float, share: float, limit_s: float
+) -> None:
+    """All of them where that fits, the single ones where only that does, and never one that does not."""
+    singles, others = [test_scoring.SavedModel("a")], [test_scoring.SavedModel("b")] if others_s else []
+    passed_s = singles_s + others_s
+    chosen = test_scoring.models_in_time(singles, others, singles_s, passed_s, share, limit_s)
+    costs = {0: passed_s, 1: passed_s + share * singles_s, 1 + len(others): passed_s + share * passed_s}
+    assert not chosen or costs[len(chosen)] <= limit_s
+    assert len(chosen) == max((n for n, s in costs.items() if n == 0 or s <= limit_s), default=0)
