@@ -81,6 +81,16 @@ def test_what_was_promised_settles_a_tie_as_one_more_fold() -> None:
     assert verdict.judge(trials, predictions, 0, costs, expected={2: (float("inf"), 2)}).winner == 1
 
 
+@pytest.mark.parametrize(("scored", "whole", "winner"), [(28, 70, 1), (70, 70, 2), (100, 300, 2), (99, 300, 1)])
+def test_a_promise_needs_images(scored: int, whole: int, winner: int) -> None:
+    """A training that was scored on a few of the images does not win by what was expected of it; on enough, it does."""
+    predictions = {0: _losses(0.0, seed=1), 1: _losses(0.30, seed=2), 2: _losses(0.30, seed=2)}
+    predictions = {n: np.where(np.arange(N) < whole, losses, np.nan) for n, losses in predictions.items()}
+    predictions[2] = np.where(np.arange(N) < scored, predictions[2], np.nan)
+    trials, costs = [_trial(n) for n in range(3)], {0: 1.0, 1: 1.0, 2: 2.0}
+    assert verdict.judge(trials, predictions, 0, costs, expected={2: (0.1, 2)}).winner == winner
+
+
 def test_a_promise_does_not_overrule_what_the_images_show() -> None:
     """A cheap contender that is better beyond noise wins, whatever was expected of the other one."""
     predictions = {0: _losses(0.0, seed=1), 1: _losses(0.4, seed=2), 2: _losses(0.2, seed=3)}
