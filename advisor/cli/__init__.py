@@ -1,7 +1,7 @@
 """The command line: one small file per command, imported only when it is called, so that --help stays instant.
 
-`tl-advise DATASET` is short for `tl-advise advise DATASET`. Errors end here, in the words and
-with the exit codes of `_failures`.
+`tl-advise DATASET` is short for `tl-advise advise DATASET`. Errors end here, with the words
+and exit codes of `_failures`.
 """
 
 from __future__ import annotations

@@ -16,18 +16,12 @@ import click
 from advisor.errors import AdviseError, InputError, OutputError, is_out_of_memory, one_line
 from advisor.safe_text import printable
 
-# Of address space, until it is touched: the report of a shortage took up to 1 MB in tests/cli/test_exit_codes.py.
+# Of address space, until it is touched: enough to import and print what reports a shortage (chosen).
 RESERVE_BYTES = 8_000_000
-SHORTAGES = (
-    "start new thread",
-    "mmap",
-    "failed to map",
-    "allocate",
-)  # in messages of the interpreter, torch and the loader
+# In messages of the interpreter, of torch and of the loader of libraries.
+SHORTAGES = ("start new thread", "mmap", "failed to map", "allocate")
 FREE_MEMORY = "Free memory, or raise the limits (`ulimit -a`)."
-NO_MEMORY_TO_SAY_SO = b"error: memory ran out. Free memory, or raise the limits (`ulimit -a`).\n"
-
-
+NO_MEMORY_TO_SAY_SO = f"error: memory ran out. {FREE_MEMORY}\n".encode()
 # Set aside as the command line is imported: an allocation that fails leaves nothing to report it with.
 _reserve = [bytearray(RESERVE_BYTES)]
 

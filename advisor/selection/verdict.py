@@ -85,8 +85,8 @@ def judge(
     def is_worse(dearer: int, cheaper: int) -> bool:
         return interval(wrong[dearer], wrong[cheaper], level=level)[0] > 0.0
 
-    sure = _sure([n for n in tied if n != default] or tied, scored, costs)
-    chosen, cheapest = _among_ties(sure, expected_means, rates, costs, is_worse)
+    able = _scored_enough([n for n in tied if n != default] or tied, scored, costs)
+    chosen, cheapest = _among_ties(able, expected_means, rates, costs, is_worse)
     keeps_default = default in tied
     if keeps_default and errors and chosen != default:
         keeps_default = interval(wrong[default], wrong[chosen], level=ACCURACY_LEVEL)[0] <= 0.0
@@ -137,7 +137,7 @@ def _is_beaten(
     return interval(scored[default], scored[rival], level=level)[0] > 0.0
 
 
-def _sure(tied: Sequence[int], scored: Mapping[int, Floats], costs: Mapping[int, float]) -> list[int]:
+def _scored_enough(tied: Sequence[int], scored: Mapping[int, Floats], costs: Mapping[int, float]) -> list[int]:
     """List the cheapest ties, and of the others those that were scored on `SURE_IMAGES`, or on as many as any other tie."""
     covered = {n: int((~np.isnan(scored[n])).sum()) for n in tied}
     enough = min(SURE_IMAGES, max(covered.values()))

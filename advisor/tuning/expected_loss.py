@@ -3,9 +3,8 @@
 In: probes, finished trials, a candidate that was not tried. Out: an expected validation log-loss. The estimate is the log-loss
 of the probe that the candidate starts from times a lift: that of the table below, which grows with the length of a training,
 shifted by what trainings here differed from it, and by what the user's own finished runs showed (`experience`). Its errors
-were measured on 726 recorded trainings (docs/search.md). A guess, good enough to say what comes first; nothing is left out or
-won by it. Pure. Does NOT cover: what fits into the time
-(`epoch_budget`).
+were measured on 726 recorded trainings (docs/search.md). A guess, good enough to say what comes first, and to settle ties
+(`selection.verdict`). Pure. Does NOT cover: what fits into the time (`epoch_budget`).
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ LIFT = {
 }
 REGIME_LIFT = {"feature_extraction": 0.95, "partial": 0.85, "full": 0.78}
 # The table holds for about so many steps of 32 images. With more of them the gain grows: to 0.6 after 1,250 (5,000 images of
-# CIFAR-10, 8 epochs). With fewer it shrinks: on the recorded trainings, most of which are shorter than 75 steps, powers of 0.7
-# and 1.0 predict equally well (0.185 and 0.184), one of 0.35 worse (0.189).
+# CIFAR-10, 8 epochs). With fewer it shrinks faster: on the recorded trainings, most of which are shorter than 75 steps, powers
+# of 0.7 and 1.0 predicted about equally well, and better than 0.35.
 USUAL_STEPS, LENGTH_POWER, SHORT_POWER = 250.0, 0.35, 0.7
 WEIGHT = 1.0  # of the table, in readings
 # Of the table, in the user's own finished runs: two of them shift it by a third of what they differ from it (chosen).
@@ -47,8 +46,8 @@ NO_EXPERIENCE = Experience()
 # The table is MobileNetV2's, of 0.72 on ImageNet. SqueezeNet, of 0.58, gained 0.22 of a logarithm in 250 steps on sketches
 # where MobileNetV2 gained 0.5; a network without a published accuracy is taken for one of its kind.
 PUBLISHED, UNPUBLISHED, PUBLISHED_POWER = 0.72, 0.58, 2.0
-# Root mean square of what remains unexpected, as a logarithm: of a training 0.28 before any was seen on the same data, 0.2
-# after one, 0.18 after eight, whatever its length (docs/search.md); of a head a third.
+# Of the logarithm, chosen near the errors that expectations of recorded trainings had (docs/search.md): whatever a training's
+# length, and larger before any was seen on the same data; a head's errors are a third of them.
 OWN_SPREAD, SHARED_SPREAD, HEAD_SPREAD = 0.18, 0.2, 0.08
 LAST = "last"  # of a head's `layers`: the features of the last stage alone, which a training's own head starts from
 
@@ -146,8 +145,8 @@ def surprise(
 
     Trials of the same strategy count twice, those on another network half; the table is one reading of no surprise. Of a head
     (0 steps), only heads of the same strategy say anything, and heads say nothing of a training. A training's surprise is the
-    same for a short training and a long one: scaled by their lengths, what a short one missed by chance became a large error
-    of the long ones (0.23 instead of 0.185).
+    same for a short training and a long one: scaled by their lengths, what a short one missed by chance would become a large
+    error of the long ones.
     """
     total, weight = 0.0, WEIGHT
     for trial in trials:
