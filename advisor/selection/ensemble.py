@@ -29,10 +29,12 @@ from advisor.records.messages import Scored
 from advisor.records.objective import DecisionRule, ObjectiveSpec
 from advisor.runtime import stored_arrays
 from advisor.selection import final_models, objective_decision, result_builder
+from advisor.selection.incumbent import fold_model_folder
 from advisor.tuning import cost_model, policy
 from advisor.tuning.search_run import SearchRun
 
 RIVALS = 8  # networks that are asked, best first
+AS_MEMBER = "it joins the ensemble as the search left it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +50,25 @@ def choose(run: SearchRun, winner: Trial, contenders: Sequence[Trial]) -> Ensemb
     """Add to the winner the best contenders of other networks, as many as the time allows; None if there is none.
 
     They are those that can take the winner's squares (`SearchState.rivals_of`), so that one image is decoded once for all.
+    Where not all of them fit, the most expensive one gives way, to what comes next of its network or of the others.
     """
     if run.facts.images >= policy.ENSEMBLE_IMAGES or run.facts.costs.limited:
         return None  # under a limit, several graphs would break what one of them keeps
-    by_number = {t.number: t for t in contenders}
-    able = run.state().rivals_of(winner.candidate)
-    rivals = [by_number[t.number] for t in able if t.number in by_number]
-    while rivals:
+    state, by_number = run.state(), {t.number: t for t in contenders}
+    excluded = {t.number for t in state.contenders() if t.number not in by_number or not _joins(run, t)}
+    while True:
+        rivals = [by_number[t.number] for t in state.rivals_of(winner.candidate, excluded)]
         chosen = choose_by_predictions(run.rundir.path, winner, rivals, run.facts.images, run.facts.objective)
         if chosen is None or not run.facts.has_deadline or _affordable(run, chosen):
             return chosen
-        rivals = list(chosen.members[1:-1])
-    return None
+        dearest = max(chosen.members[1:], key=lambda t: cost_model.test_scoring_s(state, [t.candidate]))
+        excluded.add(dearest.number)
+
+
+def _joins(run: SearchRun, trial: Trial) -> bool:
+    """Return False for a trained candidate that would have to be refitted before the deadline."""
+    trained = run.facts.has_deadline and run.facts.trains_backbone(trial.candidate)
+    return not trained or fold_model_folder(run.rundir.path, trial) is not None
 
 
 def choose_by_predictions(
@@ -115,7 +124,10 @@ def _loss(
 
 
 def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> Path | None:
-    """Train the members on the whole pool and write them into `ensemble/`; return that folder, None without an ensemble.
+    """Train the members and write them into `ensemble/`; return that folder, None without an ensemble.
+
+    Heads are fitted on the whole pool. A trained member is refitted on it only where there is no deadline; otherwise the model
+    of its folds takes its place, since a refit would cost more than all other members together.
 
     `winner` is the folder with the winner's own model. After the test set was read nothing is added any more.
     """
@@ -161,8 +173,10 @@ def _description(chosen: EnsembleChoice) -> dict[str, Any]:
 
 def _train_member(run: SearchRun, trial: Trial, folder: Path, reserve_s: float) -> bool:
     """Train a member; return False if it fails or does not fit, which costs the ensemble, never the run."""
+    as_it_is = run.facts.has_deadline and fold_model_folder(run.rundir.path, trial) is not None
+    options: dict[str, Any] = {"allow_fold_model": as_it_is, "not_refitted": AS_MEMBER if as_it_is else ""}
     try:
-        done = final_models.train(run, trial, folder, reserve_s=reserve_s, allow_fold_model=False) is not None
+        done = final_models.train(run, trial, folder, reserve_s=reserve_s, **options) is not None
         why = "its members cannot be trained in the time left"
     except AdviseError as error:
         done, why = False, str(error)

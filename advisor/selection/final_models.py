@@ -48,19 +48,19 @@ def train(
     *,
     reserve_s: float,
     allow_fold_model: bool = True,
-    as_folds: bool = False,
+    not_refitted: str = "",
 ) -> Refitted | None:
     """Train a frozen candidate on all images, with `reserve_s` seconds reserved for what comes after it.
 
-    Returns None if that does not fit or fails twice and `allow_fold_model` is False. With `as_folds` the fold model is used
-    if there is one, as for the model that it is compared with. Where a fold model is needed and missing, raises RefitError, or
-    the error itself if its cause may pass: short memory, a process that died.
+    Returns None if that does not fit or fails twice and `allow_fold_model` is False. With `not_refitted`, a reason in words,
+    the fold model is used if there is one. Where a fold model is needed and missing, raises RefitError, or the error itself
+    if its cause may pass: short memory, a process that died.
     """
     written = folder / "refitted.json"
     if not written.is_file():
         fold_folder = fold_model_folder(run.rundir.path, trial) if allow_fold_model else None
-        if as_folds and fold_folder is not None:
-            write_atomically(written, to_json(_use_fold_model(run, trial, fold_folder, folder, LIKE_THE_WINNER)))
+        if not_refitted and fold_folder is not None:
+            write_atomically(written, to_json(_use_fold_model(run, trial, fold_folder, folder, not_refitted)))
             return read_refitted(folder)
         trained = run.facts.trains_backbone(trial.candidate)
         may_fail = run.facts.has_deadline and trained and (fold_folder is not None or not allow_fold_model)

@@ -104,7 +104,7 @@ def _refit(run: SearchRun, frozen: FrozenCandidates) -> list[tuple[Path, Refitte
             run.rundir.trials / f"final-{name}",
             reserve_s=reserve_s,
             allow_fold_model=name == "winner" or incumbent.fold_model_folder(run.rundir.path, trial) is not None,
-            as_folds=bool(models and models[0][1].folds),
+            not_refitted=final_models.LIKE_THE_WINNER if models and models[0][1].folds else "",
         )
         if refitted is None:
             run.listener.note("the untuned default was not refitted in time: it has no test score")

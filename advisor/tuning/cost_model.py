@@ -135,24 +135,28 @@ def finish_s(
     refits = sum(refit_s(state, c) for c in both if refit or not state.trains_backbone(c))
     margin = policy.FINISH_MARGIN
     members = reserved_members(state, winner) if beside is None else beside
-    refits += sum(refit_s(state, c) for c in members)
+    refits += members_refit_s(state, members)
     looks = forgetting_s(state, winner) + insight_s(state)
     return writing_s(state) + looks + margin * (refits + test_scoring_s(state, (*both, *members)))
 
 
 def reserved_members(state: SearchState, winner: Candidate) -> tuple[Candidate, ...]:
-    """List the heads on other networks for whose ensemble with the winner time is reserved: the best that fit into its share.
+    """List the networks' candidates for whose ensemble with the winner time is reserved: the best that fit into its share.
 
     What averaging networks brings on few images no training of the same seconds does (docs/advice.md).
     """
     if state.images >= policy.ENSEMBLE_IMAGES or state.costs.limited:
         return ()
-    heads = [t.candidate for t in state.rivals_of(winner) if not state.trains_backbone(t.candidate)]
     allowed_s = policy.ENSEMBLE_SHARE * (state.settings.budget_s or math.inf)
-    members = tuple(heads[: policy.ENSEMBLE_MEMBERS - 1])
-    while members and sum(refit_s(state, c) for c in members) + test_scoring_s(state, members) > allowed_s:
+    members = tuple(t.candidate for t in state.rivals_of(winner))[: policy.ENSEMBLE_MEMBERS - 1]
+    while members and members_refit_s(state, members) + test_scoring_s(state, members) > allowed_s:
         members = members[:-1]
     return members
+
+
+def members_refit_s(state: SearchState, members: Iterable[Candidate]) -> float:
+    """Predict the seconds of fitting an ensemble's members: before a deadline, what was trained joins as its folds left it."""
+    return sum(refit_s(state, c) for c in members if not (state.has_deadline and state.trains_backbone(c)))
 
 
 def writing_s(state: SearchState) -> float:

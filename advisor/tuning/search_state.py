@@ -7,7 +7,7 @@ here starts a process or writes a file. Does NOT cover: changing any of it (`sea
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -144,14 +144,16 @@ class SearchState(SearchFacts):
         """
         return self._contenders
 
-    def rivals_of(self, winner: Candidate) -> tuple[Trial, ...]:
+    def rivals_of(self, winner: Candidate, excluded: Collection[int] = ()) -> tuple[Trial, ...]:
         """List the best contender of every other network that can take the winner's squares, best first.
 
-        They may join it in an ensemble. A network resizes the squares to its own input size, but it cannot undo their cut.
+        They may join it in an ensemble, but for the trials of the numbers `excluded`. A network resizes the squares to its own
+        input size, but it cannot undo their cut.
         """
         best: dict[str, Trial] = {}
         for trial in sorted(self._contenders, key=lambda t: t.rank):
-            if trial.candidate.backbone != winner.backbone and self._takes_squares_of(trial.candidate, winner):
+            other = trial.number not in excluded and trial.candidate.backbone != winner.backbone
+            if other and self._takes_squares_of(trial.candidate, winner):
                 best.setdefault(trial.candidate.backbone, trial)
         return tuple(best.values())
 

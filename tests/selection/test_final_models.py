@@ -60,10 +60,11 @@ def test_a_refit_that_is_seen_to_take_too_long_is_given_up_and_the_worker_lives(
 
 def test_what_is_compared_with_a_fold_s_model_is_one_too(run: SearchRun, trained: Trial) -> None:
     """There would be time to train the default on all images, but the winner was left as its folds left it."""
-    refitted = final_models.train(run, trained, run.rundir.trials / "as_folds", reserve_s=1.0, as_folds=True)
+    folder, reason = run.rundir.trials / "as_folds", final_models.LIKE_THE_WINNER
+    refitted = final_models.train(run, trained, folder, reserve_s=1.0, not_refitted=reason)
     assert refitted is not None
     assert refitted.folds == (1,)
-    assert "neither was the recommended model" in refitted.warning
+    assert reason in refitted.warning
 
 
 def test_where_no_fold_s_model_is_wanted_nothing_ships(run: SearchRun, trained: Trial) -> None:
