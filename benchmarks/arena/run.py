@@ -18,6 +18,7 @@ from rivals import RIVALS, Rival
 
 HERE = Path(__file__).parent
 ROWS = HERE.parent / "results" / "arena.jsonl"
+MOMENTS = "model-moments"  # beside a rival's model: the folder of `protocol.moments_of`
 AGAIN = 10  # every tenth test image is classified again in a fresh process
 GRACE = 4.0  # times its limit, after which a rival is stopped
 
@@ -91,6 +92,17 @@ def score(test: Path, predicted: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def moments(script: list[str], out: Path, test: Path, core: int) -> list[tuple[float, float]]:
+    """Return (seconds, test accuracy) of every model that was on disk before the end, where a rival leaves such."""
+    if not (out / MOMENTS).is_dir():
+        return []
+    folder = out / "moments"
+    folder.mkdir()
+    call([*script, "moments", str(out / "model"), str(test), str(folder)], core, 1800, out / "moments.log")
+    at = {float(path.stem): path for path in folder.glob("*.csv")}
+    return [(s, round(score(test, answers(at[s]))["accuracy"], 4)) for s in sorted(at)]
+
+
 def row(rival: Rival, name: str, minutes: float, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Train, predict, load again: one row."""
     train, test = sets.write(args.data, name, seed, args.work / "sets")
@@ -129,6 +141,7 @@ def row(rival: Rival, name: str, minutes: float, seed: int, args: argparse.Names
         "images_per_s": round(scored["n"] / seconds, 1),
         "loads_again": all(first[name] == label for name, label in second.items()),
         "versions": reported.get("versions", {}),
+        "reached": moments(script, out, test, args.core),
         "history": [[round(s, 1), round(a, 4)] for s, a in reported.get("history", [])],
     }
 

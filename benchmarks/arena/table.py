@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from math import inf
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -91,16 +92,20 @@ def summary(rows: list[Row], ours: dict[Cell, Row]) -> str:
 
 
 def as_early(rows: list[Row]) -> str:
-    """Return how much sooner tl-advise ended a run that is not behind a rival's, over rivals' runs of a minute or more."""
+    """Return how soon a model of tl-advise's was as accurate on the test as a rival at its end, as a share of its seconds.
+
+    Over runs of the same limit, the model at the end included; never is never.
+    """
+    ours = {cell(r): r for r in rows if r["rival"] == OURS and "failed" not in r and r.get("reached")}
     ratios = []
     for row in rows:
-        if row["rival"] == OURS or "failed" in row:
-            continue
-        mine = [r for r in rows if r["rival"] == OURS and (r["set"], r["seed"]) == (row["set"], row["seed"])]
-        level = [r["used_s"] for r in mine if "failed" not in r and r["accuracy"] >= row["accuracy"]]
-        if level:
-            ratios.append(min(level) / row["used_s"])
-    return f"{median(ratios):.2f} (median of {len(ratios)})" if ratios else "not measured"
+        if row["rival"] != OURS and "failed" not in row and cell(row) in ours:
+            mine = ours[cell(row)]
+            moments = [*mine["reached"], (mine["used_s"], mine["accuracy"])]
+            level = [s for s, accuracy in moments if accuracy >= row["accuracy"]]
+            ratios.append(min(level, default=inf) / row["used_s"])
+    never = sum(ratio == inf for ratio in ratios)
+    return f"{median(ratios):.2f} (median of {len(ratios)}, {never} of them never)" if ratios else "not measured"
 
 
 def absent() -> str:

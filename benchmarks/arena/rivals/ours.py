@@ -5,12 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from protocol import finish, images, run, write_answers
+from protocol import elapsed_s, finish, images, moments_of, run, write_answers
+
+POLL_S = 0.1
 
 
 def train(args):  # type: ignore[no-untyped-def]
@@ -22,9 +28,45 @@ def train(args):  # type: ignore[no-untyped-def]
         call += ["--weights-dir", weights]
         surroundings = {**os.environ, "TL_ADVISE_CACHE": cache, "TL_ADVISE_PLUGINS": "torchvision,strategies,pocket"}
         surroundings.pop("TORCH_HOME", None)
-        subprocess.run(call, check=True, env=surroundings, stdout=subprocess.DEVNULL)
+        with _models_copied(Path(args.out)):
+            subprocess.run(call, check=True, env=surroundings, stdout=subprocess.DEVNULL)
     result = json.loads((Path(args.out) / "result.json").read_text(encoding="utf-8"))
     finish(result["validation"]["accuracy"], "tl-advise", "torch", history=_history(Path(args.out)))
+
+
+@contextmanager
+def _models_copied(run: Path) -> Iterator[None]:
+    """Copy every model that lies in the run directory while the search goes on, each into a folder named by its seconds."""
+    ended = threading.Event()
+
+    def copy() -> None:
+        before = 0
+        while not ended.wait(POLL_S):
+            now = _written(run)
+            if now in (0, before):
+                continue
+            folder = moments_of(run) / f"{elapsed_s():.1f}"
+            folder.mkdir(parents=True)
+            for name in ("model.safetensors", "model.json"):
+                shutil.copyfile(run / name, folder / name)
+            if _written(run) == now:
+                before = now
+            else:  # replaced meanwhile
+                shutil.rmtree(folder)
+
+    thread = threading.Thread(target=copy)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _written(run: Path) -> int:
+    """Return when the recipe was written, which comes after the model that it vouches for; 0 where there is none."""
+    recipe = run / "recipe.yaml"
+    return recipe.stat().st_mtime_ns if recipe.is_file() else 0
 
 
 def _history(run: Path) -> list[tuple[float, float]]:
@@ -49,5 +91,15 @@ def predict(args):  # type: ignore[no-untyped-def]
     write_answers(args.answers, ((p, labels.get(p.name, "")) for p in images(args.test)))
 
 
+def moments(args):  # type: ignore[no-untyped-def]
+    """Classify with every model that was copied during the search."""
+    import advisor
+
+    paths = images(args.test)
+    for folder in sorted(moments_of(Path(args.out)).iterdir(), key=lambda f: float(f.name)):
+        labels = advisor.load(folder).predict(paths).labels
+        write_answers(f"{args.answers}/{folder.name}.csv", zip(paths, labels, strict=True))
+
+
 if __name__ == "__main__":
-    run(train, predict)
+    run(train, predict, moments)

@@ -45,7 +45,15 @@ def finish(reported: float | None, *packages: str, history: Sequence[tuple[float
     )
 
 
-def run(train: Callable[[argparse.Namespace], None], predict: Callable[[argparse.Namespace], None]) -> None:
+def moments_of(out: Path) -> Path:
+    """Name the folder, beside what is trained, with the models that could be used before the end; not every rival has one."""
+    return out.with_name(f"{out.name}-moments")
+
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def run(train: Command, predict: Command, moments: Command | None = None) -> None:
     """Read the command line and do what it asks for."""
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(dest="command", required=True)
@@ -58,9 +66,11 @@ def run(train: Callable[[argparse.Namespace], None], predict: Callable[[argparse
     one.add_argument("--threads", type=int)
     one.add_argument("--regime", default="full")
     one.add_argument("--presets", default="medium_quality")
-    two = commands.add_parser("predict")
-    two.add_argument("out")
-    two.add_argument("test")
-    two.add_argument("answers")
+    known: dict[str, Command] = {"train": train, "predict": predict, **({"moments": moments} if moments else {})}
+    for name in list(known)[1:]:
+        other = commands.add_parser(name)
+        other.add_argument("out")
+        other.add_argument("test")
+        other.add_argument("answers")
     args = parser.parse_args()
-    train(args) if args.command == "train" else predict(args)
+    known[args.command](args)
