@@ -169,7 +169,7 @@ class Verdict:
     """
 
     winner: int
-    default: int
+    default: int | None
     ties: tuple[int, ...]
     kept_default: bool
     reason: str

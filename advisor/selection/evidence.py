@@ -94,20 +94,20 @@ def judge(
 ) -> Verdict:
     """Judge the contenders by their saved validation logits; images of one of the `groups` are resampled together.
 
-    `expected` is the log-loss that was expected of trained contenders before they were tried.
+    `expected` is the log-loss that was expected of trained contenders before they were tried. Where the untuned default has
+    no result (`default` is None), no contender takes its place.
     """
     outcomes = {t.number: read_scores(run_dir, t, pool, objective) for t in contenders}
     losses = {n: o.loss for n, o in outcomes.items()}
     # Another objective decides alone: a gain in it may well cost accuracy.
     errors = {n: 1.0 - o.correct for n, o in outcomes.items()} if objective.name == "log_loss" else None
-    first = default.number if default else contenders[0].number
     expectations = {
         t.number: (expected[t.number], len(t.scores)) for t in contenders if expected and t.number in expected
     }
     return verdict.judge(
         contenders,
         losses,
-        first,
+        default.number if default else None,
         costs,
         errors=errors,
         expected=expectations,

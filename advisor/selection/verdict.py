@@ -47,7 +47,7 @@ Interval = Callable[..., tuple[float, float]]  # `_difference` of two contenders
 def judge(
     trials: Sequence[Trial],
     predictions: Mapping[int, Floats],
-    default: int,
+    default: int | None,
     costs: Mapping[int, float],
     *,
     errors: Mapping[int, Floats] | None = None,
@@ -63,7 +63,8 @@ def judge(
     same length and order. `errors[number]` is its error rate per image (0 to 1); without it the log-loss alone decides.
     `costs` are compared only; a missing one counts as infinite. `expected[number]` is the log-loss expected of a trained
     contender before it was tried, with the number of folds that it was scored on. `groups` assigns images to groups that
-    are resampled together, `level` is the default's. Raises ValueError if there is nothing to judge.
+    are resampled together, `level` is the default's. Without a `default`, nothing is protected. Raises ValueError if there is
+    nothing to judge.
     """
     scored = {
         t.number: np.asarray(predictions[t.number], dtype=np.float64)
@@ -88,9 +89,9 @@ def judge(
     able = _scored_enough([n for n in tied if n != default] or tied, scored, costs)
     chosen, cheapest = _among_ties(able, expected_means, rates, costs, is_worse)
     keeps_default = default in tied
-    if keeps_default and errors and chosen != default:
+    if default is not None and keeps_default and errors and chosen != default:
         keeps_default = interval(wrong[default], wrong[chosen], level=ACCURACY_LEVEL)[0] <= 0.0
-    winner = default if keeps_default else chosen
+    winner = default if default is not None and keeps_default else chosen
     return Verdict(
         winner=winner,
         default=default,
@@ -103,7 +104,7 @@ def judge(
 
 def _list_ties(
     leader: int,
-    default: int,
+    default: int | None,
     scored: Mapping[int, Floats],
     means: Mapping[int, float],
     level: float,
@@ -116,7 +117,7 @@ def _list_ties(
         low, high = interval(scored[number], scored[leader], level=own_level)
         if number != leader and low <= 0.0 <= high:
             tied.append(number)
-    if default in tied[1:] and _is_beaten(default, scored, means, level, interval):
+    if default is not None and default in tied[1:] and _is_beaten(default, scored, means, level, interval):
         tied.remove(default)
     return tied
 
@@ -208,7 +209,7 @@ def _difference(a: Floats, b: Floats, *, level: float, groups: NDArray[Any] | No
 def _reason(
     winner: int,
     leader: int,
-    default: int,
+    default: int | None,
     cheapest: int,
     tied: Sequence[int],
     scored: Mapping[int, Floats],

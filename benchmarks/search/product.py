@@ -142,7 +142,7 @@ class Replay:
         chosen = verdict.judge(
             contenders,
             losses,
-            state.default.number if state.default is not None else contenders[0].number,
+            state.default.number if state.default is not None else None,
             {t.number: float(REGIMES.index(t.regime)) for t in contenders},
             errors={number: 1.0 - values for number, values in right.items()},
             expected={

@@ -51,6 +51,14 @@ def test_images_of_one_group_are_no_independent_witnesses(tmp_path: Path) -> Non
     assert evidence.judge(tmp_path, [default, other], default, POOL, costs, patients).kept_default
 
 
+def test_a_probe_does_not_stand_in_for_a_default_without_a_result(tmp_path: Path) -> None:
+    """In a budget too short for trial 0, the better of two probes is recommended, whichever came first."""
+    rows = np.arange(POOL)
+    first, second = left(tmp_path, -1, rows, np.full(POOL, 0.9)), left(tmp_path, -2, rows, np.full(POOL, 1.0))
+    decision = evidence.judge(tmp_path, [first, second], None, POOL, {-1: 0.0, -2: 0.0})
+    assert (decision.winner, decision.kept_default) == (-2, False)
+
+
 def test_the_regime_s_evidence_is_paired_on_the_images_that_both_have(tmp_path: Path) -> None:
     """A deep trial on one fold is compared with a head on that fold's images only."""
     head = left(tmp_path, 0, np.arange(POOL), np.full(POOL, 1.0))

@@ -53,6 +53,14 @@ def test_the_default_that_leads_is_kept() -> None:
     assert "it is the untuned default" in decision.reason
 
 
+def test_without_a_default_nothing_is_protected() -> None:
+    """Where the untuned default has no result, the oldest trial does not take its place; equal cost, the leader wins."""
+    losses = {3: _losses(0.0, seed=1), 5: _losses(0.01, seed=2)}
+    decision = verdict.judge([_trial(3), _trial(5)], losses, None, {3: 1.0, 5: 1.0})
+    assert (decision.winner, decision.default, decision.kept_default) == (5, None, False)
+    assert "default" not in decision.reason
+
+
 def test_the_cheapest_of_the_ties_wins() -> None:
     """Among contenders that cannot be told apart, all clearly better than the default, the cheapest is recommended."""
     predictions = {
