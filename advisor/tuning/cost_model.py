@@ -141,14 +141,15 @@ def finish_s(
 
 
 def reserved_members(state: SearchState, winner: Candidate) -> tuple[Candidate, ...]:
-    """List the networks' candidates for whose ensemble with the winner time is reserved: the best that fit into its share.
+    """List the heads on other networks for whose ensemble with the winner time is reserved: the best that fit into its share.
 
     What averaging networks brings on few images no training of the same seconds does (docs/advice.md).
     """
     if state.images >= policy.ENSEMBLE_IMAGES or state.costs.limited:
         return ()
+    heads = [t.candidate for t in state.rivals_of(winner) if not state.trains_backbone(t.candidate)]
     allowed_s = policy.ENSEMBLE_SHARE * (state.settings.budget_s or math.inf)
-    members = tuple(t.candidate for t in state.rivals_of(winner))[: policy.ENSEMBLE_MEMBERS - 1]
+    members = tuple(heads[: policy.ENSEMBLE_MEMBERS - 1])
     while members and members_refit_s(state, members) + test_scoring_s(state, members) > allowed_s:
         members = members[:-1]
     return members
