@@ -66,11 +66,11 @@ def run(train: Command, predict: Command, moments: Command | None = None) -> Non
     one.add_argument("--threads", type=int)
     one.add_argument("--regime", default="full")
     one.add_argument("--presets", default="medium_quality")
-    known: dict[str, Command] = {"train": train, "predict": predict, **({"moments": moments} if moments else {})}
-    for name in list(known)[1:]:
+    by_name: dict[str, Command] = {"train": train, "predict": predict, **({"moments": moments} if moments else {})}
+    for name in list(by_name)[1:]:
         other = commands.add_parser(name)
         other.add_argument("out")
         other.add_argument("test")
         other.add_argument("answers")
     args = parser.parse_args()
-    known[args.command](args)
+    by_name[args.command](args)
