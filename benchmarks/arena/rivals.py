@@ -11,11 +11,11 @@ ABSENT = {
     "cvic 1.2.4": "does not install: `ERROR: No matching distribution found for cvic==1.2.4`",
     "LightlyTrain 0.18": "installs; with the shared MobileNetV2 its classification ends at once: `RuntimeError: mat1 "
     "and mat2 shapes cannot be multiplied (32x320 and 1280x2)`; networks of its own are downloads",
-    "Quick-Tune-Tool 0.0.4": "installs, with `requests` added; its predictor of learning curves is a download that could not "
-    "be had: `NameResolutionError` in `get_pretrained_optimizer('mtlbm/full')`",
-    "Ultralytics classify 8.4": "installs; its weights could not be had, and from scratch it is no comparison",
-    "Keras with KerasTuner": "installs; the shared weights are a torch file, and its own could not be had",
-    "AutoGluon best quality": "made for hours; medium and high take part",
+    "Quick-Tune-Tool 0.0.4": "installs, with `requests` added; its predictor of learning curves is a download that was not "
+    "available: `NameResolutionError` in `get_pretrained_optimizer('mtlbm/full')`",
+    "Ultralytics classify 8.4": "installs; its weights were not available, and from scratch it is no comparison",
+    "Keras with KerasTuner": "installs; the shared weights are a torch file, and its own were not available",
+    "AutoGluon best quality": "made for hours; medium takes part; high has a script but was not run",
 }
 
 
