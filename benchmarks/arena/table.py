@@ -85,8 +85,9 @@ def summary(rows: list[Row], ours: dict[Cell, Row]) -> str:
                 f"{over} of {len(both)} |"
             )
     titles = (
-        "| time limit | other tool | runs | its mean test accuracy | tl-advise's | runs in which tl-advise is better / tied / worse "
-        "| seconds used (median): it, tl-advise | its runs more than 10 % over the limit |"
+        "| time limit | other tool | runs | its mean test accuracy | tl-advise's "
+        "| runs in which tl-advise is better / tied / worse | seconds used (median): it, tl-advise "
+        "| its runs more than 10 % over the limit |"
     )
     return "\n".join([titles, "|---" * 8 + "|", *lines])
 
