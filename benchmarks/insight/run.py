@@ -1,7 +1,7 @@
 """How well suspicious labels and unfamiliar images are found, on cached features (`benchmarks/insight/features.py`).
 
-    python benchmarks/insight/run.py suspects --features DIR --to suspects.npz.json [--predictions DIR]
-    python benchmarks/insight/run.py unlike --features DIR --to FILE
+    python benchmarks/insight/run.py suspects --features DIR --sets NAME ... --to FILE [--predictions DIR]
+    python benchmarks/insight/run.py unlike --features DIR --sets NAME NAME ... --to FILE
     python benchmarks/insight/run.py forecast --folders NAME=FOLDER ... --to FILE [--strategy full] [--epochs 5] [--size 64]
 
 `suspects`: 3, 10 and 20 % of the labels are replaced by another class drawn uniformly, 5 seeds; a logistic head out of 5
