@@ -58,10 +58,12 @@ CLASSIC = {
     "feature extractor, Adam 1e-3": Arm(strategy="head", parameters={"optimizer": "adam", "rate": 1e-3}),
 }
 # `wise_ft` trains exactly as `full` does, so that one training gives both rows.
+_LAST_STAGE = Arm(strategy="partial", parameters={"depth": 1})  # pinned: the first guess of a search has changed
 _TRAINED = ("partial", "gradual", "lp_ft", "l2_sp", "wise_ft", "scratch")
 FLOWERS = {"extraction, last stage": Arm(strategy="logistic", parameters={"layers": "last", "mirror": False})} | {
     "extraction, all stages": Arm(strategy="logistic", parameters={"layers": "all", "mirror": False}),
     **{name: Arm(strategy=name) for name in _TRAINED},
+    "partial": _LAST_STAGE,
 }
 EACH = {
     "extraction, all stages": Arm(strategy="logistic", parameters={"layers": "all", "mirror": False}),
@@ -71,8 +73,8 @@ EACH = {
     "lp_ft": Arm(strategy="lp_ft"),
     "l2_sp": Arm(strategy="l2_sp"),
     "ema": Arm(strategy="ema"),
-    "partial": Arm(strategy="partial"),
-    "partial, 2 stages": Arm(strategy="partial", guess=1),
+    "partial": _LAST_STAGE,
+    "partial, 2 stages": Arm(strategy="partial", parameters={"depth": 2}),
     "norm_only": Arm(strategy="norm_only"),
     "norm_only, batch statistics": Arm(strategy="norm_only", guess=1),
     "bias_only": Arm(strategy="bias_only"),
