@@ -92,17 +92,17 @@ def advise(
     urls.check_exists(settings.data)
     data = Path(settings.data)
     rundir = RunDir.create(out or default_folder(data, datetime.datetime.now()), data=data)
-    settings = open_study.fix_name(settings, rundir)
-    rundir.write("run.json", settings)
-    try:
-        with rundir.locked(), rundir.resumable():
-            return _advise(settings, rundir, clock, listener), rundir
-    except InputError as error:  # of a full disk nothing is wrong with the call: with more space the run goes on
-        if (
-            not isinstance(error, OutputError) and not (rundir.path / "probes.json").exists()
-        ):  # nothing was computed yet
-            rundir.forget()  # an invalid call leaves no run behind
-        raise
+    with rundir.begun():
+        settings = open_study.fix_name(settings, rundir)
+        rundir.write("run.json", settings)
+        try:
+            with rundir.resumable():
+                return _advise(settings, rundir, clock, listener), rundir
+        except InputError as error:
+            # Of a full disk nothing is wrong with the call: with more space the run goes on.
+            if not isinstance(error, OutputError) and not (rundir.path / "probes.json").exists():
+                rundir.forget()  # nothing was computed yet: an invalid call leaves no run behind
+            raise
 
 
 def resume(

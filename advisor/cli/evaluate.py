@@ -84,13 +84,14 @@ def command(run: str, dataset: str, split: str, out: str | None, as_json: bool, 
 
 
 def _keep(scored: EvaluatedImages, folder: Path) -> None:
-    import shutil
+    from contextlib import suppress
 
     from advisor.reporting.pages import evaluation_page
     from advisor.runtime.atomic_file import to_json, write_atomically
     from advisor.workflows.finished import evaluation
 
-    shutil.rmtree(folder / "trials", ignore_errors=True)  # of a run directory; nothing is trained here
+    with suppress(OSError):  # of a run directory; nothing is trained here, unless a run began in it meanwhile
+        (folder / "trials").rmdir()
     evaluation.write_tables(scored, folder)
     write_atomically(folder / "evaluation.json", to_json(scored.evaluation))
     write_atomically(folder / "report.html", evaluation_page.render(scored.evaluation))

@@ -30,6 +30,23 @@ TABLES = ("suspects.csv", "suspects-test.csv", "predictions.csv", "confusion.csv
 NOVELTY = "unlike.safetensors"  # beside the model: the index of its training images
 KEPT = ("recipe.yaml", "model.safetensors", "model.json", NOVELTY, "result.json", "report.html", "README.md", *TABLES)
 
+# What a run writes before its first probe ends: its own files, and those of trackers.
+EARLY_FOLDERS = ("trials", "tensorboard", "wandb")
+EARLY_FILES = (
+    "run.json",
+    "log.jsonl",
+    "lock",
+    "worker.log",
+    "profile.json",
+    "splits.csv",
+    "objective.json",
+    "relabelled.csv",
+    "left-out.json",
+    "graph-costs.json",
+    "experience.json",
+    "tracking.json",
+)
+
 
 def trial_name(number: int, repeat: int) -> str:
     """Name a trial's files: its number (probes count below zero), and the repeat where it was scored again."""
@@ -74,9 +91,7 @@ class RunDir:
             if path.exists() and not path.is_dir():
                 raise OutputError(f"{path}: is not a folder.", hint="Choose another --out.")
             if path.exists() and _holds_something(path):
-                is_run = (path / "run.json").is_file()
-                other = f"go on with `tl-advise resume {shlex.quote(str(path))}`" if is_run else "remove this folder"
-                raise OutputError(f"{path}: exists and is not empty.", hint=f"Choose another --out, or {other}.")
+                raise _used(path)
             (path / "trials").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path) as file:
                 file.write(b"x")
@@ -94,6 +109,18 @@ class RunDir:
         return cls(path)
 
     @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Hold a new run before its first file is written, so that of two calls with one --out only one writes.
+
+        Raises InputError where another process holds it, OutputError where one began a run here since `create`.
+        """
+        with self.locked():
+            if self._is_there():
+                raise _used(self.path)
+            self.trials.mkdir(exist_ok=True)  # an invalid call that ended since `create` has removed it
+            yield
+
+    @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run; the lock goes with the process. Raises InputError where another process holds it."""
         import filelock
@@ -105,6 +132,8 @@ class RunDir:
             raise InputError(
                 f"{self.path}: another process works on this run.", hint="Wait for it, or stop it first."
             ) from error
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be locked ({error.strerror}).", hint="Is it writable?") from error
         try:
             yield
         finally:
@@ -186,18 +215,13 @@ class RunDir:
         return newest - written
 
     def forget(self) -> None:
-        """Delete what a run that never began has written; the directory itself stays where it holds anything else."""
-        shutil.rmtree(self.trials, ignore_errors=True)
-        for name in (
-            "run.json",
-            "log.jsonl",
-            "lock",
-            "worker.log",
-            "profile.json",
-            "splits.csv",
-            "objective.json",
-            self.study.name,
-        ):
+        """Delete what a run that never began has written; the directory itself stays where it holds anything else.
+
+        Only the process that holds the run may do this: the files could be those of another one.
+        """
+        for name in EARLY_FOLDERS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in (*EARLY_FILES, self.study.name):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()
@@ -219,9 +243,18 @@ class RunDir:
             os.replace(staged / name, self.path / name)
 
 
+def _used(path: Path) -> OutputError:
+    """Return the error of an --out that holds something."""
+    is_run = (path / "run.json").is_file()
+    other = f"go on with `tl-advise resume {shlex.quote(str(path))}`" if is_run else "remove this folder"
+    return OutputError(f"{path}: exists and is not empty.", hint=f"Choose another --out, or {other}.")
+
+
 def _holds_something(path: Path) -> bool:
     """Whether a folder holds more than what a run leaves that was killed before it wrote its first file."""
-    if any(not (p.name == "trials" or re.fullmatch(r"\.run\.json\.\d+\.tmp", p.name)) for p in path.iterdir()):
+    if any(
+        not (p.name in ("trials", "lock") or re.fullmatch(r"\.run\.json\.\d+\.tmp", p.name)) for p in path.iterdir()
+    ):
         return True
     trials = path / "trials"
     return trials.exists() and (not trials.is_dir() or any(trials.iterdir()))

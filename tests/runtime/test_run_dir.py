@@ -13,12 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from advisor.data.tables import corrections
 from advisor.errors import InputError, OutputError
 from advisor.records import Settings
 from advisor.reporting import stored_results
 from advisor.runtime import run_dir
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.runtime.run_dir import RunDir, default_folder
+from advisor.tracking import relay
+from advisor.tracking.trackers import tensorboard
+from advisor.tuning import experience
+from advisor.tuning.faults import left_out
+from advisor.tuning.limits import fits_limits
 
 
 @pytest.fixture
@@ -156,7 +162,7 @@ def test_json_holds_no_number_that_json_does_not_know() -> None:
     )
 
 
-@pytest.mark.parametrize("leftovers", [[], ["trials"], ["trials", ".run.json.77.tmp"]])
+@pytest.mark.parametrize("leftovers", [[], ["trials"], ["lock", "trials"], ["lock", "trials", ".run.json.77.tmp"]])
 def test_a_run_killed_before_its_first_file_can_be_started_again(
     data: Path, tmp_path: Path, leftovers: list[str]
 ) -> None:
@@ -196,3 +202,30 @@ def test_a_run_that_was_removed_is_said_to_be_gone(data: Path, tmp_path: Path) -
     with pytest.raises(OutputError, match="were removed meanwhile") as gone, run.resumable():
         raise missing
     assert gone.value.hint == "The run is no longer there: start it again."
+
+
+def test_what_never_began_leaves_nothing(data: Path, tmp_path: Path) -> None:
+    """Whatever was written before the first probe goes, the lock too while it is held; what is not the run's stays."""
+    early = (corrections.COPY, left_out.FILE, fits_limits.FILE, experience.WRITTEN, relay.IDENTITIES)
+    run = RunDir.create(tmp_path / "run", data=data)
+    with run.begun():
+        for name in ("run.json", "profile.json", *early):
+            run.write(name, {})
+        (run.path / tensorboard.FOLDER / "run").mkdir(parents=True)
+        run.forget()
+    assert not run.path.exists()
+    again = RunDir.create(tmp_path / "run", data=data)
+    with again.begun():
+        (again.path / "thesis.tex").touch()
+        again.forget()
+    assert [file.name for file in again.path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_begun_meanwhile_is_refused(data: Path, tmp_path: Path) -> None:
+    """Another process may have begun and left between the look into the folder and the lock."""
+    run, other = (RunDir.create(tmp_path / "run", data=data) for _ in range(2))
+    with other.begun():
+        other.write("run.json", Settings(data="x"))
+    with pytest.raises(OutputError, match=r"not empty.*tl-advise resume"), run.begun():
+        pass
+    assert (run.path / "run.json").is_file()
