@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,8 +45,14 @@ class StudyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        options = {"connect_args": {"timeout": LOCK_S}}
-        self.storage: Any = self.run(lambda: optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=options))
+        absolute = os.path.abspath(path)  # the working directory may change before a later connection
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(absolute, timeout=LOCK_S, check_same_thread=False)
+
+        # The URL names the kind of database only: "?", "%" or "{" of a path would mean something in it.
+        options = {"creator": connect}
+        self.storage: Any = self.run(lambda: optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs=options))
 
     def run(self, operation: Callable[[], T]) -> T:
         """Run an operation; report a file that cannot be written (a full disk) in one line."""

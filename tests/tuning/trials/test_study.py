@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from advisor.errors import InputError, OutputError
@@ -136,3 +137,27 @@ def test_a_damaged_database_is_told_in_one_line(tmp_path: Path, damage: Callable
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError, match=r"s\.db: is damaged \(.*delete this file"):
         Study(path, seed=3)
+
+
+def test_a_study_stands_in_its_own_folder_whatever_that_is_called(tmp_path: Path) -> None:
+    """Characters that mean something in a URL, or to Optuna, are part of the path: two runs never share a file."""
+    folders = [tmp_path / name for name in ("what? 100% #1", "what? 100%20 #2", "{SCHEMA_VERSION} {}")]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        study = Study(folder / "study.db", 0)
+        for rate in range(number + 1):
+            study.begin(Candidate(backbone="pocket", strategy="full", parameters={"rate": float(rate)}))
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(f / "study.db" for f in folders)
+    assert [Study(folder / "study.db", 0).counted for folder in folders] == [1, 2, 3]
+
+
+def test_optuna_opens_the_file_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dashboard reads it by its path; a study that was opened by a relative path stays where it was."""
+    monkeypatch.chdir(tmp_path)
+    study = Study(Path("study.db"), 0)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    study.storage.engine.dispose()  # so that the next write connects again
+    study.begin(Candidate(backbone="pocket", strategy="full", parameters={"rate": 0.5}))
+    assert not list((tmp_path / "other").iterdir())
+    assert len(optuna.load_study(study_name="tl-advise", storage=f"sqlite:///{tmp_path / 'study.db'}").trials) == 1
