@@ -1,9 +1,9 @@
 """Files that are whole at any instant: written beside their name, flushed to the disk and renamed.
 
-In: bytes, text or records. Out: files. `replacing` and `write_atomically` replace a file of moderate size; `opened`
-reserves the space of a large one first and removes it unless it was renamed. A write through a memory map to a full disk
-ends the process (SIGBUS) and cannot be caught; so data goes through write(), and readers map the finished file.
-Does NOT cover: names and contents (`cache`, `run_dir`).
+In: bytes, text or records. Out: files; `remove_folder` deletes a folder as a whole. `replacing` and `write_atomically`
+replace a file of moderate size; `opened` reserves the space of a large one first and removes it unless it was renamed. A write
+through a memory map to a full disk ends the process (SIGBUS) and cannot be caught; so data goes through write(), and readers
+map the finished file. Does NOT cover: names and contents (`cache`, `run_dir`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +24,7 @@ from advisor.errors import OutputError
 
 _STALE_S = 60.0  # a file that nobody holds and that is older than this was left by a process that died
 _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # a file system that cannot reserve
+DELETED = ".deleted-*"  # what `remove_folder` renames a folder to
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -112,6 +115,17 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror}).", hint="Free some space or choose another --out."
         ) from error
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder that is trusted by its name: it is renamed first, so that a kill leaves no part of it under that name.
+
+    What cannot be deleted stays, without an error. A kill leaves a folder that `DELETED` matches.
+    """
+    aside = path.with_name(f".deleted-{uuid.uuid4().hex}")
+    with contextlib.suppress(OSError):
+        path.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def to_json(record: Any) -> str:

@@ -6,12 +6,12 @@ the test decides nothing. Does NOT cover: judging (`frozen_candidates`), refits,
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 
 from advisor.errors import BackboneError, RefitError
 from advisor.models import model_files
 from advisor.records import Profile, Result
+from advisor.runtime.atomic_file import remove_folder
 from advisor.selection import frozen_candidates, incumbent, run_end
 from advisor.tuning.faults import left_out
 from advisor.tuning.search_run import SearchRun
@@ -48,4 +48,4 @@ def _is_new(run: SearchRun, error: BackboneError | RefitError) -> bool:
 def _discard_models(run: SearchRun) -> None:
     """Remove what was trained of the frozen candidates."""
     for folder in (*run.rundir.trials.glob("final-*"), run.rundir.path / model_files.ENSEMBLE_FOLDER):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)

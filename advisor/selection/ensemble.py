@@ -10,7 +10,6 @@ docs/advice.md, "How wide is a tie?".
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from advisor.records import Ensemble, EnsembleValidation, Trial
 from advisor.records.messages import Scored
 from advisor.records.objective import DecisionRule, ObjectiveSpec
 from advisor.runtime import stored_arrays
+from advisor.runtime.atomic_file import remove_folder
 from advisor.selection import final_models, objective_decision, result_builder
 from advisor.selection.incumbent import fold_model_folder
 from advisor.tuning import cost_model, policy
@@ -147,7 +147,7 @@ def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> Path |
             return None
         staged = run.rundir.staging("ensemble")
         model_files.write_ensemble(staged, folders, _description(chosen))
-        shutil.rmtree(ensemble_folder, ignore_errors=True)
+        remove_folder(ensemble_folder)
         os.replace(staged, ensemble_folder)
     return ensemble_folder
 
@@ -155,7 +155,7 @@ def train(run: SearchRun, chosen: EnsembleChoice | None, winner: Path) -> Path |
 def withdraw(run: SearchRun, folder: Path) -> None:
     """Remove an ensemble that there was no time to score: what is offered has a test score."""
     run.listener.note("no ensemble: the time left was needed to evaluate all test images")
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_folder(folder)
 
 
 def _scoring_s(run: SearchRun, chosen: EnsembleChoice) -> float:

@@ -1,24 +1,25 @@
 """Images that do not lie as files on disk (archives, shards, tables of bytes, URLs), written once into the cache.
 
 In: what identifies the content, and a function that writes files. Out: a folder that is complete or absent: it is filled
-under a temporary name and renamed. Bounded in files and bytes. Does NOT cover: which names are safe in an archive
-(`archive`).
+under a temporary name and renamed, and renamed again before it is deleted. Bounded in files and bytes. Does NOT cover:
+which names are safe in an archive (`archive`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from advisor.errors import DatasetError
-from advisor.runtime import cache
+from advisor.runtime import atomic_file, cache
 
 MAX_FILES = 5_000_000
 MAX_BYTES = 200 * 1024**3  # of one data set, unpacked
@@ -76,8 +77,9 @@ def folder(key: str, fill: Callable[[Path], None], *, origin: Path) -> Path:
     except OSError as error:
         raise unwritable(parent, error) from error
     try:
-        fill(temporary)
-        finish(temporary, path, origin=os.path.abspath(origin))
+        with in_use(temporary):
+            fill(temporary)
+            finish(temporary, path, origin=os.path.abspath(origin))
     except OSError as error:
         raise unwritable(parent, error) from error
     finally:
@@ -92,9 +94,42 @@ def finish(filled: Path, path: Path, *, origin: str = "") -> None:
     """
     size = sum(file.stat().st_size for file in filled.rglob("*") if file.is_file())
     (filled / MARK).write_text(json.dumps({"bytes": size, "origin": origin}))
-    with contextlib.suppress(OSError):  # another process was faster: its folder is as good
+    try:
         filled.rename(path)
+    except OSError:
+        if not (path / MARK).exists():  # what an interrupted deletion left
+            atomic_file.remove_folder(path)
+            filled.rename(path)
+        # else another process was faster: its folder is as good
     _make_room(path, size)
+
+
+@contextlib.contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Mark a folder as being filled, so that `clear` leaves it alone; the mark goes with the process."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_in_use(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _use_again(mark: Path, origin: str) -> None:
@@ -142,7 +177,9 @@ def _make_room(newest: Path, size_bytes: int) -> None:
         with contextlib.suppress(OSError, ValueError):
             used += int(json.loads(mark.read_text())["bytes"])
         if used > KEPT_BYTES:
-            shutil.rmtree(mark.parent, ignore_errors=True)
+            atomic_file.remove_folder(mark.parent)
+    for left in newest.parent.glob(atomic_file.DELETED):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def unwritable(parent: Path, error: OSError) -> DatasetError:
@@ -174,10 +211,11 @@ def clear(kind: str | None = None) -> int:
     freed = 0
     for entry in copies():
         if kind is None or entry.kind == kind:
-            shutil.rmtree(entry.path, ignore_errors=True)
+            atomic_file.remove_folder(entry.path)
             freed += 0 if entry.path.exists() else entry.bytes
     for name in COPIES.values():
-        for left in (cache.default_dir() / name).glob(".[fp]*-*"):  # .filling-, .partial-
-            if kind in (None, next(k for k, n in COPIES.items() if n == name)):
+        parent = cache.default_dir() / name
+        for left in (*parent.glob(".filling-*"), *parent.glob(".partial-*"), *parent.glob(atomic_file.DELETED)):
+            if kind in (None, next(k for k, n in COPIES.items() if n == name)) and not _is_in_use(left):
                 shutil.rmtree(left, ignore_errors=True)
     return freed

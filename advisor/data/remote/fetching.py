@@ -67,11 +67,13 @@ def fetch(
         note(f"fetching {len(files):,} files ({size}) from {urls.shown(url)} into {parent}, once")
     partial = parent / f".partial-{key}"
     try:
-        partial.mkdir(parents=True, exist_ok=True)
+        parent.mkdir(parents=True, exist_ok=True)
         with _locked(parent / f".{key}.lock"):
             if not (folder / unpacking.MARK).exists():
-                _fetch_all(filesystem, url, files, partial, progress)
-                unpacking.finish(partial, folder, origin=urls.shown(url))
+                partial.mkdir(exist_ok=True)
+                with unpacking.in_use(partial):
+                    _fetch_all(filesystem, url, files, partial, progress)
+                    unpacking.finish(partial, folder, origin=urls.shown(url))
     except OSError as error:
         raise unpacking.unwritable(parent, error) from error
     return folder
