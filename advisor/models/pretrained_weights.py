@@ -20,7 +20,7 @@ from advisor.errors import OutputError, TransferError, WeightsError
 from advisor.hooks import Backbone, Weights
 from advisor.models import download, tensor_files
 from advisor.models.download import network_reachable
-from advisor.runtime import atomic_file, hub, weight_folders
+from advisor.runtime import atomic_file, hub, process_lock, weight_folders
 from advisor.runtime.weight_folders import cache_dir, search_path
 
 if TYPE_CHECKING:
@@ -233,9 +233,12 @@ def _by_hand(backbone: Backbone, weights: Weights) -> str:
 
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
-    import filelock
-
-    with filelock.FileLock(target.with_name(target.name + ".lock")):
+    """Lock a file of weights. Raises WeightsError where a stopped process holds the lock."""
+    with process_lock.held(target.with_name(target.name + ".lock")) as is_held:
+        if not is_held:  # the stopped one may go on any time, in the same file
+            raise WeightsError(
+                f"{target} is held by a process that does not respond.", hint="Continue or end the one that fetches it."
+            )
         yield
 
 

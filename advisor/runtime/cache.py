@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -25,11 +26,12 @@ import numpy.typing as npt
 
 from advisor.aliases import AnyArray
 from advisor.errors import CacheFullError, InputError
-from advisor.runtime import atomic_file
+from advisor.runtime import atomic_file, process_lock
 
 Fields = Mapping[str, Any]
 ENVIRONMENT = "TL_ADVISE_CACHE"
 CAP_BYTES = 20 * 1024**3  # at most, and never more than half of what the disk could give
+_log = logging.getLogger(__name__)
 _HEADER_BYTES = 128  # of a .npy file with a short shape
 
 
@@ -163,22 +165,15 @@ class Store:
     def lock(self, fields: Fields) -> Iterator[None]:
         """Hold the entry while it is looked up and computed, so that two processes do not compute it twice.
 
-        A process that dies lets go. Where a lock cannot be had, goes on without: an entry is whole anyway.
+        A process that dies lets go. Where a lock cannot be had, or its holder was stopped, goes on without: an entry is whole
+        anyway.
         """
-        import filelock
-
-        path = self.directory / "locks" / f"{key(fields)}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            held = filelock.FileLock(path)
-            held.acquire()
-        except (OSError, NotImplementedError):
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError, NotImplementedError):
+                path = self.directory / "locks" / f"{key(fields)}.lock"
+                if not stack.enter_context(process_lock.held(path)):
+                    _log.warning("%s is held by a process that does not respond (stopped?). Going on without it.", path)
             yield
-            return
-        try:
-            yield
-        finally:
-            held.release()
 
     def entries(self) -> tuple[CacheEntry, ...]:
         """List what is stored, the most recently used first."""

@@ -23,7 +23,7 @@ from advisor.aliases import CountProgress, Note
 from advisor.data.archives import archive, unpacking
 from advisor.data.remote import urls
 from advisor.errors import DatasetError
-from advisor.runtime import cache
+from advisor.runtime import cache, process_lock
 
 MAX_FILES = unpacking.MAX_FILES
 MAX_BYTES = unpacking.MAX_BYTES
@@ -100,10 +100,13 @@ def _check_bounds(url: str, files: Sequence[RemoteFile], parent: Path) -> int:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Lock the fetching of a data set, for one process at a time."""
-    import filelock
-
-    with filelock.FileLock(path):
+    """Lock the fetching of a data set, for one process at a time. Raises DatasetError where a stopped one holds the lock."""
+    with process_lock.held(path) as is_held:
+        if not is_held:  # the stopped one may go on any time, in the same files
+            raise DatasetError(
+                f"{path} is held by a process that does not respond.",
+                hint=f"Continue or end the one that fetches this data set, or set {cache.ENVIRONMENT} to another folder.",
+            )
         yield
 
 
