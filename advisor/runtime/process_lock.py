@@ -2,8 +2,8 @@
 
 In: the path of a lock. Out: a context that says whether the lock is held: False where its holder was silent for `SILENT_S`, as
 a process is that somebody stopped (Ctrl-Z, a paused container). A holder at work is waited for without a bound: it began the
-same work earlier. A process that dies lets go. Does NOT cover: what is done without a lock (`cache`, `remote.fetching`,
-`pretrained_weights`); the lock of a run (`run_dir`).
+same work earlier. A process that dies lets go. Does NOT cover: what is done without a lock (`cache`, `data.remote.fetching`,
+`models.pretrained_weights`); the lock of a run (`run_dir`).
 """
 
 from __future__ import annotations
