@@ -57,6 +57,14 @@ def small_batches(images: int) -> list[int]:
     return sizes
 
 
+def equal_batches(images: int, batch: int) -> list[int]:
+    """Split a number of images into as few batches of at most `batch` as possible, whose sizes differ by one at most.
+
+    For averages over batches: nothing is padded, and no image counts for much more than another.
+    """
+    return [len(part) for part in np.array_split(np.arange(images), -(-images // batch))] if images else []
+
+
 def batches(
     canvas: Pixels,
     rows: Ints,

@@ -59,13 +59,16 @@ def _use(session: Session, network: Classifier, canvas: npt.NDArray[np.uint8], r
     network.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain average over batches
+        norm.momentum = None  # the plain average over batches, which are of nearly equal sizes
         norm.train()
     order = rows[np.random.default_rng(0).permutation(len(rows))]
     compute = session.resources.compute(session.backbone)
     with torch.no_grad(), inference.autocast(compute):
         for images_NCHW, _ in inference.batches(
-            canvas, order, ForwardSpec(session.backbone.preprocess, session.size_px, compute)
+            canvas,
+            order,
+            ForwardSpec(session.backbone.preprocess, session.size_px, compute),
+            sizes=inference.equal_batches(len(order), compute.inference_batch),  # copies of an image would count as images
         ):
             network.features(images_NCHW)
     for norm, momentum in zip(norms, momenta, strict=True):

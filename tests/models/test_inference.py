@@ -54,6 +54,12 @@ def test_small_batches_give_the_logits_of_large_ones(images: int) -> None:
     np.testing.assert_allclose(few, fixed, atol=1e-5)
 
 
+@pytest.mark.parametrize(("images", "sizes"), [(0, []), (1, [1]), (32, [32]), (33, [17, 16]), (70, [24, 23, 23])])
+def test_equal_batches_differ_by_one_image_at_most(images: int, sizes: list[int]) -> None:
+    """As few batches as possible hold the images exactly."""
+    assert inference.equal_batches(images, 32) == sizes
+
+
 def test_what_is_computed_is_what_the_batches_hold() -> None:
     """Seventy images are two full batches of 64: a speed that was read off them counts 128."""
     data = small.digits()

@@ -231,3 +231,26 @@ def test_a_target_without_labels_is_verified_on_the_source(
     capsys.readouterr()
     assert run(["rerun", out, "--verify", "--offline", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["result"]["measured_on"] == "validation"
+
+
+def test_every_target_image_counts_once_in_the_statistics(tmp_path: Path) -> None:
+    """One white image among many dark ones is its share of the mean, also where the number of images fills no batch."""
+    source = write_crops(tmp_path / "source", each=10, side_px=32)
+    alone = session(source, None)
+    count = alone.resources.compute(alone.backbone).inference_batch + 1
+    aim = tmp_path / "target"
+    aim.mkdir()
+    for number in range(count):
+        colour = (255, 255, 255) if number == 0 else (0, number % 16, number // 16)
+        Image.new("RGB", (32, 32), colour).save(aim / f"{number:03}.png")
+    here = session(source, aim)
+    arm = adaptation_arm.train(here, make_candidate(here, "full", {"epochs": 1.0}), 0)[0]
+    norm = next(m for m in arm.network.body.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    seen: list[torch.Tensor] = []
+    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean((2, 3))))
+    adaptation_arm.use_target(here, arm.plan, arm.network)
+    means_NC = torch.unique(torch.cat(seen), dim=0)  # copies of an image would be here once
+    assert len(means_NC) == count
+    assert norm.running_mean is not None
+    spread = means_NC.max(0).values - means_NC.min(0).values
+    assert bool(((norm.running_mean - means_NC.mean(0)).abs() <= 0.01 * spread).all())
