@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor import registry
 from advisor._version import __version__
-from advisor.data import changes, profile, splits
+from advisor.data import changes, domains, profile, splits
 from advisor.data.remote import urls
 from advisor.data.similarity import joined_data
 from advisor.data.splits import FOLDS
@@ -78,8 +78,7 @@ def advise(
 ) -> tuple[Result, RunDir]:
     """Run the main job: from a folder of images to a result, with everything in a run directory.
 
-    The clock starts with the process, or with this call. Raises AdviseError; Interrupted if a person stopped the run, whose
-    best result so far is kept.
+    The clock starts with the process, or with this call. Raises AdviseError; Interrupted (the best result so far is kept).
     """
     settings = replace(settings, created_by=__version__)
     started = process_start() if from_process_start else time.monotonic()
@@ -90,6 +89,7 @@ def advise(
     fits_limits.check(settings)
     tracker.check(settings.log)
     urls.check_exists(settings.data)
+    domains.check_source(settings.source)
     data = Path(settings.data)
     rundir = RunDir.create(out or default_folder(data, datetime.datetime.now()), data=data)
     with rundir.begun():

@@ -135,7 +135,7 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         experience=tuple(call["experience"]),
         plugins_blocked=tuple(call["blocked"]),
         threads=call["threads"],
-        source=_source(call["source"]),
+        source=call["source"],
         log=tuple(call["log"]),
         **_stored(call),
         **{"workers": _workers(call), **_on_ray(call)},
@@ -185,15 +185,6 @@ def _stored(call: dict[str, Any]) -> dict[str, Any]:
         "storage": storage.public(storage.address(call["storage"]) or ""),
         "study": call["study"] or "",
     }
-
-
-def _source(path: str | None) -> str | None:
-    """Check at the start that the folder can be read at the end. Raises DatasetError."""
-    if path is not None:
-        from advisor.data import domains
-
-        domains.class_folders(path, option="--source")
-    return path
 
 
 def command_line() -> str:

@@ -212,7 +212,7 @@ class MeasureForgetting:
     """Ask how much of its source a tuned model has kept: the one in `folder`, trained on `fold`'s part or on the pool.
 
     `images` of the new task are looked at, at weights of each of `shares` (0 the start, 1 the model). Source items have
-    the source head's class numbers as labels.
+    the source head's class numbers as labels; where there are none, `source_reason` says why.
     """
 
     candidate: Candidate
@@ -224,6 +224,7 @@ class MeasureForgetting:
     source_root: str = ""
     source_items: tuple[Item, ...] = ()
     source_classes: int = 0
+    source_reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,9 @@ def _use(session: Session, network: Classifier, canvas: npt.NDArray[np.uint8], r
             canvas,
             order,
             ForwardSpec(session.backbone.preprocess, session.size_px, compute),
-            sizes=inference.equal_batches(len(order), compute.inference_batch),  # copies of an image would count as images
+            sizes=inference.equal_batches(
+                len(order), compute.inference_batch
+            ),  # copies of an image would count as images
         ):
             network.features(images_NCHW)
     for norm, momentum in zip(norms, momenta, strict=True):

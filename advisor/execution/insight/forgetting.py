@@ -19,7 +19,7 @@ from torch import nn
 
 from advisor.aliases import Float32s, Rows
 from advisor.data import pixels
-from advisor.errors import TrialError, WeightsError
+from advisor.errors import TransientReadError, TrialError, WeightsError, one_line
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
 from advisor.hooks import Backbone
@@ -171,17 +171,21 @@ def _watched(resources: Resources, job: MeasureForgetting, backbone: Backbone, f
 def _source(resources: Resources, job: MeasureForgetting, backbone: Backbone) -> tuple[_Source | None, str | None]:
     """Open the source images at the network's own size; None with the reason where its source head cannot judge them."""
     if not job.source_items:
-        return None, None
+        return None, job.source_reason
     try:
         head = backbones.build_source_head(backbone, resources.tensors(backbone)[0])
     except WeightsError as error:
         return None, str(error)
     size_px = backbone.preprocess.size
-    canvas, broken = pixels.canvas(
-        Path(job.source_root), job.source_items, resources.rule(backbone, size_px), store=resources.store
-    )
+    rule = resources.rule(backbone, size_px)
+    try:
+        canvas, broken = pixels.canvas(Path(job.source_root), job.source_items, rule, store=resources.store)
+    except TransientReadError as error:  # a disk that fails now: the other measures do not need it
+        return None, one_line(error)
     unreadable = {u.path for u in broken}
     rows = np.array([i for i, item in enumerate(job.source_items) if item.path not in unreadable], dtype=np.int64)
+    if not len(rows):
+        return None, f"none of the images in {job.source_root} can be read any more"
     where = torch.device(resources.compute(backbone).device)
     with torch.inference_mode():
         last = backbones.run(

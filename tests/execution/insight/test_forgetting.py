@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -116,11 +117,36 @@ def test_source_images_are_class_folders(tmp_path: Path) -> None:
     source = domains.read_source(str(crops))
     assert source.classes == 3
     assert {i.path.split("/")[0]: i.label for i in source.items} == {"class 0": 0, "class 1": 1, "class 2": 2}
-    some = domains.first_by_hash(source.items, 5)
-    assert len(some) == 5
-    assert domains.first_by_hash(source.items[::-1], 5) == some[::-1]
     with pytest.raises(DatasetError, match=r"--source .*class folders"):
         domains.read_source(str(crops / "class 0"))
+
+
+def test_source_images_that_are_not_used_are_not_read(tmp_path: Path) -> None:
+    """As many as asked for, by names alone; a broken file gives way to the next, and one without readers costs nothing."""
+    crops = write_crops(tmp_path / "crops", classes=3, each=4, side_px=32)
+    everything = domains.read_source(str(crops))
+    some = domains.read_source(str(crops), most=5)
+    assert some.items == everything.items[:5]
+    (crops / some.items[0].path).write_bytes(b"no image")
+    (crops / some.items[1].path).unlink()
+    os.mkfifo(crops / some.items[1].path)
+    assert domains.read_source(str(crops), most=3).items == everything.items[2:5]
+
+
+@pytest.mark.parametrize("content", [None, b"no image"])
+def test_class_folders_without_images_are_refused_at_the_start(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Empty folders, or files that are no images, end the call before a run directory is made."""
+    crops = write_crops(tmp_path / "crops", each=4, side_px=32)
+    for name in ("a", "b"):
+        (tmp_path / "source" / name).mkdir(parents=True)
+        if content is not None:
+            (tmp_path / "source" / name / "1.jpg").write_bytes(content)
+    assert run(["advise", str(crops), "--source", str(tmp_path / "source"), "--out", str(tmp_path / "run")]) == 2
+    shown = capsys.readouterr().err
+    assert f"--source {tmp_path / 'source'}: no image" in " ".join(shown.split())
+    assert not (tmp_path / "run").exists()
 
 
 def test_squeezenet_knows_its_source(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +170,7 @@ def test_squeezenet_knows_its_source(shared: Path, tmp_path: Path, monkeypatch: 
         session.resources, candidate, plan, broken, tmp_path / "m", rows=1, temperature=1.0, status="final", seconds=0.0
     )
     given = domains.read_source(str(tmp_path / "imagenet1000"))
-    asked = ask(candidate, tmp_path / "m", source_root=given.root, source_items=domains.first_by_hash(given.items, 40))
+    asked = ask(candidate, tmp_path / "m", source_root=given.root, source_items=given.items[:40])
     job = replace(asked, source_classes=given.classes, shares=(0.0, 1.0))
     measured = forgetting.measure(session.resources, job).forgetting
     assert measured.source is not None
