@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.data.archives import unpacking
-from advisor.data.decoding import decode_limits, tiff, to_rgb
+from advisor.data.decoding import decode_limits, pillow_limit, tiff, to_rgb
 from advisor.errors import TransientReadError
 from advisor.records.data import ValueRange
 
@@ -136,16 +136,10 @@ def printable(path: str) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Pillow's own warnings (large image, odd EXIF) during a scan, and its own limit: ours decides."""
-    from PIL import Image
-
-    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL(\..*)?$")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
+    """Silence Pillow's own warnings (odd EXIF) during a scan."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL(\..*)?$")
+        yield
 
 
 def transient(error: BaseException, path: str) -> TransientReadError:
@@ -167,6 +161,12 @@ def _failure(error: Exception, source: Source, size_bytes: int) -> Exception:
 
 @contextmanager
 def _opened(source: Source) -> Iterator[Image.Image]:
+    with pillow_limit.replaced(), _identified(source) as image:
+        yield image
+
+
+@contextmanager
+def _identified(source: Source) -> Iterator[Image.Image]:
     stream: io.IOBase | None = None
     try:
         if isinstance(source, bytes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
+from advisor.data.decoding import decode_limits, pillow_limit
 from advisor.errors import RequestError
 
 
@@ -24,19 +25,16 @@ def check_header(data: bytes, limits: ServerLimits) -> None:
 
     Raises RequestError with 415 where no decoder knows the bytes, 413 where the image is too large.
     """
-    import warnings
-
     from PIL import Image, UnidentifiedImageError
 
     if not data:
         raise RequestError(415, "the file is empty.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                width, height = image.size
+        with pillow_limit.replaced(), Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
     except Image.DecompressionBombError:
-        raise RequestError(413, f"the image is larger than {limits.pixels:,} pixels; scale it down.") from None
+        most = min(limits.pixels, decode_limits.max_pixels())
+        raise RequestError(413, f"the image is larger than {most:,} pixels; scale it down.") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError):
         raise RequestError(415, "the file is not an image that can be read; send JPEG, PNG or WebP.") from None
     if width * height > limits.pixels:
