@@ -1,8 +1,8 @@
 """Decode image files to one uint8 array of squares, once; later calls map it from the cache.
 
-Legend: N items, S side of the square in pixels. Covered: torchvision's resize and centre crop, bit for bit; squash and
-pad; threads within one bound of memory (`decode_limits`); unreadable files; a file that changed since it was hashed; a
-full disk. Does NOT cover: augmentation and normalisation (on the device), labels.
+Legend: N items, S side of the square in pixels. Covered: torchvision's resize and centre crop, bit for bit up to `NARROW`;
+squash and pad; threads within one bound of memory (`decode_limits`); unreadable files; a file that changed since it was
+hashed; a full disk. Does NOT cover: augmentation and normalisation (on the device), labels.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 FITS = ("crop", "squash", "pad")
 PAD_COLOUR = (124, 116, 104)  # ImageNet's mean: zero after the usual normalisation
-_CODE = 1  # increment when the same inputs would give other pixels
+NARROW = (
+    50  # long side over short: from here on no side is enlarged before the square is cut, which took as many squares
+)
+_CODE = 2  # increment when the same inputs would give other pixels
 _BATCH = 32  # images that a thread decodes per task
 _PAUSES_S = (0.1, 0.5, 2.0)  # before an image is read again after a passing failure
 _log = logging.getLogger(__name__)
@@ -96,8 +99,13 @@ def fitted(image: Image.Image, rule: PixelRule) -> Pixels:
         return np.asarray(square)
     # torchvision's Resize: the long side is cut down to a whole number, not rounded.
     short = min(width, height)
-    inner = _resized(image, int(side * width / short), int(side * height / short), how)
-    left, top = _offset(inner.width, rule), _offset(inner.height, rule)
+    whole = int(side * width / short), int(side * height / short)
+    left, top = (_offset(length, rule) for length in whole)
+    if max(width, height) > NARROW * short:
+        across, down = width / whole[0], height / whole[1]
+        box = (left * across, top * down, min(width, (left + side) * across), min(height, (top + side) * down))
+        return np.asarray(image.resize((side, side), how, box=box))
+    inner = _resized(image, *whole, how)
     return np.asarray(inner.crop((left, top, left + side, top + side)))
 
 

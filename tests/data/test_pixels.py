@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from photographs import jpeg
@@ -54,6 +57,55 @@ def test_extreme_shapes_are_fitted(fit: str) -> None:
     for size in ((1, 300), (300, 1), (1, 1)):
         square = pixels.decode(jpeg(size), pixels.PixelRule(24, 28, fit=fit))
         assert square.shape == (28, 28, 3) if fit == "crop" else (24, 24, 3)
+
+
+@pytest.mark.parametrize("interpolation", sorted(MODES))
+@pytest.mark.parametrize("size", [(6, 301), (301, 6), (3, 1999), (1999, 3), (40, 2100), (1, 700)])
+def test_narrow_images_are_cropped_as_if_they_were_enlarged_first(interpolation: str, size: tuple[int, int]) -> None:
+    """Above a ratio of 50 the square is cut without the enlarged image; rounding of positions may cost one level."""
+    rule = pixels.PixelRule(24, 28, interpolation)
+    content = jpeg(size, 3)
+    picture = images.open_rgb(content)
+    reference = np.asarray(tv.center_crop(tv.resize(picture, [28], MODES[interpolation]), [24, 24]), dtype=int)
+    square = pixels.centre(pixels.decode(content, rule)[None], 24)[0].astype(int)
+    allowed = 1 if interpolation != "nearest" else 255  # a position on the border of two pixels may fall to either
+    assert np.abs(square - reference).max() <= allowed
+    assert (square != reference).mean() < 0.05
+
+
+@pytest.mark.parametrize("interpolation", sorted(MODES))
+@pytest.mark.parametrize("size", [(6, 300), (300, 6), (1, 50), (40, 2000)])
+def test_up_to_a_ratio_of_fifty_crops_are_those_of_torchvision(interpolation: str, size: tuple[int, int]) -> None:
+    """To the bit, as for other shapes."""
+    picture = images.open_rgb(jpeg(size, 3))
+    reference = tv.center_crop(tv.resize(picture, [28], MODES[interpolation]), [24, 24])
+    square = pixels.fitted(picture, pixels.PixelRule(24, 28, interpolation))
+    assert np.array_equal(pixels.centre(square[None], 24)[0], np.asarray(reference))
+
+
+STARVED = """
+import resource, sys
+from PIL import Image
+from advisor.data import pixels
+picture = Image.new("RGB", (int(sys.argv[1]), int(sys.argv[2])), (90, 120, 150))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000, used + 50_000_000))
+square = pixels.fitted(picture, pixels.PixelRule(224, 256, fit=sys.argv[3]))
+print(square.shape, square[len(square) // 2, len(square) // 2])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of address space")
+@pytest.mark.parametrize("fit", pixels.FITS)
+@pytest.mark.parametrize("size", [("1", "200000"), ("200000", "1")])
+def test_a_narrow_image_takes_no_more_memory_than_it_holds(fit: str, size: tuple[str, str]) -> None:
+    """Neither side is enlarged beyond the square: 50 MB hold it many times over."""
+    side = 256 if fit == "crop" else 224
+    command = [sys.executable, "-c", STARVED, *size, fit]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-300:]
+    assert run.stdout.startswith(f"({side}, {side}, 3) [")
+    assert fit == "pad" or "[ 90 120 150]" in run.stdout
 
 
 def test_the_rule_scales_with_the_input_size() -> None:
