@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 FITS = ("crop", "squash", "pad")
 PAD_COLOUR = (124, 116, 104)  # ImageNet's mean: zero after the usual normalisation
-NARROW = (
-    50  # long side over short: from here on no side is enlarged before the square is cut, which took as many squares
-)
+# Long side over short. Up to it an image is enlarged before its square is cut: as many squares in memory. Beyond it that has
+# no bound (a file of few pixels may ask for gigabytes), and only the square is made.
+NARROW = 50
 _CODE = 2  # increment when the same inputs would give other pixels
 _BATCH = 32  # images that a thread decodes per task
 _PAUSES_S = (0.1, 0.5, 2.0)  # before an image is read again after a passing failure
