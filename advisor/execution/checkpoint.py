@@ -1,12 +1,14 @@
 """A trial's state on disk at its last rung, from which a killed trial goes on: written whole or not at all.
 
 In: the loop's state and what earlier folds gave. Out: the same, after a kill. Plain tensors and numbers only, so that
-reading one runs no code. A full disk costs the chance to go on, never the trial itself.
+reading one runs no code. A full disk, a damaged file or a state that does not fit the training as it begins now (after a
+resume with other threads, or on another device or machine) costs the chance to go on, never the trial itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from advisor.errors import TrialError
+from advisor.errors import TrialError, one_line
 from advisor.records import Curve
 from advisor.runtime import atomic_file
 from advisor.training.loop import Loop
@@ -36,19 +38,17 @@ class Checkpoint:
     """A trial's state on disk at its last rung: written whole or not at all, read as plain tensors and numbers."""
 
     def __init__(self, path: Path, *, writes: bool = True, of: Path | None = None) -> None:
-        """Read what is there; where nothing is, what the paused trial `of` left: its promotion goes on from that."""
+        """Read what is there; where nothing is, what the paused trial `of` left: its promotion goes on from that.
+
+        A file that cannot be read counts as missing.
+        """
         if of is not None and not path.exists() and of.is_file():
             of.replace(path)  # from now on a kill finds it under the promotion's own name
         self.path = path
         self.writes = writes  # of several processes that train together, one does
         self.state: dict[str, Any] = {}
         if path.is_file():
-            try:
-                self.state = torch.load(path, map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, EOFError, ValueError) as error:
-                raise TrialError(
-                    f"{path.name}: the checkpoint cannot be read ({error}); delete it to train anew"
-                ) from error
+            self.state = _read(path)
 
     def outcome(self, position: int) -> FoldOutcome | None:
         """Return what the fold at this position gave, None where it did not end."""
@@ -59,12 +59,20 @@ class Checkpoint:
             rows=done["rows"].numpy(), logits=done["logits"].numpy(), curve=_curve(done["curve"]), fitted=done["fitted"]
         )
 
-    def restore(self, position: int, loop: Loop) -> tuple[Curve, int]:
-        """Restore the loop's last saved state; return its curve so far and the number of rungs behind it."""
+    def restore(self, position: int, loop: Loop) -> tuple[Curve, int] | None:
+        """Restore the loop's last saved state; return its curve so far and the number of rungs behind it.
+
+        Returns None where the state does not fit, and forgets it: the loop may be half restored and is not to be used.
+        """
         if self.state.get("position") != position:
             return Curve(), 0
-        loop.load_state_dict(self.state["loop"])
-        return _curve(self.state["curve"]), int(self.state["rung"])
+        try:
+            loop.load_state_dict(self.state["loop"])
+            return _curve(self.state["curve"]), int(self.state["rung"])
+        except (TrialError, KeyError, TypeError, ValueError, AttributeError) as error:
+            _log(self.path, error)
+            self.state = {**self.state, "position": None, "loop": None}
+            return None
 
     def write(self, position: int, rung: int, loop: Loop, curve: Curve) -> None:
         """Write the loop's state at a rung."""
@@ -94,6 +102,24 @@ class Checkpoint:
         """Delete the file: the trial has ended."""
         if self.writes:
             self.path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise TypeError(f"a {type(state).__name__}, expected a dict")
+    except MemoryError:
+        raise
+    except Exception as error:  # what a damaged file raises depends on the byte: of pickle, zipfile, struct, torch
+        _log(path, error)
+        return {}
+    return state
+
+
+def _log(path: Path, error: Exception) -> None:
+    reason = f"{type(error).__name__}: {one_line(error)}"
+    print(f"{path.name}: not used, trained again from step 0 ({reason})", file=sys.stderr, flush=True)
 
 
 def _plain(curve: Curve) -> dict[str, list[float]]:

@@ -137,8 +137,7 @@ def time_steps(resources: Resources, job: TimeSteps) -> StepTime:
     plan = resources.plan(job.candidate, rows)
     if len(plan.phases) != 1 or plan.steps < job.warm + job.steps:
         return StepTime(step_s=0.0)
-    classifier = trainer.classifier_for(resources, job.candidate, plan, rows, job.seed)
-    loop = trainer.train_loop(resources, job.candidate, plan, classifier, rows, job.seed)
+    loop = trainer.start_loop(resources, job.candidate, plan, rows, job.seed)
     if loop.cached:
         return StepTime(step_s=0.0)
     durations: list[float] = []

@@ -111,6 +111,11 @@ def _head_width(resources: Resources, backbone: Backbone, plan: TrainPlan, size_
     return sum(dims) if plan.head.layers == "all" else dims[names.index(plan.head.layers)]
 
 
+def start_loop(resources: Resources, candidate: Candidate, plan: TrainPlan, rows: Rows, seed: int) -> loop.Loop:
+    """Build the network and the training loop, as they stand before the first step."""
+    return train_loop(resources, candidate, plan, classifier_for(resources, candidate, plan, rows, seed), rows, seed)
+
+
 def train_loop(
     resources: Resources, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows, seed: int
 ) -> loop.Loop:

@@ -238,9 +238,11 @@ def _train_fold(
 ) -> FoldOutcome:
     rows, val = resources.folds(job.repeat)[fold]
     plan = resources.plan(job.candidate, rows)
-    classifier = trainer.classifier_for(resources, job.candidate, plan, rows, job.seed)
-    loop = trainer.train_loop(resources, job.candidate, plan, classifier, rows, job.seed)
-    curve, first_rung = saved.restore(position, loop)
+    loop = trainer.start_loop(resources, job.candidate, plan, rows, job.seed)
+    restored = saved.restore(position, loop)
+    if restored is None:
+        loop = trainer.start_loop(resources, job.candidate, plan, rows, job.seed)
+    (curve, first_rung), classifier = restored or (Curve(), 0), loop.classifier
     emit = _of_fold(emit, position, len(job.folds), loop)
     logits, fitted = np.zeros((len(val), resources.classes), dtype=np.float32), {}
     rungs = timing.rungs(loop, len(val))

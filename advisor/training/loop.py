@@ -216,13 +216,13 @@ class Loop:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a state. Raises TrialError where it belongs to another start or another plan."""
         if state["origin"] != self._origin:
-            raise TrialError("the checkpoint belongs to other starting weights; delete it to train anew")
+            raise TrialError("the checkpoint belongs to other starting weights")
         try:
             self.classifier.load_state_dict(state["classifier"])
             self._optimizer.load_state_dict(state["optimizer"])
             self._companions.load_state_dict(state.get("companions", {}))
         except (RuntimeError, ValueError, KeyError) as error:
-            raise TrialError(f"the checkpoint does not fit this plan ({error}); delete it to train anew") from error
+            raise TrialError(f"the checkpoint does not fit this plan ({error})") from error
         self._average = {name: value.to(self._device, copy=True) for name, value in state["average"].items()}
         self.step = int(state["step"])
         self._phase = -1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 from opened import resources_of
 from photos import write_crops
 
@@ -68,6 +69,35 @@ def test_a_paused_trial_that_is_promoted_ends_like_one_that_was_never_paused(res
         assert (promoted.scores, promoted.curve) == (whole.scores, whole.curve)
         assert promoted.continues == 1
         assert not list(trials.glob("*.ckpt"))
+
+
+@pytest.mark.parametrize("damage", ["other start", "other plan", "list", "pickle", "cut", "empty", "noise"])
+def test_a_checkpoint_that_cannot_be_used_counts_as_missing(
+    resources: Resources, damage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A resume on another machine begins elsewhere in the last bits, a disk damages a file: the trial trains from step 0."""
+    whole = trial.run(resources, order(resources, 6), lambda progress: None)
+    trial.run(resources, replace(order(resources, 6, stop_above={66: -1.0}), number=1), lambda progress: None)
+    path = Path(resources.job.run_dir) / "trials" / "00001.ckpt"
+    _damage(path, damage)
+    trained = trial.run(resources, replace(order(resources, 6), number=1), lambda progress: None)
+    assert (trained.state, trained.error) == ("complete", "")
+    assert (trained.scores, trained.curve) == (whole.scores, whole.curve)
+    assert "00001.ckpt: not used, trained again from step 0" in capfd.readouterr().err
+    assert not path.exists()
+
+
+def _damage(path: Path, damage: str) -> None:
+    state, content = torch.load(path, weights_only=True), path.read_bytes()
+    if damage == "other start":
+        torch.save({**state, "loop": {**state["loop"], "origin": "0" * 64}}, path)
+    elif damage == "other plan":
+        torch.save({**state, "loop": {**state["loop"], "optimizer": {"state": {}, "param_groups": []}}}, path)
+    elif damage == "list":
+        torch.save([1], path)
+    else:
+        broken = {"pickle": pickle.dumps({"a": 1})[:-1], "cut": content[: len(content) // 2], "empty": b""}
+        path.write_bytes(broken.get(damage, bytes(range(256)) * 9))
 
 
 def test_short_trainings_are_scored_at_their_end_alone(resources: Resources) -> None:
