@@ -18,6 +18,7 @@ from advisor.errors import AdviseError, BackboneError, StrategyError, is_out_of_
 from advisor.hooks import Backbone, Card, Context, Space, Strategy, TrainPlan
 from advisor.plugin_loading import PluginContents, Resolver
 from advisor.runtime.process import third_party
+from advisor.runtime.process.plain_values import is_finite, is_utf8, plain
 
 # A failing load_state is a WeightsError of `models.backbone`: mostly it is the file that does not fit.
 _CALLS = ("build", "run_stage", "pool", "build_source_head")
@@ -99,22 +100,22 @@ class GuardedStrategy:
     @property
     def name(self) -> str:
         """The strategy's name."""
-        return self._strategy.name
+        return str(plain(self._strategy.name))
 
     @property
     def regime(self) -> str:
         """The strategy's regime."""
-        return self._strategy.regime
+        return str(plain(self._strategy.regime))
 
     @property
     def card(self) -> Card | str:
         """The strategy's card."""
-        return self._strategy.card
+        return _plain_card(self._strategy.card)
 
     def applies(self, context: Context) -> str | None:
         """Return None where it applies, else its reason; a `Failure` where its code fails here, on its first guesses too."""
         try:
-            reason = self._call("applies", context)
+            reason = plain(self._call("applies", context))
             if reason is not None and not isinstance(reason, str):
                 raise self._error(f"applies() returned {reason!r:.80}, expected None or text")
             if reason is None:
@@ -140,10 +141,13 @@ class GuardedStrategy:
         if not isinstance(plan, TrainPlan):
             raise self._error(f"plan() returned a {type(plan).__name__}, expected a TrainPlan")
         try:
-            msgspec.convert(msgspec.to_builtins(plan), TrainPlan)
+            fields = msgspec.to_builtins(plan, enc_hook=_plain_scalar)
+            written = msgspec.convert(fields, TrainPlan)
         except (msgspec.ValidationError, TypeError) as error:
             raise self._error(f"plan() returned a plan that cannot be written down: {one_line(error)}") from error
-        return plan
+        if not is_finite(fields):
+            raise self._error("plan() returned a plan with a number that is not finite")
+        return written
 
     def _rehearse(self, context: Context) -> None:
         for parameters in self.first_guesses(context):
@@ -153,10 +157,15 @@ class GuardedStrategy:
     def _parameters(self, member: str, parameters: Any) -> Mapping[str, Any]:
         if not isinstance(parameters, Mapping) or not all(isinstance(name, str) for name in parameters):
             raise self._error(f"{member}() returned {parameters!r:.80}, expected parameters by name")
-        for name, value in parameters.items():
+        plain_parameters = {str(plain(name)): plain(value) for name, value in parameters.items()}
+        for name, value in plain_parameters.items():
             if value is not None and not isinstance(value, str | int | float):
                 raise self._error(f"{member}() returned {name}={value!r:.80}, expected a number or text")
-        return parameters
+            if not is_finite(value):
+                raise self._error(f"{member}() returned {name}={value!r}, expected a finite number")
+            if not is_utf8(f"{name}{value}"):
+                raise self._error(f"{member}() returned {name!a}={value!a:.80}, expected text that UTF-8 can hold")
+        return plain_parameters
 
     def _call(self, member: str, *args: Any) -> Any:
         try:
@@ -186,6 +195,27 @@ class _LowestDraws:
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         return next(iter(choices))
+
+
+def _plain_scalar(value: Any) -> Any:
+    """Return what msgspec cannot write down as a plain value. Raises TypeError where it is none."""
+    scalar = plain(value)
+    if type(scalar) is type(value):
+        raise TypeError(f"it contains a {type(value).__name__}")
+    return scalar
+
+
+def _plain_card(card: Card | str) -> Card | str:
+    if not isinstance(card, Card):
+        return str(plain(card))
+    parameters = []
+    for parameter in card.parameters:
+        fields = {
+            name: plain(getattr(parameter, name)) for name in ("name", "default", "meaning", "kind", "low", "high")
+        }
+        choices = tuple(plain(choice) for choice in parameter.choices)
+        parameters.append(replace(parameter, **fields, choices=choices))
+    return replace(card, parameters=tuple(parameters))
 
 
 def _raised(member: str, error: BaseException) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from advisor.errors import BrokenPluginError
 from advisor.hooks import Backbone, Card, Layout, Preprocess, Stage, Strategy, Weights, build_nothing
 from advisor.records.trials import REGIMES
+from advisor.runtime.process.plain_values import is_finite, plain
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -109,28 +110,27 @@ def _stages(value: Any) -> tuple[Stage, ...]:
 
 
 def _stage(value: Any) -> Stage:
-    name, prefixes = getattr(value, "name", None), getattr(value, "prefixes", None)
+    name, prefixes = _get(value, "name"), _get(value, "prefixes")
     if not isinstance(name, str) or not name:
         raise BrokenPluginError(f"stages holds {value!r}, expected Stage(name=..., prefixes=(...,))")
     if isinstance(prefixes, str):
         raise BrokenPluginError(f'stage {name}: prefixes is the text "{prefixes}", expected a tuple: ("{prefixes}",)')
     if not isinstance(prefixes, Iterable):
         raise BrokenPluginError(f"stage {name}: prefixes is {prefixes!r}, expected a tuple of names")
-    listed = tuple(prefixes)
+    listed = tuple(plain(prefix) for prefix in prefixes)
     if not listed or not all(isinstance(p, str) and p for p in listed):
         raise BrokenPluginError(f"stage {name}: prefixes is {listed!r}, expected at least one name, all of them text")
     return Stage(name=name, prefixes=listed)
 
 
 def _preprocess(value: Any) -> Preprocess:
-    fields = [getattr(value, n, None) for n in ("size", "resize", "interpolation", "mean", "std")]
+    fields = [_get(value, n) for n in ("size", "resize", "interpolation", "mean", "std")]
     if any(f is None for f in fields):
         raise BrokenPluginError(f"preprocess is {value!r}, expected Preprocess(size=..., resize=..., ...)")
     size, resize, interpolation, mean, std = fields
     if interpolation not in INTERPOLATIONS:
-        raise BrokenPluginError(
-            f"preprocess.interpolation is {interpolation!r}, expected one of {', '.join(INTERPOLATIONS)}"
-        )
+        expected = ", ".join(INTERPOLATIONS)
+        raise BrokenPluginError(f"preprocess.interpolation is {interpolation!r}, expected one of {expected}")
     channels = {"mean": _three("preprocess.mean", mean), "std": _three("preprocess.std", std)}
     if min(channels["std"]) <= 0:
         raise BrokenPluginError(f"preprocess.std is {std!r}, expected numbers above 0")
@@ -144,10 +144,10 @@ def _preprocess(value: Any) -> Preprocess:
 
 
 def _three(field: str, value: Any) -> tuple[float, float, float]:
-    good = isinstance(value, Sequence) and len(value) == 3 and all(_is_number(v) for v in value)
-    if not good:
+    channels = [plain(v) for v in value] if isinstance(value, Sequence) else []
+    if len(channels) != 3 or not all(_is_number(v) and is_finite(v) for v in channels):
         raise BrokenPluginError(f"{field} is {value!r}, expected three numbers (red, green, blue)")
-    return (float(value[0]), float(value[1]), float(value[2]))
+    return (float(channels[0]), float(channels[1]), float(channels[2]))
 
 
 def _weights(value: Any, folder: Path | None) -> Weights | None:
@@ -157,6 +157,7 @@ def _weights(value: Any, folder: Path | None) -> Weights | None:
         value = Weights(path=str(value))
     if not isinstance(value, Weights):
         raise BrokenPluginError(f"weights is {value!r}, expected Weights(...), a path or None")
+    value = replace(value, **{name: plain(member) for name, member in vars(value).items()})
     for field in ("file", "url", "sha256_prefix", "licence", "path", "package"):
         if not isinstance(getattr(value, field), str):
             raise BrokenPluginError(f"weights.{field} is {getattr(value, field)!r}, expected text")
@@ -224,7 +225,7 @@ def layout(item: object) -> Layout:
 
 def _get(offered: object, member: str) -> Any:
     try:
-        return getattr(offered, member, None)
+        return plain(getattr(offered, member, None))
     except Exception as error:
         raise BrokenPluginError(f"reading {member} failed: {one_line(error)}") from error
 
@@ -258,9 +259,8 @@ def _calls(
         if not callable(function):
             raise BrokenPluginError(f"{name} is {function!r}, expected a function")
         if not _accepts(function, arguments):
-            raise BrokenPluginError(
-                f"{name}{inspect.signature(function)} cannot be called as {name}({', '.join(arguments)})"
-            )
+            call = f"{name}({', '.join(arguments)})"
+            raise BrokenPluginError(f"{name}{inspect.signature(function)} cannot be called as {call}")
         calls[name] = function
     return calls
 

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import faulty_plugins
+import msgspec
+import numpy as np
+import optuna
 import pytest
 import small_network
 import torch
 
 from advisor import plugin_guard, registry
 from advisor.errors import BackboneError, InputError, PluginError, StrategyError
+from advisor.hooks import Card, Parameter, TrainPlan
 from advisor.models import backbone as backbones
 from advisor.plugin_guard import Failure, GuardedStrategy
 
@@ -97,9 +101,17 @@ def test_a_good_strategy_answers_as_before() -> None:
         ("first_guesses", lambda context: {"strength": 1.0}, "expected a list of parameters"),
         ("first_guesses", lambda context: [3], "first_guesses() returned 3, expected parameters by name"),
         ("first_guesses", lambda context: [{"x": [1]}], "first_guesses() returned x=[1], expected a number or text"),
+        ("first_guesses", lambda context: [{"x": float("nan")}], "returned x=nan, expected a finite number"),
+        ("first_guesses", lambda context: [{"x": np.float32("inf")}], "returned x=inf, expected a finite number"),
+        (
+            "first_guesses",
+            lambda context: [{"x": "\ud800"}],
+            "returned 'x'='\\ud800', expected text that UTF-8 can hold",
+        ),
         ("space", raising(ValueError("low > high")), "space() raised ValueError: low > high"),
         ("space", lambda trial, context: None, "space() returned None, expected parameters by name"),
         ("plan", raising(IndexError("no stage")), "plan() raised IndexError: no stage"),
+        ("plan", lambda parameters, context: TrainPlan(ema=float("nan")), "a plan with a number that is not finite"),
         ("plan", lambda parameters, context: {}, "plan() returned a dict, expected a TrainPlan"),
     ],
 )
@@ -113,6 +125,37 @@ def test_a_strategy_that_fails_does_not_apply(member: str, function: Any, said: 
     if member == "plan":
         with pytest.raises(StrategyError, match="strategy ridge: plugin mine"):
             guarded.plan({}, CONTEXT)
+
+
+NUMPY_PARAMETERS = {
+    "strength": np.float64(1.0),
+    "mirror": np.bool_(True),
+    "width": np.int64(3),
+    "kind": np.str_("a"),
+    "none": None,
+    "flag": False,
+}
+
+
+def test_numpy_values_of_a_strategy_become_plain_ones() -> None:
+    """Parameters are written down as JSON, which takes no numpy number; a truth value stays one."""
+    parameter = Parameter(name="x", default=np.float64(1), meaning="", low=np.float32(0), choices=(np.int64(1),))
+    from_numpy = {
+        "first_guesses": lambda context: [NUMPY_PARAMETERS],
+        "space": lambda trial, context: NUMPY_PARAMETERS,
+        "plan": lambda parameters, context: TrainPlan(ema=np.float32(0.5), views=np.int64(2)),
+        "regime": np.str_("partial"),
+        "card": Card(what="A head.", when="", parameters=(parameter,)),
+    }
+    guarded = GuardedStrategy(Ridge(from_numpy), OWNER)
+    assert guarded.applies(CONTEXT) is None
+    drawn = [*guarded.first_guesses(CONTEXT), guarded.space(optuna.trial.FixedTrial({}), CONTEXT)]
+    for parameters in drawn:
+        assert msgspec.json.decode(msgspec.json.encode(parameters)) == parameters == dict(NUMPY_PARAMETERS)
+        assert [type(v) for v in parameters.values()] == [float, bool, int, str, type(None), bool]
+    plan = guarded.plan({}, CONTEXT)
+    assert msgspec.json.decode(msgspec.json.encode(plan), type=TrainPlan) == plan == TrainPlan(ema=0.5, views=2)
+    assert msgspec.json.decode(msgspec.json.encode([guarded.regime, guarded.card]))[0] == "partial"
 
 
 def test_only_third_party_code_is_guarded_and_only_where_that_is_wanted(

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
+import numpy as np
 import pytest
 
 from advisor import plugin_validation
@@ -39,6 +41,27 @@ class Probe:
         return TrainPlan()
 
 
+def test_numpy_values_of_a_network_become_plain_ones() -> None:
+    """Recipes and results hold them as JSON and YAML."""
+    offered = {
+        **vars(GOOD),
+        "name": np.str_("good"),
+        "dim": np.int64(4),
+        "macs": np.int64(5),
+        "size_multiple": np.int32(2),
+        "published_accuracy": np.float32(0.5),
+        "stages": (Stage(name=np.str_("all"), prefixes=(np.str_("0"),)),),
+        "preprocess": Preprocess(
+            size=np.int64(32), resize=np.int64(36), interpolation=np.str_("bicubic"), mean=(np.float32(0.5),) * 3
+        ),
+        "weights": Weights(path=np.str_("/a/b.safetensors"), bytes=np.int64(3)),
+    }
+    checked = plugin_validation.backbone(SimpleNamespace(**offered))
+    plain = {name: value for name, value in vars(checked).items() if not callable(value)}
+    written = msgspec.json.decode(msgspec.json.encode(plain))
+    assert (written["name"], written["macs"], written["preprocess"]["interpolation"]) == ("good", 5, "bicubic")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -57,6 +80,7 @@ class Probe:
         ({"stages": (Stage(name="a", prefixes=("x",)), Stage(name="a", prefixes=("y",)))}, 'two stages are named "a"'),
         ({"preprocess": None}, "lacks preprocess"),
         ({"preprocess": 224}, "preprocess is 224"),
+        ({"preprocess": Preprocess(size=32, resize=32, std=(1, 1, float("nan")))}, "expected three numbers"),
         ({"preprocess": Preprocess(size=0, resize=4)}, "preprocess.size is 0"),
         (
             {"preprocess": Preprocess(size=4, resize=4, interpolation="cubic")},

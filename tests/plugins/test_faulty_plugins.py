@@ -38,6 +38,7 @@ BAD_HEADS = {
     "bad_applies": "applies() raised KeyError: 'context'",
     "bad_number": "applies() returned 3, expected None or text",
     "bad_guesses": "first_guesses() returned [], expected a list of parameters",
+    "bad_nan_guess": "first_guesses() returned strength=nan, expected a finite number",
     "bad_space": "space() raised ZeroDivisionError: space",
     "bad_draws": "space() raised ArithmeticError: not so strong",
     "bad_plan": "plan() raised LookupError: plan",
@@ -104,6 +105,13 @@ def test_a_network_without_parameters_is_used_to_the_end(crops: Path, monkeypatc
     run, image = crops.parent / "run", next(crops.rglob("*.jpg"))
     predicted = commands.run("predict", str(run), str(image), "--device", "cpu", "--json")
     assert json.loads(predicted.stdout)
+
+
+def test_parameters_of_numpy_are_written_down(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strategy that draws numpy's numbers competes to the end."""
+    monkeypatch.setenv("MENAGERIE", "numpy_head good")
+    result, _ = advise(crops, "--backbone", "good", "--strategy", "numpy_head", "--trials", "2")
+    assert result["best"]["strategy"] == "numpy_head"
 
 
 @pytest.mark.parametrize("names", [("bad_score", "bad_crash"), ("bad_fifth",)], ids=" ".join)

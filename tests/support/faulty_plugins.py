@@ -215,6 +215,23 @@ class PlanSamples(Ridge):
         return super().plan(parameters, context)
 
 
+class GuessNan(Ridge):
+    def first_guesses(self, context):
+        return [{"strength": float("nan")}]
+
+
+class FromNumpy(Ridge):
+    """A good head whose parameters are numpy's."""
+
+    def space(self, trial, context):
+        import numpy
+        return {"strength": numpy.float64(super().space(trial, context)["strength"]), "kind": numpy.str_("a")}
+
+    def first_guesses(self, context):
+        import numpy
+        return [{"strength": numpy.float64(1.0), "kind": numpy.str_("a")}]
+
+
 class Poor(Ridge):
     """A head that says the same of every image."""
 
@@ -241,7 +258,8 @@ class PlanRefitHead(Ridge):
 STRATEGIES = [
     Applies("bad_applies"), AppliesNumber("bad_number"), Guesses("bad_guesses"), Space("bad_space"), Draws("bad_draws"),
     Plan("bad_plan"), PlanNone("bad_none"), PlanTypes("bad_types"), PlanSamples("bad_samples"), Ridge(),
-    Poor("poor_head"), PlanRefit("bad_refit"), PlanRefitHead("bad_refit_head"),
+    GuessNan("bad_nan_guess"), FromNumpy("numpy_head"), Poor("poor_head"),
+    PlanRefit("bad_refit"), PlanRefitHead("bad_refit_head"),
 ]
 
 

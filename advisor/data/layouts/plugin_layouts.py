@@ -21,6 +21,7 @@ from advisor.errors import AdviseError, PluginError, one_line
 from advisor.hooks import Layout
 from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
 from advisor.runtime.process import third_party
+from advisor.runtime.process.plain_values import plain
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ class PluginLayout:
     @property
     def NAME(self) -> str:  # noqa: N802 (as in the modules of this package)
         """Name in `Dataset.layout` and for `--layout`."""
-        return self.layout.name
+        return str(plain(self.layout.name))
 
     def recognise(self, path: Path, options: ReadOptions) -> bool:
         """Return True if the layout recognises the folder. Raises PluginError, and its own errors."""
@@ -47,13 +48,15 @@ class PluginLayout:
         fault = fault_of(listing)
         if fault:
             raise PluginError(f"{self._who(path)}: {fault}.", hint=self._hint())
-        files = {file.path: dataclasses.replace(file, label=label_name(file.label)) for file in listing.entries}
+        files = {file.path: file for file in map(_plain_file, listing.entries)}
         return dataclasses.replace(
             listing,
             layout=self.NAME,
+            skipped=int(listing.skipped),
+            skipped_suffixes={str(suffix): int(count) for suffix, count in listing.skipped_suffixes.items()},
             entries=tuple(files[name] for name in sorted(files)),
             has_groups=any(file.group for file in files.values()),
-            warnings=(f"read by the layout {self.NAME} of the plugin {self.plugin}.", *listing.warnings),
+            warnings=(f"read by the layout {self.NAME} of the plugin {self.plugin}.", *map(str, listing.warnings)),
         )
 
     def _guarded(self, path: Path, call: Callable[[], T]) -> T:
@@ -79,11 +82,21 @@ def installed() -> tuple[PluginLayout, ...]:
     return tuple(PluginLayout(layout, loaded.plugin(name).name) for name, layout in loaded.layouts.items())
 
 
+def _plain_file(file: LabelledFile) -> LabelledFile:
+    """Return a checked file with its fields as plain text: tables give numpy's texts, and numbers as groups."""
+    return LabelledFile(
+        path=plain(file.path),
+        label=label_name(plain(file.label)),
+        given=plain(file.given),
+        group=str(plain(file.group)),
+    )
+
+
 def fault_of(listing: object) -> str:
     """Return what is wrong with a listing that a plugin made, "" where nothing is."""
     if not isinstance(listing, Listing):
         return f"it returned a {type(listing).__name__}, expected a Listing"
-    if not listing.root.is_dir():
+    if not isinstance(listing.root, Path) or not listing.root.is_dir():
         return f"its root {printable(str(listing.root))} is no folder"
     labels: dict[str, str] = {}
     for file in listing.entries:
@@ -100,9 +113,11 @@ def _fault_of_file(file: object) -> str:
         return f"it lists a {type(file).__name__}, expected LabelledFile"
     if not isinstance(file.path, str) or not isinstance(file.label, str) or not file.label.strip():
         return f"it lists {file!r}, expected text as path and label"
-    plain = posixpath.normpath(file.path)
-    if plain != file.path or plain.startswith(("/", "../")) or plain == ".." or "\\" in plain:
+    normal = posixpath.normpath(file.path)
+    if normal != file.path or normal.startswith(("/", "../")) or normal == ".." or "\\" in normal:
         return f"path {printable(file.path)} is not relative to its root, with forward slashes"
+    if isinstance(plain(file.group), bool) or not isinstance(plain(file.group), str | int):
+        return f"{printable(file.path)} has the group {file.group!r}, expected text"
     if file.given not in get_args(GivenSplit):
         return f"{printable(file.path)} has the split {file.given!r}, expected train, val, test or nothing"
     return ""

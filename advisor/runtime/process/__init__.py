@@ -1,1 +1,1 @@
-"""What a process of this project sets up first: its standard streams, its garbage collector."""
+"""What a process sets up first, its standard streams and garbage collector; and how it handles the code of plugins."""

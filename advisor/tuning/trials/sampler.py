@@ -17,6 +17,7 @@ import optuna
 from advisor.hooks import Context, Strategy
 from advisor.records import Candidate, Trial
 from advisor.runtime import rng
+from advisor.runtime.process.plain_values import plain
 from advisor.tuning import policy
 from advisor.tuning.candidates import BackboneAtSize
 
@@ -46,7 +47,7 @@ class ScopedTrial:
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Draw one of `choices`."""
-        return self._trial.suggest_categorical(f"{self._scope}.{name}", list(choices))
+        return self._trial.suggest_categorical(f"{self._scope}.{name}", [plain(choice) for choice in choices])
 
 
 class StudyMirror:
@@ -170,9 +171,10 @@ class Recorded:
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Return the recorded choice, the first one where it is none of them."""
+        choices = [plain(choice) for choice in choices]
         value = self.parameters.get(name, choices[0])
         choice = value if value in choices else choices[0]
-        self.distributions[name] = optuna.distributions.CategoricalDistribution(list(choices))
+        self.distributions[name] = optuna.distributions.CategoricalDistribution(choices)
         self.values[name] = choice
         return choice
 

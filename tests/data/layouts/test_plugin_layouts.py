@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from distributions import install
 from photographs import folder
@@ -58,6 +59,11 @@ def odd(site: Path, read: str = "return 3", name: str = "odd") -> None:
         ("return Listing(root=path, layout='odd', entries=(LabelledFile(path='../x', label='a'),))", "not relative"),
         ("return Listing(root=path, layout='odd', entries=(LabelledFile(path='x', label=' '),))", "text as path"),
         ("return Listing(root=path, layout='odd', entries=(LabelledFile(path='x', label='a', given='dev'),))", "split"),
+        ("return Listing(root=str(path), layout='odd', entries=())", "is no folder"),
+        (
+            "return Listing(root=path, layout='odd', entries=(LabelledFile(path='x', label='a', group=float('nan')),))",
+            "has the group nan, expected text",
+        ),
         (
             "return Listing(root=path, layout='odd', entries=tuple(LabelledFile(path='x', label=i) for i in 'ab'))",
             "two labels",
@@ -74,6 +80,25 @@ def test_a_layout_at_fault_is_named_in_one_line(read: str, part: str, site: Path
     assert part in caught.value.what
     assert "the layout odd of the plugin odd" in caught.value.what
     assert "TL_ADVISE_PLUGINS=-odd" in caught.value.hint
+
+
+NUMPY_LISTING = """import numpy as np
+        names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*.jpg"))
+        entries = tuple(
+            LabelledFile(path=np.str_(n), label=np.str_(n[:3]), group=np.int64(i // 2)) for i, n in enumerate(names)
+        )
+        return Listing(root=path, layout="odd", entries=entries, skipped=np.int64(1), skipped_suffixes={".x": np.int64(1)})
+"""
+
+
+def test_numpy_values_of_a_layout_become_plain_ones(site: Path, tmp_path: Path) -> None:
+    """A table's labels and groups are written down with the run, as JSON."""
+    odd(site, NUMPY_LISTING)
+    folder(tmp_path / "data", {"cat": 4, "dog": 4})
+    (tmp_path / "data" / "odd").write_text("")
+    data_set = dataset.read(tmp_path / "data")
+    assert {item.group for item in data_set.items} == {"0", "1", "2", "3"}
+    assert msgspec.json.decode(msgspec.json.encode([data_set.items, data_set.classes, data_set.skipped_suffixes]))
 
 
 def test_other_data_are_read_as_before(site: Path, tmp_path: Path) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import sleepers
 
 from advisor.records import Candidate, Trial
 from advisor.records.messages import RunTrial
 from advisor.tuning.trials import sampler
+from advisor.tuning.trials.study import Study
 
 PLACES = [("pocket", 64)]
 
@@ -61,6 +66,31 @@ def test_only_the_newest_and_the_best_are_remembered(monkeypatch: pytest.MonkeyP
     mirror.sample(begun, done)
     best = sorted((t.log_loss, n) for n, t in done.items() if n < 40 and t.state == "complete")[:3]
     assert set(mirror._numbers) == {n for _, n in best} | set(range(40, 70))
+
+
+class FromNumpy(sleepers.Rates):
+    """Searches numpy's ranges and choices."""
+
+    def space(self, trial: Any, context: object) -> dict[str, Any]:
+        low, high = np.array([0.1, 1.0])
+        return {
+            "rate": trial.suggest_float("rate", low, high, log=True),
+            "depth": trial.suggest_int("depth", np.int64(1), np.int64(3)),
+            "width": trial.suggest_categorical("width", np.array([8, 16])),
+        }
+
+
+def test_ranges_of_numpy_can_be_written_down(tmp_path: Path) -> None:
+    """A draw and its distributions enter the study, whose storage is JSON."""
+    study = Study(tmp_path / "study.db", seed=3)
+    mirror, begun = sampler.StudyMirror(3, PLACES, {"full": FromNumpy()}, sleepers.context), {}
+    names = {"backbone": ["pocket"], "strategy": ["full"]}
+    for number in range(3):
+        begun[number] = mirror.sample(begun, {})
+        shown = sampler.shown(begun[number], names, FromNumpy(), sleepers.context("pocket", 64))
+        assert study.begin(begun[number], shown) == number
+    assert Study(tmp_path / "study.db", seed=3).candidates() == list(begun.values())
+    assert "full.width" in study.study.get_trials()[0].params
 
 
 @pytest.mark.parametrize(
