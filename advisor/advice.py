@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from advisor import registry
 from advisor._version import __version__
+from advisor.aliases import NamedProgress
 from advisor.data import changes, domains, profile, splits
 from advisor.data.remote import urls
 from advisor.data.similarity import joined_data
@@ -45,9 +46,6 @@ from advisor.tuning.limits import fits_limits
 from advisor.tuning.search_run import SearchRun
 from advisor.tuning.search_state import SearchFacts
 from advisor.tuning.trials import open_study
-
-if TYPE_CHECKING:
-    from advisor.aliases import NamedProgress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +169,7 @@ def _advise(settings: Settings, rundir: RunDir, clock: Clock, listener: Listener
                 listener=listener,
                 on_better=writer.update,
             )
+            run.read_speeds(context.environment)
             if not frozen_candidates.is_frozen(run):
                 search.explore(run, [b for b in competitors.backbones if facts.sizes[b.name]])
             result = conclusion.conclude(run, writer, measured.profile)

@@ -40,6 +40,7 @@ EARLY_FILES = (
     "profile.json",
     "splits.csv",
     "objective.json",
+    "speeds.json",
     "relabelled.csv",
     "left-out.json",
     "graph-costs.json",

@@ -38,3 +38,4 @@ def measure(run: SearchRun, candidate: Candidate) -> None:
         scoring_s = cost_model.forward_s(state, candidate) * (state.images - state.fold_images)
         run.rundir.log("timed", at_s=run.clock.used_s, step_s=step_s, steps=count, scoring_s=scoring_s)
         cost_model.observe_training(run.speeds, state, candidate, 1, step_s * count + scoring_s)
+        run.write_speeds()

@@ -62,6 +62,7 @@ def make(run: SearchRun, at: BackboneAtSize, predicted_s: float, limit_s: float 
         run.observe_slowdown()
         run.speeds.observe_pass(at.name, predicted_s, run.facts.images / probed.images_per_s)
         run.speeds.observe_decoding(probed.decode_s)
+        run.write_speeds()  # before the probe: one that a kill makes again is one more reading
     run.record_probes(probed.trials)
 
 

@@ -178,6 +178,7 @@ def _end(run: SearchRun, ended: Ended) -> Trial:
     if run.facts.trains_backbone(job.candidate) and taken_s and job.candidate.continues is None:  # else a part of it
         with suppress(StrategyError):  # the trial has ended all the same; the next decision meets the failure
             cost_model.observe_training(run.speeds, run.state(), job.candidate, folds, taken_s)
+            run.write_speeds()
     run.record_trial(trial)
     if isinstance(ending, WorkerLostError):
         run.restart_after(ending)

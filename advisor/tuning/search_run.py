@@ -20,6 +20,7 @@ from advisor.execution.worker import Worker
 from advisor.execution.worker_pool import WorkerPool
 from advisor.records import Candidate, StoppedBecause, Trial, Untried
 from advisor.records.messages import Answer, Describe, Description, Job
+from advisor.records.result import Environment
 from advisor.records.trials import DEFAULT
 from advisor.registry import FIRST_PARTY
 from advisor.runtime import contention, durations
@@ -29,7 +30,7 @@ from advisor.runtime.run_dir import RunDir
 from advisor.tuning import budget, policy, pruner
 from advisor.tuning.faults.fault import Fault
 from advisor.tuning.search_state import SearchFacts, SearchState
-from advisor.tuning.trials import sampler
+from advisor.tuning.trials import sampler, speeds_file
 from advisor.tuning.trials.study import Study
 
 A = TypeVar("A", bound=Answer)
@@ -52,6 +53,7 @@ class SearchRun:
     probes: list[Trial] = field(default_factory=list)
     backbones: dict[str, Description] = field(default_factory=dict)
     speeds: budget.MeasuredSpeeds = field(default_factory=budget.MeasuredSpeeds)
+    machine: str = ""  # what they are measured on
     stopped: StoppedBecause | None = None
     untried: tuple[Untried, ...] = ()
     predicted_s: float | None = None  # of the whole run, where only its number of trials is limited
@@ -177,6 +179,22 @@ class SearchRun:
         self.speeds.slowdown += policy.SLOWDOWN_WEIGHT * (now / self.first_contention - before)
         if abs(self.speeds.slowdown / before - 1) > policy.SLOWDOWN_LOGGED:
             self.rundir.log("pace", at_s=self.clock.used_s, slowdown=round(self.speeds.slowdown, 2))
+
+    def read_speeds(self, environment: Environment) -> None:
+        """Go on with the speeds that an earlier process measured, if it ran on the same machine, device and threads.
+
+        With a deadline, how busy the machine is now is measured against the earlier process's first probe.
+        """
+        self.machine = speeds_file.machine(environment)
+        self.speeds = speeds_file.read(self.rundir, self.machine)
+        if self.speeds.passes.by_name:
+            self.first_contention = self.speeds.first_contention
+            for _ in range(policy.LAST_READINGS):
+                self.observe_slowdown()
+
+    def write_speeds(self) -> None:
+        """Write the measured speeds down, for a resume."""
+        speeds_file.write(self.rundir, self.machine, self.speeds)
 
     # ---- what becomes known --------------------------------------------------------------------------------------
 
