@@ -66,11 +66,14 @@ class SearchPolicy:
             over = self._spent_s > 0 and self._spent_s + needed_s > self.allowed_s
             room_s = probe_order.limit_s(state)
             late = room_s is not None and needed_s > room_s
-            if late or (over and not probe_order.is_worth_more(state, at, needed_s)):
+            made = state.has_probe_at(at) or state.is_left_out(
+                at
+            )  # by an earlier process: not skipped, whatever was left
+            if not made and (late or (over and not probe_order.is_worth_more(state, at, needed_s))):
                 self.skipped.append(at)
                 continue
             self._spent_s += needed_s
-            if not state.has_probe_at(at) and not state.is_left_out(at):
+            if not made:
                 return MakeProbe(at, self.card_s[at], probe_order.limit_s(state))
         return None
 

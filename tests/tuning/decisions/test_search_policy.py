@@ -96,3 +96,15 @@ def test_without_a_budget_no_pace_and_no_time_decides(fresh: SearchState) -> Non
     assert "pace" not in kinds
     assert len(state.begun) == 4
     assert search(slow)[1].begun == state.begun
+
+
+def test_what_was_probed_is_not_skipped_on_a_resume(fresh: SearchState) -> None:
+    """Its time is spent, however little is left now: nothing is noted as not probed, and no probe is made twice."""
+    made = tuple(
+        ended(Candidate(backbone="pocket", strategy="ridge", parameters={}, size_px=px), -1 - number, 1.0)
+        for number, px in enumerate((64, 96))
+    )
+    decide = SearchPolicy(fresh, [fresh.registry.backbone("pocket")], same)
+    late = replace(fresh, probes=made, left_s=0.01)
+    assert decide.next_probe(late) is None
+    assert decide.skipped == []
