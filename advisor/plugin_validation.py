@@ -150,14 +150,14 @@ def _three(field: str, value: Any) -> tuple[float, float, float]:
     return (float(channels[0]), float(channels[1]), float(channels[2]))
 
 
-def _weights(value: Any, folder: Path | None) -> Weights | None:
-    if value is None:
+def _weights(offered: Any, folder: Path | None) -> Weights | None:
+    if offered is None:
         return None
-    if isinstance(value, (str, Path)):
-        value = Weights(path=str(value))
-    if not isinstance(value, Weights):
-        raise BrokenPluginError(f"weights is {value!r}, expected Weights(...), a path or None")
-    value = replace(value, **{name: plain(member) for name, member in vars(value).items()})
+    if isinstance(offered, (str, Path)):
+        offered = Weights(path=str(offered))
+    if not isinstance(offered, Weights):
+        raise BrokenPluginError(f"weights is {offered!r}, expected Weights(...), a path or None")
+    value: Weights = replace(offered, **{name: plain(member) for name, member in vars(offered).items()})
     for field in ("file", "url", "sha256_prefix", "licence", "path", "package"):
         if not isinstance(getattr(value, field), str):
             raise BrokenPluginError(f"weights.{field} is {getattr(value, field)!r}, expected text")
