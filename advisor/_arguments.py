@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
@@ -40,6 +41,8 @@ def settings(data: PathArgument, **fields: Any) -> Settings:
     """
     if "target" in fields:
         raise InputError("advise() does not adapt.", hint="Call advisor.adapt(path, target).")
+    from advisor.data.remote import urls
+
     read = {name: fields.pop(name) for name in ReadOptions.__dataclass_fields__ if name in fields}
     if read:
         fields["reading"] = replace(fields.get("reading", ReadOptions()), **read)
@@ -49,7 +52,8 @@ def settings(data: PathArgument, **fields: Any) -> Settings:
     device.check_name(fields.get("device") or "auto")
     if not 0 <= fields.get("seed", 0) < MOST_SEED:
         raise InputError(f"seed {fields['seed']}: expected 0 to 2^63 - 1, which a recipe can hold.")
-    return Settings(data=os.fspath(data), command=f"tl-advise {os.fspath(data)}", **fields)
+    command = shlex.join(["tl-advise", urls.public(data)])
+    return Settings(data=os.fspath(data), command=command, **fields)
 
 
 def stored(storage: str | None, study: str) -> dict[str, str]:

@@ -88,7 +88,7 @@ def advise(
     tracker.check(settings.log)
     urls.check_exists(settings.data)
     domains.check_source(settings.source)
-    data = Path(settings.data)
+    data = urls.public_path(settings.data)
     rundir = RunDir.create(out or default_folder(data, datetime.datetime.now()), data=data)
     with rundir.begun():
         settings = open_study.fix_name(settings, rundir)
@@ -122,7 +122,7 @@ def resume(
         raise InputError(f"{path}: no run.json.")
     if settings.target is not None:
         raise InputError(
-            f"{path}: an adapted run (--target {settings.target}) cannot be resumed.",
+            f"{path}: an adapted run (--target {urls.public(settings.target)}) cannot be resumed.",
             hint=f"Start it again with another --out: {settings.command}",
         )
     settings = replace(
@@ -222,7 +222,7 @@ def _check_unchanged(data_set: Dataset, rundir: RunDir, settings: Settings) -> N
     different = changes.since_listed(rundir.splits, data_set)
     if different:
         raise DatasetError(
-            f"{settings.data} has changed since this run began: {changes.describe(different)}.",
+            f"{urls.public(settings.data)} has changed since this run began: {changes.describe(different)}.",
             hint=f"Restore the data to resume, or start a new run{f': {settings.command}' if settings.command else '.'}",
         )
 

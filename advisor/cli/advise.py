@@ -191,8 +191,7 @@ def command_line() -> str:
     """Return the call as a person would type it again."""
     from advisor.data.remote import urls
 
-    words = [urls.shown(word) if word.startswith(("http://", "https://")) else word for word in sys.argv[1:]]
-    return shlex.join(["tl-advise", *words])
+    return shlex.join(["tl-advise", *urls.public_words(sys.argv[1:])])
 
 
 def print_result(result: Any, path: Path, as_json: bool) -> None:

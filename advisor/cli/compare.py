@@ -142,7 +142,8 @@ def _print(facts: dict[str, Any], folder: Path, joined: JoinedImages | None) -> 
 def _run_dir(dataset: str, out: str | None) -> RunDir:
     import datetime
 
+    from advisor.data.remote import urls
     from advisor.runtime.run_dir import RunDir, default_folder
 
-    folder = Path(out) if out else default_folder(Path(dataset), datetime.datetime.now())
-    return RunDir.create(folder, data=Path(dataset))
+    data = urls.public_path(dataset)
+    return RunDir.create(Path(out) if out else default_folder(data, datetime.datetime.now()), data=data)

@@ -51,10 +51,11 @@ def command(run: str, dataset: str, split: str, out: str | None, as_json: bool, 
     """
     from advisor.cli import _console
     from advisor.cli.predict import load_predictor
+    from advisor.data.remote import urls
     from advisor.runtime import device
     from advisor.runtime.run_dir import RunDir
 
-    folder = RunDir.create(Path(out), data=Path(dataset)).path if out else None
+    folder = RunDir.create(Path(out), data=urls.public_path(dataset)).path if out else None
     options = _options.read_options(call)
     predictor = load_predictor(run, call["blocked"], call["ensemble"], call["threads"])
     from advisor.workflows.finished import evaluation

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from advisor.data import image_paths, images
 from advisor.data.layouts.listing import label_name
+from advisor.data.remote import urls
 from advisor.errors import DatasetError, InputError, TransientReadError
 from advisor.records import Item, Unreadable
 
@@ -50,7 +51,9 @@ def read(path: str, classes: Sequence[str], *, option: str = "--target") -> Targ
     """Read a folder's images. Raises DatasetError where it is not a folder or has fewer than two readable images."""
     root = Path(path)
     if not root.is_dir():
-        raise DatasetError(f"{option} {path}: no such folder.", hint="Give a folder with images of that domain.")
+        raise DatasetError(
+            f"{option} {urls.public(path)}: no such folder.", hint="Give a folder with images of that domain."
+        )
     number = {name: index for index, name in enumerate(classes)}
     items: list[Item] = []
     labels: list[int] = []
@@ -66,7 +69,9 @@ def read(path: str, classes: Sequence[str], *, option: str = "--target") -> Targ
             named = [number[n] for n in map(label_name, relative.parts[:-1]) if n in number]
             labels.append(named[-1] if named else UNLABELLED)
     if len(items) < 2:
-        raise DatasetError(f"{option} {path}: fewer than two images there can be read.", hint="Give another folder.")
+        raise DatasetError(
+            f"{option} {urls.public(path)}: fewer than two images there can be read.", hint="Give another folder."
+        )
     return Target(root=str(root), items=tuple(items), unreadable=tuple(unreadable), hidden_labels=tuple(labels))
 
 
@@ -77,10 +82,11 @@ def read_source(path: str, most: int = MOST_SOURCE_IMAGES) -> SourceImages:
     no class folders, or no images in them that can be read.
     """
     try:
-        names, files = _source_files(Path(path))
+        names, files = _source_files(path)
     except OSError as error:
         raise DatasetError(
-            f"--source {path}: cannot be read ({images.reason(error)}).", hint="Check the folder and its disk."
+            f"--source {urls.public(path)}: cannot be read ({images.reason(error)}).",
+            hint="Check the folder and its disk.",
         ) from error
     number = {name: label for label, name in enumerate(names)}
     items: list[Item] = []
@@ -92,7 +98,8 @@ def read_source(path: str, most: int = MOST_SOURCE_IMAGES) -> SourceImages:
                 items.append(replace(_item(Path(path) / relative, relative), label=number[relative.split("/")[0]]))
     if not items:
         raise DatasetError(
-            f"--source {path}: no image in its class folders can be read.", hint="Give another folder, or leave it out."
+            f"--source {urls.public(path)}: no image in its class folders can be read.",
+            hint="Give another folder, or leave it out.",
         )
     return SourceImages(root=path, items=tuple(items), classes=len(names))
 
@@ -103,19 +110,20 @@ def check_source(path: str | None) -> None:
         read_source(path, most=1)
 
 
-def _source_files(root: Path) -> tuple[list[str], list[str]]:
+def _source_files(path: str) -> tuple[list[str], list[str]]:
     """List the sorted names of the class folders, and the image files in them in the order of their names' hashes."""
+    root = Path(path)
     names = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root.is_dir() else []
     if len(names) < 2:
         raise DatasetError(
-            f"--source {root}: fewer than two class folders there.",
+            f"--source {urls.public(path)}: fewer than two class folders there.",
             hint="Give a folder with one subfolder per class.",
         )
     try:
         listed = image_paths.resolve([str(root / name) for name in names]).paths
     except InputError as error:
         raise DatasetError(
-            f"--source {root}: no images in its class folders.",
+            f"--source {urls.public(path)}: no images in its class folders.",
             hint="Give a folder with one subfolder of images per class.",
         ) from error
     return names, sorted((Path(file).relative_to(root).as_posix() for file in listed), key=_digest)

@@ -7,6 +7,7 @@ difference of a probability. Does NOT cover: making the export (`run_export`).
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,8 @@ def listed(run: Path, data: Path | None = None) -> list[ListedImage]:
 
     An archive or a table is read as it was for the run. Raises InputError where the list or all images are gone.
     """
+    from advisor.data.remote import urls
+
     location, options = _recorded(run, data)
     try:
         with open(run / "splits.csv", encoding="utf-8", errors="surrogateescape", newline="") as stream:
@@ -101,7 +104,7 @@ def listed(run: Path, data: Path | None = None) -> list[ListedImage]:
     present = [image for image in images if image.path.is_file()]
     if not present:
         raise InputError(
-            f"the images of the run are not at {data or root}, and an export is compared on real images.",
+            f"the images of the run are not at {urls.public(data or root)}, and an export is compared on real images.",
             hint="Say where they are with --data DIR.",
         )
     return present
@@ -125,7 +128,7 @@ def _root(location: Path, options: ReadOptions, paths: Sequence[str]) -> Path:
     from advisor.data import dataset
     from advisor.data.remote import urls
 
-    folder = location.parent if location.is_file() else location
+    folder = location.parent if os.path.isfile(location) else location
     if not urls.is_url(location) and any((folder / path).is_file() for path in paths):
         return folder
     try:

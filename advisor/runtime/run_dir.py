@@ -25,6 +25,7 @@ from advisor.errors import InputError, OutputError
 from advisor.runtime.atomic_file import takes_nothing, to_json, write_atomically
 
 T = TypeVar("T")
+LONGEST_NAME = 100  # bytes of a data set's name in a default folder; file systems take 255 with the time and a number
 MIXED = "mixed"  # beside the first fold's model in a trial's folder: the mean of all folds' weights
 TABLES = ("suspects.csv", "suspects-test.csv", "predictions.csv", "confusion.csv", "per_class.csv", "trials.csv")
 NOVELTY = "unlike.safetensors"  # beside the model: the index of its training images
@@ -56,8 +57,12 @@ def trial_name(number: int, repeat: int) -> str:
 
 
 def default_folder(data: Path, now: datetime.datetime, base: Path | None = None) -> Path:
-    """Name a new run directory: ./tl-advise-runs/<name>-<time>, numbered where that is taken."""
-    name = re.sub(r"[^\w.-]+", "-", data.resolve().name.removesuffix(data.suffix if data.is_file() else "")) or "data"
+    """Name a new run directory: ./tl-advise-runs/<name>-<time>, numbered where that is taken.
+
+    The name is cut after 100 bytes. Of a URL, give the part that people may see (`data.remote.urls.public_path`).
+    """
+    plain = data.resolve().name.removesuffix(data.suffix if os.path.isfile(data) else "")
+    name = re.sub(r"[^\w.-]+", "-", plain).encode()[:LONGEST_NAME].decode(errors="ignore") or "data"
     stem = (base or Path.cwd()) / "tl-advise-runs" / f"{name}-{now:%Y%m%d-%H%M%S}"
     folder, number = stem, 1
     while folder.exists():
@@ -83,7 +88,7 @@ class RunDir:
     def create(cls, path: Path, *, data: Path) -> RunDir:
         """Make the directory. Raises OutputError where it is not empty, lies inside the data, or cannot be written."""
         resolved, inside = path.resolve(), data.resolve()
-        if data.is_dir() and (resolved == inside or inside in resolved.parents):
+        if os.path.isdir(data) and (resolved == inside or inside in resolved.parents):
             raise OutputError(
                 f"{path}: lies inside the data set.",
                 hint="Choose an --out outside of it, or start from another folder.",

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from advisor.data.remote import urls
 from advisor.errors import AdviseError, one_line
 from advisor.records import Profile, Regime, Result, Settings, Trial
 from advisor.records.messages import Progress
@@ -58,9 +59,8 @@ class Relay:
             while (call := self._calls.get()) is not None:
                 call(log)
         except BaseException as error:  # whatever a tracker does, the run goes on
-            self.failure = (
-                one_line(error) if isinstance(error, AdviseError) else f"{type(error).__name__}: {one_line(error)}"
-            )
+            kind = "" if isinstance(error, AdviseError) else f"{type(error).__name__}: "
+            self.failure = urls.without_keys(f"{kind}{one_line(error)}")
 
 
 class TrackingListener(Listener):

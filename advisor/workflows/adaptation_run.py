@@ -57,12 +57,13 @@ def run(
         raise InputError("--target works with one --backbone.", hint="Name only one.")
     if settings.budget_s is not None and settings.budget_s < budget.FLOOR_S:
         note(f"a budget of {durations.words(settings.budget_s)} is hardly longer than the start of an adaptation")
-    folder = out or default_folder(Path(settings.data), datetime.datetime.now())
+    data = urls.public_path(settings.data)
+    folder = out or default_folder(data, datetime.datetime.now())
     arms = settings.strategies or adaptation.ARMS
     session = open_session(replace(settings, budget_s=None), target=target, budget_s=settings.budget_s, report=report)
     left_s = clock.left_s
     check_budget(adaptation.needs_s(session, len(arms), 1.0), left_s, len(arms), note)
-    rundir = RunDir.create(folder, data=Path(settings.data))
+    rundir = RunDir.create(folder, data=data)
     rundir.write("run.json", replace(settings, target=target))
     adapted = adaptation.adapt(
         session,

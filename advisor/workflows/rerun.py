@@ -17,6 +17,7 @@ from pathlib import Path
 
 from advisor import registry
 from advisor.data import domains, subsample
+from advisor.data.remote import urls
 from advisor.errors import CheckError, RecipeError
 from advisor.execution.worker import Worker, open_job
 from advisor.models import model_files, pretrained_weights, weight_sources
@@ -68,9 +69,10 @@ def rerun_recipe(
     candidate = candidate_of(recipe, plugins)
     weights_dir = find_weights(recipe, plugins, weights_dir, offline)
     root = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
-    listener.stage(f"reading the data in {root}")  # a relative path of a recipe may lead to another folder of that name
+    # A relative path of a recipe may lead to another folder of that name.
+    listener.stage(f"reading the data in {urls.public(root)}")
     if out is not None:
-        RunDir.create(out, data=root)
+        RunDir.create(out, data=urls.public_path(root))
     data_set, measured, same_data = read_data(
         recipe, path, root, reading, relabel, is_given=data is not None, offline=offline
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from advisor import registry
 from advisor.aliases import NamedProgress
+from advisor.data.remote import urls
 from advisor.errors import RecipeError
 from advisor.records.recipe import Recipe
 from advisor.runtime import environment
@@ -50,7 +51,7 @@ def rerun_adapted(
     weights_dir = replay.find_weights(recipe, plugins, weights_dir, offline)
     root = data or recorded_data.by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
     if out is not None:
-        RunDir.create(out, data=root)
+        RunDir.create(out, data=urls.public_path(root))
     target_root = target or recorded_data.by_hint(recipe.target.path_hint, path, "target.path_hint", "--target")
     settings = replay.settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
     settings = replace(settings, backbones=(recipe.backbone.name,), size_px=recipe.input.size_px)

@@ -152,6 +152,7 @@ def test_default_names_carry_the_data_and_the_time(tmp_path: Path) -> None:
     assert path == tmp_path / "tl-advise-runs" / "My-photos-20260102-030405"
     path.mkdir(parents=True)
     assert default_folder(Path("some/My photos"), now, tmp_path).name == "My-photos-20260102-030405-2"
+    assert default_folder(Path("é" * 120), now, tmp_path).name == f"{'é' * 50}-20260102-030405"
 
 
 def test_json_holds_no_number_that_json_does_not_know() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from advisor.safe_text import printable
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(?!/)")  # pathlib turns "s3://bucket" into "s3:/bucket"
 _FILE = re.compile(r"(?:file|local):/+", re.IGNORECASE)
+_DATABASE = "--storage"  # the option whose value is the URL of a database
+_IN_TEXT = re.compile(r"""([A-Za-z][\w+.-]*://)(?:[^\s/@'"]*@)?([^\s?#'"]*)[^\s'"]*""")
 _CONNECT_S, _READ_S = 30.0, 120.0
 NO_DATA = "Name a folder with one folder per class, or a CSV file."
 
@@ -46,9 +49,32 @@ def shown(url: str | PathLike[str]) -> str:
     return printable(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
 
 
-def public(path: str) -> str:
+def public(path: str | PathLike[str]) -> str:
     """Return a path as a file may state it that people share: a URL without what may be a key."""
-    return shown(path) if is_url(path) else path
+    return shown(path) if is_url(path) else os.fspath(path)
+
+
+def without_keys(text: str) -> str:
+    """Return a text of another program without user, password and query of the URLs in it, however they are encoded."""
+    return _IN_TEXT.sub(r"\1\2", text)
+
+
+def public_path(path: str | PathLike[str]) -> Path:
+    """Return what a run directory may be named after and compared with: the path, or a URL without what may be a key."""
+    return Path(public(path) if is_url(path) else plain_path(path))
+
+
+def public_words(words: Sequence[str]) -> list[str]:
+    """Return the words of a command, and values within them (`--option=URL`), without what may be a key.
+
+    The address of a database stays whole: user and options belong to it, and none with a password is accepted there.
+    """
+    shown_words: list[str] = []
+    for word, before in zip(words, ["", *words], strict=False):
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        is_database = _DATABASE in (option, before)
+        shown_words.append(word if is_database else f"{option}{equals}{public(value)}")
+    return shown_words
 
 
 def check_exists(path: str | PathLike[str]) -> None:
@@ -94,7 +120,7 @@ def unreadable(url: str, error: BaseException) -> DatasetError:
         return error
     if isinstance(error, FileNotFoundError):
         return DatasetError(f"{shown(url)}: nothing is there.", hint="Check the URL.")
-    reason = f"{type(error).__name__}: {one_line(error)}".replace(restored(url), shown(url))
+    reason = without_keys(f"{type(error).__name__}: {one_line(error)}".replace(restored(url), shown(url)))
     return DatasetError(
         f"{shown(url)} cannot be read ({reason}).", hint="Check the URL, the network and the access rights."
     )

@@ -19,6 +19,7 @@ from pathlib import Path
 from advisor.data import dataset as datasets
 from advisor.data.images import printable
 from advisor.data.layouts.listing import shortened
+from advisor.data.remote import urls
 from advisor.data.tables import columns, delimited
 from advisor.data.tables.rows import Table
 from advisor.errors import InputError, RecipeError
@@ -113,7 +114,7 @@ def write(before: Dataset, after: Dataset, path: Path) -> None:
 
 def _rows(file: Path) -> list[_Row]:
     if not file.is_file():
-        raise InputError(f"--relabel {printable(str(file))}: no such file.", hint=FORM)
+        raise InputError(f"--relabel {printable(urls.public(file))}: no such file.", hint=FORM)
     table: Table = delimited.read(file)
     plain = [columns.normalised(name) for name in table.names]
     if "path" not in plain or "label" not in plain:

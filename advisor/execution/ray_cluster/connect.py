@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from advisor.data.remote import urls
 from advisor.errors import InputError
 from advisor.runtime import device
 
@@ -54,7 +55,7 @@ def connect(address: str, threads: int | None = None) -> Any:
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"--ray {address}: no cluster can be used there ({reason}).",
+            f"--ray {urls.public(address)}: no cluster can be used there ({reason}).",
             hint="Start one with `ray start --head`, with the same Ray and Python on every node.",
         ) from None
     return ray
@@ -95,14 +96,14 @@ def _checked(address: str) -> str:
     host, _, port = target.rpartition(":")
     if "//" in target or not host or not port.isdigit():
         raise InputError(
-            f"--ray {address}: this is no address of a cluster.",
+            f"--ray {urls.public(address)}: this is no address of a cluster.",
             hint="Give auto, local or HOST:PORT (the head's port, 6379 by default), and run on a node of the cluster.",
         )
     try:
         socket.create_connection((host, int(port)), timeout=REACH_S).close()
     except OSError as error:
         raise InputError(
-            f"--ray {address}: {target} does not answer ({error.strerror or error}).",
+            f"--ray {urls.public(address)}: {target} does not answer ({error.strerror or error}).",
             hint="Is the head running (`ray status`), and is its port open to this machine?",
         ) from None
     return target

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from advisor.data.remote import urls
 from advisor.records import Trial
 from advisor.reporting import wording
 from advisor.tracking import values
@@ -48,7 +49,7 @@ class MlflowLog:
         else:
             self.identity = client.create_run(self._experiment, run_name=run.name).info.run_id
             self._parameters(self.identity, run.options)
-        self.address = f"run {self.identity} in {client.tracking_uri}"
+        self.address = f"run {self.identity} in {urls.public(client.tracking_uri)}"
 
     def data(self, facts: Mapping[str, Any]) -> None:
         """Log the facts of the data set as parameters of the run."""

@@ -124,7 +124,8 @@ class Database:
         self.place = public(text)
         self.note = note
         url = _url(text)
-        self._secrets = [str(s) for s in (url.password, os.environ.get("PGPASSWORD")) if s]
+        stated = (url.password, os.environ.get("PGPASSWORD"), *(url.query.get(name) for name in _SECRETS))
+        self._secrets = [str(s) for s in stated if s]
         self.storage: Any = self._open(url)
 
     def _open(self, url: sa.URL) -> Any:

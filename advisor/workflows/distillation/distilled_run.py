@@ -19,6 +19,7 @@ from pathlib import Path
 from advisor import registry
 from advisor.data import subsample
 from advisor.data.domains import Target
+from advisor.data.remote import urls
 from advisor.data.splits import split_list_sha256
 from advisor.errors import InputError, RecipeError, TrialError
 from advisor.execution.worker import Worker, open_job
@@ -74,7 +75,7 @@ def distil(
     began_s = time.monotonic()
     listener = listener or Listener()
     opened = _open(run, settings, images, data, listener)
-    rundir = RunDir.create(out, data=Path(opened.settings.data))
+    rundir = RunDir.create(out, data=urls.public_path(opened.settings.data))
     with ExitStack() as stack:
         worker = Worker(log=str(out / "worker.log"))
         stack.callback(worker.stop)
@@ -122,7 +123,8 @@ def _open(run: Path, settings: Settings, images: Path | None, data: Path | None,
     )
     if not same_data or split_list_sha256(data_set) != recipe.data.split.list_sha256:
         raise RecipeError(
-            f"data.fingerprint: {root} is not the data set of the run, whose model may have seen test images of it.",
+            f"data.fingerprint: {urls.public(root)} is not the data set of the run, "
+            "whose model may have seen test images of it.",
             hint="Name its own data with --data, or train a run on these.",
         )
     model = teacher.load(folder, plugins, data_set)

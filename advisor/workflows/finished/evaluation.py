@@ -21,6 +21,7 @@ import numpy as np
 from advisor.aliases import CountProgress, Float64s, NamedProgress, Rows
 from advisor.data import changes, dataset, splits
 from advisor.data.archives import unpacking
+from advisor.data.remote import urls
 from advisor.errors import InputError
 from advisor.execution import test_scoring
 from advisor.insight import guessing
@@ -120,15 +121,15 @@ def evaluate(
     entries = [entry for entry in listing.entries if split in ("all", entry.given)]
     scored_entries = [entry for entry in entries if entry.label in predictor.classes]
     if not scored_entries:
-        raise _nothing(predictor.classes, entries, split, data)
+        raise _nothing(predictor.classes, entries, split, urls.public(data))
     paths = [str(listing.root / entry.path) for entry in scored_entries]
     answers = predictor.predict(paths, compute=compute, progress=progress)
     if not answers.paths:
-        raise InputError(f"{data}: none of the {len(paths)} images can be read.", hint="Check the files.")
+        raise InputError(f"{urls.public(data)}: none of the {len(paths)} images can be read.", hint="Check the files.")
     by_path = dict(zip(paths, scored_entries, strict=True))
     items = tuple(_item(by_path[path], Path(path), predictor.classes) for path in answers.paths)
     unknown = Counter(entry.label for entry in entries if entry.label not in predictor.classes)
-    return _scored(predictor, run, str(data), split, items, answers, dict(sorted(unknown.items())))
+    return _scored(predictor, run, urls.public(data), split, items, answers, dict(sorted(unknown.items())))
 
 
 def of_run(
@@ -157,7 +158,7 @@ def of_run(
     return scored.evaluation
 
 
-def _nothing(classes: Sequence[str], entries: Sequence[LabelledFile], split: str, data: str | Path) -> InputError:
+def _nothing(classes: Sequence[str], entries: Sequence[LabelledFile], split: str, data: str) -> InputError:
     names = ", ".join(sorted({entry.label for entry in entries})[:5])
     if not entries:
         return InputError(f"{data}: there are no images of the split {split}.", hint="Omit --split.")

@@ -63,9 +63,9 @@ def read_data(
     same_data = data_set.fingerprint == recipe.data.fingerprint
     if not same_data and not is_given:
         raise RecipeError(
-            f"data.fingerprint: {folder} has changed since the recipe was made ({data_set.fingerprint[:12]} instead of "
-            f"{recipe.data.fingerprint[:12]}).",
-            hint=f"To use the changed data, pass --data {folder}.",
+            f"data.fingerprint: {urls.public(folder)} has changed since the recipe was made "
+            f"({data_set.fingerprint[:12]} instead of {recipe.data.fingerprint[:12]}).",
+            hint=f"To use the changed data, pass --data {urls.public(folder)}.",
         )
     decoded = profile.decode(data_set, store=cache.Store(), join=join_as_recorded(recipe))
     data_set = corrections.for_recipe(decoded.dataset, recipe, path, relabel)
