@@ -64,7 +64,18 @@ class Service:
         self.batcher = Batcher(self._answers, most=batch, waiting=limits.waiting_images)
         self.decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decode")
         self.decoding = asyncio.Semaphore(4 * decoders)
+        self.undecoded = 0  # images of accepted requests whose squares are not with the batcher yet
         self.started = time.monotonic()
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait at this moment, for a decoder or for the model."""
+        return self.undecoded + self.batcher.queued
+
+    def check_room(self, images: int) -> None:
+        """Raise RequestError with 503 where so many further images would be more than may wait."""
+        if self.waiting + images > self.limits.waiting_images:
+            raise RequestError(503, f"{self.waiting} images are waiting already; try again in a moment.")
 
     def _answers(self, squares: Any) -> list[tuple[Any, float | None]]:
         """Return the probabilities (K,) of each square and the share of known images as unlike the training images."""
@@ -77,7 +88,12 @@ class Service:
 
         Raises RequestError where none of them can be read, or too many wait.
         """
-        squares = await asyncio.gather(*(self._square(data) for _, data in images))
+        self.check_room(len(images))
+        self.undecoded += len(images)  # their bytes are held from here on
+        try:
+            squares = await asyncio.gather(*(self._square(data) for _, data in images))
+        finally:
+            self.undecoded -= len(images)
         readable = [i for i, square in enumerate(squares) if not isinstance(square, RequestError)]
         if not readable:
             first = next(square for square in squares if isinstance(square, RequestError))
@@ -179,6 +195,7 @@ def _add_routes(app: FastAPI, service: dict[str, Service]) -> None:
     async def predict(request: Request, top: int = 5) -> dict[str, Any]:
         """Classify one image (the body) or several (form fields), and return the most probable classes of each."""
         now = service["now"]
+        now.check_room(1)  # before the body takes memory
         images = await body.images(request, now.limits)
         return await now.predict(images, max(1, min(top, len(now.predictor.classes))))
 
@@ -192,7 +209,7 @@ def _add_routes(app: FastAPI, service: dict[str, Service]) -> None:
             "uptime_s": round(time.monotonic() - now.started, 1),
             "images": now.batcher.images,
             "batches": now.batcher.batches,
-            "waiting": now.batcher.queued,
+            "waiting": now.waiting,
         }
 
     @app.get("/model", summary="What the model is")

@@ -11,7 +11,7 @@ from advisor.errors import RequestError
 
 @dataclass(frozen=True, kw_only=True)
 class ServerLimits:
-    """Bounds of one server. `waiting_images` counts decoded images that wait for the model, over all requests."""
+    """Bounds of one server. `waiting_images` counts images that wait for a decoder or the model, over all requests."""
 
     body_bytes: int = 32 * 2**20
     images: int = 64  # per request
