@@ -113,8 +113,7 @@ def resume(
 ) -> tuple[Result, RunDir]:
     """Continue a run that was stopped or killed; of a finished run return its result.
 
-    `threads`, `device_name` and `offline` replace those of the run for the rest of it. Raises DatasetError if the data
-    changed since.
+    `threads`, `device_name` and `offline` replace the run's own from here on. Raises DatasetError if the data changed since.
     """
     rundir = RunDir.open(path)
     settings = rundir.read("run.json", Settings)
@@ -131,10 +130,11 @@ def resume(
         device=device_name or settings.device,
         offline=offline or settings.offline,
     )
+    if (finished := rundir.final_result()) is not None:  # perhaps in a folder where nothing can be written
+        return finished, rundir
     with rundir.locked(), rundir.resumable():
-        result = rundir.read("result.json", Result)
-        if result is not None and result.status == "final":
-            return result, rundir
+        if (finished := rundir.final_result()) is not None:  # another process has just ended it
+            return finished, rundir
         clock = Clock(settings.budget_s, used_before_s=rundir.used_s(), started=process_start())
         listener = listener or Listener()
         listener.started(clock)

@@ -18,11 +18,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from advisor import errors
 from advisor.errors import InputError, OutputError
 from advisor.runtime.atomic_file import takes_nothing, to_json, write_atomically
+
+if TYPE_CHECKING:
+    from advisor.records import Result
 
 T = TypeVar("T")
 LONGEST_NAME = 100  # bytes of a data set's name in a default folder; file systems take 255 with the time and a number
@@ -111,7 +114,6 @@ class RunDir:
         if not (path / "run.json").is_file():
             hint = errors.nearest_run(path, "run.json", "Give the folder that `tl-advise` printed.")
             raise InputError(f"{path}: no run of tl-advise lies here (no run.json).", hint=hint)
-        (path / "trials").mkdir(exist_ok=True)
         return cls(path)
 
     @contextmanager
@@ -128,18 +130,25 @@ class RunDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run; the lock goes with the process. Raises InputError where another process holds it."""
+        """Hold the run; the lock goes with the process.
+
+        Raises InputError where another process holds it, OutputError where nothing can be written there.
+        """
         import filelock
 
         lock = filelock.FileLock(str(self.path / "lock"))
         try:
+            self.trials.mkdir(exist_ok=True)
             lock.acquire(timeout=0)
         except filelock.Timeout as error:
             raise InputError(
                 f"{self.path}: another process works on this run.", hint="Wait for it, or stop it first."
             ) from error
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be locked ({error.strerror}).", hint="Is it writable?") from error
+            raise OutputError(
+                f"{error.filename or self.path}: cannot be written ({error.strerror or error}).",
+                hint="Make the run's folder writable, or copy the run and resume the copy.",
+            ) from error
         try:
             yield
         finally:
@@ -191,6 +200,13 @@ class RunDir:
             raise InputError(
                 f"{path}: cannot be read ({error}).", hint="The file was changed by hand? Start a new run."
             ) from error
+
+    def final_result(self) -> Result | None:
+        """Return the result of a run that has ended, None while anything is left to do."""
+        from advisor.records import Result
+
+        result = self.read(self.result.name, Result)
+        return result if result is not None and result.status == "final" else None
 
     def log(self, event: str, *, at_s: float, **facts: Any) -> None:
         """Append one line to log.jsonl; `at_s` is the time used so far, from which a resume goes on counting."""

@@ -98,3 +98,28 @@ def test_resume_refuses_what_could_change_the_result(tmp_path: Path, capsys: pyt
     """Seed, budget and the like cannot be changed: exit 2 and one line."""
     assert run_command(["resume", str(tmp_path), "--seed", "3"]) == 2
     assert "--seed is not an option of resume" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_resumed_where_nothing_can_be_written(
+    crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its result is read and nothing else touched; an unfinished run there is refused in one line, as an output at fault."""
+    out = tmp_path / "run"
+    advice.advise(Settings(data=str(crops), trials=1, budget_s=None, **FAST), out=out)
+    shutil.rmtree(out / "trials")
+    (out / "lock").unlink(missing_ok=True)
+    (out / "lock").mkdir()  # nobody can open it for writing, not even an administrator
+    out.chmod(0o555)
+    try:
+        assert run_command(["resume", str(out), "--quiet"]) == 0
+        assert not (out / "trials").exists()
+        out.chmod(0o755)
+        (out / "result.json").unlink()
+        out.chmod(0o555)
+        capsys.readouterr()
+        assert run_command(["resume", str(out), "--quiet"]) == 2
+        error = capsys.readouterr().err
+        assert "cannot be written" in error
+        assert "Make the run's folder writable" in error
+    finally:
+        out.chmod(0o755)
