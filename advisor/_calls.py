@@ -217,8 +217,10 @@ def compare(
     from advisor.workflows import comparison
 
     seed = int(options.get("seed", 0))
+    names = list(arms)
+    comparison.check(names, given["surface"])
     session, report = _arguments.session(path, options, progress)
-    return comparison.compare(session, list(arms), seed=seed, report=report, **given)
+    return comparison.compare(session, names, seed=seed, report=report, **given)
 
 
 def lr_find(

@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     "--batch", type=click.IntRange(min=1), default=32, show_default=True, metavar="N", help="Images per step."
 )
 @click.option(
-    "--surface", type=click.IntRange(0, 51), default=0, metavar="N", help="Loss surface of N x N points. [none]"
+    "--surface",
+    type=click.IntRange(0, 51),
+    default=0,
+    metavar="N",
+    help="Loss surface of N x N points, N at least 2. [none]",
 )
 @_options.out("Folder for the numbers and the page. [./tl-advise-runs/NAME-TIME]")
 @_options.single()
@@ -73,6 +77,7 @@ def command(
     run_settings = settings(dataset, call)
     clock = Clock(durations.parse(budget) if budget else None, started=process_start())
     names = [name.strip() for name in arms.split(",") if name.strip()]
+    comparison.check(names, surface)
     with _console.bar(quiet) as report:
         session = open_session(run_settings, budget_s=clock.asked_s, report=report)
         rundir = _run_dir(dataset, out)

@@ -61,10 +61,9 @@ def compare(
 
     `surface` is the number of grid points per side of the loss surface around each path; 0 for none. `deadline` is a
     time.monotonic(): the arms share the time until then evenly, and an arm that exceeds its share stops early.
-    Raises InputError if an arm is unknown, named twice, or trains nothing.
+    Raises InputError if an arm is unknown, named twice, or trains nothing, or the surface has one point.
     """
-    if len(set(names)) < len(names) or not names:
-        raise InputError("--arms: name each arm once, for example pretrained,scratch.")
+    check(names, surface)
     rows, held_out = session.resources.folds()[0]
     every = [(name, *planned(session, name, rows, epochs, batch)) for name in names]
     arms = []
@@ -83,6 +82,16 @@ def compare(
         arms=tuple(arms),
         joined=session.dataset.joined,
     )
+
+
+def check(names: Sequence[str], surface: int) -> None:
+    """Raise InputError for what is wrong with a comparison before any data are read: its arms, or a surface of one point."""
+    if len(set(names)) < len(names) or not names:
+        raise InputError("--arms: name each arm once, for example pretrained,scratch.")
+    if surface < 0 or surface == 1:
+        raise InputError(
+            f"--surface {surface}: a surface has at least 2 points per side.", hint="Give 2 to 51, or 0 for none."
+        )
 
 
 def planned(session: Session, name: str, rows: Rows, epochs: float, batch: int) -> tuple[Candidate, TrainPlan]:

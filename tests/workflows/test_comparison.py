@@ -10,8 +10,10 @@ import pytest
 from click.testing import CliRunner
 from photos import write_crops
 
+import advisor
 from advisor.cli import run
 from advisor.cli.compare import command
+from advisor.errors import InputError
 from advisor.records import Settings
 from advisor.reporting.pages import comparison_page
 from advisor.workflows import comparison, comparison_arm
@@ -149,3 +151,26 @@ def test_faults_are_one_line(
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert said in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--arms", ",", "--budget", "5m"], "each arm once"),
+        (["--arms", "full,full", "--budget", "5m"], "each arm once"),
+        (["--surface", "1"], "--surface 1: a surface has at least 2 points per side. Give 2 to 51, or 0 for none."),
+    ],
+)
+def test_impossible_comparisons_are_refused_before_the_data_are_read(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No images are needed to say so, and no folder is left; the Python interface refuses the same."""
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    assert run(["compare", str(tmp_path / "empty"), *WORK, *options, "--out", str(out)]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+    with pytest.raises(InputError, match="each arm once"):
+        advisor.compare(tmp_path / "empty", [])
+    with pytest.raises(InputError, match="--surface 1"):
+        advisor.compare(tmp_path / "empty", surface=1)
