@@ -70,7 +70,7 @@ def command(
     from advisor.cli import _console
     from advisor.workflows import rerun_verify
 
-    call = {**call, "data": Path(data) if data else None, "out": Path(out) if out else None}
+    call = {**call, "data": Path(data) if data else None, "out": Path(out) if out else None, "verify": verify}
     result = _rerun(Path(recipe), target, source, call, quiet=quiet)
     agreed = rerun_verify.verify(result) if verify else None
     if as_json:
@@ -93,8 +93,8 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
     source_images = domains.read_source(source) if source else None  # before any work, so that a mistake shows at once
     recipe = recipe_file.read(path)
     reading = _options.read_options(call, recorded_data.recorded_reading(recipe))
-    where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline")}
-    where["block"] = call["blocked"]
+    where = {k: call[k] for k in ("data", "out", "seeds", "weights_dir", "offline", "verify")}
+    where |= {"block": call["blocked"], "reading": reading}
     where["device"] = None if call["device"] == "auto" else call["device"]
     if recipe.target is not None:
         if source or call["devices"] or call["relabel"]:
@@ -110,7 +110,6 @@ def _rerun(path: Path, target: str | None, source: str | None, call: dict[str, A
             path,
             **where,
             devices=call["devices"],
-            reading=reading,
             relabel=Path(call["relabel"]) if call["relabel"] else None,
             source=source_images,
             unlabelled=Path(target) if target else None,

@@ -51,6 +51,7 @@ def rerun_recipe(
     relabel: Path | None = None,
     source: domains.SourceImages | None = None,
     unlabelled: Path | None = None,
+    verify: bool = False,
     listener: Listener | None = None,
 ) -> Rerun:
     """Train a recipe again and score it, `seeds` times with consecutive seeds from the recipe's.
@@ -60,7 +61,8 @@ def rerun_recipe(
     loaded, here and in the worker. `reading` replaces how the recipe read its
     data. `relabel` is the table of corrected labels, by default the copy beside the recipe. `source` are images on which
     forgetting is measured, `unlabelled` is where the unlabelled images of a distilled student are now. Raises RecipeError if
-    a plugin, the data or the weights differ from the recipe's, OutputError if `out` holds something already.
+    a plugin, the data or the weights differ from the recipe's, OutputError if `out` holds something already, CheckError
+    before any training where nothing can be compared and the caller will `verify`.
     """
     began_s = time.monotonic()
     listener = listener or Listener()
@@ -76,6 +78,8 @@ def rerun_recipe(
     data_set, measured, same_data = read_data(
         recipe, path, root, reading, relabel, is_given=data is not None, offline=offline
     )
+    if verify:
+        rerun_verify.check_comparable(recipe, same_data)
     sample = subsample.draw(
         data_set, recipe.data.pool_sample if same_data else None, recipe.data.test_sample if same_data else None
     )

@@ -16,6 +16,7 @@ from advisor import registry
 from advisor.aliases import NamedProgress
 from advisor.data.remote import urls
 from advisor.errors import RecipeError
+from advisor.records.data import ReadOptions
 from advisor.records.recipe import Recipe
 from advisor.runtime import environment
 from advisor.runtime.run_dir import RunDir
@@ -38,12 +39,15 @@ def rerun_adapted(
     offline: bool = False,
     device: str | None = None,
     block: Sequence[str] = (),
+    reading: ReadOptions | None = None,
+    verify: bool = False,
     report: NamedProgress = report_nothing,
 ) -> Rerun:
     """Train an adaptation again, `seeds` times with consecutive seeds from the recipe's; `path` is the recipe's location.
 
-    `data` and `target` are their current locations, and may name other data on purpose. Raises RecipeError if a plugin,
-    the data or the weights differ from the recipe's, OutputError if `out` holds something already.
+    `data` and `target` are their current locations, and may name other data on purpose; `reading` replaces how the recipe
+    read its data. Raises RecipeError if a plugin, the data or the weights differ from the recipe's, OutputError if `out`
+    holds something already, CheckError before any training where nothing can be compared and the caller will `verify`.
     """
     assert recipe.target is not None
     plugins = registry.load(block=block)
@@ -55,7 +59,7 @@ def rerun_adapted(
     target_root = target or recorded_data.by_hint(recipe.target.path_hint, path, "target.path_hint", "--target")
     settings = replay.settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
     settings = replace(settings, backbones=(recipe.backbone.name,), size_px=recipe.input.size_px)
-    settings = replace(settings, plugins_blocked=tuple(block))
+    settings = replace(settings, plugins_blocked=tuple(block), reading=reading or settings.reading)
     session = open_session(
         settings,
         target=str(target_root),
@@ -64,6 +68,8 @@ def rerun_adapted(
         report=report,
     )
     same_data = _check(recipe, session, data=data, target=target)
+    if verify:
+        rerun_verify.check_comparable(recipe, same_data)
     runs = []
     with ExitStack() as stack:
         folder_of_first = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-advise-rerun-")))

@@ -85,13 +85,21 @@ def compared(
     )
 
 
+def check_comparable(recipe: Recipe, same_data: bool) -> None:
+    """Raise CheckError where no rerun can be compared with the recipe: on other data, or without a score in it."""
+    if not same_data:
+        raise _other_data()
+    if recipe.outcome is None or (recipe.outcome.test is None and recipe.outcome.validation is None):
+        raise _no_score()
+
+
 def verify(result: Rerun) -> str:
     """Return a sentence that states the agreement. Raises CheckError if the rerun does not agree."""
     first = result.runs[0]
-    if result.expected is None:
-        raise CheckError("the recipe has no score to compare with.", hint="Use a recipe that tl-advise wrote.")
     if not result.same_data:
-        raise CheckError("--verify needs the recipe's own data.", hint="Omit --data or --verify.")
+        raise _other_data()
+    if result.expected is None:
+        raise _no_score()
     if result.same_machine and result.same_devices:
         if not result.identical or first.accuracy != result.expected:
             raise CheckError(
@@ -111,6 +119,14 @@ def verify(result: Rerun) -> str:
         f"within tolerance ({_difference_of_machines(result)}): {result.measured_on} accuracy {first.accuracy:.4f}, "
         f"the recipe states {result.expected:.4f}, allowed difference {allowed:.4f}"
     )
+
+
+def _other_data() -> CheckError:
+    return CheckError("--verify needs the recipe's own data.", hint="Omit --data or --verify.")
+
+
+def _no_score() -> CheckError:
+    return CheckError("the recipe has no score to compare with.", hint="Use a recipe that tl-advise wrote.")
 
 
 def _difference_of_machines(result: Rerun) -> str:

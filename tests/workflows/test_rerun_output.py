@@ -122,3 +122,28 @@ def test_a_folder_of_the_current_one_takes_the_output(
         advisor.rerun(run, out="again", offline=True)
     assert cli.run(["rerun", str(run), "--out", str(run.parent / "crops" / "run"), "--offline", "--quiet"]) == 2
     assert "inside the data set" in capsys.readouterr().err
+
+
+def test_verifying_on_other_data_is_refused_before_training(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sentence names the data, not the recipe, and no model was trained for it; without --verify the call is right."""
+    data = write_crops(tmp_path / "other", classes=2, each=20, side_px=32, seed=1)
+    call = ["rerun", str(run), "--data", str(data), "--offline", "--quiet"]
+    assert cli.run([*call, "--verify", "--out", str(tmp_path / "again")]) == 3
+    assert "--verify needs the recipe's own data. Omit --data or --verify." in capsys.readouterr().err
+    assert not (tmp_path / "again" / "model.safetensors").exists()
+    assert cli.run(call) == 0
+
+
+def test_verifying_a_recipe_without_a_score_is_refused_before_training(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A recipe whose outcome was deleted has nothing to agree with."""
+    text = (run / "recipe.yaml").read_text(encoding="utf-8")
+    cut = re.sub(r"(?m)^outcome:\n(?:[ ].*\n)*", "outcome: null\n", text)
+    (tmp_path / "recipe.yaml").write_text(cut, encoding="utf-8")
+    call = ["rerun", str(tmp_path / "recipe.yaml"), "--data", str(run.parent / "crops"), "--offline", "--quiet"]
+    assert cli.run([*call, "--verify", "--out", str(tmp_path / "again")]) == 3
+    assert "no score to compare with" in capsys.readouterr().err
+    assert not (tmp_path / "again" / "model.safetensors").exists()
