@@ -79,17 +79,8 @@ def command(
     settings = _settings(dataset, call)
     if target is not None:
         from advisor.cli import _adapt
-        from advisor.errors import InputError
 
-        if call["devices"] > 1:
-            raise InputError("--target adapts on one GPU.", hint="Remove --gpus.")
-        if call["log"]:
-            raise InputError("--log does not work with --target.", hint="Remove --log.")
-        if call["max_ms"] is not None or call["max_mb"] is not None:
-            raise InputError("--max-ms and --max-mb do not work with --target.", hint="Remove them.")
-        if call["relabel"]:
-            raise InputError("--relabel and --target cannot be combined.", hint="Correct the labels of the data first.")
-        return _adapt.run(settings, target, out, as_json=as_json, quiet=quiet)
+        return _adapt.run(_as_given(settings, call), target, out, as_json=as_json, quiet=quiet)
     from advisor import advice
     from advisor.cli._live_progress import LiveProgress
 
@@ -140,6 +131,14 @@ def _settings(dataset: str, call: dict[str, Any]) -> Any:
         **_stored(call),
         **{"workers": _workers(call), **_on_ray(call)},
     )
+
+
+def _as_given(settings: Any, call: dict[str, Any]) -> Any:
+    """Return the settings without what this machine and the environment add to those of a search."""
+    from dataclasses import replace
+
+    storage = settings.storage if call["storage"] else ""
+    return replace(settings, workers=call["workers"] or 1, storage=storage)
 
 
 def _workers(call: dict[str, Any]) -> int:

@@ -26,6 +26,23 @@ from advisor.workflows.session import open_session
 SEEDS = 3  # at most, as far as the budget allows; at least one; --trials changes the number
 SHARE = 0.8  # of the remaining budget goes into the first round; the rest is for reading and scoring
 MAX_EPOCHS = 10.0
+UNHEEDED = {  # fields of the settings that only a search heeds, and their options
+    "objective": "--objective",
+    "max_ms": "--max-ms",
+    "max_mb": "--max-mb",
+    "regime": "--regime",
+    "experience": "--experience",
+    "relabel": "--relabel",
+    "remove_leaks": "--remove-leaks",
+    "source": "--source",
+    "devices": "--gpus",
+    "workers": "--workers",
+    "ray": "--ray",
+    "data_on_nodes": "--data-on-nodes",
+    "storage": "--storage",
+    "study": "--study",
+    "log": "--log",
+}
 HOPELESS = 4.0  # predictions from cards are off by a factor of two or three: refuse only beyond this
 
 
@@ -52,6 +69,7 @@ def run(
     Raises InputError where the call is at fault or the budget is hopelessly short, TrialError where the arms did not end
     in time.
     """
+    check_options(settings)
     urls.check_exists(settings.data)
     if len(settings.backbones) > 1:
         raise InputError("--target works with one --backbone.", hint="Name only one.")
@@ -77,6 +95,16 @@ def run(
     )
     rundir.write("adaptation.json", {"schema": 1, **asdict(adapted)})
     return AdaptedRun(adaptation=adapted, folder=folder, warnings=session.warnings)
+
+
+def check_options(settings: Settings) -> None:
+    """Raise InputError for options that an adaptation would not heed."""
+    plain = Settings(data=settings.data)
+    given = {name: getattr(settings, name) for name in UNHEEDED}
+    unheeded = [UNHEEDED[name] for name, value in given.items() if value and value != getattr(plain, name)]
+    if unheeded:
+        verb, them = ("do", "them") if len(unheeded) > 1 else ("does", "it")
+        raise InputError(f"{', '.join(unheeded)} {verb} not work with --target.", hint=f"Remove {them}.")
 
 
 def check_budget(needs_s: float, left_s: float, arms: int, note: Note) -> None:
