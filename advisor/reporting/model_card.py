@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from advisor.records import Result, TestScore
-from advisor.records.recipe import Recipe
+from advisor.records import Environment, Result, TestScore
+from advisor.records.recipe import Outcome, Recipe
 from advisor.reporting import assessment, wording
 from advisor.reporting.parts import distilled, ensembles
 from advisor.safe_text import printable
@@ -30,24 +30,65 @@ def render(result: Result, recipe: Recipe, *, licence: str = "unknown", run: str
         _warnings(result),
         _data(recipe),
         _use(recipe, wording.quoted(run)),
-        _made(result, recipe, licence),
+        _made(recipe, licence, result.environment, _regime(result)),
     ]
     text = "\n".join(part for part in parts if part)
     return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def render_adapted(recipe: Recipe, *, licence: str = "unknown", run: str = "RUN") -> str:
+    """Return the card of a model that was adapted to a target, whose scores stand in its recipe."""
+    from advisor.records import strict_yaml
+
+    assert recipe.target is not None
+    assert recipe.outcome is not None
+    name, quoted = recipe.data.name, wording.quoted(run)
+    classes, images = wording.number(len(recipe.data.classes)), wording.number(recipe.target.images)
+    parts = [
+        f"---\n{strict_yaml.dumps(_fields(recipe, 'domain-adaptation', licence))}---\n",
+        f"# {_plain(name)}: {recipe.strategy.name} on {recipe.backbone.name}, adapted to another domain\n",
+        f"Classifies an image into one of {classes} classes. It was trained on labelled images and adapted to {images} "
+        "unlabelled images of another domain (the target). No label of the target was used for training or for the choice.\n",
+        _adapted_scores(recipe.outcome),
+        _data(recipe),
+        _use(recipe, quoted),
+        _made(recipe, licence, recipe.outcome.environment, "adaptation to a target"),
+    ]
+    return "\n".join(printable(line) for line in "\n".join(parts).split("\n"))
+
+
+def _adapted_scores(outcome: Outcome) -> str:
+    rows = []
+    if outcome.test is not None:
+        rows += [
+            (
+                f"accuracy on the labelled part of the target, {outcome.test.n} images",
+                wording.percent(outcome.test.accuracy),
+            ),
+            ("95 % interval", wording.span(outcome.test.ci95)),
+        ]
+    if outcome.validation is not None:
+        rows.append(("accuracy on held-out images of the source", wording.percent(outcome.validation.accuracy)))
+    return "## Scores\n\n" + _table(("measure", "value"), rows)
+
+
+def _fields(recipe: Recipe, tag: str, licence: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "library_name": "tl-advise",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "transfer-learning", "tl-advise", recipe.backbone.name, tag],
+    }
+    if licence != "unknown":
+        fields["license"] = "other"
+        fields["license_name"] = licence
+    return fields
 
 
 def _head(result: Result, recipe: Recipe, name: str, licence: str) -> str:
     """The YAML head. Hubs list a model by its `model-index`; without a test score there is none to list."""
     from advisor.records import strict_yaml
 
-    fields: dict[str, Any] = {
-        "library_name": "tl-advise",
-        "pipeline_tag": "image-classification",
-        "tags": ["image-classification", "transfer-learning", "tl-advise", recipe.backbone.name, result.regime.name],
-    }
-    if licence != "unknown":
-        fields["license"] = "other"
-        fields["license_name"] = licence
+    fields = _fields(recipe, result.regime.name, licence)
     if result.test:
         metrics = [
             {
@@ -165,16 +206,20 @@ def _use(recipe: Recipe, run: str) -> str:
     )
 
 
-def _made(result: Result, recipe: Recipe, licence: str) -> str:
+def _regime(result: Result) -> str:
+    deep = wording.regime(result.regime.name)
+    return f"{deep}. {wording.reason(result).removeprefix(f'{deep}: ')}"
+
+
+def _made(recipe: Recipe, licence: str, machine: Environment, regime: str) -> str:
     weights = recipe.backbone.weights
     start = f"`{weights.file}` (SHA-256 `{weights.sha256}`)" if weights else "random weights (from scratch)"
-    machine, deep = result.environment, wording.regime(result.regime.name)
     rows = [
         ("network", f"{recipe.backbone.name} ({recipe.backbone.plugin.distribution} {recipe.backbone.plugin.version})"),
         ("started from", start),
         ("licence of the pretrained weights", licence if weights else wording.NONE),
         ("strategy", f"{recipe.strategy.name}: {wording.settings(recipe.strategy.parameters)}"),
-        ("regime", f"{deep}. {wording.reason(result).removeprefix(f'{deep}: ')}"),
+        ("regime", regime),
         ("seed", str(recipe.seed)),
         ("machine", f"{machine.model}, {machine.device}, {machine.threads} threads"),
         ("versions", ", ".join(f"{name} {version}" for name, version in machine.versions.items())),

@@ -14,6 +14,7 @@ from advisor.errors import InputError
 from advisor.records import Result
 
 FILE = "result.json"
+ADAPTATION = "adaptation.json"  # what an adapted run holds in its place
 
 
 def read(run: Path) -> tuple[Result, Path]:
@@ -47,7 +48,21 @@ def _with_nan(plain: dict[str, object]) -> dict[str, object]:
     return plain
 
 
+def _is_adapted(folder: Path) -> bool:
+    """Whether a run directory holds an adaptation to a target, finished or not."""
+    try:
+        call = json.loads((folder / "run.json").read_text(encoding="utf-8", errors="surrogateescape"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(call, dict) and call.get("target") is not None
+
+
 def _hint(run: Path, folder: Path) -> str:
+    if _is_adapted(folder):
+        if not (folder / ADAPTATION).is_file():
+            return "This is an adapted run (--target) that did not end: start it again with another --out."
+        quoted = shlex.quote(str(folder))
+        return f"This is an adapted run (--target): see its {ADAPTATION}, or use it with `tl-advise predict {quoted} IMAGES`."
     if (folder / "run.json").is_file():
         return f"The run has no result yet: `tl-advise resume {shlex.quote(str(folder))}` continues it."
     return errors.nearest_run(run, FILE, "Name a run directory, such as tl-advise-runs/NAME-TIME.")
