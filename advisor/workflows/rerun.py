@@ -71,8 +71,7 @@ def rerun_recipe(
     candidate = candidate_of(recipe, plugins)
     weights_dir = find_weights(recipe, plugins, weights_dir, offline)
     root = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
-    # A relative path of a recipe may lead to another folder of that name.
-    listener.stage(f"reading the data in {urls.public(root)}")
+    listener.stage(f"reading the data in {urls.public(root)}")  # a recipe's relative path may lead elsewhere
     if out is not None:
         RunDir.create(out, data=urls.public_path(root))
     data_set, measured, same_data = read_data(
@@ -80,9 +79,7 @@ def rerun_recipe(
     )
     if verify:
         rerun_verify.check_comparable(recipe, same_data)
-    sample = subsample.draw(
-        data_set, recipe.data.pool_sample if same_data else None, recipe.data.test_sample if same_data else None
-    )
+    sample = _sample(recipe, data_set, same_data=same_data)
     settings = settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
     settings = replace(settings, devices=devices or recipe.devices or 1, reading=reading or settings.reading)
     settings = replace(settings, relabel=str(relabel) if relabel else None, plugins_blocked=tuple(block))
@@ -106,6 +103,13 @@ def rerun_recipe(
             rerun_output.write(out, path, recipe, rerun_output.context_of(*shared), rerunner.first, facts)
     result = rerun_verify.compared(path, data_set, recipe, runs, same_data, opened.environment)
     return replace(result, forgetting=forgetting, same_devices=settings.devices == (recipe.devices or 1))
+
+
+def _sample(recipe: Recipe, data_set: Dataset, *, same_data: bool) -> subsample.Subsample:
+    """Draw the images that the recipe used; all of them of other data."""
+    if not same_data:
+        return subsample.draw(data_set, None, None)
+    return subsample.draw(data_set, recipe.data.pool_sample, recipe.data.test_sample)
 
 
 def _with_teacher(
