@@ -125,7 +125,6 @@ class RunDir:
         with self.locked():
             if self._is_there():
                 raise _used(self.path)
-            self.trials.mkdir(exist_ok=True)  # an invalid call that ended since `create` has removed it
             yield
 
     @contextmanager
@@ -138,7 +137,7 @@ class RunDir:
 
         lock = filelock.FileLock(str(self.path / "lock"))
         try:
-            self.trials.mkdir(exist_ok=True)
+            self.trials.mkdir(exist_ok=True)  # an invalid call that ended meanwhile may have removed it
             lock.acquire(timeout=0)
         except filelock.Timeout as error:
             raise InputError(
