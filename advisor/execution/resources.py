@@ -82,10 +82,15 @@ class Resources:
         """The number of classes."""
         return len(self.job.classes)
 
+    @cached_property
+    def groups(self) -> npt.NDArray[np.int64]:
+        """The number of the set of images that each item must stay together with, (N,)."""
+        return np.asarray(splits.groups_of(self.job.items), dtype=np.int64)
+
     def folds(self, repeat: int = 0) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         """Return (training rows, validation rows) of each fold; another `repeat` is another stratified draw."""
         if repeat not in self._folds:
-            groups = splits.groups_of(self.job.items)  # equal bytes never stand on both sides of a fold
+            groups = self.groups  # equal bytes never stand on both sides of a fold
             seed, k = self.job.seed + 1000 * repeat, self.job.folds
             held_out = np.array([self.job.holds_out_val and item.given == "val" for item in self.job.items])
             self._folds[repeat] = (

@@ -98,6 +98,7 @@ def _fit(head: Head, resources: Resources, candidate: Candidate, plan: TrainPlan
         seed=seed,
         class_weights=plan.class_weights,
         blocks=features.blocks(pooled, plan.head.layers),
+        groups=resources.groups[rows] if resources.job.procedure > 1 else None,
     )
 
 

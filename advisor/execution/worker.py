@@ -190,5 +190,6 @@ def open_job(
         max_pixels=settings.reading.max_pixels,
         threads=settings.threads,
         arithmetic=settings.arithmetic,
+        procedure=settings.procedure,
         objective=objective or ObjectiveSpec(),
     )

@@ -163,7 +163,10 @@ def _one_fold_suffices(images: int, classes: int) -> bool:
 def _choose_c(spec: standardise.Spectrum, rows: TrainingRows) -> float:
     labels, classes = rows.labels, rows.classes
     k = 5 if len(labels) * classes < MANY_LOGITS else 3
-    folds = splits.folds(np.asarray(labels), rows.groups, k=k, seed=rows.seed)
+    groups = rows.groups
+    if groups is not None and len(np.unique(groups)) == len(groups):
+        groups = None  # groups of one image are dealt otherwise than images, and data without copies keep their folds
+    folds = splits.folds(np.asarray(labels), groups, k=k, seed=rows.seed)
     if not folds:
         return UNFOLDED_C
     chosen = folds[:1] if _one_fold_suffices(len(labels), classes) else folds

@@ -16,6 +16,7 @@ from advisor.records.limits import GraphCost
 from advisor.records.objective import ObjectiveSpec
 from advisor.records.plan import Compute, Preprocess, StageSize, TrainPlan
 from advisor.records.result import Environment, Mistake, TestScore
+from advisor.records.settings import PROCEDURE
 from advisor.records.trials import Candidate, RunStatus, Trial
 
 
@@ -41,6 +42,7 @@ class OpenDataset:
     max_pixels: int | None = None
     threads: int | None = None
     arithmetic: Compute | None = None  # of a recipe; None for what suits each backbone on this machine
+    procedure: int = PROCEDURE  # how numbers are chosen on held-out images
     target_root: str = ""
     target_items: tuple[Item, ...] = ()  # an unlabelled target domain; their labels are always 0
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)  # the score that trials are ranked by

@@ -123,10 +123,15 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """How validation was done: `folds` stratified folds drawn from the seed, of which those in `scored` were used."""
+    """How validation was done: `folds` stratified folds drawn from the seed, of which those in `scored` were used.
+
+    `procedure` is how numbers are chosen on held-out images, inside a fit too (`settings.PROCEDURE`); recipes that do not
+    name it mean 1.
+    """
 
     folds: int
     scored: tuple[int, ...]
+    procedure: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

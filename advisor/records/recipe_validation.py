@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from advisor.records.settings import PROCEDURE
+
 if TYPE_CHECKING:
     from advisor.records.objective import DecisionRule
     from advisor.records.plan import Parameter
@@ -196,6 +198,7 @@ _RANGES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("training.mean_of_folds", *_COUNTS),
     ("validation.folds", *_POSITIVE),
     ("validation.scored", *_COUNTS),
+    ("validation.procedure", f"a whole number from 1 to {PROCEDURE}", lambda value: 1 <= value <= PROCEDURE),
     ("fitted.temperature", *_POSITIVE),
     ("outcome.validation.accuracy", *_SHARE),
     ("outcome.test.accuracy", *_SHARE),

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from advisor.records.data import ReadOptions
 from advisor.records.plan import Compute
 
+# How numbers are chosen on held-out images. 1: the folds inside a fit split groups, linear heads alone ship the logit
+# adjustment that every head is scored with, each fold of a trial chooses its own numbers of the finish. 2: none of these.
+PROCEDURE = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -37,6 +41,7 @@ class Settings:
     plugins_blocked: tuple[str, ...] = ()
     threads: int | None = None
     arithmetic: Compute | None = None  # of a recipe that is run again; None for what suits this machine
+    procedure: int = PROCEDURE  # of a recipe that is run again
     source: str | None = None  # labelled images of the classes that the networks were pretrained on
     target: str | None = None  # an adaptation's unlabelled images; None for the main job
     created_by: str = ""

@@ -101,6 +101,7 @@ def make_recipe(
 ) -> recipe.Recipe:
     """Return the recipe: everything that a rerun needs, and its outcome (docs/design.md 3.4)."""
     backbone = frame.registry.backbone(trial.candidate.backbone)
+    scored = tuple(s.fold for s in trial.scores if s.repeat == 0)
     return recipe.Recipe(
         schema=recipe.SCHEMA,
         status=status,
@@ -122,7 +123,7 @@ def make_recipe(
         ),
         seed=frame.settings.seed,
         compute=refitted.compute,
-        validation=recipe.Validation(folds=frame.folds, scored=tuple(s.fold for s in trial.scores if s.repeat == 0)),
+        validation=recipe.Validation(folds=frame.folds, scored=scored, procedure=frame.settings.procedure),
         fitted=recipe.Fitted(temperature=trial.temperature, numbers=dict(trial.fitted)),
         plan=refitted.plan,
         outcome=recipe.Outcome(

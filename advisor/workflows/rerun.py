@@ -232,6 +232,7 @@ def settings_of(recipe: Recipe, data: str, *, device: str | None, weights_dir: s
         offline=offline,
         threads=recipe.compute.threads,
         arithmetic=recipe.compute,
+        procedure=recipe.validation.procedure,
         budget_s=None,
         test_split=_test_split(recipe),
         reading=recorded_reading(recipe),

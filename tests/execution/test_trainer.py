@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from opened import resources_of
+from photographs import photo, save
 from photos import write_crops
 
 from advisor.data import dataset
 from advisor.execution import trainer
 from advisor.execution.resources import Resources
-from advisor.records import Candidate
+from advisor.heads import fitting
+from advisor.records import Candidate, Dataset, Head
 
 
 @pytest.fixture
@@ -54,3 +57,54 @@ def test_everything_that_the_start_depends_on_misses(resources: Resources, chang
     start(resources)
     start(resources, **change)  # type: ignore[arg-type]
     assert len(resources.start_heads) == 2
+
+
+@pytest.fixture(scope="module", name="series")
+def _series(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Twelve photographs whose labels say nothing of what they show, each five times in other bytes."""
+    root = tmp_path_factory.mktemp("series")
+    rows = []
+    for number in range(12):
+        for frame in range(5):
+            save(photo(number, (64, 64)), root / f"{number:02d}-{frame}.jpg", quality=95 - 8 * frame)
+            rows.append(f"{number:02d}-{frame}.jpg,c{number % 3},s{number}")
+    (root / "labels.csv").write_text("\n".join(["path,label,group", *rows]) + "\n")
+    return dataset.read(root / "labels.csv", test_split="none")
+
+
+def heads(data: Dataset, procedure: int) -> tuple[Resources, torch.Tensor, torch.Tensor]:
+    """Fit what a logistic candidate ships, and what training starts from, on all images."""
+    resources = resources_of(data, procedure=procedure)
+    rows = np.arange(len(resources.labels))
+    weights = []
+    for strategy in ("logistic", "partial"):
+        context = resources.context(resources.registry.backbone("pocket"), rows, 32)
+        parameters = resources.registry.strategy(strategy).first_guesses(context)[0]
+        candidate = Candidate(backbone="pocket", strategy=strategy, parameters=parameters, size_px=32)
+        plan = resources.plan(candidate, rows)
+        weights.append(trainer.classifier_for(resources, candidate, plan, rows, 0).head.weight.detach())
+    return resources, weights[0], weights[1]
+
+
+def test_the_penalty_is_chosen_on_folds_that_keep_groups_whole(series: Dataset) -> None:
+    """Copies on both sides of a fold would say that a weak penalty is best; recipes of that time still get theirs."""
+    resources, shipped, start = heads(series, 2)
+    _, earlier, earlier_start = heads(series, 1)
+    pooled = resources.pooled(resources.registry.backbone("pocket"), 32)
+    groups = np.array([int(item.group.removeprefix("s")) for item in resources.job.items])
+
+    def fitted(groups: np.ndarray | None) -> torch.Tensor:
+        values = pooled.values[:, -pooled.dims[-1] :]
+        return fitting.fit(Head(kind="linear"), values, resources.labels, 3, groups=groups).weight.detach()
+
+    assert torch.equal(start, fitted(groups))
+    assert torch.equal(earlier_start, fitted(None))
+    assert shipped.norm() < 0.5 * earlier.norm()
+    assert start.norm() < 0.5 * earlier_start.norm()
+
+
+def test_without_groups_of_several_images_heads_are_what_they_were(tmp_path: Path) -> None:
+    """The folds inside a fit are those of single images, to the bit."""
+    data = dataset.read(write_crops(tmp_path / "crops", classes=2, each=12, side_px=32), test_split="none")
+    for now, earlier in zip(heads(data, 2)[1:], heads(data, 1)[1:], strict=True):
+        assert torch.equal(now, earlier)

@@ -73,7 +73,7 @@ def example() -> recipes.Recipe:
         training=recipes.Training(steps=80, epochs=10.0, batch=32),
         seed=0,
         compute=Compute(threads=2),
-        validation=recipes.Validation(folds=5, scored=(0, 1)),
+        validation=recipes.Validation(folds=5, scored=(0, 1), procedure=2),
         fitted=recipes.Fitted(temperature=1.21, numbers={"alpha": 0.5}),
         plan=plan,
         outcome=outcome,

@@ -66,8 +66,10 @@ def test_a_rerun_leaves_a_run_that_every_command_takes(
 
 
 def test_a_recipe_without_names_for_its_arithmetic_keeps_that_of_its_time(run: Path, tmp_path: Path) -> None:
-    """Recipes of earlier versions: batches of 64, and BatchNorm as it is; the new recipe says so."""
+    """Recipes of earlier versions: batches of 64, BatchNorm as it is, numbers chosen as then; the new recipe says so."""
     text = (run / "recipe.yaml").read_text(encoding="utf-8")
+    text, count = re.subn(r"\n  procedure: 2\n", "\n", text)
+    assert count == 1
     earlier, count = re.subn(r", inference_batch: \d+, fold_batch_norm: \w+", "", text)
     assert count == 1
     (tmp_path / "recipe.yaml").write_text(earlier, encoding="utf-8")
@@ -80,9 +82,9 @@ def test_a_recipe_without_names_for_its_arithmetic_keeps_that_of_its_time(run: P
         str(tmp_path / "again"),
     ]
     assert cli.run([*call, "--offline", "--quiet"]) == 0
-    assert "inference_batch: 64, fold_batch_norm: false" in (tmp_path / "again" / "recipe.yaml").read_text(
-        encoding="utf-8"
-    )
+    written = (tmp_path / "again" / "recipe.yaml").read_text(encoding="utf-8")
+    assert "inference_batch: 64, fold_batch_norm: false" in written
+    assert "\n  procedure: 1\n" in written
 
 
 def test_without_a_test_set_the_run_has_a_validation_score_alone(tmp_path: Path) -> None:
