@@ -1,7 +1,7 @@
 """Whether an image is unlike the training images: an empirical p-value from nearest neighbours on features.
 
 In: features of training images, then of new ones. Out: for a new image, the share of known images that are as far from
-their nearest training images. "Known" are the training images, each without itself, or, of a network that was trained on
+their nearest training images. "Known" are the training images, each without its own group, or, of a network trained on
 them, held-out images of a fold: such a network brings the images that it has seen closer together than new ones.
 Does NOT cover: a new class that resembles a training class; its images are near the others and are not caught.
 Sources: nearest neighbours on normalised features, Sun et al. 2022 (2204.06507); the p-value is conformal: Vovk, Gammerman
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from advisor.aliases import Bools, Float32s, Float64s, Floats
+from advisor.aliases import Bools, Float32s, Float64s, Floats, Ints
 from advisor.metrics import neighbours
 
 K = 10  # neighbours whose mean similarity counts
@@ -40,17 +40,23 @@ class NoveltyIndex:
         return 1.0 / (1 + len(self.known_R))
 
 
-def build(features_ND: Floats, known_RD: Floats | None = None, *, k: int = K) -> NoveltyIndex | None:
-    """Build the index from features of training images; None below `LEAST` images.
+def build(
+    features_ND: Floats, known_RD: Floats | None = None, *, groups_N: Ints | None = None, k: int = K
+) -> NoveltyIndex | None:
+    """Build the index from features of training images; None below `LEAST` images, or if all are of one group.
 
     `known_RD` are features of images that the network was not trained on; without them each training image is compared
-    with the others.
+    with the others, those of its own group (`groups_N`) left out: a new image has no such copies among them.
     """
     if len(features_ND) < LEAST or (known_RD is not None and len(known_RD) < LEAST):
         return None
     bank_ND = neighbours.unit(neighbours.unit(features_ND).astype(np.float16))
     if known_RD is None:
-        similar = _mean_of_nearest(bank_ND, bank_ND, k, skip_self=True)
+        own_N = np.arange(len(bank_ND)) if groups_N is None else np.unique(groups_N, return_inverse=True)[1]
+        k = min(k, len(bank_ND) - int(np.bincount(own_N).max()))
+        if k < 1:
+            return None
+        similar = _mean_of_nearest(bank_ND, bank_ND, k, own_N)
     else:
         similar = _mean_of_nearest(neighbours.unit(known_RD), bank_ND, k)
     return NoveltyIndex(bank_ND=bank_ND, known_R=np.sort(similar), k=k)
@@ -97,14 +103,17 @@ def _p_values(index: NoveltyIndex, similar_M: Float32s) -> Float64s:
     return np.asarray((1 + below) / (1 + len(index.known_R)), dtype=np.float64)
 
 
-def _mean_of_nearest(queries_MD: Float32s, bank_ND: Float32s, k: int, *, skip_self: bool = False) -> Float32s:
-    """Return the mean similarity (M,) to the `k` nearest rows of the bank, as `neighbours.nearest` finds them."""
-    k = min(k, len(bank_ND) - skip_self)
+def _mean_of_nearest(queries_MD: Float32s, bank_ND: Float32s, k: int, own_N: Ints | None = None) -> Float32s:
+    """Return the mean similarity (M,) to the `k` nearest rows of the bank, as `neighbours.nearest` finds them.
+
+    With `own_N` query i is row i of the bank, and no row with its number is its neighbour.
+    """
+    k = min(k, len(bank_ND))
     means = [_NONE]
     for start in range(0, len(queries_MD), _CHUNK):
         piece = queries_MD[start : start + _CHUNK] @ bank_ND.T
-        if skip_self:
-            piece[np.arange(len(piece)), start + np.arange(len(piece))] = -np.inf
+        if own_N is not None:
+            piece[own_N[start : start + len(piece), None] == own_N] = -np.inf
         piece.partition(piece.shape[1] - k, axis=1)  # not sorted: that would take ten times as long
         means.append(piece[:, piece.shape[1] - k :].mean(axis=1))
     return np.concatenate(means).astype(np.float32)

@@ -83,3 +83,28 @@ def test_false_alarms_are_counted_on_held_out_images() -> None:
     held_out = clusters(200, 1)
     counted = novelty.false_alarms(novelty.with_held_out(index, held_out), 0.1)
     assert counted == (int((novelty.p_values(index, held_out) <= 0.1).sum()), 200)
+
+
+def test_copies_of_an_image_do_not_set_the_scale() -> None:
+    """Scenes of near-copies: with their groups the rate is the one asked for; each image its own group changes no bit."""
+    copies = np.repeat(clusters(50, 0), 12, axis=0) + 0.01 * np.random.default_rng(0).standard_normal((600, 24))
+    scenes, new = np.repeat(np.arange(50), 12), clusters(1000, 2)
+    grouped, plain = novelty.build(copies, groups_N=scenes), novelty.build(copies)
+    assert grouped is not None
+    assert plain is not None
+    assert novelty.unlike(plain, new, 0.05).mean() > 0.5
+    assert novelty.unlike(grouped, new, 0.05).mean() == pytest.approx(0.05, abs=0.04)
+    singles = novelty.build(copies, groups_N=np.arange(600)[::-1])
+    assert singles is not None
+    assert np.array_equal(singles.known_R, plain.known_R)
+    assert np.array_equal(singles.bank_ND, plain.bank_ND)
+
+
+def test_neighbours_are_as_many_as_the_largest_group_leaves() -> None:
+    """A group of nearly all images leaves few others, on both sides of the comparison; one group of all leaves no index."""
+    features = clusters(30, 0)
+    index = novelty.build(features, groups_N=np.where(np.arange(30) < 26, 0, np.arange(30)))
+    assert index is not None
+    assert index.k == 4
+    assert np.isfinite(index.known_R).all()
+    assert novelty.build(features, groups_N=np.zeros(30, dtype=int)) is None

@@ -41,7 +41,9 @@ def build(resources: Resources, job: IndexTraining, emit: OnProgress) -> Trainin
     most = MOST_BYTES // (2 * model.feature_width)
     test_MD = _test_features(job)
     if model.description.get("frozen"):
-        index, scale = novelty.build(_frozen(resources, model)[_drawn(rows, most, job.seed)]), "training"
+        drawn = _drawn(rows, most, job.seed)
+        index = novelty.build(_frozen(resources, model)[drawn], groups_N=resources.groups[drawn])
+        scale = "training"
     elif job.passes is not None and job.passes < min(LEAST_PASSES, 2 * len(resources.labels)):
         return TrainingIndexed(unlike=None, reason="no time is left for it")
     else:
