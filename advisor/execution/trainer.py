@@ -90,13 +90,16 @@ def _fit(head: Head, resources: Resources, candidate: Candidate, plan: TrainPlan
     backbone = resources.registry.backbone(candidate.backbone)
     pooled = _start_features(resources, candidate, plan, seed)
     values = features.select(pooled, plan.head.layers, [s.name for s in backbone.stages])
+    weights = plan.class_weights
+    if resources.job.procedure == 1 and weights == "logit_adjust" and head.kind in ("cosine_prototypes", "knn"):
+        weights = "none"  # as recipes of that time shipped it
     return fitting.fit(
         head,
         values[rows],
         resources.labels[rows],
         resources.classes,
         seed=seed,
-        class_weights=plan.class_weights,
+        class_weights=weights,
         blocks=features.blocks(pooled, plan.head.layers),
         groups=resources.groups[rows] if resources.job.procedure > 1 else None,
     )

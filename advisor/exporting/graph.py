@@ -68,6 +68,8 @@ class Neighbours(nn.Module):
         super().__init__()
         classes, k, self.sharpness, self.factor = head.settings.tolist()
         self.classes, self.k = int(classes), max(1, min(int(k), len(head.bank)))
+        self.offset: torch.Tensor | None
+        self.register_buffer("offset", head.offset)
         self.register_buffer("bank", head.bank)
         self.register_buffer("mean", head.mean)
         self.register_buffer("scale", head.scale)
@@ -80,7 +82,7 @@ class Neighbours(nn.Module):
         weight_Nk = torch.softmax(near_Nk / self.sharpness, dim=1)
         share_NK = (weight_Nk.unsqueeze(2) * self.one_hot[which_Nk]).sum(dim=1)
         logits_NK: torch.Tensor = self.factor * torch.log(0.99 * share_NK + 0.01 / self.classes)
-        return logits_NK
+        return logits_NK if self.offset is None else logits_NK + self.offset
 
 
 class Mean(nn.Module):

@@ -20,7 +20,6 @@ from advisor.aliases import Float32s, Folds, Ints
 from advisor.errors import InputError
 from advisor.heads import episodic, registry
 from advisor.heads.kind import HeadKind, TrainingRows
-from advisor.heads.linear_head import LinearHead
 from advisor.records import Head
 
 
@@ -53,9 +52,7 @@ def fit(
         groups=groups,
     )
     module = kind.fit(head, rows)
-    if class_weights == "logit_adjust" and isinstance(module, LinearHead):
-        return LinearHead(module.weight, module.bias.detach() - torch.from_numpy(_log_prior(labels, classes)))
-    return module
+    return module.raised(-torch.from_numpy(_log_prior(labels, classes))) if class_weights == "logit_adjust" else module
 
 
 def oof(

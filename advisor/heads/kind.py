@@ -50,6 +50,10 @@ class HeadModule(nn.Module):
         """Build the head from its state dict. Raises KeyError with the name of a missing tensor."""
         raise NotImplementedError
 
+    def raised(self, offset_K: torch.Tensor) -> HeadModule:
+        """Return the head whose logits are those of this one plus `offset_K` (K,)."""
+        raise NotImplementedError
+
 
 class HeadKind(Protocol):
     """One kind of head; `registry.KINDS` lists them."""

@@ -53,7 +53,8 @@ def neighbours(
 
 
 class KnnHead(HeadModule):
-    """Logits = factor * log of the classes' shares among the k nearest of a bank of M standardised unit vectors."""
+    """Logits = factor * log of the classes' shares among the k nearest of a bank of M standardised unit vectors, plus an
+    offset if there is one."""
 
     saved_as: ClassVar[str] = "knn"
 
@@ -64,6 +65,7 @@ class KnnHead(HeadModule):
         mean_D: torch.Tensor,
         scale_D: torch.Tensor,
         settings: torch.Tensor,
+        offset_K: torch.Tensor | None = None,
     ) -> None:
         """`settings` holds (classes, k, sharpness, factor), so that the state dict is the whole head."""
         super().__init__()
@@ -77,18 +79,27 @@ class KnnHead(HeadModule):
         self.register_buffer("mean", mean_D.detach().clone().float())
         self.register_buffer("scale", scale_D.detach().clone().float())
         self.register_buffer("settings", settings.detach().clone().double())
+        self.offset: torch.Tensor | None
+        self.register_buffer("offset", offset_K)  # None is in no state dict
 
     def forward(self, features_ND: torch.Tensor) -> torch.Tensor:
         """Map (N, D) to (N, K)."""
         classes, k, sharpness, factor = self.settings.tolist()
         unit = nn.functional.normalize((features_ND.float() - self.mean) * self.scale)
         shares = neighbours(unit, self.bank, self.labels, int(classes), k=int(k), sharpness=sharpness)
-        return torch.as_tensor(factor * shares)
+        logits_NK = torch.as_tensor(factor * shares)
+        return logits_NK if self.offset is None else logits_NK + self.offset
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> KnnHead:
         """Build the head from its state dict. Raises KeyError with the name of a missing tensor."""
-        return cls(tensors["bank"], tensors["labels"], tensors["mean"], tensors["scale"], tensors["settings"])
+        bank_MD, labels_M, mean_D, scale_D = (tensors[name] for name in ("bank", "labels", "mean", "scale"))
+        return cls(bank_MD, labels_M, mean_D, scale_D, tensors["settings"], tensors.get("offset"))
+
+    def raised(self, offset_K: Tensor) -> KnnHead:
+        """Return the head with another offset."""
+        offset_K = offset_K if self.offset is None else self.offset + offset_K
+        return KnnHead(self.bank, self.labels, self.mean, self.scale, self.settings, offset_K)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,10 @@ class LinearHead(HeadModule):
         """Build the head from `weight` and `bias`. Raises KeyError with the name of a missing tensor."""
         return cls(tensors["weight"], tensors["bias"])
 
+    def raised(self, offset_K: torch.Tensor) -> LinearHead:
+        """Return the head with another bias."""
+        return LinearHead(self.weight, self.bias.detach() + offset_K)
+
 
 def initial(start: str, width: int, classes: int, *, seed: int = 0) -> LinearHead:
     """Return an untrained linear head: "zeros", or "random" (normal, deviation 0.01, from `seed` alone).

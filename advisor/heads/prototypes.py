@@ -60,11 +60,18 @@ def cosine(x_ND: Tensor, labels_N: Tensor, classes: int) -> tuple[Tensor, Tensor
 
 
 class CosineHead(HeadModule):
-    """Logits = cosine of standardised features and unit prototypes, times a factor."""
+    """Logits = cosine of standardised features and unit prototypes, times a factor, plus an offset if there is one."""
 
     saved_as: ClassVar[str] = "cosine"
 
-    def __init__(self, weight_KD: torch.Tensor, mean_D: torch.Tensor, scale_D: torch.Tensor, factor: float) -> None:
+    def __init__(
+        self,
+        weight_KD: torch.Tensor,
+        mean_D: torch.Tensor,
+        scale_D: torch.Tensor,
+        factor: float,
+        offset_K: torch.Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight_KD.detach().clone().float())
         self.mean: torch.Tensor
@@ -73,16 +80,26 @@ class CosineHead(HeadModule):
         self.register_buffer("mean", mean_D.detach().clone().float())
         self.register_buffer("scale", scale_D.detach().clone().float())
         self.register_buffer("factor", torch.tensor(factor, dtype=torch.float32))
+        self.offset: torch.Tensor | None
+        self.register_buffer("offset", offset_K)  # None is in no state dict
 
     def forward(self, features_ND: torch.Tensor) -> torch.Tensor:
         """Map (N, D) to (N, K)."""
         unit = nn.functional.normalize((features_ND - self.mean) * self.scale)
-        return self.factor * (unit @ self.weight.T)
+        logits_NK = self.factor * (unit @ self.weight.T)
+        return logits_NK if self.offset is None else logits_NK + self.offset
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> CosineHead:
         """Build the head from its state dict. Raises KeyError with the name of a missing tensor."""
-        return cls(tensors["weight"], tensors["mean"], tensors["scale"], float(tensors["factor"]))
+        return cls(
+            tensors["weight"], tensors["mean"], tensors["scale"], float(tensors["factor"]), tensors.get("offset")
+        )
+
+    def raised(self, offset_K: torch.Tensor) -> CosineHead:
+        """Return the head with another offset."""
+        offset_K = offset_K if self.offset is None else self.offset + offset_K
+        return CosineHead(self.weight, self.mean, self.scale, float(self.factor), offset_K)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from advisor import registry
 from advisor.aliases import Pixels
 from advisor.errors import InputError
 from advisor.exporting import graph, parity
+from advisor.heads import fitting
 from advisor.models import predictor
+from advisor.records import Head
 
 
 class Scrambled(graph.Deployed):
@@ -95,3 +97,13 @@ def test_test_images_come_first_and_are_spread(run: Path, tmp_path: Path, monkey
         parity.run_images(run, tmp_path)
     with pytest.raises(InputError, match=r"recipe.yaml: no such recipe"):
         parity.run_images(tmp_path)
+
+
+def test_a_graph_carries_the_logit_adjustment_of_nearest_neighbours() -> None:
+    """The neighbours' head of a graph answers as the fitted one does, which is raised by the rarity of classes."""
+    draws = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), (30, 8, 4))
+    features = (draws.standard_normal((42, 6)) + labels[:, None]).astype(np.float32)
+    head = fitting.fit(Head(kind="knn"), features, labels, 3, class_weights="logit_adjust")
+    new = torch.from_numpy(draws.standard_normal((20, 6)).astype(np.float32))
+    torch.testing.assert_close(graph.Neighbours(head)(new), head(new))

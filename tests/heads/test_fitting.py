@@ -10,7 +10,7 @@ import torch
 
 from advisor.data import splits
 from advisor.errors import InputError
-from advisor.heads import fitting, linear_head, outputs
+from advisor.heads import fitting, linear_head, outputs, registry
 from advisor.metrics import classification
 from advisor.records import Head
 
@@ -183,6 +183,25 @@ def test_many_images_start_a_training_from_a_ridge_head() -> None:
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
     fewer = [fitting.fit(Head(kind=kind), x[:500], y[:500], 3).state_dict() for kind in ("linear", "logistic")]
     assert all(torch.equal(fewer[0][name], fewer[1][name]) for name in fewer[1])
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_the_logit_adjustment_that_folds_score_is_in_the_head_that_ships(kind: str) -> None:
+    """Every kind of head differs from its unadjusted form by the log of the class frequencies, and so do held-out logits."""
+    x, y = _digits()
+    new_x, _ = _digits(300, start=200)
+    y = np.where(np.arange(len(y)) % 3 > 0, 0, y)
+    fit_one = partial(fitting.fit, Head(kind=kind), x, y, 4)
+    adjusted, plain = fit_one(class_weights="logit_adjust"), fit_one()
+    shipped = outputs.predict(plain, new_x) - outputs.predict(adjusted, new_x)
+    folds = splits.folds(y, k=3, seed=0)
+    scored = [fitting.oof(Head(kind=kind), x, y, 4, folds, class_weights=w) for w in ("none", "logit_adjust")]
+    expected = np.log((np.bincount(y) + 0.5) / (np.bincount(y) + 0.5).sum())
+    assert shipped == pytest.approx(np.broadcast_to(expected, shipped.shape), abs=1e-4)
+    assert scored[0] - scored[1] == pytest.approx(np.broadcast_to(expected, scored[0].shape), abs=1e-4)
+    again = registry.MODULES[adjusted.saved_as].from_tensors(adjusted.state_dict())
+    assert np.array_equal(outputs.predict(again, new_x), outputs.predict(adjusted, new_x))
+    assert "offset" not in plain.state_dict()
 
 
 def test_the_penalty_of_near_copies_is_chosen_by_groups() -> None:
