@@ -216,6 +216,8 @@ def _train_folds(resources: Resources, job: RunTrial, emit: OnProgress) -> Itera
             saved.finish_fold(position, done)
             longest = max(longest, time.monotonic() - before)
         yield done
+        if resources.job.procedure > 1:
+            job = replace(job, fitted=done.fitted)  # one finish for all folds, so that the score is of what ships
         if done.stopped_at:
             return  # its checkpoint stays: should it be promoted, it goes on from there
     saved.remove()
@@ -273,7 +275,7 @@ def _finish(
     """Finish the loop with its last weights; choose what the plan leaves to validation (WiSE's alpha) by log-loss."""
     names = plan.finish.fitted if plan.finish is not None else ()
     losses = {}
-    for value in SHARES if names else ():
+    for value in SHARES if names and not job.fitted else ():
         loop.finish(dict.fromkeys(names, value))
         logits = trainer.score_rows(resources, job.candidate, plan, classifier, val)
         labels, spec = resources.labels[val], resources.job.objective
@@ -281,7 +283,7 @@ def _finish(
         decides = held_out.loss(spec, logits, labels, temperature)
         log_loss = classification.log_loss(logits / np.float32(temperature), labels)
         losses[value] = (log_loss if decides is None else decides, log_loss)
-    chosen = dict.fromkeys(names, min(losses, key=lambda v: losses[v])) if losses else {}
+    chosen = dict.fromkeys(names, min(losses, key=lambda v: losses[v])) if losses else dict(job.fitted)
     loop.finish(chosen)
     return chosen
 

@@ -110,7 +110,8 @@ class RunTrial:
     """Train and score a candidate on these folds. `limit_s`: seconds it may take, None for no limit.
 
     `stop_above` maps a rung (share of the steps, in percent) to the validation loss (`Curve.losses`: the
-    objective's, by default the log-loss) above which the trial stops there.
+    objective's, by default the log-loss) above which the trial stops there. `fitted` are numbers of the plan's finish that
+    were chosen before; without them the first fold chooses them for all.
     """
 
     number: int
@@ -121,6 +122,7 @@ class RunTrial:
     started_s: float
     limit_s: float | None = None
     stop_above: dict[int, float] = field(default_factory=dict)
+    fitted: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

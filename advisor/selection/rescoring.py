@@ -83,6 +83,7 @@ def _order(run: SearchRun, trial: Trial, repeat: int) -> RunTrial | None:
         seed=run.facts.settings.seed + repeat,
         started_s=run.clock.used_s,
         limit_s=left_s if run.facts.has_deadline else None,
+        fitted=dict(trial.fitted),
     )
 
 

@@ -143,7 +143,7 @@ WISE_FT = WiSE(
                 default="validation",
                 kind="choice",
                 choices=("validation", "given"),
-                meaning="who chooses alpha",
+                meaning="who chooses alpha: the images of the first fold, which are also scored, or you",
             ),
         ),
         paper="Wortsman et al. 2021 (2109.01903)",

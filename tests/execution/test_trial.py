@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from opened import resources_of
@@ -217,3 +218,26 @@ def test_a_full_disk_is_no_failure_of_a_trial(resources: Resources, strategy: st
             trial.run(resources, job, lambda progress: None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def wise(resources: Resources, folds: tuple[int, ...], **more: object) -> dict[int, np.ndarray]:
+    """Return the logits by row of a full fine-tuning whose share of the tuned weights is chosen on validation images."""
+    candidate = Candidate(
+        backbone="pocket", strategy="wise_ft", parameters={"epochs": 4, "adam_rate": 3e-4}, size_px=32
+    )
+    job = RunTrial(number=0, candidate=candidate, folds=folds, repeat=0, seed=0, started_s=0.0, **more)  # type: ignore[arg-type]
+    done = trial.run(resources, job, lambda progress: None)
+    assert done.fitted == {"alpha": 0.0}
+    saved = np.load(Path(resources.job.run_dir) / done.predictions)
+    return dict(zip(saved["rows"].tolist(), saved["logits"], strict=True))
+
+
+def test_every_fold_is_scored_with_the_finish_that_ships(resources: Resources) -> None:
+    """The first fold chooses the share for the others; one of them would choose otherwise, as recipes of that time say."""
+    logits = wise(resources, (0, 1))
+    given = wise(resources, (1,), fitted={"alpha": 0.0})
+    assert all(np.array_equal(logits[row], values) for row, values in given.items())
+    resources.job = replace(resources.job, procedure=1)
+    earlier = wise(resources, (0, 1))
+    assert sorted(earlier) == sorted(logits)
+    assert [np.array_equal(earlier[row], logits[row]) for row in logits] == [row not in given for row in logits]
