@@ -94,7 +94,7 @@ def test_the_penalty_is_chosen_on_folds_that_keep_groups_whole(series: Dataset) 
     groups = np.array([int(item.group.removeprefix("s")) for item in resources.job.items])
 
     def fitted(groups: np.ndarray | None) -> torch.Tensor:
-        values = pooled.values[:, -pooled.dims[-1] :]
+        values = pooled.values[:, -pooled.dims[-1] :].copy()
         return fitting.fit(Head(kind="linear"), values, resources.labels, 3, groups=groups).weight.detach()
 
     assert torch.equal(start, fitted(groups))
