@@ -63,7 +63,7 @@ def steps_until(
     what: str = "trial",
     trainings: int = 1,
 ) -> float:
-    """Train up to step `until`, reporting progress; return the mean training loss of these steps.
+    """Train up to step `until`, reporting progress; return the mean of the training losses read, nan without a step.
 
     `trainings` of this length, this one counted, must end by the deadline. Raises TooSlowError where they cannot.
     """
@@ -71,7 +71,8 @@ def steps_until(
     durations: list[float] = []
     emitted = time.monotonic()
     for step in loop.run(until=until):
-        losses.append(step.loss)
+        if step.is_read:
+            losses.append(step.loss)
         durations.append(step.seconds)
         now = time.monotonic()
         if now - emitted > 0.5:

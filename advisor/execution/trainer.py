@@ -121,9 +121,16 @@ def start_loop(resources: Resources, candidate: Candidate, plan: TrainPlan, rows
 
 
 def train_loop(
-    resources: Resources, candidate: Candidate, plan: TrainPlan, classifier: Classifier, rows: Rows, seed: int
+    resources: Resources,
+    candidate: Candidate,
+    plan: TrainPlan,
+    classifier: Classifier,
+    rows: Rows,
+    seed: int,
+    *,
+    read_every: int | None = None,
 ) -> loop.Loop:
-    """Set the one training loop up for these rows."""
+    """Set the one training loop up for these rows; its loss is read after so many steps, None for the loop's own number."""
     backbone = resources.registry.backbone(candidate.backbone)
     size_px = candidate.size_px or backbone.preprocess.size
     rule = resources.rule(backbone, size_px, plan.fit)
@@ -146,6 +153,7 @@ def train_loop(
         seed=seed,
         compute=resources.compute(backbone),
         group=resources.group,
+        read_every=read_every,
     )
 
 

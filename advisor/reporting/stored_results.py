@@ -24,6 +24,8 @@ def read(run: Path) -> tuple[Result, Path]:
     """
     import msgspec
 
+    from advisor.runtime import json_records
+
     folder = run.parent if run.is_file() else run
     path = folder / FILE
     if not path.is_file():
@@ -31,21 +33,11 @@ def read(run: Path) -> tuple[Result, Path]:
     try:
         # Names of files need not be UTF-8: they travel as surrogate escapes, which msgspec's own reader refuses.
         plain = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-        return msgspec.convert(_with_nan(plain), type=Result), folder
+        return json_records.convert(plain, Result), folder
     except (ValueError, msgspec.MsgspecError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}).", hint="Was it edited, or written by another version?"
         ) from error
-
-
-def _with_nan(plain: dict[str, object]) -> dict[str, object]:
-    """Read a validation score that was not measured: JSON has no nan, so null stands for it."""
-    validation = plain.get("validation") if isinstance(plain, dict) else None
-    if isinstance(validation, dict):
-        for name in ("accuracy", "log_loss"):
-            if validation.get(name) is None:
-                validation[name] = float("nan")
-    return plain
 
 
 def _is_adapted(folder: Path) -> bool:

@@ -188,13 +188,15 @@ class RunDir:
         """Read a record back; None where it is not there yet."""
         import msgspec
 
+        from advisor.runtime import json_records
+
         path = self.path / name
         if not path.is_file():
             return None
         try:
             # Names of files need not be UTF-8; they travel as surrogate escapes, which msgspec's own reader refuses.
             plain = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-            return msgspec.convert(plain, type=kind)
+            return json_records.convert(plain, kind)
         except (ValueError, msgspec.MsgspecError) as error:
             raise InputError(
                 f"{path}: cannot be read ({error}).", hint="The file was changed by hand? Start a new run."

@@ -33,24 +33,26 @@ from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup, synchro
 
 __all__ = ["Loop", "Step", "TrainData"]
 
-LOSS_READ_EVERY = 16  # steps between two looks at the loss on a GPU, where each look waits for the device
+LOSS_READ_EVERY = 16  # steps between two reads of the loss on a GPU, where each read waits for the device
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A step that was done: `step` counts from 1 to `steps`; `loss` is its loss (on a GPU, the last one looked at)."""
+    """A step that was done: `step` counts from 1 to `steps`; `loss` is its loss, or the last one read if not `is_read`."""
 
     step: int
     steps: int
     loss: float
     seconds: float
+    is_read: bool = True
 
 
 class Loop:
     """A plan being executed. Build it with the classifier as it stands before the first step, also to resume.
 
     `cache_bytes` bounds the memory for activations of a frozen prefix; 0 computes them anew at every step. `group` is
-    this process's place among those that train the same plan together, each on a slice of every batch.
+    this process's place among those that train the same plan together, each on a slice of every batch. `read_every` is the
+    number of steps between two reads of the loss: by default 1 on a CPU, elsewhere `LOSS_READ_EVERY`.
     Raises TrialError where there is nothing to train, or the plan wants a target domain or a teacher that is not given.
     """
 
@@ -66,9 +68,11 @@ class Loop:
         preprocess: Preprocess | None = None,
         cache_bytes: int = activation_cache.LIMIT_BYTES,
         group: ProcessGroup = SINGLE_PROCESS,
+        read_every: int | None = None,
     ) -> None:
         self.seed, self._group = seed, group
         self._device = torch.device(compute.device)
+        self._read_every = read_every or (1 if self._device.type == "cpu" else LOSS_READ_EVERY)
         self.classifier = _placed(classifier, self._device, compute.layout, group)
         self.plan = _runnable(plan, data)
         self.step, self._images = 0, len(data.rows)
@@ -108,19 +112,22 @@ class Loop:
     # ---- running -----------------------------------------------------------------------------------------------
 
     def run(self, until: int | None = None) -> Iterator[Step]:
-        """Train up to step `until` (to the end by default), yielding after every step.
+        """Train up to step `until` (to the end by default), yielding after every step. The first one's loss is read.
 
         Raises DivergedError where the loss is no longer finite, OutOfMemoryError where memory runs out.
         """
         last = min(self.plan.steps, self.plan.steps if until is None else until)
+        first = self.step + 1
         while self.step < last and not self._tuned:
             began = time.perf_counter()
             with _memory_handled(self._device, self.plan.batch):
                 loss = self._advance()
             self.step += 1
-            if self._device.type == "cpu" or self.step % LOSS_READ_EVERY == 0 or self.step == last:
+            is_read = self.step in (first, last) or self.step % self._read_every == 0
+            if is_read:
                 self._read_loss(loss)
-            yield Step(step=self.step, steps=self.plan.steps, loss=self._loss, seconds=time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            yield Step(step=self.step, steps=self.plan.steps, loss=self._loss, seconds=seconds, is_read=is_read)
 
     def _read_loss(self, loss: torch.Tensor) -> None:
         self._loss = float(self._group.mean(loss))

@@ -19,6 +19,7 @@ import msgspec
 from advisor.errors import InputError
 from advisor.records import Experience, ExperienceUse, LiftReading, Settings, Trial
 from advisor.records.trials import RegimeName
+from advisor.runtime import json_records
 from advisor.runtime.run_dir import RunDir
 from advisor.tuning import expected_loss
 from advisor.tuning.candidates import BackboneAtSize
@@ -101,7 +102,7 @@ def _field(text: bytes, name: str) -> Any:
 def _of_run(run: Path) -> dict[Key, float]:
     """Return the mean lift of every strategy on every network in one run; nothing where its files cannot be read."""
     try:
-        probes = msgspec.json.decode((run / PROBES).read_bytes(), type=list[Trial])
+        probes = json_records.decode((run / PROBES).read_bytes(), list[Trial])
     except msgspec.MsgspecError:
         return {}
     lifts: dict[Key, list[float]] = {}

@@ -145,7 +145,8 @@ def stops(steps: int, points: int = POINTS) -> list[int]:
 def _train_until(loop: Loop, until: int, end: float | None, report_step: Callable[[int], None]) -> float:
     losses = []
     for step in loop.run(until=until):
-        losses.append(step.loss)
+        if step.is_read:
+            losses.append(step.loss)
         report_step(step.step)
         if end is not None and time.monotonic() > end:
             break

@@ -165,7 +165,8 @@ def sweep(
     rows = np.arange(len(resources.labels))
     plan = rising(resources.plan(candidate, rows), rates_tried)
     classifier = trainer.classifier_for(resources, candidate, plan, rows, seed)
-    loop = trainer.train_loop(resources, candidate, plan, classifier, rows, seed)
+    # Every step tries another rate, and so its own loss is read, on a GPU as well.
+    loop = trainer.train_loop(resources, candidate, plan, classifier, rows, seed, read_every=1)
     losses: list[float] = []
     diverged = False
     try:

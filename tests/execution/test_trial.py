@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import resource
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,10 +17,11 @@ from photos import write_crops
 
 from advisor.data import dataset
 from advisor.errors import DivergedError, OutOfMemoryError, OutputError, TooSlowError
-from advisor.execution import refit, timing, trial
+from advisor.execution import refit, timing, trainer, trial
 from advisor.execution.resources import Resources
 from advisor.records import Candidate, Trial
 from advisor.records.messages import Refit, RunTrial
+from advisor.training import loop
 
 
 @pytest.fixture
@@ -44,6 +46,21 @@ def test_a_training_of_one_step_can_be_written_down_and_read_back(resources: Res
     """Between its rungs it takes no step and has no loss; JSON knows no nan, and an unreadable record ends a search."""
     done = trial.run(resources, order(resources, 1), lambda progress: None)
     assert (done.state, done.steps) == ("complete", 1)
+    assert msgspec.json.decode(msgspec.json.encode(done), type=Trial) == done
+
+
+def test_a_training_whose_loss_is_rarely_read_can_be_written_down_and_read_back(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU the loss is read every 16 steps; a rung before that has a mean all the same, of the losses that were read."""
+    job = order(resources, 20)
+    every = trial.run(resources, job, lambda progress: None)
+    monkeypatch.setattr(trainer, "train_loop", partial(trainer.train_loop, read_every=loop.LOSS_READ_EVERY))
+    done = trial.run(resources, replace(job, number=1), lambda progress: None)
+    assert (done.state, done.scores) == ("complete", every.scores)
+    assert np.isfinite(done.curve.train_loss).all()
+    assert len(done.curve.train_loss) == 3
+    assert done.curve.train_loss != every.curve.train_loss
     assert msgspec.json.decode(msgspec.json.encode(done), type=Trial) == done
 
 

@@ -96,6 +96,17 @@ def test_the_loop_equals_a_plain_one() -> None:
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4, msg=name)
 
 
+def test_a_loss_that_is_read_now_and_then_is_read_at_the_first_step_of_each_call() -> None:
+    """So it is on a GPU: no step has a loss that is not a number, and a reader can tell those that repeat an earlier one."""
+    plan = replace(FULL, steps=40)
+    each = [step.loss for step in loop(plan).run()]
+    one = loop(plan, read_every=16)
+    steps = [*one.run(5), *one.run(40)]
+    read = [step.step for step in steps if step.is_read]
+    assert read == [1, 5, 6, 16, 32, 40]
+    assert [step.loss for step in steps] == [each[max(n for n in read if n <= step.step) - 1] for step in steps]
+
+
 def test_looking_at_the_network_between_steps_changes_nothing() -> None:
     """Whoever evaluates between two steps, or switches modes, does not disturb training."""
     plan = replace(FULL, norm="trained")

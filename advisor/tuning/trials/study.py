@@ -20,6 +20,7 @@ import optuna
 from advisor.errors import InputError
 from advisor.hooks import Strategy
 from advisor.records import Candidate, Trial
+from advisor.runtime import json_records
 from advisor.tuning.trials import sampler
 from advisor.tuning.trials.storage import Database, StudyFile, StudyStorage
 
@@ -100,9 +101,9 @@ class Study:
     def _read(self) -> None:
         """Read what is in the storage; every record is decoded once."""
         for trial in self._write(lambda: self.study.get_trials(deepcopy=False)):
-            self._take(trial.number, msgspec.json.decode(trial.user_attrs["candidate"], type=Candidate))
+            self._take(trial.number, json_records.decode(trial.user_attrs["candidate"], Candidate))
             if trial.state.is_finished():
-                self._note(msgspec.json.decode(trial.user_attrs["record"], type=Trial))
+                self._note(json_records.decode(trial.user_attrs["record"], Trial))
 
     def _take(self, number: int, candidate: Candidate) -> None:
         self._begun[number] = candidate

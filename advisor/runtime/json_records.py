@@ -1,0 +1,50 @@
+"""Records back from JSON, which has no number for nan and infinities: a null in the position of a number stands for one.
+
+In: JSON text or its plain values, and a record's type. Out: the record, with nan where a number is null. So a number that
+is not finite never makes a file or a study that cannot be read again. Does NOT cover: writing (`atomic_file.to_json`).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+T = TypeVar("T")
+
+
+def decode(text: str | bytes, kind: type[T]) -> T:
+    """Return the record that a JSON text holds. Raises msgspec.MsgspecError where it is no such record, or no JSON."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError:
+        return convert(json.loads(text), kind)
+
+
+def convert(plain: Any, kind: type[T]) -> T:
+    """Return the record that plain values hold. Raises msgspec.ValidationError where they do not fit its type."""
+    try:
+        return msgspec.convert(plain, type=kind)
+    except msgspec.ValidationError:
+        return msgspec.convert(_with_nan(plain, inspect.type_info(kind)), type=kind)
+
+
+def _with_nan(value: Any, kind: inspect.Type) -> Any:
+    """Put nan where a number is expected and nothing else may stand there."""
+    if isinstance(kind, inspect.FloatType):
+        return float("nan") if value is None else value
+    if isinstance(kind, inspect.DataclassType | inspect.NamedTupleType) and isinstance(value, dict):
+        fields = {field.encode_name: field.type for field in kind.fields}
+        return {name: _with_nan(v, fields[name]) if name in fields else v for name, v in value.items()}
+    if isinstance(kind, inspect.DictType) and isinstance(value, dict):
+        return {name: _with_nan(v, kind.value_type) for name, v in value.items()}
+    if isinstance(kind, inspect.TupleType) and isinstance(value, list) and len(value) == len(kind.item_types):
+        return [_with_nan(v, item) for v, item in zip(value, kind.item_types, strict=True)]
+    if isinstance(kind, inspect.CollectionType) and isinstance(value, list):
+        return [_with_nan(v, kind.item_type) for v in value]
+    if isinstance(kind, inspect.UnionType) and value is not None:
+        records = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+        return _with_nan(value, records[0]) if len(records) == 1 else value
+    return value
