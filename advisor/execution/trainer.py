@@ -7,14 +7,19 @@ which is why they agree. Does NOT cover: folds (`trial`), the whole pool and the
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from advisor.aliases import Float32s, Rows
 from advisor.data import pixels
 from advisor.execution.resources import Resources
 from advisor.heads import fitting, linear_head
 from advisor.hooks import Backbone
+from advisor.metrics import classification
+from advisor.metrics.objectives import held_out
 from advisor.models import features, inference, predictor
 from advisor.models.classifier import Classifier
 from advisor.records import Candidate, Head, TrainPlan
@@ -26,6 +31,7 @@ from advisor.training import loop, loss_terms
 if TYPE_CHECKING:
     from torch import nn
 
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
 START_HEADS = 32  # kept by a worker: folds times places that a search comes back to
 
 
@@ -155,6 +161,33 @@ def train_loop(
         group=resources.group,
         read_every=read_every,
     )
+
+
+def finish(
+    resources: Resources,
+    candidate: Candidate,
+    plan: TrainPlan,
+    ended: loop.Loop,
+    val: Rows,
+    fitted: Mapping[str, float],
+) -> dict[str, float]:
+    """Finish the loop with its last weights; choose what the plan leaves to validation (WiSE's alpha) by its loss on `val`.
+
+    Where `fitted` holds what an earlier fold chose, that is used. Returns the numbers chosen, by name.
+    """
+    names = plan.finish.fitted if plan.finish is not None else ()
+    losses = {}
+    for value in SHARES if names and not fitted else ():
+        classifier = ended.finish(dict.fromkeys(names, value))
+        logits = score_rows(resources, candidate, plan, classifier, val)
+        labels, spec = resources.labels[val], resources.job.objective
+        temperature = classification.fit_temperature(logits, labels)
+        decides = held_out.loss(spec, logits, labels, temperature)
+        log_loss = classification.log_loss(logits / np.float32(temperature), labels)
+        losses[value] = (log_loss if decides is None else decides, log_loss)
+    chosen = dict.fromkeys(names, min(losses, key=lambda v: losses[v])) if losses else dict(fitted)
+    ended.finish(chosen)
+    return chosen
 
 
 def score_rows(

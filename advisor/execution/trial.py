@@ -33,7 +33,6 @@ from advisor.heads import fitting as heads
 from advisor.hooks import Backbone
 from advisor.metrics import classification
 from advisor.metrics.objectives import held_out
-from advisor.models.classifier import Classifier
 from advisor.records import Curve, FoldScore, TrainPlan, Trial
 from advisor.records.messages import OnProgress, Progress, RunTrial
 from advisor.records.objective import ObjectiveSpec
@@ -42,7 +41,6 @@ from advisor.runtime import atomic_file
 from advisor.runtime.run_dir import trial_name
 from advisor.training import loop as training
 
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the tuned weights, where a plan's finish leaves the choice to validation
 Attempt = Callable[[Resources, RunTrial, OnProgress], Trial]
 
 
@@ -126,10 +124,8 @@ def _run(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
     else:
         outcomes = _fit_heads(resources, job, backbone, plan)
     rows = np.concatenate([o.rows for o in outcomes])
-    logits = np.concatenate([o.logits for o in outcomes])
+    logits = _finite(np.concatenate([o.logits for o in outcomes]))
     labels = resources.labels[rows]
-    if not np.isfinite(logits).all():
-        raise DivergedError("the network's outputs are not finite: the learning rate is too high for this network")
     temperature = classification.fit_temperature(logits, labels)
     stopped = next((o.stopped_at for o in outcomes if o.stopped_at), None)
     if stopped is None and len(outcomes) > 1:
@@ -153,6 +149,13 @@ def _run(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
         fitted=outcomes[0].fitted,
         objective=held_out.loss(resources.job.objective, logits, labels, temperature),
     )
+
+
+def _finite(logits: Float32s) -> Float32s:
+    """Return the logits. Raises DivergedError where they have no loss that can be compared and written down."""
+    if not np.isfinite(logits).all():
+        raise DivergedError("the network's outputs are not finite: the learning rate is too high for this network")
+    return logits
 
 
 def _fold_score(resources: Resources, job: RunTrial, fold: int, outcome: FoldOutcome, temperature: float) -> FoldScore:
@@ -251,8 +254,8 @@ def _train_fold(
     for rung in rungs[first_rung:]:
         loss = timing.steps_until(loop, max(1, plan.steps * rung // 100), deadline, emit)
         if rung == 100:
-            fitted = _finish(resources, job, plan, classifier, loop, val)
-        logits = trainer.score_rows(resources, job.candidate, plan, classifier, val)
+            fitted = trainer.finish(resources, job.candidate, plan, loop, val, job.fitted)
+        logits = _finite(trainer.score_rows(resources, job.candidate, plan, classifier, val))
         curve = _extended(curve, loop.step, loss, logits, resources.labels[val], resources.job.objective)
         emit(Progress(what="trial", done=loop.step, total=plan.steps, loss=loss, accuracy=curve.accuracy[-1]))
         if rung < 100:
@@ -267,25 +270,6 @@ def _of_fold(emit: OnProgress, position: int, folds: int, loop: training.Loop) -
     """Return `emit` for one fold: its progress names the fold, and how many epochs a fold trains."""
     epochs = loop.rounds(loop.plan.steps)
     return lambda progress: emit(replace(progress, fold=position + 1, folds=folds, epochs=epochs))
-
-
-def _finish(
-    resources: Resources, job: RunTrial, plan: TrainPlan, classifier: Classifier, loop: training.Loop, val: Rows
-) -> dict[str, float]:
-    """Finish the loop with its last weights; choose what the plan leaves to validation (WiSE's alpha) by log-loss."""
-    names = plan.finish.fitted if plan.finish is not None else ()
-    losses = {}
-    for value in SHARES if names and not job.fitted else ():
-        loop.finish(dict.fromkeys(names, value))
-        logits = trainer.score_rows(resources, job.candidate, plan, classifier, val)
-        labels, spec = resources.labels[val], resources.job.objective
-        temperature = classification.fit_temperature(logits, labels)
-        decides = held_out.loss(spec, logits, labels, temperature)
-        log_loss = classification.log_loss(logits / np.float32(temperature), labels)
-        losses[value] = (log_loss if decides is None else decides, log_loss)
-    chosen = dict.fromkeys(names, min(losses, key=lambda v: losses[v])) if losses else dict(job.fitted)
-    loop.finish(chosen)
-    return chosen
 
 
 def _extended(curve: Curve, step: int, loss: float, logits: Float32s, labels: Rows, objective: ObjectiveSpec) -> Curve:

@@ -64,6 +64,20 @@ def test_a_training_whose_loss_is_rarely_read_can_be_written_down_and_read_back(
     assert msgspec.json.decode(msgspec.json.encode(done), type=Trial) == done
 
 
+def test_outputs_that_are_not_finite_end_a_trial_at_the_rung_where_they_are_seen(resources: Resources) -> None:
+    """They have no loss that could be compared with another's or written down."""
+    job = order(resources, 6)
+    rates = {**job.candidate.parameters, "adam_rate": 1e30}
+    scored: list[int] = []
+    done = trial.run(
+        resources,
+        replace(job, candidate=replace(job.candidate, parameters=rates)),
+        lambda progress: scored.append(progress.done),
+    )
+    assert (done.state, done.failure_kind, scored) == ("failed", "diverged", [])
+    assert "outputs are not finite" in done.error
+
+
 def test_what_a_refit_answers_can_be_sent(resources: Resources, tmp_path: Path) -> None:
     """The answer holds the plan of a training, and crosses a pipe between two processes."""
     candidate = order(resources, 1).candidate
