@@ -28,9 +28,9 @@ def refit(resources: Resources, job: Refit, emit: OnProgress) -> Refitted:
     before = time.monotonic()
     deadline = timing.Deadline.of(job.limit_s, before) if resources.group.is_first else None
     parts = training_rows(resources, job)
-    plan = resources.plan(job.candidate, parts[0])
+    plans = [resources.plan(job.candidate, rows) for rows in parts]  # folds of unequal size may differ in their steps
     states = []
-    for number, rows in enumerate(parts):
+    for number, (rows, plan) in enumerate(zip(parts, plans, strict=True)):
         classifier = trainer.classifier_for(resources, job.candidate, plan, rows, job.seed)
         if plan.phases:
             loop = trainer.train_loop(resources, job.candidate, plan, classifier, rows, job.seed)
@@ -44,7 +44,7 @@ def refit(resources: Resources, job: Refit, emit: OnProgress) -> Refitted:
         lambda: trainer.write_model(
             resources,
             job.candidate,
-            plan,
+            plans[0],
             classifier,
             Path(job.to),
             rows=len(parts[0]),
