@@ -260,7 +260,8 @@ def _train_fold(
         emit(Progress(what="trial", done=loop.step, total=plan.steps, loss=loss, accuracy=curve.accuracy[-1]))
         if rung < 100:
             saved.write(position, rungs.index(rung) + 1, loop, curve)
-            if curve.losses[-1] > job.stop_above.get(rung, float("inf")):
+            # The thresholds are of losses on the first fold: another fold's images may be harder for every trial.
+            if position == 0 and curve.losses[-1] > job.stop_above.get(rung, float("inf")):
                 return FoldOutcome(rows=val, logits=logits, curve=curve, stopped_at=rung)
     fold_averaging.leave(resources, job, plan, classifier, position, rows=rows, logits=logits, val=val)
     return FoldOutcome(rows=val, logits=logits, curve=curve, fitted=fitted)

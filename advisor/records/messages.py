@@ -110,8 +110,8 @@ class RunTrial:
     """Train and score a candidate on these folds. `limit_s`: seconds it may take, None for no limit.
 
     `stop_above` maps a rung (share of the steps, in percent) to the validation loss (`Curve.losses`: the
-    objective's, by default the log-loss) above which the trial stops there. `fitted` are numbers of the plan's finish that
-    were chosen before; without them the first fold chooses them for all.
+    objective's, by default the log-loss) above which the trial stops there, in the first of its folds alone. `fitted` are
+    numbers of the plan's finish that were chosen before; without them the first fold chooses them for all.
     """
 
     number: int

@@ -1,9 +1,10 @@
 """Early stopping: when a trial pauses, which paused trial is continued, and whose checkpoints and models are kept.
 
-A trial pauses where its loss lies above the median of the others at that rung. Where later trials turn out worse, it is
-promoted: a new trial with the same parameters goes on from the checkpoint, or, where that is missing, trains again from
-step 0 to the same result. Source: asynchronous successive halving, Li et al. 2018 (1810.05934), with the median of
-Golovin et al. 2017 (Vizier) as the rule. Does NOT cover: what fits into the time (`cost_model`).
+A trial pauses where its loss on its first fold lies above the median of the others' at that rung, on the same fold; once its
+first fold has ended, it trains on all of its folds. Where later trials turn out worse, it is promoted: a new trial with the
+same parameters goes on from the checkpoint, or, where that is missing, trains again from step 0 to the same result. Source:
+asynchronous successive halving, Li et al. 2018 (1810.05934), with the median of Golovin et al. 2017 (Vizier) as the rule.
+Does NOT cover: what fits into the time (`cost_model`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from advisor.tuning import policy
 
 
 def pause_thresholds(trials: Sequence[Trial], rungs: Sequence[int]) -> dict[int, float]:
-    """Return, for each rung that enough trials have reached, the loss above which a trial pauses there: their median."""
+    """Return, for each rung that enough trials have reached, the loss above which a trial pauses there: their median.
+
+    They are losses on the first fold, whose curve a trial's record holds, and are for no other fold.
+    """
     medians = {}
     for position, rung in enumerate(rungs):
         reached = _losses(trials, position)

@@ -103,6 +103,17 @@ def test_a_paused_trial_that_is_promoted_ends_like_one_that_was_never_paused(res
         assert not list(trials.glob("*.ckpt"))
 
 
+def test_a_trial_pauses_in_its_first_fold_alone(resources: Resources) -> None:
+    """The thresholds are medians of losses on that fold: another fold's images may be harder for every trial."""
+    job = replace(order(resources, 6), folds=(0, 1))
+    whole = trial.run(resources, job, lambda progress: None)
+    other = trial.run(resources, replace(job, folds=(1,), number=1), lambda progress: None)
+    limits = {33: whole.curve.losses[0], 66: whole.curve.losses[1]}
+    assert any(loss > limit for loss, limit in zip(other.curve.losses, limits.values(), strict=False))
+    again = trial.run(resources, replace(job, number=2, stop_above=limits), lambda progress: None)
+    assert (again.state, again.scores) == ("complete", whole.scores)
+
+
 @pytest.mark.parametrize("damage", ["other start", "other plan", "list", "pickle", "cut", "empty", "noise"])
 def test_a_checkpoint_that_cannot_be_used_counts_as_missing(
     resources: Resources, damage: str, capfd: pytest.CaptureFixture[str]
