@@ -2,7 +2,7 @@
 
 In: the loop's state and what earlier folds gave. Out: the same, after a kill. Plain tensors and numbers only, so that
 reading one runs no code. A full disk, a damaged file or a state that does not fit the training as it begins now (after a
-resume with other threads, or on another device or machine) costs the chance to go on, never the trial itself.
+resume with other threads, on another device or machine, or of another plan) costs the chance to go on, never the trial itself.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy.typing as npt
 import torch
 
 from advisor.errors import TrialError, one_line
-from advisor.records import Curve
-from advisor.runtime import atomic_file
+from advisor.records import Curve, TrainPlan
+from advisor.runtime import atomic_file, json_records
 from advisor.training.loop import Loop
 
 
@@ -50,10 +50,10 @@ class Checkpoint:
         if path.is_file():
             self.state = _read(path)
 
-    def outcome(self, position: int) -> FoldOutcome | None:
-        """Return what the fold at this position gave, None where it did not end."""
+    def outcome(self, position: int, plan: TrainPlan) -> FoldOutcome | None:
+        """Return what training by this plan gave on the fold at this position, None where it did not end."""
         done = self.state.get("folds", {}).get(position)
-        if done is None:
+        if done is None or done.get("plan") != json_records.digest(plan):
             return None
         return FoldOutcome(
             rows=done["rows"].numpy(), logits=done["logits"].numpy(), curve=_curve(done["curve"]), fitted=done["fitted"]
@@ -78,10 +78,11 @@ class Checkpoint:
         """Write the loop's state at a rung."""
         self._save(position=position, rung=rung, loop=loop.state_dict(), curve=_plain(curve))
 
-    def finish_fold(self, position: int, outcome: FoldOutcome) -> None:
+    def finish_fold(self, position: int, plan: TrainPlan, outcome: FoldOutcome) -> None:
         """Write a fold's outcome; a paused one leaves its last rung as it is."""
         folds = dict(self.state.get("folds", {}))
         folds[position] = {
+            "plan": json_records.digest(plan),
             "rows": torch.from_numpy(outcome.rows),
             "logits": torch.from_numpy(outcome.logits),
             "curve": _plain(outcome.curve),

@@ -30,6 +30,8 @@ from advisor.records.messages import RunTrial
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.runtime.run_dir import MIXED, trial_name
 
+WRITTEN = "refitted.json"  # how the model beside it was trained; written last
+
 
 def mixable(plan: TrainPlan) -> bool:
     """Return True if the weights of several trainings of this plan may be averaged.
@@ -85,6 +87,16 @@ def leave(
             model_files.write_tensors(member, predictor.state_tensors(classifier))
 
 
+def has_left(resources: Resources, job: RunTrial, position: int) -> bool:
+    """Return True if a fold that ended left what it should: without the first one's model a trial has none to ship."""
+    return position > 0 or bool(job.repeat) or (_folder(resources, job) / WRITTEN).is_file()
+
+
+def discard(resources: Resources, job: RunTrial) -> None:
+    """Delete the models that the folds of a trial left, where it is trained again in another way."""
+    shutil.rmtree(_folder(resources, job), ignore_errors=True)
+
+
 def mix(resources: Resources, job: RunTrial, plan: TrainPlan, temperature: float, folds: tuple[int, ...]) -> None:
     """Leave the mean of what these folds of the job left; where one is lost or the disk is full, the first one's stays."""
     folder = _folder(resources, job)
@@ -120,7 +132,7 @@ def _write(
         status="provisional",
         seconds=0.0,
     )
-    write_atomically(folder / "refitted.json", to_json(replace(written, folds=folds)))
+    write_atomically(folder / WRITTEN, to_json(replace(written, folds=folds)))
 
 
 @contextmanager

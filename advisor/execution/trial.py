@@ -53,6 +53,8 @@ def run(resources: Resources, job: RunTrial, emit: OnProgress, *, once: Attempt 
     trial = (once or attempt)(resources, job, emit)
     smaller = _with_half_the_batch(job) if trial.failure_kind == "out_of_memory" else None
     if smaller is not None:
+        _checkpoint(resources, job).unlink(missing_ok=True)  # what ended before the memory ran out is of another plan
+        fold_averaging.discard(resources, job)
         trial = (once or attempt)(resources, smaller, emit)
     return replace(trial, seconds=time.monotonic() - before)
 
@@ -199,13 +201,15 @@ def _fit_heads(resources: Resources, job: RunTrial, backbone: Backbone, plan: Tr
 
 
 def _train_folds(resources: Resources, job: RunTrial, emit: OnProgress) -> Iterator[FoldOutcome]:
-    path = Path(resources.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt"
+    path = _checkpoint(resources, job)
     saved = Checkpoint(path, writes=resources.group.is_first, of=_paused(path, job))
     # In a group one clock counts: a rank alone that gave up would leave the others waiting.
     deadline = timing.Deadline.of(job.limit_s, time.monotonic()) if resources.group.is_first else None
     longest = 0.0
     for position, fold in enumerate(job.folds):
-        done, before = saved.outcome(position), time.monotonic()
+        plan = resources.plan(job.candidate, resources.folds(job.repeat)[fold][0])
+        before = time.monotonic()
+        done = saved.outcome(position, plan) if fold_averaging.has_left(resources, job, position) else None
         may_stop = position > 0 and resources.group.is_single  # what was scored so far then stands
         if done is None and may_stop and deadline is not None and longest > deadline.left_s:
             break
@@ -216,7 +220,7 @@ def _train_folds(resources: Resources, job: RunTrial, emit: OnProgress) -> Itera
                 if not may_stop:
                     raise
                 break
-            saved.finish_fold(position, done)
+            saved.finish_fold(position, plan, done)
             longest = max(longest, time.monotonic() - before)
         yield done
         if resources.job.procedure > 1:
@@ -224,6 +228,10 @@ def _train_folds(resources: Resources, job: RunTrial, emit: OnProgress) -> Itera
         if done.stopped_at:
             return  # its checkpoint stays: should it be promoted, it goes on from there
     saved.remove()
+
+
+def _checkpoint(resources: Resources, job: RunTrial) -> Path:
+    return Path(resources.job.run_dir) / "trials" / f"{trial_name(job.number, job.repeat)}.ckpt"
 
 
 def _paused(path: Path, job: RunTrial) -> Path | None:

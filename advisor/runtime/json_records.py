@@ -1,16 +1,20 @@
 """Records back from JSON, which has no number for nan and infinities: a null in the position of a number stands for one.
 
-In: JSON text or its plain values, and a record's type. Out: the record, with nan where a number is null. So a number that
-is not finite never makes a file or a study that cannot be read again. Does NOT cover: writing (`atomic_file.to_json`).
+In: JSON text or its plain values, and a record's type. Out: the record, with nan where a number is null, so that a number
+that is not finite never makes a file or a study that cannot be read again; and the digest of a record.
+Does NOT cover: writing (`atomic_file.to_json`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
+
+from advisor.runtime.atomic_file import to_json
 
 T = TypeVar("T")
 
@@ -31,8 +35,13 @@ def convert(plain: Any, kind: type[T]) -> T:
         return msgspec.convert(_with_nan(plain, inspect.type_info(kind)), type=kind)
 
 
+def digest(record: Any) -> str:
+    """Return the SHA-256 of a record's JSON: of everything that it says."""
+    return hashlib.sha256(to_json(record).encode()).hexdigest()
+
+
 def _with_nan(value: Any, kind: inspect.Type) -> Any:
-    """Put nan where a number is expected and nothing else may stand there."""
+    """Return the plain values with nan for each null where a number is expected and null is no value of its own."""
     if isinstance(kind, inspect.FloatType):
         return float("nan") if value is None else value
     if isinstance(kind, inspect.DataclassType | inspect.NamedTupleType) and isinstance(value, dict):

@@ -26,7 +26,7 @@ from advisor.hooks import TermInputs
 from advisor.models import normalise, weight_ops
 from advisor.models.classifier import Classifier
 from advisor.records.plan import Compute, Preprocess, TrainPlan
-from advisor.runtime import rng
+from advisor.runtime import json_records, rng
 from advisor.training import activation_cache, adapters, loss_terms, losses, optimizer
 from advisor.training.batch_features import BatchFeatures, StepBatch, TrainData
 from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup, synchronise
@@ -70,13 +70,11 @@ class Loop:
         group: ProcessGroup = SINGLE_PROCESS,
         read_every: int | None = None,
     ) -> None:
-        self.seed, self._group = seed, group
-        self._device = torch.device(compute.device)
+        self.seed, self._group, self._device = seed, group, torch.device(compute.device)
         self._read_every = read_every or (1 if self._device.type == "cpu" else LOSS_READ_EVERY)
         self.classifier = _placed(classifier, self._device, compute.layout, group)
-        self.plan = _runnable(plan, data)
-        self.step, self._images = 0, len(data.rows)
-        self._origin = weight_ops.digest(classifier)
+        self.plan, self.step, self._images = _runnable(plan, data), 0, len(data.rows)
+        self._origin, self._plan_digest = weight_ops.digest(classifier), json_records.digest(plan)
         self._start = weight_ops.copy(classifier) if plan.terms or plan.finish else {}
         self._adapters = adapters.put_in(self.plan, classifier.backbone, classifier.body, seed)
         self._average = weight_ops.copy(classifier) if plan.ema else {}
@@ -214,6 +212,7 @@ class Loop:
         return {
             "step": self.step,
             "origin": self._origin,
+            "plan": self._plan_digest,
             "classifier": self.classifier.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "average": dict(self._average),
@@ -224,6 +223,8 @@ class Loop:
         """Continue from a state. Raises TrialError where it belongs to another start or another plan."""
         if state["origin"] != self._origin:
             raise TrialError("the checkpoint belongs to other starting weights")
+        if state.get("plan") != self._plan_digest:
+            raise TrialError("the checkpoint belongs to another plan")
         try:
             self.classifier.load_state_dict(state["classifier"])
             self._optimizer.load_state_dict(state["optimizer"])

@@ -12,10 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from opened import resources_of
-from photos import write_crops
+from short_trials import order, twelve_crops
 
-from advisor.data import dataset
 from advisor.errors import DivergedError, OutOfMemoryError, OutputError, TooSlowError
 from advisor.execution import refit, timing, trainer, trial
 from advisor.execution.resources import Resources
@@ -27,19 +25,7 @@ from advisor.training import loop
 @pytest.fixture
 def resources(tmp_path: Path) -> Resources:
     """Twelve crops in two classes, opened as a worker does."""
-    data = dataset.read(write_crops(tmp_path / "crops", classes=2, each=6, side_px=32), test_split="none")
-    (tmp_path / "run" / "trials").mkdir(parents=True)
-    return resources_of(data, tmp_path / "run")
-
-
-def order(resources: Resources, epochs: float, **more: object) -> RunTrial:
-    """Ask for a partial fine-tuning of the built-in backbone."""
-    strategy = resources.registry.strategy("partial")
-    backbone = resources.registry.backbone("pocket")
-    context = resources.context(backbone, resources.folds()[0][0], 32)
-    parameters = {**strategy.first_guesses(context)[0], "epochs": epochs}
-    candidate = Candidate(backbone="pocket", strategy="partial", parameters=parameters, size_px=32)
-    return RunTrial(number=0, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0, **more)  # type: ignore[arg-type]
+    return twelve_crops(tmp_path)
 
 
 def test_a_training_of_one_step_can_be_written_down_and_read_back(resources: Resources) -> None:

@@ -19,6 +19,8 @@ def test_a_checkpoint_of_another_start_is_refused() -> None:
     state = loop(FULL).state_dict()
     with pytest.raises(TrialError, match="other starting weights"):
         loop(FULL, start=1).load_state_dict(state)
+    with pytest.raises(TrialError, match="another plan"):
+        loop(replace(FULL, batch=8)).load_state_dict(state)
     with pytest.raises(TrialError, match="does not fit this plan"):
         loop(FULL).load_state_dict({**state, "optimizer": {"state": {}, "param_groups": []}})
 
