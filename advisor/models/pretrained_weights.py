@@ -20,7 +20,8 @@ from advisor.errors import OutputError, TransferError, WeightsError
 from advisor.hooks import Backbone, Weights
 from advisor.models import download, tensor_files
 from advisor.models.download import network_reachable
-from advisor.runtime import atomic_file, hub, process_lock, weight_folders
+from advisor.runtime import atomic_file, hub, weight_folders
+from advisor.runtime.process import process_lock
 from advisor.runtime.weight_folders import cache_dir, search_path
 
 if TYPE_CHECKING:

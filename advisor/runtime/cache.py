@@ -26,7 +26,8 @@ import numpy.typing as npt
 
 from advisor.aliases import AnyArray
 from advisor.errors import CacheFullError, InputError
-from advisor.runtime import atomic_file, process_lock
+from advisor.runtime import atomic_file
+from advisor.runtime.process import process_lock
 
 Fields = Mapping[str, Any]
 ENVIRONMENT = "TL_ADVISE_CACHE"

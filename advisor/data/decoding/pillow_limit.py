@@ -30,7 +30,10 @@ class _Bound(int):
 
 @contextlib.contextmanager
 def replaced() -> Iterator[None]:
-    """Let `decode_limits.max_pixels` decide, in every thread. Raises InputError where the environment states no number."""
+    """Replace Pillow's bound by `decode_limits.max_pixels` in every thread.
+
+    Raises InputError where the environment states no number.
+    """
     from PIL import Image
 
     bound = _Bound(decode_limits.max_pixels())

@@ -23,7 +23,8 @@ from advisor.aliases import CountProgress, Note
 from advisor.data.archives import archive, unpacking
 from advisor.data.remote import urls
 from advisor.errors import DatasetError
-from advisor.runtime import cache, process_lock
+from advisor.runtime import cache
+from advisor.runtime.process import process_lock
 
 MAX_FILES = unpacking.MAX_FILES
 MAX_BYTES = unpacking.MAX_BYTES

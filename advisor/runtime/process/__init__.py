@@ -1,1 +1,1 @@
-"""What a process sets up first, its standard streams and garbage collector; and how it handles the code of plugins."""
+"""What a process sets up first, its streams and garbage collector; how it waits for others; how it handles plugins."""

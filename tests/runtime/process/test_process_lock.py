@@ -21,13 +21,15 @@ from advisor.data import dataset
 from advisor.data.archives import unpacking
 from advisor.errors import DatasetError, WeightsError
 from advisor.models import pretrained_weights
-from advisor.runtime import cache, process_lock
+from advisor.runtime import cache
+from advisor.runtime.process import process_lock
 
 HOLDER = """
 import sys
 import numpy as np
 from pathlib import Path
-from advisor.runtime import cache, process_lock
+from advisor.runtime import cache
+from advisor.runtime.process import process_lock
 process_lock.BEAT_S = 0.1
 lock, folder = map(Path, sys.argv[1:])
 with process_lock.held(lock):
