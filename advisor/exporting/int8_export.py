@@ -130,7 +130,8 @@ def export(
             )
         source.unlink()
         sidecar.write(folder, {**description, "int8": asdict(made)})
-        (folder / "example.py").write_text(onnx_graph.example(model), encoding="utf-8")
+        # An INT8 graph has no output of features that an index could be compared with.
+        (folder / "example.py").write_text(onnx_graph.example(replace(model, index=None)), encoding="utf-8")
         run_export.write_card(run, folder)
         done = run_export.exported(target, folder, onnx_graph.NAME, agreed)
     return replace(done, int8=made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,19 @@ def test_the_example_runs(exported: Path, run: Path) -> None:
         [sys.executable, "example.py", photo], cwd=exported, capture_output=True, text=True, check=True
     )
     assert any(name in done.stdout for name in runs.CLASSES)
+
+
+def test_the_example_runs_where_the_run_has_an_index(run: Path, tmp_path: Path) -> None:
+    """An INT8 graph returns no features, so its example says nothing of images unlike the training images."""
+    indexed = shutil.copytree(run, tmp_path / "run")
+    runs.add_index(indexed, sorted((run.parent / "data").rglob("*.jpg")))
+    to = tmp_path / "int8"
+    assert cli.run(["export", str(indexed), "--int8", "--tolerate", "100", "--out", str(to), "--quiet"]) == 0
+    example = [sys.executable, "example.py", run.parent / "data" / "roof" / "001.jpg"]
+    done = subprocess.run(example, cwd=to, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert any(name in done.stdout for name in runs.CLASSES)
+    assert "unlike" not in json.loads((to / "model.json").read_text(encoding="utf-8"))
 
 
 def test_a_loss_beyond_what_is_tolerated_is_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
