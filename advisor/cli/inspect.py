@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHOWN_CLASSES = 24
 SHOWN_PATHS = 8
+SHOWN_SUFFIXES = 8
 
 
 @click.command(name="inspect")
@@ -92,7 +93,7 @@ def _print(dataset: Dataset, profile: Profile) -> None:
     out.print(_overview(dataset, profile))
     out.print(_classes(profile))
     out.print(_shapes(profile))
-    modes = ", ".join(f"{mode} {n:,}" for mode, n in profile.modes.items())
+    modes = ", ".join(f"{_console.text(mode)} {n:,}" for mode, n in profile.modes.items())
     crop = f"A square centre crop removes {profile.crop_loss:.0%} of an image on average."
     out.print(f"{crop} Colour modes: {modes}.", soft_wrap=True)
     _list_duplicates(out, profile)
@@ -130,11 +131,12 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
     split = f"{dataset.split.pool:,} for training and validation, {test}"
     per_class = f"{len(profile.classes):,}, {profile.per_class:,.1f} images per class on average, {_balance(profile)}"
     table = _console.facts()
-    table.add_row("layout", layouts.get(dataset.layout, dataset.layout))
+    table.add_row("layout", _console.text(layouts.get(dataset.layout, dataset.layout)))
     table.add_row("images", f"{profile.images:,} readable, {len(profile.unreadable):,} unreadable")
     table.add_row("classes", per_class)
     table.add_row("split", split)
-    suffixes = ", ".join(f"{suffix or 'no suffix'} {n:,}" for suffix, n in list(dataset.skipped_suffixes.items())[:8])
+    most = list(dataset.skipped_suffixes.items())[:SHOWN_SUFFIXES]
+    suffixes = ", ".join(f"{_console.text(suffix) or 'no suffix'} {n:,}" for suffix, n in most)
     table.add_row("skipped", f"{dataset.skipped:,} hidden or other files" + (f" ({suffixes})" if suffixes else ""))
     if dataset.relabelled is not None:
         table.add_row("relabelled", _console.text(insight_text.relabelled(dataset.relabelled), longest=1000))

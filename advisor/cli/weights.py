@@ -95,7 +95,7 @@ def _bar(backbone: Backbone, *, quiet: bool) -> Iterator[CountProgress | None]:
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     console = _console.console(stderr=True)
     with Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(backbone.name, total=None)
+        task = bar.add_task(_console.text(backbone.name), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from advisor import cli
 # An escape sequence that colours, one that sets the window's title, a mark that reverses text, a line break, markup of the
 # terminal's and of a page's kind, a spreadsheet formula, a byte that is not UTF-8, and a name as long as a file may have.
 CLASSES = ("a\x1b[31m", "b\u202egpj", "c\nd", "=cmd|' /C calc'!A0", "[red]e", "<i>f</i>", "x" * 240)
+SUFFIX = ".\x1b]0;pwned\x07\x1b[31m[red]x"
 FILE = "\x1b]0;title\x07\u2066 [bold]\n.png"
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 SMALL = ("--backbone", "pocket", "--size", "32", "--offline", "--threads", "1", "--quiet")
@@ -32,6 +34,18 @@ def write_images(root: Path) -> None:
             pixels = np.clip(draw.normal(30 * index + 20, 25, (40, 40, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / (FILE if number == 0 else f"{number}.png"))
     (root / CLASSES[0] / "broken\x1b[2J.png").write_bytes(b"no image")
+    (root / CLASSES[0] / f"note{SUFFIX}").write_text("x")
+
+
+def write_table(root: Path, path: Path) -> None:
+    """List the images in a table whose columns and cells are hostile too, with one image that is not there."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("path", "label", "split\x1b[31m", f"note{SUFFIX}"))
+        for index, name in enumerate(CLASSES):
+            for number in range(1, 4):
+                table.writerow((str(root / name / f"{number}.png"), f"{name}\x1b[7m[/]", f"\u202e{index}", SUFFIX))
+        table.writerow((str(root / f"gone{SUFFIX}"), CLASSES[0], "", ""))
 
 
 @pytest.fixture(scope="module", name="world")
@@ -40,6 +54,7 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("hostile")
     os.environ["TL_ADVISE_CACHE"] = str(base / "cache")
     write_images(base / "data\x1b[5m")
+    write_table(base / "data\x1b[5m", base / "table\x1b[5m.csv")
     call = ["advise", str(base / "data\x1b[5m"), "--out", str(base / "run\u202e"), "--trials", "1", *SMALL]
     assert cli.run([*call, "--strategy", "ridge"]) == 0
     return base
@@ -48,6 +63,7 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def calls(world: Path) -> dict[str, list[str]]:
     """Return every command with hostile arguments."""
     data, run = str(world / "data\x1b[5m"), str(world / "run\u202e")
+    table = str(world / "table\x1b[5m.csv")
     missing = "gone\x1b[31m\u202e\n"
     return {
         "show": ["show", run],
@@ -56,6 +72,8 @@ def calls(world: Path) -> dict[str, list[str]]:
         "resume": ["resume", run],
         "inspect": ["inspect", data, "--deep"],
         "inspect --json": ["inspect", data, "--json"],
+        "inspect a table": ["inspect", table],
+        "predict a list": ["predict", run, table, "--threads", "1"],
         "predict": ["predict", run, data, "--top", "2", "--threads", "1"],
         "predict --json": ["predict", run, data, "--json"],
         "predict --format csv": ["predict", run, data, "--format", "csv"],
