@@ -45,10 +45,13 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, ou
     from advisor.cli import _console, _predict_output, _standalone
     from advisor.cli.predict import load_predictor
     from advisor.data import image_paths
+    from advisor.errors import InputError
     from advisor.runtime import device
 
     ending = Path(out).suffix.lower().lstrip(".") if out else "table"
     chosen = "json" if as_json else form or (ending if ending in FORMATS else "csv")
+    if chosen == "table" and out:
+        raise InputError("--format table: not possible with --out.", hint="Choose one of json, csv.")
     _standalone.output_file(out, (), "--out")
     paths = image_paths.resolve(images).paths
     predictor = load_predictor(run, call["blocked"], False, call["threads"])
@@ -77,7 +80,7 @@ def _write(result: NextImages, form: str, stream: IO[bytes]) -> None:
     from advisor.safe_text import spreadsheet_cell
 
     if form == "json":
-        stream.write(to_json(result).encode("utf-8", "surrogateescape"))
+        stream.write(to_json(result).encode("utf-8"))
         return
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")

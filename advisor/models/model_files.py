@@ -121,8 +121,8 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 def write_description(path: Path, description: Mapping[str, Any]) -> None:
     """Write indented JSON. Raises OutputError."""
-    text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
-    write(path, lambda p: p.write_text(text, encoding="utf-8", errors="surrogateescape"))
+    text = atomic_file.json_text(description, indent=1) + "\n"
+    write(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def read_description(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -25,6 +26,7 @@ from advisor.errors import OutputError
 _STALE_S = 60.0  # a file that nobody holds and that is older than this was left by a process that died
 _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # a file system that cannot reserve
 DELETED = ".deleted-*"  # what `remove_folder` renames a folder to
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -129,11 +131,20 @@ def remove_folder(path: Path) -> None:
 
 
 def to_json(record: Any) -> str:
-    """Return any record as JSON: indented, keys in field order, nan and infinities as null."""
+    """Return any record as JSON: indented, keys in field order, nan and infinities as null; names as in `json_text`."""
     import msgspec
 
     plain = _finite(msgspec.to_builtins(record, enc_hook=dict))  # the hook is for read-only mappings
-    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+    return json_text(plain, indent=2) + "\n"
+
+
+def json_text(plain: Any, indent: int | None = None) -> str:
+    """Return plain values as JSON that is valid UTF-8, with letters of all scripts as they are.
+
+    A byte of a name that is not UTF-8 is a lone surrogate in Python, and becomes an escape that `json.loads` reads back.
+    """
+    text = json.dumps(plain, indent=indent, ensure_ascii=False)
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _finite(value: Any) -> Any:

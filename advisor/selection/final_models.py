@@ -29,6 +29,7 @@ from advisor.errors import (
     WorkerLostError,
 )
 from advisor.execution import job_limit
+from advisor.models import model_files
 from advisor.records import Trial
 from advisor.records.messages import Refit, Refitted
 from advisor.runtime.atomic_file import to_json, write_atomically
@@ -132,9 +133,8 @@ def _use_fold_model(run: SearchRun, trial: Trial, fold_folder: Path, folder: Pat
     run.listener.note(message)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(fold_folder / "model.safetensors", folder / "model.safetensors")
-    description = json.loads((fold_folder / "model.json").read_text(encoding="utf-8"))
-    text = json.dumps({**description, "status": "final"}, indent=1, ensure_ascii=False)
-    write_atomically(folder / "model.json", text + "\n")
+    description = json.loads((fold_folder / "model.json").read_text(encoding="utf-8", errors="surrogateescape"))
+    model_files.write_description(folder / "model.json", {**description, "status": "final"})
     warning = "; ".join(w for w in (fold_model.warning, message) if w)
     each_s = trial.seconds / max(1, len(trial.scores))
     folds = fold_model.folds or (trial.scores[0].fold,)

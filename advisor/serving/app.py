@@ -134,7 +134,7 @@ class Service:
         """Return the model's card as plain values: what it is, its classes, and the run's scores where they exist."""
         description = dict(self.predictor.description)
         result = self.run / "result.json"
-        scores = json.loads(result.read_text(encoding="utf-8")) if result.is_file() else {}
+        scores = json.loads(result.read_text(encoding="utf-8", errors="surrogateescape")) if result.is_file() else {}
         return {
             "classes": list(self.predictor.classes),
             "size_px": self.predictor.size_px,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,22 @@ def test_the_command_lists_the_same_in_every_form(
     assert [row["path"] for row in rows if row["list"] == "unlike"] == [one["path"] for one in printed["apart"]]
     assert cli.run(call) == 0
     assert Path(printed["ranked"][0]["path"]).name in capsys.readouterr().out
+
+
+def test_json_is_utf_8_and_a_table_goes_into_no_file(
+    run: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """A name that is not UTF-8 is read back as it is; a table with --out is refused, as `predict` does."""
+    name = tmp_path / "new" / os.fsdecode(b"caf\xe9.png")
+    name.parent.mkdir()
+    shutil.copy(run.parent / "new" / "0.png", name)
+    call = ["label-next", str(run), str(name.parent), "--quiet"]
+    assert cli.run([*call, "--json"]) == 0
+    printed = json.loads(capfdbinary.readouterr().out.decode("utf-8"))
+    assert [one["path"] for one in (*printed["ranked"], *printed["apart"])] == [str(name)]
+    assert cli.run([*call, "--format", "table", "--out", str(tmp_path / "next.csv")]) == 2
+    assert b"--format table: not possible" in capfdbinary.readouterr().err
+    assert not (tmp_path / "next.csv").exists()
 
 
 def test_an_export_for_this_tool_keeps_the_index(run: Path, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert all(torch.equal(again[n], tensors[n]) and again[n].dtype == tensors[n].dtype for n in tensors)
     model_files.write_description(tmp_path / "model.json", DESCRIPTION)
     assert model_files.read_description(tmp_path / "model.json") == DESCRIPTION
+    assert json.loads((tmp_path / "model.json").read_bytes().decode("utf-8")) == DESCRIPTION
 
 
 def test_a_write_that_fails_keeps_what_was_there(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -79,3 +80,13 @@ def test_an_existing_name_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError), atomic_file.opened(tmp_path / "a"):
         pass
     assert (tmp_path / "a").read_bytes() == b"x"
+
+
+def test_json_is_utf_8_whatever_a_name_is_made_of(tmp_path: Path) -> None:
+    """A byte that is not UTF-8 becomes an escape that gives the same name again; letters of all scripts stay readable."""
+    names = {"caf\udce9.jpg": ["\udcff\udcfe", "\u732b", 'a"\\\n', "\U0001f41c"]}
+    atomic_file.write_atomically(tmp_path / "names.json", atomic_file.to_json(names))
+    text = (tmp_path / "names.json").read_bytes().decode("utf-8")
+    assert json.loads(text) == names
+    assert "\u732b" in text
+    assert "caf\\udce9.jpg" in text
