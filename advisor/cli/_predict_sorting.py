@@ -6,6 +6,7 @@ short enough for a file system, and never that of another class. Does NOT cover:
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from advisor.errors import OutputError
 from advisor.safe_text import printable
 
 LONGEST_BYTES = 200  # of a folder's name; file systems take 255, and a number may follow
+LONGEST_FILE_BYTES = 255
 
 
 class ClassFolders:
@@ -41,10 +43,10 @@ class ClassFolders:
         name = Path(one.path).name if not isinstance(one.image, bytes) else "standard-input"
         try:
             target.mkdir(parents=True, exist_ok=True)
-            path, number = target / name, 1
+            path, number = target / _file_name(name, 1), 1
             while path.exists():
                 number += 1
-                path = target / f"{Path(name).stem}-{number}{Path(name).suffix}"
+                path = target / _file_name(name, number)
             if isinstance(one.image, bytes):
                 path.write_bytes(one.image)
             else:
@@ -59,3 +61,12 @@ class ClassFolders:
 def _folder_name(label: str) -> str:
     name = printable(label).replace("/", "_").replace("\\", "_").lstrip(".")
     return name.encode()[:LONGEST_BYTES].decode(errors="ignore") or "_"
+
+
+def _file_name(name: str, number: int) -> str:
+    """Return a name with its number from 2 on, cut between characters to what a file system takes."""
+    stem, ending = os.path.splitext(name)
+    ending = ending if number == 1 else f"-{number}{ending}"
+    while stem and len(os.fsencode(stem + ending)) > LONGEST_FILE_BYTES:
+        stem = stem[:-1]
+    return stem + ending

@@ -31,6 +31,17 @@ def test_every_class_has_a_folder_of_its_own(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"one.png", "to"}
 
 
+def test_a_number_makes_no_name_too_long(tmp_path: Path) -> None:
+    """A second image of the longest name that a file can have is copied as well, under a shorter name."""
+    image = tmp_path / ("\u732b" * 83 + "a.png")
+    image.write_bytes(b"png")
+    folders = ClassFolders(tmp_path / "to", ["cat"])
+    folders.add(sorted_row("cat", image))
+    folders.add(sorted_row("cat", image))
+    names = {path.name for path in (tmp_path / "to" / "cat").iterdir()}
+    assert names == {image.name, "\u732b" * 83 + "-2.png"}
+
+
 def test_what_cannot_be_copied_is_named(tmp_path: Path) -> None:
     (tmp_path / "to").write_text("a file")
     image = tmp_path / "one.png"
