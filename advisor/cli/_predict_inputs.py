@@ -20,6 +20,7 @@ from advisor.data.layouts.folder_walk import is_image_start
 from advisor.data.remote import data_sets, urls
 from advisor.data.tables import columns, delimited
 from advisor.errors import InputError
+from advisor.safe_text import printable
 
 STANDARD_INPUT = "-"
 LISTS = (".csv", ".tsv", ".txt")
@@ -42,7 +43,7 @@ def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
                 chosen, skipped = chosen + among, skipped + left_out
         elif urls.is_url(name):
             chosen += [(url, str(path)) for url, path in data_sets.images(urls.restored(name))]
-        elif Path(name).suffix.lower() in LISTS and Path(name).is_file():
+        elif Path(name).suffix.lower() in LISTS and os.path.isfile(name):
             chosen += [(path, path) for path in paths_in(Path(name))]
         elif archive.is_archive(Path(name)):
             folder = archive.unpacked(Path(name))
@@ -65,13 +66,19 @@ def _standard_input() -> bytes | list[str]:
         )
     if is_image_start(data[:132]):
         return data
-    lines = os.fsdecode(data).replace("\0", "\n").splitlines()
-    paths = [line.strip() for line in lines if line.strip() and line.strip() != STANDARD_INPUT]
+    paths = [path for path in _separated(data) if path and path != STANDARD_INPUT]
     try:
         are_paths = bool(paths) and (urls.is_url(paths[0]) or os.path.exists(paths[0]))
     except ValueError:
         are_paths = False
     return paths if are_paths else data
+
+
+def _separated(data: bytes) -> list[str]:
+    """Return names as `find -print0` writes them where there are zero bytes, else one per line; a name is never changed."""
+    if b"\0" in data:
+        return os.fsdecode(data).split("\0")
+    return [line.removesuffix("\r") for line in os.fsdecode(data).split("\n")]
 
 
 def paths_in(file: Path) -> list[str]:
@@ -80,7 +87,7 @@ def paths_in(file: Path) -> list[str]:
     Raises InputError where there is no such column, or no path.
     """
     text, _ = delimited.decoded(file)
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=_delimiter(file, text)) if any(row)]
+    rows = _rows(file, text)
     if not rows:
         raise InputError(f"{file}: the list is empty.", hint="Write one path per line, or a column called path.")
     head = [columns.normalised(cell) for cell in rows[0]]
@@ -91,6 +98,18 @@ def paths_in(file: Path) -> list[str]:
     body = rows if column is None else rows[1:]
     cells = [row[column or 0].strip() for row in body if len(row) > (column or 0)]
     return [_beside(file, path) for path in cells if path]
+
+
+def _rows(file: Path, text: str) -> list[list[str]]:
+    """Return the cells of a list, without empty rows. Raises InputError naming the line that is no row of a table."""
+    reader = csv.reader(io.StringIO(text), delimiter=_delimiter(file, text))
+    try:
+        return [row for row in reader if any(row)]
+    except csv.Error as error:
+        raise InputError(
+            f"{printable(str(file))}, line {reader.line_num}: {error}.",
+            hint="Write one path per line, or a column called path.",
+        ) from error
 
 
 def _beside(file: Path, path: str) -> str:

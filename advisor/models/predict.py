@@ -7,6 +7,7 @@ Legend: N images, K classes, D features, S side of a square.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -175,7 +176,9 @@ def _listed(images: Iterable[Any]) -> list[Any]:
     single = isinstance(images, str | Path | bytes) or hasattr(images, "read") or _is_picture(images)
     listed: list[Any] = []
     for image in [images] if single else images:
-        if isinstance(image, str | Path) and Path(image).is_dir():
+        if isinstance(image, str | Path) and os.path.isdir(
+            image
+        ):  # unlike Path.is_dir, False for a name that is too long
             listed += image_paths.resolve([str(image)]).paths
         else:
             listed.append(image.read() if hasattr(image, "read") and not _is_picture(image) else image)

@@ -10,11 +10,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import photographs
 import pytest
 import runs
 from PIL import Image
 
 from advisor import cli, registry
+from advisor.cli import _predict_inputs
 from advisor.models import predictor
 
 
@@ -171,6 +173,66 @@ def test_paths_on_standard_input_are_classified(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
     assert cli.run(["predict", str(run), "-", "--json"]) == 0
     assert [row["path"] for row in json.loads(capsys.readouterr().out)["predictions"]] == photos
+
+
+@pytest.mark.parametrize(
+    ("separator", "end", "names"),
+    [
+        ("\0", "\0", [" a\nb .jpg", "c\u2028d.jpg", "e\r", "plain.jpg"]),
+        ("\n", "", ["c\u2028d.jpg", "\x85\x0b.jpg", " f .jpg", "plain.jpg"]),
+        ("\r\n", "\r\n", [" f .jpg", "plain.jpg"]),
+    ],
+)
+def test_names_on_standard_input_keep_every_character(
+    separator: str, end: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names end at zero bytes where there are some, else at line ends, and nowhere else."""
+    photos = [str(tmp_path / name) for name in names]
+    for photo in photos:
+        shutil.copy(photographs.save(photographs.photo(3), tmp_path / "photo.jpg"), photo)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(separator.join(photos) + end))))
+    assert _predict_inputs.images(["-"]) == ([(photo, photo) for photo in photos], 0)
+
+
+def test_a_line_of_a_list_that_is_no_path_ends_nothing_else(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name too long for a file system is unreadable; a cell too long for a table is one line with its number."""
+    photo = run.parent / "data" / "roof" / "001.jpg"
+    (tmp_path / "list.csv").write_text(f"path\n{'x' * 300}.jpg\n{photo}\n{'y/' * 3000}z.jpg\n")
+    assert cli.run(["predict", str(run), str(tmp_path / "list.csv"), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["path"] for row in printed["predictions"]] == [str(photo)]
+    assert len(printed["unreadable"]) == 2
+    (tmp_path / "huge.csv").write_text(f"path,note\n{photo},\n{photo},{'x' * 140_000}\n")
+    assert cli.run(["predict", str(run), str(tmp_path / "huge.csv"), "--json"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "huge.csv, line 3: field larger than field limit" in line
+
+
+def test_pictures_of_long_names_are_written_and_others_are_counted(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names in scripts of three bytes a letter are cut to what fits; a picture that cannot be written ends nothing."""
+    photo = run.parent / "data" / "roof" / "001.jpg"
+    photos = [tmp_path / name for name in ("\u732b" * 80 + ".jpg", "b.jpg", "c.jpg")]
+    for path in photos:
+        shutil.copy(photo, path)
+    looks = tmp_path / "looks"
+    call = ["predict", str(run), *map(str, photos), "--json", "--explain", str(looks)]
+    assert cli.run(call) == 0
+    drawn = sorted(looks.iterdir())
+    assert len(drawn) == 3
+    assert drawn[0].name.startswith("00001-" + "\u732b" * 26 + "-")
+    drawn[0].unlink()
+    drawn[1].unlink()
+    drawn[1].mkdir()
+    capsys.readouterr()
+    assert cli.run(call) == 0
+    shown = capsys.readouterr()
+    assert len(json.loads(shown.out)["predictions"]) == 3
+    assert "1 picture could not be written" in shown.err
+    assert drawn[0].is_file()
 
 
 def test_images_of_an_archive_are_classified(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,7 +40,7 @@ DAMAGED = (
 
 def is_archive(path: Path) -> bool:
     """Return True for a file with the suffix of a ZIP or TAR."""
-    return path.is_file() and path.name.lower().endswith(SUFFIXES)
+    return os.path.isfile(path) and path.name.lower().endswith(SUFFIXES)
 
 
 def contents(path: Path) -> Path:
