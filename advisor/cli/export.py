@@ -44,7 +44,7 @@ def command(
     """Export the model of a run for other programs, and verify that it predicts the same.
 
     The exported graph takes uint8 RGB images (N, S, S, 3) and returns calibrated probabilities; normalisation and class
-    names are included. Beside it: model.json (the exact resize rule), example.py (ten lines) and the model card. The
+    names are included. Beside it: model.json (the exact resize rule), example.py (twenty lines) and the model card. The
     export is compared with `predict` on up to 256 images of the run, and kept only if both agree.
 
     --int8 calibrates on training images and compares both graphs on the locked test images: it is kept if the loss of

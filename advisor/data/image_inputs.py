@@ -6,7 +6,6 @@ or normalisation (`models.normalise`). Legend: S side of the square.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 
 from advisor.data import pixels
 from advisor.data.archives import unpacking
-from advisor.data.decoding import to_rgb
-from advisor.data.images import open_rgb, printable
+from advisor.data.decoding import decode_limits, to_rgb
+from advisor.data.images import printable, reason, turned
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def square(image: Any, rule: pixels.PixelRule) -> NDArray[np.uint8]:
 
 def _opened(image: Any, rule: pixels.PixelRule) -> Image.Image:
     """Convert an image in memory to RGB as a viewer shows it: EXIF orientation applied, transparency over white."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if 0 in getattr(image, "size" if isinstance(image, Image.Image) else "shape", ()):
         raise ValueError("an image without pixels")
@@ -71,11 +70,10 @@ def _opened(image: Any, rule: pixels.PixelRule) -> Image.Image:
         return Image.fromarray(image)
     if not isinstance(image, Image.Image):
         raise ValueError(f"expected a path, a PIL image or an array, got {type(image).__name__}")
-    turned = ImageOps.exif_transpose(image)
-    if to_rgb.is_deep(turned.mode):
-        return to_rgb.convert(turned, rule.value_range)
-    if turned.mode not in ("1", "L", "LA", "P", "RGBA") and "transparency" not in turned.info:
-        return turned.convert("RGB")
-    buffer = io.BytesIO()  # the decoder of files, so that an image in memory gives the same pixels
-    turned.save(buffer, format="PNG")
-    return open_rgb(buffer.getvalue())
+    try:
+        image.load()
+        return to_rgb.convert(turned(image), rule.value_range)
+    except Exception as error:  # a damaged file that was opened, but not read yet, can raise nearly anything
+        if decode_limits.is_passing(error):
+            raise
+        raise ValueError(reason(error)) from error

@@ -67,8 +67,6 @@ def decoded_rgb(source: Source, *, draft_px: int = 0, value_range: ValueRange | 
     it, each image is scaled by its own type. Raises ValueError with a short reason where the file cannot be decoded to
     its end, TransientReadError where a passing cause kept it from being decoded.
     """
-    from PIL import ImageOps
-
     with _opened(source) as image:
         if draft_px and image.format == "JPEG":
             _draft(image, draft_px)
@@ -78,11 +76,17 @@ def decoded_rgb(source: Source, *, draft_px: int = 0, value_range: ValueRange | 
         with decode_limits.reserved(size_bytes):
             try:
                 image.load()
-                turned = ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
-                rgb = to_rgb.convert(turned, value_range)
+                rgb = to_rgb.convert(turned(image), value_range)
             except Exception as error:  # a damaged file can raise nearly anything from a decoder
                 raise _failure(error, source, size_bytes) from error
             yield rgb
+
+
+def turned(image: Image.Image) -> Image.Image:
+    """Return a loaded image turned as its EXIF says; an orientation that stands in XMP alone is ignored."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
 
 
 def open_rgb(source: Source, *, draft_px: int = 0, value_range: ValueRange | None = None) -> Image.Image:

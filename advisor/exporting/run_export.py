@@ -1,7 +1,7 @@
 """A run's model for other programs, in one of the `formats`, compared with `predict` before it is kept.
 
 In: a run directory. Out: a new folder with the model, `model.json` (what it takes and returns, the resize rule),
-`example.py` (ten lines that use it) and `README.md` (the model card). It is built beside its place and moved there only
+`example.py` (twenty lines that use it) and `README.md` (the model card). It is built beside its place and moved there only
 after the parity check on real images of the run held; otherwise nothing is left behind. Does NOT cover: the graph itself
 (`graph`), how each format is written (`formats`).
 """

@@ -1,4 +1,4 @@
-"""What lies beside an exported model: `model.json` (what it takes and returns, to the pixel) and `example.py` (ten lines).
+"""What lies beside an exported model: `model.json` (what it takes and returns, to the pixel) and `example.py` (twenty lines).
 
 In: a predictor. Out: the description as a dictionary, its text, and the program. What is outside the graph is stated here: the
 resize, and the rule that decides a class where the objective asks for another one than the most probable.
@@ -27,6 +27,7 @@ INPUT = "images"
 OUTPUT = "probabilities"
 FEATURES = "features"
 INDEX = "unlike.npz"
+SAMPLES_16_BIT = (0.0, 65535.0)  # what becomes black and white where the training images were of 8 bits
 RATE = 0.05  # of images like the training images that are called unlike at the stated threshold
 
 
@@ -127,7 +128,11 @@ def _inside(predictor: Predictor | EnsemblePredictor) -> dict[str, Any]:
 def _steps(predictor: Predictor | EnsemblePredictor) -> list[str]:
     rule, side = predictor.rule, predictor.size_px
     how = f"{rule.interpolation} with antialiasing, as Pillow does it"
-    turned = "decode to 8-bit RGB, turned as EXIF says; transparency over white"
+    low, high = rule.value_range or SAMPLES_16_BIT
+    turned = (
+        f"decode to 8-bit RGB, turned as EXIF says; deeper samples from {low:g} (black) to {high:g} (white); "
+        "transparency over white"
+    )
     if rule.fit == "squash":
         return [turned, f"resize to {side} x {side} pixels, {how}"]
     if rule.fit == "pad":
@@ -157,7 +162,7 @@ def write(folder: Path, description: Mapping[str, Any]) -> None:
 
 
 def example(predictor: Predictor | EnsemblePredictor, *, package: str, loading: str, running: str) -> str:
-    """Return a program of about ten lines that classifies one photo without this project.
+    """Return a program of some twenty lines that classifies one photo without this project.
 
     `loading` binds `model`, `running` binds `outputs`, the graph's arrays, from `pixels` (1, S, S, 3) uint8.
     """
@@ -166,7 +171,7 @@ def example(predictor: Predictor | EnsemblePredictor, *, package: str, loading: 
         "from PIL import Image, ImageOps",
         f'classes = json.load(open("{FILE}", encoding="utf-8"))["classes"]',
         loading,
-        'photo = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")',
+        textwrap.dedent(_decoded(predictor)).strip(),
         textwrap.dedent(_square(predictor)).strip(),
         f"{running}; probabilities = outputs[0][0].tolist()",
         *_answer(predictor.decision),
@@ -199,6 +204,29 @@ def _likeness() -> list[str]:
         'is_unlike = np.sort(similar)[-unlike["neighbours"]:].mean() < unlike["threshold"]',
         'print("unlike the training images" if is_unlike else "like the training images")',
     ]
+
+
+def _decoded(predictor: Predictor | EnsemblePredictor) -> str:
+    """The rules of `data.images` and `data.decoding.to_rgb` as Pillow code: `photo` becomes an RGB image.
+
+    Without a range of the training images, only samples of 16 bits have a certain meaning here; others are refused.
+    """
+    low, high = predictor.rule.value_range or SAMPLES_16_BIT
+    refused = """
+            if photo.mode == "F" or (photo.mode == "I" and photo.format != "PNG"):
+                sys.exit(f"{sys.argv[1]}: samples of mode {photo.mode} have no known range")"""
+    return f"""
+        photo = Image.open(sys.argv[1])
+        photo.load()
+        if photo.format == "MPO" or (photo.format != "TIFF" and "exif" in photo.info):
+            photo = ImageOps.exif_transpose(photo)
+        if photo.mode[0] in "IF":  # samples of more than 8 bits{refused if predictor.rule.value_range is None else ""}
+            low, high = {low!r}, {high!r}  # black and white
+            grey = np.nan_to_num(np.array(photo, np.float64), nan=low, posinf=high, neginf=low)
+            grey = np.clip(np.rint((grey - low) * (255 / max(high - low, 1e-12))), 0, 255)
+            photo = Image.fromarray(grey.astype(np.uint8))
+        white = Image.new("RGBA", photo.size, "white")
+        photo = Image.alpha_composite(white, photo.convert("RGBA")).convert("RGB")"""
 
 
 def _square(predictor: Predictor | EnsemblePredictor) -> str:

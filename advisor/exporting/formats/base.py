@@ -44,4 +44,4 @@ class ExportFormat(Protocol):
         """Load what was written, as its user would; return a function from uint8 (N, S, S, 3) to the graph's outputs."""
 
     def example(self, model: Predictor | EnsemblePredictor) -> str:
-        """Return a program of about ten lines that classifies one photo with the exported file."""
+        """Return a program of some twenty lines that classifies one photo with the exported file."""
