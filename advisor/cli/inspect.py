@@ -135,9 +135,7 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
     table.add_row("images", f"{profile.images:,} readable, {len(profile.unreadable):,} unreadable")
     table.add_row("classes", per_class)
     table.add_row("split", split)
-    most = list(dataset.skipped_suffixes.items())[:SHOWN_SUFFIXES]
-    suffixes = ", ".join(f"{_console.text(suffix) or 'no suffix'} {n:,}" for suffix, n in most)
-    table.add_row("skipped", f"{dataset.skipped:,} hidden or other files" + (f" ({suffixes})" if suffixes else ""))
+    table.add_row("skipped", _skipped(dataset))
     if dataset.relabelled is not None:
         table.add_row("relabelled", _console.text(insight_text.relabelled(dataset.relabelled), longest=1000))
     if profile.joined is not None:
@@ -148,6 +146,14 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
         table.add_row("samples", "{:g} to {:g} become black to white".format(*profile.value_range))
     table.add_row("fingerprint", profile.fingerprint)
     return table
+
+
+def _skipped(dataset: Dataset) -> str:
+    from advisor.cli import _console
+
+    most = list(dataset.skipped_suffixes.items())[:SHOWN_SUFFIXES]
+    suffixes = ", ".join(f"{_console.text(suffix) or 'no suffix'} {n:,}" for suffix, n in most)
+    return f"{dataset.skipped:,} hidden or other files" + (f" ({suffixes})" if suffixes else "")
 
 
 def _balance(profile: Profile) -> str:
