@@ -107,11 +107,15 @@ class _Reader:
         if "\0" in path + label:
             raise self.wrong(line, "a NUL byte in a path or label")
         group = "" if self.columns.group is None else cells[self.columns.group].strip()
-        row = _Row(path, label_name(label), split, group, line)
-        earlier = self.rows.setdefault(path, row)
+        self.collect(self.rows, path, _Row(path, label_name(label), split, group, line))
+
+    def collect(self, rows: dict[str, _Row], image: str, row: _Row) -> None:
+        """Add a row unless an image has an equal one. Raises DatasetError where it has one that says something else."""
+        earlier = rows.setdefault(image, row)
         if earlier.facts() != row.facts():
+            spelling = "" if earlier.path == row.path else f" (as {printable(earlier.path)})"
             raise DatasetError(
-                f"{self.shown}, line {line}: {printable(path)} has other values on line {earlier.line}.",
+                f"{self.shown}, line {row.line}: {printable(row.path)} has other values on line {earlier.line}{spelling}.",
                 hint="An image has one class, split and group: keep one of the rows.",
             )
         self.repeated += earlier is not row
@@ -164,13 +168,15 @@ class _Reader:
             raise DatasetError(f"{self.shown}: no row has a path and a label.", hint=columns.FORM)
         self.finder.choose_prefix(self.rows, preferred)
         files = {path: self.finder.file(path) for path in self.rows}
-        entries = {
-            file: LabelledFile(path=file, label=row.label, given=row.given, group=row.group)
-            for path, row in self.rows.items()
-            if (file := files[path]) is not None
-        }
-        if not entries:
+        by_file: dict[str, _Row] = {}
+        for path, row in self.rows.items():
+            if (file := files[path]) is not None:  # two spellings may name one file, with its suffix and without
+                self.collect(by_file, file, row)
+        if not by_file:
             raise self.nothing_there()
+        entries = [
+            LabelledFile(path=file, label=row.label, given=row.given, group=row.group) for file, row in by_file.items()
+        ]
         absent = [
             Unreadable(path=path, reason=f"file not found (line {row.line} of the manifest)")
             for path, row in self.rows.items()
@@ -179,11 +185,11 @@ class _Reader:
         return Listing(
             root=self.root,
             layout=layout,
-            entries=tuple(sorted(entries.values(), key=lambda entry: entry.path)),
+            entries=tuple(sorted(entries, key=lambda entry: entry.path)),
             skipped=len(self.unlabelled) + len(self.pathless),
             unreadable=tuple(sorted(absent, key=lambda u: u.path)),
             warnings=self.warnings(),
-            has_groups=any(entry.group for entry in entries.values()),
+            has_groups=any(entry.group for entry in entries),
         )
 
     def warnings(self) -> tuple[str, ...]:

@@ -174,6 +174,26 @@ def test_repeated_rows_are_read_once(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "other"),
+    [("img/0000.jpg", "img/0000"), ("img/0000", "img/0000.jpg"), ("img/caf\u00e9.jpg", "img/cafe\u0301.jpg")],
+    ids=["without suffix", "with suffix", "composed"],
+)
+def test_two_spellings_of_one_file_are_one_image(root: Path, name: str, other: str) -> None:
+    """Equal rows are read once; another class, split or group of the same file is refused with both lines."""
+    (root / "img" / "0005.jpg").rename(root / "img" / "caf\u00e9.jpg")
+    head = f"path,label,split,group\nimg/0001.jpg,dog,test,q\n{name},cat,train,p\n"
+    listing = dataset.find(write(root, f"{head}{other},cat,train,p\n"))
+    assert len(listing.entries) == 2
+    assert any("1 rows of the table are repeated" in w for w in listing.warnings)
+    for facts in ("dog,train,p", "cat,test,p", "cat,train,q"):
+        with pytest.raises(
+            DatasetError, match=r"labels\.csv, line 4: img/.* has other values on line 3 \(as img/"
+        ) as caught:
+            dataset.find(write(root, f"{head}{other},{facts}\n"))
+        assert "keep one of the rows" in caught.value.hint
+
+
+@pytest.mark.parametrize(
     ("text", "what"),
     [
         ("", "no column 'path'"),
