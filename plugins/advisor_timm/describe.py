@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import sys
 import urllib.error
 import urllib.request
@@ -67,7 +68,7 @@ def describe(name: str, *, size: int | None = None) -> Network:
         chain=part.chain,
         dim=dim,
         size=size,
-        resize=max(size, round(size / crop)),
+        resize=max(size, math.floor(size / crop)),  # timm cuts the fraction off too
         multiple=multiple,
         interpolation=_interpolation(origin.config),
         mean=tuple(origin.config["mean"]),

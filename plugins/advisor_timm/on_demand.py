@@ -21,7 +21,7 @@ from typing import Any
 from advisor.errors import PluginError
 from advisor_timm.network import Network, from_json, to_json
 
-_VERSION = 1  # raise when a description would come out differently
+_VERSION = 2  # raise when a description would come out differently
 
 
 @cache

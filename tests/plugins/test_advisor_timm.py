@@ -73,6 +73,18 @@ def test_curated_names_are_timms_own(plugins: registry.Registry) -> None:
         assert pretrained_weights.as_weights(plugins.backbone(name)).licence == config.license
 
 
+@pytest.mark.parametrize("name", [*(n for n in advisor_timm.curated()), "timm/test_vit", "timm/resnet10t"])
+def test_the_short_side_is_that_of_timms_own_evaluation(plugins: registry.Registry, name: str) -> None:
+    """Images are resized to the size to which timm resizes them for these weights, to the pixel."""
+    shape = plugins.backbone(name).preprocess
+    config = timm.get_pretrained_cfg(name.removeprefix("timm/")).to_dict()
+    settings = timm.data.resolve_data_config({"input_size": (3, shape.size, shape.size)}, pretrained_cfg=config)
+    resize = timm.data.create_transform(**settings).transforms[0]
+    longest = resize.size if isinstance(resize.size, int) else resize.size[0]  # both sides where it squashes
+    assert (shape.resize, shape.mean, shape.std) == (longest, settings["mean"], settings["std"])
+    assert resize.interpolation.value == shape.interpolation
+
+
 def test_weights_come_through_the_hub_cache(
     plugins: registry.Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
