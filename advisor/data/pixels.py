@@ -181,19 +181,22 @@ def _stored(
 
 def key_fields(items: Sequence[Item], rule: PixelRule) -> dict[str, Any]:
     """Return everything that shapes a canvas: contents in order, the rule, the decoder's version."""
-    import PIL
-    from PIL import features
-
     digest = hashlib.sha256("".join(item.sha256 for item in items).encode()).hexdigest()
     return {
         "kind": "pixels",
-        "code": _CODE,
         "items": digest,
         "images": len(items),
         **{name: value for name, value in asdict(rule).items() if name != "value_range" or value is not None},
-        "pillow": PIL.__version__,
-        "jpeg": features.version("jpg") or "",
+        **decoder(),
     }
+
+
+def decoder() -> dict[str, Any]:
+    """Return what decides, beside contents and rule, which pixels come out of a file; every key of what they shape has it."""
+    import PIL
+    from PIL import features
+
+    return {"code": _CODE, "pillow": PIL.__version__, "jpeg": features.version("jpg") or ""}
 
 
 @dataclass(frozen=True, slots=True)

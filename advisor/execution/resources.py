@@ -242,6 +242,7 @@ class Resources:
                 store=self.store,
                 item_key=self._item_key(fit),
                 flip=flip,
+                origin=self.registry.origin(backbone.name),
                 progress=lambda done, total: self._passed(backbone, done, total, watch),
             )
         return self._pooled[key]

@@ -90,6 +90,7 @@ class TestImages:
             item_key=key,
             store=self.resources.store,
             flip=flip,
+            origin=self.resources.registry.origin(network.backbone.name),
             progress=lambda done, total: self.emit(Progress(what="score the test", done=done, total=total)),
         )
 

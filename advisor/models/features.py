@@ -24,6 +24,7 @@ from advisor.models import backbone as stages
 from advisor.models import folding, inference, pretrained_weights
 from advisor.records import Compute, ForwardSpec
 from advisor.runtime import cache, device, environment
+from advisor.runtime.process import loaded_code
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,19 +51,23 @@ def extract(
     store: cache.Store | None = None,
     flip: bool = False,
     progress: CountProgress | None = None,
+    origin: tuple[str, str] = ("", ""),
 ) -> Pooled:
     """Compute the pooled features of all stages for a canvas (N, S, S, 3), or read them from `store`.
 
-    `weights_key` names the tensors in `module`, `item_key` the images and how they became squares. `flip` mirrors every
-    image. A store that cannot take them is done without.
+    `weights_key` names the tensors in `module`, `item_key` the images and how they became squares, `origin` the
+    distribution and version of the backbone's plugin (`Registry.origin`). `flip` mirrors every image. A store that cannot
+    take them is done without.
     """
     fields = key_fields(
         backbone,
+        module,
         canvas,
         spec,
         weights_key=weights_key,
         item_key=item_key,
         flip=flip,
+        origin=origin,
     )
 
     def compute_now() -> Pooled:
@@ -116,22 +121,28 @@ def _check(backbone: Backbone, values: NDArray[np.float32], images: int, width: 
 
 def key_fields(
     backbone: Backbone,
+    module: nn.Module,
     canvas: NDArray[np.uint8],
     spec: ForwardSpec,
     *,
     weights_key: str,
     item_key: str,
     flip: bool,
+    origin: tuple[str, str] = ("", ""),
 ) -> Mapping[str, Any]:
     """List everything that the features' bits depend on (docs/design.md 4.5)."""
+    functions = (backbone.build, backbone.load_state, backbone.run_stage, backbone.pool)
     return {
         "kind": "features",
         "code": _CODE,
         "backbone": backbone.name,
+        "origin": list(origin),
+        "network": loaded_code.identity(functions, {type(part) for part in module.modules()}),
         "stages": [asdict(s) for s in backbone.stages],
         "weights": weights_key,
         "items": item_key,
         "canvas": list(canvas.shape),
+        "decoder": pixels.decoder(),
         "preprocess": asdict(spec.preprocess),
         "size_px": spec.size_px,
         "flip": flip,

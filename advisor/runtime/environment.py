@@ -16,6 +16,7 @@ from pathlib import Path
 from advisor.records import Compute, Environment
 
 LIBRARIES = ("tl-advise", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "optuna")
+OPTIONAL_LIBRARIES = ("timm",)  # that build networks, named where they are installed
 # One line of a distribution's metadata: name, ">=" or "==", version. Extras, markers and upper bounds are pip's business.
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*\(?\s*(>=|==)\s*([0-9][0-9.]*)")
 
@@ -31,8 +32,9 @@ class Unmet:
 
 def describe(compute: Compute) -> Environment:
     """Return the environment of this process: versions of the libraries that results depend on, the device's model."""
+    optional = {n: installed for n in OPTIONAL_LIBRARIES if (installed := version(n))}
     return Environment(
-        versions={"python": platform.python_version(), **{n: version(n) for n in LIBRARIES}},
+        versions={"python": platform.python_version(), **{n: version(n) for n in LIBRARIES}, **optional},
         device=compute.device,
         model=device_model(compute.device),
         threads=compute.threads,
@@ -69,8 +71,12 @@ def device_model(device: str) -> str:
 
 
 def same_kind(a: Environment, b: Environment) -> bool:
-    """Return True if two environments compute equal bits (docs/design.md 3.4): model, versions, threads, precision, layout."""
-    shaping = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
+    """Return True if two environments compute equal bits (docs/design.md 3.4): model, versions, threads, precision, layout.
+
+    An optional library counts where both state its version: older recipes do not.
+    """
+    stated = [n for n in OPTIONAL_LIBRARIES if n in a.versions and n in b.versions]
+    shaping = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", *stated)
     return (a.model, a.device.partition(":")[0], a.threads, a.precision, a.layout) == (
         b.model,
         b.device.partition(":")[0],

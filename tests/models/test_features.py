@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 import small_network as small
 import torch
@@ -131,10 +132,12 @@ def test_any_change_of_an_input_misses_the_cache(change: dict[str, Any], tmp_pat
 def test_versions_and_processor_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another torch or another processor would give other bits, so it has another key."""
     backbone = small.backbone()
+    module = backbones.build(backbone, seed=1)
 
     def fields() -> Any:
         return features.key_fields(
             backbone,
+            module,
             small.digits(3).canvas,
             ForwardSpec(backbone.preprocess, 12, small.COMPUTE),
             weights_key="w",
@@ -148,6 +151,11 @@ def test_versions_and_processor_are_in_the_key(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.undo()
     monkeypatch.setattr(torch, "__version__", "0.0")
     assert fields() != before
+    monkeypatch.undo()
+    monkeypatch.setattr(PIL, "__version__", "0.0")
+    assert fields() != before
+    monkeypatch.undo()
+    assert fields() == before
 
 
 def test_a_store_that_is_full_is_done_without(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from importlib import metadata
 
 import pytest
 
+from advisor.records import Compute, Environment
 from advisor.runtime import environment
 
 
@@ -44,3 +45,23 @@ def test_our_own_requirements_hold_here() -> None:
     """The environment that runs the tests is one that doctor calls good; what is not installed has no answer."""
     assert environment.unmet("tl-advise") == []
     assert environment.unmet("no-such-distribution-here") is None
+
+
+def test_another_timm_is_another_kind_of_machine() -> None:
+    """Where both state the version of timm, it has to be equal; older recipes, and machines without it, state none."""
+
+    def machine(**versions: str) -> Environment:
+        return Environment(
+            versions={"torch": "2.15.0", **versions},
+            device="cpu",
+            model="x",
+            threads=1,
+            precision="float32",
+            layout="channels_last",
+        )
+
+    assert not environment.same_kind(machine(timm="1.0.30"), machine(timm="1.0.31"))
+    assert environment.same_kind(machine(timm="1.0.31"), machine(timm="1.0.31"))
+    assert environment.same_kind(machine(), machine(timm="1.0.31"))
+    here = environment.describe(Compute(device="cpu", precision="float32", layout="channels_last", threads=1))
+    assert here.versions.get("timm", "") == environment.version("timm")

@@ -12,15 +12,17 @@ from collections.abc import Mapping, Sequence
 
 from advisor import registry
 from advisor._version import __version__
+from advisor.runtime import environment
 
 
 def describe(blocked: Sequence[str] = ()) -> dict[str, str]:
-    """Return the versions that decide what a trial computes: Python, tl-advise, torch, and every working plugin."""
+    """Return the versions that decide what a trial computes: Python, tl-advise, torch, timm and the like, working plugins."""
     plugins = registry.load(block=tuple(blocked)).plugins
     return {
         "Python": platform.python_version(),
         "tl-advise": __version__,
         "torch": importlib.metadata.version("torch"),
+        **{n: installed for n in ("torchvision", "timm") if (installed := environment.version(n))},
         **{f"plugin {p.name}": f"{p.distribution} {p.version}" for p in plugins if not p.broken},
     }
 
