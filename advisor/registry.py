@@ -97,6 +97,23 @@ class Registry:
         info = self.plugin(name)
         return info.distribution, info.version
 
+    def at_revisions(self, revisions: Iterable[tuple[str, str]]) -> Registry:
+        """Resolve names as plugins describe NAME@COMMIT, if they do. Raises PluginError where that is out of reach."""
+        resolved = dict(self._resolved)
+        for name, commit in revisions:
+            try:
+                is_resolved = name not in self.backbones and self._resolve(f"{name}@{commit}")
+            except PluginError:
+                if "@" in getattr(self.backbone(name).weights, "url", ""):
+                    raise
+                continue
+            if is_resolved:
+                resolved[name] = (
+                    replace(self.backbone(f"{name}@{commit}"), name=name),
+                    self.plugin(f"{name}@{commit}"),
+                )
+        return replace(self, _resolved=resolved)
+
     def remedy(self, distribution: str, version: str) -> str:
         """Return what makes the backbones and strategies of a distribution available that are not."""
         for plugin in self.plugins:
@@ -191,11 +208,9 @@ def third_party() -> Registry:
     selected, _ = _choice(None, ())
     names = {entry.name for entry in third_party}
     chosen = [entry for entry in third_party if selected is None or entry.name in selected]
-    return (
-        load(select=names, entry_points=chosen)
-        if names and chosen
-        else Registry(backbones={}, strategies={}, plugins=())
-    )
+    if not (names and chosen):
+        return Registry(backbones={}, strategies={}, plugins=())
+    return load(select=names, entry_points=chosen)
 
 
 def _choice(select: Iterable[str] | None, block: Iterable[str]) -> tuple[set[str] | None, set[str]]:

@@ -191,5 +191,6 @@ def open_job(
         threads=settings.threads,
         arithmetic=settings.arithmetic,
         procedure=settings.procedure,
+        revisions=settings.revisions,
         objective=objective or ObjectiveSpec(),
     )

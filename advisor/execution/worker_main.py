@@ -172,7 +172,7 @@ class JobRunner:
         if job.threads is not None:
             compute = replace(compute, threads=job.threads)
         device.apply(compute)
-        plugins = registry.load(block=job.plugins_blocked)
+        plugins = registry.load(block=job.plugins_blocked).at_revisions(job.revisions)
         self.resources = Resources(
             job, plugins, lambda what, done, total: self.progress(Progress(what=what, done=done, total=total))
         )

@@ -44,7 +44,16 @@ def revision(backbone: Backbone, *, weights_dir: str | Path | None = None) -> st
 
 def at_revision(backbone: Backbone, commit: str) -> Backbone:
     """Return the backbone with the weights of one commit; unchanged where `commit` is empty or there is no hub."""
+    return _with_commit(backbone, f"@{commit}") if commit else backbone
+
+
+def newest(backbone: Backbone) -> Backbone:
+    """Return the backbone with the weights of the newest commit; unchanged where there is no hub."""
+    return _with_commit(backbone, "")
+
+
+def _with_commit(backbone: Backbone, suffix: str) -> Backbone:
     weights = pretrained_weights.as_weights(backbone)
-    if weights is None or not commit or not weights.url.startswith(hub.SCHEME):
+    if weights is None or not weights.url.startswith(hub.SCHEME):
         return backbone
-    return replace(backbone, weights=replace(weights, url=f"{weights.url.partition('@')[0]}@{commit}"))
+    return replace(backbone, weights=replace(weights, url=weights.url.partition("@")[0] + suffix))

@@ -43,6 +43,7 @@ class OpenDataset:
     threads: int | None = None
     arithmetic: Compute | None = None  # of a recipe; None for what suits each backbone on this machine
     procedure: int = PROCEDURE  # how numbers are chosen on held-out images
+    revisions: tuple[tuple[str, str], ...] = ()  # (backbone, commit of its repository) of a recipe
     target_root: str = ""
     target_items: tuple[Item, ...] = ()  # an unlabelled target domain; their labels are always 0
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)  # the score that trials are ranked by

@@ -42,6 +42,7 @@ class Settings:
     threads: int | None = None
     arithmetic: Compute | None = None  # of a recipe that is run again; None for what suits this machine
     procedure: int = PROCEDURE  # of a recipe that is run again
+    revisions: tuple[tuple[str, str], ...] = ()  # (backbone, commit of its repository) of a recipe that is run again
     source: str | None = None  # labelled images of the classes that the networks were pretrained on
     target: str | None = None  # an adaptation's unlabelled images; None for the main job
     created_by: str = ""

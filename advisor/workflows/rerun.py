@@ -67,7 +67,7 @@ def rerun_recipe(
     began_s = time.monotonic()
     listener = listener or Listener()
     recipe = recipe_file.read(path)
-    plugins = registry.load(block=block)
+    plugins = registry.load(block=block).at_revisions(revisions_of(recipe))
     candidate = candidate_of(recipe, plugins)
     weights_dir = find_weights(recipe, plugins, weights_dir, offline)
     root = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
@@ -233,10 +233,17 @@ def settings_of(recipe: Recipe, data: str, *, device: str | None, weights_dir: s
         threads=recipe.compute.threads,
         arithmetic=recipe.compute,
         procedure=recipe.validation.procedure,
+        revisions=revisions_of(recipe),
         budget_s=None,
         test_split=_test_split(recipe),
         reading=recorded_reading(recipe),
     )
+
+
+def revisions_of(recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    """Return (backbone, commit) where the recipe's weights are from a hub: its description is that of the same commit."""
+    used = recipe.backbone.weights
+    return ((recipe.backbone.name, used.revision),) if used is not None and used.revision else ()
 
 
 def candidate_of(recipe: Recipe, plugins: registry.Registry) -> Candidate:
@@ -267,12 +274,12 @@ def find_weights(recipe: Recipe, plugins: registry.Registry, weights_dir: str | 
     used = recipe.backbone.weights
     if used is None:
         return weights_dir
-    newest = plugins.backbone(recipe.backbone.name)
-    backbone = weight_sources.at_revision(newest, used.revision)
+    backbone = weight_sources.at_revision(plugins.backbone(recipe.backbone.name), used.revision)
     where = pretrained_weights.locate(backbone, weights_dir=weights_dir, offline=offline)
     if where.state == "downloadable":
         where = pretrained_weights.fetch(backbone, weights_dir=weights_dir, offline=offline)
     if where.path is None:  # another commit may be there, which the worker would take
+        newest = weight_sources.newest(backbone)
         where = pretrained_weights.locate(newest, weights_dir=weights_dir, offline=offline)
     if where.path is None:
         return weights_dir  # the worker reports why

@@ -50,7 +50,7 @@ def rerun_adapted(
     holds something already, CheckError before any training where nothing can be compared and the caller will `verify`.
     """
     assert recipe.target is not None
-    plugins = registry.load(block=block)
+    plugins = registry.load(block=block).at_revisions(replay.revisions_of(recipe))
     candidate = replay.candidate_of(recipe, plugins)
     weights_dir = replay.find_weights(recipe, plugins, weights_dir, offline)
     root = data or recorded_data.by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")

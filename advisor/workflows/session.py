@@ -64,7 +64,7 @@ def open_session(
     profile.check_learnable(data_set)
     measured = profile.measure(data_set, similar=decoded.similar)
     target_images = domains.read(target, data_set.classes) if target else None
-    plugins = registry.load(block=settings.plugins_blocked)
+    plugins = registry.load(block=settings.plugins_blocked).at_revisions(settings.revisions)
     reachable, _ = availability.find(plugins, settings, plugins.strategies)
     backbone = sorted(reachable, key=lambda b: (-(b.published_accuracy or 0.0), b.macs or 0, b.name))[0]
     size_px = max(candidates.sizes(measured, backbone, settings.size_px))

@@ -1,15 +1,17 @@
 """Networks of timm and Hugging Face as backbones: a curated table, and any other name on demand.
 
-`timm/NAME[.TAG]` is a network with published weights, `hf-hub:OWNER/MODEL` one that a repository describes; a suffix
-@class, @mean or @both chooses a transformer's feature. Listing reads networks.json and needs neither torch nor timm.
-Weights come from Hugging Face through its own cache. Needs the extra `tl-advise[timm]`; without it nothing is listed,
-and asking for such a name says what to install.
+`timm/NAME[.TAG]` is a network with published weights, `hf-hub:OWNER/MODEL` one that a repository describes, at its newest
+commit or at @COMMIT (40 digits); a suffix @class, @mean or @both before that chooses a transformer's feature. Listing reads
+networks.json and needs neither torch nor timm. Weights come from Hugging Face through its own cache. Needs the extra
+`tl-advise[timm]`; without it nothing is listed, and asking for such a name says what to install.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, partial
 from importlib import util
 from pathlib import Path
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 TABLE = Path(__file__).with_name("networks.json")
 PREFIXES = ("timm/", "hf-hub:")
+_PINNED = re.compile(r"(?P<name>.+)@(?P<revision>[0-9a-f]{40})")
 INSTALL = 'Install it: pip install "tl-advise[timm]".'
 
 
@@ -72,7 +75,7 @@ def _backbone(network: Network) -> Backbone:
         ),
         weights=Weights(
             file=f"{network.repository.rpartition('/')[2]}.safetensors",
-            url=f"hf://{network.repository}/{network.file}",
+            url=f"hf://{network.repository}/{network.file}" + (f"@{network.revision}" if network.revision else ""),
             bytes=network.bytes,
             licence=network.licence,
         ),
@@ -108,16 +111,22 @@ def advisor_resolve_backbone(name: str) -> Backbone | None:
         return None
     if not _is_installed():
         raise PluginError(f"{name} needs timm, which is not installed.", hint=INSTALL)
-    base, _, tokens = name.rpartition("@")
+    pinned = _PINNED.fullmatch(name)
+    if pinned and not name.startswith("hf-hub:"):
+        return None  # timm describes its own networks, whatever the commit of their weights
+    plain, revision = (pinned["name"], pinned["revision"]) if pinned else (name, "")
+    base, _, tokens = plain.rpartition("@")
     if tokens not in TOKENS or not base:
-        return _backbone(_described(name))
-    try:
-        return _backbone(with_tokens(_described(base), tokens))
-    except ValueError as error:
-        raise PluginError(f"{name}: {error}.", hint=f"Use {base}.") from error
+        network = _described(plain, revision)
+    else:
+        try:
+            network = with_tokens(_described(base, revision), tokens)
+        except ValueError as error:
+            raise PluginError(f"{name}: {error}.", hint=f"Use {base}.") from error
+    return _backbone(replace(network, name=name) if revision else network)
 
 
-def _described(name: str) -> Network:
+def _described(name: str, revision: str) -> Network:
     from advisor_timm import on_demand
 
-    return curated().get(name) or on_demand.describe(name)
+    return curated().get(name) or on_demand.describe(name, revision)

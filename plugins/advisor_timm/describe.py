@@ -1,7 +1,7 @@
 """Describe one network of timm by building it: `python -m advisor_timm.describe NAME` prints its record as JSON.
 
-In: a timm name (NAME or NAME.TAG) or hf-hub:OWNER/MODEL. Out: a `Network`, or an error in words with a hint. The cut is
-checked on random images: where the stages do not compose to the network's forward, it is described as "whole".
+In: a timm name (NAME or NAME.TAG) or hf-hub:OWNER/MODEL[@COMMIT]. Out: a `Network`, or an error in words with a hint. The cut
+is checked on random images: where the stages do not compose to the network's forward, it is described as "whole".
 Does NOT cover: published accuracies (make_table.py adds them to the curated ones).
 """
 
@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 import warnings
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,8 +23,8 @@ from torch import nn
 
 from advisor_timm import cuts, modules
 from advisor_timm.network import Network, pretraining, to_json
+from advisor_timm.on_demand import HUB
 
-HUB = "hf-hub:"
 _PATIENCE_S = 3.0
 
 
@@ -45,6 +46,7 @@ class _Origin:
     config: dict[str, Any]
     repository: str
     file: str
+    revision: str = ""
 
 
 def describe(name: str, *, size: int | None = None) -> Network:
@@ -79,6 +81,7 @@ def describe(name: str, *, size: int | None = None) -> Network:
         classifier=_classifier(origin.config),
         repository=origin.repository,
         file=origin.file,
+        revision=origin.revision,
         licence=str(origin.config.get("license") or "unknown"),
         pretraining=pretraining(origin.name.partition(".")[2] or origin.name),
         source=_source(origin.config),
@@ -124,14 +127,14 @@ def _hub_origin(name: str) -> _Origin:
     from huggingface_hub import errors
     from timm.models import load_model_config_from_hf
 
-    repository = name.removeprefix(HUB)
+    repository, _, revision = name.removeprefix(HUB).partition("@")
     if repository.count("/") != 1:
         raise UnknownNetworkError(f'"{name}" names no repository.', "Write hf-hub:OWNER/MODEL.")
-    if _is_out_of_reach(repository):
+    if _is_out_of_reach(repository, revision):
         hint = "Behind a proxy set HTTPS_PROXY, for a mirror HF_ENDPOINT."
         raise UnknownNetworkError(f"{repository} cannot be read: Hugging Face does not respond.", hint)
     try:
-        config, architecture, arguments = load_model_config_from_hf(repository)[:3]
+        config, architecture, arguments = load_model_config_from_hf(name.removeprefix(HUB))[:3]
     except errors.GatedRepoError as error:
         hint = f"Accept its licence at https://huggingface.co/{repository}, then set HF_TOKEN."
         raise UnknownNetworkError(f"{repository} on Hugging Face is gated.", hint) from error
@@ -150,20 +153,31 @@ def _hub_origin(name: str) -> _Origin:
             f"{repository} holds no network that timm can build.", "Look at its config.json."
         ) from error
     return _Origin(
-        name=name,
+        name=f"{HUB}{repository}",
         architecture=str(architecture),
         arguments=dict(arguments or {}),
         config=dict(config),
         repository=repository,
         file="model.safetensors",
+        revision=revision or _commit(repository),
     )
 
 
-def _is_out_of_reach(repository: str) -> bool:
+def _commit(repository: str) -> str:
+    """Return the commit of the description that was just read: that of its folder in the hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repository, "config.json")
+    return Path(path).parent.name if isinstance(path, str) else ""
+
+
+def _is_out_of_reach(repository: str, revision: str) -> bool:
     """Return True if its description is not in the cache and the hub does not respond; huggingface-hub tries for 25 s."""
     from huggingface_hub import constants, try_to_load_from_cache
 
-    if constants.HF_HUB_OFFLINE or isinstance(try_to_load_from_cache(repository, "config.json"), str):
+    if constants.HF_HUB_OFFLINE or isinstance(
+        try_to_load_from_cache(repository, "config.json", revision=revision or None), str
+    ):
         return False
     try:
         urllib.request.urlopen(constants.ENDPOINT, timeout=_PATIENCE_S).close()

@@ -22,7 +22,8 @@ class Network:
 
     `architecture` and `arguments` are what timm builds it from, `stages` maps a stage's name to its parameter prefixes,
     `chain` to the modules that it runs. `family` is "tokens", "chain" or "whole" (see `cuts`). `tokens` chooses the
-    feature of a transformer: "" its own, or one of `TOKENS`. `repository` is the file's on Hugging Face.
+    feature of a transformer: "" its own, or one of `TOKENS`. `repository` is the file's on Hugging Face, `revision` the commit
+    that is described ("" where the description is timm's own).
     """
 
     name: str
@@ -44,6 +45,7 @@ class Network:
     classifier: tuple[str, ...] = ()
     repository: str = ""
     file: str = "model.safetensors"
+    revision: str = ""
     licence: str = "unknown"
     accuracy: float | None = None
     transfer_accuracy: float | None = None

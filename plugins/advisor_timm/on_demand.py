@@ -1,5 +1,8 @@
 """Describe a network that is not in the curated table, once per machine: the description is kept in the cache.
 
+That of a repository of the hub belongs to one commit, which it names: weights are those of the same commit, and where the
+hub's cache holds another one the network is described anew.
+
 It takes building the network, hence torch: where torch is not imported yet, a process of its own does it, so that the
 caller stays light. Nothing is described twice. Does NOT cover: the description itself (`describe`).
 """
@@ -21,18 +24,48 @@ from typing import Any
 from advisor.errors import PluginError
 from advisor_timm.network import Network, from_json, to_json
 
+HUB = "hf-hub:"
 _VERSION = 2  # raise when a description would come out differently
 
 
 @cache
-def describe(name: str) -> Network:
-    """Describe a network by its name on the command line. Raises PluginError, with a hint, where there is none."""
-    file = _folder() / f"{re.sub(r'[^A-Za-z0-9._-]+', '--', name)}.json"
-    record = _read(file)
+def describe(name: str, revision: str = "") -> Network:
+    """Describe a network by its name on the command line; `revision` is a commit of its repository, "" for the newest cached.
+
+    Raises PluginError, with a hint, where there is none.
+    """
+    commit = revision or _cached_commit(name)
+    last = _file(name, "")  # for a repository: of the commit that was described last
+    record = _read(_file(name, commit)) if commit or not name.startswith(HUB) else None
     if record is None:
-        record = _here(name) if "torch" in sys.modules else _in_a_process(name)
-        _write(file, record)
+        pinned = f"{name}@{commit}" if commit else name
+        try:
+            record = _here(pinned) if "torch" in sys.modules else _in_a_process(pinned)
+        except PluginError:
+            record = None if commit else _read(last)
+            if record is None:
+                raise
+        for file in {_file(name, record.get("revision", "")), *(() if revision else (last,))}:
+            _write(file, record)
     return from_json(record)
+
+
+def _cached_commit(name: str) -> str:
+    """Return the commit of a repository that the hub's cache holds as the newest, "" where it holds none."""
+    if not name.startswith(HUB):
+        return ""
+    from huggingface_hub import constants
+
+    folder = f"models--{name.removeprefix(HUB).replace('/', '--')}"
+    try:
+        return (Path(constants.HF_HUB_CACHE) / folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _file(name: str, commit: str) -> Path:
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "--", name)
+    return _folder() / f"{slug}{f'@{commit}' if commit else ''}.json"
 
 
 def _folder() -> Path:
