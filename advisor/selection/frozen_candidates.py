@@ -7,7 +7,6 @@ resume finishes exactly those and never searches again (docs/design.md 4.4). Doe
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 
 from advisor.data import splits
@@ -20,7 +19,7 @@ from advisor.records import (
     Verdict,
 )
 from advisor.records.trials import REGIMES
-from advisor.runtime.atomic_file import to_json
+from advisor.runtime import json_records
 from advisor.selection import deployment, ensemble, evidence, rescoring, result_builder
 from advisor.tuning import expected_loss
 from advisor.tuning.search_run import SearchRun
@@ -108,7 +107,7 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
         untried=run.untried,
         predicted_s=run.predicted_s,
     )
-    frozen = replace(frozen, digest=hashlib.sha256(to_json(frozen).encode()).hexdigest())
+    frozen = replace(frozen, digest=json_records.digest(frozen))
     run.rundir.write("candidates.json", frozen)
     run.rundir.log("frozen", at_s=run.clock.used_s, digest=frozen.digest)
     return frozen

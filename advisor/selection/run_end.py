@@ -15,6 +15,7 @@ from typing import Any
 
 from advisor.data import changes
 from advisor.errors import DatasetError
+from advisor.hooks import Backbone
 from advisor.models import model_files, pretrained_weights
 from advisor.records import (
     Ensemble,
@@ -250,7 +251,7 @@ def _write_pages(
     """
     name, trials = str(run.rundir.path), [*run.probes, *run.study.trials()]
     images = thumbnails.make(context.dataset.root, thumbnails.shown(result), value_range=context.dataset.value_range)
-    terms = licence(context, result.best.backbone)
+    terms = licence(context.registry.backbone(result.best.backbone))
     used_s = run.clock.used_s
     for _ in range(2):
         result = result_builder.with_time(result, used_s)
@@ -276,9 +277,9 @@ def _warnings(run: SearchRun, winner: Trial, models: Sequence[tuple[Path, Refitt
     return warnings
 
 
-def licence(context: result_builder.RunContext, backbone: str) -> str:
+def licence(backbone: Backbone) -> str:
     """Return the licence of a backbone's pretrained weights, "unknown" where none is stated."""
-    used = pretrained_weights.as_weights(context.registry.backbone(backbone))
+    used = pretrained_weights.as_weights(backbone)
     return used.licence if used is not None else "unknown"
 
 

@@ -15,13 +15,13 @@ from advisor.aliases import NamedProgress, Note
 from advisor.data import splits
 from advisor.data.remote import urls
 from advisor.errors import InputError
-from advisor.models import pretrained_weights
 from advisor.records import Settings, recipe_file
 from advisor.reporting import model_card
 from advisor.runtime import durations
 from advisor.runtime.atomic_file import write_atomically
 from advisor.runtime.clock import Clock
 from advisor.runtime.run_dir import RunDir, default_folder
+from advisor.selection import run_end
 from advisor.tuning import budget
 from advisor.workflows import adaptation
 from advisor.workflows.adaptation import Adaptation
@@ -98,8 +98,7 @@ def run(
         report=report,
     )
     splits.write_csv(session.dataset, rundir.splits)  # which images an export is compared on
-    weights = pretrained_weights.as_weights(session.backbone)
-    licence = weights.licence if weights is not None else "unknown"
+    licence = run_end.licence(session.backbone)
     card = model_card.render_adapted(recipe_file.read(folder), licence=licence, run=str(folder))
     write_atomically(folder / "README.md", card)
     rundir.write("adaptation.json", {"schema": 1, **asdict(adapted)})

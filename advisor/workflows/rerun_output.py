@@ -178,6 +178,6 @@ def write_pages(
     """Write the report and the model card of a result."""
     name, value_range = str(folder), context.dataset.value_range
     pictures = thumbnails.make(context.dataset.root, thumbnails.shown(result), value_range=value_range)
-    licence = run_end.licence(context, result.best.backbone)
+    licence = run_end.licence(context.registry.backbone(result.best.backbone))
     write_atomically(folder / "report.html", report.render(result, profile, (trial,), thumbnails=pictures, run=name))
     write_atomically(folder / "README.md", model_card.render(result, written, licence=licence, run=name))
