@@ -35,8 +35,8 @@ LEVEL, TIES_LEVEL = 0.80, 0.68
 ACCURACY_LEVEL = 0.95
 # Relative log-loss by which a more expensive tie must be ahead of all cheaper ones to be worth its training time.
 WORTH = 0.01
-# Images on which a more expensive tie must be scored to win by its expectation, or on as many as any other tie: of 70 photos,
-# a training that was scored on 28 won so, and was 5 points behind the heads on the test (photo-10 of the arena).
+# Images on which a more expensive tie must be scored to win by its expectation, or on as many as any other tie (chosen): of 70
+# photos, a training run that was scored on 28 won so, and was behind the heads on the test.
 SURE_IMAGES = 100
 _SHOWN = 6  # ties listed in the reason
 LOSS = "<loss>"  # stands for the name of the loss in a reason
