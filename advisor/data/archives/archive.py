@@ -11,6 +11,7 @@ import gzip
 import lzma
 import os
 import posixpath
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -35,7 +36,10 @@ DAMAGED = (
     EOFError,
     RuntimeError,
     NotImplementedError,
+    ValueError,
+    struct.error,
 )
+_IS_UTF8 = 0x800  # the flag of a ZIP member whose name is UTF-8
 
 
 def is_archive(path: Path) -> bool:
@@ -72,12 +76,14 @@ def unpack(path: Path, folder: Path, limits: unpacking.UnpackingLimits) -> None:
         is_zip = zipfile.is_zipfile(path)
         if not is_zip and path.suffix.lower() == ".zip" and not tarfile.is_tarfile(path):
             raise zipfile.BadZipFile("no complete ZIP archive")
-        members = _zip_members(path) if is_zip else _tar_members(path, limits)
+        members = _zip_members(path) if is_zip else _tar_members(path, folder, limits)
         for name, stream in members:
             relative = safe_name(name, shown)
             if relative and not any(names.is_hidden(part) for part in relative.split("/")):
                 _write(folder, relative, stream, limits)
-    except DAMAGED as error:
+    except (OSError, *DAMAGED) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of a file system; one without a number is of a decoder, which found wrong bytes
         raise DatasetError(
             f"{shown} cannot be unpacked: {one_line(error)}.", hint="Check the file, or unpack it yourself."
         ) from error
@@ -120,17 +126,42 @@ def _zip_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
-            if not info.is_dir() and not is_link:
+            name = _zip_name(info)
+            if not name.endswith(("/", "\\")) and not is_link:
                 with archive.open(info) as stream:
-                    yield info.filename, stream
+                    yield name, stream
 
 
-def _tar_members(path: Path, limits: unpacking.UnpackingLimits) -> Iterator[tuple[str, IO[bytes]]]:
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Return a member's name, read as UTF-8 where its bytes are that: macOS does not set the flag that says so."""
+    if info.flag_bits & _IS_UTF8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
+
+
+def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes] | None:
+    return archive.extractfile(info) if info.isreg() else None
+
+
+def _earlier(folder: Path, info: tarfile.TarInfo, shown: str) -> IO[bytes] | None:
+    """Open the unpacked file that a hard link is another name of; None where it was left out."""
+    target = safe_name(os.fsdecode(os.fsencode(info.linkname)), shown)
+    is_itself = target == safe_name(os.fsdecode(os.fsencode(info.name)), shown)
+    return None if is_itself or not (folder / target).is_file() else open(folder / target, "rb")
+
+
+def _tar_members(path: Path, folder: Path, limits: unpacking.UnpackingLimits) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield names and contents, and read what follows the last member: the checksum over all of them stands at the end."""
     with tarfile.open(path, "r:*") as archive:
         for info in archive:
-            stream = archive.extractfile(info) if info.isreg() else None  # links and devices are left out
+            # A hard link is a second name of an earlier member; symbolic links and devices are left out.
+            name = os.fsdecode(os.fsencode(info.name))
+            stream = _earlier(folder, info, limits.shown) if info.islnk() else _content(archive, info)
             if stream is not None:
-                yield os.fsdecode(os.fsencode(info.name)), stream
+                with stream:
+                    yield name, stream
         for block in _blocks(cast("IO[bytes]", archive.fileobj)):
             limits.add(len(block))
