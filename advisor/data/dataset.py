@@ -50,7 +50,8 @@ def read(
     decode_limits.set_max_pixels(options.max_pixels)
     path = data_sets.local(path, options, offline=offline, note=note, progress=progress)
     listing = registry.find(path, options)
-    label_checks.check(Counter(entry.label for entry in listing.entries), printable(str(path)))
+    counts = Counter(entry.label for entry in listing.entries)
+    label_checks.check(counts, printable(str(path)), are_folders=listing.layout in registry.CLASS_FOLDERS)
     files = file_scan.scan(str(listing.root), listing.entries, progress)
     readable = [file for file in files if not file.reason]
     refused = [Unreadable(path=file.entry.path, reason=file.reason) for file in files if file.reason]
@@ -76,8 +77,7 @@ def read(
         has_groups=listing.has_groups,
         holds_out_val=roles.holds_out_val,
         warnings=(
-            *label_checks.placeholders(Counter(entry.label for entry in listing.entries)),
-            *label_checks.similar(Counter(entry.label for entry in listing.entries)),
+            *label_checks.remarks(counts),
             *listing.warnings,
             *roles.warnings,
             *_only_in_test(used, number),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,10 +72,12 @@ def _scanned(root: str, entry: LabelledFile) -> ScannedFile:
     path = os.path.join(root, entry.path)
     digest, size = "", 0
     try:
-        if not os.path.isfile(path):  # a named pipe would block for ever
-            broken = os.path.islink(path) and not os.path.exists(path)
-            return ScannedFile(entry, reason="broken symbolic link" if broken else "not a regular file")
-        size = os.path.getsize(path)
+        if os.path.islink(path) and not os.path.exists(path):
+            return ScannedFile(entry, reason="broken symbolic link")
+        state = os.stat(path)
+        if not stat.S_ISREG(state.st_mode):  # a named pipe would block for ever
+            return ScannedFile(entry, reason="not a regular file")
+        size = state.st_size
         with open(path, "rb") as stream:
             if size > _WHOLE:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -24,15 +24,18 @@ _PLACEHOLDERS = frozenset(
 _SEPARATORS = re.compile(r"\s*[|;,]\s*")
 
 
-def check(counts: Mapping[str, int], shown: str) -> None:
-    """Raise DatasetError where the labels are a quantity (regression) or sets of labels (multi-label)."""
+def check(counts: Mapping[str, int], shown: str, *, are_folders: bool = False) -> None:
+    """Raise DatasetError where the labels are a quantity (regression) or sets of labels (multi-label).
+
+    Names of folders may consist of the words of others (`sea`, `lion`, `sea lion`): an image lies in one of them.
+    """
     if _is_quantity(counts):
         raise DatasetError(
             f"{shown}: the labels are {len(counts)} different numbers on {sum(counts.values())} images: regression is not "
             "supported.",
             hint="Group the numbers into classes in the label column.",
         )
-    joined = _multi_label(counts)
+    joined = _multi_label(counts, by_words=not are_folders)
     if joined:
         raise DatasetError(
             f"{shown}: labels like {printable(joined[0])!r} name several classes at once ({len(joined)} of them): "
@@ -41,7 +44,12 @@ def check(counts: Mapping[str, int], shown: str) -> None:
         )
 
 
-def placeholders(counts: Mapping[str, int]) -> list[str]:
+def remarks(counts: Mapping[str, int]) -> list[str]:
+    """Return warnings about labels that may stand for a missing one, or for each other."""
+    return [*_placeholders(counts), *_similar(counts)]
+
+
+def _placeholders(counts: Mapping[str, int]) -> list[str]:
     """Return a warning about labels that often stand for a missing one; they are classes like any other."""
     names = [name for name in sorted(counts) if name.strip().lower() in _PLACEHOLDERS]
     if not names or len(names) == len(counts):
@@ -50,7 +58,7 @@ def placeholders(counts: Mapping[str, int]) -> list[str]:
     return [f"{shown}: read as any other class; where it stands for a missing label, leave the cell empty."]
 
 
-def similar(counts: Mapping[str, int]) -> list[str]:
+def _similar(counts: Mapping[str, int]) -> list[str]:
     """Return warnings about labels that differ only in case, spaces, quotes, accents' encoding or number format."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in sorted(counts):
@@ -88,18 +96,17 @@ def _number(text: str) -> float | None:
     return float(text.strip().replace(",", "."))
 
 
-def _multi_label(counts: Mapping[str, int]) -> list[str]:
-    """Return the labels that join other labels: by a separator, or by spaces where each word is a label of its own."""
+def _multi_label(counts: Mapping[str, int], *, by_words: bool) -> list[str]:
+    """Return the labels that join other labels: by a separator, or `by_words` where each word is a label of its own."""
     names = set(counts)
     parts = {name: _SEPARATORS.split(name.strip()) for name in names if _SEPARATORS.search(name.strip())}
     words = Counter(part for split in parts.values() for part in set(split))
     repeated = [name for name, split in parts.items() if all(part in names or words[part] > 1 for part in split)]
-    by_words = {name: name.split() for name in names if len(name.split()) > 1}
-    spoken = [name for name, split in by_words.items() if all(word in names for word in split)]
+    spoken = [name for name in names if len(name.split()) > 1 and all(word in names for word in name.split())]
     bars = [name for name in names if "|" in name.strip("|") and any(words[part] > 1 for part in parts.get(name, ()))]
     lists = [name for name in names if re.fullmatch(r"[\[({].*,.*[\])}]", name.strip())]
     if lists or len(bars) > 1:
         return sorted(lists or bars)
     if len(repeated) > 1 or (repeated and any(part in names for part in parts[repeated[0]])):
         return sorted(repeated)
-    return sorted(spoken)
+    return sorted(spoken) if by_words else []

@@ -278,6 +278,11 @@ def test_tasks_that_are_not_supported_are_named(tmp_path: Path, labels: list[str
     assert caught.value.hint
 
 
+def test_a_folder_may_be_called_by_the_words_of_others(tmp_path: Path) -> None:
+    """An image lies in one folder: sea, lion and sea lion are three classes."""
+    assert dataset.read(folder(tmp_path, {"lion": 3, "sea": 3, "sea lion": 3})).classes == ("lion", "sea", "sea lion")
+
+
 @pytest.mark.parametrize("labels", [["black cat", "white dog", "red bird"], ["0", "1", "2"], ["3,5", "a", "b"]])
 def test_ordinary_labels_with_spaces_and_numbers_are_classes(tmp_path: Path, labels: list[str]) -> None:
     """Words that are no labels of their own, and few numbers, are class names."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from advisor.data.images import printable
@@ -19,7 +20,7 @@ from advisor.errors import DatasetError
 from advisor.records.data import LabelledFile, Listing, ReadOptions
 
 NAME = "folders"
-SECOND_FOLDER = "^[^/]+/([^/]+)/"  # an expression for --label-from
+SECOND_FOLDER, THIRD_FOLDER = "^[^/]+/([^/]+)/", "^[^/]+/[^/]+/([^/]+)/"  # expressions for --label-from
 
 
 def recognise(path: Path, options: ReadOptions) -> bool:
@@ -53,7 +54,7 @@ def read(path: Path, options: ReadOptions) -> Listing:
         if not images:
             warnings.append(f"class folder {printable(name)}/ holds no images: no class.")
         entries += [LabelledFile(path=image, label=label_name(name)) for image in images]
-    warnings += _subfolders(path, folders, entries)
+    warnings += deeper_classes(path, folders, entries)
     return walk.listing(NAME, entries, warnings)
 
 
@@ -214,25 +215,26 @@ def _labels_in_names(path: Path, top: Level) -> str:
     return "Labels in file names are read with --label-from REGEX."
 
 
-def _subfolders(path: Path, folders: tuple[str, ...], entries: list[LabelledFile]) -> list[str]:
-    """Warn where the classes are probably one level further down: every class folder holds named folders alone."""
+def deeper_classes(path: Path, folders: Iterable[str], entries: list[LabelledFile], *, depth: int = 0) -> list[str]:
+    """Warn where the classes are probably one level further down: every class folder holds named folders alone.
+
+    `depth` is the number of folders above the class folders: 1 where these lie in splits.
+    """
     below: dict[str, set[str]] = {name: set() for name in folders}
     for entry in entries:
-        parts = entry.path.split("/")
+        parts = entry.path.split("/")[depth:]
         below[parts[0]].add(parts[1] if len(parts) > 2 else "")
     sets = {name: subfolders for name, subfolders in below.items() if subfolders}
     if len(sets) < 2 or any(len(subfolders) < 2 or "" in subfolders for subfolders in sets.values()):
         return []
     first, inner = next(iter(sets.items()))
-    option = command(path, "--label-from", shlex.quote(SECOND_FOLDER))
+    option = command(path, "--label-from", shlex.quote(THIRD_FOLDER if depth else SECOND_FOLDER))
+    classes = f"{'these' if depth else 'the top folders'} are the classes; for the subfolders as classes: {option}"
     if all(subfolders == inner for subfolders in sets.values()):
-        return [
-            f"{shortened(folders)} all hold the same subfolders ({shortened(sorted(inner))}): the top folders are the "
-            f"classes; for the subfolders as classes: {option}."
-        ]
+        return [f"{shortened(sets)} all hold the same subfolders ({shortened(sorted(inner))}): {classes}."]
     if any(re.search(r"\d", name) for subfolders in sets.values() for name in subfolders):  # patients, sites, days
         return []
+    own = "" if depth else f"; if each is a data set: {command(path / first)}"
     return [
-        f"{shortened(sets)} hold folders of their own ({printable(first)}/: {shortened(sorted(inner))}): the top folders "
-        f"are the classes; for the subfolders as classes: {option}; if each is a data set: {command(path / first)}."
+        f"{shortened(sets)} hold folders of their own ({printable(first)}/: {shortened(sorted(inner))}): {classes}{own}."
     ]

@@ -131,7 +131,11 @@ class Walk:
         waiting = [relative]
         while waiting:
             folder = waiting.pop()
-            state = os.stat(self.root / folder)
+            try:
+                state = os.stat(self.root / folder)
+            except OSError as error:  # of a folder that may be listed and not entered, or that was just removed
+                self.count(folder, Level(refused=error.strerror or type(error).__name__))
+                continue
             if (state.st_dev, state.st_ino) in visited:
                 self.cycles += 1
                 continue

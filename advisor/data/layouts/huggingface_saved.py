@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from advisor.data.archives import unpacking
+from advisor.data.images import printable
 from advisor.data.layouts import names
-from advisor.data.layouts.listing import side_by_side
+from advisor.data.layouts.listing import shortened, side_by_side
 from advisor.data.tables import parquet, rows
 from advisor.errors import DatasetError
 from advisor.records.data import GivenSplit, Listing, ReadOptions
@@ -35,10 +36,14 @@ def read(path: Path, options: ReadOptions) -> Listing:
         splits = json.loads((path / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
     except (OSError, ValueError, KeyError) as error:
         raise parquet.damaged(path / "dataset_dict.json", error) from error
-    listings = [_read_split(path / name, names.split_of(name), options) for name in splits]
+    stated = {name: names.split_of(name) for name in splits if name not in options.exclude}
+    beside = names.beside_training(stated)
+    listings = [_read_split(path / name, split, options) for name, split in stated.items() if name not in beside]
     if not listings:
         raise DatasetError(f"{path}: the saved data set has no split.", hint="Save it again.")
-    return side_by_side(listings)
+    listing = side_by_side(listings)
+    notes = [f"parts beside the splits are skipped: {shortened(beside)}."] if beside else []
+    return dataclasses.replace(listing, warnings=(*notes, *listing.warnings))
 
 
 def _is_saved(path: Path) -> bool:
@@ -47,18 +52,35 @@ def _is_saved(path: Path) -> bool:
 
 def _read_split(path: Path, split: GivenSplit, options: ReadOptions) -> Listing:
     arrow = parquet.require_pyarrow("pyarrow", path)
-    files = sorted(path.glob("data-*.arrow"))
     try:
+        files = _files(path)
         with arrow.memory_map(str(files[0])) as source:
             schema = arrow.ipc.open_stream(source).schema
         table = parquet.from_batches(
             path / "table", schema, _batches(arrow, files), lambda: split + unpacking.file_key(files)
         )
-    except (OSError, IndexError, arrow.ArrowInvalid) as error:
+    except (OSError, IndexError, arrow.ArrowInvalid, ValueError, KeyError, TypeError, AttributeError) as error:
         raise parquet.damaged(path, error) from error
     listing = rows.listing(table, NAME, options)
     entries = tuple(dataclasses.replace(e, given=e.given or split) for e in listing.entries)
     return dataclasses.replace(listing, entries=entries)
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the Arrow files that `state.json` lists: an earlier save may have left others.
+
+    Raises DatasetError where one is missing; OSError, ValueError, KeyError, TypeError, AttributeError for a damaged list.
+    """
+    state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    listed = [path / file["filename"] for file in state.get("_data_files", [])]
+    missing = [file.name for file in listed if not file.is_file()]
+    if missing:
+        raise DatasetError(
+            f"{printable(str(path))}: of its {len(listed)} Arrow files, {shortened(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing.",
+            hint="Copy or save the data set again.",
+        )
+    return listed or sorted(path.glob("data-*.arrow"))
 
 
 def _batches(arrow: Any, files: list[Path]) -> Iterator[Any]:

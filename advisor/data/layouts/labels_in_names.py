@@ -1,16 +1,19 @@
 """Labels in file names or paths, by `--label-from REGEX`: the first group (or the one called `label`) is the label.
 
-The expression is searched in the path relative to the folder, with forward slashes: `--label-from '^([a-z]+)_'`.
+The expression is searched in the path relative to the folder, with forward slashes: `--label-from '^([a-z]+)_'`. Folders at
+the top that are named like splits state them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 from advisor.data.images import printable
+from advisor.data.layouts import names
 from advisor.data.layouts.folder_walk import Walk
-from advisor.data.layouts.listing import label_name
+from advisor.data.layouts.listing import label_name, shortened
 from advisor.errors import DatasetError, InputError
 from advisor.records.data import LabelledFile, Listing, ReadOptions
 
@@ -23,11 +26,17 @@ def recognise(path: Path, options: ReadOptions) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Listing:
-    """List all images below the folder whose path matches; the others are skipped. Raises DatasetError."""
+    """List all images below the folder whose path matches, with the splits of its folders; the others are skipped.
+
+    Raises DatasetError.
+    """
     pattern = _pattern(options.label_from or "")
     walk = Walk(path)
     entries, unmatched = [], []
-    for image in walk.images(""):
+    images = list(walk.images(""))
+    chosen = [image for image in images if not set(image.split("/")[:-1]) & set(options.exclude)]
+    walk.unlabelled += len(images) - len(chosen)
+    for image in chosen:
         match = pattern.search(image)
         label = match.group("label" if "label" in pattern.groupindex else 1) if match else None
         if label:
@@ -46,7 +55,17 @@ def read(path: Path, options: ReadOptions) -> Listing:
         warnings.append(
             f"--label-from does not match {len(unmatched)} images: skipped (first: {printable(unmatched[0])})."
         )
-    return walk.listing(NAME, entries, warnings)
+    entries, notes = _with_splits(entries)
+    return walk.listing(NAME, entries, notes + warnings)
+
+
+def _with_splits(entries: list[LabelledFile]) -> tuple[list[LabelledFile], list[str]]:
+    """Return the entries with the splits of the top folders, where several of them are named like splits, and a note."""
+    splits = names.splits_of(dict.fromkeys(entry.path.split("/")[0] for entry in entries if "/" in entry.path))
+    if len(set(splits.values())) < 2 or "train" not in splits.values():
+        return entries, []
+    divided = [dataclasses.replace(entry, given=splits.get(entry.path.split("/")[0], "")) for entry in entries]
+    return divided, [f"folders read as splits: {shortened(f'{name} ({splits[name]})' for name in sorted(splits))}."]
 
 
 def _pattern(text: str) -> re.Pattern[str]:

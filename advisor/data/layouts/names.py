@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from advisor.records.data import GivenSplit
 
@@ -23,7 +23,7 @@ _SPLIT_WORDS: dict[GivenSplit, str] = {
     "train": "train training trainings trn trainval trainieren entrenamiento entrainement apprentissage treino treinamento "
     "addestramento trening egitim 训练 训练集 訓練 训练数据 обучение обучающая тренировка 훈련 학습",
     "val": "val valid validation validate vali validating dev devel development eval evaluation publictest validacion "
-    "validacao validazione validierung walidacja dogrulama 验证 验证集 検証 валидация 검증",
+    "validacao validazione validierung validierungs walidacja dogrulama 验证 验证集 検証 валидация 검증",
     "test": "test tests testing tst holdout privatetest prueba pruebas teste testes "
     "测试 测试集 測試 テスト тест тестовая 테스트",
 }
@@ -114,6 +114,21 @@ def splits_of(names: Iterable[str]) -> dict[str, GivenSplit]:
         if "eval" in name.lower() and "val" in beside and "test" not in beside:
             splits[name] = "test"
     return splits
+
+
+def splits_of_files(stems: Iterable[str]) -> dict[str, GivenSplit]:
+    """Return the split that the name of each file states beside the others, "" where it states none.
+
+    Numbers at the end are ignored: `train-00000-of-00002`, `photos-val-03` beside `photos-train-03`.
+    """
+    plain = {stem: re.sub(r"-of-\d+.*$", "", stem).rstrip("0123456789-_.") for stem in stems}
+    splits = splits_of(sorted(set(plain.values())))
+    return {stem: splits.get(name) or split_of(stem.split("-")[0]) for stem, name in plain.items()}
+
+
+def beside_training(splits: Mapping[str, GivenSplit]) -> list[str]:
+    """Return the names without a split where another one states that it is for training: they are not read as training."""
+    return sorted(name for name, split in splits.items() if not split) if "train" in splits.values() else []
 
 
 def _split_and_others(name: str) -> tuple[GivenSplit, frozenset[str]]:

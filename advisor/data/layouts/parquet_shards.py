@@ -7,6 +7,7 @@ with numbered files. Image bytes are written once into the cache. Does NOT cover
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from advisor.errors import DatasetError
 from advisor.records.data import GivenSplit, Listing, ReadOptions
 
 NAME = "parquet"
+_MOST_MISSING = 1_000  # names of missing files that are counted
 _DEPTH = 3  # folders below the given one: hub repositories have data/, or CONFIG/SPLIT/
 
 
@@ -36,10 +38,13 @@ def read(path: Path, options: ReadOptions) -> Listing:
     files = _files(path, options) or []
     splits: dict[GivenSplit, list[Path]] = defaultdict(list)
     sets: dict[Path, None] = {}
+    stated = names.splits_of_files([file.stem for file in files])
+    split_of = {file: stated[file.stem] or names.split_of(file.parent.name) for file in files}
+    beside = names.beside_training({str(file.relative_to(path)): split for file, split in split_of.items()})
     for file in files:
         folder = file.parent
-        split = _stated(file.stem) or names.split_of(folder.name)
-        splits[split].append(file)
+        if str(file.relative_to(path)) not in beside:
+            splits[split_of[file]].append(file)
         sets[folder.parent if folder != path and names.split_of(folder.name) else folder] = None
     if len(sets) > 1:
         raise DatasetError(
@@ -49,7 +54,9 @@ def read(path: Path, options: ReadOptions) -> Listing:
     if not files:
         raise DatasetError(f"{printable(str(path))} holds no Parquet files.", hint="Check the path.")
     listings = [_read_split(files, split, options) for split, files in sorted(splits.items())]
-    return listings[0] if len(listings) == 1 else side_by_side(listings)
+    listing = listings[0] if len(listings) == 1 else side_by_side(listings)
+    notes = [f"Parquet files beside the splits are skipped: {shortened(beside)}."] if beside else []
+    return dataclasses.replace(listing, warnings=(*notes, *_missing(files), *listing.warnings))
 
 
 def _read_split(files: list[Path], split: GivenSplit, options: ReadOptions) -> Listing:
@@ -61,9 +68,19 @@ def _read_split(files: list[Path], split: GivenSplit, options: ReadOptions) -> L
     return dataclasses.replace(listing, entries=entries, warnings=(note, *listing.warnings))
 
 
-def _stated(stem: str) -> GivenSplit:
-    """Return the split in the name of a file: `train`, `train-00000-of-00002`, `validation_0`."""
-    return names.split_of(re.sub(r"-of-\d+.*$", "", stem))
+def _missing(files: list[Path]) -> list[str]:
+    """Return a warning about files that are missing by the numbers in the names of the others (`-00000-of-00002`)."""
+    numbers: dict[tuple[Path, str, str], set[int]] = defaultdict(set)
+    for file in files:
+        match = re.match(r"(.*-)(\d+)-of-(\d+)", file.stem)
+        if match:
+            numbers[file.parent, match[1], match[3]].add(int(match[2]))
+    absent = [
+        f"{start}{number:0{len(total)}}-of-{total}"
+        for (_, start, total), present in sorted(numbers.items())
+        for number in itertools.islice((n for n in range(int(total)) if n not in present), _MOST_MISSING)
+    ]
+    return [f"Parquet files are missing by the names of the others: {shortened(absent)}."] if absent else []
 
 
 def _files(path: Path, options: ReadOptions, depth: int = _DEPTH) -> list[Path]:

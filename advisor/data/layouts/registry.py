@@ -70,6 +70,7 @@ LAYOUTS: tuple[BuiltInLayout, ...] = (
     manifest,
     class_folders,
 )
+CLASS_FOLDERS = frozenset({class_folders.NAME, class_first.NAME, split_folders.NAME})  # whose folders name the classes
 
 
 def find(path: Path, options: ReadOptions) -> Listing:
@@ -163,6 +164,11 @@ def _with_unlisted(listing: Listing, path: Path) -> Listing:
     ]
     if listing.layout == metadata_folder.NAME and len(named) > 1 and not {name.casefold() for name in named} & labels:
         notes.append(f"the labels are those of the table, not the names of the folders ({shortened(named)}).")
+    splits = names.splits_of(sorted(top))
+    if len(set(splits.values())) > 1 and not any(entry.given for entry in listing.entries):
+        notes.append(
+            f"the table states no split, so {shortened(sorted(splits))} are read as one set: a column split would."
+        )
     return dataclasses.replace(listing, warnings=(*listing.warnings, *notes))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from advisor.data.images import printable
 from advisor.data.layouts import names
-from advisor.data.layouts.class_folders import command
+from advisor.data.layouts.class_folders import command, deeper_classes
 from advisor.data.layouts.folder_walk import Level, Walk
 from advisor.data.layouts.listing import label_name, shortened
 from advisor.errors import DatasetError
@@ -70,6 +70,8 @@ def read(path: Path, options: ReadOptions) -> Listing:
             if not images:
                 warnings.append(f"class folder {printable(folder)}/{printable(name)}/ holds no images.")
             entries += [LabelledFile(path=image, label=label_name(name), given=split) for image in images]
+    classes = dict.fromkeys(entry.path.split("/")[1] for entry in entries)
+    warnings += deeper_classes(path, classes, entries, depth=1)
     return walk.listing(NAME, entries, warnings)
 
 

@@ -1,12 +1,14 @@
 """WebDataset shards: TAR files whose members share a key, `0001.jpg` beside `0001.cls`, `0001.txt` or `0001.json`.
 
 One shard, or a folder of nothing but shards (whose names may state a split: `train-000.tar`). Unpacked once into the
-cache. Source: the WebDataset format description. Does NOT cover: several images or labels per sample.
+cache. Source: the WebDataset format description. Of several images of a sample, the one with the plainest name is read.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import posixpath
 import tarfile
 from collections import defaultdict
 from pathlib import Path
@@ -15,9 +17,9 @@ from advisor.data.archives import archive
 from advisor.data.images import IMAGE_SUFFIXES, printable
 from advisor.data.layouts import names
 from advisor.data.layouts.folder_walk import Level, Walk
-from advisor.data.layouts.listing import label_name, side_by_side
+from advisor.data.layouts.listing import label_name, shortened, side_by_side
 from advisor.errors import DatasetError
-from advisor.records.data import LabelledFile, Listing, ReadOptions
+from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
 
 NAME = "webdataset"
 _LABEL_SUFFIXES = (".cls", ".txt", ".json")
@@ -39,22 +41,23 @@ def recognise(path: Path, options: ReadOptions) -> bool:
 def read(path: Path, options: ReadOptions) -> Listing:
     """List the samples of every shard. Raises DatasetError where none has a label."""
     shards = [path] if path.is_file() else [path / name for name in Level.read(path).others if _is_tar(path / name)]
-    listings = [_read_shard(shard) for shard in shards]
-    return listings[0] if len(listings) == 1 else side_by_side(listings)
+    splits = names.splits_of_files([archive.stem(shard) for shard in shards])
+    beside = names.beside_training(splits)
+    used = [shard for shard in shards if archive.stem(shard) not in beside]
+    listings = [_read_shard(shard, splits[archive.stem(shard)]) for shard in used]
+    listing = listings[0] if len(shards) == 1 else side_by_side(listings)
+    notes = [f"shards beside the splits are skipped: {shortened(beside)}."] if beside else []
+    return dataclasses.replace(listing, warnings=(*notes, *listing.warnings))
 
 
-def _read_shard(shard: Path) -> Listing:
+def _read_shard(shard: Path, split: GivenSplit) -> Listing:
     folder = archive.unpacked(shard)
-    name = archive.stem(shard)
-    split = names.split_of(name.rstrip("0123456789-_.")) or names.split_of(name.split("-")[0])
-    samples: dict[str, dict[str, str]] = defaultdict(dict)
-    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-        relative = file.relative_to(folder).as_posix()
-        samples[relative.rpartition("/")[0] + "/" + file.name.partition(".")[0]][names.suffix_of(file.name)] = relative
-    entries, unlabelled = [], 0
-    for sample in samples.values():
-        image = next((sample[s] for s in sample if s in IMAGE_SUFFIXES), None)
-        label = _label(folder, sample)
+    entries, unlabelled, several = [], 0, []
+    for files in _samples(folder):
+        images = [file for file in files if names.suffix_of(file) in IMAGE_SUFFIXES]
+        image = images[0] if images else None
+        several += [images] if len(images) > 1 else []
+        label = _label(folder, {names.suffix_of(file): file for file in reversed(files)})
         if image and label:
             entries.append(LabelledFile(path=image, label=label_name(label), given=split))
         elif image:
@@ -67,7 +70,20 @@ def _read_shard(shard: Path) -> Listing:
     walk = Walk(folder)
     walk.unlabelled += unlabelled
     warnings = [f"{unlabelled} samples without a label are left out."] if unlabelled else []
+    if several:
+        warnings.append(
+            f"{len(several)} samples hold several images ({shortened(several[0])}): the first of each is read."
+        )
     return walk.listing(NAME, entries, warnings)
+
+
+def _samples(folder: Path) -> list[list[str]]:
+    """List the files of each sample, those without further words first: `0001.png` before the mask `0001.mask.png`."""
+    samples: dict[str, list[str]] = defaultdict(list)
+    every = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+    for file in sorted(every, key=lambda file: (posixpath.basename(file).count("."), file)):
+        samples[posixpath.join(posixpath.dirname(file), posixpath.basename(file).partition(".")[0])].append(file)
+    return list(samples.values())
 
 
 def _label(folder: Path, sample: dict[str, str]) -> str:

@@ -115,23 +115,27 @@ def _position(
     used: set[int | None] = frozenset(),  # type: ignore[assignment]
 ) -> int | None:
     if stated is not None:
-        if stated in names:
-            return list(names).index(stated)
-        if normalised(stated) in plain:
-            return plain.index(normalised(stated))
+        for column, among in ((stated, names), (normalised(stated), plain)):
+            if column in among:
+                return _only(among, column, role, shown)
         raise DatasetError(
             f"{shown}: no column {printable(stated)!r} (columns: {shortened(names, 12)}).",
             hint=f"Give one of them to --{role}-column.",
         )
     for name in usual:
         if name in plain and plain.index(name) not in used:
-            if plain.count(name) > 1:
-                raise DatasetError(
-                    f"{shown}: {plain.count(name)} columns are called {name!r}: which one is the {role}?",
-                    hint="Rename the others.",
-                )
-            return plain.index(name)
+            return _only(plain, name, role, shown)
     return None
+
+
+def _only(names: Sequence[str], name: str, role: str, shown: str) -> int:
+    """Return the position of a column. Raises DatasetError where several have its name."""
+    if names.count(name) > 1:
+        raise DatasetError(
+            f"{shown}: {names.count(name)} columns are called {printable(name)!r}: which one is the {role}?",
+            hint="Rename the others.",
+        )
+    return names.index(name)
 
 
 def _missing(role: str, names: Sequence[str], shown: str, used: set[int | None]) -> DatasetError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import shlex
 import unicodedata
 from collections import Counter
@@ -30,6 +31,7 @@ class PathFinder:
         self.root = root
         self.base = base
         self.prefix = ""
+        self.parts: tuple[str, ...] = ()
         self._real_root = os.path.realpath(root)
         self._listed: dict[tuple[str, Callable[[str], str]], dict[str, list[str]]] = {}
 
@@ -55,16 +57,23 @@ class PathFinder:
     def choose_prefix(self, paths: Iterable[str], preferred: str = "") -> None:
         """Find the folder below the root that the paths are relative to, where it is not the root itself.
 
-        `preferred` comes first, then a training set, then usual names of folders of images. Raises DatasetError where
-        several others hold as many of the files.
+        Numbered folders that hold different files are the `parts` of one set. Otherwise `preferred` comes first, then a
+        training set, then usual names of folders of images. Raises DatasetError where several others hold as many of the
+        files.
         """
-        sample = [path for path, _ in zip(paths, range(_SAMPLE), strict=False)]
+        every = list(paths)
+        sample = every[:: -(-len(every) // _SAMPLE) or 1]
         if not sample or any(self._exists(path) for path in sample):
             return
-        hits: Counter[str] = Counter()
-        for folder in self._folders():
-            self.prefix = folder
-            hits[folder] = sum(self._exists(path) for path in sample)
+        files = {
+            folder: {path for path in sample if self._below(folder, path) is not None} for folder in self._folders()
+        }
+        hits = Counter({folder: len(paths) for folder, paths in files.items()})
+        filled = [folder for folder, count in hits.items() if count]
+        are_alike = len({re.sub(r"\d+", "", folder) for folder in filled}) == 1 < len(filled)
+        if are_alike and len(set().union(*files.values())) == hits.total():
+            self.parts = tuple(filled)
+            return
         most = max(hits.values(), default=0)
         best = [name for name in hits if hits[name] == most] if most else [""]
         split = names.split_of(preferred)
@@ -80,7 +89,16 @@ class PathFinder:
 
     def file(self, path: str) -> str | None:
         """Return the existing file of a relative path, relative to the root; a name without suffix gets its own."""
-        full = f"{self.prefix}/{path}" if self.prefix else path
+        files = [file for part in self.parts or (self.prefix,) if (file := self._below(part, path)) is not None]
+        if len(files) > 1:
+            raise DatasetError(
+                f"{printable(path)} lies in several folders of {printable(str(self.root))} ({shortened(self.parts)}).",
+                hint="Write the folder into the paths of the table.",
+            )
+        return files[0] if files else None
+
+    def _below(self, folder: str, path: str) -> str | None:
+        full = f"{folder}/{path}" if folder else path
         if os.path.lexists(self.root / full):
             return None if os.path.isdir(self.root / full) else full
         spelled = self._spelled(full, _composed) or self._in_bytes(full)

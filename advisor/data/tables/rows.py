@@ -194,6 +194,8 @@ class _Reader:
 
     def warnings(self) -> tuple[str, ...]:
         notes = [*self.table.notes, *self.columns.notes]
+        if self.finder.parts:
+            notes.append(f"the files of the table lie in {shortened(self.finder.parts)}.")
         if self.finder.prefix:
             notes.append(f"the paths are relative to {printable(self.finder.prefix)}/.")
         if self.repeated:

@@ -119,3 +119,27 @@ def test_an_empty_class_folder_of_a_split_is_said(tmp_path: Path) -> None:
     folder(tmp_path / "train", {"cat": 2, "dog": 2})
     folder(tmp_path / "val", {"cat": 2, "dog": 0}, start=9)
     assert any("val/dog/ holds no images" in w for w in dataset.find(tmp_path).warnings)
+
+
+def test_classes_one_level_further_down_are_said(tmp_path: Path) -> None:
+    """train/pets/cat: the classes are pets and cars; the expression for the others keeps the splits."""
+    for number, split in enumerate(("train", "test")):
+        folder(tmp_path / split / "pets", {"cat": 2, "dog": 2}, start=20 * number)
+        folder(tmp_path / split / "cars", {"vw": 2, "fiat": 2}, start=20 * number + 10)
+    listing = dataset.find(tmp_path)
+    assert {entry.label for entry in listing.entries} == {"cars", "pets"}
+    (warning,) = [warning for warning in listing.warnings if "folders of their own" in warning]
+    inner = dataset.read(tmp_path, options=ReadOptions(label_from=warning.split("--label-from '")[1].split("'`")[0]))
+    assert (inner.classes, inner.split.rule, inner.split.test) == (("cat", "dog", "fiat", "vw"), "given", 8)
+
+
+def test_labels_in_names_keep_the_splits_of_their_folders(tmp_path: Path) -> None:
+    """train/ and test/ full of images: the given test stays the test, and --exclude leaves out a folder."""
+    for number, split in enumerate(("train", "test", "old")):
+        folder(tmp_path / split, {"": 4}, start=10 * number)
+        for image in sorted((tmp_path / split).iterdir()):
+            image.rename(image.with_name(f"{'cat' if int(image.stem) % 2 else 'dog'}_{image.name}"))
+    options = ReadOptions(label_from="([a-z]+)_", exclude=("old",))
+    data = dataset.read(tmp_path, options=options)
+    assert (len(data.items), data.split.rule, data.split.test) == (8, "given", 4)
+    assert "folders read as splits: test (test), train (train)." in data.warnings

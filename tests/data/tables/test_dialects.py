@@ -10,6 +10,7 @@ from photographs import folder
 
 from advisor.data import dataset
 from advisor.errors import DatasetError
+from advisor.records.data import ReadOptions
 
 PAIRS = [(f"img/{i:04d}.jpg", "cat" if i < 3 else "dog") for i in range(6)]
 ROWS = "".join(f"{path},{label}\n" for path, label in PAIRS)
@@ -135,3 +136,30 @@ def test_json_that_is_no_table_is_one_line(root: Path, text: str) -> None:
         dataset.find(root / "t.json")
     assert "\n" not in str(caught.value)
     assert caught.value.hint
+
+
+def test_numbered_folders_hold_one_set(tmp_path: Path) -> None:
+    """images_part_1/ and images_part_2/ with different files: none of them is lost."""
+    folder(tmp_path, {"images_part_1": 8, "images_part_2": 4})
+    rows = "".join(f"{number:04d},{'ab'[number % 2]}\n" for number in range(12))
+    (tmp_path / "m.csv").write_text("image_id,dx\n" + rows)
+    data = dataset.read(tmp_path / "m.csv")
+    assert (len(data.items), data.unreadable) == (12, ())
+    assert "the files of the table lie in images_part_1, images_part_2." in data.warnings
+
+
+def test_folders_of_splits_in_the_paths_of_a_table_are_said(tmp_path: Path) -> None:
+    """A table without a column split does not use them."""
+    folder(tmp_path, {"train": 4, "test": 4})
+    rows = [f"{'train' if n < 4 else 'test'}/{n:04d}.jpg,{'ab'[n % 2]}" for n in range(8)]
+    (tmp_path / "m.csv").write_text("\n".join(("path,label", *rows)))
+    assert any(
+        "states no split, so test, train are read as one set" in w for w in dataset.read(tmp_path / "m.csv").warnings
+    )
+
+
+def test_a_stated_column_that_stands_twice_is_not_chosen_from(root: Path) -> None:
+    """--label-column names one column."""
+    (root / "m.csv").write_text("path,kind,kind\n" + ROWS.replace("\n", ",x\n"))
+    with pytest.raises(DatasetError, match="2 columns are called 'kind': which one is the label"):
+        dataset.find(root / "m.csv", ReadOptions(label_column="kind"))
