@@ -24,6 +24,7 @@ from advisor.safe_text import printable
 
 STANDARD_INPUT = "-"
 LISTS = (".csv", ".tsv", ".txt")
+_SEPARATORS = ",;\t|"
 
 
 def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
@@ -86,8 +87,7 @@ def paths_in(file: Path) -> list[str]:
 
     Raises InputError where there is no such column, or no path.
     """
-    text, _ = delimited.decoded(file)
-    rows = _rows(file, text)
+    rows = _rows(file)
     if not rows:
         raise InputError(f"{file}: the list is empty.", hint="Write one path per line, or a column called path.")
     head = [columns.normalised(cell) for cell in rows[0]]
@@ -100,9 +100,19 @@ def paths_in(file: Path) -> list[str]:
     return [_beside(file, path) for path in cells if path]
 
 
-def _rows(file: Path, text: str) -> list[list[str]]:
-    """Return the cells of a list, without empty rows. Raises InputError naming the line that is no row of a table."""
-    reader = csv.reader(io.StringIO(text), delimiter=_delimiter(file, text))
+def _rows(file: Path) -> list[Sequence[str]]:
+    """Return the cells of a list, without empty rows: the lines of one path each, or a table as data sets have them.
+
+    Raises InputError naming the line that is no row of a table.
+    """
+    text, _ = delimited.decoded(file)
+    first = next((line for line in text.split("\n") if line.strip() and not line.startswith("#")), "")
+    if file.suffix.lower() != ".txt" and set(first) & set(_SEPARATORS):
+        table = delimited.read(file)
+        return [table.names, *(cells for _, cells in table.rows)]
+    if file.suffix.lower() == ".txt" and delimited.is_list(file) and not os.path.exists(_beside(file, first.strip())):
+        return [cells[:1] for _, cells in delimited.read_list(file).rows]
+    reader = csv.reader(io.StringIO(text), delimiter="\0")  # one path per line, commas included
     try:
         return [row for row in reader if any(row)]
     except csv.Error as error:
@@ -116,10 +126,3 @@ def _beside(file: Path, path: str) -> str:
     """Return a path of a list: relative to its folder, or to the current folder where only that file exists."""
     beside = str(file.parent / path)
     return path if os.path.exists(path) and not os.path.exists(beside) else beside
-
-
-def _delimiter(file: Path, text: str) -> str:
-    if file.suffix.lower() == ".txt":
-        return "\0"  # one path per line, commas included
-    first = text.split("\n", 1)[0]
-    return max("\t;,", key=first.count) if any(sign in first for sign in "\t;,") else ","

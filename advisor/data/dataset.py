@@ -54,8 +54,7 @@ def read(
     label_checks.check(counts, printable(str(path)), are_folders=listing.layout in registry.CLASS_FOLDERS)
     files = file_scan.scan(str(listing.root), listing.entries, progress)
     readable = [file for file in files if not file.reason]
-    refused = [Unreadable(path=file.entry.path, reason=file.reason) for file in files if file.reason]
-    unreadable = tuple(sorted((*listing.unreadable, *refused), key=lambda u: u.path))
+    unreadable = tuple(sorted((*listing.unreadable, *file_scan.refused(files)), key=lambda u: u.path))
     if not readable:
         raise _nothing(path, unreadable)
     _check_lost(path, files)
@@ -80,6 +79,7 @@ def read(
             *label_checks.remarks(counts),
             *listing.warnings,
             *roles.warnings,
+            *file_scan.lost_splits(files),
             *_only_in_test(used, number),
         ),
     )
@@ -121,6 +121,8 @@ def drop_items(dataset: Dataset, paths: Iterable[str], unreadable: Sequence[Unre
     )
     lost = [name for name in dataset.classes if name not in number]
     notes = [f"no training image left, so removed from the test set too: {shortened(lost)}."] if lost else []
+    if dataset.test and not any(item.split == "test" for item in items):
+        notes.append("no image is left in the test set: there will be no test score.")
     return dataclasses.replace(
         dataset,
         classes=tuple(names),

@@ -18,7 +18,7 @@ from advisor.aliases import CountProgress
 from advisor.data import images
 from advisor.data.decoding import decode_limits, to_rgb
 from advisor.errors import TransientReadError
-from advisor.records.data import LabelledFile, ValueRange
+from advisor.records.data import LabelledFile, Unreadable, ValueRange
 
 _BATCH = 64  # files that a thread takes at a time
 _WHOLE = 32 * 1024 * 1024  # bytes; a larger file is hashed in pieces
@@ -50,6 +50,17 @@ def scan(root: str, entries: Sequence[LabelledFile], progress: CountProgress | N
             if progress is not None:
                 progress(len(files), len(entries))
     return files
+
+
+def refused(files: Sequence[ScannedFile]) -> list[Unreadable]:
+    """List the files that are no image."""
+    return [Unreadable(path=file.entry.path, reason=file.reason) for file in files if file.reason]
+
+
+def lost_splits(files: Sequence[ScannedFile]) -> list[str]:
+    """Return warnings about given splits of which no file is an image."""
+    lost = {file.entry.given for file in files} - {file.entry.given for file in files if not file.reason}
+    return [f"the given {name} split is not used: none of its images can be read." for name in sorted(lost) if name]
 
 
 def _patiently(root: str, entry: LabelledFile) -> ScannedFile:

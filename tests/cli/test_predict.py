@@ -194,6 +194,26 @@ def test_names_on_standard_input_keep_every_character(
     assert _predict_inputs.images(["-"]) == ([(photo, photo) for photo in photos], 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("l.csv", "sep=;\npath;label\n{photo};x\n"),
+        ("l.csv", "# made by hand\n\npath|label\n{photo}|x\n"),
+        ("l.csv", "'path','label'\n'{photo}','x'\n"),
+        ("l.csv", "{photo},x\n"),
+        ("l.csv", "path\n{photo}\n"),
+        ("l.csv", "{photo}\n"),
+        ("l.txt", "{photo} roof\n"),
+        ("l.txt", "{photo}\n"),
+    ],
+)
+def test_lists_have_the_dialects_of_data_sets(name: str, text: str, tmp_path: Path) -> None:
+    """What a data set can be read from names its images to predict as well."""
+    photo = str(photographs.save(photographs.photo(3), tmp_path / "a photo.jpg"))
+    (tmp_path / name).write_text(text.format(photo=photo))
+    assert _predict_inputs.images([str(tmp_path / name)]) == ([(photo, photo)], 0)
+
+
 def test_a_line_of_a_list_that_is_no_path_ends_nothing_else(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,9 @@
 """DICOM files (extra `dicom`) -> an image of Pillow: the first frame, as the file's own window shows it.
 
 Where a file states a window (centre, width) its grey values are mapped by it to 8 bits, as a viewer does; otherwise the
-rescaled values stay floats, and are scaled by the range over the data set. MONOCHROME1 is inverted. Source: DICOM PS3.3
-C.7.6.3, C.11.1, C.11.2. Does NOT cover: overlays, presentation states, more than one frame.
+rescaled values stay floats, and are scaled by the range over the data set. MONOCHROME1 is inverted, palettes are applied,
+colours of more than 8 bits are read with their upper 8. Source: DICOM PS3.3 C.7.6.3, C.11.1, C.11.2. Does NOT cover:
+overlays, presentation states, more than one frame.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def opened(stream: Any) -> Image.Image:
     try:
         record = pydicom.dcmread(io.BytesIO(content))
         samples = record.pixel_array
+        is_indexed = getattr(record, "PhotometricInterpretation", "") == "PALETTE COLOR"
+        samples = processing.apply_color_lut(samples, record) if is_indexed else samples
     except MemoryError:
         raise
     except Exception as error:  # pydicom raises its own errors, and those of the codecs
@@ -38,7 +41,8 @@ def opened(stream: Any) -> Image.Image:
     frames = int(getattr(record, "NumberOfFrames", 1) or 1)
     frame = samples[0] if frames > 1 else samples
     if frame.ndim == 3:
-        image = Image.fromarray(np.ascontiguousarray(frame[..., :3], dtype=np.uint8))
+        bits = 8 * frame.itemsize if is_indexed else int(getattr(record, "BitsStored", 8))
+        image = Image.fromarray(np.ascontiguousarray(frame[..., :3] >> max(0, bits - 8), dtype=np.uint8))
     else:
         values = np.asarray(processing.apply_modality_lut(frame, record), dtype=np.float64)
         image = _grey(values, record, processing)
@@ -50,7 +54,7 @@ def _grey(values: Any, record: Any, processing: Any) -> Image.Image:
     from PIL import Image
 
     inverted = getattr(record, "PhotometricInterpretation", "") == "MONOCHROME1"
-    if "WindowCenter" not in record or "WindowWidth" not in record:
+    if not _states_window(record):
         return Image.fromarray((values.max() + values.min() - values if inverted else values).astype(np.float32))
     shown = np.asarray(processing.apply_voi_lut(values, record), dtype=np.float64)
     low, high = _window(record, shown)
@@ -58,6 +62,12 @@ def _grey(values: Any, record: Any, processing: Any) -> Image.Image:
     image = Image.fromarray(np.rint(255 - grey if inverted else grey).astype(np.uint8))
     image.info[WINDOWED] = True
     return image
+
+
+def _states_window(record: Any) -> bool:
+    """Return True where centre and width are there, not empty, and the width is above 0."""
+    centre, width = (np.ravel(getattr(record, name, None)) for name in ("WindowCenter", "WindowWidth"))
+    return centre.size > 0 and width.size > 0 and centre[0] not in (None, "") and bool(width[0]) and float(width[0]) > 0
 
 
 def _window(record: Any, shown: Any) -> tuple[float, float]:

@@ -28,6 +28,11 @@ def recognise(path: Path, options: ReadOptions) -> bool:
 def read(path: Path, options: ReadOptions) -> Listing:
     """List the files of each table below the folder that it is named like. Raises DatasetError."""
     listings = []
+    if not _pairs(path, options):
+        raise DatasetError(
+            f"{printable(str(path))} holds no table that is named like a folder of training images and has labels.",
+            hint="Put train.csv beside train/, or give the path of the table.",
+        )
     for folder, table in _pairs(path, options).items():
         split = names.split_of(folder)
         listing = rows.listing(manifest.table(path / table), NAME, options, root=path, preferred=folder)

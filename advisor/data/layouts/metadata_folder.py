@@ -10,8 +10,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from advisor.data.images import printable
 from advisor.data.layouts import manifest, names
 from advisor.data.layouts.folder_walk import Level
+from advisor.data.layouts.listing import shortened
 from advisor.data.tables import columns, rows
 from advisor.data.tables.rows import Table
 from advisor.errors import DatasetError
@@ -28,9 +30,15 @@ def recognise(path: Path, options: ReadOptions) -> bool:
 
 def read(path: Path, options: ReadOptions) -> Listing:
     """List the files of every metadata table, with the splits of the folders that they lie in. Raises DatasetError."""
+    tables = _tables(path, options)
+    if not tables:
+        raise DatasetError(
+            f"{printable(str(path))} and its split folders hold no metadata with a label column.",
+            hint=f"One of {shortened(_FILES)} is expected, with the columns file_name,label.",
+        )
     listings = [
         _of_split(path, folder, split, rows.listing(table, NAME, options, root=table.root or table.path.parent))
-        for folder, split, table in _tables(path, options)
+        for folder, split, table in tables
     ]
     entries = [entry for listing in listings for entry in listing.entries]
     return Listing(

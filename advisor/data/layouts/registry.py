@@ -73,8 +73,26 @@ LAYOUTS: tuple[BuiltInLayout, ...] = (
 CLASS_FOLDERS = frozenset({class_folders.NAME, class_first.NAME, split_folders.NAME})  # whose folders name the classes
 
 
+_OF_TABLES = ("root", "path_column", "label_column", "group_column", "split_column")  # options that only tables heed
+
+
 def find(path: Path, options: ReadOptions) -> Listing:
     """List the labelled files of a folder, table or archive without decoding them. Raises DatasetError."""
+    listing = _listed(path, options)
+    has_no_table = listing.layout in CLASS_FOLDERS | {labels_in_names.NAME, webdataset.NAME}
+    ignored = [name for name in _OF_TABLES if has_no_table and getattr(options, name) is not None]
+    if options.label_from is not None and listing.layout in BUILT_IN_LAYOUTS - {labels_in_names.NAME}:
+        ignored.append("label_from")
+    if not ignored:
+        return listing
+    shown = shortened(f"--{name.replace('_', '-')}" for name in ignored)
+    note = (
+        f"{shown}: without effect, since the data are read as {listing.layout}; give the path of the table to use one."
+    )
+    return dataclasses.replace(listing, warnings=(note, *listing.warnings))
+
+
+def _listed(path: Path, options: ReadOptions) -> Listing:
     _check_kind(path)
     if options.layout is not None:
         if options.layout != webdataset.NAME and archive.is_archive(path):
@@ -86,6 +104,11 @@ def find(path: Path, options: ReadOptions) -> Listing:
         if not named:
             names = shortened([layout.NAME for layout in layouts], 20)
             raise InputError(f"unknown layout {printable(options.layout)!r}.", hint=f"Give one of {names}.")
+        _check_exists(path)
+        if options.layout in CLASS_FOLDERS and not path.is_dir():
+            raise DatasetError(
+                f"{printable(str(path))} is no folder.", hint=f"--layout {options.layout} reads folders."
+            )
         return named[0].read(path, options)
     _check_exists(path)
     is_shard = webdataset.recognise(path, options)
@@ -106,7 +129,7 @@ def find(path: Path, options: ReadOptions) -> Listing:
 def _of_archive(path: Path, inner: Path, options: ReadOptions) -> Listing:
     """List what was unpacked from an archive, an archive within it included. Messages name the archive, not the cache."""
     try:
-        listing = find(inner, options)
+        listing = _listed(inner, options)
     except DatasetError as error:
         raise DatasetError(_of_given(error.what, inner, path), hint=_of_given(error.hint, inner, path)) from error
     return dataclasses.replace(listing, warnings=tuple(_of_given(text, inner, path) for text in listing.warnings))

@@ -41,6 +41,8 @@ def recognise(path: Path, options: ReadOptions) -> bool:
 def read(path: Path, options: ReadOptions) -> Listing:
     """List the samples of every shard. Raises DatasetError where none has a label."""
     shards = [path] if path.is_file() else [path / name for name in Level.read(path).others if _is_tar(path / name)]
+    if not shards:
+        raise DatasetError(f"{printable(str(path))} holds no shards (TAR files).", hint="Check the path.")
     splits = names.splits_of_files([archive.stem(shard) for shard in shards])
     beside = names.beside_training(splits)
     used = [shard for shard in shards if archive.stem(shard) not in beside]

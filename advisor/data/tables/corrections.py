@@ -18,7 +18,7 @@ from pathlib import Path
 
 from advisor.data import dataset as datasets
 from advisor.data.images import printable
-from advisor.data.layouts.listing import shortened
+from advisor.data.layouts.listing import label_name, shortened
 from advisor.data.remote import urls
 from advisor.data.tables import columns, delimited
 from advisor.data.tables.rows import Table
@@ -125,6 +125,8 @@ def _rows(file: Path) -> list[_Row]:
     resolved = columns.resolve(table.names, (), (), ReadOptions(path_column="path", label_column="label"), str(file))
     rows = []
     for line, cells in table.rows:
+        if len(cells) > len(table.names) and not any(cell.strip() for cell in cells[len(table.names) :]):
+            cells = cells[: len(table.names)]  # spreadsheets end lines with empty fields
         if len(cells) != len(table.names):
             raise InputError(
                 f"{printable(str(file))}, line {line}: {len(cells)} cells, the first line has {len(table.names)}.",
@@ -145,7 +147,7 @@ def _item(row: _Row, by_path: Mapping[str, Item], where: str) -> Item:
 
 
 def _label(row: _Row, number: Mapping[str, int], classes: Sequence[str], where: str) -> int:
-    label = number.get(row.label, number.get(row.label.strip()))
+    label = number.get(row.label, number.get(label_name(row.label.strip())))
     if label is None:
         near = difflib.get_close_matches(row.label.strip(), classes, n=1)
         hint = f"Did you mean {printable(near[0])}?" if near else f"The classes are {shortened(list(classes), 12)}."

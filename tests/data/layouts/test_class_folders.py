@@ -8,8 +8,8 @@ import pytest
 from photographs import folder, photo, save
 from read_folders import labels, refused
 
-from advisor.data import dataset
-from advisor.errors import DatasetError
+from advisor.data import dataset, profile
+from advisor.errors import DatasetError, InputError
 from advisor.records.data import ReadOptions
 
 
@@ -106,3 +106,45 @@ def test_data_sets_with_splits_side_by_side_stop(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="x, y each hold splits of class folders"):
         dataset.find(tmp_path)
     assert {e.label for e in dataset.find(tmp_path, ReadOptions(layout="class_first")).entries} == {"x", "y"}
+
+
+@pytest.mark.parametrize("layout", ["webdataset", "kaggle", "metadata", "parquet", "huggingface", "manifest", "names"])
+def test_a_layout_that_is_not_there_is_one_line(tmp_path: Path, layout: str) -> None:
+    """--layout of another arrangement, of a folder that is missing, and of a file."""
+    folder(tmp_path / "data", {"cat": 2, "dog": 2})
+    with pytest.raises(InputError) as caught:
+        dataset.find(tmp_path / "data", ReadOptions(layout=layout))
+    assert caught.value.hint
+    with pytest.raises(DatasetError, match="no such folder"):
+        dataset.find(tmp_path / "gone", ReadOptions(layout=layout))
+
+
+@pytest.mark.parametrize("layout", ["folders", "splits", "class_first"])
+def test_a_file_is_no_folder(tmp_path: Path, layout: str) -> None:
+    """Class folders are not looked for in an image."""
+    folder(tmp_path, {"cat": 1})
+    with pytest.raises(DatasetError, match=r"0000\.jpg is no folder"):
+        dataset.find(tmp_path / "cat" / "0000.jpg", ReadOptions(layout=layout))
+
+
+def test_options_that_a_layout_does_not_heed_are_said(tmp_path: Path) -> None:
+    """A group column of class folders would leave groups on both sides of the split without a word."""
+    folder(tmp_path, {"cat": 2, "dog": 2})
+    first = dataset.find(tmp_path, ReadOptions(group_column="patient", root=str(tmp_path))).warnings[0]
+    assert first.startswith("--root, --group-column: without effect, since the data are read as folders")
+    (tmp_path / "m.csv").write_text("path,label\ncat/0000.jpg,cat\ndog/0002.jpg,dog\n")
+    first = dataset.find(tmp_path / "m.csv", ReadOptions(label_from="(a)")).warnings[0]
+    assert first.startswith("--label-from: without effect, since the data are read as manifest")
+
+
+@pytest.mark.parametrize("damage", ["whole", "body"])
+def test_a_given_test_that_cannot_be_read_is_said(tmp_path: Path, damage: str) -> None:
+    """Header or pixels: a score would be missing, or be of other images, without a word."""
+    for number, split in enumerate(("train", "test")):
+        folder(tmp_path / split, {"cat": 4, "dog": 4}, start=10 * number)
+    for image in (tmp_path / "test").rglob("*.jpg"):
+        content = image.read_bytes()
+        image.write_bytes(content[: len(content) // 2] if damage == "body" else b"damaged")
+    warnings = profile.decode(dataset.read(tmp_path)).dataset.warnings
+    wanted = {"whole": "the given test split is not used", "body": "no image is left in the test set"}[damage]
+    assert any(warning.startswith(wanted) for warning in warnings)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
+from photographs import folder
 from photos import write_crops
 
 from advisor.data import dataset, splits
@@ -113,3 +115,12 @@ def test_no_difference_is_said(data_set: Dataset, tmp_path: Path) -> None:
     same = corrections.apply(data_set, table(tmp_path, f"{first.path},{data_set.classes[first.label]}"))
     assert same.relabelled is None
     assert "no label differs" in same.warnings[-1]
+
+
+def test_labels_are_compared_as_a_data_set_has_them(tmp_path: Path) -> None:
+    """Accents that are signs of their own, as an editor of macOS writes them, and empty fields at the end of a line."""
+    data_set = dataset.read(folder(tmp_path / "data", {"café": 4, "thé": 4}), test_split="none")
+    file = table(tmp_path, f"{data_set.items[0].path},{unicodedata.normalize('NFD', 'thé')},,", head="path,label")
+    corrected = corrections.apply(data_set, file)
+    assert corrected.relabelled is not None
+    assert corrected.relabelled.changes[0].label == "thé"
