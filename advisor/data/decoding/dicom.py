@@ -66,7 +66,8 @@ def _grey(values: Any, record: Any, processing: Any) -> Image.Image:
 
 def _states_window(record: Any) -> bool:
     """Return True where centre and width are there, not empty, and the width is above 0."""
-    centre, width = (np.ravel(getattr(record, name, None)) for name in ("WindowCenter", "WindowWidth"))
+    values: list[Any] = [getattr(record, name, None) for name in ("WindowCenter", "WindowWidth")]
+    centre, width = (np.ravel(value) for value in values)
     return centre.size > 0 and width.size > 0 and centre[0] not in (None, "") and bool(width[0]) and float(width[0]) > 0
 
 

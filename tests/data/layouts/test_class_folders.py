@@ -146,5 +146,5 @@ def test_a_given_test_that_cannot_be_read_is_said(tmp_path: Path, damage: str) -
         content = image.read_bytes()
         image.write_bytes(content[: len(content) // 2] if damage == "body" else b"damaged")
     warnings = profile.decode(dataset.read(tmp_path)).dataset.warnings
-    wanted = {"whole": "the given test split is not used", "body": "no image is left in the test set"}[damage]
-    assert any(warning.startswith(wanted) for warning in warnings)
+    beginning = {"whole": "the given test split is not used", "body": "no image is left in the test set"}[damage]
+    assert any(warning.startswith(beginning) for warning in warnings)
