@@ -47,7 +47,7 @@ def grouped_wilson(right_n: NDArray[np.bool_], groups: NDArray[Any], *, level: f
     surplus = np.bincount(member, weights=right) - p * sizes
     variance = count / (count - 1) * float(surplus @ surplus) / n**2
     effect = max(1.0, variance / (p * (1 - p) / n))
-    few = (_quantile(level) / _student_quantile(level, count - 1)) ** 2
+    few = (_quantile(level) / student_quantile(level, count - 1)) ** 2
     return _score_interval(p, few * n / effect, level)
 
 
@@ -91,7 +91,7 @@ def positive_mean(items_n: Floats, *, groups: NDArray[Any] | None = None, level:
         return 0.0, max(0.0, mean)
     if count < 2:
         return 0.0, float("inf")
-    half = _student_quantile(level, count - 1) * float(np.sqrt(_variance_of_mean(values, member))) / mean
+    half = student_quantile(level, count - 1) * float(np.sqrt(_variance_of_mean(values, member))) / mean
     return mean * float(np.exp(-half)), mean * float(np.exp(half))
 
 
@@ -114,7 +114,7 @@ def _variance_of_mean(values: NDArray[np.float64], member: NDArray[np.int64]) ->
 
 def _student_factor(count: int, level: float) -> float:
     """Return the factor on a sample size by which Student's quantile replaces the normal one, for `count` groups."""
-    return (_quantile(level) / _student_quantile(level, count - 1)) ** 2 if count > 1 else 1.0
+    return (_quantile(level) / student_quantile(level, count - 1)) ** 2 if count > 1 else 1.0
 
 
 def _score_interval(p: float, n: float, level: float) -> tuple[float, float]:
@@ -125,7 +125,7 @@ def _score_interval(p: float, n: float, level: float) -> tuple[float, float]:
     return (0.0 if p == 0.0 else max(0.0, middle - half)), (1.0 if p == 1.0 else min(1.0, middle + half))
 
 
-def _student_quantile(level: float, freedom: int) -> float:
+def student_quantile(level: float, freedom: int) -> float:
     """Return the two-sided quantile of Student's distribution."""
     from scipy.special import stdtrit
 

@@ -41,8 +41,16 @@ class Reliability:
     ece_by_chance: float
 
 
-def measure(probabilities_NK: NDArray[np.floating], labels_N: NDArray[np.integer], *, seed: int = 0) -> Reliability:
+def measure(
+    probabilities_NK: NDArray[np.floating],
+    labels_N: NDArray[np.integer],
+    groups_N: NDArray[np.integer] | None = None,
+    *,
+    seed: int = 0,
+) -> Reliability:
     """Compare confidences with outcomes. `ece_by_chance` is the 95 % quantile under perfect calibration.
+
+    Images of one of the `groups_N` are one piece of evidence for the mean overconfidence.
 
     Raises ValueError without images.
     """
@@ -52,7 +60,7 @@ def measure(probabilities_NK: NDArray[np.floating], labels_N: NDArray[np.integer
     confidence_N = table_NK.max(axis=1)
     right_N = table_NK.argmax(axis=1) == labels_N
     gap_N = confidence_N - right_N
-    half = 1.96 * float(gap_N.std(ddof=1)) / len(gap_N) ** 0.5 if len(gap_N) > 1 else 1.0
+    half = _half_width(gap_N, confidence_N, np.arange(len(gap_N)) if groups_N is None else groups_N)
     mean = float(gap_N.mean())
     return Reliability(
         bins=_bins(confidence_N, right_N),
@@ -60,6 +68,23 @@ def measure(probabilities_NK: NDArray[np.floating], labels_N: NDArray[np.integer
         ci95=(max(-1.0, mean - half), min(1.0, mean + half)),
         ece_by_chance=_by_chance(confidence_N, seed),
     )
+
+
+def _half_width(gap_N: NDArray[np.float64], confidence_N: NDArray[np.float64], groups_N: NDArray[np.integer]) -> float:
+    """Return half the width of the 95 % interval of the mean gap; 1 for a single image or group.
+
+    Where few images are all right, the gaps hardly vary, and a model that is right as often as it says would look
+    underconfident: the variance is at least what perfect calibration brings, confidence x (1 - confidence) an image.
+    """
+    member_N = np.unique(groups_N, return_inverse=True)[1]
+    count, n = int(member_N.max()) + 1, len(gap_N)
+    if count < 2:
+        return 1.0
+    surplus = np.bincount(member_N, weights=gap_N - gap_N.mean())
+    variance = max(
+        count / (count - 1) * float(surplus @ surplus) / n**2, float((confidence_N * (1 - confidence_N)).sum()) / n**2
+    )
+    return float(intervals.student_quantile(0.95, count - 1) * np.sqrt(variance))
 
 
 def _bins(confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:

@@ -53,3 +53,33 @@ def test_no_images_are_an_error() -> None:
     """Nothing can be said of nothing."""
     with pytest.raises(ValueError, match="at least one image"):
         reliability.measure(np.zeros((0, 2)), np.zeros(0, dtype=np.int64))
+
+
+def test_few_right_answers_are_not_underconfidence() -> None:
+    """Ten images that are all right at 90 % confidence happen to a perfect model in a third of cases."""
+    table_NK = np.tile([0.9, 0.1], (10, 1)) + np.linspace(-0.01, 0.01, 10)[:, None] * [1, -1]
+    measured = reliability.measure(table_NK, np.zeros(10, dtype=np.int64))
+    assert measured.overconfidence == pytest.approx(-0.1)
+    assert measured.ci95[0] < 0 < measured.ci95[1]
+
+
+def test_a_calibrated_model_is_rarely_called_over_or_underconfident() -> None:
+    """The interval of 20 images at 93 % confidence misses zero in about one of twenty cases, not in a quarter."""
+    draw = np.random.default_rng(0)
+    missed = 0
+    for _ in range(300):
+        sure_N = draw.uniform(0.88, 0.98, 20)
+        table_NK = np.stack([sure_N, 1 - sure_N], axis=1)
+        low, high = reliability.measure(table_NK, (draw.random(20) > sure_N).astype(np.int64)).ci95
+        missed += not low <= 0 <= high
+    assert missed <= 0.08 * 300
+
+
+def test_copies_of_an_image_are_one_piece_of_evidence() -> None:
+    """Twenty images, ten times each, say no more than twenty; one group says nothing."""
+    logits_NK, labels_N = calibrated(20, sharper=3.0)
+    table_NK = classification.probabilities(logits_NK)
+    once = reliability.measure(table_NK, labels_N)
+    copies = reliability.measure(np.repeat(table_NK, 10, 0), np.repeat(labels_N, 10), np.repeat(np.arange(20), 10))
+    assert copies.ci95 == pytest.approx(once.ci95)
+    assert reliability.measure(table_NK, labels_N, np.zeros(20, dtype=np.int64)).ci95[1] == 1.0

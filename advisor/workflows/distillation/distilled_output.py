@@ -124,10 +124,11 @@ def _compare(folder: Path, opened: Opened, plain: Retrained) -> Distillation:
         logits, labels, groups = saved["logits"], saved["labels"], saved["groups"]
         right = logits.argmax(2) == labels
         gain = objective_decision.compare_on_test(right[0], right[1], groups)
-        losses = [classification.item_log_loss(each, labels) for each in logits[:2]]
-        low, high = intervals.paired_bootstrap(losses[1], losses[0], groups=groups)
-        lower = float(losses[1].mean() - losses[0].mean())
-        log_loss_gain = Gain(over_baseline=lower, ci95=(low, high), within_noise=bool(low <= 0.0 <= high))
+        if objective_decision.enough_groups(groups):
+            losses = [classification.item_log_loss(each, labels) for each in logits[:2]]
+            low, high = intervals.paired_bootstrap(losses[1], losses[0], groups=groups)
+            lower = float(losses[1].mean() - losses[0].mean())
+            log_loss_gain = Gain(over_baseline=lower, ci95=(low, high), within_noise=bool(low <= 0.0 <= high))
     return Distillation(
         teacher=str(opened.run),
         teacher_backbone=opened.teacher.classifier.backbone.name,
