@@ -14,6 +14,9 @@ from advisor.reporting import insight_text, wording
 
 FEW_TEST_IMAGES = 10  # of a class, under which its own score says little
 WIDE = 0.10  # an interval from end to end, above which the score is called uncertain
+CLEAR = (
+    0.10  # accuracy above always guessing, from which on a failed proof is due to few images rather than to the model
+)
 WEAK = 0.10  # recall of a class below the accuracy by so much: a weak class
 SHOWN_WEAK = 3
 SHOWN_STEPS = 5
@@ -84,7 +87,7 @@ def largest_class(test: TestScore, share: float | None = None) -> MajorityBaseli
 def failing(one: WeakClass) -> str:
     """Write how a weak class does."""
     confused = f", most often mistaken for {one.mistaken_for}" if one.mistaken_for else ""
-    return f"{one.label}: {wording.percent(one.recall, 0)} of {one.n} test images recognised{confused}"
+    return f"{one.label}: {wording.percent(one.recall, 0)} of {wording.images(one.n, 'test')} recognised{confused}"
 
 
 def weak_classes(test: TestScore) -> tuple[WeakClass, ...]:
@@ -118,19 +121,25 @@ def _verdict(result: Result, guess: MajorityBaseline | None, weak: tuple[WeakCla
     if test is None or guess is None:
         return "unknown", "Not tested on held-out images, so how good it is on new images is unknown."
     learned = test.ci95[0] > guess.share if result.learned is None else result.learned
+    wide = test.ci95[1] - test.ci95[0] > WIDE
+    if not learned and wide and test.accuracy - guess.share >= CLEAR:
+        return "uncertain", (
+            f"Too few test images ({test.n}) to show that it is better than always answering {guess.label} "
+            f"({wording.percent(guess.share)})."
+        )
     if not learned:
         return "bad", (
             f"Do not use it: it is not better than always answering {guess.label} "
             f"({wording.percent(guess.share)}), beyond chance."
         )
     worst = f", worst for {weak[0].label}" if weak else ""
-    if test.ci95[1] - test.ci95[0] > WIDE:
+    if wide:
         return "uncertain", (
             f"It has learned to tell the classes apart{worst}, but there are too few test images to say how well."
         )
-    expected = (
-        f"Expect at least {wording.percent(math.floor(100 * test.ci95[0]) / 100, 0)} right on new images like these"
-    )
+    digits = 0 if test.ci95[0] >= 0.1 else 1  # of 1,000 classes, 1.9 % is not 1 %
+    least = math.floor(10**digits * 100 * test.ci95[0]) / 10**digits / 100
+    expected = f"Expect at least {wording.percent(least, digits)} right on new images like these"
     return "good", f"{expected}{worst}. Whether that is good enough depends on the use."
 
 

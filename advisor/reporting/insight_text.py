@@ -56,8 +56,8 @@ def joined(part: JoinedImages) -> str:
 
 def at_most(at: AccuracyAt) -> str:
     """Write an expected accuracy with its interval, in whole percent."""
-    low, high = (wording.percent(value, 0).removesuffix(" %") for value in at.ci95)
-    return f"{wording.percent(at.accuracy, 0)} ({low} to {high} %)"
+    low, high = at.ci95
+    return f"{wording.percent(at.accuracy, 0)} ({100 * low:.0f} to {100 * high:.0f} %)"
 
 
 def gain_of_twice(part: Forecast) -> float:

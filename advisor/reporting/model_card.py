@@ -62,7 +62,7 @@ def _adapted_scores(outcome: Outcome) -> str:
     if outcome.test is not None:
         rows += [
             (
-                f"accuracy on the labelled part of the target, {outcome.test.n} images",
+                f"accuracy on the labelled part of the target, {wording.images(outcome.test.n)}",
                 wording.percent(outcome.test.accuracy),
             ),
             ("95 % interval", wording.span(outcome.test.ci95)),
@@ -133,7 +133,7 @@ def _scores(result: Result) -> str:
     test = result.test
     if test:
         rows = [
-            (f"accuracy on the test set, {test.n} images", wording.percent(test.accuracy)),
+            (f"accuracy on the test set, {wording.images(test.n)}", wording.percent(test.accuracy)),
             ("95 % interval", wording.span(test.ci95)),
             *_guess_row(test),
             ("balanced accuracy (mean over classes)", wording.percent(test.balanced_accuracy)),
@@ -184,8 +184,9 @@ def _data(recipe: Recipe) -> str:
     how = {
         "given": "came with the data",
         "cut": f"is {wording.percent(data.split.fraction, 0)} of the images, chosen by their content",
-        "none": "does not exist",
+        "none": "",
     }[data.split.rule]
+    test = f"The test set {how}; no decision used it." if how else "There is no test set."
     rows = [
         ("images", wording.number(data.images)),
         ("training and validation", wording.number(data.split.pool)),
@@ -193,7 +194,7 @@ def _data(recipe: Recipe) -> str:
         ("fingerprint", f"`{data.fingerprint}`"),
     ]
     leaks = " Images that are also in the test set were removed from training." if data.leaks_removed else ""
-    return f"## Data\n\nThe test set {how}; no decision used it.{leaks}\n\n" + _table(("", ""), rows)
+    return f"## Data\n\n{test}{leaks}\n\n" + _table(("", ""), rows)
 
 
 def _use(recipe: Recipe, run: str) -> str:
@@ -208,7 +209,8 @@ def _use(recipe: Recipe, run: str) -> str:
 
 def _regime(result: Result) -> str:
     deep = wording.regime(result.regime.name)
-    return f"{deep}. {wording.reason(result).removeprefix(f'{deep}: ')}"
+    why = wording.reason(result).removeprefix(f"{deep}: ")
+    return f"{deep}. {why[:1].upper()}{why[1:]}"
 
 
 def _made(recipe: Recipe, licence: str, machine: Environment, regime: str) -> str:
@@ -221,7 +223,10 @@ def _made(recipe: Recipe, licence: str, machine: Environment, regime: str) -> st
         ("strategy", f"{recipe.strategy.name}: {wording.settings(recipe.strategy.parameters)}"),
         ("regime", regime),
         ("seed", str(recipe.seed)),
-        ("machine", f"{machine.model}, {machine.device}, {machine.threads} threads"),
+        (
+            "machine",
+            f"{machine.model}, {machine.device}, {machine.threads} thread{'' if machine.threads == 1 else 's'}",
+        ),
         ("versions", ", ".join(f"{name} {version}" for name, version in machine.versions.items())),
         ("made by", recipe.created_by),
     ]

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from advisor.records import LeftOut, Profile, Result, TestScore, Trial
+from advisor.records.objective import OBJECTIVE_WORDS
 from advisor.records.trials import REGIMES
-from advisor.reporting import assessment, wording
+from advisor.reporting import assessment, search_story, wording
 from advisor.reporting.charts import evidence_plots, report_plots
 from advisor.reporting.charts.report_plots import Bar, Dot, Line
 
@@ -62,16 +63,20 @@ def search(result: Result, trials: Sequence[Trial], safe: Safe) -> dict[str, Any
         for t in trials
     ]
     scored = [t for t in trials if t.state == "complete" and not math.isnan(t.accuracy)]
-    leaders = sorted(scored, key=lambda t: (t.log_loss, -t.accuracy, t.number))[:SHOWN_TRIALS]
+    leaders = sorted(scored, key=lambda t: (t.loss, -t.accuracy, t.number))[:SHOWN_TRIALS]
     chosen = next((t for t in scored if t.number == result.best.trial), None)
     if chosen and chosen not in leaders:
         leaders = [chosen, *leaders[:-1]]
     ties = {tie.trial for tie in result.ties}
     return {
         "plot": safe(report_plots.over_time(dots, default=default)),
+        "objective": OBJECTIVE_WORDS[search_story.objective_name(result)].score,
         "regimes": [name for name in REGIMES if any(t.regime == name for t in trials)],
         "states": {t.state for t in trials},
-        "leaders": [(t, t.number == result.best.trial, t.number in ties) for t in leaders],
+        "leaders": [
+            (t, t.number == result.best.trial, t.number in ties, search_story.objective_value(result, t))
+            for t in leaders
+        ],
         "failed": [t for t in trials if t.state == "failed"],
     }
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from advisor.metrics import objectives
 from advisor.records import Result, Trial
+from advisor.records.objective import OBJECTIVE_WORDS, ObjectiveName, ObjectiveSpec
 from advisor.records.trials import REGIMES
 from advisor.reporting import wording
 
@@ -29,7 +31,7 @@ def _probes(probes: Sequence[Trial]) -> str:
     if not probes:
         return ""
     networks = len({t.candidate.backbone for t in probes})
-    best = min(probes, key=lambda t: (t.log_loss, t.number))
+    best = min(probes, key=lambda t: (t.loss, t.number))
     many = f"{len(probes)} quick probes" if len(probes) > 1 else "One quick probe"
     what = f"{networks} frozen networks" if networks > 1 else f"the frozen network {best.candidate.backbone}"
     name = wording.candidate(best.candidate)
@@ -51,11 +53,13 @@ def _searched(trials: Sequence[Trial]) -> str:
 
 def _ended(trials: Sequence[Trial]) -> str:
     parts = []
-    for state, words in (("pruned", "stopped early because they were behind"), ("failed", "failed")):
-        count = sum(t.state == state for t in trials)
-        if count:
-            parts.append(f"{count} {'was' if count == 1 and state == 'pruned' else ''} {words}".replace("  ", " "))
-    return f"{wording.series(parts).capitalize()}." if parts else ""
+    stopped, failed = (sum(t.state == state for t in trials) for state in ("pruned", "failed"))
+    if stopped:
+        were = "was stopped early because it was" if stopped == 1 else "were stopped early because they were"
+        parts.append(f"{stopped} {were} behind")
+    if failed:
+        parts.append(f"{failed} failed")
+    return f"{wording.series(parts)}." if parts else ""
 
 
 def _winner(result: Result, trials: Sequence[Trial]) -> str:
@@ -64,15 +68,40 @@ def _winner(result: Result, trials: Sequence[Trial]) -> str:
         return ""
     name = f"{wording.candidate(chosen.candidate)} ({wording.trial(chosen.number)})"
     scored = result.validation  # over all of its folds, those of the re-evaluation included
-    score = f"log-loss {scored.log_loss:.3f} and {wording.percent(scored.accuracy)} on validation"
-    higher = [t for t in trials if _scored(t) and t.accuracy > chosen.accuracy + 5e-4]
-    why = ""
-    if higher:
-        why = " Some trials have a higher accuracy: the choice goes by log-loss, which also values reliable probabilities."
+    score = f"{_decisive(result, chosen)} and {wording.percent(scored.accuracy)} on validation"
+    why = _why_not_accuracy(result) if any(_scored(t) and t.accuracy > chosen.accuracy + 5e-4 for t in trials) else ""
     if wording.kept_default(result):
         return f"The untuned default, {name}, was kept with {score}: nothing was clearly better.{why}"
-    tied = f"; {len(result.ties)} others are statistically tied with it" if len(result.ties) > 1 else ""
+    others = "1 other is" if len(result.ties) == 1 else f"{len(result.ties)} others are"
+    tied = f"; {others} statistically tied with it" if result.ties else ""
     return f"The winner is {name} with {score}{tied}.{why}"
+
+
+def objective_name(result: Result) -> ObjectiveName:
+    """Return the score by which the winner was chosen."""
+    return "log_loss" if result.objective is None else result.objective.name
+
+
+def objective_value(result: Result, trial: Trial) -> float:
+    """Return a trial's validation score by the objective, which its record holds as a loss."""
+    higher = objectives.make(ObjectiveSpec(name=objective_name(result))).higher_is_better
+    return 1 - trial.loss if higher else trial.loss
+
+
+def _decisive(result: Result, chosen: Trial) -> str:
+    """Write the score that decided; accuracy itself is stated in any case."""
+    name, loss = objective_name(result), f"log-loss {result.validation.log_loss:.3f}"
+    if name in ("log_loss", "accuracy"):
+        return loss
+    return f"{OBJECTIVE_WORDS[name].score} {objective_value(result, chosen):.3f}, {loss}"
+
+
+def _why_not_accuracy(result: Result) -> str:
+    """Write why a trial of a higher accuracy did not win; "" where accuracy decides: then it is tied with the winner."""
+    name = objective_name(result)
+    why = ", which also values reliable probabilities" if name == "log_loss" else ""
+    goes = f" Some trials have a higher accuracy: the choice goes by {OBJECTIVE_WORDS[name].score}{why}."
+    return "" if name == "accuracy" else goes
 
 
 def _end(result: Result) -> str:

@@ -23,8 +23,37 @@ MINUS = "−"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """Write a fraction as a percentage, a dash where there is none."""
-    return NONE if share is None or math.isnan(share) else f"{100 * share:.{digits}f} %"
+    """Write a fraction as a percentage, a dash where there is none.
+
+    What would round to 0 or 100 % without being it has up to two digits more: one mistake in 5,000 images is no perfect score.
+    """
+    if share is None or math.isnan(share):
+        return NONE
+    most = digits + 2 if 0 < share < 1 else digits
+    shown = (f"{100 * share:.{count}f}" for count in range(digits, most + 1))
+    text = next((text for text in shown if 0 < float(text) < 100), f"{100 * share:.{digits}f}")
+    return f"{text} %"
+
+
+def tick(share: float) -> str:
+    """Write a percentage on an axis: a digit behind the point only where it is needed."""
+    return f"{f'{100 * share:.1f}'.removesuffix('.0')} %"
+
+
+def times(count: int) -> str:
+    """Write how often: "1 time", "2 times"."""
+    return f"{number(count)} time{'' if count == 1 else 's'}"
+
+
+def images(count: int, kind: str = "") -> str:
+    """Write a number of images: "1 test image", "200 test images"."""
+    return f"{number(count)} {kind}{' ' if kind else ''}image{'' if count == 1 else 's'}"
+
+
+def significant(value: float, digits: int) -> str:
+    """Write a number with so many significant digits, never as a power of ten where it is large."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):.0f}" if "e+" in text else text
 
 
 def points(difference: float | None) -> str:
@@ -49,11 +78,11 @@ def point_span(interval: tuple[float, float]) -> str:
 
 def number(value: float | None) -> str:
     """Write a number with as many digits as a reader can use."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or not math.isfinite(value):
         return NONE
     if isinstance(value, int) or float(value).is_integer():
         return f"{value:,.0f}".replace(",", "\u202f")
-    return f"{value:.3g}"
+    return number(round(value)) if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def megabytes(count: int) -> str:
@@ -164,7 +193,7 @@ def shown_parameters(candidate: Candidate) -> dict[str, str]:
         shown["layers"] = "all stages" if layers == "all" else "last stage"
     epochs = candidate.parameters.get("epochs")
     if isinstance(epochs, int | float) and not isinstance(epochs, bool):
-        shown["epochs"] = f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'}"
+        shown["epochs"] = f"{significant(epochs, 3)} {'epoch' if epochs == 1 else 'epochs'}"
     return shown
 
 
@@ -190,7 +219,8 @@ def score(test: TestScore | None, reason: str | None) -> str:
     """Write the test accuracy with its interval, or why there is none."""
     if test is None:
         return f"No test score: {reason or 'the run is not finished'}."
-    return f"{percent(test.accuracy)} of {number(test.n)} test images are right (95 % interval {span(test.ci95)})."
+    right = "is right" if test.n == 1 else "are right"
+    return f"{percent(test.accuracy)} of {images(test.n, 'test')} {right} (95 % interval {span(test.ci95)})."
 
 
 def kept_default(result: Result) -> bool:
@@ -260,6 +290,6 @@ def _decision(result: Result) -> list[str]:
     before, after = ((table[0][1], table[1][0]) for table in (effect.without, effect.with_rule))
     return [
         f"Decision threshold, chosen on validation: {second} from a probability of {effect.threshold:.2f} on "
-        f"(instead of 0.50): {first} taken for {second} {after[0]} times instead of {before[0]}, "
-        f"{second} taken for {first} {after[1]} instead of {before[1]}."
+        f"(instead of 0.50): {first} taken for {second} {times(after[0])} instead of {before[0]}, "
+        f"{second} taken for {first} {times(after[1])} instead of {before[1]}."
     ]

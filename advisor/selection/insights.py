@@ -71,7 +71,10 @@ def add(
     # A rule for another score gives up accuracy on purpose: having learned shows in either of the two answers.
     learned = guess.learned or guessing.against_majority(labels, probabilities.argmax(axis=1)).learned
     if not learned:
-        warnings = (*warnings, f"the model is not better than always answering {classes[guess.label]}, beyond noise")
+        warnings = (
+            *warnings,
+            f"the scored images do not show that the model is better than always answering {classes[guess.label]}",
+        )
     return replace(result, majority=guess.share, learned=learned, suspects=suspected, warnings=warnings)
 
 
@@ -80,7 +83,7 @@ def with_reliability(result: Result, path: Path) -> Result:
     if result.test is None:
         return result
     saved = stored_arrays.read(path)
-    measured = reliability.measure(classification.probabilities(saved["logits"][0]), saved["labels"])
+    measured = reliability.measure(classification.probabilities(saved["logits"][0]), saved["labels"], saved["groups"])
     bins = (CalibrationBin(n=b.n, confidence=b.confidence, accuracy=b.accuracy, ci95=b.ci95) for b in measured.bins)
     calibration = replace(
         result.calibration,

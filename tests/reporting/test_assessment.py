@@ -35,3 +35,23 @@ def test_more_time_is_suggested_only_where_time_was_short() -> None:
 
     assert advised(28.8, 29.8) == []
     assert advised(60.0, 29.8) == ["Give it more time: partial fine-tuning did not fit into the budget."]
+
+
+def test_few_images_are_not_a_bad_model() -> None:
+    """Four test images, all right, prove nothing: that is said, and not that the model must not be used."""
+    done = results.final(2, 2)
+    assert done.test is not None
+    right = dataclasses.replace(done.test, accuracy=1.0, ci95=(0.51, 1.0))
+    judged = assessment.assess(dataclasses.replace(done, test=right, learned=False, majority=0.5))
+    assert judged.state == "uncertain"
+    assert judged.verdict == "Too few test images (4) to show that it is better than always answering ants (50.0 %)."
+    assert any("Add test images" in step.text for step in judged.steps)
+
+
+def test_a_low_promise_keeps_a_digit() -> None:
+    """Of a thousand classes, a lower bound of 0.96 % is no promise of 0 %."""
+    done = results.final()
+    assert done.test is not None
+    low = dataclasses.replace(done.test, accuracy=0.012, ci95=(0.0096, 0.0143))
+    judged = assessment.assess(dataclasses.replace(done, test=low, learned=True, majority=0.001))
+    assert judged.verdict.startswith("Expect at least 0.9 % right")

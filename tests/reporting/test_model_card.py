@@ -71,3 +71,18 @@ def test_the_card_is_as_agreed() -> None:
     """What a person reads changes only on purpose."""
     golden(GOLDEN / "card.md", model_card.render(results.final(), example(), licence="BSD-3-Clause"))
     golden(GOLDEN / "card-provisional.md", model_card.render(results.provisional(), example()))
+
+
+def test_what_is_not_there_is_not_described() -> None:
+    """Without a test set no decision "used" it; one thread and one image are singular."""
+    recipe = example()
+    split = dataclasses.replace(recipe.data.split, rule="none", fraction=0.0, test=0)
+    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, split=split))
+    done = results.final()
+    assert done.test is not None
+    done = dataclasses.replace(done, environment=dataclasses.replace(done.environment, threads=1))
+    assert "There is no test set." in model_card.render(dataclasses.replace(done, test=None), recipe)
+    text = model_card.render(dataclasses.replace(done, test=dataclasses.replace(done.test, n=1)), example())
+    assert "of 1 test image is right" in text
+    assert "accuracy on the test set, 1 image |" in text
+    assert "1 thread |" in text

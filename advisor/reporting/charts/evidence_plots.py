@@ -89,8 +89,8 @@ def reliability(bins: Sequence[CalibrationBin]) -> str:
         return ""
     low = max(0.0, math.floor(10 * min(min(b.ci95[0], b.confidence) for b in bins)) / 10)
     frame = Frame(low, 1.0, low, 1.0, width=420, height=300)
-    body = frame.axes(lambda v: wording.percent(v, 0))
-    body += frame.below(frame.x_marks(4), lambda v: wording.percent(v, 0))
+    body = frame.axes(wording.tick)
+    body += frame.below(frame.x_marks(4), wording.tick)
     body.append(line(frame.x(low), frame.y(low), frame.x(1.0), frame.y(1.0), "default"))
     for b in bins:
         x = frame.x(b.confidence)
@@ -115,7 +115,7 @@ def learning_curve(part: Forecast) -> str:
     ends = math.log2(min(at.images for at in points)), math.log2(max(at.images for at in points))
     room = 0.06 * (ends[1] - ends[0])
     frame = Frame(ends[0] - room, ends[1] + room, max(0.0, low), min(1.0, high), width=560, height=260)
-    body = frame.axes(lambda v: wording.percent(v, 0))
+    body = frame.axes(wording.tick)
     shown = [part.measured[0], part.measured[-2], *part.expected]
     body += [
         text(frame.x(math.log2(at.images)), frame.bottom + 19, wording.number(at.images), "tick", anchor="middle")

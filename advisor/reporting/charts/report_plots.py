@@ -77,7 +77,7 @@ def over_time(dots: Sequence[Dot], *, default: float | None) -> str:
     xs, ys = [dot.x for dot in dots], [dot.y for dot in scored]
     low, high = _room(min(ys), max(ys))
     frame = Frame(0.0, max(xs) * 1.02 or 1.0, low, high, height=300)
-    body = frame.axes(lambda share: wording.percent(share, 0 if high - low > 0.05 else 1))
+    body = frame.axes(wording.tick)
     body += frame.below(time_ticks(frame.x1), lambda s: wording.duration(round(s)) if s else "0")
     if default is not None and not math.isnan(default):
         body.append(line(frame.x(frame.x0), frame.y(default), frame.x(frame.x1), frame.y(default), "default"))
@@ -116,7 +116,7 @@ def curves(lines: Sequence[Line], *, width: int = 370, height: int = 210) -> str
     frame = Frame(
         0.0, max(max(one.xs) for one in lines) or 1.0, low, top if top > low else low + 1, width=width, height=height
     )
-    body = frame.axes(lambda v: f"{v:.2g}") + frame.below(ticks(0.0, frame.x1, 4), wording.number)
+    body = frame.axes(lambda v: f"{v:g}") + frame.below(ticks(0.0, frame.x1, 4), wording.number)
     for one in lines:
         points = [(x, min(y, frame.y1)) for x, y in zip(one.xs, one.ys, strict=False) if math.isfinite(y)]
         path = "L".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
@@ -130,7 +130,7 @@ def blends(lines: Sequence[Line]) -> str:
     if not values:
         return ""
     frame = Frame(0.0, 1.0, *_room(min(values), max(values)), height=240)
-    body = frame.axes(lambda v: wording.percent(v, 0)) + frame.below((0.0, 0.25, 0.5, 0.75, 1.0), lambda v: f"{v:g}")
+    body = frame.axes(wording.tick) + frame.below((0.0, 0.25, 0.5, 0.75, 1.0), lambda v: f"{v:g}")
     for one in lines:
         points = [(frame.x(x), frame.y(y)) for x, y in zip(one.xs, one.ys, strict=True)]
         body.append(f'<path class="curve {one.kind}" d="M{"L".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>')

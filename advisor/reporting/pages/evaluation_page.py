@@ -7,6 +7,7 @@ Does NOT cover: the numbers.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 
 SMALL_MATRIX = 10  # classes, up to which the confusion matrix is a table that fits a phone
 SHOWN = 5
+WITH_RULE = (
+    "balanced_accuracy",
+    "macro_f1",
+    "cost",
+)  # objectives that may ask for another answer than the most probable class
+MOST_PROBABLE = (
+    "Accuracy, classes, confusions and mistakes are those of the most probable class; the objective and predictions.csv "
+    "follow the run's decision rule."
+)
 
 
 class Evaluated(Protocol):
@@ -61,11 +71,13 @@ def headline(result: Evaluated) -> list[str]:
     """Return the score beside guessing, the objective, and the comparison with the locked test, as sentences."""
     test, shift = result.test, result.shift
     lines = [
-        f"{Path(result.data).name}: {wording.percent(test.accuracy)} of {wording.number(test.n)} images are right "
+        f"{Path(result.data).name}: {wording.percent(test.accuracy)} of {wording.images(test.n)} "
+        f"{_are(test.n)} right "
         f"(95 % interval {wording.span(test.ci95)}); balanced accuracy {wording.percent(test.balanced_accuracy)}.",
         f"Always answering the largest class would be right for {wording.percent(result.majority)}"
-        + ("." if result.learned else ": the model is not better than that, beyond chance."),
+        + ("." if result.learned else ": these images do not show that the model is better than that."),
         _objective(result.objective),
+        *([MOST_PROBABLE] if result.objective.name in WITH_RULE else []),
     ]
     if shift is None:
         return [*lines, "The run has no locked test to compare with."]
@@ -80,7 +92,8 @@ def headline(result: Evaluated) -> list[str]:
 def _objective(score: ObjectiveScore) -> str:
     if score.value is None:
         return f"{score.name.replace('_', ' ')}: {score.note}."
-    interval = "" if score.ci95 is None else f" (95 % interval {score.ci95[0]:.3f} to {score.ci95[1]:.3f})"
+    stated = score.ci95 is not None and all(map(math.isfinite, score.ci95))  # a single loss says nothing of its spread
+    interval = f" (95 % interval {score.ci95[0]:.3f} to {score.ci95[1]:.3f})" if score.ci95 and stated else ""
     return f"The run's objective, {score.name.replace('_', ' ')}: {score.value:.3f}{interval}."
 
 
@@ -111,17 +124,25 @@ def cautions(result: Evaluated) -> list[str]:
     """Return what limits the scores: images seen in training, unknown and missing classes, unreadable files."""
     lines = []
     if result.seen:
-        lines.append(f"{result.seen} of these images are training images of the run: the score is too good.")
+        are = "is a training image" if result.seen == 1 else "are training images"
+        lines.append(f"{result.seen} of these images {are} of the run: the score is too good.")
     if result.unknown_classes:
         total = sum(result.unknown_classes.values())
         names = _some(f"{name} ({count})" for name, count in result.unknown_classes.items())
-        lines.append(f"{total} images of classes that the model does not know are not scored: {names}.")
+        lines.append(
+            f"{wording.images(total)} of classes that the model does not know {_are(total)} not scored: {names}."
+        )
     if result.missing_classes:
         lines.append(f"no image here of {_some(result.missing_classes)}: nothing is known about these classes.")
     if result.unreadable:
         names = _some(f"{file.path} ({file.reason.rstrip('.')})" for file in result.unreadable)
-        lines.append(f"{len(result.unreadable)} images cannot be read and are not scored: {names}.")
+        count = len(result.unreadable)
+        lines.append(f"{wording.images(count)} cannot be read and {_are(count)} not scored: {names}.")
     return lines
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _some(names: Any) -> str:
@@ -151,7 +172,12 @@ def render(result: Evaluated) -> str:
     sections.append(
         ("Per class.", html_page.table(("class", "recall", "precision", "F1", "images"), classes)),
     )
-    sections.append(("Confusion matrix: rows are labels, columns are answers.", draw(names, result.test.confusion)))
+    sections.append(
+        (
+            "Confusion matrix: rows are labels, columns are the most probable classes.",
+            draw(names, result.test.confusion),
+        )
+    )
     if wrong:
         sections.append(
             ("Most confident mistakes.", html_page.table(("image", "label", "answer", "confidence"), wrong)),

@@ -12,7 +12,8 @@ from advisor.reporting import wording
 def teacher(part: Distillation) -> str:
     """Write who taught, and on what."""
     reached = f", {wording.percent(part.teacher_test)} on the same test images" if part.teacher_test is not None else ""
-    more = f" and {wording.number(part.unlabelled)} unlabelled ones" if part.unlabelled else ""
+    ones = "one" if part.unlabelled == 1 else "ones"
+    more = f" and {wording.number(part.unlabelled)} unlabelled {ones}" if part.unlabelled else ""
     return (
         f"Learned from {part.teacher_backbone} at {part.teacher_size_px} px{reached}: the model of {part.teacher}, asked "
         f"about the training images{more}."
@@ -43,7 +44,8 @@ def log_loss(part: Distillation) -> str:
 
 
 def _minus(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+    text = f"{value:+.3f}"
+    return "±0.000" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def sentences(part: Distillation) -> list[str]:

@@ -30,14 +30,14 @@ def milliseconds(cost: GraphCost) -> str:
     """Write milliseconds: "4.2 ms" measured, "about 4 ms" predicted."""
     if cost.ms is None:
         return wording.NONE
-    return f"{cost.ms:.1f} ms" if cost.measured else f"about {cost.ms:.2g} ms"
+    return f"{cost.ms:.1f} ms" if cost.measured else f"about {wording.significant(cost.ms, 2)} ms"
 
 
 def megabytes(cost: GraphCost) -> str:
     """Write megabytes: "8.9 MB" measured, "about 8.9 MB" predicted."""
     if cost.mb is None:
         return wording.NONE
-    return f"{cost.mb:.1f} MB" if cost.measured else f"about {cost.mb:.2g} MB"
+    return f"{cost.mb:.1f} MB" if cost.measured else f"about {wording.significant(cost.mb, 2)} MB"
 
 
 def cost(limits: LimitsReport) -> str:
@@ -76,8 +76,8 @@ def plot(models: Sequence[CostedModel], limit_ms: float | None) -> str:
     ys = [m.accuracy for m in drawn]
     pad = max(0.01, 0.1 * (max(ys) - min(ys)))
     frame = Frame(min(logs) - 0.1, max(logs) + 0.1, min(ys) - pad, min(1.0, max(ys) + pad), height=HEIGHT)
-    body = frame.axes(lambda share: wording.percent(share, 0 if frame.y1 - frame.y0 > 0.05 else 1))
-    body += frame.below(_ticks(frame.x0, frame.x1), lambda log: f"{10**log:.3g} ms")
+    body = frame.axes(wording.tick)
+    body += frame.below(_ticks(frame.x0, frame.x1), lambda log: f"{wording.significant(10**log, 3)} ms")
     front = _front(drawn)
     if len(front) > 1:
         points = " ".join(f"{frame.x(math.log10(m.cost.ms or 1.0)):.1f},{frame.y(m.accuracy):.1f}" for m in front)

@@ -21,6 +21,8 @@ def test_predicted_values_are_marked() -> None:
     assert pareto.milliseconds(GraphCost(ms=4.24, mb=1.0, measured=True)) == "4.2 ms"
     assert pareto.milliseconds(GraphCost(ms=4.24, mb=1.0)) == "about 4.2 ms"
     assert pareto.megabytes(GraphCost(ms=None, mb=8.94, measured=True)) == "8.9 MB"
+    assert pareto.milliseconds(GraphCost(ms=149.3, mb=350.1)) == "about 150 ms"
+    assert pareto.megabytes(GraphCost(ms=149.3, mb=352.0)) == "about 350 MB"
     assert "ms" not in pareto.milliseconds(GraphCost(ms=None, mb=1.0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -114,3 +115,20 @@ def test_the_interval_of_a_difference_is_newcombes() -> None:
     """56 of 70 against 48 of 80, as in the paper's table II (method 10)."""
     low, high = evaluation.difference(56 / 70, intervals.wilson(56, 70), 48 / 80, intervals.wilson(48, 80))
     assert (low, high) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+
+
+def test_one_image_is_written_as_one(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One photo: singular, no interval that ends at infinity, and no claim that the model is bad."""
+    photo = next((run.parent / "data" / "roof").glob("*.jpg"))
+    (tmp_path / "roof").mkdir()
+    shutil.copy(photo, tmp_path / "roof")
+    (tmp_path / "boat").mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(
+        tmp_path / "boat" / "a.png"
+    )
+    assert cli.run(["evaluate", str(run), str(tmp_path), "--quiet"]) == 0
+    shown = capsys.readouterr()
+    assert "of 1 image is right" in shown.out
+    assert "these images do not show that the model is better than that" in shown.out
+    assert not re.search(r"\b(inf|nan)\b", shown.out)
+    assert "1 image of classes that the model does not know is not scored: boat (1)" in shown.err
