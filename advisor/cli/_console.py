@@ -85,14 +85,16 @@ def record_as_json(record: Any) -> None:
 
 
 def listing(*columns: str, right: Sequence[str] = ()) -> Table:
-    """Return an empty table with these column titles; those in `right` are aligned right, the last takes what room is left."""
+    """Return an empty table with these column titles; those in `right` are aligned right.
+
+    Where the terminal is too narrow, cells are folded, the widest columns first: none is cut off, and no column is left out.
+    """
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in columns[:-1]:
-        table.add_column(title, no_wrap=True, justify="right" if title in right else "left")
-    table.add_column(columns[-1], overflow="fold", justify="right" if columns[-1] in right else "left")
+    for title in columns:
+        table.add_column(title, overflow="fold", justify="right" if title in right else "left")
     return table
 
 

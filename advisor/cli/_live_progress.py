@@ -27,6 +27,7 @@ from advisor.runtime.progress import Listener
 from advisor.safe_text import printable
 
 WHY_LOG_LOSS = "lower log-loss: more reliable probabilities"  # said where the best has the lower accuracy
+WHY_OBJECTIVE = "better by the objective"
 SHOWN_DIFFERENCES = 3  # parameters that tell a trial from an earlier one with the same name
 
 
@@ -161,7 +162,8 @@ class LiveProgress(Listener):
         return f"{name}, {wording.settings(few)}" if few else name
 
     def _why(self, trial: Trial, before: Trial | None) -> str:
-        return f" ({WHY_LOG_LOSS})" if before is not None and trial.accuracy < before.accuracy else ""
+        why = WHY_LOG_LOSS if trial.objective is None else WHY_OBJECTIVE
+        return f" ({why})" if before is not None and trial.accuracy < before.accuracy else ""
 
     def __rich__(self) -> RenderableType:
         """Draw the view: what is done now, the best so far, and the time."""

@@ -116,12 +116,12 @@ def _write(numbers: dict[str, Any], folder: Path) -> None:
 
 def _print(facts: dict[str, Any], folder: Path, joined: JoinedImages | None) -> None:
     from advisor.cli import _console
-    from advisor.reporting import insight_text
+    from advisor.reporting import insight_text, wording
 
     out = _console.console()
     out.print(
         f"{_console.text(facts['backbone'])} at {facts['size_px']} px: {facts['train_images']:,} training and "
-        f"{facts['held_out']:,} held-out images, {facts['epochs']:.3g} epochs"
+        f"{facts['held_out']:,} held-out images, {wording.significant(facts['epochs'], 3)} epochs"
     )
     if joined is not None:
         out.print(insight_text.joined(joined))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def _table(summaries: list[RunSummary]) -> object:
     for one in summaries:
         score = one.objective
         value = wording.NONE if score is None or score.value is None else f"{score.name} {score.value:.3f}"
-        if score is not None and score.ci95 is not None:
+        if score is not None and score.ci95 is not None and all(map(math.isfinite, score.ci95)):
             value += f" ({score.ci95[0]:.3f}-{score.ci95[1]:.3f})"
         name = one.run if one.status == "final" else f"{one.run} ({one.status})"
         size = wording.NONE if one.megabytes is None else f"{one.megabytes:.1f}"
@@ -85,15 +86,18 @@ def _milliseconds(one: RunSummary) -> str:
 
     if one.milliseconds is None:
         return wording.NONE
-    return f"{one.milliseconds:.1f}" if one.ms_measured else f"~{one.milliseconds:.2g}"
+    return f"{one.milliseconds:.1f}" if one.ms_measured else f"~{wording.significant(one.milliseconds, 2)}"
 
 
 def _sentence(compared: RunDifference | None) -> str:
     if compared is None:
         return "The two runs were not tested on the same images, so their scores cannot be compared in pairs."
-    low, high = (100 * bound for bound in compared.ci95)
+    from advisor.reporting import wording
+
+    low, high = compared.ci95
     clear = "not distinguishable" if low <= 0 <= high else "a clear difference"
+    interval = wording.point_span(compared.ci95).removesuffix(" points")
     return (
-        f"Difference on the same {compared.n} test images: {100 * compared.difference:+.1f} points "
-        f"(95 % interval {low:+.1f} to {high:+.1f}, p = {compared.p:.2g}): {clear}."
+        f"Difference on the same {wording.images(compared.n, 'test')}: {wording.points(compared.difference)} "
+        f"(95 % interval {interval}, p = {compared.p:.2g}): {clear}."
     )

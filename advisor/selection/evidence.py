@@ -155,9 +155,9 @@ def settle_regime(
                 p=p,
             )
         )
+        ahead = round(100 * (value - reference), 1) + 0.0  # no "-0.0"
         sentences.append(
-            f"{100 * (value - reference):+.1f} points over {REGIME_WORDS[name]} on the same {int(both.sum())} images "
-            f"({losses}), p = {p:.3g}"
+            f"{ahead:+.1f} points over {REGIME_WORDS[name]} on the same {int(both.sum())} images ({losses}), p = {p:.3g}"
         )
     if not (sentences or more):
         sentences.append("no fine-tuning was tried")

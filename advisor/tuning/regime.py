@@ -69,7 +69,8 @@ def by_size(images: int, classes: int) -> Regime:
     """Return the prior for `images` training images in `classes` classes: the first rule that holds."""
     per_class = images / max(1, classes)
     rule = next(r for r in RULES if r.holds(images, per_class))
-    reason = f"{images:,} images in {classes:,} classes ({per_class:.3g} a class) - {rule.why}"
+    each = f"{per_class:.3g}" if per_class < 100 else f"{per_class:,.0f}"
+    reason = f"{images:,} images in {classes:,} classes ({each} a class) - {rule.why}"
     return Regime(name=rule.name, reason=reason, prior=rule.name, few_shot=rule.few_shot, origin=rule.origin)
 
 

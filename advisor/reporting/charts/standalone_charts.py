@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from advisor.reporting import wording
 from advisor.reporting.charts.report_plots import Line, ticks
 from advisor.safe_text import printable
 
@@ -144,7 +145,7 @@ class _Scale:
         body = []
         for tick in ticks(self.y0, self.y1, 5):
             y = self.y(tick)
-            label = f"{100 * tick:.0f} %" if percent else f"{tick:.3g}"
+            label = wording.tick(tick) if percent else f"{tick:g}"
             body.append(f'<line class="g" x1="{self.left}" y1="{y:.1f}" x2="{self.right}" y2="{y:.1f}"/>')
             body.append(f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
         for tick in self._below():

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from advisor.reporting import html_page
+from advisor.reporting import html_page, wording
 from advisor.reporting.charts import standalone_charts
 from advisor.reporting.charts.report_plots import Line
 
@@ -22,7 +22,7 @@ def render(numbers: Plain) -> str:
     title = f"{', '.join(a['name'] for a in arms)}: {numbers['backbone']} at {numbers['size_px']} px"
     size = (
         f"{numbers['train_images']:,} training and {numbers['held_out']:,} held-out images, {numbers['classes']} classes; "
-        f"{numbers['epochs']:.3g} epochs, seed {numbers['seed']}, the same number of steps for every arm."
+        f"{wording.significant(numbers['epochs'], 3)} epochs, seed {numbers['seed']}, the same number of steps for every arm."
     )
     return html_page.page(
         title,

@@ -21,6 +21,7 @@ from advisor.records.objective import ObjectiveScore
 from advisor.records.trials import RunStatus
 from advisor.reporting import stored_results
 from advisor.runtime import stored_arrays
+from advisor.selection import objective_decision
 
 PARENT = errors.RUNS_FOLDER
 
@@ -119,14 +120,15 @@ def difference(first: Path, second: Path) -> RunDifference | None:
     a, b = (stored_arrays.read(run / "trials" / "test.npz") for run in (first, second))
     if len(a["labels"]) != len(_test(first)) or not np.array_equal(a["labels"], b["labels"]):
         return None  # an unreadable or left-out image: the rows are not known to be the same
-    right = [(saved["logits"][0].argmax(1) == saved["labels"]).astype(float) for saved in (a, b)]
-    groups = a["groups"]
+    right, groups = [saved["logits"][0].argmax(1) == saved["labels"] for saved in (a, b)], a["groups"]
+    gain = objective_decision.compare_on_test(right[0], right[1], groups)
+    enough = objective_decision.enough_groups(groups)
     return RunDifference(
         first=str(first),
         second=str(second),
-        difference=float(right[0].mean() - right[1].mean()),
-        ci95=intervals.paired_bootstrap(right[0], right[1], groups=groups),
-        p=intervals.paired_p(right[0], right[1], groups=groups),
+        difference=gain.over_baseline,
+        ci95=gain.ci95,
+        p=intervals.paired_p(right[0].astype(float), right[1].astype(float), groups=groups) if enough else 1.0,
         n=len(groups),
     )
 

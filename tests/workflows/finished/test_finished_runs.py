@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import results
+from rich.console import Console
 
 from advisor import cli
+from advisor.cli import runs as runs_command
 from advisor.errors import InputError
 from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.workflows.finished import finished_runs
@@ -61,3 +64,40 @@ def test_a_difference_is_paired_on_the_same_images(tmp_path: Path) -> None:
     assert compared.ci95[0] > 0
     assert compared.p < 0.05
     assert finished_runs.difference(first, write_run(tmp_path / "c", 80, names="other")) is None
+
+
+def test_the_photos_of_two_patients_prove_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fewer than six groups no difference is clear, and no number is a power of ten or "nan"."""
+    monkeypatch.chdir(tmp_path)
+    runs = [write_run(tmp_path / name, right) for name, right in (("a", 90), ("b", 60))]
+    for run in runs:
+        saved = dict(np.load(run / "trials" / "test.npz"))
+        np.savez(run / "trials" / "test.npz", **{**saved, "groups": np.arange(len(LABELS)) % 2})
+        plain = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        plain["objective"] = {"name": "log_loss", "value": 0.3, "ci95": [0.0, None], "n": 1, "note": ""}
+        cost = {"ms": 152.0, "mb": 9.0, "measured": False}
+        plain["limits"] = {"max_ms": None, "max_mb": None, "threads": 1, "cost": cost, "models": [], "without": None}
+        write_atomically(run / "result.json", json.dumps(plain))
+    compared = finished_runs.difference(*runs)
+    assert compared is not None
+    assert (compared.difference, compared.ci95, compared.p) == (pytest.approx(0.3), (-1.0, 1.0), 1.0)
+    assert cli.run(["runs", "a", "b"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "+30.0 points (95 % interval −100.0 to +100.0, p = 1): not distinguishable." in shown
+    assert "~150" in shown
+    assert "nan" not in shown
+    assert "e+" not in shown
+
+
+def test_no_column_is_lost_on_a_narrow_terminal(tmp_path: Path) -> None:
+    """At 80 columns every title and every cell is still there, folded where it has to be."""
+    write_run(tmp_path / "photos-2026-12-01-10-22-11", 90)
+    output = io.StringIO()
+    table = runs_command._table(finished_runs.summarise(finished_runs.find([tmp_path])))
+    Console(file=output, width=80).print(table)
+    assert "…" not in output.getvalue()
+    letters = "".join(output.getvalue().split())
+    assert all(letter in letters for letter in ("MB", "ms"))
+    assert max(map(len, output.getvalue().splitlines())) <= 80
