@@ -120,4 +120,4 @@ def optional(argument: PathArgument | None) -> Path | None:
 def folder(run: PathArgument) -> Path:
     """Return a run directory, of which `run` may also be a file."""
     run_path = Path(run)
-    return run_path if run_path.is_dir() else run_path.parent
+    return run_path if os.path.isdir(run) else run_path.parent

@@ -59,7 +59,7 @@ def load(run: PathArgument) -> Predictor | EnsemblePredictor:
 
     device.keep_freed_memory()
     folder = _arguments.folder(run)
-    if (folder / model_files.ENSEMBLE).is_file():  # RUN/ensemble, or an export of it
+    if os.path.isfile(folder / model_files.ENSEMBLE):  # RUN/ensemble, or an export of it
         return ensemble_predictor.load(folder, registry.load())
     return predictor.load(folder, registry.load())
 

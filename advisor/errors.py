@@ -232,6 +232,6 @@ def nearest_run(folder: str | os.PathLike[str], name: str, otherwise: str) -> st
     except OSError:
         newest = None
     if newest is None:
-        return otherwise if root.exists() else "Check the path: there is no such file or folder."
+        return otherwise if os.path.exists(root) else "Check the path: there is no such file or folder."
     run = str(newest)[: -len(name) - 1]
     return f"Did you mean {shlex.quote(run)}" + (f", the newest of {len(runs)} runs in it?" if len(runs) > 1 else "?")

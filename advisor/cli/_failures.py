@@ -7,6 +7,7 @@ Does NOT cover: which error a command raises (`advisor.errors`).
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -14,7 +15,7 @@ import traceback
 import click
 
 from advisor.errors import AdviseError, InputError, OutputError, is_out_of_memory, one_line
-from advisor.safe_text import printable
+from advisor.safe_text import printable, shortened
 
 # Of address space, until it is touched: enough to import and print what reports a shortage (chosen).
 RESERVE_BYTES = 8_000_000
@@ -22,6 +23,8 @@ RESERVE_BYTES = 8_000_000
 SHORTAGES = ("start new thread", "mmap", "failed to map", "allocate")
 FREE_MEMORY = "Free memory, or raise the limits (`ulimit -a`)."
 NO_MEMORY_TO_SAY_SO = f"error: memory ran out. {FREE_MEMORY}\n".encode()
+# Why a path that a person named cannot be used.
+REFUSED = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM)
 # Set aside as the command line is imported: an allocation that fails leaves nothing to report it with.
 _reserve = [bytearray(RESERVE_BYTES)]
 
@@ -52,13 +55,16 @@ def fail_of_usage(error: click.ClickException) -> int:
 
 
 def fail_of_system(error: OSError) -> int:
-    """Print what the system refused: a write to a full disk, or anything else; return the exit code."""
+    """Print what the system refused: a write to a full disk, a path, or anything else; return the exit code."""
     from advisor.runtime.atomic_file import takes_nothing
 
     if takes_nothing(error):
         where = error.filename or "a file"
         text = f"{where}: cannot be written ({error.strerror})."
         return fail(OutputError(text, hint="Free some space, then run the command again."))
+    if error.errno in REFUSED and isinstance(error.filename, str):
+        path = shortened(error.filename)
+        return fail(InputError(f"{path}: cannot be used ({error.strerror}).", hint="Check its name and permissions."))
     return fail(AdviseError(f"{type(error).__name__}: {error}.", hint="Is the disk full, or memory short?"))
 
 

@@ -78,9 +78,9 @@ def command(
     clock = Clock(durations.parse(budget) if budget else None, started=process_start())
     names = [name.strip() for name in arms.split(",") if name.strip()]
     comparison.check(names, surface)
-    with _console.bar(quiet) as report:
+    rundir = _run_dir(dataset, out)
+    with rundir.filled(), _console.bar(quiet) as report:
         session = open_session(run_settings, budget_s=clock.asked_s, report=report)
-        rundir = _run_dir(dataset, out)
         deadline = None
         if budget:
             epochs = comparison_budget.epochs_within(session, names, epochs=epochs, batch=batch, seconds=clock.left_s)
@@ -96,7 +96,7 @@ def command(
             report=report,
         )
         facts = comparison.plain(compared)
-    _write(facts, rundir.path)
+        _write(facts, rundir.path)
     for warning in session.warnings:
         _console.note(warning)
     if as_json:

@@ -13,6 +13,7 @@ from advisor import errors
 from advisor.errors import RecipeError
 from advisor.records.plan import Card
 from advisor.records.recipe import Recipe
+from advisor.safe_text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,9 +33,7 @@ def read(path: str | os.PathLike[str]) -> Recipe:
 
     Raises RecipeError where there is none, it cannot be read, or it is not a recipe.
     """
-    file = Path(path)
-    if file.is_dir():
-        file = file / FILE
+    file = Path(path, FILE) if os.path.isdir(path) else Path(path)
     try:
         if file.stat().st_size > 16_000_000:
             raise RecipeError(f"{file}: too large to be a recipe.", hint="Name the recipe.yaml of a run.")
@@ -45,7 +44,7 @@ def read(path: str | os.PathLike[str]) -> Recipe:
     except UnicodeDecodeError:
         raise RecipeError(f"{file}: not a text file in UTF-8.", hint=f"Name a {FILE}.") from None
     except OSError as error:
-        raise RecipeError(f"{file}: cannot be read: {error.strerror}.") from None
+        raise RecipeError(f"{shortened(str(file))}: cannot be read: {error.strerror}.") from None
     return parse(text, name=str(file))
 
 

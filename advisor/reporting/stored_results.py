@@ -6,6 +6,7 @@ Does NOT cover: writing it (`selection`), showing it (`report`, the command line
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -26,15 +27,15 @@ def read(run: Path) -> tuple[Result, Path]:
 
     from advisor.runtime import json_records
 
-    folder = run.parent if run.is_file() else run
+    folder = run.parent if os.path.isfile(run) else run
     path = folder / FILE
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{run}: there is no {FILE}.", hint=_hint(run, folder))
     try:
         # Names of files need not be UTF-8: they travel as surrogate escapes, which msgspec's own reader refuses.
         plain = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
         return json_records.convert(plain, Result), folder
-    except (ValueError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}).", hint="Was it edited, or written by another version?"
         ) from error
@@ -55,6 +56,6 @@ def _hint(run: Path, folder: Path) -> str:
             return "This is an adapted run (--target) that did not end: start it again with another --out."
         quoted = shlex.quote(str(folder))
         return f"This is an adapted run (--target): see its {ADAPTATION}, or use it with `tl-advise predict {quoted} IMAGES`."
-    if (folder / "run.json").is_file():
+    if os.path.isfile(folder / "run.json"):
         return f"The run has no result yet: `tl-advise resume {shlex.quote(str(folder))}` continues it."
     return errors.nearest_run(run, FILE, "Name a run directory, such as tl-advise-runs/NAME-TIME.")

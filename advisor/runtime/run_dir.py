@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from advisor import errors
-from advisor.errors import InputError, OutputError
+from advisor.errors import InputError, OutputError, TrialError
 from advisor.runtime.atomic_file import takes_nothing, to_json, write_atomically
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ EARLY_FILES = (
     "experience.json",
     "tracking.json",
 )
+# What `compare`, `distill`, an adaptation and a rerun write beside the files of a run.
+FILLED = (*KEPT, "adaptation.json", "comparison.json", "comparison.html", "teacher.npz")
 
 
 def trial_name(number: int, repeat: int) -> str:
@@ -120,12 +122,25 @@ class RunDir:
     def begun(self) -> Iterator[None]:
         """Hold a new run before its first file is written, so that of two calls with one --out only one writes.
 
-        Raises InputError where another process holds it, OutputError where one began a run here since `create`.
+        Raises InputError where another process holds it, OutputError where one wrote something here since `create`.
         """
         with self.locked():
-            if self._is_there():
+            if _holds_something(self.path):
                 raise _used(self.path)
             yield
+
+    @contextmanager
+    def filled(self) -> Iterator[Path]:
+        """Hold a new folder that one command fills; where its training fails or is stopped, what it wrote goes again.
+
+        Raises what `begun` raises.
+        """
+        with self.begun():
+            try:
+                yield self.path
+            except (InputError, TrialError, KeyboardInterrupt):
+                self.forget(FILLED)
+                raise
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -237,14 +252,14 @@ class RunDir:
                 newest = max(newest, path.stat().st_mtime)
         return newest - written
 
-    def forget(self) -> None:
-        """Delete what a run that never began has written; the directory itself stays where it holds anything else.
+    def forget(self, others: tuple[str, ...] = ()) -> None:
+        """Delete what a run that never began has written, and `others`; the directory stays where it holds anything else.
 
         Only the process that holds the run may do this: the files could be those of another one.
         """
         for name in EARLY_FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (*EARLY_FILES, self.study.name):
+        for name in (*EARLY_FILES, self.study.name, *others):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()

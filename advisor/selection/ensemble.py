@@ -172,16 +172,19 @@ def _description(chosen: EnsembleChoice) -> dict[str, Any]:
 
 
 def _train_member(run: SearchRun, trial: Trial, folder: Path, reserve_s: float) -> bool:
-    """Train a member; return False if it fails or does not fit, which costs the ensemble, never the run."""
+    """Train a member; return False if it fails or does not fit, which costs the ensemble, never the run.
+
+    What was frozen is the mean of all members: a mean without this one was neither chosen nor scored on validation data.
+    """
     as_it_is = run.facts.has_deadline and fold_model_folder(run.rundir.path, trial) is not None
     options: dict[str, Any] = {"allow_fold_model": as_it_is, "not_refitted": AS_MEMBER if as_it_is else ""}
     try:
         done = final_models.train(run, trial, folder, reserve_s=reserve_s, **options) is not None
-        why = "its members cannot be trained in the time left"
     except AdviseError as error:
-        done, why = False, str(error)
+        done = False
+        run.listener.note(str(error))
     if not done:
-        run.listener.note(f"no ensemble: {why}")
+        run.listener.note(f"no ensemble: its member {trial.candidate.strategy} on {trial.candidate.backbone} has no model")
     return done
 
 

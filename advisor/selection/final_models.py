@@ -53,7 +53,7 @@ def train(
 ) -> Refitted | None:
     """Train a frozen candidate on all images, with `reserve_s` seconds reserved for what comes after it.
 
-    Returns None if that does not fit or fails twice and `allow_fold_model` is False. With `not_refitted`, a reason in words,
+    Returns None, and says why, if that does not fit or fails twice and `allow_fold_model` is False. With `not_refitted`, a reason in words,
     the fold model is used if there is one. Where a fold model is needed and missing, raises RefitError, or the error itself
     if its cause may pass: short memory, a process that died.
     """
@@ -71,6 +71,7 @@ def train(
         if refitted is None:
             if allow_fold_model:
                 raise _no_model(trial, reason, error)
+            run.listener.note(f"{trial.candidate.backbone}: {_not_refitted(trial, reason)}")
             return None
         write_atomically(written, to_json(refitted))
     return read_refitted(folder)

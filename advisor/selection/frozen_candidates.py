@@ -60,9 +60,11 @@ def judge(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidate
         run.probes = list(run.rundir.read("probes.json", list[Trial]) or [])
     run.describe(t.candidate.backbone for t in run.state().contenders())
     frozen = run.rundir.read("candidates.json", FrozenCandidates)
-    if frozen is None or any(run.cannot_win(t) for t in _members(frozen)):
-        return _freeze(run, context)
-    return frozen
+    if frozen is not None and not any(run.cannot_win(t) for t in _members(frozen)):
+        return frozen
+    if frozen is not None:  # of an earlier process, perhaps: only that one knows how its search ended
+        run.stopped, run.untried, run.predicted_s = frozen.stopped_because, frozen.untried, frozen.predicted_s
+    return _freeze(run, context)
 
 
 def _members(frozen: FrozenCandidates) -> tuple[Trial, ...]:

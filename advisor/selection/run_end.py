@@ -108,7 +108,7 @@ def _refit(run: SearchRun, frozen: FrozenCandidates) -> list[tuple[Path, Refitte
             not_refitted=final_models.LIKE_THE_WINNER if models and models[0][1].folds else "",
         )
         if refitted is None:
-            run.listener.note("the untuned default was not refitted in time: it has no test score")
+            run.listener.note("the untuned default was not refitted: it has no test score")
             break
         models.append((run.rundir.trials / f"final-{name}", refitted))
     return models

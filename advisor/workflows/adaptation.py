@@ -89,6 +89,16 @@ def choose(runs: Sequence[AdaptedArm]) -> AdaptedArm:
     return max((r for r in runs if r.arm == arm), key=lambda r: r.information)
 
 
+def scored(session: Session, arm: AdaptationArm) -> AdaptedArm:
+    """Return the scores of an arm that need no target label."""
+    return AdaptedArm(
+        arm=arm.name,
+        seed=arm.seed,
+        source_accuracy=adaptation_arm.held_out_score(session, arm).accuracy,
+        information=information(arm.target_logits),
+    )
+
+
 def adapt(
     session: Session,
     *,
@@ -118,18 +128,14 @@ def adapt(
         for arm in arms:
             chosen = make_candidate(session, arm, shared_parameters(session, arm, epochs))
             for trained_arm in adaptation_arm.train(session, chosen, seed, deadline=last, report=report):
-                accuracy = adaptation_arm.held_out_score(session, trained_arm).accuracy
-                criterion = information(trained_arm.target_logits)
-                trained[
-                    AdaptedArm(arm=trained_arm.name, seed=seed, source_accuracy=accuracy, information=criterion)
-                ] = trained_arm
+                trained[scored(session, trained_arm)] = trained_arm
         longest = max(longest, time.monotonic() - began)
     best = choose(list(trained))
     if to is not None:
         call = settings or Settings(data=session.dataset.root)
         text = recipe_file.write(adaptation_arm.make_recipe(session, call, trained[best], to), command=call.command)
         write_atomically(to / recipe_file.FILE, text)
-    return _result(session, trained, best)
+    return summarise(session, trained, best)
 
 
 def epochs_within(session: Session, arms: int, seconds: float) -> float:
@@ -161,8 +167,8 @@ def shared_parameters(session: Session, arm: str, epochs: float) -> dict[str, An
     return {k: v for k, v in {"epochs": epochs, "norm": "trained"}.items() if k in declared}
 
 
-def _result(session: Session, trained: dict[AdaptedArm, AdaptationArm], best: AdaptedArm) -> Adaptation:
-    """Read the hidden target labels, after the choice."""
+def summarise(session: Session, trained: dict[AdaptedArm, AdaptationArm], best: AdaptedArm) -> Adaptation:
+    """Return all runs with their scores on the hidden target labels, which are read after the choice."""
     assert session.target is not None
     labels = np.array(session.target.hidden_labels)
     labelled = labels != UNLABELLED

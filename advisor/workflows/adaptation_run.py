@@ -16,16 +16,16 @@ from advisor.data import splits
 from advisor.data.remote import urls
 from advisor.errors import InputError
 from advisor.records import Settings, recipe_file
-from advisor.reporting import model_card
+from advisor.reporting import model_card, stored_results
 from advisor.runtime import durations
-from advisor.runtime.atomic_file import write_atomically
+from advisor.runtime.atomic_file import to_json, write_atomically
 from advisor.runtime.clock import Clock
 from advisor.runtime.run_dir import RunDir, default_folder
 from advisor.selection import run_end
 from advisor.tuning import budget
 from advisor.workflows import adaptation
 from advisor.workflows.adaptation import Adaptation
-from advisor.workflows.session import open_session
+from advisor.workflows.session import Session, open_session
 
 SEEDS = 3  # at most, as far as the budget allows; at least one; --trials changes the number
 SHARE = 0.8  # of the remaining budget goes into the first round; the rest is for reading and scoring
@@ -82,27 +82,39 @@ def run(
     data = urls.public_path(settings.data)
     folder = out or default_folder(data, datetime.datetime.now())
     arms = settings.strategies or adaptation.ARMS
-    session = open_session(replace(settings, budget_s=None), target=target, budget_s=settings.budget_s, report=report)
-    left_s = clock.left_s
-    check_budget(adaptation.needs_s(session, len(arms), 1.0), left_s, len(arms), note)
-    rundir = RunDir.create(folder, data=data)
-    rundir.write("run.json", replace(settings, target=target))
-    adapted = adaptation.adapt(
-        session,
-        arms=arms,
-        seeds=range(settings.seed, settings.seed + (settings.trials or SEEDS)),
-        epochs=min(MAX_EPOCHS, max(1.0, adaptation.epochs_within(session, len(arms), SHARE * left_s))),
-        deadline=None if left_s == float("inf") else time.monotonic() + left_s - 2.0,
-        settings=settings,
-        to=folder,
-        report=report,
-    )
-    splits.write_csv(session.dataset, rundir.splits)  # which images an export is compared on
+    with RunDir.create(folder, data=data).filled():
+        session = open_session(
+            replace(settings, budget_s=None), target=target, budget_s=settings.budget_s, report=report
+        )
+        left_s = clock.left_s
+        check_budget(adaptation.needs_s(session, len(arms), 1.0), left_s, len(arms), note)
+        write_call(folder, replace(settings, target=target))
+        adapted = adaptation.adapt(
+            session,
+            arms=arms,
+            seeds=range(settings.seed, settings.seed + (settings.trials or SEEDS)),
+            epochs=min(MAX_EPOCHS, max(1.0, adaptation.epochs_within(session, len(arms), SHARE * left_s))),
+            deadline=None if left_s == float("inf") else time.monotonic() + left_s - 2.0,
+            settings=settings,
+            to=folder,
+            report=report,
+        )
+        write_pages(folder, session, adapted)
+    return AdaptedRun(adaptation=adapted, folder=folder, warnings=session.warnings)
+
+
+def write_call(folder: Path, settings: Settings) -> None:
+    """Write down what is adapted to what, by which other commands know the run; call it before anything else is written."""
+    write_atomically(folder / "run.json", to_json(settings))
+
+
+def write_pages(folder: Path, session: Session, adapted: Adaptation) -> None:
+    """Write splits, model card and numbers beside the model and its recipe, the numbers last."""
+    splits.write_csv(session.dataset, folder / "splits.csv")  # which images an export is compared on
     licence = run_end.licence(session.backbone)
     card = model_card.render_adapted(recipe_file.read(folder), licence=licence, run=str(folder))
     write_atomically(folder / "README.md", card)
-    rundir.write("adaptation.json", {"schema": 1, **asdict(adapted)})
-    return AdaptedRun(adaptation=adapted, folder=folder, warnings=session.warnings)
+    write_atomically(folder / stored_results.ADAPTATION, to_json({"schema": 1, **asdict(adapted)}))
 
 
 def check_options(settings: Settings) -> None:

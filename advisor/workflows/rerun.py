@@ -8,7 +8,6 @@ validation is repeated instead. Does NOT cover: what counts as agreement (`rerun
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -26,7 +25,6 @@ from advisor.records.data import ReadOptions
 from advisor.records.messages import OpenDataset, Refit, Refitted, RunTrial, Score, Scored
 from advisor.records.recipe import Recipe
 from advisor.runtime.progress import Listener
-from advisor.runtime.run_dir import RunDir
 from advisor.selection.measurements import forgetting_budget
 from advisor.workflows import rerun_output, rerun_verify
 from advisor.workflows.distillation import recorded_answers
@@ -72,20 +70,17 @@ def rerun_recipe(
     weights_dir = find_weights(recipe, plugins, weights_dir, offline)
     root = data or by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
     listener.stage(f"reading the data in {urls.public(root)}")  # a recipe's relative path may lead elsewhere
-    if out is not None:
-        RunDir.create(out, data=urls.public_path(root))
-    data_set, measured, same_data = read_data(
-        recipe, path, root, reading, relabel, is_given=data is not None, offline=offline
-    )
-    if verify:
-        rerun_verify.check_comparable(recipe, same_data)
-    sample = _sample(recipe, data_set, same_data=same_data)
-    settings = settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
-    settings = replace(settings, devices=devices or recipe.devices or 1, reading=reading or settings.reading)
-    settings = replace(settings, relabel=str(relabel) if relabel else None, plugins_blocked=tuple(block))
     with ExitStack() as stack:
-        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-advise-rerun-")))
-        (folder / "trials").mkdir(parents=True, exist_ok=True)
+        folder = rerun_output.begin(out, root, stack)
+        data_set, measured, same_data = read_data(
+            recipe, path, root, reading, relabel, is_given=data is not None, offline=offline
+        )
+        if verify:
+            rerun_verify.check_comparable(recipe, same_data)
+        sample = _sample(recipe, data_set, same_data=same_data)
+        settings = settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
+        settings = replace(settings, devices=devices or recipe.devices or 1, reading=reading or settings.reading)
+        settings = replace(settings, relabel=str(relabel) if relabel else None, plugins_blocked=tuple(block))
         worker = Worker(log=str(folder / "worker.log"))
         stack.callback(worker.stop)
         job = open_job(settings, folder, data_set, sample.pool, folds=recipe.validation.folds)

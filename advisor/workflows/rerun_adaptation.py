@@ -6,7 +6,7 @@ compared. Does NOT cover: choosing among arms (`adaptation`).
 
 from __future__ import annotations
 
-import tempfile
+import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from advisor import registry
 from advisor.aliases import NamedProgress
-from advisor.data.remote import urls
 from advisor.errors import RecipeError
+from advisor.records import Settings, recipe_file
 from advisor.records.data import ReadOptions
 from advisor.records.recipe import Recipe
 from advisor.runtime import environment
-from advisor.runtime.run_dir import RunDir
-from advisor.workflows import adaptation_arm, rerun_verify
+from advisor.runtime.atomic_file import write_atomically
+from advisor.workflows import adaptation, adaptation_arm, adaptation_run, rerun_output, rerun_verify
 from advisor.workflows import rerun as replay
 from advisor.workflows.finished import recorded_data
 from advisor.workflows.rerun_verify import Rerun, RerunScore
@@ -54,32 +54,42 @@ def rerun_adapted(
     candidate = replay.candidate_of(recipe, plugins)
     weights_dir = replay.find_weights(recipe, plugins, weights_dir, offline)
     root = data or recorded_data.by_hint(recipe.data.path_hint, path, "data.path_hint", "--data")
-    if out is not None:
-        RunDir.create(out, data=urls.public_path(root))
     target_root = target or recorded_data.by_hint(recipe.target.path_hint, path, "target.path_hint", "--target")
     settings = replay.settings_of(recipe, str(root), device=device, weights_dir=weights_dir, offline=offline)
     settings = replace(settings, backbones=(recipe.backbone.name,), size_px=recipe.input.size_px)
     settings = replace(settings, plugins_blocked=tuple(block), reading=reading or settings.reading)
-    session = open_session(
-        settings,
-        target=str(target_root),
-        folds=recipe.validation.folds,
-        join=recorded_data.join_as_recorded(recipe),
-        report=report,
-    )
-    same_data = _check(recipe, session, data=data, target=target)
-    if verify:
-        rerun_verify.check_comparable(recipe, same_data)
+    settings = replace(settings, command=f"tl-advise rerun {shlex.quote(str(path))}")
     runs = []
     with ExitStack() as stack:
-        folder_of_first = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-advise-rerun-")))
+        folder = rerun_output.begin(out, root, stack)
+        session = open_session(
+            settings,
+            target=str(target_root),
+            folds=recipe.validation.folds,
+            join=recorded_data.join_as_recorded(recipe),
+            report=report,
+        )
+        same_data = _check(recipe, session, data=data, target=target)
+        if verify:
+            rerun_verify.check_comparable(recipe, same_data)
         for seed in range(recipe.target.seed, recipe.target.seed + seeds):
             arms = adaptation_arm.train(session, candidate, seed, report=report)
             arm = next(a for a in arms if a.statistics == recipe.target.statistics)
-            folder = folder_of_first if seed == recipe.target.seed else folder_of_first / "trials" / f"seed-{seed}"
-            runs.append(_score(session, arm, folder))
+            is_first = seed == recipe.target.seed
+            if is_first and out is not None:
+                _write_run(session, replace(settings, target=str(target_root)), arm, folder)
+            runs.append(_score(session, arm, folder if is_first else folder / "trials" / f"seed-{seed}"))
     machine = environment.describe(session.resources.compute(session.backbone))
     return rerun_verify.compared(path, session.dataset, recipe, tuple(runs), same_data, machine)
+
+
+def _write_run(session: Session, settings: Settings, arm: adaptation_arm.AdaptationArm, folder: Path) -> None:
+    """Write the files of an adapted run: model and recipe of this arm, call, splits, card and numbers."""
+    adaptation_run.write_call(folder, settings)
+    made = adaptation_arm.make_recipe(session, settings, arm, folder)
+    write_atomically(folder / recipe_file.FILE, recipe_file.write(made, command=settings.command))
+    summary = adaptation.scored(session, arm)
+    adaptation_run.write_pages(folder, session, adaptation.summarise(session, {summary: arm}, summary))
 
 
 def _score(session: Session, arm: adaptation_arm.AdaptationArm, folder: Path) -> RerunScore:

@@ -8,11 +8,14 @@ None. Does NOT cover: training and scoring (`rerun`), adaptations.
 from __future__ import annotations
 
 import shlex
+import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor._version import __version__
 from advisor.data import splits
+from advisor.data.remote import urls
 from advisor.data.subsample import Subsample
 from advisor.data.tables import corrections
 from advisor.execution.worker import Worker
@@ -63,6 +66,18 @@ class Measured:
     unlike: UnlikeImages | None
     forgetting: Forgetting | None
     used_s: float
+
+
+def begin(out: Path | None, data: Path, stack: ExitStack) -> Path:
+    """Return the new folder that a rerun writes into, `out` or a temporary one; it is held until `stack` is closed.
+
+    Raises OutputError where `out` holds something already, InputError where another process writes into it.
+    """
+    if out is None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tl-advise-rerun-")))
+        (folder / "trials").mkdir()
+        return folder
+    return stack.enter_context(RunDir.create(out, data=urls.public_path(data)).filled())
 
 
 def regime_of(trial: Trial) -> Regime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -113,3 +114,25 @@ def test_verifying_an_adaptation_on_other_data_is_refused_before_training(adapte
     call = ("--verify", "--data", str(other), "--out", str(tmp_path / "again"), "--offline", "--quiet")
     assert "--verify needs the recipe's own data" in commands.run("rerun", str(adapted), *call, code=3).stderr
     assert not (tmp_path / "again" / "model.safetensors").exists()
+
+
+def test_a_rerun_of_an_adaptation_leaves_a_run_that_every_command_takes(adapted: Path, tmp_path: Path) -> None:
+    """Its recipe is verified to the same weights, its splits choose the images of an export, and `show` says what it is."""
+    again = str(tmp_path / "again")
+    commands.run("rerun", str(adapted), "--out", again, "--offline", "--quiet")
+    names = {path.name for path in (tmp_path / "again").iterdir()}
+    assert {path.name for path in adapted.iterdir()} - names == set()
+    assert "identical" in commands.run("rerun", again, "--verify", "--offline", "--quiet").stdout
+    commands.run("export", again, "--format", "torch", "--out", str(tmp_path / "exported"))
+    assert "see its adaptation.json" in commands.run("show", again, code=2).stderr
+    assert f"tl-advise rerun {adapted}" in commands.run("resume", again, code=2).stderr
+    numbers = [json.loads((run / "adaptation.json").read_text()) for run in (adapted, tmp_path / "again")]
+    assert numbers[1]["target_accuracy"] == numbers[0]["target_accuracy"]
+    assert numbers[1]["chosen"] == numbers[0]["chosen"]
+
+
+def test_an_adaptation_that_is_refused_leaves_no_folder(adapted: Path, tmp_path: Path) -> None:
+    """A used --out is refused before the images are read; a missing target removes the folder that was begun."""
+    source, call = str(adapted.parent / "source"), ("--out", str(tmp_path / "run"), *FAST)
+    commands.run("advise", source, "--target", str(tmp_path / "nowhere"), *call, code=2)
+    assert not (tmp_path / "run").exists()

@@ -6,12 +6,15 @@ import json
 import re
 from pathlib import Path
 
+import commands
 import pytest
 from photos import write_crops
 
 import advisor
 from advisor import cli
 from advisor.errors import OutputError
+from advisor.runtime.run_dir import RunDir
+from advisor.workflows import rerun_output
 
 FILES = (
     "recipe.yaml", "result.json", "report.html", "README.md", "splits.csv", "model.safetensors", "model.json",
@@ -149,3 +152,32 @@ def test_verifying_a_recipe_without_a_score_is_refused_before_training(
     assert cli.run([*call, "--verify", "--out", str(tmp_path / "again")]) == 3
     assert "no score to compare with" in capsys.readouterr().err
     assert not (tmp_path / "again" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("command", ["rerun", "distill", "compare", "advise"])
+def test_two_commands_never_write_into_one_folder(command: str, run: Path, tmp_path: Path) -> None:
+    """The second is refused while the first one fills the folder, and takes nothing from it."""
+    crops = str(run.parent / "crops")
+    named = {"rerun": [str(run)], "distill": [str(run)], "compare": [crops]}.get(command, [crops, "--target", crops])
+    data = ["--data", crops] if command in ("rerun", "distill") else ["--backbone", "pocket", "--size", "32"]
+    out = tmp_path / "out"
+    with RunDir.create(out, data=tmp_path / "data").filled():
+        refused = commands.run(command, *named, *data, "--out", str(out), "--offline", "--quiet", code=2).stderr
+        assert "another process works on this run" in " ".join(refused.split())
+        assert out.is_dir()
+
+
+def test_a_rerun_that_is_stopped_leaves_its_folder_free(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C after the training, before the files of the run: the same command can be repeated."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    call = ("rerun", str(run), "--out", str(tmp_path / "out"), "--offline", "--quiet")
+    with monkeypatch.context() as patch:
+        patch.setattr(rerun_output, "index", stop)
+        assert commands.run(*call, code=130).stderr.strip() == "stopped"
+    assert not (tmp_path / "out").exists()
+    commands.run(*call)

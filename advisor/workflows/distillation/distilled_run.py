@@ -77,6 +77,7 @@ def distil(
     opened = _open(run, settings, images, data, listener)
     rundir = RunDir.create(out, data=urls.public_path(opened.settings.data))
     with ExitStack() as stack:
+        stack.enter_context(rundir.filled())
         worker = Worker(log=str(out / "worker.log"))
         stack.callback(worker.stop)
         job = open_job(opened.settings, out, opened.dataset, opened.sample.pool, folds=opened.recipe.validation.folds)

@@ -150,7 +150,7 @@ def of_run(
     if unknown or split not in SPLITS:
         fault = f"there is no option {unknown[0]!r}" if unknown else f"there is no split {split!r}"
         raise InputError(f"{fault}.", hint=f"Splits are {', '.join(SPLITS)}; see help(advisor.evaluate).")
-    run_dir = Path(run) if Path(run).is_dir() else Path(run).parent
+    run_dir = Path(run) if os.path.isdir(run) else Path(run).parent
     report = None if progress is None else lambda done, total: progress("scoring", done, total)
     options = ReadOptions(**reading)
     access = {"offline": offline}
