@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from searches import TRAINED
 
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.runtime import clock
+from advisor.runtime.progress import Listener
 from advisor.selection import ensemble, final_models
 from advisor.tuning import cost_model
 from advisor.tuning.search_run import SearchRun
@@ -86,3 +88,20 @@ def test_a_head_stands_in_for_a_training_that_left_no_model(run: SearchRun) -> N
     chosen = ensemble.choose(at(run, 60.0, winner, gone, other), winner, [winner, gone, other])
     assert chosen is not None
     assert chosen.members == (winner, other)
+
+
+def test_a_member_without_a_model_is_named(run: SearchRun) -> None:
+    """Whatever keeps it from being trained: the note has the reason and the member, and no word of a time that ran out."""
+    winner, other = head(run, 5, "squeezenet1_1", 0.5), head(run, 6, "pocket", 0.6)
+    notes: list[str] = []
+    listener = Listener()
+    listener.note = notes.append  # type: ignore[method-assign]
+    ample = replace(at(run, 400.0, winner, other), listener=listener)
+    chosen = ensemble.choose(ample, winner, [winner, other])
+    assert chosen is not None
+    for folder in (run.rundir.path / "ensemble", run.rundir.trials / "final-member-1"):
+        shutil.rmtree(folder, ignore_errors=True)  # of other tests
+    (run.rundir.trials / "final-member-1").touch()  # where its folder should be
+    assert ensemble.train(ample, chosen, run.rundir.trials / "final-winner") is None
+    assert notes[-1] == "no ensemble: its member ridge on pocket has no model"
+    assert "final-member-1" in notes[-2]
