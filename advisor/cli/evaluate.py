@@ -49,32 +49,36 @@ def command(run: str, dataset: str, split: str, out: str | None, as_json: bool, 
       tl-advise evaluate runs/ants labels.csv --split test --json
       tl-advise evaluate runs/ants ./other-camera --out evaluation1
     """
+    from contextlib import ExitStack
+
     from advisor.cli import _console
     from advisor.cli.predict import load_predictor
     from advisor.data.remote import urls
     from advisor.runtime import device
     from advisor.runtime.run_dir import RunDir
 
-    folder = RunDir.create(Path(out), data=urls.public_path(dataset)).path if out else None
-    options = _options.read_options(call)
-    predictor = load_predictor(run, call["blocked"], call["ensemble"], call["threads"])
-    from advisor.workflows.finished import evaluation
+    with ExitStack() as stack:
+        rundir = RunDir.create(Path(out), data=urls.public_path(dataset)) if out else None
+        folder = stack.enter_context(rundir.filled()) if rundir else None
+        options = _options.read_options(call)
+        predictor = load_predictor(run, call["blocked"], call["ensemble"], call["threads"])
+        from advisor.workflows.finished import evaluation
 
-    compute = device.choose(call["device"])
-    run_dir = Path(run).parent if Path(run).is_file() else Path(run)
-    with _console.bar(quiet) as bar:
-        scored = evaluation.evaluate(
-            predictor,
-            run_dir,
-            dataset,
-            split=split,
-            options=options,
-            access={"offline": call["offline"], "note": _console.note},
-            compute=compute,
-            progress=lambda done, total: bar("scoring", done, total),
-        )
-    if folder is not None:
-        _keep(scored, folder)
+        compute = device.choose(call["device"])
+        run_dir = Path(run).parent if Path(run).is_file() else Path(run)
+        with _console.bar(quiet) as bar:
+            scored = evaluation.evaluate(
+                predictor,
+                run_dir,
+                dataset,
+                split=split,
+                options=options,
+                access={"offline": call["offline"], "note": _console.note},
+                compute=compute,
+                progress=lambda done, total: bar("scoring", done, total),
+            )
+        if folder is not None:
+            _keep(scored, folder)
     if as_json:
         _console.record_as_json(scored.evaluation)
     else:
@@ -91,11 +95,12 @@ def _keep(scored: EvaluatedImages, folder: Path) -> None:
     from advisor.runtime.atomic_file import to_json, write_atomically
     from advisor.workflows.finished import evaluation
 
-    with suppress(OSError):  # of a run directory; nothing is trained here, unless a run began in it meanwhile
+    with suppress(OSError):  # of a run directory; nothing is trained here
         (folder / "trials").rmdir()
     evaluation.write_tables(scored, folder)
     write_atomically(folder / "evaluation.json", to_json(scored.evaluation))
     write_atomically(folder / "report.html", evaluation_page.render(scored.evaluation))
+    (folder / "lock").unlink(missing_ok=True)  # what lies here now keeps others out
 
 
 def _print(result: Evaluation) -> None:

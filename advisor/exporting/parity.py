@@ -95,7 +95,7 @@ def listed(run: Path, data: Path | None = None) -> list[ListedImage]:
     try:
         with open(run / "splits.csv", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             rows = [(r["path"], r["label"], r["split"], r.get("group") or "") for r in csv.DictReader(stream)]
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, csv.Error) as error:
         raise InputError(f"{run / 'splits.csv'} cannot be read: {error}.", hint="Name a run directory.") from error
     root = _root(location, options, [path for path, *_ in rows])
     images = [

@@ -3,8 +3,7 @@
 In: a trained classifier with its classes and preprocessing. Out: `model.safetensors` (the tensors "body.*", "head.*") and
 `model.json` (classes, preprocessing, backbone and plugin, temperature, hash of the tensors), each replaced atomically; and
 a `Predictor` read from them, which decodes and normalises images as training did and computes in float32.
-Does NOT cover: the format of the files (`model_files`), exports (`exporting`).
-Legend: N images, K classes.
+Does NOT cover: the format of the files (`model_files`), exports (`exporting`). Legend: N images, K classes.
 """
 
 from __future__ import annotations
@@ -235,6 +234,7 @@ def load(directory: str | Path, registry: Registry, name: str = "model") -> Pred
     state = model_files.read_tensors(folder / f"{name}.safetensors")
     body = backbones.build(backbone, draw=False)
     head = _build_head(description["head"], state, folder / f"{name}.json")
+    tensor_files.check_outputs(state, description["classes"], folder / f"{name}.json")
     mirror, resize = bool(description.get("mirror")), resizing(pre["size_px"], pre.get("network_px"))
     classifier = Classifier(backbone, body, head, description["layers"], mirror=mirror, resize=resize)
     if tensor_files.is_constant({n: t for n, t in state.items() if n.startswith("body.")}):

@@ -7,11 +7,12 @@ Does NOT cover: which file (`pretrained_weights`), which network the tensors fit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.errors import WeightsError, one_line
+from advisor.models import model_files
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,14 @@ def read(path: Path, *, command: str = "") -> dict[str, torch.Tensor]:
             hint=hint,
         ) from error
     return _checked(path, loaded, hint)
+
+
+def check_outputs(state: Mapping[str, torch.Tensor], classes: Sequence[str], described_in: Path) -> None:
+    """Raise InputError unless a saved head has an output for every class that the description names."""
+    weight_KD, settings = state.get("head.weight"), state.get("head.settings")  # nearest neighbours have no matrix
+    count = len(weight_KD) if weight_KD is not None else int(settings[0]) if settings is not None else len(classes)
+    if count != len(classes):
+        model_files.fail(described_in, "classes", f"{count} names, one for each output of the head", list(classes))
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -123,6 +123,7 @@ def check(recipe: Recipe) -> None:
             else "file and sha256 (or from_scratch: true)"
         )
         raise ValueError(f"backbone.weights: expected {tensors}, got {show(plain(recipe.backbone.weights))}")
+    _check_folds(recipe)
     if recipe.plan is not None:
         for name, want in (
             ("steps", recipe.training.steps),
@@ -133,6 +134,20 @@ def check(recipe: Recipe) -> None:
             if stated != want:
                 twin = f"input.{name}" if name == "fit" else f"training.{name}"
                 raise ValueError(f"plan.{name}: expected {show(want)} as in {twin}, got {show(stated)}")
+
+
+def _check_folds(recipe: Recipe) -> None:
+    """Check that every fold that a recipe names is one of its folds. Raises ValueError."""
+    training, validation = recipe.training, recipe.validation
+    named = {
+        "training.fold": () if training.fold is None else (training.fold,),
+        "training.mean_of_folds": training.mean_of_folds or (),
+        "validation.scored": validation.scored,
+    }
+    for path, folds in named.items():
+        beyond = [fold for fold in folds if fold >= validation.folds]
+        if beyond:
+            raise ValueError(f"{path}: expected folds from 0 to {validation.folds - 1}, got {beyond[0]}")
 
 
 def _check_decision(rule: DecisionRule, classes: int) -> None:
@@ -161,6 +176,9 @@ _RANGES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("data.fingerprint", *_SHA),
     ("data.images", *_POSITIVE),
     ("data.classes", "at least two names, each once", lambda value: len(value) > 1 and len(set(value)) == len(value)),
+    ("data.pool_sample", *_POSITIVE),
+    ("data.reading.max_pixels", *_POSITIVE),
+    ("data.test_sample", *_POSITIVE),
     ("data.split.rule", *_one_of("given", "cut", "none")),
     ("data.split.fraction", *_SHARE),
     ("data.split.pool", *_COUNT),
@@ -196,7 +214,7 @@ _RANGES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("experience.sha256", *_SHA),
     ("training.fold", *_COUNT),
     ("training.mean_of_folds", *_COUNTS),
-    ("validation.folds", *_POSITIVE),
+    ("validation.folds", "a whole number of at least 2", lambda value: value >= 2),
     ("validation.scored", *_COUNTS),
     ("validation.procedure", f"a whole number from 1 to {PROCEDURE}", lambda value: 1 <= value <= PROCEDURE),
     ("fitted.temperature", *_POSITIVE),

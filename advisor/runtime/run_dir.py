@@ -51,8 +51,8 @@ EARLY_FILES = (
     "experience.json",
     "tracking.json",
 )
-# What `compare`, `distill`, an adaptation and a rerun write beside the files of a run.
-FILLED = (*KEPT, "adaptation.json", "comparison.json", "comparison.html", "teacher.npz")
+# What commands without a search write beside the files of a run.
+FILLED = (*KEPT, "adaptation.json", "comparison.json", "comparison.html", "evaluation.json", "teacher.npz")
 
 
 def trial_name(number: int, repeat: int) -> str:

@@ -234,7 +234,7 @@ def make_recipe(session: Session, settings: Settings, arm: AdaptationArm, to: Pa
         regime=Regime(name=regime, reason="adaptation to a target", prior=regime),
         registry=plugins,
         environment=environment.describe(refitted.compute),
-        folds=len(session.resources.folds()),
+        folds=session.resources.job.folds,  # as many as were drawn; few images make fewer of them
         warnings=session.warnings,
         left_out=(),
     )

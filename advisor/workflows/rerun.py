@@ -169,7 +169,8 @@ class _Rerunner:
     def _validate(self, seed: int) -> RerunScore:
         trial = self._trial(seed)
         deep = bool(trial.steps)
-        folds = (self.folds() or self.recipe.validation.scored[:1]) if deep else ()
+        existing = tuple(score.fold for score in trial.scores)  # other data may have fewer folds
+        folds = (tuple(f for f in self.folds() if f in existing) or existing[:1]) if deep else ()
         is_first = seed == self.recipe.seed
         folder = self.folder if is_first else self.folder / "trials" / f"seed-{seed}"
         refitted = self._refit(seed, folder, trial.temperature, folds)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import zipfile
 from pathlib import Path
 
 import pytest
+import runs
 import torch
 from safetensors.torch import save_file
 
-from advisor.errors import WeightsError
-from advisor.models import tensor_files
+from advisor import registry
+from advisor.errors import InputError, WeightsError
+from advisor.models import predictor, tensor_files
 
 GOOD = {"a.weight": torch.arange(12.0).reshape(3, 4), "a.bias": torch.ones(3, dtype=torch.float16)}
 
@@ -106,3 +109,13 @@ def test_weights_that_are_constant_are_refused(tmp_path: Path, value: float) -> 
         tensor_files.read(tmp_path / "w.safetensors")
     save_file({**constant, "fc.weight": torch.arange(8.0).view(2, 4)}, tmp_path / "w.safetensors")
     assert tensor_files.read(tmp_path / "w.safetensors").keys() == constant.keys()
+
+
+@pytest.mark.parametrize(("head", "classes"), [("linear", ["a", "b"]), ("linear", [*"abcd"]), ("knn", ["a", "b"])])
+def test_a_head_has_an_output_for_every_class(head: str, classes: list[str], tmp_path: Path) -> None:
+    """Names that were removed or added by hand are refused: answers would have other names, or none."""
+    run = runs.make(tmp_path, "pocket", head=head)
+    description = json.loads((run / "model.json").read_text(encoding="utf-8"))
+    (run / "model.json").write_text(json.dumps({**description, "classes": classes}), encoding="utf-8")
+    with pytest.raises(InputError, match="classes: expected 3 names, one for each output of the head"):
+        predictor.load(run, registry.load())

@@ -136,3 +136,12 @@ def test_an_adaptation_that_is_refused_leaves_no_folder(adapted: Path, tmp_path:
     source, call = str(adapted.parent / "source"), ("--out", str(tmp_path / "run"), *FAST)
     commands.run("advise", source, "--target", str(tmp_path / "nowhere"), *call, code=2)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_adaptation_of_few_images_is_verified(tmp_path: Path) -> None:
+    """Two training images a class make fewer than five folds; the recipe holds as many as were drawn, so they come again."""
+    source, target = write_crops(tmp_path / "source", each=3, side_px=32), write_crops(tmp_path / "target", each=3, seed=1)
+    call = ("--target", str(target), "--strategy", "full", "--trials", "1", "--out", str(tmp_path / "run"), *FAST)
+    commands.run("advise", str(source), *call)
+    assert "\n  folds: 5\n" in (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8")
+    assert "identical" in commands.run("rerun", str(tmp_path / "run"), "--verify", "--offline", "--quiet").stdout

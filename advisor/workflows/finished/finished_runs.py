@@ -134,9 +134,12 @@ def difference(first: Path, second: Path) -> RunDifference | None:
 
 
 def _test(run: Path) -> list[tuple[str, str]]:
-    """Return content hash and label of a run's test images, in their order."""
+    """Return content hash and label of a run's test images, in their order. Raises InputError for a damaged list."""
     path = run / "splits.csv"
     if not path.is_file():
         return []
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        return [(row["sha256"], row["label"]) for row in csv.DictReader(stream) if row["split"] == "test"]
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            return [(row["sha256"], row["label"]) for row in csv.DictReader(stream) if row["split"] == "test"]
+    except (OSError, KeyError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({error}).", hint="Copy it from the run again.") from error

@@ -77,6 +77,7 @@ def test_the_command_writes_and_prints_the_same(
         assert [row["class"] for row in csv.DictReader(stream)] == list(runs.CLASSES)
     assert json.loads((out / "evaluation.json").read_text(encoding="utf-8")) == printed
     assert {file.name for file in out.iterdir()} >= {"predictions.csv", "confusion.csv", "report.html"}
+    assert not {"trials", "lock"} & {file.name for file in out.iterdir()}
     assert "<script" not in (out / "report.html").read_text(encoding="utf-8")
 
 

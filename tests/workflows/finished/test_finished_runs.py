@@ -101,3 +101,11 @@ def test_no_column_is_lost_on_a_narrow_terminal(tmp_path: Path) -> None:
     letters = "".join(output.getvalue().split())
     assert all(letter in letters for letter in ("MB", "ms"))
     assert max(map(len, output.getvalue().splitlines())) <= 80
+
+
+def test_a_damaged_list_of_splits_is_named(tmp_path: Path) -> None:
+    """Which images were tested cannot be said without its columns: no traceback, and no comparison of other images."""
+    first, second = write_run(tmp_path / "a", 90), write_run(tmp_path / "b", 80)
+    (second / "splits.csv").write_text("path,label\n0.png,a\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"b/splits\.csv: cannot be read"):
+        finished_runs.difference(first, second)
