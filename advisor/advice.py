@@ -126,6 +126,7 @@ def resume(
         )
     settings = replace(
         settings,
+        data=urls.found_again(settings.data, path),
         threads=threads or settings.threads,
         device=device_name or settings.device,
         offline=offline or settings.offline,

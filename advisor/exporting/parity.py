@@ -112,12 +112,13 @@ def listed(run: Path, data: Path | None = None) -> list[ListedImage]:
 
 def _recorded(run: Path, data: Path | None) -> tuple[Path, ReadOptions]:
     """Return where the run's data set is, at `data` or where the recipe says, and how it was read. Raises RecipeError."""
+    from advisor.data.remote import urls
     from advisor.records import recipe_file
 
     if data is not None and not (run / recipe_file.FILE).is_file():
         return data, ReadOptions()
     recorded = recipe_file.read(run).data
-    return data or Path(recorded.path_hint), recorded.reading or ReadOptions()
+    return data or Path(urls.found_again(recorded.path_hint, run)), recorded.reading or ReadOptions()
 
 
 def _root(location: Path, options: ReadOptions, paths: Sequence[str]) -> Path:

@@ -184,7 +184,9 @@ def _train_member(run: SearchRun, trial: Trial, folder: Path, reserve_s: float) 
         done = False
         run.listener.note(str(error))
     if not done:
-        run.listener.note(f"no ensemble: its member {trial.candidate.strategy} on {trial.candidate.backbone} has no model")
+        run.listener.note(
+            f"no ensemble: its member {trial.candidate.strategy} on {trial.candidate.backbone} has no model"
+        )
     return done
 
 

@@ -53,9 +53,9 @@ def train(
 ) -> Refitted | None:
     """Train a frozen candidate on all images, with `reserve_s` seconds reserved for what comes after it.
 
-    Returns None, and says why, if that does not fit or fails twice and `allow_fold_model` is False. With `not_refitted`, a reason in words,
-    the fold model is used if there is one. Where a fold model is needed and missing, raises RefitError, or the error itself
-    if its cause may pass: short memory, a process that died.
+    Returns None, and says why, if that does not fit or fails twice and `allow_fold_model` is False. With `not_refitted`, a
+    reason in words, the fold model is used if there is one. Where a fold model is needed and missing, raises RefitError, or
+    the error itself if its cause may pass: short memory, a process that died.
     """
     written = folder / "refitted.json"
     if not written.is_file():

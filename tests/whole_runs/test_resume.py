@@ -13,7 +13,7 @@ from photos import write_crops
 
 from advisor import advice
 from advisor.cli import run as run_command
-from advisor.errors import DatasetError, Interrupted
+from advisor.errors import DatasetError, InputError, Interrupted
 from advisor.records import Settings, Trial
 from advisor.reporting import wording
 from advisor.runtime.progress import Listener
@@ -60,6 +60,24 @@ def test_a_resume_on_changed_data_is_refused(crops: Path, tmp_path: Path) -> Non
     file.with_name("zz-copy.jpg").unlink()
     result, _ = advice.resume(out, threads=1, device_name="cpu", offline=True)
     assert result.status == "final"
+
+
+def test_a_relative_data_path_is_looked_for_beside_the_run(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run goes on from any folder, as `rerun` does; where the data are nowhere, the path is named."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Interrupted):
+        advice.advise(
+            Settings(data=crops.name, trials=1, budget_s=None, **FAST), out=Path("run"), listener=Interrupting()
+        )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    crops.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match="no such folder: crops"):
+        advice.resume(tmp_path / "run")
+    (tmp_path / "moved").rename(crops)
+    assert advice.resume(tmp_path / "run")[0].status == "final"
 
 
 @pytest.mark.parametrize(("stage", "split"), [("re-evaluating", "train"), ("refitting", "test")])

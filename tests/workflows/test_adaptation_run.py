@@ -31,7 +31,9 @@ def _adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base / "run"
 
 
-def test_an_adapted_run_is_exported_with_its_card(adapted: Path, tmp_path: Path) -> None:
+def test_an_adapted_run_is_exported_with_its_card(
+    adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The export is compared on the source's images, where they are now too; the card has a head, scores and no test claim."""
     commands.run("export", str(adapted), "--format", "torch", "--out", str(tmp_path / "exported"))
     card = (tmp_path / "exported" / "README.md").read_text(encoding="utf-8")
@@ -39,6 +41,12 @@ def test_an_adapted_run_is_exported_with_its_card(adapted: Path, tmp_path: Path)
     assert "accuracy on the labelled part of the target, 24 images" in card
     moved = shutil.copytree(adapted.parent / "source", tmp_path / "moved")
     call = ("--data", str(moved), "--out", str(tmp_path / "again"))
+    monkeypatch.chdir(tmp_path)
+    recipe = adapted / "recipe.yaml"
+    relative = recipe.read_text(encoding="utf-8").replace(str(adapted.parent / "source"), "source")
+    other = shutil.copytree(adapted, adapted.parent / "runs" / "other")
+    (other / "recipe.yaml").write_text(relative, encoding="utf-8")  # as of a call in that folder
+    commands.run("export", str(other), "--format", "torch", "--out", str(tmp_path / "from elsewhere"))
     assert "on 30 images" in commands.run("export", str(adapted), "--format", "torch", *call).stdout
 
 
@@ -140,7 +148,10 @@ def test_an_adaptation_that_is_refused_leaves_no_folder(adapted: Path, tmp_path:
 
 def test_an_adaptation_of_few_images_is_verified(tmp_path: Path) -> None:
     """Two training images a class make fewer than five folds; the recipe holds as many as were drawn, so they come again."""
-    source, target = write_crops(tmp_path / "source", each=3, side_px=32), write_crops(tmp_path / "target", each=3, seed=1)
+    source, target = (
+        write_crops(tmp_path / "source", each=3, side_px=32),
+        write_crops(tmp_path / "target", each=3, seed=1),
+    )
     call = ("--target", str(target), "--strategy", "full", "--trials", "1", "--out", str(tmp_path / "run"), *FAST)
     commands.run("advise", str(source), *call)
     assert "\n  folds: 5\n" in (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8")

@@ -83,6 +83,21 @@ def check_exists(path: str | PathLike[str]) -> None:
         raise InputError(f"{os.fspath(path)}: no such folder or file.", hint=NO_DATA)
 
 
+ANCESTORS = 3  # of a run directory, in which a relative data path is looked for: `runs/NAME/run1` and `NAME` are usual
+
+
+def near_run(data: str | PathLike[str], run_dir: Path) -> list[Path]:
+    """List where the data of a run may be: as stated; a relative path also beside the run directory, and above it."""
+    bases = [Path(), run_dir.resolve(), *list(run_dir.resolve().parents)[:ANCESTORS]]
+    return [Path(data)] if os.path.isabs(data) else [base / data for base in bases]
+
+
+def found_again(data: str, run_dir: Path) -> str:
+    """Return a run's data path as it leads to them from here, or as stated where it leads nowhere; URLs stay."""
+    existing = [path for path in near_run(plain_path(data), run_dir) if os.path.exists(path)]
+    return data if is_url(data) or not existing or os.path.exists(plain_path(data)) else os.fspath(existing[0])
+
+
 def open_store(url: str) -> tuple[Any, str]:
     """Return the fsspec file system of a URL and the path in it. Raises InputError where its package is missing."""
     protocol = restored(url).partition("://")[0]

@@ -76,9 +76,6 @@ def read_data(
     return data_set, measured, same_data
 
 
-ANCESTORS = 3  # of a run directory, in which a relative data path is looked for: `runs/NAME/run1` and `NAME` are usual
-
-
 def by_hint(hint: str, path: Path, field: str, option: str) -> Path:
     """Find the folder or file that a recipe at `path` names: in the current directory, or beside the run directory.
 
@@ -87,9 +84,7 @@ def by_hint(hint: str, path: Path, field: str, option: str) -> Path:
     """
     if urls.is_url(hint):
         return Path(hint)
-    run_dir = (path if path.is_dir() else path.parent).resolve()
-    bases = [Path(), run_dir, *list(run_dir.parents)[:ANCESTORS]]
-    tried = [Path(hint)] if Path(hint).is_absolute() else [base / hint for base in bases]
+    tried = urls.near_run(hint, path if path.is_dir() else path.parent)
     for location in tried:
         if location.exists():
             return location
