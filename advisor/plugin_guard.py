@@ -14,9 +14,10 @@ from typing import Any
 
 import msgspec
 
-from advisor.errors import AdviseError, BackboneError, StrategyError, is_out_of_memory, one_line
+from advisor.errors import AdviseError, BackboneError, RecipeError, StrategyError, is_out_of_memory, one_line
 from advisor.hooks import Backbone, Card, Context, Space, Strategy, TrainPlan
 from advisor.plugin_loading import PluginContents, Resolver
+from advisor.records import recipe_file
 from advisor.runtime.process import third_party
 from advisor.runtime.process.plain_values import is_finite, is_utf8, plain
 
@@ -165,6 +166,10 @@ class GuardedStrategy:
                 raise self._error(f"{member}() returned {name}={value!r}, expected a finite number")
             if not is_utf8(f"{name}{value}"):
                 raise self._error(f"{member}() returned {name!a}={value!a:.80}, expected text that UTF-8 can hold")
+        try:
+            recipe_file.check_parameters(self, plain_parameters, path=f"{member}()")
+        except RecipeError as error:  # no rerun would take them
+            raise self._error(f"{error.what} (by its card)") from error
         return plain_parameters
 
     def _call(self, member: str, *args: Any) -> Any:

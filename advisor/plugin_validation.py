@@ -17,6 +17,7 @@ from typing import Any
 
 from advisor.errors import BrokenPluginError
 from advisor.hooks import Backbone, Card, Layout, Preprocess, Stage, Strategy, Weights, build_nothing
+from advisor.records import recipe_file
 from advisor.records.trials import REGIMES
 from advisor.runtime.process.plain_values import is_finite, plain
 
@@ -34,11 +35,7 @@ _BACKBONE_CALLS: dict[str, tuple[str, ...]] = {
 BUILT_IN_LAYOUTS = frozenset(
     "folders splits class_first manifest metadata kaggle names webdataset huggingface parquet".split()  # noqa: SIM905
 )
-_LAYOUT_CALLS: dict[str, tuple[str, ...]] = {
-    "recognise": ("path", "options"),
-    "read": ("path", "options"),
-    "example": ("folder",),
-}
+_LAYOUT_CALLS = {"recognise": ("path", "options"), "read": ("path", "options"), "example": ("folder",)}
 _STRATEGY_CALLS: dict[str, tuple[str, ...]] = {
     "applies": ("context",),
     "space": ("trial", "context"),
@@ -193,6 +190,9 @@ def strategy(offered: object) -> Strategy:
         member = _get(offered, "card")
         if not isinstance(member, (Card, str)):
             raise BrokenPluginError(f"card is {member!r}, expected a Card or text")
+        fault = recipe_file.fault_of_card(member) if isinstance(member, Card) else ""
+        if fault:
+            raise BrokenPluginError(fault)
         _calls(offered, _STRATEGY_CALLS)
     except BrokenPluginError as reason:
         raise BrokenPluginError(f"strategy {name}: {reason}") from None

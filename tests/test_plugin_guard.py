@@ -108,6 +108,13 @@ def test_a_good_strategy_answers_as_before() -> None:
             lambda context: [{"x": "\ud800"}],
             "returned 'x'='\\ud800', expected text that UTF-8 can hold",
         ),
+        (
+            "first_guesses",
+            lambda context: [{"strength": -1.0}],
+            "first_guesses().strength: expected a number from 0 to 1e+12, got -1.0 (by its card)",
+        ),
+        ("first_guesses", lambda context: [{"stength": 1.0}], 'unknown field of the strategy "ridge", did you mean'),
+        ("space", lambda trial, context: {"layers": "top"}, "space().layers: expected one of"),
         ("space", raising(ValueError("low > high")), "space() raised ValueError: low > high"),
         ("space", lambda trial, context: None, "space() returned None, expected parameters by name"),
         ("plan", raising(IndexError("no stage")), "plan() raised IndexError: no stage"),
@@ -139,13 +146,18 @@ NUMPY_PARAMETERS = {
 
 def test_numpy_values_of_a_strategy_become_plain_ones() -> None:
     """Parameters are written down as JSON, which takes no numpy number; a truth value stays one."""
-    parameter = Parameter(name="x", default=np.float64(1), meaning="", low=np.float32(0), choices=(np.int64(1),))
+    first = Parameter(name="strength", default=np.float64(1), meaning="", low=np.float32(0))
+    chosen = [
+        Parameter(name=name, default=value, meaning="", kind="choice", choices=(value,))
+        for name, value in NUMPY_PARAMETERS.items()
+        if name != "strength"
+    ]
     from_numpy = {
         "first_guesses": lambda context: [NUMPY_PARAMETERS],
         "space": lambda trial, context: NUMPY_PARAMETERS,
         "plan": lambda parameters, context: TrainPlan(ema=np.float32(0.5), views=np.int64(2)),
         "regime": np.str_("partial"),
-        "card": Card(what="A head.", when="", parameters=(parameter,)),
+        "card": Card(what="A head.", when="", parameters=(first, *chosen)),
     }
     guarded = GuardedStrategy(Ridge(from_numpy), OWNER)
     assert guarded.applies(CONTEXT) is None

@@ -12,7 +12,7 @@ import pytest
 
 from advisor import plugin_validation
 from advisor.errors import BrokenPluginError
-from advisor.hooks import Backbone, Card, Preprocess, Stage, TrainPlan, Weights
+from advisor.hooks import Backbone, Card, Parameter, Preprocess, Stage, TrainPlan, Weights
 
 GOOD = Backbone(
     name="good",
@@ -202,3 +202,26 @@ def test_a_property_that_raises_is_a_reason() -> None:
 
     with pytest.raises(BrokenPluginError, match="reading card failed: OSError: no card today"):
         plugin_validation.strategy(Angry())
+
+
+RATE = Parameter(name="rate", default=0.1, meaning="peak rate")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (RATE, "card.parameters is a Parameter, expected a tuple of Parameter"),
+        ("rate", "card.parameters is a str"),
+        ({"rate": 0.1}, "card.parameters is a dict"),
+        (({"name": "rate"},), "card.parameters holds {'name': 'rate'}, expected Parameter"),
+        ((replace(RATE, kind="bool"),), "card: rate is of kind 'bool', expected float, int or choice"),
+        ((replace(RATE, kind="choice", choices="ab"),), "the choices of rate are 'ab', expected a tuple"),
+        ((replace(RATE, low="0"),), "rate lies between '0' and None, expected numbers or None"),
+    ],
+)
+def test_a_card_whose_parameters_cannot_be_read_is_refused(parameters: object, message: str) -> None:
+    """A forgotten comma disables that plugin; it ended every command that lists strategies."""
+    odd = type("Odd", (Probe,), {"card": Card(what="A head.", when="", parameters=parameters)})()  # type: ignore[arg-type]
+    with pytest.raises(BrokenPluginError) as caught:
+        plugin_validation.strategy(odd)
+    assert message in str(caught.value)

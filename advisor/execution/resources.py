@@ -8,7 +8,7 @@ Does NOT cover: what is done with them (`trial`), where files are kept (`runtime
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -202,8 +202,7 @@ class Resources:
         backbone = self.registry.backbone(candidate.backbone)
         strategy = self.registry.strategy(candidate.strategy)
         size_px = candidate.size_px or backbone.preprocess.size
-        batch = int(candidate.parameters.get("batch", 32))
-        context = self.context(backbone, rows, size_px, batch)
+        context = self.context(backbone, rows, size_px, images_per_step(candidate.parameters) or 32)
         try:
             return strategy.plan(candidate.parameters, context)
         except StrategyError:
@@ -261,3 +260,10 @@ class Resources:
         for item in self.job.items:
             digest.update(bytes.fromhex(item.sha256))
         return digest.hexdigest()
+
+
+def images_per_step(parameters: Mapping[str, Any]) -> int | None:
+    """Return the parameter `batch` of a strategy; None where it has none, or words that only the strategy understands."""
+    batch = parameters.get("batch")
+    is_number = isinstance(batch, int | float) and not isinstance(batch, bool)
+    return int(batch) if is_number and batch >= 1 else None

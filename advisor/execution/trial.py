@@ -28,12 +28,12 @@ from advisor.errors import (
 )
 from advisor.execution import fold_averaging, timing, trainer
 from advisor.execution.checkpoint import Checkpoint, FoldOutcome
-from advisor.execution.resources import Resources
+from advisor.execution.resources import Resources, images_per_step
 from advisor.heads import fitting as heads
 from advisor.hooks import Backbone
 from advisor.metrics import classification
 from advisor.metrics.objectives import held_out
-from advisor.records import Curve, FoldScore, TrainPlan, Trial
+from advisor.records import Curve, FoldScore, TrainPlan, Trial, recipe_file
 from advisor.records.messages import OnProgress, Progress, RunTrial
 from advisor.records.objective import ObjectiveSpec
 from advisor.records.trials import FailureKind, regime_name
@@ -47,11 +47,12 @@ Attempt = Callable[[Resources, RunTrial, OnProgress], Trial]
 def run(resources: Resources, job: RunTrial, emit: OnProgress, *, once: Attempt | None = None) -> Trial:
     """Run one trial to its end; a failure is recorded, and out of memory it is tried again at half the batch.
 
-    `once` runs it once (default: `attempt`, in this process).
+    The second time has what the first one left of the job's limit. `once` runs it once (default: `attempt`, in this process).
     """
     before = time.monotonic()
     trial = (once or attempt)(resources, job, emit)
-    smaller = _with_half_the_batch(job) if trial.failure_kind == "out_of_memory" else None
+    is_short = trial.failure_kind == "out_of_memory"
+    smaller = _with_half_the_batch(resources, job, time.monotonic() - before) if is_short else None
     if smaller is not None:
         _checkpoint(resources, job).unlink(missing_ok=True)  # what ended before the memory ran out is of another plan
         fold_averaging.discard(resources, job)
@@ -85,12 +86,15 @@ def _of_existing_folds(resources: Resources, job: RunTrial) -> RunTrial:
     return replace(job, folds=tuple(fold for fold in job.folds if fold < count))
 
 
-def _with_half_the_batch(job: RunTrial) -> RunTrial | None:
-    batch = int(job.candidate.parameters.get("batch", 0)) // 2
-    if batch < 2:
-        return None
+def _with_half_the_batch(resources: Resources, job: RunTrial, passed_s: float) -> RunTrial | None:
+    """Return the job at half its batch in the time left; None where there is no time, or its strategy takes no such batch."""
+    batch = (images_per_step(job.candidate.parameters) or 0) // 2
+    limit_s = None if job.limit_s is None else job.limit_s - passed_s
     parameters = {**job.candidate.parameters, "batch": batch}
-    return replace(job, candidate=replace(job.candidate, parameters=parameters))
+    is_legal = recipe_file.are_legal(resources.registry.strategy(job.candidate.strategy), parameters)
+    if batch < 2 or not is_legal or (limit_s is not None and limit_s <= 0):
+        return None
+    return replace(job, candidate=replace(job.candidate, parameters=parameters), limit_s=limit_s)
 
 
 def failed(resources: Resources, job: RunTrial, error: Exception) -> Trial:

@@ -162,16 +162,29 @@ def checked_pooled(backbone: Backbone, module: nn.Module, x: Any) -> list[torch.
 
 
 def checked(backbone: Backbone, index: int, features: Any) -> torch.Tensor:
-    """Return the pooled features of a stage. Raises PluginError where they are no (N, d), the last ones no (N, dim)."""
+    """Return the pooled features of a stage.
+
+    Raises PluginError where they are no (N, d), the last ones no (N, dim), or of another type than the network computes in.
+    """
     is_last = index == len(backbone.stages) - 1
     shape = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
-    if isinstance(shape, str) or len(shape) != 2 or (is_last and shape[1] != backbone.dim):
-        expected = f"(N, {backbone.dim})" if is_last else "(N, d)"
+    is_wrong = isinstance(shape, str) or len(shape) != 2 or (is_last and shape[1] != backbone.dim)
+    expected = f"(N, {backbone.dim})" if is_last else "(N, d)"
+    if (
+        not is_wrong and features.dtype != torch.float32 and not _autocast_to(features)
+    ):  # a head would refuse them later
+        is_wrong, shape, expected = True, f"{shape} {features.dtype}", f"{expected} torch.float32"
+    if is_wrong:
         raise PluginError(
             f"backbone {backbone.name}: stage {backbone.stages[index].name} pools to {shape}, expected {expected}.",
             hint=f"`tl-advise plugins check {backbone.name}` tests it.",
         )
     return features  # type: ignore[no-any-return]
+
+
+def _autocast_to(features: torch.Tensor) -> bool:
+    kind = features.device.type
+    return torch.is_autocast_enabled(kind) and features.dtype == torch.get_autocast_dtype(kind)
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -5,19 +5,17 @@ Strict: an unknown field, a wrong type or a value out of range is one line that 
 
 from __future__ import annotations
 
+import numbers
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from advisor import errors
 from advisor.errors import RecipeError
-from advisor.records.plan import Card
+from advisor.records.plan import Card, Parameter
 from advisor.records.recipe import Recipe
 from advisor.safe_text import shortened
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 FILE = "recipe.yaml"
 
@@ -137,6 +135,34 @@ def check_parameters(strategy: HasCard, parameters: Mapping[str, Any], *, path: 
         expected = recipe_validation.expected(by_name[name], value)
         if expected:
             raise RecipeError(f"{path}.{name}: expected {expected}, got {recipe_validation.show(value)}")
+
+
+def fault_of_card(card: Card) -> str:
+    """Return what is wrong with the parameters that a strategy's card declares, "" where nothing is."""
+    if isinstance(card.parameters, str) or not isinstance(card.parameters, Sequence):
+        return (
+            f"card.parameters is a {type(card.parameters).__name__}, expected a tuple of Parameter: (Parameter(...),)"
+        )
+    for parameter in card.parameters:
+        name = getattr(parameter, "name", None)
+        if not isinstance(parameter, Parameter) or not isinstance(name, str):
+            return f"card.parameters holds {parameter!r:.80}, expected Parameter(name=..., default=..., meaning=...)"
+        if parameter.kind not in ("float", "int", "choice"):
+            return f"card: {name} is of kind {parameter.kind!r}, expected float, int or choice"
+        if isinstance(parameter.choices, str) or not isinstance(parameter.choices, Sequence):
+            return f"card: the choices of {name} are {parameter.choices!r:.80}, expected a tuple"
+        if not all(bound is None or isinstance(bound, numbers.Real) for bound in (parameter.low, parameter.high)):
+            return f"card: {name} lies between {parameter.low!r} and {parameter.high!r}, expected numbers or None"
+    return ""
+
+
+def are_legal(strategy: HasCard, parameters: Mapping[str, Any]) -> bool:
+    """Return True if a rerun takes these parameters of a strategy."""
+    try:
+        check_parameters(strategy, parameters)
+    except RecipeError:
+        return False
+    return True
 
 
 def _comment(line: str) -> str:

@@ -6,7 +6,8 @@ Shapes: N images, C, H, W, D features.
 
 from __future__ import annotations
 
-import copy
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor import plugin_validation
@@ -25,9 +26,11 @@ _TOLERANCE = 1e-4  # of the largest feature: float32 sums in another order diffe
 
 def check(backbone: Backbone, *, offline: bool, size_px: int | None) -> list[Check]:
     """Check every rule; later ones are left out where a network cannot be built or its stages do not fit it."""
-    declared = run("declares what hooks.Backbone asks for", lambda: _declared(backbone))
-    if not declared.passed:
+    plain: list[Backbone] = []
+    declared = run("declares what hooks.Backbone asks for", lambda: plain.append(_declared(backbone)))
+    if not plain:
         return [declared]
+    backbone = plain[0]
     built: list[nn.Module] = []
     checks = [declared, run("builds a network", lambda: built.append(engine.build(backbone)))]
     if not built:
@@ -47,7 +50,7 @@ def check(backbone: Backbone, *, offline: bool, size_px: int | None) -> list[Che
         run("stages composed and pooled equal the forward", lambda: _composed(backbone, module, size)),
         run("pools every stage to (N, d)", lambda: _pooled(backbone, module, size)),
         run("evaluates the same way twice, and image by image", lambda: _deterministic(backbone, module, size)),
-        run("gradients reach every stage", lambda: _gradients(backbone, module, size)),
+        run("gradients reach every stage", lambda: _gradients(backbone, size)),
         run("frozen stages stand still", lambda: _frozen(backbone, module, size)),
         run("takes other input sizes", lambda: _other_sizes(backbone, module, size)),
         run("pretrained weights fill all of it", lambda: _weights(backbone, offline)),
@@ -55,9 +58,12 @@ def check(backbone: Backbone, *, offline: bool, size_px: int | None) -> list[Che
     ]
 
 
-def _declared(backbone: Backbone) -> None:
+def _declared(backbone: Backbone) -> Backbone:
+    """Return what the registry would make of any object with the members of a backbone; paths begin at its module."""
+    module = sys.modules.get(getattr(getattr(backbone, "build", None), "__module__", None) or "")
+    file = getattr(module, "__file__", None)
     try:
-        plugin_validation.backbone(backbone)
+        return plugin_validation.backbone(backbone, Path(file).parent if file else None)
     except BrokenPluginError as reason:
         raise RuleError(str(reason)) from None
 
@@ -167,10 +173,10 @@ def _deterministic(backbone: Backbone, module: nn.Module, size: int) -> None:
 # ---- training ----------------------------------------------------------------------------------------------------
 
 
-def _gradients(backbone: Backbone, module: nn.Module, size: int) -> None:
+def _gradients(backbone: Backbone, size: int) -> None:
     import torch
 
-    trained = copy.deepcopy(module).train()
+    trained = engine.build(backbone).train()  # the same weights; not every network can be copied
     features = trained(_images(size, n=4))
     torch.autograd.backward((features * features).mean())
     for stage, owned in zip(backbone.stages, engine.parameters_by_stage(backbone, trained), strict=True):
@@ -181,7 +187,7 @@ def _gradients(backbone: Backbone, module: nn.Module, size: int) -> None:
 def _frozen(backbone: Backbone, module: nn.Module, size: int) -> str:
     import torch
 
-    tuned = copy.deepcopy(module).train()
+    tuned = engine.build(backbone).train()
     stages = engine.parameters_by_stage(backbone, tuned)
     last = max((i for i, owned in enumerate(stages) if owned), default=0)
     for index, inside in enumerate(engine.modules_by_stage(backbone, tuned)):

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from advisor.errors import RuleError
 from advisor.hooks import Context, StageSize
 
+T = TypeVar("T")
 _STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 
 
@@ -82,6 +83,7 @@ class Draws:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self.asked: dict[str, tuple[Any, ...]] = {}
+        self.drawn: dict[str, Any] = {}
 
     def _note(self, name: str, *what: Any) -> None:
         if not isinstance(name, str) or not name:
@@ -95,14 +97,14 @@ class Draws:
         self._range(name, low, high, log)
         self._note(name, "float", low, high, log)
         if log:
-            return min(high, max(low, math.exp(self._random.uniform(math.log(low), math.log(high)))))
-        return self._random.uniform(low, high)
+            return self._drawn(name, min(high, max(low, math.exp(self._random.uniform(math.log(low), math.log(high))))))
+        return self._drawn(name, self._random.uniform(low, high))
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
         """Draw a whole number in [low, high]."""
         self._range(name, low, high, log)
         self._note(name, "int", low, high, log)
-        return self._random.randint(low, high)
+        return self._drawn(name, self._random.randint(low, high))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Draw one of `choices`."""
@@ -111,7 +113,11 @@ class Draws:
                 f"space() offers {choices!r} for {name}, expected plain values (numbers, text, true, false)"
             )
         self._note(name, "choice", *choices)
-        return self._random.choice(list(choices))
+        return self._drawn(name, self._random.choice(list(choices)))
+
+    def _drawn(self, name: str, value: T) -> T:
+        self.drawn[name] = value
+        return value
 
     def _range(self, name: str, low: float, high: float, log: bool) -> None:
         if not (math.isfinite(low) and math.isfinite(high) and low <= high) or (log and low <= 0):

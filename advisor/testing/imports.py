@@ -15,6 +15,7 @@ from advisor.registry import PluginInfo
 from advisor.testing.checks import Check, run
 
 _TIMEOUT_S = 120
+_HEAVY = 9  # exit code of the process where something was imported that must not be
 _SCRIPT = """
 import sys
 from advisor import registry
@@ -26,8 +27,9 @@ for name, strategy in found.strategies.items():
             strategy.plan(strategy.first_guesses(context)[0], context)
             strategy.plan(strategy.space(contexts.Draws(seed=0), context), context)
 heavy = sorted({m for m in ("torch", "torchvision", "sklearn", "scipy") if m in sys.modules})
-sys.exit(f"it imports {', '.join(heavy)}" if heavy else 0)
-"""
+sys.stderr.write(f"it imports {', '.join(heavy)}" if heavy else "")
+sys.exit(HEAVY if heavy else 0)
+""".replace("HEAVY", str(_HEAVY))
 
 
 def check(plugin: PluginInfo) -> Check:
@@ -43,5 +45,7 @@ def _rule(plugin: PluginInfo) -> str | None:
         raise RuleError(f"importing it takes more than {_TIMEOUT_S} s") from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        raise RuleError(f"{last}; import them inside the functions that need them")
+        if done.returncode == _HEAVY:
+            raise RuleError(f"{last}; import them inside the functions that need them")
+        raise RuleError(f"listing it and planning with its strategies failed: {last}")
     return None

@@ -5,7 +5,9 @@ In: a `TrainPlan` and the context that it was made for. Out: faults, none where 
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from collections.abc import Iterator, Mapping
 
 from advisor.hooks import AUGMENTATION_LEVELS, Context, Head, Phase, TrainPlan
@@ -21,11 +23,18 @@ _STREAMS = ("labelled", "target", "episodic")
 _ONLY = ("all", "norm", "bias", "adapter")
 
 
+# Numbers of a plan by what they may be: shares below 1, shares up to 1, anything from 0.
+_BELOW_ONE = ("label_smoothing", "ema", "optimizer.momentum", "optimizer.beta2")
+_SHARES = ("schedule.warmup", "schedule.every", "schedule.gamma", "schedule.floor", "augmentation.scale")
+_FROM_ZERO = ("views", "optimizer.weight_decay", "optimizer.clip_norm", "augmentation.mixup", "augmentation.cutmix")
+
+
 def faults(plan: object, context: Context) -> list[str]:
     """List what is wrong with a plan, most telling first."""
     if not isinstance(plan, TrainPlan):
         return [f"plan() gives a {type(plan).__name__}, expected a TrainPlan"]
-    return [*_length(plan), *_phases(plan, context), *_head(plan, context), *_choices(plan), *_functions(plan, context)]
+    parts = (_length(plan), _phases(plan, context), _head(plan, context), _choices(plan), _ranges(plan))
+    return [*itertools.chain(*parts), *_functions(plan, context)]
 
 
 def _length(plan: TrainPlan) -> Iterator[str]:
@@ -46,6 +55,8 @@ def _phases(plan: TrainPlan, context: Context) -> Iterator[str]:
         at = f"the phase at step {phase.start!r}"
         if not isinstance(phase.start, int) or phase.start < 0:
             yield f"{at}: expected a whole number, 0 or more"
+        if not isinstance(phase.warmup, int) or phase.warmup < 0:
+            yield f"{at}: warmup is {phase.warmup!r}, expected a number of steps, 0 or more"
         if phase.only not in _ONLY:
             yield f"{at}: only is {phase.only!r}, expected one of {', '.join(_ONLY)}"
         stray = sorted(set(phase.rates) - stage_names)
@@ -89,9 +100,16 @@ def _choices(plan: TrainPlan) -> Iterator[str]:
     for name, (value, choices) in chosen.items():
         if value not in choices:
             yield f"{name} is {value!r}, expected one of {', '.join(choices)}"
-    for name, share in {"label_smoothing": plan.label_smoothing, "ema": plan.ema}.items():
-        if not 0 <= share < 1:
-            yield f"{name} is {share!r}, expected a number from 0 to below 1"
+
+
+def _ranges(plan: TrainPlan) -> Iterator[str]:
+    for name in (*_BELOW_ONE, *_SHARES, *_FROM_ZERO):
+        value = operator.attrgetter(name)(plan)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_legal = is_number and 0 <= value < math.inf and (name in _FROM_ZERO or value <= 1)
+        if not is_legal or (name in _BELOW_ONE and value == 1):
+            span = "0 or more" if name in _FROM_ZERO else "from 0 to below 1" if name in _BELOW_ONE else "from 0 to 1"
+            yield f"{name} is {value!r}, expected a number {span}"
 
 
 def _functions(plan: TrainPlan, context: Context) -> Iterator[str]:

@@ -108,20 +108,39 @@ def _guesses(strategy: Strategy) -> str:
             raise RuleError("first_guesses() is empty: the first guess is the untuned default")
         for guess in guesses:
             _given(strategy, guess, "first_guesses()")
+        if list(strategy.first_guesses(context)) != guesses:
+            raise RuleError("first_guesses() gives different parameters for the same context")
         most = max(most, len(guesses))
     return f"up to {most}"
 
 
 def _space(strategy: Strategy) -> str:
     drawn: set[str] = set()
+    kinds: dict[str, tuple[Any, ...]] = {}
     for context in _where_it_applies(strategy):
         for seed in _SEEDS:
             draws = contexts.Draws(seed)
             parameters = _given(strategy, strategy.space(draws, context), "space()")
             if strategy.space(contexts.Draws(seed), context) != parameters:
                 raise RuleError("space() gives different parameters for the same draws: draw from `trial` only")
+            _same_names(draws, parameters, kinds)
             drawn |= set(draws.asked)
     return f"searches {', '.join(sorted(drawn)) or 'nothing'}"
+
+
+def _same_names(draws: contexts.Draws, parameters: Mapping[str, Any], kinds: dict[str, tuple[Any, ...]]) -> None:
+    """Demand what lets a sampler learn: values returned as they were drawn, of one kind, scale and set of choices."""
+    for name, value in draws.drawn.items():
+        if name not in parameters or parameters[name] != value:
+            raise RuleError(
+                f"space() draws {name} = {value!r} and returns {dict(parameters)}: return it as it was drawn"
+            )
+        asked = draws.asked[name]
+        kind = asked if asked[0] == "choice" else (asked[0], "log" if asked[3] else "linear")
+        if kinds.setdefault(name, kind) != kind:
+            raise RuleError(
+                f"space() draws {name} as {kinds[name]} in one context and as {kind} in another: only ranges may differ"
+            )
 
 
 def _all_plans(strategy: Strategy) -> Iterator[tuple[TrainPlan, Mapping[str, Any], Context]]:
@@ -146,7 +165,8 @@ def _plans(strategy: Strategy) -> str:
 def _importable(strategy: Strategy) -> str:
     from advisor.training import loss_terms
 
-    terms = {t.function: t for p, _, _ in _all_plans(strategy) for t in [*p.terms, *([p.finish] if p.finish else [])]}
+    named = [t for p, _, _ in _all_plans(strategy) for t in [*p.terms, p.adapter, p.finish] if t is not None]
+    terms = {t.function: t for t in named}
     for term in terms.values():
         if not callable(loss_terms.load(term)):
             raise RuleError(f"{term.function} is not a function")

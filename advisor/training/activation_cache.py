@@ -70,8 +70,8 @@ class ActivationCache:
         room for it nothing is kept, with a logged warning.
         """
         one = self._compute(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
-        if not isinstance(one, torch.Tensor):
-            return False  # a stage that hands on several tensors is not cached
+        if not isinstance(one, torch.Tensor) or not one.ndim or len(one) != 1:
+            return False  # a stage that hands on several tensors, or tokens before images, is not cached
         size = one.numel() * one.element_size() * self.images * self.views
         if size <= limit_bytes:
             return True

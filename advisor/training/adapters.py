@@ -17,7 +17,7 @@ from torch import nn
 from advisor.errors import TrialError
 from advisor.hooks import Backbone
 from advisor.models import backbone as backbones
-from advisor.records.plan import TrainPlan
+from advisor.records.plan import Term, TrainPlan
 from advisor.runtime import rng
 from advisor.training import loss_terms
 
@@ -28,17 +28,20 @@ class Adapters:
 
     parameters: tuple[nn.Parameter, ...] = ()
     _undo: tuple[Callable[[], None], ...] = ()
+    _term: Term = Term(function="")
 
     def take_out(self) -> None:
         """Merge the adapters into the network's own weights, and remove them."""
         for undo in self._undo:
-            undo()
+            with loss_terms.named(self._term):
+                undo()
 
 
 def put_in(plan: TrainPlan, backbone: Backbone, body: nn.Module, seed: int) -> Adapters:
     """Insert the plan's adapter into every stage that trains at some step; nothing where the plan has none.
 
-    Raises TrialError where the adapter finds nothing to adapt in any of them, PluginError where it cannot be imported.
+    Raises TrialError where the adapter finds nothing to adapt in any of them, StrategyError where its code fails,
+    PluginError where it cannot be imported.
     """
     if plan.adapter is None:
         return Adapters()
@@ -46,12 +49,18 @@ def put_in(plan: TrainPlan, backbone: Backbone, body: nn.Module, seed: int) -> A
     trained = {name for phase in plan.phases for name, rate in phase.rates.items() if rate > 0}
     original = {id(parameter) for parameter in body.parameters()}
     inside = backbones.modules_by_stage(backbone, body)
-    undo = tuple(
-        adapt(dict(modules), seed=rng.key(seed, "adapter", index), **plan.adapter.numbers)
-        for index, (stage, modules) in enumerate(zip(backbone.stages, inside, strict=True))
-        if stage.name in trained
-    )
+    with loss_terms.named(plan.adapter):
+        undo = tuple(
+            adapt(dict(modules), seed=rng.key(seed, "adapter", index), **plan.adapter.numbers)
+            for index, (stage, modules) in enumerate(zip(backbone.stages, inside, strict=True))
+            if stage.name in trained
+        )
+    wrong = next((taken_out for taken_out in undo if not callable(taken_out)), undo)
+    if wrong is not undo:
+        raise loss_terms.failure(
+            plan.adapter, f"returned a {type(wrong).__name__}, expected what takes the adapter out"
+        )
     added = tuple(parameter for parameter in body.parameters() if id(parameter) not in original)
     if not added:
         raise TrialError(f"{plan.adapter.function} found nothing to adapt in {', '.join(sorted(trained))}")
-    return Adapters(added, undo)
+    return Adapters(added, undo, plan.adapter)

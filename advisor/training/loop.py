@@ -73,14 +73,14 @@ class Loop:
         self.seed, self._group, self._device = seed, group, torch.device(compute.device)
         self._read_every = read_every or (1 if self._device.type == "cpu" else LOSS_READ_EVERY)
         self.classifier = _placed(classifier, self._device, compute.layout, group)
-        self.plan, self.step, self._images = _runnable(plan, data), 0, len(data.rows)
+        self.plan, self.step, self._images = _runnable(plan, data, classifier), 0, len(data.rows)
         self._origin, self._plan_digest = weight_ops.digest(classifier), json_records.digest(plan)
         self._start = weight_ops.copy(classifier) if plan.terms or plan.finish else {}
         self._adapters = adapters.put_in(self.plan, classifier.backbone, classifier.body, seed)
         self._average = weight_ops.copy(classifier) if plan.ema else {}
         self._tuned: dict[str, torch.Tensor] = {}
-        self._terms = [(loss_terms.load(term), dict(term.numbers)) for term in plan.terms]
-        self._companions = loss_terms.companions([f for f, _ in self._terms], classifier.head, seed).to(self._device)
+        self._terms = [(loss_terms.as_loss(term), dict(term.numbers)) for term in plan.terms]
+        self._companions = loss_terms.companions(plan.terms, classifier.head, seed).to(self._device)
         self._slots = _slots(classifier, self._companions, self._adapters)
         self._optimizer, self._phase, self._loss = optimizer.build(plan.optimizer, self._slots), -1, float("nan")
         self._modes: list[tuple[torch.nn.Module, bool]] = []
@@ -247,8 +247,7 @@ class Loop:
             self._tuned = weight_ops.copy(self.classifier)
         weights = self._tuned
         if self.plan.finish is not None:
-            merge = loss_terms.load(self.plan.finish)
-            weights = merge(self._start, self._tuned, **{**self.plan.finish.numbers, **(numbers or {})})
+            weights = loss_terms.finish(self.plan.finish, self._start, self._tuned, numbers or {})
         weight_ops.put(weights, self.classifier)
         self.classifier.eval()
         return self.classifier
@@ -265,8 +264,11 @@ def _placed(classifier: Classifier, device: torch.device, layout: str, group: Pr
     return classifier
 
 
-def _runnable(plan: TrainPlan, data: TrainData) -> TrainPlan:
-    images = len(data.rows)
+def _runnable(plan: TrainPlan, data: TrainData, classifier: Classifier) -> TrainPlan:
+    images, stages = len(data.rows), [stage.name for stage in classifier.backbone.stages]
+    stray = sorted({name for phase in plan.phases for name in phase.rates}.difference(stages))
+    if stray:
+        raise TrialError(f'the plan trains stage "{stray[0]}", and the network has {", ".join(stages)}')
     if data.answers is None and loss_terms.needs_teacher(plan.terms):
         raise TrialError("this plan learns from a teacher and none is given:", hint="use `tl-advise distill RUN`.")
     if not plan.phases or plan.steps < 1 or not images:

@@ -6,8 +6,10 @@ Pure. Does NOT cover: what things cost (`cost_model`), in which order they are t
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+from advisor.hooks import Parameter
 from advisor.records import Candidate
 from advisor.records.trials import DEFAULT
 from advisor.tuning import cost_model, policy
@@ -25,10 +27,10 @@ def shortened(state: SearchState, candidate: Candidate) -> Candidate | None:
     The first training of a search gives up its refit rather than epochs where it runs on two folds, whose mean is worth
     one, and on one fold before it gives up more than half of them: five fourths of the images are worth less than that.
     """
-    requested = candidate.parameters.get("epochs")
-    if not state.has_deadline or not isinstance(requested, int | float):
+    whole = length(state, candidate)
+    if not state.has_deadline or whole is None:
         return None
-    folds, whole = cost_model.least_folds(state, candidate), float(requested)
+    folds = cost_model.least_folds(state, candidate)
     epochs = _longest(state, candidate, whole, refit=True)
     # Not the untuned default, which is compared on all images.
     first = candidate.origin != DEFAULT and not state.has_trained
@@ -37,7 +39,7 @@ def shortened(state: SearchState, candidate: Candidate) -> Candidate | None:
         epochs = without or epochs or _longest(state, candidate, whole, refit=False, folds=1)
     if epochs is None:
         return None
-    return of_epochs(candidate, round(epochs, 1) if epochs >= 2 else round(epochs, 2))
+    return of_length(state, candidate, round(epochs, 1) if epochs >= 2 else round(epochs, 2))
 
 
 def _longest(
@@ -46,7 +48,7 @@ def _longest(
     share = policy.FILL_SHARE_MEASURED if cost_model.has_pace(state, candidate) else policy.FILL_SHARE
 
     def fits(epochs: float) -> bool:
-        return cost_model.fits_time(state, of_epochs(candidate, epochs), share=share, refit=refit, folds=folds)
+        return cost_model.fits_time(state, of_length(state, candidate, epochs), share=share, refit=refit, folds=folds)
 
     low, high = fewest_epochs(state, candidate), requested
     if requested <= low or not fits(low):
@@ -67,9 +69,35 @@ def steps(state: SearchState, candidate: Candidate) -> int:
 
 
 def fewest_epochs(state: SearchState, candidate: Candidate) -> float:
-    """Return the fewest passes over the images that are worth a trial: fewer where one pass is many steps."""
+    """Return the fewest passes over the images that are worth a trial and legal: fewer where one pass is many steps."""
     each = state.context(candidate.backbone, candidate.size_px).steps_per_epoch
-    return max(policy.MIN_EPOCHS_EVER, min(policy.MIN_EPOCHS, policy.MIN_STEPS / each))
+    worth = max(policy.MIN_EPOCHS_EVER, min(policy.MIN_EPOCHS, policy.MIN_STEPS / each))
+    declared = _declared(state, candidate)
+    fewest = worth if declared is None or declared.low is None else max(worth, declared.low)
+    return math.ceil(fewest) if _in_whole_epochs(state, candidate) else fewest
+
+
+def length(state: SearchState, candidate: Candidate) -> float | None:
+    """Return a candidate's epochs where the search may change them; None where it has none, or its card lists choices."""
+    epochs, declared = candidate.parameters.get("epochs"), _declared(state, candidate)
+    if isinstance(epochs, bool) or not isinstance(epochs, int | float):
+        return None
+    return None if declared is not None and declared.kind == "choice" else float(epochs)
+
+
+def of_length(state: SearchState, candidate: Candidate, epochs: float) -> Candidate:
+    """Return the same candidate with another length, rounded down where its strategy counts epochs in whole numbers."""
+    return of_epochs(candidate, max(1, math.floor(epochs)) if _in_whole_epochs(state, candidate) else epochs)
+
+
+def _declared(state: SearchState, candidate: Candidate) -> Parameter | None:
+    card = state.strategy_of(candidate).card
+    return next((p for p in getattr(card, "parameters", ()) if p.name == "epochs"), None)
+
+
+def _in_whole_epochs(state: SearchState, candidate: Candidate) -> bool:
+    declared = _declared(state, candidate)
+    return isinstance(candidate.parameters.get("epochs"), int) if declared is None else declared.kind == "int"
 
 
 def of_epochs(candidate: Candidate, epochs: float) -> Candidate:
@@ -79,8 +107,8 @@ def of_epochs(candidate: Candidate, epochs: float) -> Candidate:
 
 def shortest(state: SearchState, candidate: Candidate) -> Candidate:
     """Return a candidate with the fewest epochs that are worth a trial, or unchanged if it has no length."""
-    epochs, fewest = candidate.parameters.get("epochs"), fewest_epochs(state, candidate)
-    return of_epochs(candidate, fewest) if isinstance(epochs, int | float) and epochs > fewest else candidate
+    epochs, fewest = length(state, candidate), fewest_epochs(state, candidate)
+    return of_epochs(candidate, fewest) if epochs is not None and epochs > fewest else candidate
 
 
 def steps_to_time(state: SearchState, candidate: Candidate) -> int:

@@ -7,6 +7,7 @@ import resource
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -223,6 +224,32 @@ def test_what_a_trial_failed_of_is_a_kind_and_memory_alone_is_tried_again(resour
         ended = trial.run(resources, job, lambda progress: None, once=failing(error))
         assert (ended.failure_kind, batches) == (kind, tried)
         assert ended.needs_s == (3.0 if kind == "too_slow" else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "batch", "lefts"),
+    [(60.0, 8, [60.0, 40.0]), (15.0, 8, [15.0]), (None, 8, [None, None]), (60.0, "all", [60.0])],
+)
+def test_a_second_try_has_what_the_first_one_left_of_the_limit(
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+    limit_s: float | None,
+    batch: object,
+    lefts: list[float | None],
+) -> None:
+    """Out of memory after 20 s costs 20 s: where no more was allowed, or no smaller batch is legal, there is no second try."""
+    job = order(resources, 1)
+    parameters = {**job.candidate.parameters, "batch": batch}
+    job = replace(job, candidate=replace(job.candidate, parameters=parameters), limit_s=limit_s)
+    moments, limits = iter((100.0, 120.0, 150.0)), []
+
+    def once(resources: Resources, job: RunTrial, emit: object) -> Trial:
+        limits.append(job.limit_s)
+        return trial.failed(resources, job, OutOfMemoryError("the device is full"))
+
+    monkeypatch.setattr(trial, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    assert trial.run(resources, job, lambda progress: None, once=once).failure_kind == "out_of_memory"
+    assert limits == lefts
 
 
 def test_folds_that_do_not_exist_are_left_out(resources: Resources) -> None:

@@ -29,6 +29,7 @@ BAD = {
     "bad_exit": "run_stage() raised SystemExit: out of order",
     "bad_large": "at 96 px: plugin menagerie (tl-menagerie) failed: run_stage() raised IndexError: no row 81",
     "bad_shape": "stage all pools to (32, 8, 8, 8), expected (N, 8)",
+    "bad_double": "stage all pools to (32, 8) torch.float64, expected (N, 8) torch.float32",
     "bad_nan": "features of 20 of 20 images are not finite",
     "bad_rows": "1 rows of features for 20 images",
     "bad_noise": "it evaluates the same images differently each time",

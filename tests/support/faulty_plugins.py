@@ -132,6 +132,7 @@ NETWORKS = {
     "bad_score": dict(run_stage=fails_on_test),
     "bad_late": dict(run_stage=fails_late),
     "bad_nan": dict(run_stage=lambda module, i, x: module(x) * float("nan")),
+    "bad_double": dict(pool=lambda module, i, x: x.mean((2, 3)).double()),
     "bad_rows": dict(pool=lambda module, i, x: x.mean((2, 3))[:1]),
     "bad_hang": dict(build=hangs),
     "chatty": dict(run_stage=prints),

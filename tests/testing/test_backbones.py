@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 from failed_checks import failed
+from safetensors.torch import save_file
 from torch import nn
 
 from advisor import testing
@@ -172,3 +176,32 @@ def test_a_size_that_is_refused_is_remarked_and_no_fault() -> None:
     check = next(c for c in testing.check_backbone(fixed) if c.name == "takes other input sizes")
     assert check.passed
     assert "24 px only" in check.detail
+
+
+class Uncopied(nn.Sequential):
+    """Holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__(OrderedDict(_network().named_children()))
+        self.lock = threading.Lock()
+
+
+def test_any_object_with_the_members_is_checked_like_a_backbone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the registry would take it: members by duck typing, a path beside its module, a network that cannot be copied."""
+    save_file(_network().state_dict(), tmp_path / "w.safetensors")
+    module = ModuleType("stranger_network")
+    module.__file__ = str(tmp_path / "stranger_network.py")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def build() -> nn.Module:
+        return Uncopied()
+
+    build.__module__ = module.__name__
+    odd = SimpleNamespace(
+        name="odd", dim=8, stages=list(STAGES), preprocess=GOOD.preprocess, build=build, weights="w.safetensors"
+    )
+    checks = testing.check_backbone(odd)  # type: ignore[arg-type]
+    assert failed(checks) == {}
+    assert any(check.detail.startswith("w.safetensors, SHA-256") for check in checks)

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from advisor.hooks import (
+    Augmentation,
     Head,
     OptimizerSpec,
     Phase,
+    ScheduleSpec,
     Term,
     TrainPlan,
 )
@@ -34,6 +36,10 @@ from advisor.testing import contexts, plans
         ({"norm": "batch"}, "norm is 'batch'"),
         ({"optimizer": OptimizerSpec(name="lion")}, "optimizer.name is 'lion'"),
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0"),
+        ({"optimizer": OptimizerSpec(momentum=1.0)}, "optimizer.momentum is 1.0, expected a number from 0 to below 1"),
+        ({"schedule": ScheduleSpec(warmup=100)}, "schedule.warmup is 100, expected a number from 0 to 1"),
+        ({"augmentation": Augmentation(mixup=-0.2)}, "augmentation.mixup is -0.2, expected a number 0 or more"),
+        ({"phases": (Phase(head_rate=1.0, warmup=0.1),)}, "warmup is 0.1, expected a number of steps"),
         ({"terms": (Term(function="no colon"),)}, 'expected "module:function"'),
         ({"finish": Term(function="a:b", numbers={"alpha": "x"})}, "a:b[alpha] is 'x'"),
     ],

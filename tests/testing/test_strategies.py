@@ -105,9 +105,24 @@ def test_phases_may_come_in_any_order() -> None:
             "draws legal parameters, the same from the same draws",
             "different parameters for the same draws",
         ),
+        (
+            {"drawn": lambda trial: {"rate": 10 ** trial.suggest_float("log_rate", -4.0, -1.0)}},
+            "draws legal parameters, the same from the same draws",
+            "space() draws log_rate",
+        ),
+        (
+            {"drawn": lambda trial: {"rate": trial.suggest_float("rate", 1e-4, 0.1) / 2}},
+            "draws legal parameters, the same from the same draws",
+            "return it as it was drawn",
+        ),
         ({"planned": lambda context: None}, "plans can be executed", "gives a NoneType, expected a TrainPlan"),
         (
             {"planned": lambda context: TrainPlan(head=Head(kind="ridge"), terms=(Term(function="no_such:thing"),))},
+            "terms and finish can be imported",
+            "no_such",
+        ),
+        (
+            {"planned": lambda context: TrainPlan(head=Head(kind="ridge"), adapter=Term(function="no_such:adapt"))},
             "terms and finish can be imported",
             "no_such",
         ),
@@ -118,3 +133,20 @@ def test_a_broken_strategy_fails_its_check(changes, rule: str, message: str) -> 
     faults = failed(testing.check_strategy(Sample(**changes)))
     assert rule in faults
     assert message in faults[rule]
+
+
+class Changeable(Sample):
+    """Guesses otherwise each time, and draws from what the network has."""
+
+    def first_guesses(self, context):
+        return ({"rate": float(torch.rand(())) / 10},)
+
+    def space(self, trial, context):
+        return {"rate": 0.1, "until": trial.suggest_categorical("until", [stage.name for stage in context.stages])}
+
+
+def test_what_a_search_could_not_repeat_or_learn_from_fails_its_check() -> None:
+    """Guesses that change, and choices that differ between networks, which no sampler takes under one name."""
+    faults = failed(testing.check_strategy(Changeable(card="Guesses.")))
+    assert "different parameters for the same context" in faults["first guesses are complete and legal"]
+    assert "in another: only ranges may differ" in faults["draws legal parameters, the same from the same draws"]

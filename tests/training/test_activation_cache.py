@@ -146,3 +146,9 @@ def test_a_disk_that_fills_up_later_is_survived(tmp_path: Path, caplog: pytest.L
     rows = bank.rows(np.array([7, 99]), np.array([1, 1]))
     np.testing.assert_allclose(rows[:, 0, 0, 0], [7001, 99001])
     assert "computed anew" in caplog.text
+
+
+def test_tokens_that_come_before_images_are_not_kept() -> None:
+    """Attention's default order is (T, B, D): a row of it is no image's."""
+    compute = lambda positions, rounds: torch.zeros(5, len(positions), 8)  # noqa: E731
+    assert not activation_cache.ActivationCache(10, 1, compute, chunk=4).open()

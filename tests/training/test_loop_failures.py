@@ -60,3 +60,10 @@ def test_plans_that_cannot_run_are_refused() -> None:
         training.Loop(classifier(), FULL, digits(rows=[]), size_px=12, seed=0, compute=COMPUTE)
     with pytest.raises(TrialError, match=r"target domain.*--target"):
         loop(replace(FULL, streams=(Batches(), Batches(name="target"))))
+
+
+def test_a_stage_that_the_network_does_not_have_is_named() -> None:
+    """It would train less than its plan says, without a word."""
+    stray = replace(FULL, phases=(Phase(rates={"layer4": 1e-3}, head_rate=1e-3),))
+    with pytest.raises(TrialError, match='the plan trains stage "layer4", and the network has stem, middle, top'):
+        loop(stray)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+import small_plans
 
-from advisor.errors import PluginError
+from advisor.errors import OutOfMemoryError, PluginError, StrategyError
 from advisor.hooks import Term
 from advisor.training import loss_terms
 
@@ -31,3 +37,75 @@ def test_what_is_no_function_is_told(name: str, words: str) -> None:
     with pytest.raises(PluginError, match=words) as caught:
         loss_terms.load(Term(function=name))
     assert name in str(caught.value)
+
+
+SOURCE = """
+def raises(*anything, **numbers):
+    raise KeyError("boom")
+
+def each(inputs, **numbers):
+    return inputs.features.sum(dim=1)
+
+def nothing(*anything, **numbers):
+    return None
+
+def renames(start, tuned):
+    return {"body": value for value in tuned.values()}
+
+def short(inputs):
+    raise MemoryError
+
+def with_companion(inputs):
+    return 0.0
+
+with_companion.companion = raises
+"""
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A plugin's module of terms that fail."""
+    (tmp_path / "stranger_terms.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "stranger_broken.py").write_text("raise ValueError('half written')", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("stranger_terms", None)
+
+
+def trained(**functions: str) -> None:
+    """Train a small network by a plan with these functions, and finish it."""
+    terms = {name: Term(function=f"stranger_terms:{function}") for name, function in functions.items()}
+    changes: dict[str, Any] = {"terms": (terms.pop("term"),)} if "term" in terms else {}
+    done = small_plans.loop(replace(small_plans.FULL, **changes, **terms))
+    list(done.run(2))
+    done.finish()
+
+
+@pytest.mark.usefixtures("stranger")
+@pytest.mark.parametrize(
+    ("functions", "words"),
+    [
+        ({"term": "raises"}, "stranger_terms:raises raised KeyError: 'boom'"),
+        ({"term": "each"}, r"stranger_terms:each returned a Tensor of shape \(16,\), expected a scalar"),
+        ({"term": "nothing"}, "stranger_terms:nothing returned a NoneType, expected a scalar"),
+        ({"term": "with_companion"}, "stranger_terms:with_companion raised KeyError"),
+        ({"finish": "raises"}, "stranger_terms:raises raised KeyError"),
+        ({"finish": "renames"}, "stranger_terms:renames returned something else than weights"),
+        ({"finish": "nothing"}, "stranger_terms:nothing returned something else than weights"),
+        ({"adapter": "raises"}, "stranger_terms:raises raised KeyError"),
+        ({"adapter": "nothing"}, "stranger_terms:nothing returned a NoneType, expected what takes the adapter out"),
+    ],
+)
+def test_a_function_that_fails_is_named(functions: dict[str, str], words: str) -> None:
+    """The author of the plugin reads which function failed, and how."""
+    with pytest.raises(StrategyError, match=words):
+        trained(**functions)
+
+
+@pytest.mark.usefixtures("stranger")
+def test_short_memory_is_no_fault_of_a_term_and_a_broken_module_is_named() -> None:
+    """Less memory is a smaller batch; whatever a module raises when it is imported is one line."""
+    with pytest.raises(OutOfMemoryError):
+        trained(term="short")
+    with pytest.raises(PluginError, match=r'"stranger_broken:f" cannot be imported: half written\.'):
+        loss_terms.load(Term(function="stranger_broken:f"))

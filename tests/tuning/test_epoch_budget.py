@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import searches
 from searches import FULL, taking
 
+from advisor.hooks import Card, Context, Parameter, Phase, TrainPlan
 from advisor.records import Candidate, FoldScore, Trial
 from advisor.records.messages import StepTime, TimeSteps
 from advisor.records.trials import regime_name
@@ -211,3 +213,59 @@ def test_the_test_is_passed_once_for_all_that_share_features(state: SearchState)
     other = replace(HEAD, size_px=32)
     alone_s = cost_model.test_scoring_s(state, [other]) + cost_model.test_scoring_s(state, [HEAD])
     assert cost_model.test_scoring_s(state, [other, HEAD]) == pytest.approx(alone_s)
+
+
+def counted(
+    state: SearchState, fold_s: float, value: object, declared: tuple[Parameter, ...]
+) -> tuple[SearchState, Candidate]:
+    """Return a search with a strategy that counts epochs in its own way, and a candidate that takes so long on one fold."""
+
+    class Counting:
+        """Full fine-tuning that multiplies its epochs without rounding."""
+
+        name, regime = "counting", "full"
+        card = Card(what="Train it all.", when="", parameters=declared)
+
+        def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
+            passes = {"some": 30}.get(parameters["epochs"], parameters["epochs"])
+            assert isinstance(passes, int)
+            rates = {stage.name: 1e-3 for stage in context.stages}
+            phases = (Phase(rates=rates, head_rate=1e-3),)
+            return TrainPlan(phases=phases, steps=passes * context.steps_per_epoch)
+
+    strategies = {**state.registry.strategies, "counting": Counting()}
+    candidate = replace(FULL, strategy="counting", parameters={"epochs": value})
+    state = replace(state, registry=replace(state.registry, strategies=strategies))
+    speeds = budget.MeasuredSpeeds()
+    speeds.observe_training("full", "pocket", cost_model.card_s(state, candidate, state.fold_images), fold_s)
+    speeds.passes.learn("pocket", 1.0, 1e-6)
+    return replace(state, speeds=speeds), candidate
+
+
+WHOLE = Parameter(name="epochs", default=30, kind="int", low=3, high=100, meaning="passes")
+CHOSEN = replace(WHOLE, kind="choice", choices=(30, 10))
+
+
+@pytest.mark.parametrize("declared", [(WHOLE,), ()])
+def test_epochs_that_a_strategy_counts_are_shortened_to_whole_numbers(
+    state: SearchState, declared: tuple[Parameter, ...]
+) -> None:
+    """As its card says, or as its own guess does; else its plan fails on half an epoch, and no rerun takes it."""
+    quick, candidate = counted(state, 20.0, 30, declared)
+    assert epoch_budget.fitted(quick, candidate) == candidate
+    slow, _ = counted(state, 600.0, 30, declared)
+    shorter = epoch_budget.fitted(slow, candidate)
+    assert shorter is not None
+    assert type(shorter.parameters["epochs"]) is int
+    assert 3 <= shorter.parameters["epochs"] < 30
+    assert epoch_budget.shortest(slow, candidate).parameters["epochs"] >= (3 if declared else 1)
+
+
+@pytest.mark.parametrize(("value", "declared"), [("some", ()), (30, (CHOSEN,))])
+def test_epochs_that_are_words_or_choices_are_left_as_they_are(
+    state: SearchState, value: object, declared: tuple[Parameter, ...]
+) -> None:
+    """Another value would mean nothing to the strategy: what does not fit whole is not trained."""
+    slow, candidate = counted(state, 600.0, value, declared)
+    assert epoch_budget.fitted(slow, candidate) is None
+    assert epoch_budget.shortest(slow, candidate) == candidate

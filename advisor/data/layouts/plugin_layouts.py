@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -98,6 +98,10 @@ def fault_of(listing: object) -> str:
         return f"it returned a {type(listing).__name__}, expected a Listing"
     if not isinstance(listing.root, Path) or not listing.root.is_dir():
         return f"its root {printable(str(listing.root))} is no folder"
+    if not isinstance(listing.entries, Sequence):  # what can be read once only would be empty from here on
+        return f"its entries are a {type(listing.entries).__name__}, expected a tuple"
+    if isinstance(listing.warnings, str):
+        return "its warnings are a text, expected a tuple of texts"
     labels: dict[str, str] = {}
     for file in listing.entries:
         fault = _fault_of_file(file)

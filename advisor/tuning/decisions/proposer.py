@@ -108,10 +108,11 @@ def _lengthen(state: SearchState) -> Candidate | None:
     """Train the best trained candidate for longer, if time is left and its expected gain is worth it."""
     trained = [t for t in state.trials if t.state == "complete" and t.steps and "epochs" in t.candidate.parameters]
     best = min(trained, key=lambda t: t.rank, default=None)
-    if best is None or not state.has_deadline:
+    epochs = None if best is None else epoch_budget.length(state, best.candidate)
+    if best is None or epochs is None or not state.has_deadline:
         return None
-    epochs = float(best.candidate.parameters["epochs"])
-    whole = replace(epoch_budget.of_epochs(best.candidate, policy.LONGER * epochs), origin="longer", continues=None)
+    longer = epoch_budget.of_length(state, best.candidate, policy.LONGER * epochs)
+    whole = replace(longer, origin="longer", continues=None)
     candidate = epoch_budget.fitted(state, _within_card(state, whole))
     if candidate is None or candidate.parameters["epochs"] < policy.LEAST_LONGER * epochs:
         return None
@@ -125,7 +126,7 @@ def _within_card(state: SearchState, candidate: Candidate) -> Candidate:
     card = state.strategy_of(candidate).card
     high = next((p.high for p in getattr(card, "parameters", ()) if p.name == "epochs" and p.high is not None), None)
     epochs = candidate.parameters["epochs"]
-    return candidate if high is None or epochs <= high else epoch_budget.of_epochs(candidate, float(high))
+    return candidate if high is None or epochs <= high else epoch_budget.of_length(state, candidate, float(high))
 
 
 def _stale(state: SearchState) -> int:

@@ -56,6 +56,14 @@ def odd(site: Path, read: str = "return 3", name: str = "odd") -> None:
         ("raise ValueError('no such thing')", "failed: ValueError: no such thing"),
         ("raise SystemExit(3)", "failed: SystemExit"),
         ("return Listing(root=path, layout='odd', entries=())", "lists no files"),
+        (
+            "return Listing(root=path, layout='odd', entries=(LabelledFile(path=n, label='a') for n in 'xy'))",
+            "its entries are a generator, expected a tuple",
+        ),
+        (
+            "return Listing(root=path, layout='odd', entries=(LabelledFile(path='x', label='a'),), warnings='old')",
+            "its warnings are a text, expected a tuple",
+        ),
         ("return Listing(root=path, layout='odd', entries=(LabelledFile(path='../x', label='a'),))", "not relative"),
         ("return Listing(root=path, layout='odd', entries=(LabelledFile(path='x', label=' '),))", "text as path"),
         ("return Listing(root=path, layout='odd', entries=(LabelledFile(path='x', label='a', given='dev'),))", "split"),
