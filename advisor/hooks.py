@@ -241,10 +241,13 @@ class Strategy(Protocol):
         """Return None where it applies, else the reason why it does not."""
 
     def space(self, trial: Space, context: Context) -> Mapping[str, Any]:
-        """Draw parameters from the search space."""
+        """Draw parameters from the search space; return what is drawn as it was drawn, under the same name.
+
+        Between contexts only the ranges of a name may differ, not its choices, its kind or a log scale.
+        """
 
     def first_guesses(self, context: Context) -> Sequence[Mapping[str, Any]]:
-        """Return known-good parameters, best first; the first is the untuned default."""
+        """Return known-good parameters, best first, the same for the same context; the first is the untuned default."""
 
     def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
         """Return the plan that these parameters make."""

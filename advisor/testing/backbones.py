@@ -168,6 +168,7 @@ def _deterministic(backbone: Backbone, module: nn.Module, size: int) -> None:
     if not torch.equal(first, _forward(module, images)):
         raise RuleError("two evaluations of the same images differ: something random runs in eval mode")
     _same("an image alone and in a batch", _forward(module, images[:1]), first[:1])
+    _same("an image in a batch of three and of two", _forward(module, torch.cat([images, images[:1]]))[:2], first)
 
 
 # ---- training ----------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from advisor.errors import AdviseError, PluginError, StrategyError, is_out_of_me
 from advisor.hooks import TermInputs
 from advisor.records.plan import Term
 from advisor.runtime import rng
+from advisor.runtime.process import third_party
 
 
 def load(term: Term) -> Callable[..., Any]:
@@ -33,7 +34,8 @@ def load(term: Term) -> Callable[..., Any]:
     if not module or not name:
         raise PluginError(f'term "{term.function}": expected "module:function".')
     try:
-        function = getattr(importlib.import_module(module), name)
+        with third_party.contained():
+            function = getattr(importlib.import_module(module), name)
     except (Exception, SystemExit) as error:  # the code of a plugin's module may raise anything
         raise PluginError(f'term "{term.function}" cannot be imported: {one_line(error)}.') from error
     if not callable(function):
@@ -48,9 +50,13 @@ def needs_teacher(terms: Sequence[Term]) -> bool:
 
 @contextmanager
 def named(term: Term) -> Iterator[None]:
-    """Name the function of a term in what its code raises: StrategyError. Short memory and errors of ours pass."""
+    """Name the function of a term in what its code raises: StrategyError. Short memory and errors of ours pass.
+
+    What it sets for the whole process is set back.
+    """
     try:
-        yield
+        with third_party.contained():
+            yield
     except AdviseError:
         raise
     except (Exception, SystemExit) as error:
@@ -63,7 +69,7 @@ def failure(term: Term, what: str) -> StrategyError:
     """Return the error of a function that did `what`."""
     return StrategyError(
         f"{term.function} {what}.",
-        hint="`tl-advise plugins check STRATEGY` tests it.",
+        hint="`tl-advise plugins check` tests its strategy.",
         reason=f"{term.function} {what}",
     )
 

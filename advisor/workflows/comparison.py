@@ -98,8 +98,10 @@ def planned(session: Session, name: str, rows: Rows, epochs: float, batch: int) 
     """Return an arm's candidate and plan. Raises InputError if it trains nothing."""
     strategy = ALIASES.get(name, name)
     card = session.resources.registry.strategy(strategy).card
-    declared = {p.name for p in getattr(card, "parameters", ())}
-    shared = {k: v for k, v in {"epochs": epochs, "batch": batch}.items() if k in declared}
+    declared = {p.name: p for p in getattr(card, "parameters", ())}
+    usual = {n: v for n, v in {"epochs": epochs, "batch": batch}.items() if n in declared}
+    # Where a card lists choices without it, as "small" or "large", an arm keeps its own.
+    shared = {n: v for n, v in usual.items() if declared[n].kind != "choice" or v in declared[n].choices}
     candidate = make_candidate(session, strategy, shared)
     plan = session.resources.plan(candidate, rows)
     if not plan.phases:

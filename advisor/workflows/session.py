@@ -114,7 +114,12 @@ def make_candidate(session: Session, strategy: str, overrides: Mapping[str, Any]
     reason = chosen.applies(pool)
     if reason:
         raise InputError(f"strategy {strategy} does not apply to this data: {reason}.")
-    parameters = {**chosen.first_guesses(pool)[0], **(overrides or {})}
+    kinds = {p.name: p.kind for p in getattr(chosen.card, "parameters", ())}
+    given = {
+        name: int(value) if kinds.get(name) == "int" and isinstance(value, float) and value.is_integer() else value
+        for name, value in (overrides or {}).items()  # 8.0 epochs are 8 where whole ones are counted
+    }
+    parameters = {**chosen.first_guesses(pool)[0], **given}
     recipe_file.check_parameters(chosen, parameters, path=strategy)
     return Candidate(
         backbone=session.backbone.name,
