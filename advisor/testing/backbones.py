@@ -238,6 +238,8 @@ def _other_sizes(backbone: Backbone, module: nn.Module, size: int) -> str:
             continue
         if shape != (1, backbone.dim):
             raise RuleError(f"gives {shape} at {other} px, expected (1, {backbone.dim})")
+    if len(refused) == 2 and backbone.size_multiple % size:
+        refused.append(f"Backbone(size_multiple={size}) keeps it at {size} px, whatever the size of the images")
     return "; ".join(refused)
 
 

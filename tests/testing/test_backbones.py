@@ -176,6 +176,7 @@ def test_a_size_that_is_refused_is_remarked_and_no_fault() -> None:
     check = next(c for c in testing.check_backbone(fixed) if c.name == "takes other input sizes")
     assert check.passed
     assert "24 px only" in check.detail
+    assert "Backbone(size_multiple=24) keeps it at 24 px" in check.detail
 
 
 class Uncopied(nn.Sequential):

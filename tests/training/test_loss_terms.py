@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import small_plans
+import torch
 
 from advisor.errors import OutOfMemoryError, PluginError, StrategyError
 from advisor.hooks import Term
@@ -54,6 +55,13 @@ def renames(start, tuned):
 
 def short(inputs):
     raise MemoryError
+
+def meddles(inputs):
+    import torch
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    print("a step")
+    return 0.0
 
 def with_companion(inputs):
     return 0.0
@@ -109,3 +117,11 @@ def test_short_memory_is_no_fault_of_a_term_and_a_broken_module_is_named() -> No
         trained(term="short")
     with pytest.raises(PluginError, match=r'"stranger_broken:f" cannot be imported: half written\.'):
         loss_terms.load(Term(function="stranger_broken:f"))
+
+
+@pytest.mark.usefixtures("stranger")
+def test_what_a_term_sets_for_the_whole_process_is_set_back(capsys: pytest.CaptureFixture[str]) -> None:
+    """As of every function of a plugin: the next step and every other network compute as before."""
+    trained(term="meddles")
+    assert (torch.get_default_dtype(), torch.is_grad_enabled()) == (torch.float32, True)
+    assert capsys.readouterr().out == ""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ import advisor
 from advisor.cli import run
 from advisor.cli.compare import command
 from advisor.errors import InputError
+from advisor.hooks import Card, Context, Parameter, Phase, TrainPlan
 from advisor.records import Settings
 from advisor.reporting.pages import comparison_page
 from advisor.workflows import comparison, comparison_arm
@@ -174,3 +178,42 @@ def test_impossible_comparisons_are_refused_before_the_data_are_read(
         advisor.compare(tmp_path / "empty", [])
     with pytest.raises(InputError, match="--surface 1"):
         advisor.compare(tmp_path / "empty", surface=1)
+
+
+class Counting:
+    """Trains the last stage; epochs are whole numbers, and a batch is a word."""
+
+    name, regime = "counting", "partial"
+    card = Card(
+        what="Train the last stage.",
+        when="",
+        parameters=(
+            Parameter(name="epochs", default=5, kind="int", low=1, meaning="passes"),
+            Parameter(
+                name="batch", default="small", kind="choice", choices=("small", "large"), meaning="images per step"
+            ),
+        ),
+    )
+
+    def applies(self, context: Context) -> None:
+        return None
+
+    def first_guesses(self, context: Context) -> list[dict[str, Any]]:
+        return [{"epochs": 5, "batch": "small"}]
+
+    def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
+        phases = (Phase(rates={context.stages[-1].name: 1e-3}, head_rate=1e-3),)
+        return TrainPlan(phases=phases, steps=parameters["epochs"] * context.steps_per_epoch)
+
+
+def test_an_arm_takes_what_is_shared_in_its_own_way(crops: Path) -> None:
+    """Two epochs where whole ones are counted; its own batch where that is a word."""
+    settings = Settings(data=str(crops), backbones=("pocket",), size_px=32, offline=True, threads=1)
+    session = open_session(settings)
+    registry = session.resources.registry
+    session.resources.registry = replace(registry, strategies={**registry.strategies, "counting": Counting()})
+    candidate, plan = comparison.planned(session, "counting", np.arange(20), 2.0, 8)
+    assert candidate.parameters == {"epochs": 2, "batch": "small"}
+    assert (type(plan.steps), plan.steps) == (int, 2)
+    with pytest.raises(InputError, match=r"counting.epochs: expected a whole number above 0, got 2.5"):
+        comparison.planned(session, "counting", np.arange(20), 2.5, 8)
