@@ -265,5 +265,6 @@ class Resources:
 def images_per_step(parameters: Mapping[str, Any]) -> int | None:
     """Return the parameter `batch` of a strategy; None where it has none, or words that only the strategy understands."""
     batch = parameters.get("batch")
-    is_number = isinstance(batch, int | float) and not isinstance(batch, bool)
-    return int(batch) if is_number and batch >= 1 else None
+    if isinstance(batch, bool) or not isinstance(batch, int | float):
+        return None
+    return int(batch) if batch >= 1 else None
