@@ -24,6 +24,9 @@ from advisor.runtime.process.plain_values import is_finite, is_utf8, plain
 # A failing load_state is a WeightsError of `models.backbone`: mostly it is the file that does not fit.
 _CALLS = ("build", "run_stage", "pool", "build_source_head")
 
+WITHOUT_PLUGIN = "--block, or TL_ADVISE_PLUGINS=-PLUGIN with any command, leaves its plugin out"
+NOTHING_TO_TRAIN = "nothing in this network can be trained"
+
 
 class Failure(str):
     """A reason why a strategy does not apply that is a failure of its own code."""
@@ -56,7 +59,7 @@ class _GuardedResolver:
 def backbone_error(name: str, plugin: str, what: str) -> BackboneError:
     """Return the error of a network that failed; `what` says how."""
     reason = f"{plugin} failed: {what}"
-    hint = f"`tl-advise plugins check {name}` tests it; --block leaves its plugin out."
+    hint = f"`tl-advise plugins check {name}` tests it; {WITHOUT_PLUGIN}."
     return BackboneError(f"network {name}: {reason}.", hint=hint, backbone=name, reason=reason)
 
 
@@ -119,6 +122,8 @@ class GuardedStrategy:
             reason = plain(self._call("applies", context))
             if reason is not None and not isinstance(reason, str):
                 raise self._error(f"applies() returned {reason!r:.80}, expected None or text")
+            if reason is None and self.regime != "feature_extraction" and not any(s.parameters for s in context.stages):
+                return NOTHING_TO_TRAIN
             if reason is None:
                 self._rehearse(context)
         except StrategyError as error:
@@ -185,7 +190,7 @@ class GuardedStrategy:
 
     def _error(self, what: str) -> StrategyError:
         reason = f"{self._plugin} failed: {what}"
-        hint = f"`tl-advise plugins check {self.name}` tests it; --block leaves its plugin out."
+        hint = f"`tl-advise plugins check {self.name}` tests it; {WITHOUT_PLUGIN}."
         return StrategyError(f"strategy {self.name}: {reason}.", hint=hint, strategy=self.name, reason=reason)
 
 

@@ -151,7 +151,9 @@ class Registry:
 def _unknown(name: str, kind: str, offered: Mapping[str, object], registry: Registry) -> PluginError:
     article = "a" if kind[0] in "bs" else "an"
     if kind != "strategy" and name in registry.strategies:
-        return PluginError(f'"{name}" is a strategy, not {article} {kind}.', hint=f"Say --strategy {name}.")
+        return PluginError(
+            f'"{name}" is a strategy, not {article} {kind}.', hint=f"`tl-advise plugins` lists the {kind}s."
+        )
     if kind != "backbone" and name in registry.backbones:
         return PluginError(f'"{name}" is a backbone, not {article} {kind}.', hint=f"Say --backbone {name}.")
     near = difflib.get_close_matches(name, offered, n=2, cutoff=0.6)

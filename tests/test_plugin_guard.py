@@ -134,6 +134,17 @@ def test_a_strategy_that_fails_does_not_apply(member: str, function: Any, said: 
             guarded.plan({}, CONTEXT)
 
 
+@pytest.mark.parametrize(("regime", "applies"), [("feature_extraction", True), ("partial", False), ("full", False)])
+def test_a_strategy_that_trains_stages_does_not_apply_to_a_network_with_nothing_to_train(
+    regime: str, applies: bool
+) -> None:
+    """Of a network whose features are used as they are no stage has parameters, whatever a plugin's applies() looks at."""
+    frozen = replace(CONTEXT, stages=tuple(replace(stage, parameters=0) for stage in CONTEXT.stages))
+    strategy = GuardedStrategy(Ridge({"regime": regime}), OWNER)
+    assert strategy.applies(CONTEXT) is None
+    assert (strategy.applies(frozen) is None) is applies
+
+
 NUMPY_PARAMETERS = {
     "strength": np.float64(1.0),
     "mirror": np.bool_(True),

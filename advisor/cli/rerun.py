@@ -57,7 +57,7 @@ def command(
 ) -> int:
     """Retrain a recipe and score it on the test set; nothing is searched again.
 
-    RECIPE is a recipe.yaml or a run directory.
+    RECIPE is a recipe.yaml or a run directory. With --json, `verified` says how the scores agree, `error` why they do not.
 
     \b
     Examples:
@@ -72,11 +72,13 @@ def command(
 
     call = {**call, "data": Path(data) if data else None, "out": Path(out) if out else None, "verify": verify}
     result = _rerun(Path(recipe), target, source, call, quiet=quiet)
-    agreed = rerun_verify.verify(result) if verify else None
+    agreed, failure = rerun_verify.agreement(result) if verify else (None, None)
     if as_json:
-        _console.record_as_json({"result": result, "verified": agreed})
+        _console.record_as_json({"result": result, "verified": agreed, "error": failure.what if failure else None})
     else:
         _print(result, agreed)
+    if failure:  # after the scores, which took the time of a training
+        raise failure
     return 0
 
 

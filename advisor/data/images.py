@@ -126,9 +126,8 @@ def reason(error: BaseException) -> str:
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return "truncated: the file ends before the image does"
     if "decompression bomb" in text.lower() or "exceeds limit" in text.lower():
-        return (
-            f"decompression bomb: more than {decode_limits.max_pixels():,} pixels (raise the limit with --max-pixels)"
-        )
+        most = f"{decode_limits.max_pixels():,} pixels"
+        return f"decompression bomb: more than {most} (raise the limit with {decode_limits.RAISED_BY})"
     text = re.sub(r"<[^>]*>|0x[0-9a-f]+", "", text).strip()
     return text or type(error).__name__
 
@@ -183,7 +182,9 @@ def _identified(source: Source) -> Iterator[Image.Image]:
         tiff.mend_ycbcr(image)
         width, height = image.size
         if width * height > decode_limits.max_pixels():
-            raise ValueError(f"decompression bomb: {width} x {height} pixels (raise the limit with --max-pixels)")
+            raise ValueError(
+                f"decompression bomb: {width} x {height} pixels (raise the limit with {decode_limits.RAISED_BY})"
+            )
         if width < 1 or height < 1:
             raise ValueError(f"no pixels: {width} x {height}")
     except ValueError:

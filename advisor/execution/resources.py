@@ -204,11 +204,15 @@ class Resources:
         size_px = candidate.size_px or backbone.preprocess.size
         context = self.context(backbone, rows, size_px, images_per_step(candidate.parameters) or 32)
         try:
-            return strategy.plan(candidate.parameters, context)
+            plan = strategy.plan(candidate.parameters, context)
         except StrategyError:
             raise
         except Exception as error:
             raise TrialError(f"{candidate.strategy}: plan() failed: {type(error).__name__}: {error}") from error
+        if backbone.frozen_only and any(phase.rates for phase in plan.phases):
+            why = f"trains stages of {backbone.name}, which is used as it is: {backbone.frozen_only}"
+            raise TrialError(f"{candidate.strategy}: plan() {why}")
+        return plan
 
     def pooled(
         self,

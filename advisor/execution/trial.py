@@ -25,6 +25,7 @@ from advisor.errors import (
     OutputError,
     StrategyError,
     TooSlowError,
+    TrialError,
 )
 from advisor.execution import fold_averaging, timing, trainer
 from advisor.execution.checkpoint import Checkpoint, FoldOutcome
@@ -130,7 +131,7 @@ def _run(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
     else:
         outcomes = _fit_heads(resources, job, backbone, plan)
     rows = np.concatenate([o.rows for o in outcomes])
-    logits = _finite(np.concatenate([o.logits for o in outcomes]))
+    logits = _finite(np.concatenate([o.logits for o in outcomes]), trains=bool(plan.phases))
     labels = resources.labels[rows]
     temperature = classification.fit_temperature(logits, labels)
     stopped = next((o.stopped_at for o in outcomes if o.stopped_at), None)
@@ -157,8 +158,10 @@ def _run(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
     )
 
 
-def _finite(logits: Float32s) -> Float32s:
-    """Return the logits. Raises DivergedError where they have no loss that can be compared and written down."""
+def _finite(logits: Float32s, *, trains: bool) -> Float32s:
+    """Return the logits. Raises TrialError where they have no loss that can be compared and written down."""
+    if not np.isfinite(logits).all() and not trains:
+        raise TrialError("the head's outputs are not finite: are the features of every stage that it reads?")
     if not np.isfinite(logits).all():
         raise DivergedError("the network's outputs are not finite: the learning rate is too high for this network")
     return logits
@@ -267,7 +270,7 @@ def _train_fold(
         loss = timing.steps_until(loop, max(1, plan.steps * rung // 100), deadline, emit)
         if rung == 100:
             fitted = trainer.finish(resources, job.candidate, plan, loop, val, job.fitted)
-        logits = _finite(trainer.score_rows(resources, job.candidate, plan, classifier, val))
+        logits = _finite(trainer.score_rows(resources, job.candidate, plan, classifier, val), trains=True)
         curve = _extended(curve, loop.step, loss, logits, resources.labels[val], resources.job.objective)
         emit(Progress(what="trial", done=loop.step, total=plan.steps, loss=loss, accuracy=curve.accuracy[-1]))
         if rung < 100:

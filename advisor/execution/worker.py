@@ -141,7 +141,7 @@ class Worker:
         self.stop()
         killed = code is not None and code < 0
         why = f"killed by signal {-code}" if killed and code is not None else f"exit code {code}"
-        hint = "Out of memory? Close other programs or choose a smaller --size." if killed and code == -9 else ""
+        hint = "Out of memory? Close other programs; a smaller input size needs less." if killed and code == -9 else ""
         return WorkerLostError(f"the worker process ended ({why}).", hint=hint)
 
     def stop(self) -> None:

@@ -8,6 +8,7 @@ Does NOT cover: the quantisation (`quantisation`), the float export and its pari
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -75,6 +76,11 @@ class Int8Report:
         return self.ci95[1] >= 0.0 or -self.change < DEFAULT_LOSS
 
     @property
+    def accepted_by(self) -> float:
+        """Return the points to tolerate for this loss, with one decimal, rounded upwards."""
+        return math.ceil(1000 * -self.change - 1e-9) / 10
+
+    @property
     def sentence(self) -> str:
         """Return the comparison in words."""
         where = "locked test images" if self.scored_on == "test" else "training images (the run has no test set)"
@@ -126,7 +132,7 @@ def export(
             raise CheckError(
                 f"INT8 loses more than {limit}: {made.sentence}; {made.mb_before:.1f} -> {made.mb_after:.1f} MB, "
                 f"{made.ms_before:.1f} -> {made.ms_after:.1f} ms.",
-                hint=f"Nothing was kept. `--tolerate {100 * -made.change:.1f}` would accept it.",
+                hint=f"Nothing was kept. `--tolerate {made.accepted_by:.1f}` would accept it.",
             )
         source.unlink()
         sidecar.write(folder, {**description, "int8": asdict(made)})

@@ -22,6 +22,7 @@ from advisor.errors import InputError, OutputError, WeightsError, one_line
 from advisor.metrics import neighbours, stored_decision
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.records.objective import DecisionRule
+from advisor.records.settings import TEMPERATURES
 from advisor.runtime import atomic_file
 from advisor.runtime.run_dir import NOVELTY
 
@@ -38,6 +39,10 @@ FieldRule = tuple[str, Callable[[Any], bool]]
 
 def _number(low: float, high: float = math.inf) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low < value < high
+
+
+def _temperature(value: Any) -> bool:
+    return _number(0.0)(value) and TEMPERATURES[0] <= value <= TEMPERATURES[1]
 
 
 def _whole(low: int, high: int) -> Callable[[Any], bool]:
@@ -76,7 +81,7 @@ _FIELDS: Mapping[str, FieldRule] = {
     "mirror": ("true or false", lambda value: isinstance(value, bool)),
     "head": ("the name of a head", _text),  # which there are, `predictor` knows: heads need torch
     "preprocess": ("an object", lambda value: isinstance(value, dict)),
-    "temperature": ("a number above 0", _number(0.0)),
+    "temperature": ("a number from 1e-5 to 1e5", _temperature),
     "weights_sha256": ("64 hexadecimal digits", _hash),
 }
 _PREPROCESS: Mapping[str, FieldRule] = {
@@ -101,7 +106,7 @@ def write(path: Path, writer: Callable[[Path], Any]) -> None:
             writer(temporary)
     except Exception as error:  # safetensors reports a full disk with an error type of its own
         raise OutputError(
-            f"{path} cannot be written: {one_line(error)}.", hint="Choose another --out, or free space."
+            f"{path} cannot be written: {one_line(error)}.", hint="Free some space, or write into another folder."
         ) from error
 
 

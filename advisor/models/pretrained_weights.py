@@ -250,7 +250,11 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         full = atomic_file.is_full(error)
         what = "the disk is full" if full else (error.strerror or str(error))
-        hint = "What has arrived is kept: the same command goes on." if full else "Name another folder with --to DIR."
+        hint = (
+            "What has arrived is kept: the same command goes on."
+            if full
+            else "Name a folder: `tl-advise weights fetch NAME --to DIR`."
+        )
         raise OutputError(f"cannot write weights into {folder}: {what}.", hint=hint) from error
 
 

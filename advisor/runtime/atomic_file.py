@@ -115,7 +115,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
             temporary.write_bytes(payload)
     except OSError as error:
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror}).", hint="Free some space or choose another --out."
+            f"{path}: cannot be written ({error.strerror}).", hint="Free some space, or write into another folder."
         ) from error
 
 

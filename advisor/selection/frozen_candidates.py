@@ -121,7 +121,7 @@ def _no_contenders(run: SearchRun) -> AdviseError:
     why = failed[-1].error if failed else "the budget ran out before the first probe ended"
     short = not failed or failed[-1].failure_kind in ("too_slow", "out_of_memory")
     log = f"The traceback is in {run.rundir.path / 'worker.log'}."
-    hint = "Give a larger --budget or a smaller --size." if short else log
+    hint = "Start a new run with a larger --budget or a smaller --size." if short else log
     return AdviseError(f"no trial succeeded: {why}.", hint=hint)
 
 

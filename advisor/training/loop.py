@@ -33,6 +33,8 @@ from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup, synchro
 
 __all__ = ["Loop", "Step", "TrainData"]
 
+TOO_FAST = "the learning rate is too high for this network."
+NOT_FINITE = "nothing was trained before: outputs of the network, or a term of the loss, are not finite."
 LOSS_READ_EVERY = 16  # steps between two reads of the loss on a GPU, where each read waits for the device
 
 
@@ -132,7 +134,7 @@ class Loop:
         if not math.isfinite(self._loss):
             raise DivergedError(
                 f"the training loss is {self._loss} at step {self.step} of {self.plan.steps}:",
-                hint="the learning rate is too high for this network.",
+                hint=TOO_FAST if self.step > 1 else NOT_FINITE,
             )
 
     def _advance(self) -> torch.Tensor:

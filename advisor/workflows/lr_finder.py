@@ -176,10 +176,10 @@ def sweep(
             if broke_down(losses):
                 diverged = True
                 break
-    except DivergedError:
-        diverged = True  # the loss of that step is not finite and is left out
-    if not losses:
-        raise InputError("training diverged at the first step.", hint="Give a smaller --low.")
+    except DivergedError as error:  # the loss of that step is not finite and is left out
+        if not losses:  # before any rate was tried
+            raise InputError(error.what, hint=error.hint) from error
+        diverged = True
     return Sweep(
         candidate=candidate,
         parameter=_parameter(candidate),

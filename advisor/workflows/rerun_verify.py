@@ -93,6 +93,14 @@ def check_comparable(recipe: Recipe, same_data: bool) -> None:
         raise _no_score()
 
 
+def agreement(result: Rerun) -> tuple[str | None, CheckError | None]:
+    """Return the sentence of `verify` and None, or None and the error that says why the rerun does not agree."""
+    try:
+        return verify(result), None
+    except CheckError as error:
+        return None, error
+
+
 def verify(result: Rerun) -> str:
     """Return a sentence that states the agreement. Raises CheckError if the rerun does not agree."""
     first = result.runs[0]

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,7 @@ def test_what_is_tolerated(change: float, ci95: tuple[float, float], tolerated: 
         objective_after=None, mb_before=1.0, mb_after=0.3, ms_before=1.0, ms_after=0.5, tolerated=tolerated,
     )  # fmt: skip
     assert report.holds is holds
+    assert replace(report, tolerated=report.accepted_by / 100).holds
 
 
 def test_divergence_is_that_of_scipy() -> None:

@@ -109,6 +109,8 @@ def test_foreign_files_are_told(tmp_path: Path) -> None:
         ("classes", ["cat", "cat"]),
         ("classes", ["cat", 3]),
         ("temperature", 0),
+        ("temperature", 1e300),
+        ("temperature", 1e-300),
         ("temperature", float("nan")),
         ("temperature", True),
         ("head", ""),

@@ -10,8 +10,13 @@ from small_network import COMPUTE, backbone, classifier, digits
 from small_plans import ALL, FULL, loop
 
 from advisor.errors import TrialError
-from advisor.hooks import Backbone, Batches, OptimizerSpec, Phase
+from advisor.hooks import Backbone, Batches, OptimizerSpec, Phase, Term, TermInputs
 from advisor.training import loop as training
+
+
+def undefined(inputs: TermInputs) -> torch.Tensor:
+    """Return a term that is not a number."""
+    return inputs.logits.sum() * float("nan")
 
 
 def test_a_checkpoint_of_another_start_is_refused() -> None:
@@ -30,6 +35,15 @@ def test_a_loss_that_is_not_finite_fails_the_trial() -> None:
     plan = replace(FULL, phases=(Phase(rates=dict.fromkeys(ALL, 1e30), head_rate=1e30),), steps=20, norm="frozen")
     plan = replace(plan, optimizer=OptimizerSpec(name="sgd"))
     with pytest.raises(TrialError, match=r"loss is .* at step \d+ of 20: the learning rate is too high"):
+        list(loop(plan).run())
+
+
+def test_a_loss_that_is_not_finite_before_anything_was_trained_blames_no_rate() -> None:
+    """The first loss is of the network as it came: its outputs or a term are at fault, as a smaller rate would show too."""
+    plan = replace(FULL, terms=(Term(function=f"{__name__}:undefined"),))
+    with pytest.raises(
+        TrialError, match=r"loss is nan at step 1 of \d+: nothing was trained before: outputs of the network"
+    ):
         list(loop(plan).run())
 
 

@@ -68,6 +68,27 @@ def test_a_rerun_leaves_a_run_that_every_command_takes(
     assert "--block or TL_ADVISE_PLUGINS leaves out its plugins pocket." in capsys.readouterr().err
 
 
+def test_a_verification_that_fails_prints_the_scores_and_why(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code is 3; JSON holds both numbers and the reason, and without --json the scores are printed as well."""
+    text = (run / "recipe.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"\n  weights_sha256: \w+", f"\n  weights_sha256: {'a' * 64}", text)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text, encoding="utf-8")
+    call = ["rerun", str(recipe), "--verify", "--data", str(run.parent / "crops"), "--offline", "--quiet"]
+    capsys.readouterr()
+    assert cli.run([*call, "--json"]) == 3
+    printed = capsys.readouterr()
+    reply = json.loads(printed.out)
+    assert reply["verified"] is None
+    assert reply["error"].startswith("the same kind of machine produced other weights")
+    assert reply["error"] in printed.err
+    assert reply["result"]["expected"] == reply["result"]["runs"][0]["accuracy"]
+    assert cli.run(call) == 3
+    assert "the recipe states" in capsys.readouterr().out
+
+
 def test_a_recipe_without_names_for_its_arithmetic_keeps_that_of_its_time(run: Path, tmp_path: Path) -> None:
     """Recipes of earlier versions: batches of 64, BatchNorm as it is, numbers chosen as then; the new recipe says so."""
     text = (run / "recipe.yaml").read_text(encoding="utf-8")

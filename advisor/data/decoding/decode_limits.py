@@ -19,6 +19,7 @@ from advisor.errors import AdviseError, InputError
 MAX_PIXELS = 178_956_970  # Pillow's own limit for an error; a larger header is taken for a decompression bomb
 BYTES_PER_PIXEL = 12
 ENVIRONMENT = "TL_ADVISE_MAX_PIXELS"
+RAISED_BY = f"--max-pixels or {ENVIRONMENT}"  # some commands do not have the option
 # Bytes per pixel at the peak: Pillow's image, the decoder's own buffers, and the RGB result. A test holds JPEG, PNG, TIFF and
 # WebP to these figures; those of the other formats are estimates.
 _PEAK = {"JPEG": 11, "MPO": 11, "WEBP": 19, "JPEG2000": 24, "AVIF": 16, "HEIF": 16, "TIFF": 12, "GIF": 12, "ICNS": 16}
@@ -78,7 +79,7 @@ def reserved(size_bytes: int) -> Iterator[None]:
     most = total_bytes()
     if size_bytes > most:
         raise ValueError(
-            f"decoding needs about {size_bytes / 1e9:.1f} GB, the limit is {most / 1e9:.1f} GB (raise it with --max-pixels)"
+            f"decoding needs about {size_bytes / 1e9:.1f} GB, the limit is {most / 1e9:.1f} GB (raise it with {RAISED_BY})"
         )
     with _condition:
         _condition.wait_for(lambda: _reserved[0] + size_bytes <= most)
@@ -119,5 +120,5 @@ def check_free(size_bytes: int) -> None:
     if size_bytes > free:
         raise AdviseError(
             f"decoded images need {size_bytes / 1e9:.1f} GB, and only {free / 1e9:.1f} GB of memory are free.",
-            hint="Free disk space for the cache (TL_ADVISE_CACHE), or choose a smaller --size.",
+            hint="Free disk space for the cache (TL_ADVISE_CACHE), or start with a smaller input size.",
         )
