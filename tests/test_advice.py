@@ -275,6 +275,7 @@ def test_ctrl_c_keeps_the_best_so_far(crops: Path, tmp_path: Path) -> None:
         (["{crops}", "--backbone", "pockett"], "did you mean pocket"),
         (["{crops}", "--strategy", "ful"], "did you mean full"),
         (["{crops}", "--regime", "ful"], "--regime ful"),
+        (["{crops}", "--regime", "full", "--strategy", "ridge"], "the regime of ridge is feature_extraction"),
         (["{crops}", "--budget", "soon"], "--budget soon"),
         (["{crops}", "--out", "{crops}/run"], "inside the data set"),
         (["{crops}", "--backbone", "resnet50", "--offline"], "resnet50"),

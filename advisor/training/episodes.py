@@ -109,8 +109,8 @@ def draw(
             " (all similar images of a group on one side)" if len(eligible(labels, shots + queries)) > usable else ""
         )
         raise InputError(
-            f"{ways}-way {shots}-shot with {queries} queries needs {ways} classes with {shots + queries} images{counted}; "
-            f"there are {usable}:",
+            f"{ways}-way {shots}-shot with {queries} queries needs {ways} classes with {shots + queries} training "
+            f"images{counted}; there are {usable}:",
             hint="take fewer --ways, --shots or --queries.",
         )
     drawer = Drawer(labels, ids, ways=ways, each=shots + queries, seed=seed, shots=shots, groups=groups)

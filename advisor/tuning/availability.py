@@ -67,9 +67,12 @@ def find(
 
 def strategies(registry: Registry, settings: Settings) -> dict[str, Strategy]:
     """Return the strategies that may be used. Raises InputError where none is left, PluginError for unknown names."""
-    for name in settings.strategies:
-        registry.strategy(name)
     requested = regime.override(regime.by_size(0, 1), settings.regime).name if settings.regime else None
+    for name in settings.strategies:
+        own = registry.strategy(name).regime
+        if requested not in (None, own):
+            text = f"--strategy {name} and --regime {requested}: the regime of {name} is {own}."
+            raise InputError(text, hint="Leave one of them out.")
     usable = candidates.selectable(registry.strategies, settings.strategies, requested)
     if not usable:
         raise InputError("no strategy remains to choose from.", hint="See `tl-advise plugins`.")

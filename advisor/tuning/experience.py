@@ -63,13 +63,17 @@ def read(folders: Sequence[str]) -> Experience:
                 hint="Name a run directory, or a folder that holds some, such as tl-advise-runs.",
             )
         runs |= finished
+    readable = {digest: own for digest in sorted(runs) if (own := _of_run(runs[digest])) is not None}
+    if not readable:
+        text = f"--experience {folders[0]}: no finished run of {len(runs)} can be read."
+        raise InputError(text, hint="Their files are damaged: name other runs.")
     lifts: dict[Key, list[float]] = {}
-    for digest in sorted(runs):
-        for what, lift in _of_run(runs[digest]).items():
+    for own in readable.values():
+        for what, lift in own.items():
             lifts.setdefault(what, []).append(lift)
     return Experience(
-        runs=len(runs),
-        sha256=hashlib.sha256("\n".join(sorted(runs)).encode()).hexdigest() if runs else "",
+        runs=len(readable),
+        sha256=hashlib.sha256("\n".join(readable).encode()).hexdigest(),
         readings=tuple(
             LiftReading(backbone=backbone, strategy=strategy, regime=regime, lift=_mean(own), runs=len(own))
             for (backbone, strategy, regime), own in sorted(lifts.items())
@@ -83,6 +87,8 @@ def _finished(folder: Path) -> dict[str, Path]:
         raise InputError(f"--experience {folder}: no such folder.", hint="Name a folder that holds finished runs.")
     results = {}
     for path in sorted(folder.rglob(RESULT)):
+        if not path.is_file():
+            continue
         run, text = path.parent, path.read_bytes()
         if _field(text, "status") != "final" or not all((run / name).is_file() for name in (PROBES, STUDY, CALL)):
             continue
@@ -99,14 +105,15 @@ def _field(text: bytes, name: str) -> Any:
         return None
 
 
-def _of_run(run: Path) -> dict[Key, float]:
-    """Return the mean lift of every strategy on every network in one run; nothing where its files cannot be read."""
+def _of_run(run: Path) -> dict[Key, float] | None:
+    """Return the mean lift of every strategy on every network in one run; None where its files cannot be read."""
     try:
         probes = json_records.decode((run / PROBES).read_bytes(), list[Trial])
-    except msgspec.MsgspecError:
-        return {}
+        trials = Study(run / STUDY, 0).trials()
+    except (msgspec.MsgspecError, InputError):  # damaged, or from elsewhere: the others teach all the same
+        return None
     lifts: dict[Key, list[float]] = {}
-    for trial in Study(run / STUDY, 0).trials():
+    for trial in trials:
         lift = _lift(trial, probes)
         if lift is not None:
             lifts.setdefault((trial.candidate.backbone, trial.candidate.strategy, trial.regime), []).append(lift)

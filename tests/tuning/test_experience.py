@@ -83,6 +83,19 @@ def test_a_run_counts_once_and_only_if_it_is_finished_and_of_the_same_objective(
     assert experience.read([str(tmp_path)]).sha256 != once.sha256
 
 
+def test_a_run_that_cannot_be_read_does_not_count(tmp_path: Path) -> None:
+    """A damaged study, probes of another kind and folders with the names of files end nothing, where another run is whole."""
+    finished(tmp_path / "good", 0.5)
+    once = experience.read([str(tmp_path)])
+    study = finished(tmp_path / "bad" / "study", 0.1) / "study.db"
+    study.write_bytes(study.read_bytes()[:3000])
+    (finished(tmp_path / "bad" / "probes", 0.1) / "probes.json").write_text('[{"number": "x"}]')
+    (tmp_path / "bad" / "folder" / "result.json").mkdir(parents=True)
+    assert experience.read([str(tmp_path)]) == once
+    with pytest.raises(InputError, match="no finished run of 2 can be read"):
+        experience.read([str(tmp_path / "bad")])
+
+
 def test_a_folder_without_runs_is_an_error_in_one_line(tmp_path: Path) -> None:
     """It names the folder and what to give instead."""
     for folder in (tmp_path, tmp_path / "missing"):

@@ -58,18 +58,23 @@ class StudyFile:
         """Run an operation; report a file that cannot be written (a full disk) in one line."""
         try:
             return operation()
-        except (optuna.exceptions.StorageInternalError, sa.exc.OperationalError) as error:
-            cause = error.__cause__ or error
-            reason = " ".join(str(getattr(cause, "orig", None) or cause).split())[:160]
-            raise OutputError(
-                f"{self.path}: cannot be written ({reason}).",
-                hint=f"Free some space, then `tl-advise resume {shlex.quote(str(self.path.parent))}`.",
-            ) from error
-        except sa.exc.DatabaseError as error:  # after its subclass above: no database, or a part of one
-            raise InputError(
-                f"{self.path}: is damaged ({one_line(error.orig or error)}).",
+        except (optuna.exceptions.StorageInternalError, sa.exc.DatabaseError) as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: Exception) -> InputError:
+        """Return the error of a file that is damaged, held by another process, or cannot be written, by what SQLite says."""
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        reason = getattr(cause, "orig", None) or cause or error
+        if isinstance(reason, sqlite3.DatabaseError) and not isinstance(reason, sqlite3.OperationalError):
+            return InputError(  # no database, or a part of one
+                f"{self.path}: is damaged ({one_line(reason)}).",
                 hint="Copy the whole run again, or delete this file: its trials are then made again.",
-            ) from error
+            )
+        first = "End the process that holds it" if "locked" in str(reason) else "Free some space"
+        return OutputError(
+            f"{self.path}: cannot be written ({one_line(reason, 160)}).",
+            hint=f"{first}, then `tl-advise resume {shlex.quote(str(self.path.parent))}`.",
+        )
 
 
 def address(option: str | None) -> str | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import resource
 import signal
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from advisor.errors import InputError, OutputError
 from advisor.hooks import Context, Space
 from advisor.records import Candidate, FoldScore, Trial
+from advisor.tuning.trials import storage
 from advisor.tuning.trials.study import Study
 
 PLACES = [("small", 64), ("large", 96)]
@@ -137,6 +140,27 @@ def test_a_damaged_database_is_told_in_one_line(tmp_path: Path, damage: Callable
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError, match=r"s\.db: is damaged \(.*delete this file"):
         Study(path, seed=3)
+
+
+def test_damage_that_only_a_reader_of_the_trials_meets_is_no_full_disk(tmp_path: Path) -> None:
+    """The first page is whole, so that the file opens; Optuna reports what comes later as a failure of its storage."""
+    path = tmp_path / "s.db"
+    Study(path, seed=3)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+    with pytest.raises(InputError, match=r"s\.db: is damaged \(.*delete this file"):
+        Study(path, seed=3).trials()
+
+
+def test_a_database_that_another_process_holds_is_no_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space has to be freed: whoever holds it has to end."""
+    monkeypatch.setattr(storage, "LOCK_S", 0.05)
+    study = Study(tmp_path / "s.db", seed=3)
+    candidate = study.sample(PLACES, STRATEGIES, context)
+    with closing(sqlite3.connect(tmp_path / "s.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OutputError, match=r"locked\)\. End the process that holds it, then `tl-advise resume"):
+            study.begin(candidate)
 
 
 def test_a_study_stands_in_its_own_folder_whatever_that_is_called(tmp_path: Path) -> None:
