@@ -1,8 +1,7 @@
 """Candidate + folds -> Trial: train on a fold's training part, score on its validation part, leave logits behind.
 
 In: resources (pixels, networks, features) and a `RunTrial` or `Probe`. Out: a `Trial`, and `trials/NNNNN.npz` with the
-rows and validation logits, so that verdicts compare the same images. A killed trial goes on from its last rung.
-Does NOT cover: what to try (`tuning.search`), the refit (`refit`), the locked test (`test_scoring`).
+rows and validation logits. A killed trial goes on from its last rung. Does NOT cover: what to try (`tuning.search`), refits.
 """
 
 from __future__ import annotations
@@ -160,11 +159,11 @@ def _run(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
 
 def _finite(logits: Float32s, *, trains: bool) -> Float32s:
     """Return the logits. Raises TrialError where they have no loss that can be compared and written down."""
-    if not np.isfinite(logits).all() and not trains:
-        raise TrialError("the head's outputs are not finite: are the features of every stage that it reads?")
-    if not np.isfinite(logits).all():
+    if np.isfinite(logits).all():
+        return logits
+    if trains:
         raise DivergedError("the network's outputs are not finite: the learning rate is too high for this network")
-    return logits
+    raise TrialError("the head's outputs are not finite: are the features of every stage that it reads?")
 
 
 def _fold_score(resources: Resources, job: RunTrial, fold: int, outcome: FoldOutcome, temperature: float) -> FoldScore:
