@@ -20,6 +20,7 @@ from advisor.data.layouts.folder_walk import is_image_start
 from advisor.data.remote import data_sets, urls
 from advisor.data.tables import columns, delimited
 from advisor.errors import InputError
+from advisor.records import Unreadable
 from advisor.safe_text import printable
 
 STANDARD_INPUT = "-"
@@ -27,21 +28,22 @@ LISTS = (".csv", ".tsv", ".txt")
 _SEPARATORS = ",;\t|"
 
 
-def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
-    """Return (name to show, path or bytes) of every image, and how many files were skipped in folders.
+def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int, list[Unreadable]]:
+    """Return (name to show, path or bytes) of every image, how many files were skipped in folders, and unlisted folders.
 
     Raises InputError where a name stands for nothing, or a list has no column of paths.
     """
     chosen: list[tuple[str, Any]] = []
     skipped = 0
+    unlisted: list[Unreadable] = []
     for name in names:
         if name == STANDARD_INPUT:
             given = _standard_input()
             if isinstance(given, bytes):
                 chosen.append(("standard input", given))
             else:
-                among, left_out = images(given)
-                chosen, skipped = chosen + among, skipped + left_out
+                among, left_out, refused = images(given)
+                chosen, skipped, unlisted = chosen + among, skipped + left_out, unlisted + refused
         elif urls.is_url(name):
             chosen += [(url, str(path)) for url, path in data_sets.images(urls.restored(name))]
         elif Path(name).suffix.lower() in LISTS and os.path.isfile(name):
@@ -55,7 +57,8 @@ def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int]:
             selection = image_paths.resolve([name])
             chosen += [(path, path) for path in selection.paths]
             skipped += selection.skipped
-    return list({shown: (shown, image) for shown, image in chosen}.values()), skipped
+            unlisted += selection.unlisted
+    return list({shown: (shown, image) for shown, image in chosen}.values()), skipped, unlisted
 
 
 def _standard_input() -> bytes | list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, ou
     if chosen == "table" and out:
         raise InputError("--format table: not possible with --out.", hint="Choose one of json, csv.")
     _standalone.output_file(out, (), "--out")
-    paths = image_paths.resolve(images).paths
+    selection = image_paths.resolve(images)
     predictor = load_predictor(run, call["blocked"], False, call["threads"])
     from advisor.insight import labelling
 
@@ -61,8 +62,14 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, ou
     folder = Path(run).parent if Path(run).is_file() else Path(run)
     with _console.bar(call["quiet"]) as bar:
         result = labelling.choose(
-            predictor, folder, paths, call["count"], compute=compute, progress=lambda d, t: bar("looking", d, t)
+            predictor,
+            folder,
+            selection.paths,
+            call["count"],
+            compute=compute,
+            progress=lambda d, t: bar("looking", d, t),
         )
+    result = replace(result, unreadable=(*selection.unlisted, *result.unreadable))
     for file in result.unreadable:
         _console.note(f"{file.path} cannot be read ({file.reason.rstrip('.')}); it is left out.")
     if chosen == "table":

@@ -78,7 +78,7 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, qu
 
     form = _format(form, as_json, call["out"])
     _standalone.output_file(call["out"], (), "--out")
-    chosen, skipped = _predict_inputs.images(images)
+    chosen, skipped, unlisted = _predict_inputs.images(images)
     predictor = load_predictor(run, call["blocked"], call["ensemble"], call["threads"])
     from advisor.models.predict import check_abstain
 
@@ -86,7 +86,7 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, qu
     check_abstain(predictor.index, call["abstain"])
     if call["explain"]:
         _predict_explain.check(predictor, call["explain"])
-    unreadable: list[Unreadable] = []
+    unreadable: list[Unreadable] = [*unlisted]
     rows = _rows(predictor, chosen, {**call, "compute": compute}, unreadable, quiet)
     if call["explain"]:
         rows = _predict_explain.draw(predictor, rows, Path(call["explain"]))

@@ -59,7 +59,11 @@ def read(path: str, classes: Sequence[str], *, option: str = "--target") -> Targ
     labels: list[int] = []
     unreadable: list[Unreadable] = []
     with images.quiet():
-        for file in image_paths.resolve([path]).paths:
+        listed = image_paths.resolve([path])
+        for folder in listed.unlisted:
+            relative = Path(folder.path).relative_to(root)
+            unreadable.append(Unreadable(path=f"{relative.as_posix()}/", reason=folder.reason))
+        for file in listed.paths:
             relative = Path(file).relative_to(root)
             try:
                 items.append(_item(Path(file), relative.as_posix()))

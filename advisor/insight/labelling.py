@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -109,5 +109,7 @@ def of_run(
 ) -> NextImages:
     """Return the images to label next among files, folders and patterns, as `choose`. Raises InputError."""
     named = [images] if isinstance(images, str | PathLike) else list(images)
-    paths = image_paths.resolve([os.fspath(name) for name in named]).paths
-    return choose(predictor, Path(run) if Path(run).is_dir() else Path(run).parent, paths, count)
+    selection = image_paths.resolve([os.fspath(name) for name in named])
+    folder = Path(run) if Path(run).is_dir() else Path(run).parent
+    result = choose(predictor, folder, selection.paths, count)
+    return replace(result, unreadable=(*selection.unlisted, *result.unreadable))

@@ -133,9 +133,8 @@ def classify(
 ) -> Predictions:
     """Decode images and classify their squares (N, S, S, 3). Raises InputError where the model cannot abstain."""
     check_abstain(model.index, abstain)
-    listed = _listed(images)
+    listed, broken = _listed(images)
     names: list[str] = []
-    broken: list[Unreadable] = []
     parts: list[SquareOutputs] = []
     with ThreadPoolExecutor(max_workers=device.cores()) as pool:
         for start in range(0, len(listed), batch_size):
@@ -171,18 +170,24 @@ def _joined(parts: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
     return np.concatenate(arrays) if arrays else None
 
 
-def _listed(images: Iterable[Any]) -> list[Any]:
-    """List the images: one alone counts as a list of one, a folder as all images below it, a file object as its bytes."""
+def _listed(images: Iterable[Any]) -> tuple[list[Any], list[Unreadable]]:
+    """List the images, and folders that cannot be listed.
+
+    One image alone counts as a list of one, a folder as all images below it, a file object as its bytes.
+    """
     single = isinstance(images, str | Path | bytes) or hasattr(images, "read") or _is_picture(images)
     listed: list[Any] = []
+    unlisted: list[Unreadable] = []
     for image in [images] if single else images:
         if isinstance(image, str | Path) and os.path.isdir(
             image
         ):  # unlike Path.is_dir, False for a name that is too long
-            listed += image_paths.resolve([str(image)]).paths
+            selection = image_paths.resolve([str(image)])
+            listed += selection.paths
+            unlisted += selection.unlisted
         else:
             listed.append(image.read() if hasattr(image, "read") and not _is_picture(image) else image)
-    return listed
+    return listed, unlisted
 
 
 def _is_picture(image: Any) -> bool:

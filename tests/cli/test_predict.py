@@ -191,7 +191,7 @@ def test_names_on_standard_input_keep_every_character(
     for photo in photos:
         shutil.copy(photographs.save(photographs.photo(3), tmp_path / "photo.jpg"), photo)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(separator.join(photos) + end))))
-    assert _predict_inputs.images(["-"]) == ([(photo, photo) for photo in photos], 0)
+    assert _predict_inputs.images(["-"]) == ([(photo, photo) for photo in photos], 0, [])
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_lists_have_the_dialects_of_data_sets(name: str, text: str, tmp_path: Pa
     """What a data set can be read from names its images to predict as well."""
     photo = str(photographs.save(photographs.photo(3), tmp_path / "a photo.jpg"))
     (tmp_path / name).write_text(text.format(photo=photo))
-    assert _predict_inputs.images([str(tmp_path / name)]) == ([(photo, photo)], 0)
+    assert _predict_inputs.images([str(tmp_path / name)]) == ([(photo, photo)], 0, [])
 
 
 def test_a_line_of_a_list_that_is_no_path_ends_nothing_else(

@@ -62,3 +62,23 @@ def test_a_name_that_stands_for_nothing_is_one_line(folder: Path, name: str, lin
     with pytest.raises(InputError) as caught:
         image_paths.resolve([name])
     assert caught.value.what == line
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
+    """A subfolder whose path is too long for the system stands for one without permission, which root has."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(17):  # beyond 4,096 bytes, one step at a time
+        os.mkdir("d" * 250, dir_fd=folder)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+    resolved = image_paths.resolve([str(tmp_path)])
+    assert resolved.paths == (str(tmp_path / "a.png"),)
+    assert [(u.path.startswith(str(tmp_path / "ddd")), u.reason) for u in resolved.unlisted] == [
+        (True, "file name too long")
+    ]
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(InputError, match=r"no images found; .* cannot be listed \(file name too long\)"):
+        image_paths.resolve([str(tmp_path)])
