@@ -32,17 +32,22 @@ KEPT_BYTES = unpacking.KEPT_BYTES
 CONNECTIONS = 8
 ATTEMPTS = 3
 _BLOCK = 1 << 20
-_VERSIONS = ("ETag", "etag", "md5Hash", "content_hash", "mtime", "LastModified", "Last-Modified", "updated", "created")
+_OF_CONTENT = ("ETag", "etag", "md5Hash", "Content-MD5", "content_hash")  # versions that no two files share
+_VERSIONS = (*_OF_CONTENT, "mtime", "LastModified", "Last-Modified", "updated", "created")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteFile:
-    """A file in a store: its path there, where it goes below the folder, its bytes (-1: unknown) and version."""
+    """A file in a store: its path there, where it goes below the folder, its bytes (-1: unknown) and version.
+
+    `is_content` where the version tells contents apart; a time does not.
+    """
 
     path: str
     relative: str
     bytes: int
     version: str
+    is_content: bool = False
 
 
 def fetch(
@@ -55,7 +60,9 @@ def fetch(
 ) -> Path:
     """Return the folder that holds these files, fetched now or earlier. Raises DatasetError."""
     parent = cache.default_dir() / "remote"
-    identity = [urls.shown(url), *(f"{f.relative}\0{f.bytes}\0{f.version}" for f in files)]
+    # A time and a size may be those of two files that differ in the query; a signed address changes, the content does not.
+    address = urls.shown(url) if all(f.is_content for f in files) else urls.restored(url)
+    identity = [address, *(f"{f.relative}\0{f.bytes}\0{f.version}" for f in files)]
     key = hashlib.sha256("\n".join(sorted(identity)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     folder = parent / key
     if (folder / unpacking.MARK).exists():
@@ -126,23 +133,35 @@ def _fetch_all(
             raise
 
 
+class _StoreError(Exception):
+    """A failure of the store or the network; its cause is what was raised there, which may be an OSError as of a disk."""
+
+
+@contextlib.contextmanager
+def _of_store() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # every store has its own exceptions
+        raise _StoreError from error
+
+
 def _fetch_one(filesystem: Any, url: str, file: RemoteFile, folder: Path) -> None:
     """Fetch one file under another name and rename it; a file that is whole is not fetched again."""
     target = folder / archive.safe_name(file.relative, urls.shown(url))
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    waiting = target.with_name(f".part-{hashlib.sha256(target.name.encode()).hexdigest()[:16]}")
+    waiting = target.with_name(f".part-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}")
     for attempt in range(ATTEMPTS):
         try:
             _continue_file(filesystem, file, waiting)
             os.replace(waiting, target)
             return
-        except OSError as error:
-            if error.errno is not None and not isinstance(error, ConnectionError | TimeoutError | FileNotFoundError):
-                raise  # the disk, not the network
-            failure: Exception = error
-        except Exception as error:  # every store has its own exceptions
+        except _StoreError as error:
+            failure: BaseException = error.__cause__ or error
+        except (DatasetError, OSError):
+            raise  # a bound, or the disk
+        except Exception as error:
             failure = error
         if attempt == ATTEMPTS - 1 or isinstance(failure, FileNotFoundError):
             raise urls.unreadable(file.path if "://" in file.path else url, failure) from failure
@@ -151,12 +170,15 @@ def _fetch_one(filesystem: Any, url: str, file: RemoteFile, folder: Path) -> Non
 def _continue_file(filesystem: Any, file: RemoteFile, waiting: Path) -> None:
     """Fetch the rest of a file behind what an earlier attempt wrote. Raises DatasetError where it ends too early."""
     begun = waiting.stat().st_size if waiting.exists() and file.version else 0
-    with filesystem.open(file.path, "rb") as stream, open(waiting, "ab" if begun else "wb") as out:
+    with contextlib.ExitStack() as stack:
+        with _of_store():
+            stream = stack.enter_context(filesystem.open(file.path, "rb"))
+        out = stack.enter_context(open(waiting, "ab" if begun else "wb"))
         if begun and not _skipped(stream, begun):
             out.truncate(0)
             begun = 0
         written = begun
-        while block := stream.read(_BLOCK):
+        while block := _next_block(stream):
             written += len(block)
             if written > MAX_BYTES:
                 raise DatasetError(f"{file.relative} is larger than {MAX_BYTES / 1e9:.0f} GB.")
@@ -165,6 +187,11 @@ def _continue_file(filesystem: Any, file: RemoteFile, waiting: Path) -> None:
         if written > file.bytes:
             waiting.unlink()
         raise EOFError(f"{written:,} of {file.bytes:,} bytes arrived")
+
+
+def _next_block(stream: IO[bytes]) -> bytes:
+    with _of_store():
+        return stream.read(_BLOCK)
 
 
 def _skipped(stream: IO[bytes], begun: int) -> bool:
@@ -191,9 +218,10 @@ def described(filesystem: Any, paths: Iterable[tuple[str, str]]) -> list[RemoteF
 
 def from_info(info: dict[str, Any], path: str, relative: str) -> RemoteFile:
     """Return a file from what its store says about it."""
-    version = next((str(info[name]) for name in _VERSIONS if info.get(name)), "")
-    size = info.get("size")
-    return RemoteFile(path=path, relative=relative, bytes=-1 if size is None else int(size), version=version)
+    name = next((name for name in _VERSIONS if info.get(name)), "")
+    size = -1 if info.get("size") is None else int(info["size"])
+    version = str(info[name]) if name else ""
+    return RemoteFile(path=path, relative=relative, bytes=size, version=version, is_content=name in _OF_CONTENT)
 
 
 def remember(url: str, folder: Path, relative: str) -> None:
@@ -209,7 +237,7 @@ def remembered(url: str) -> Path | None:
         noted = json.loads(_noted(url).read_text(encoding="utf-8"))
         folder = cache.default_dir() / "remote" / str(noted["folder"])
         return folder / str(noted["relative"]) if (folder / unpacking.MARK).exists() else None
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tarfile
 from pathlib import Path
@@ -140,3 +141,54 @@ def test_the_least_recently_used_copies_make_room(tmp_path: Path, bucket: str, m
         dataset.read(f"{bucket}/{name}")
     copies = list((Path(os.environ["TL_ADVISE_CACHE"]) / "remote").glob(f"*/{unpacking.MARK}"))
     assert len(copies) == 1
+
+
+def test_a_store_that_fails_is_not_a_full_disk(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection and missing rights are tried again, and named as what they are: numbers of a disk's errors too."""
+    import fsspec
+
+    folder(tmp_path / "photos", {"cat": 2, "dog": 2})
+    upload(tmp_path / "photos", f"{bucket}/photos")
+    store = type(fsspec.filesystem("memory"))
+    real, failures = store.open, [PermissionError(errno.EACCES, "Access Denied"), OSError(errno.ECONNRESET, "reset")]
+
+    def failing(self: object, path: str, *arguments: object, **options: object) -> object:
+        if failures:
+            raise failures.pop()
+        return real(self, path, *arguments, **options)
+
+    monkeypatch.setattr(store, "open", failing)
+    same(f"{bucket}/photos", tmp_path / "photos")
+    upload(tmp_path / "photos", f"{bucket}/others")
+    failures += [PermissionError(errno.EACCES, "Access Denied") for _ in range(9 * fetching.ATTEMPTS)]
+    with pytest.raises(DatasetError, match=r"others cannot be read \(PermissionError: .*Access Denied"):
+        dataset.read(f"{bucket}/others")
+
+
+def test_what_differs_in_the_query_alone_is_not_the_same_data(
+    tmp_path: Path, served: tuple[Path, str, type[Server]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two addresses of one script, without versions and with files of one size, are two data sets."""
+    root, address, _ = served
+    for name, start in (("first", 0), ("second", 40)):
+        folder(tmp_path / name, {"cat": 2, "dog": 2}, start=start)
+        with tarfile.open(root / f"{name}.tar", "w") as archive:
+            archive.add(tmp_path / name, arcname="photos")
+    sizes = [(root / f"{name}.tar").stat().st_size for name in ("first", "second")]
+    assert sizes[0] == sizes[1]
+    translate = Server.translate_path
+    monkeypatch.setattr(Server, "translate_path", lambda self, path: translate(self, f"/{path.partition('?')[2]}.tar"))
+    for name in ("first", "second"):
+        same(f"{address}/get.tar?{name}", tmp_path / name)
+
+
+def test_a_damaged_note_of_a_copy_is_no_copy(bucket: str) -> None:
+    """What the cache remembers of a URL may be anything; only a note that names a whole copy counts."""
+    fetching.remember(f"{bucket}/photos", Path("x"), "")
+    cache = Path(os.environ["TL_ADVISE_CACHE"]) / "remote"
+    cache.mkdir(parents=True, exist_ok=True)
+    fetching.remember(f"{bucket}/photos", Path("x"), "")
+    (note,) = cache.glob("*.json")
+    for text in ("[]", "null", "{", '{"folder": 1}'):
+        note.write_text(text)
+        assert fetching.remembered(f"{bucket}/photos") is None
