@@ -133,8 +133,7 @@ class Service:
     def model(self) -> dict[str, Any]:
         """Return the model's card as plain values: what it is, its classes, and the run's scores where they exist."""
         description = dict(self.predictor.description)
-        result = self.run / "result.json"
-        scores = json.loads(result.read_text(encoding="utf-8", errors="surrogateescape")) if result.is_file() else {}
+        scores = _scores(self.run / "result.json")
         return {
             "classes": list(self.predictor.classes),
             "size_px": self.predictor.size_px,
@@ -144,6 +143,18 @@ class Service:
             "report": (self.run / "report.html").is_file(),
             "tl_advise": __version__,
         }
+
+
+def _scores(file: Path) -> dict[str, Any]:
+    """Return what a run's result says; without one nothing, and a warning where it is damaged: the model answers anyway."""
+    try:
+        scores = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        # The response must be UTF-8, and a name in the file need not be.
+        scores = json.loads(json.dumps(scores, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))
+    except (OSError, ValueError, RecursionError):
+        scores = None
+    damaged = {"warnings": [f"{file.name} of the run is damaged or cannot be read: its scores are not shown."]}
+    return scores if isinstance(scores, dict) else damaged
 
 
 def create(
@@ -240,7 +251,9 @@ def _add_files(app: FastAPI, run: Path) -> None:
         file = run / "report.html"
         if not file.is_file():
             raise RequestError(404, "this run has no report.")
-        return HTMLResponse(file.read_text(encoding="utf-8"), headers={"Content-Security-Policy": REPORT_POLICY})
+        return HTMLResponse(
+            file.read_text(encoding="utf-8", errors="replace"), headers={"Content-Security-Policy": REPORT_POLICY}
+        )
 
 
 def _add_policy(app: FastAPI) -> None:

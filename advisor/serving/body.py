@@ -30,7 +30,7 @@ async def images(request: Request, limits: ServerLimits) -> Images:
         raise _too_large(limits)
     try:
         async with asyncio.timeout(limits.body_s):
-            if request.headers.get("content-type", "").startswith("multipart/form-data"):
+            if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
                 uploads = await _form(request, limits)
             else:
                 uploads = [("image", await _raw(request, limits))]

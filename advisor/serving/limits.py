@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
+from advisor.data import images
 from advisor.data.decoding import decode_limits, pillow_limit
 from advisor.errors import RequestError
 
@@ -35,8 +36,27 @@ def check_header(data: bytes, limits: ServerLimits) -> None:
     except Image.DecompressionBombError:
         most = min(limits.pixels, decode_limits.max_pixels())
         raise RequestError(413, f"the image is larger than {most:,} pixels; scale it down.") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError):
-        raise RequestError(415, "the file is not an image that can be read; send JPEG, PNG or WebP.") from None
+    except UnidentifiedImageError:
+        width, height = _by_extra_reader(data)
+    except (OSError, ValueError, SyntaxError, EOFError):
+        raise _not_an_image() from None
     if width * height > limits.pixels:
         size = f"{width:,} x {height:,} pixels"
         raise RequestError(413, f"the image has {size}; at most {limits.pixels:,} pixels are accepted.")
+
+
+def _by_extra_reader(data: bytes) -> tuple[int, int]:
+    """Return the size of an image that an extra reads, such as HEIC or DICOM. Raises RequestError with 415."""
+    try:
+        width, height, _ = images.header(data)
+    except ValueError as error:
+        if str(error).startswith("decompression bomb"):
+            raise RequestError(413, f"{str(error).partition(' (')[0]}; scale the image down.") from None
+        if str(error).startswith(("HEIC", "DICOM")):
+            raise RequestError(415, f"the image cannot be decoded: {error}.") from None
+        raise _not_an_image() from None
+    return width, height
+
+
+def _not_an_image() -> RequestError:
+    return RequestError(415, "the file is not an image that can be read; send JPEG, PNG or WebP.")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from advisor.data.decoding import decode_limits
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -31,10 +33,11 @@ def opened(stream: Any) -> Image.Image:
     content = stream.read()
     try:
         record = pydicom.dcmread(io.BytesIO(content))
+        _check_size(record)
         samples = record.pixel_array
         is_indexed = getattr(record, "PhotometricInterpretation", "") == "PALETTE COLOR"
         samples = processing.apply_color_lut(samples, record) if is_indexed else samples
-    except MemoryError:
+    except (MemoryError, Image.DecompressionBombError):
         raise
     except Exception as error:  # pydicom raises its own errors, and those of the codecs
         raise ValueError(f"DICOM without readable pixels: {' '.join(str(error).split())[:80]}") from error
@@ -48,6 +51,15 @@ def opened(stream: Any) -> Image.Image:
         image = _grey(values, record, processing)
     image.format = "DICOM"
     return image
+
+
+def _check_size(record: Any) -> None:
+    """Raise DecompressionBombError where the header states more pixels than an image may have, before they are decoded."""
+    from PIL import Image
+
+    height, width = int(getattr(record, "Rows", 0) or 0), int(getattr(record, "Columns", 0) or 0)
+    if width * height > decode_limits.max_pixels():
+        raise Image.DecompressionBombError(f"decompression bomb: {width} x {height} pixels")
 
 
 def _grey(values: Any, record: Any, processing: Any) -> Image.Image:
