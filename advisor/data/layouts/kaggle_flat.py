@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from advisor.data.images import printable
 from advisor.data.layouts import manifest, names
 from advisor.data.layouts.folder_walk import Level
+from advisor.data.layouts.listing import shortened
 from advisor.data.tables import rows
 from advisor.errors import DatasetError
 from advisor.records.data import Listing, ReadOptions
@@ -33,9 +35,9 @@ def read(path: Path, options: ReadOptions) -> Listing:
             f"{printable(str(path))} holds no table that is named like a folder of training images and has labels.",
             hint="Put train.csv beside train/, or give the path of the table.",
         )
-    for folder, table in _pairs(path, options).items():
+    for folder, tables in _pairs(path, options).items():
         split = names.split_of(folder)
-        listing = rows.listing(manifest.table(path / table), NAME, options, root=path, preferred=folder)
+        listing = _of_tables(path, folder, tables, options)
         entries = tuple(
             dataclasses.replace(e, given=e.given or names.split_of(e.path.split("/")[0]) or split)
             for e in listing.entries
@@ -56,27 +58,43 @@ def read(path: Path, options: ReadOptions) -> Listing:
     return dataclasses.replace(listing, warnings=tuple(dict.fromkeys((*listing.warnings, *warnings))))
 
 
-def _pairs(path: Path, options: ReadOptions) -> dict[str, str]:
-    """Return folder -> table for tables named like split folders (train/ and train.csv or train_labels.csv).
+def _of_tables(path: Path, folder: str, tables: Sequence[str], options: ReadOptions) -> Listing:
+    """List the files of the table of a folder. Raises DatasetError where several tables say different things."""
+    listings: dict[str, Listing] = {}
+    errors: dict[str, DatasetError] = {}
+    for name in tables:
+        try:
+            table = manifest.table(path / name)
+            listings[name] = rows.listing(table, NAME, options, root=path, preferred=folder)
+        except DatasetError as error:  # such as a list of classes, which names no images
+            errors[name] = error
+    if not listings:
+        raise errors[tables[0]]
+    first, *others = listings.values()
+    if any(listing.entries != first.entries for listing in others):
+        raise DatasetError(
+            f"{printable(str(path))}: {shortened(listings)} all list images of {printable(folder)}/ and do not agree.",
+            hint=f"Give the path of the one to use, such as {shlex.quote(printable(str(path / next(iter(listings)))))}.",
+        )
+    notes = [f"{printable(name)} is not used: {error.what}" for name, error in errors.items()]
+    return dataclasses.replace(first, warnings=(*first.warnings, *notes))
+
+
+def _pairs(path: Path, options: ReadOptions) -> dict[str, list[str]]:
+    """Return folder -> tables for tables named like split folders (train/ and train.csv or train_labels.csv).
 
     A table called labels.csv belongs to the training images.
     """
     top = Level.read(path)
     folders = [name for name in top.folders if names.split_of(name) and Level.read(path / name).images]
     folders += [name for name in top.folders if names.split_of(name) and name not in folders]
-    pairs: dict[str, str] = {}
+    pairs: dict[str, list[str]] = {}
     for file in top.others:
         stem = Path(file).stem
         split = names.table_split(stem) or ("train" if names.is_table_of_labels(stem) else "")
         folder = next((name for name in folders if names.split_of(name) == split and name not in options.exclude), None)
-        if (
-            split
-            and folder
-            and folder not in pairs
-            and manifest.is_table(path / file)
-            and _has_labels(path / file, options)
-        ):
-            pairs[folder] = file
+        if split and folder and manifest.is_table(path / file) and _has_labels(path / file, options):
+            pairs.setdefault(folder, []).append(file)
     return pairs if any(names.split_of(folder) == "train" for folder in pairs) else {}
 
 
@@ -85,4 +103,4 @@ def _has_labels(file: Path, options: ReadOptions) -> bool:
         table = manifest.table(file)
     except DatasetError:
         return False
-    return options.label_column is not None or rows.states_labels(table)
+    return rows.states_labels(table, options) or options.label_column is not None

@@ -6,6 +6,7 @@ folders without metadata are `class_folders` and `split_folders`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,16 +73,36 @@ def _tables(path: Path, options: ReadOptions) -> Sequence[tuple[str, GivenSplit,
         return [("", "", top)]
     splits = names.splits_of(name for name in Level.read(path).folders if name not in options.exclude)
     tables = [(folder, split, _table(path / folder, options)) for folder, split in sorted(splits.items())]
-    return [(folder, split, table) for folder, split, table in tables if table is not None]
+    used = [(folder, split, table) for folder, split, table in tables if table is not None]
+    for folder, split, table in tables:
+        if used and table is None and split == "train":
+            _raise_fault(path / folder)
+    return used
+
+
+def _raise_fault(folder: Path) -> None:
+    """Raise DatasetError for the training metadata that cannot be read beside those of other splits."""
+    for name in _FILES:
+        if (folder / name).is_file():
+            columns_of = manifest.table(folder / name).names
+            raise DatasetError(
+                f"{printable(str(folder / name))} has no path and label column (columns: {shortened(columns_of, 12)}).",
+                hint=columns.FORM,
+            )
 
 
 def _table(folder: Path, options: ReadOptions) -> Table | None:
+    """Return the metadata of a folder that states labels. Raises DatasetError where two files of them do."""
+    tables: list[Table] = []
     for name in _FILES:
         if (folder / name).is_file():
-            try:
+            with contextlib.suppress(DatasetError):
                 table = manifest.table(folder / name)
-            except DatasetError:
-                return None
-            stated = options.label_column is not None
-            return table if stated or columns.has_path_and_label(table.names) else None
-    return None
+                if options.label_column is not None or columns.has_path_and_label(table.names):
+                    tables.append(table)
+    if len(tables) > 1:
+        raise DatasetError(
+            f"{printable(str(folder))}: {shortened([table.path.name for table in tables])} both state labels.",
+            hint="Keep one of them, or give the path of the one to use.",
+        )
+    return tables[0] if tables else None

@@ -105,6 +105,21 @@ def resolve(
     return Columns(path=path, label=label, split=split, group=group, one_hot=classes, notes=tuple(notes))
 
 
+def free(names: Sequence[str], chosen: Columns) -> list[int]:
+    """Return the positions of the columns that are not used and look like neither a split nor a group."""
+    used = {chosen.path, chosen.label, chosen.split, chosen.group, *chosen.one_hot}
+    plain = [normalised(name) for name in names]
+    return [
+        p
+        for p, name in enumerate(plain)
+        if p not in used and name not in (*_NO_FACT, *_SPLIT_LIKE) and not _is_group_like(name)
+    ]
+
+
+def _is_group_like(plain: str) -> bool:
+    return any(word in plain.split("_") or plain.startswith(word) for word in _GROUP_LIKE)
+
+
 def _position(
     names: Sequence[str],
     plain: Sequence[str],
@@ -165,7 +180,7 @@ def _unused(names: Sequence[str]) -> list[str]:
         plain = normalised(name)
         if plain in _SPLIT_LIKE:
             options.append(f"--split-column {printable(name)} reads it as the split")
-        elif any(word in plain.split("_") or plain.startswith(word) for word in _GROUP_LIKE):
+        elif _is_group_like(plain):
             options.append(f"--group-column {printable(name)} keeps its images on one side of every split")
     text = f"columns not used: {shortened(names, 8)}"
     return [text + (f"; {'; '.join(options[:3])}." if options else ".")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
 # What tables write where there is no value (pandas, R, Excel). "NA" and "None" are labels as well: a warning names them.
 _NO_LABEL = frozenset({"", "nan", "null", "n/a", "<na>", "#n/a"})
 _ONES, _ZEROS = frozenset({"1", "1.0", "true"}), frozenset({"0", "0.0", "false"})
+_FEW_UNMARKED = (
+    0.1  # share of rows without any class, up to which columns of 0 and 1 are a column per class in any case
+)
 _SAMPLE = 200  # rows whose cells tell what a column holds
 _TRUE, _FALSE = {"1", "true", "yes", "1.0", "t"}, {"0", "false", "no", "0.0", "f", ""}
 
@@ -233,13 +237,34 @@ def chosen_columns(table: Table, options: ReadOptions, shown: str) -> columns.Co
     """Choose the columns of a table by the options, their names and their cells. Raises DatasetError."""
     if options.label_column is None and table.label_column is not None:
         options = dataclasses.replace(options, label_column=table.label_column)
-    return columns.resolve(table.names, one_hot_columns(table), _image_columns(table), options, shown)
+    chosen = columns.resolve(table.names, one_hot_columns(table), _image_columns(table), options, shown)
+    if chosen.one_hot and (other := _other_label(table, chosen)) is not None:
+        marks, name = shortened([table.names[p] for p in chosen.one_hot]), printable(table.names[other])
+        raise DatasetError(
+            f"{shown}: are the classes in the column {name!r}, or a column each ({marks})? Many rows have none of these.",
+            hint=f"Name the column: --label-column {shlex.quote(name)}. Or remove it from the table.",
+        )
+    return chosen
 
 
-def states_labels(table: Table) -> bool:
-    """Return True where a path and a label column of a table are known by their names or their cells."""
+def _other_label(table: Table, chosen: columns.Columns) -> int | None:
+    """Return a column of words that repeat where many rows have none of the classes with columns: it may be the label."""
+    marked = sum(
+        any(cells[p].strip().lower() in _ONES for p in chosen.one_hot if p < len(cells)) for _, cells in table.rows
+    )
+    if len(table.rows) - marked <= _FEW_UNMARKED * len(table.rows):
+        return None
+    for position in columns.free(table.names, chosen):
+        words = [text for _, cells in table.rows if position < len(cells) and (text := cells[position].strip())]
+        if 1 < len(set(words)) <= len(words) / 2 and not any(word[0].isdigit() or word[0] in "+-." for word in words):
+            return position
+    return None
+
+
+def states_labels(table: Table, options: ReadOptions | None = None) -> bool:
+    """Return True where a path and a label column of a table are known by the options, their names or their cells."""
     try:
-        chosen_columns(table, ReadOptions(), "")
+        chosen_columns(table, options or ReadOptions(), "")
     except DatasetError:
         return False
     return True
