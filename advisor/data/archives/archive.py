@@ -6,6 +6,7 @@ TAR of samples (`0001.jpg` beside `0001.cls` or `0001.json`), a shard, `webdatas
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import lzma
@@ -15,7 +16,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -40,6 +41,7 @@ DAMAGED = (
     struct.error,
 )
 _IS_UTF8 = 0x800  # the flag of a ZIP member whose name is UTF-8
+_UNICODE_PATH = 0x7075  # the extra field of a ZIP member with its name in UTF-8, and a checksum of the other name
 
 
 def is_archive(path: Path) -> bool:
@@ -124,22 +126,63 @@ def safe_name(name: str, shown: str) -> str:
 
 def _zip_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
+        members = archive.infolist()
+        is_utf8 = _is_utf8(members)
+        for info in members:
             is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
-            name = _zip_name(info)
+            name = _zip_name(info, is_utf8=is_utf8)
             if not name.endswith(("/", "\\")) and not is_link:
                 with archive.open(info) as stream:
                     yield name, stream
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Return a member's name, read as UTF-8 where its bytes are that: macOS does not set the flag that says so."""
-    if info.flag_bits & _IS_UTF8:
-        return info.filename
+def _zip_name(info: zipfile.ZipInfo, *, is_utf8: bool) -> str:
+    """Return a member's name as the archive states it, read as UTF-8 where all names that state nothing `is_utf8`."""
+    if _states_nothing(info):
+        return info.filename.encode("cp437").decode("utf-8") if is_utf8 else info.filename
+    return info.filename if info.flag_bits & _IS_UTF8 else _stated_name(info) or info.filename
+
+
+def _is_utf8(members: Sequence[zipfile.ZipInfo]) -> bool:
+    """Return True where all names without a stated encoding are UTF-8: macOS does not set the flag that says so."""
     try:
-        return info.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return info.filename
+        for info in members:
+            if _states_nothing(info):
+                info.filename.encode("cp437").decode("utf-8")
+    except (
+        UnicodeError
+    ):  # one name alone may be UTF-8 by chance: two bytes of a Chinese character are a Latin letter there
+        return False
+    return True
+
+
+def _states_nothing(info: zipfile.ZipInfo) -> bool:
+    return not info.filename.isascii() and not info.flag_bits & _IS_UTF8 and not _stated_name(info)
+
+
+def _stated_name(info: zipfile.ZipInfo) -> str:
+    """Return the name in UTF-8 that Info-ZIP, 7-Zip and others write beside another; "" where there is none."""
+    extra, start = info.extra, 0
+    while start + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, start)
+        field = extra[start + 4 : start + 4 + size]
+        start += 4 + size
+        if kind == _UNICODE_PATH and len(field) > 5 and field[0] == 1:
+            with contextlib.suppress(UnicodeError):
+                raw = info.orig_filename.encode("cp437")
+                if zlib.crc32(raw) == struct.unpack_from("<I", field, 1)[0]:
+                    return field[5:].decode("utf-8").partition("\0")[0]
+    return ""
+
+
+def guessed_name(path: Path) -> str:
+    """Return a member's name of which a ZIP states no encoding, as it is read; "" where all are certain."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (OSError, *DAMAGED):
+        return ""
+    return "" if _is_utf8(members) else next(info.filename for info in members if _states_nothing(info))
 
 
 def _content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes] | None:

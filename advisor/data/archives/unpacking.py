@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from advisor.errors import DatasetError
 from advisor.runtime import atomic_file, cache
@@ -26,6 +27,7 @@ MAX_BYTES = 200 * 1024**3  # of one data set, unpacked
 MAX_RATIO = 200  # unpacked over packed bytes; images hardly compress, a bomb reaches 1,000
 KEPT_BYTES = 100 * 1024**3  # all unpacked data sets together; the least recently used are deleted
 MARK = ".complete"
+CODE = 2  # increment when the same files would be unpacked differently: copies of earlier versions are not used then
 _CHUNK = 1 << 20
 COPIES = {"unpacked data": "unpacked", "remote data": "remote"}  # kind as `tl-advise cache` names it -> folder
 
@@ -51,8 +53,8 @@ class UnpackingLimits:
 
 
 def file_key(paths: Iterable[Path]) -> str:
-    """Return a hash of the names and contents of files."""
-    digest = hashlib.sha256()
+    """Return a hash of the names and contents of files, and of how they are unpacked."""
+    digest = hashlib.sha256(b"%d\0" % CODE)
     for path in paths:
         digest.update(os.fsencode(path.name) + b"\0")
         with open(path, "rb") as stream:
@@ -92,7 +94,7 @@ def finish(filled: Path, path: Path, *, origin: str = "") -> None:
 
     `origin` is what it was made from, for messages and for `tl-advise cache`.
     """
-    size = sum(file.stat().st_size for file in filled.rglob("*") if file.is_file())
+    size = _bytes_below(filled)
     (filled / MARK).write_text(json.dumps({"bytes": size, "origin": origin}))
     try:
         filled.rename(path)
@@ -134,13 +136,34 @@ def _is_in_use(folder: Path) -> bool:
 
 def _use_again(mark: Path, origin: str) -> None:
     """Note that a folder was used now, and by which of several equal files. Raises OSError, ValueError."""
-    facts = json.loads(mark.read_text())
+    facts = _facts(mark)
     if facts.get("origin") == origin:
         os.utime(mark)
         return
     with tempfile.NamedTemporaryFile("w", dir=mark.parent, prefix=MARK, delete=False) as stream:
         json.dump({**facts, "origin": origin}, stream)
     os.replace(stream.name, mark)
+
+
+def is_mark(path: str) -> bool:
+    """Return True for the file that marks a copy in the cache as complete, which is none of the data."""
+    if not os.path.basename(path).startswith(MARK):
+        return False
+    parent = os.path.dirname(os.path.dirname(os.path.abspath(path)))
+    return any(parent == os.path.abspath(cache.default_dir() / name) for name in COPIES.values())
+
+
+def _facts(mark: Path) -> dict[str, Any]:
+    """Return what a mark states; where it is damaged, the bytes beside it. Raises OSError."""
+    with contextlib.suppress(ValueError):
+        facts = json.loads(mark.read_text())
+        if isinstance(facts, dict) and isinstance(facts.get("bytes"), int):
+            return facts
+    return {"bytes": _bytes_below(mark.parent)}
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def given(path: str | Path) -> str:
@@ -150,8 +173,8 @@ def given(path: str | Path) -> str:
         relative = os.path.relpath(text, cache.default_dir() / name)
         key, _, member = relative.partition(os.sep)
         if key != os.pardir:
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                origin = str(json.loads((cache.default_dir() / name / key / MARK).read_text())["origin"])
+            with contextlib.suppress(OSError, KeyError):
+                origin = str(_facts(cache.default_dir() / name / key / MARK)["origin"])
                 container = given(origin)
                 return container if not member or posixpath.basename(container) == member else f"{container}/{member}"
     return text
@@ -174,8 +197,8 @@ def _make_room(newest: Path, size_bytes: int) -> None:
     for mark in marks:
         if mark.parent == newest:
             continue
-        with contextlib.suppress(OSError, ValueError):
-            used += int(json.loads(mark.read_text())["bytes"])
+        with contextlib.suppress(OSError):
+            used += _facts(mark)["bytes"]
         if used > KEPT_BYTES:
             atomic_file.remove_folder(mark.parent)
     for left in newest.parent.glob(atomic_file.DELETED):
@@ -195,10 +218,10 @@ def copies() -> tuple[cache.CacheEntry, ...]:
     entries = []
     for kind, name in COPIES.items():
         for mark in (cache.default_dir() / name).glob(f"*/{MARK}"):
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                facts = json.loads(mark.read_text())
+            with contextlib.suppress(OSError):
+                facts = _facts(mark)
                 fields = {"origin": facts["origin"]} if facts.get("origin") else {}
-                used_s, size = mark.stat().st_mtime, int(facts["bytes"])
+                used_s, size = mark.stat().st_mtime, facts["bytes"]
                 path = mark.parent
                 entries.append(
                     cache.CacheEntry(key=path.name, kind=kind, fields=fields, bytes=size, used_s=used_s, path=path)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from advisor.data.archives import unpacking
 from advisor.data.images import IMAGE_SUFFIXES
 from advisor.data.layouts import names
 from advisor.data.layouts.listing import shortened
@@ -87,7 +88,7 @@ class Level:
             return Level(refused=error.strerror or type(error).__name__)
         for entry in ordered:
             if names.is_hidden(entry.name):
-                hidden += 1
+                hidden += not unpacking.is_mark(entry.path)
             elif _is_folder(entry):
                 folders.append(entry.name)
             elif is_image(entry.path):

@@ -132,7 +132,16 @@ def _of_archive(path: Path, inner: Path, options: ReadOptions) -> Listing:
         listing = _listed(inner, options)
     except DatasetError as error:
         raise DatasetError(_of_given(error.what, inner, path), hint=_of_given(error.hint, inner, path)) from error
-    return dataclasses.replace(listing, warnings=tuple(_of_given(text, inner, path) for text in listing.warnings))
+    warnings = [_of_given(text, inner, path) for text in listing.warnings]
+    is_plain = all(entry.path.isascii() and entry.label.isascii() for entry in listing.entries)
+    guessed = "" if is_plain or not archive.is_archive(path) else archive.guessed_name(path)
+    if guessed:
+        warnings.insert(
+            0,
+            f"{printable(str(path))} does not state the encoding of its names: they are read as those of MS-DOS (such as "
+            f"{printable(guessed)}). Where they look wrong, unpack it yourself with the right one, such as `unzip -O GBK`.",
+        )
+    return dataclasses.replace(listing, warnings=tuple(warnings))
 
 
 def _of_given(text: str, inner: Path, path: Path) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,32 @@ def test_wrong_bytes_of_a_zip_are_one_line(tmp_path: Path, damage: str) -> None:
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=r"a\.zip cannot be unpacked"):
         dataset.read(path)
+
+
+class Unflagged(zipfile.ZipInfo):
+    """A member whose name is written as bytes of another encoding than UTF-8."""
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802
+        return self.filename.encode("cp437"), 0
+
+
+def in_gbk(path: Path, *, stated: bool) -> Path:
+    """Write photographs into folders with Chinese names in GBK, with their UTF-8 in an extra field where it is `stated`."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(f"{label}/{n}.jpg" for label in ("猫", "狗") for n in range(4)):
+            raw = name.encode("gbk")
+            info = Unflagged(raw.decode("cp437"))
+            field = struct.pack("<BI", 1, zlib.crc32(raw)) + name.encode()
+            info.extra = struct.pack("<HH", 0x7075, len(field)) + field if stated else b""
+            archive.writestr(info, jpeg((40, 32), number))
+    return path
+
+
+def test_names_in_another_encoding_are_read_where_it_is_certain(tmp_path: Path) -> None:
+    """The name in UTF-8 that stands beside another counts; without one a warning says that the encoding is not stated."""
+    data = dataset.read(in_gbk(tmp_path / "a.zip", stated=True))
+    assert data.classes == ("狗", "猫")
+    assert not any("encoding" in text for text in data.warnings)
+    data = dataset.read(in_gbk(tmp_path / "b.zip", stated=False))
+    assert len(data.classes) == 2
+    assert "does not state the encoding of its names" in data.warnings[0]

@@ -95,3 +95,18 @@ def test_clearing_leaves_what_is_being_filled(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(unpacking, "write", writing)
     assert len(dataset.read(path).items) == IMAGES
+
+
+@pytest.mark.parametrize("content", ["", "null", "[]", "{}"])
+def test_a_copy_with_a_damaged_mark_is_used_listed_and_cleared(source: str, content: str) -> None:
+    """What a crash left in the mark costs nothing: the folder was whole before it got its name."""
+    assert dataset.read(source).skipped == 0
+    (copy,) = copies()
+    (copy / unpacking.MARK).write_text(content)
+    assert len(dataset.read(source).items) == IMAGES
+    (copy / unpacking.MARK).write_text(content)
+    (entry,) = unpacking.copies()
+    assert entry.bytes > 0
+    assert unpacking.given(copy / "a.jpg")
+    assert cli.run(["cache", "clear"]) == 0
+    assert not copy.exists()
