@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from advisor import _arguments
 from advisor._arguments import PathArgument
 from advisor.aliases import NamedProgress
+from advisor.data.decoding import decode_limits
 from advisor.errors import InputError
 from advisor.records.data import ReadOptions
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from advisor.workflows.rerun_verify import Rerun
 
 
+@decode_limits.put_back()
 def advise(
     path: PathArgument, *, out: PathArgument | None, progress: NamedProgress | None, fields: dict[str, Any]
 ) -> ShownResult:
@@ -88,6 +90,7 @@ def fetch_weights(name: str, to: PathArgument | None) -> Located:
     return pretrained_weights.fetch(registry.load().backbone(name), to=_arguments.text(to))
 
 
+@decode_limits.put_back()
 def export(
     run: PathArgument, name: str, *, out: PathArgument | None, data: PathArgument | None, options: dict[str, Any]
 ) -> Exported:
@@ -102,6 +105,7 @@ def export(
     return run_export.export(source, name, registry=plugins, **options)
 
 
+@decode_limits.put_back()
 def distill(
     run: PathArgument,
     *,
@@ -132,6 +136,7 @@ def distill(
     return notebook.shown(result, folder)
 
 
+@decode_limits.put_back()
 def inspect(path: PathArgument, *, deep: bool, test_split: str, reading: Mapping[str, Any]) -> Profile:
     """Measure a data set. Raises InputError for an unknown option."""
     from advisor.data import dataset, profile
@@ -143,9 +148,14 @@ def inspect(path: PathArgument, *, deep: bool, test_split: str, reading: Mapping
     options = replace(ReadOptions(), **reading)
     data = dataset.read(os.fspath(path), test_split=test_split, options=options)
     profile.check_learnable(data)
-    return profile.measure(data, deep=deep)
+    if not deep:
+        return profile.measure(data)
+    decoded = profile.decode(data)
+    profile.check_learnable(decoded.dataset)  # the last image of a class may be one that cannot be decoded
+    return profile.measure(decoded.dataset, deep=True, similar=decoded.similar)
 
 
+@decode_limits.put_back()
 def rerun(recipe: PathArgument, target: PathArgument | None, options: Mapping[str, Any]) -> Rerun:
     """Retrain a recipe, of an adaptation too."""
     from advisor.records import recipe_file
@@ -159,6 +169,7 @@ def rerun(recipe: PathArgument, target: PathArgument | None, options: Mapping[st
     return reruns.rerun_recipe(path, unlabelled=_arguments.optional(target), **options)
 
 
+@decode_limits.put_back()
 def adapt(
     path: PathArgument,
     target: PathArgument,
@@ -184,6 +195,7 @@ def adapt(
     )
 
 
+@decode_limits.put_back()
 def fewshot(
     path: PathArgument,
     strategies: Iterable[str],
@@ -205,6 +217,7 @@ def fewshot(
     return few.evaluate(session, tried, layers=layers, report=report, seed=int(options.get("seed", 0)), **dict(counts))
 
 
+@decode_limits.put_back()
 def compare(
     path: PathArgument,
     arms: Iterable[str],
@@ -223,6 +236,7 @@ def compare(
     return comparison.compare(session, names, seed=seed, report=report, **given)
 
 
+@decode_limits.put_back()
 def lr_find(
     path: PathArgument,
     strategy: str,

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import io
 import json
+import os
 import re
 import threading
 from pathlib import Path
@@ -13,13 +14,14 @@ from pathlib import Path
 import click
 import commands
 import numpy as np
+import photographs
 import pytest
 from photos import write_crops
 from PIL import Image
 
 import advisor
 from advisor.cli import advise as command
-from advisor.errors import AdviseError, InputError
+from advisor.errors import AdviseError, DatasetError, InputError
 from advisor.records import Settings
 from advisor.records.data import ReadOptions
 from advisor.reporting.notebook import ShownResult
@@ -200,3 +202,25 @@ def test_the_side_workflows_take_the_reading_options(data: Path, tmp_path: Path)
         "rates"
     ]
     assert len(repr(advisor.inspect(data))) < 200
+
+
+def test_the_bound_of_pixels_of_a_call_is_not_that_of_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`max_pixels` holds for its call, whether it succeeds or fails; what the environment states stays."""
+    monkeypatch.delenv("TL_ADVISE_MAX_PIXELS", raising=False)
+    data = photographs.folder(tmp_path, {"cat": 4, "dog": 4})
+    with pytest.raises(DatasetError, match="decompression bomb"):
+        advisor.inspect(data, max_pixels=100)
+    assert advisor.inspect(data).images == 8
+    monkeypatch.setenv("TL_ADVISE_MAX_PIXELS", "5000")
+    assert advisor.inspect(data, max_pixels=10_000).images == 8
+    assert os.environ["TL_ADVISE_MAX_PIXELS"] == "5000"
+
+
+def test_a_deep_inspection_checks_what_is_left(tmp_path: Path) -> None:
+    """Where no image of a second class can be decoded, there is nothing to classify, as on the command line."""
+    data = photographs.folder(tmp_path, {"cat": 4, "dog": 2})
+    for path in (data / "dog").iterdir():
+        path.write_bytes(path.read_bytes()[:-400])
+    assert advisor.inspect(data).images == 6
+    with pytest.raises(DatasetError, match="only one class"):
+        advisor.inspect(data, deep=True)

@@ -43,6 +43,9 @@ _PASSING = frozenset(
 )
 _condition = threading.Condition()
 _reserved = [0]
+_lock = threading.Lock()
+_calls = [0]
+_before: list[str | None] = [None]
 
 
 def max_pixels() -> int:
@@ -61,6 +64,23 @@ def set_max_pixels(pixels: int | None) -> None:
     """Set the limit for this process and those that it starts; None leaves it as it is."""
     if pixels is not None:
         os.environ[ENVIRONMENT] = str(pixels)
+
+
+@contextlib.contextmanager
+def put_back() -> Iterator[None]:
+    """Restore, after a call that may set a limit, the one before it: after the last of calls that overlap in threads."""
+    with _lock:
+        if not _calls[0]:
+            _before[0] = os.environ.get(ENVIRONMENT)
+        _calls[0] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _calls[0] -= 1
+            if not _calls[0]:
+                os.environ.pop(ENVIRONMENT, None)
+                os.environ.update({ENVIRONMENT: text} if (text := _before[0]) is not None else {})
 
 
 def total_bytes() -> int:

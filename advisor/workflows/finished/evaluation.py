@@ -21,6 +21,7 @@ import numpy as np
 from advisor.aliases import CountProgress, Float64s, NamedProgress, Rows
 from advisor.data import changes, dataset, splits
 from advisor.data.archives import unpacking
+from advisor.data.decoding import decode_limits
 from advisor.data.remote import urls
 from advisor.errors import InputError
 from advisor.execution import test_scoring
@@ -99,6 +100,7 @@ class EvaluatedImages:
     decided_n: Rows
 
 
+@decode_limits.put_back()
 def evaluate(
     predictor: Predictor | EnsemblePredictor,
     run: Path,
