@@ -6,6 +6,7 @@ reading images (`data.images`).
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
@@ -19,7 +20,7 @@ from advisor.data.archives import archive
 from advisor.data.layouts.folder_walk import is_image_start
 from advisor.data.remote import data_sets, urls
 from advisor.data.tables import columns, delimited
-from advisor.errors import InputError
+from advisor.errors import DatasetError, InputError
 from advisor.records import Unreadable
 from advisor.safe_text import printable
 
@@ -42,12 +43,15 @@ def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int, list[Unrea
             if isinstance(given, bytes):
                 chosen.append(("standard input", given))
             else:
-                among, left_out, refused = images(given)
+                among, left_out, refused = images([path for path in given if not _is_missing(path)])
                 chosen, skipped, unlisted = chosen + among, skipped + left_out, unlisted + refused
+                unlisted += [Unreadable(path=path, reason="file not found") for path in given if _is_missing(path)]
         elif urls.is_url(name):
             chosen += [(url, str(path)) for url, path in data_sets.images(urls.restored(name))]
         elif Path(name).suffix.lower() in LISTS and os.path.isfile(name):
-            chosen += [(path, path) for path in paths_in(Path(name))]
+            for path in paths_in(Path(name)):
+                among, refused = _of_list(path)
+                chosen, unlisted = chosen + among, unlisted + refused
         elif archive.is_archive(Path(name)):
             folder = archive.unpacked(Path(name))
             selection = image_paths.resolve([str(folder)])
@@ -58,7 +62,25 @@ def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int, list[Unrea
             chosen += [(path, path) for path in selection.paths]
             skipped += selection.skipped
             unlisted += selection.unlisted
-    return list({shown: (shown, image) for shown, image in chosen}.values()), skipped, unlisted
+    once: dict[str, tuple[str, Any]] = {}
+    for shown, image in chosen:
+        once.setdefault(image if isinstance(image, str) else shown, (shown, image))
+    return list(once.values()), skipped, unlisted
+
+
+def _of_list(path: str) -> tuple[list[tuple[str, Any]], list[Unreadable]]:
+    """Return what a line of a list names: a file, which need not exist, or the images behind a URL, and why there are none."""
+    if not urls.is_url(path):
+        return [(path, path)], []
+    try:
+        return [(url, str(file)) for url, file in data_sets.images(urls.restored(path))], []
+    except DatasetError as error:
+        return [], [Unreadable(path=urls.shown(path), reason=error.what)]
+
+
+def _is_missing(path: str) -> bool:
+    """Return True for a path on standard input that names nothing and is no pattern."""
+    return not urls.is_url(path) and not os.path.lexists(path) and not any(sign in path for sign in "*?[")
 
 
 def _standard_input() -> bytes | list[str]:
@@ -70,11 +92,16 @@ def _standard_input() -> bytes | list[str]:
         )
     if is_image_start(data[:132]):
         return data
-    paths = [path for path in _separated(data) if path and path != STANDARD_INPUT]
+    paths = [path for path in _separated(data.removeprefix(codecs.BOM_UTF8)) if path and path != STANDARD_INPUT]
     try:
-        are_paths = bool(paths) and (urls.is_url(paths[0]) or os.path.exists(paths[0]))
+        are_paths = any(not _is_missing(path) for path in paths)
     except ValueError:
         are_paths = False
+    if not are_paths and paths and all(path.isprintable() for path in paths):
+        raise InputError(
+            f"standard input is neither an image nor a list of existing files (first line: {printable(paths[0])[:80]}).",
+            hint="Pipe an image into it, or paths, one per line.",
+        )
     return paths if are_paths else data
 
 
@@ -127,5 +154,9 @@ def _rows(file: Path) -> list[Sequence[str]]:
 
 def _beside(file: Path, path: str) -> str:
     """Return a path of a list: relative to its folder, or to the current folder where only that file exists."""
+    if urls.is_url(path):
+        return path
     beside = str(file.parent / path)
+    if "\\" in path and not os.path.lexists(beside) and not os.path.lexists(path):
+        return _beside(file, path.replace("\\", "/"))  # as Windows writes it
     return path if os.path.exists(path) and not os.path.exists(beside) else beside

@@ -274,3 +274,25 @@ def test_lists_take_the_usual_columns_and_places(
     (tmp_path / "list.csv").write_text("note;image_id\nx;data/roof/001.jpg\n")
     assert cli.run(["predict", str(run), str(tmp_path / "list.csv"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["predictions"]) == 1
+
+
+def test_a_list_may_hold_what_is_missing_or_written_elsewhere(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One missing file ends nothing, wherever it stands; Windows' separators and marks are read; other text is refused."""
+    photo = str(run.parent / "data" / "roof" / "001.jpg")
+    for lines in (f"gone.jpg\n{photo}\n", f"\ufeff{photo}\r\ngone.jpg\r\n"):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+        assert cli.run(["predict", str(run), "-", "--json"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        assert [row["path"] for row in printed["predictions"]] == [photo]
+        assert [row["path"] for row in printed["unreadable"]] == ["gone.jpg"]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"gone.jpg\nlost.jpg\n")))
+    assert cli.run(["predict", str(run), "-"]) == 2
+    assert "neither an image nor a list of existing files (first line: gone.jpg)" in capsys.readouterr().err
+    shutil.copytree(run.parent / "data" / "roof", tmp_path / "roof")
+    (tmp_path / "list.csv").write_text("path,note\nroof\\001.jpg,x\nhttps://127.0.0.1:9/a.jpg,y\n")
+    assert cli.run(["predict", str(run), str(tmp_path / "list.csv"), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["path"] for row in printed["predictions"]] == [str(tmp_path / "roof/001.jpg")]
+    assert [row["path"] for row in printed["unreadable"]] == ["https://127.0.0.1:9/a.jpg"]

@@ -78,7 +78,11 @@ _OF_TABLES = ("root", "path_column", "label_column", "group_column", "split_colu
 
 def find(path: Path, options: ReadOptions) -> Listing:
     """List the labelled files of a folder, table or archive without decoding them. Raises DatasetError."""
+    # A shell completes the name of a folder with a slash.
+    options = dataclasses.replace(options, exclude=tuple(name.rstrip("/") for name in options.exclude))
     listing = _listed(path, options)
+    notes = _not_excluded(listing, options)
+    listing = dataclasses.replace(listing, warnings=(*notes, *listing.warnings)) if notes else listing
     has_no_table = listing.layout in CLASS_FOLDERS | {labels_in_names.NAME, webdataset.NAME}
     ignored = [name for name in _OF_TABLES if has_no_table and getattr(options, name) is not None]
     if options.label_from is not None and listing.layout in BUILT_IN_LAYOUTS - {labels_in_names.NAME}:
@@ -90,6 +94,19 @@ def find(path: Path, options: ReadOptions) -> Listing:
         f"{shown}: without effect, since the data are read as {listing.layout}; give the path of the table to use one."
     )
     return dataclasses.replace(listing, warnings=(note, *listing.warnings))
+
+
+def _not_excluded(listing: Listing, options: ReadOptions) -> list[str]:
+    """Return warnings about folders to leave out whose images are used, or that are not there."""
+    notes = []
+    for name in options.exclude:
+        used = sum(name in entry.path.split("/")[:-1] for entry in listing.entries)
+        shown = f"--exclude {shlex.quote(printable(name))}: without effect"
+        if used:
+            notes.append(f"{shown}, {used:,} images in a folder of this name are used.")
+        elif not any((listing.root / parent / name).is_dir() for parent in ("", *Level.read(listing.root).folders)):
+            notes.append(f"{shown}, there is no such folder. Name folders without a path, as they lie in the data set.")
+    return notes
 
 
 def _listed(path: Path, options: ReadOptions) -> Listing:

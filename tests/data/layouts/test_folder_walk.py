@@ -11,6 +11,7 @@ from read_folders import labels, refused
 
 from advisor.data import dataset
 from advisor.errors import DatasetError
+from advisor.records.data import ReadOptions
 
 
 def test_hidden_and_foreign_files_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -131,3 +132,18 @@ def test_unknown_suffixes_are_looked_into(tmp_path: Path) -> None:
     assert labels(tmp_path) == {"cat": 5, "dog": 1}
     assert read.skipped_suffixes == {".nef": 1, ".txt": 1}
     assert any("camera raw files are skipped (.nef 1)" in w for w in read.warnings)
+
+
+def test_a_folder_that_is_not_left_out_is_said(tmp_path: Path) -> None:
+    """A name completed by a shell ends with a slash; one that is misspelt, or that a table overrules, has no effect."""
+    folder(tmp_path, {"cat": 2, "dog": 2, "draft": 2})
+    for name in ("draft", "draft/"):
+        listing = dataset.find(tmp_path, ReadOptions(exclude=(name,)))
+        assert {entry.label for entry in listing.entries} == {"cat", "dog"}
+        assert not listing.warnings
+    listing = dataset.find(tmp_path, ReadOptions(exclude=("drafts",)))
+    assert "--exclude drafts: without effect, there is no such folder" in listing.warnings[0]
+    rows = "".join(f"{path.relative_to(tmp_path)},{path.parent.name}\n" for path in sorted(tmp_path.rglob("*.jpg")))
+    (tmp_path / "labels.csv").write_text("path,label\n" + rows)
+    listing = dataset.find(tmp_path / "labels.csv", ReadOptions(exclude=("draft",)))
+    assert "--exclude draft: without effect, 2 images" in listing.warnings[0]
