@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from advisor._version import __version__
 from advisor.data import image_inputs
-from advisor.errors import RequestError
+from advisor.errors import RequestError, TransientReadError
 from advisor.metrics.decision_rule import decide
 from advisor.models.predict import UNKNOWN, check_abstain, json_document, json_row
 from advisor.records import Unreadable
@@ -122,6 +123,8 @@ class Service:
             return image_inputs.square(data, self.predictor.rule)
         except ValueError as error:
             raise RequestError(415, f"the image cannot be decoded: {error}.") from None
+        except TransientReadError as error:  # memory is short: nothing is known to be wrong with the image
+            raise RequestError(503, f"{error.what} Try again in a moment.") from None
 
     def _row(self, name: str, row: Any, unlike: float | None, top: int) -> dict[str, Any]:
         decided = int(decide(row[None], self.decision)[0])
@@ -261,6 +264,11 @@ def _add_policy(app: FastAPI) -> None:
     async def refuse(request: Any, error: RequestError) -> JSONResponse:
         headers = {"Retry-After": "1"} if error.status == 503 else {}
         return JSONResponse({"error": error.message}, status_code=error.status, headers=headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse_number(request: Any, error: RequestValidationError) -> JSONResponse:
+        wrong = ", ".join(str(one["loc"][-1]) for one in error.errors())
+        return JSONResponse({"error": f"{wrong}: expected a whole number."}, status_code=400)
 
     @app.middleware("http")
     async def policy(request: Any, call_next: Any) -> Any:

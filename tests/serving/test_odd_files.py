@@ -61,3 +61,9 @@ def test_formats_that_an_extra_reads_are_answered(client) -> None:
     refused = client.post("/predict", content=out.getvalue())
     assert refused.status_code == 413
     assert "pixels" in refused.json()["error"]
+
+
+def test_a_number_that_is_none_is_a_call_at_fault(client) -> None:
+    """`top` in words has the form of every other refusal."""
+    refused = client.post("/predict?top=all", content=b"x")
+    assert (refused.status_code, refused.json()) == (400, {"error": "top: expected a whole number."})

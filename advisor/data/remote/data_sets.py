@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from advisor.aliases import CountProgress, Note
 from advisor.data.archives import archive
@@ -121,7 +121,9 @@ def _table(filesystem: Any, url: str, path: str, name: str, options: ReadOptions
     cells = [row[chosen.path].strip() for _, row in content.rows if len(row) > chosen.path]
     base = path.rpartition("/")[0]
     relatives = sorted({archive.safe_name(cell, urls.shown(url)) for cell in cells if cell} - {name})
-    return [info, *fetching.described(filesystem, ((f"{base}/{relative}", relative) for relative in relatives))]
+    # In an address `#`, `?` and `%` have a meaning, which they have not in the name of a file.
+    pairs = ((f"{base}/{quote(relative) if '://' in base else relative}", relative) for relative in relatives)
+    return [info, *fetching.described(filesystem, pairs)]
 
 
 def _below(filesystem: Any, path: str) -> list[RemoteFile]:
@@ -142,7 +144,8 @@ def _relative(full: str, root: str) -> str:
 
 def _images(filesystem: Any, url: str, path: str) -> list[RemoteFile]:
     if "*" in path:
-        return _only_images(fetching.described(filesystem, ((p, posixpath.basename(p)) for p in filesystem.glob(path))))
+        base = path.partition("*")[0].rpartition("/")[0]  # files of several folders may have one name
+        return _only_images(fetching.described(filesystem, ((p, _relative(p, base)) for p in filesystem.glob(path))))
     if names.suffix_of(file_name(url)) in IMAGE_SUFFIXES or (filesystem.isfile(path) and not filesystem.isdir(path)):
         return [fetching.from_info(filesystem.info(path), path, file_name(url) or "image")]
     return _only_images(_below(filesystem, path))

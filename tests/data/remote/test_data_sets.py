@@ -51,3 +51,26 @@ def test_images_are_found_by_name_folder_and_pattern(tmp_path: Path, bucket: str
     assert [url for url, _ in data_sets.images(one)] == [one]
     assert data_sets.images(one)[0][1].read_bytes() == everything[0][1].read_bytes()
     assert len(data_sets.images(f"{bucket}/photos/cat/*.jpg")) == 2
+
+
+def test_files_of_one_name_in_several_folders_are_several_images(tmp_path: Path, bucket: str) -> None:
+    """A pattern over folders gives each image its own content."""
+    for number, name in enumerate(("a", "b", "c")):
+        folder(tmp_path / name, {"x": 1}, start=number)
+        (tmp_path / name / "x" / f"{number:04d}.jpg").rename(tmp_path / name / "photo.jpg")
+    upload(tmp_path, f"{bucket}/photos")
+    images = data_sets.images(f"{bucket}/photos/*/photo.jpg")
+    assert {url.split("/")[-2]: path.read_bytes() for url, path in images} == {
+        name: (tmp_path / name / "photo.jpg").read_bytes() for name in ("a", "b", "c")
+    }
+
+
+def test_names_with_signs_of_an_address_are_fetched(tmp_path: Path, served: tuple[Path, str, type[Server]]) -> None:
+    """`#`, `?`, `%` and spaces in the names of a table stand for themselves."""
+    root, address, _ = served
+    folder(root, {"img": 4})
+    names = ["a #1.jpg", "what?.jpg", "100%.jpg", "50%20.jpg"]
+    for path, name in zip(sorted((root / "img").iterdir()), names, strict=True):
+        path.rename(root / "img" / name)
+    (root / "t.csv").write_text("path,label\n" + "".join(f"img/{n},{'ab'[i % 2]}\n" for i, n in enumerate(names)))
+    same(f"{address}/t.csv", root / "t.csv")
