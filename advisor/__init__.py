@@ -101,8 +101,8 @@ def advise(
 
     machine = {"device": device, "threads": threads, "workers": workers, "devices": gpus, "offline": offline}
     search = {"regime": regime, "objective": objective, "size_px": size, "trials": trials, "seed": seed}
-    names = {"backbones": tuple(backbones), "strategies": tuple(strategies), "plugins_blocked": tuple(block)}
-    files = {"weights_dir": _arguments.text(weights_dir), "source": _arguments.text(source), "log": tuple(log)}
+    names = {"backbones": backbones, "strategies": strategies, "plugins_blocked": block}
+    files = {"weights_dir": _arguments.text(weights_dir), "source": _arguments.text(source), "log": log}
     settings |= {"test_split": test_split, "remove_leaks": remove_leaks, **files, **names, **machine, **search}
     settings |= {"budget_s": _arguments.seconds(budget, trials), **_arguments.stored(storage, study)}
     return _calls.advise(path, out=out, progress=progress, fields=settings)
@@ -135,7 +135,7 @@ def adapt(
     """
     from advisor import _arguments, _calls
 
-    fields = {"trials": trials, "strategies": tuple(strategies), **settings}
+    fields = {"trials": trials, "strategies": strategies, **settings}
     fields["budget_s"] = _arguments.seconds(budget, trials)
     return _calls.adapt(path, target, out=out, progress=progress, fields=fields)
 
@@ -160,7 +160,7 @@ def rerun(
 
     places = {"data": _arguments.optional(data), "out": _arguments.optional(out)}
     options: dict[str, Any] = {**places, "weights_dir": _arguments.text(weights_dir)}
-    options |= {"seeds": seeds, "offline": offline, "device": device, "block": tuple(block)}
+    options |= {"seeds": seeds, "offline": offline, "device": device, "block": _arguments.names(block)}
     return _calls.rerun(recipe, target, options)
 
 
@@ -233,8 +233,11 @@ def distill(
 
 def evaluate(run: Path, data: Path, *, progress: Progress | None = None, **options: Any) -> Evaluation:
     """Score a run's model on other labelled images; `options`: `split`, `offline` and fields of `records.data.ReadOptions`."""
+    from advisor import _arguments
+    from advisor.records.data import ReadOptions
     from advisor.workflows.finished import evaluation
 
+    options = _arguments.typed(options, ReadOptions)
     return evaluation.of_run(load(run), run, data, progress=progress, **options)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+import operator
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -23,6 +26,8 @@ PathArgument = str | PathLike[str]
 DEFAULT_BUDGET_S = 900.0
 SESSION = ("backbone", "size", "seed", "threads", "device", "weights_dir", "offline", "block")
 MOST_SEED = 2**63  # a recipe holds smaller ones
+_NAMES = {"budget_s": "budget", "size_px": "size", "devices": "gpus", "plugins_blocked": "block"}  # field -> argument
+_ABOVE_ZERO = ("budget_s", "trials", "size_px", "threads", "workers", "devices", "ray_actors", "max_pixels")
 
 
 def seconds(budget: str | float | None, trials: int | None) -> float | None:
@@ -31,7 +36,54 @@ def seconds(budget: str | float | None, trials: int | None) -> float | None:
 
     if budget is None:
         return None if trials is not None else DEFAULT_BUDGET_S
-    return durations.parse(budget) if isinstance(budget, str) else float(budget)
+    return durations.parse(budget) if isinstance(budget, str) else budget
+
+
+def names(argument: str | Iterable[str]) -> tuple[str, ...]:
+    """Return names as a tuple: a single string is one name."""
+    return (argument,) if isinstance(argument, str) else tuple(argument)
+
+
+def reading(fields: Mapping[str, Any]) -> ReadOptions:
+    """Return how data are read, from fields of `ReadOptions`. Raises InputError for a value of a wrong type."""
+    return ReadOptions(**typed(fields, ReadOptions))
+
+
+def typed(fields: Mapping[str, Any], record: type[Any]) -> dict[str, Any]:
+    """Return the fields of a record as its types say: NumPy's numbers as Python's, one name as a tuple of it.
+
+    Raises InputError for a value that cannot stand there, such as a seed that is text: a run would fail with it later.
+    """
+    types = {name: str(field.type) for name, field in record.__dataclass_fields__.items()}
+    return {name: _typed(name, value, types.get(name, "")) for name, value in fields.items()}
+
+
+def _typed(name: str, value: Any, kind: str) -> Any:
+    kind, _, optional = kind.partition(" | ")
+    if value is None and optional:
+        return None
+    shown = _NAMES.get(name, name)
+    try:
+        if kind == "int":
+            value = operator.index(value)
+        elif kind == "float":
+            value = _number(value)
+        elif kind == "str":
+            value = os.fspath(value)
+        elif kind == "tuple[str, ...]":
+            value = tuple(os.fspath(each) for each in names(os.fspath(value) if isinstance(value, PathLike) else value))
+    except (TypeError, ValueError):
+        expected = {"int": "a whole number", "float": "a number", "str": "text"}.get(kind, "a list of names")
+        raise InputError(f"{shown}: expected {expected}, got {value!r}.", hint="See help(advisor.advise).") from None
+    if name in _ABOVE_ZERO and value <= 0:
+        raise InputError(f"{shown}: expected more than 0, got {value!r}.", hint="See help(advisor.advise).")
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise TypeError
+    return float(value)
 
 
 def settings(data: PathArgument, **fields: Any) -> Settings:
@@ -45,10 +97,11 @@ def settings(data: PathArgument, **fields: Any) -> Settings:
 
     read = {name: fields.pop(name) for name in ReadOptions.__dataclass_fields__ if name in fields}
     if read:
-        fields["reading"] = replace(fields.get("reading", ReadOptions()), **read)
+        fields["reading"] = replace(fields.get("reading", ReadOptions()), **typed(read, ReadOptions))
     unknown = sorted(set(fields) - set(Settings.__dataclass_fields__))
     if unknown:
         raise InputError(f"advise() has no option {unknown[0]!r}.", hint="See help(advisor.advise).")
+    fields = typed(fields, Settings)
     device.check_name(fields.get("device") or "auto")
     if not 0 <= fields.get("seed", 0) < MOST_SEED:
         raise InputError(f"seed {fields['seed']}: expected 0 to 2^63 - 1, which a recipe can hold.")
@@ -80,15 +133,15 @@ def session(
 
 def single(data: PathArgument, options: Mapping[str, Any], *, also: tuple[str, ...] = ()) -> Settings:
     """Return the settings of a call for one network; `also` names further options. Raises InputError for an unknown one."""
-    names = (*SESSION, *also)
-    unknown = sorted(set(options) - set(names))
+    allowed = tuple(dict.fromkeys((*SESSION, *also)))
+    unknown = sorted(set(options) - set(allowed))
     if unknown:
-        raise InputError(f"there is no option {unknown[0]!r}.", hint=f"Options are {', '.join(names)}.")
+        raise InputError(f"there is no option {unknown[0]!r}.", hint=f"Options are {', '.join(allowed)}.")
     backbone = options.get("backbone")
     return settings(
         data,
         budget_s=None,
-        seed=int(options.get("seed", 0)),
+        seed=options.get("seed", 0),
         size_px=options.get("size"),
         threads=options.get("threads"),
         device=options.get("device", "auto"),
@@ -97,8 +150,8 @@ def single(data: PathArgument, options: Mapping[str, Any], *, also: tuple[str, .
         offline=bool(options.get("offline", False)),
         max_ms=options.get("max_ms"),
         max_mb=options.get("max_mb"),
-        plugins_blocked=tuple(options.get("block", ())),
-        reading=replace(ReadOptions(), **{n: options[n] for n in ReadOptions.__dataclass_fields__ if n in options}),
+        plugins_blocked=options.get("block", ()),
+        reading=reading({n: options[n] for n in ReadOptions.__dataclass_fields__ if n in options}),
     )
 
 
@@ -118,6 +171,6 @@ def optional(argument: PathArgument | None) -> Path | None:
 
 
 def folder(run: PathArgument) -> Path:
-    """Return a run directory, of which `run` may also be a file."""
+    """Return a run directory, of which `run` may also be a file; what does not exist as it is, so that the error names it."""
     run_path = Path(run)
-    return run_path if os.path.isdir(run) else run_path.parent
+    return run_path.parent if os.path.isfile(run_path) else run_path

@@ -13,6 +13,7 @@ from advisor._arguments import PathArgument
 from advisor.aliases import NamedProgress
 from advisor.data.decoding import decode_limits
 from advisor.errors import InputError
+from advisor.records import Settings
 from advisor.records.data import ReadOptions
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from advisor.workflows.rerun_verify import Rerun
 
 
+_EXPORT = ("progress", "ensemble", "int8", "tolerate")
+
+
 @decode_limits.put_back()
 def advise(
     path: PathArgument, *, out: PathArgument | None, progress: NamedProgress | None, fields: dict[str, Any]
@@ -40,7 +44,8 @@ def advise(
     from advisor.runtime import device
 
     if fields["workers"] is None:
-        fields["workers"] = 1 if fields["devices"] > 1 else device.workers(fields["device"])
+        gpus = _arguments.typed({"devices": fields["devices"]}, Settings)["devices"]
+        fields["workers"] = 1 if gpus > 1 else device.workers(fields["device"])
     settings = _arguments.settings(path, **fields)
     folder = _arguments.optional(out)
     result, run = advice.advise(settings, out=folder, listener=_listener(progress), from_process_start=False)
@@ -98,6 +103,9 @@ def export(
     from advisor import registry
     from advisor.exporting import int8_export, run_export
 
+    unknown = sorted(set(options) - set(_EXPORT))
+    if unknown:
+        raise InputError(f"export() has no option {unknown[0]!r}.", hint=f"Options are {', '.join(_EXPORT)}.")
     source, plugins = _arguments.path(run), registry.load()
     options |= {"to": _arguments.optional(out), "data": _arguments.optional(data)}
     if options.pop("int8", False):
@@ -121,7 +129,7 @@ def distill(
     from advisor.runtime.run_dir import default_folder
     from advisor.workflows.distillation import distilled_run
 
-    blocked = tuple(options.pop("block", ()))
+    blocked = _arguments.names(options.pop("block", ()))
     settings = replace(_arguments.single("", options, also=("max_ms", "max_mb", "block")), plugins_blocked=blocked)
     folder = _arguments.optional(places["out"]) or default_folder(_arguments.path(run), datetime.datetime.now())
     result = distilled_run.distil(
@@ -145,8 +153,7 @@ def inspect(path: PathArgument, *, deep: bool, test_split: str, reading: Mapping
     if unknown:
         names = ", ".join(ReadOptions.__dataclass_fields__)
         raise InputError(f"inspect() has no option {unknown[0]!r}.", hint=f"Options are deep, test_split, {names}.")
-    options = replace(ReadOptions(), **reading)
-    data = dataset.read(os.fspath(path), test_split=test_split, options=options)
+    data = dataset.read(os.fspath(path), test_split=test_split, options=_arguments.reading(reading))
     profile.check_learnable(data)
     if not deep:
         return profile.measure(data)
@@ -163,6 +170,8 @@ def rerun(recipe: PathArgument, target: PathArgument | None, options: Mapping[st
     from advisor.workflows import rerun_adaptation
 
     path = _arguments.path(recipe)
+    if options["seeds"] < 1:
+        raise InputError(f"seeds: expected at least 1, got {options['seeds']}.")
     read = recipe_file.read(path)
     if read.target is not None:
         return rerun_adaptation.rerun_adapted(read, path, target=_arguments.optional(target), **options)
@@ -212,7 +221,7 @@ def fewshot(
 
     session, report = _arguments.session(path, options, progress)
     plugins = session.resources.registry
-    names = list(strategies) or few.capable(plugins.strategies, pool_context(session))
+    names = list(_arguments.names(strategies)) or few.capable(plugins.strategies, pool_context(session))
     tried = [make_candidate(session, n, few.shared_parameters(plugins.strategy(n), layers, epochs)) for n in names]
     return few.evaluate(session, tried, layers=layers, report=report, seed=int(options.get("seed", 0)), **dict(counts))
 
@@ -229,10 +238,10 @@ def compare(
     """Train several arms; `given` are epochs, batch and surface."""
     from advisor.workflows import comparison
 
-    seed = int(options.get("seed", 0))
-    names = list(arms)
+    names = list(_arguments.names(arms))
     comparison.check(names, given["surface"])
     session, report = _arguments.session(path, options, progress)
+    seed = int(options.get("seed", 0))
     return comparison.compare(session, names, seed=seed, report=report, **given)
 
 

@@ -150,6 +150,61 @@ def test_wrong_calls_are_one_line(data: Path) -> None:
         advisor.lr_find(data, colour="red")
     with pytest.raises(InputError, match=r"there is no result\.json"):
         advisor.load_result(data)
+    with pytest.raises(InputError, match=r"export\(\) has no option 'size'"):
+        advisor.export("run", size=3)
+    with pytest.raises(InputError, match="seeds: expected at least 1"):
+        advisor.rerun("run", seeds=0)
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ({"budget": 0}, "budget: expected more than 0, got 0"),
+        ({"budget": -3.0}, "budget: expected more than 0"),
+        ({"budget": float("nan")}, "budget: expected a number, got nan"),
+        ({"budget": [60]}, r"budget: expected a number, got \[60\]"),
+        ({"trials": 0}, "trials: expected more than 0"),
+        ({"trials": "3"}, "trials: expected a whole number, got '3'"),
+        ({"seed": 1.5}, "seed: expected a whole number, got 1.5"),
+        ({"size": "64"}, "size: expected a whole number, got '64'"),
+        ({"gpus": "2"}, "gpus: expected a whole number, got '2'"),
+        ({"threads": 0}, "threads: expected more than 0"),
+        ({"objective": None}, "objective: expected text, got None"),
+        ({"backbones": [3]}, "backbones: expected a list of names"),
+        ({"max_ms": "5"}, "max_ms: expected a number, got '5'"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_at_once(
+    data: Path, tmp_path: Path, option: dict[str, object], expected: str
+) -> None:
+    """Before anything is read or trained, with the argument's own name."""
+    with pytest.raises(InputError, match=expected):
+        advisor.advise(data, out=tmp_path / "run", **option)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_name_need_not_stand_in_a_list(data: Path, tmp_path: Path) -> None:
+    """A single string is one name, not its letters; NumPy's numbers are numbers."""
+    options = {"out": tmp_path / "run", "offline": True, "trials": np.int64(1), "seed": np.int64(3)}
+    with pytest.raises(AdviseError, match='"nope"'):
+        advisor.advise(data, backbones="nope", **options)  # type: ignore[arg-type]
+    with pytest.raises(AdviseError, match='"nope"'):
+        advisor.fewshot(data, "nope", **SMALL)  # type: ignore[arg-type]
+    with pytest.raises(AdviseError, match="--log nope"):
+        advisor.advise(data, log="nope", **options)  # type: ignore[arg-type]
+    with pytest.raises(AdviseError, match="class"):  # one class is left
+        advisor.inspect(data, exclude="class 1")
+
+
+def test_a_model_is_only_loaded_from_where_it_was_named(
+    run: tuple[Path, object, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that does not exist is named in the error, and the model of the folder above is not taken for it."""
+    monkeypatch.chdir(run[0])
+    for wrong in (run[0] / "ensembel", "nowhere"):
+        with pytest.raises(InputError, match=f"{Path(wrong).name} holds no"):
+            advisor.load(wrong)
+    assert advisor.load(run[0] / "recipe.yaml").classes == advisor.load(str(run[0])).classes
 
 
 def test_the_examples_run(

@@ -37,12 +37,15 @@ CALIBRATION, CHOOSING = 100, 100  # training images
 SCORED = 2000  # locked test images at most
 BATCH = 32
 DEFAULT_LOSS = 0.01  # accuracy, 0..1: what is kept although the interval lies below zero
+UNCERTAIN = (-1.0, 1.0)  # the interval of a change on so few images or groups that they show nothing
 GOOD_ENOUGH = 2e-3  # divergence in nats from which on no further setting is tried, if no answer changed either
 
 
 @dataclass(frozen=True, kw_only=True)
 class Int8Report:
     """What quantisation changed: scores 0..1 on the same `n` images, megabytes, milliseconds (one image, one thread).
+
+    `ci95` is (-1, 1) where the images are too few, or of too few groups, to say how sure the change is.
 
     `change` is accuracy after minus before with its paired 95 % interval, `changed` the share of images with another answer.
     `scored_on` is "test", or "train" where the run has no locked test. `divergences` is the mean KL divergence from the
@@ -73,7 +76,8 @@ class Int8Report:
         """Return True if the loss is within what is tolerated; by default, within noise or below one point."""
         if self.tolerated is not None:
             return -self.change <= self.tolerated + 1e-12
-        return self.ci95[1] >= 0.0 or -self.change < DEFAULT_LOSS
+        within_noise = self.ci95[1] >= 0.0 and self.ci95 != UNCERTAIN  # which is no evidence that nothing is lost
+        return within_noise or -self.change < DEFAULT_LOSS
 
     @property
     def accepted_by(self) -> float:
@@ -84,9 +88,11 @@ class Int8Report:
     def sentence(self) -> str:
         """Return the comparison in words."""
         where = "locked test images" if self.scored_on == "test" else "training images (the run has no test set)"
+        interval = f"95 % interval {100 * self.ci95[0]:+.1f} to {100 * self.ci95[1]:+.1f}"
+        sure = "too few of them, or of too few groups, to say how sure that is" if self.ci95 == UNCERTAIN else interval
         return (
             f"accuracy {self.accuracy_before:.3f} -> {self.accuracy_after:.3f} on {self.n:,} {where} "
-            f"({100 * self.change:+.1f} points, 95 % interval {100 * self.ci95[0]:+.1f} to {100 * self.ci95[1]:+.1f}), "
+            f"({100 * self.change:+.1f} points, {sure}), "
             f"{self.changed:.1%} of the answers change"
         )
 
@@ -205,7 +211,8 @@ def _score(
     float_nK, int8_nK = answers(before, squares), answers(after, squares)
     answered = [decide(p, model.decision) for p in (float_nK, int8_nK)]
     right = [(each == labels).astype(np.float64) for each in answered]
-    low, high = intervals.paired_bootstrap(right[1], right[0], groups=groups)
+    enough = intervals.enough_groups(groups)
+    interval = intervals.paired_bootstrap(right[1], right[0], groups=groups) if enough else UNCERTAIN
     spec = _objective(run)
     scores = [objectives.value(objectives.make(spec), p, labels, model.decision) for p in (float_nK, int8_nK)]
     costs = [latency.of_model(path, squares[:8]) for path in (source, folder / onnx_graph.FILE)]
@@ -218,7 +225,7 @@ def _score(
         accuracy_before=float(right[0].mean()),
         accuracy_after=float(right[1].mean()),
         change=float((right[1] - right[0]).mean()),
-        ci95=(low, high),
+        ci95=interval,
         changed=float((answered[0] != answered[1]).mean()),
         objective=spec.name,
         objective_before=scores[0],

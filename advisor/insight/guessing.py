@@ -2,7 +2,8 @@
 
 In: labels and predictions of the same items. Out: the share of the largest class, and a one-sided exact test of the
 accuracy against it. Does NOT cover: intervals of scores (`metrics.intervals`).
-Source: the sign test on the items where the two answers differ in being right (McNemar 1947, exact and one-sided).
+Source: the sign test on the items where the two answers differ in being right (McNemar 1947, exact and one-sided); where
+items come in groups, the sign of a whole group is what chance decides.
 """
 
 from __future__ import annotations
@@ -31,9 +32,12 @@ class Guessing:
         return self.p <= LEVEL
 
 
-def against_majority(labels_n: Ints, predicted_n: Ints, guess: int | None = None) -> Guessing:
+def against_majority(
+    labels_n: Ints, predicted_n: Ints, guess: int | None = None, *, groups: Ints | None = None
+) -> Guessing:
     """Compare predictions with always answering `guess`, by default the largest class of these labels.
 
+    Items of one of the `groups` (one value an item) are one piece of evidence.
     A guess that was fixed before (the largest class of the training images) makes the test exact; the largest class of
     the scored items themselves makes it harder to pass. Raises ValueError if there are no items.
     """
@@ -42,8 +46,10 @@ def against_majority(labels_n: Ints, predicted_n: Ints, guess: int | None = None
         raise ValueError("labels and predictions must have the same length, at least 1")
     label = int(np.bincount(labels_n).argmax()) if guess is None else guess
     right, guessed = predicted_n == labels_n, labels_n == label
-    better, worse = int((right & ~guessed).sum()), int((guessed & ~right).sum())
-    return Guessing(label=label, share=float(guessed.mean()), p=sign_test(better, worse))
+    change_n = right.astype(np.int64) - guessed
+    member_n = np.arange(len(labels_n)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    surplus = np.bincount(member_n, weights=change_n).astype(np.int64)
+    return Guessing(label=label, share=float(guessed.mean()), p=_grouped_sign_test(surplus))
 
 
 def sign_test(better: int, worse: int) -> float:
@@ -51,6 +57,24 @@ def sign_test(better: int, worse: int) -> float:
     n = better + worse
     logs = [_log_choose(n, k) - n * math.log(2) for k in range(better, n + 1)]
     return min(1.0, math.fsum(math.exp(value) for value in logs))
+
+
+def _grouped_sign_test(surplus: Ints) -> float:
+    """Return P(sum of surpluses with fair random signs >= their sum): the exact sign test where each is 1, 0 or -1.
+
+    Source: Fisher's randomisation test of paired differences, one difference a group.
+    """
+    sizes = np.abs(surplus)
+    if sizes.max() <= 1:
+        return sign_test(int((surplus > 0).sum()), int((surplus < 0).sum()))
+    singles = int((sizes == 1).sum())
+    heads = np.array([math.exp(_log_choose(singles, k) - singles * math.log(2)) for k in range(singles + 1)])
+    for size in sizes[sizes > 1]:  # the sum of the positive ones decides, since the sum of all sizes is fixed
+        longer = np.zeros(len(heads) + size)
+        longer[: len(heads)] += heads / 2
+        longer[size:] += heads / 2
+        heads = longer
+    return min(1.0, float(heads[int(surplus[surplus > 0].sum()) :].sum()))
 
 
 def _log_choose(n: int, k: int) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from advisor.aliases import Floats
 
 RESAMPLES = 4000
+FEWEST_GROUPS = 6  # groups (items, where they have none) below which no difference is beyond chance at 5 %
 _BLOCK = 1 << 22  # resampled numbers held together
 
 
@@ -176,6 +177,14 @@ def paired_bootstrap(
         raise ValueError(f"a paired comparison needs the same items: got {len(a)} and {len(b)}")
     difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     return bootstrap(difference, level=level, resamples=resamples, seed=seed, groups=groups)
+
+
+def enough_groups(groups: NDArray[Any]) -> bool:
+    """Return False for so few that even all of them in favour of one model prove nothing (two-sided sign test, 5 %).
+
+    A bootstrap of them would have little spread or none, and its interval would exclude zero.
+    """
+    return len(np.unique(groups)) >= FEWEST_GROUPS
 
 
 def paired_p(

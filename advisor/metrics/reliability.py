@@ -50,7 +50,8 @@ def measure(
 ) -> Reliability:
     """Compare confidences with outcomes. `ece_by_chance` is the 95 % quantile under perfect calibration.
 
-    Images of one of the `groups_N` are one piece of evidence for the mean overconfidence.
+    Images of one of the `groups_N` are one piece of evidence for the mean overconfidence; `ece_by_chance` takes them to be
+    right and wrong together as much as they are here.
 
     Raises ValueError without images.
     """
@@ -60,23 +61,23 @@ def measure(
     confidence_N = table_NK.max(axis=1)
     right_N = table_NK.argmax(axis=1) == labels_N
     gap_N = confidence_N - right_N
-    half = _half_width(gap_N, confidence_N, np.arange(len(gap_N)) if groups_N is None else groups_N)
+    member_N = np.unique(np.arange(len(gap_N)) if groups_N is None else groups_N, return_inverse=True)[1]
+    half = _half_width(gap_N, confidence_N, member_N)
     mean = float(gap_N.mean())
     return Reliability(
         bins=_bins(confidence_N, right_N),
         overconfidence=mean,
         ci95=(max(-1.0, mean - half), min(1.0, mean + half)),
-        ece_by_chance=_by_chance(confidence_N, seed),
+        ece_by_chance=_by_chance(confidence_N, member_N, _alike(gap_N, confidence_N, member_N), seed),
     )
 
 
-def _half_width(gap_N: NDArray[np.float64], confidence_N: NDArray[np.float64], groups_N: NDArray[np.integer]) -> float:
+def _half_width(gap_N: NDArray[np.float64], confidence_N: NDArray[np.float64], member_N: NDArray[np.integer]) -> float:
     """Return half the width of the 95 % interval of the mean gap; 1 for a single image or group.
 
     Where few images are all right, the gaps hardly vary, and a model that is right as often as it says would look
     underconfident: the variance is at least what perfect calibration brings, confidence x (1 - confidence) an image.
     """
-    member_N = np.unique(groups_N, return_inverse=True)[1]
     count, n = int(member_N.max()) + 1, len(gap_N)
     if count < 2:
         return 1.0
@@ -102,12 +103,37 @@ def _bins(confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]) -> tupl
     )
 
 
-def _by_chance(confidence_N: NDArray[np.float64], seed: int) -> float:
-    """Return the 95 % quantile of the calibration error where every answer is right with its stated confidence."""
+def _alike(gap_N: NDArray[np.float64], confidence_N: NDArray[np.float64], member_N: NDArray[np.integer]) -> float:
+    """Return the correlation 0..1 of the gaps of two images of one group; 1 where nothing varies, so nothing shows it.
+
+    Source: the moment estimate of an intraclass correlation (Ridout, Demetrio and Firth 1999, Biometrics 55, 137-148).
+    """
+    sizes = np.bincount(member_N)
+    pairs = float((sizes * (sizes - 1)).sum())
+    surplus_N = gap_N - gap_N.mean()
+    expected = float((confidence_N * (1 - confidence_N)).mean())
+    variance = float((surplus_N**2).mean())
+    if not pairs or variance < 0.1 * expected:
+        return 1.0
+    sums = np.bincount(member_N, weights=surplus_N)
+    together = (float(sums @ sums) - float(surplus_N @ surplus_N)) / pairs
+    return float(np.clip(together / variance, 0.0, 1.0))
+
+
+def _by_chance(confidence_N: NDArray[np.float64], member_N: NDArray[np.integer], alike: float, seed: int) -> float:
+    """Return the 95 % quantile of the calibration error where every answer is right with its stated confidence.
+
+    Each image takes the draw of its group with the probability of sqrt(alike), else one of its own: two of a group are then
+    right together as often as their correlation says, and every one as often as its confidence.
+    """
     draw = np.random.default_rng(seed)
     bin_N = np.clip(np.ceil(confidence_N * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-    right_DN = draw.random((DRAWS, len(confidence_N))) < confidence_N
-    gap_DN = right_DN - confidence_N
-    one_hot_NB = np.eye(ECE_BINS)[bin_N]
-    errors_D = np.abs(gap_DN @ one_hot_NB).sum(axis=1) / len(confidence_N)
-    return float(np.quantile(errors_D, 0.95))
+    n, count = len(confidence_N), int(member_N.max()) + 1
+    errors = []
+    for _ in range(DRAWS):
+        drawn_N = draw.random(n)
+        if count < n:
+            drawn_N = np.where(draw.random(n) < np.sqrt(alike), draw.random(count)[member_N], drawn_N)
+        gap_N = (drawn_N < confidence_N) - confidence_N
+        errors.append(np.abs(np.bincount(bin_N, weights=gap_N)).sum() / n)
+    return float(np.quantile(errors, 0.95))

@@ -54,7 +54,8 @@ class DecisionRule:
             return self.weights[0] / (self.weights[0] + self.weights[1])
         if len(self.costs) == 2:
             wrong_1, wrong_0 = self.costs[0][1] - self.costs[0][0], self.costs[1][0] - self.costs[1][1]
-            return wrong_1 / (wrong_1 + wrong_0) if wrong_1 + wrong_0 > 0 else None
+            sensible = min(wrong_1, wrong_0) >= 0 and wrong_1 + wrong_0 > 0  # else no share of p[1] divides the answers
+            return wrong_1 / (wrong_1 + wrong_0) if sensible else None
         return None
 
 

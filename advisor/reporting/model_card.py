@@ -170,7 +170,7 @@ def _warnings(result: Result) -> str:
     lines = list(dict.fromkeys(result.warnings))
     small = assessment.small_classes(result.test.per_class) if result.test else []
     if small:
-        shown = ", ".join(_plain(name) for name in small[:10]) + (" …" if len(small) > 10 else "")
+        shown = ", ".join(small[:10]) + (" …" if len(small) > 10 else "")
         lines.append(
             f"Fewer than {assessment.FEW_TEST_IMAGES} test images, so the scores of these classes are uncertain: {shown}."
         )
@@ -202,8 +202,8 @@ def _use(recipe: Recipe, run: str) -> str:
     return (
         "## Use\n\n"
         f"```sh\ntl-advise predict {run} PHOTOS\ntl-advise rerun {run} --verify\n```\n\n"
-        f"{run} is the run directory. The network takes images of {size} x {size} pixels; `model.json` describes how an "
-        "image is resized, and `predict` does it.\n"
+        f"{_plain(run)} is the run directory. The network takes images of {size} x {size} pixels; `model.json` describes how "
+        "an image is resized, and `predict` does it.\n"
     )
 
 
@@ -241,6 +241,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _plain(text: str) -> str:
     """Return a name that is not read as Markdown or HTML, on one line."""
     text = printable(" ".join(text.split()))
-    for sign, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), *((sign, f"\\{sign}") for sign in "\\`*_[]#")):
+    for sign, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), *((sign, f"\\{sign}") for sign in "\\`*_[]#~$")):
         text = text.replace(sign, safe)
     return text

@@ -23,6 +23,7 @@ from advisor.safe_text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Parts of the result that only some runs have; each is a template of its own, shown where the record exists.
+_COMMAND_OR_SHARE = re.compile(r"<code>.*?</code>|(\d) %", re.DOTALL)
 INSIGHTS = ("suspects", "unlike", "label_next", "limits")
 
 
@@ -73,7 +74,8 @@ def render(
         pareto_plot=_safe(pareto.plot(result.limits.models, result.limits.max_ms) if result.limits else ""),
         terms=glossary.TERMS,
     )
-    return re.sub(r"(\d) %", "\\1\u00a0%", html)  # a number stays beside its sign
+    # A number stays beside its sign, but a command is copied as it is.
+    return _COMMAND_OR_SHARE.sub(lambda match: f"{match[1]}\u00a0%" if match[1] else match[0], html)
 
 
 def first_card(result: Result, *, run: str = "RUN") -> str:

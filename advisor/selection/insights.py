@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.aliases import Float64s, Ints
+from advisor.data import splits
 from advisor.data.subsample import Subsample
 from advisor.insight import guessing, suspects
 from advisor.metrics import classification, reliability
@@ -56,20 +57,22 @@ def add(
     probabilities = classification.probabilities(saved["logits"], temperature=winner.temperature)
     items = [used.pool[int(row)] for row in rows]
     suspected = write_suspects(staged / "suspects.csv", items, probabilities, labels, classes, duplicates)
-    predicted = decide(probabilities, rule)
+    predicted, groups = decide(probabilities, rule), splits.groups_of(items)
     if scored is not None and result.test is not None:
         unreadable = {file.path for file in scored.unreadable}
         items = [item for item in used.test if item.path not in unreadable]
         saved = stored_arrays.read(run_dir.trials / "test.npz")
         probabilities, labels = classification.probabilities(saved["logits"][0]), saved["labels"]
-        predicted = decide(probabilities, rule)
+        predicted, groups = decide(probabilities, rule), saved["groups"]
         write_suspects(staged / "suspects-test.csv", items, probabilities, labels, classes)
         write_scores(staged, result.test, items, probabilities, predicted, classes)
     _write_trials(staged / "trials.csv", trials)
-    guess = guessing.against_majority(labels, predicted)  # the largest class of the very images: the harder rival
+    # The largest class of the very images is the harder rival.
+    guess = guessing.against_majority(labels, predicted, groups=groups)
     warnings = result.warnings
     # A rule for another score gives up accuracy on purpose: having learned shows in either of the two answers.
-    learned = guess.learned or guessing.against_majority(labels, probabilities.argmax(axis=1)).learned
+    likeliest = probabilities.argmax(axis=1)
+    learned = guess.learned or guessing.against_majority(labels, likeliest, groups=groups).learned
     if not learned:
         warnings = (
             *warnings,

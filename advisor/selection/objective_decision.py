@@ -25,7 +25,6 @@ from advisor.records.objective import DecisionEffect, DecisionRule, ObjectiveSco
 from advisor.runtime import stored_arrays
 from advisor.runtime.run_dir import RunDir
 
-FEWEST_GROUPS = 6  # groups (images, where they have none) of a test below which no difference is beyond chance at 5 %
 ON_VALIDATION = "on the validation images that chose it; no test score"
 
 
@@ -74,14 +73,6 @@ def effect(path: Path, rule: DecisionRule) -> DecisionEffect | None:
     return DecisionEffect(rule=rule, threshold=rule.threshold, without=tables[0], with_rule=tables[1])
 
 
-def enough_groups(groups: npt.NDArray[np.int64]) -> bool:
-    """Return False for so few that even all of them in favour of one model prove nothing (two-sided sign test, 5 %).
-
-    A bootstrap of them would have little spread or none, and its interval would exclude zero.
-    """
-    return len(np.unique(groups)) >= FEWEST_GROUPS
-
-
 def compare_on_test(
     winner: npt.NDArray[np.bool_], default: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]
 ) -> Gain:
@@ -90,5 +81,5 @@ def compare_on_test(
     `within_noise` where the 95 % interval of the difference holds zero, as it does with too few images or groups.
     """
     a, b = winner.astype(float), default.astype(float)
-    low, high = intervals.paired_bootstrap(a, b, groups=groups) if enough_groups(groups) else (-1.0, 1.0)
+    low, high = intervals.paired_bootstrap(a, b, groups=groups) if intervals.enough_groups(groups) else (-1.0, 1.0)
     return Gain(over_baseline=float(a.mean() - b.mean()), ci95=(low, high), within_noise=bool(low <= 0.0 <= high))

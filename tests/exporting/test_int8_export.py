@@ -106,6 +106,8 @@ def test_a_loss_beyond_what_is_tolerated_is_refused(run: Path, tmp_path: Path, m
         (-0.05, (-0.10, 0.01), None, True),  # within noise
         (-0.005, (-0.009, -0.001), None, True),  # below one point
         (-0.02, (-0.03, -0.01), None, False),
+        (-0.05, (-1.0, 1.0), None, False),  # too few images to call it noise
+        (0.0, (-1.0, 1.0), None, True),
         (-0.02, (-0.03, -0.01), 0.02, True),
         (-0.005, (-0.02, 0.02), 0.0, False),  # a stated tolerance leaves noise no room
         (0.01, (0.001, 0.02), 0.0, True),
@@ -120,6 +122,7 @@ def test_what_is_tolerated(change: float, ci95: tuple[float, float], tolerated: 
     )  # fmt: skip
     assert report.holds is holds
     assert replace(report, tolerated=report.accepted_by / 100).holds
+    assert ("too few of them" in report.sentence) == (ci95 == (-1.0, 1.0))
 
 
 def test_divergence_is_that_of_scipy() -> None:

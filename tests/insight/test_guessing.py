@@ -40,3 +40,26 @@ def test_nothing_to_compare_is_an_error() -> None:
     """No items, or lists of two lengths, are refused."""
     with pytest.raises(ValueError, match="same length"):
         guessing.against_majority(np.array([], dtype=int), np.array([], dtype=int))
+
+
+def test_images_of_one_group_are_one_piece_of_evidence() -> None:
+    """Ten copies of three right images say no more than the three; single images are as without groups."""
+    labels = np.repeat([1, 1, 1, 0, 0, 0, 0], 10)
+    right = np.where(np.arange(70) < 30, 1, 0)
+    assert guessing.against_majority(labels, right).p < 1e-6
+    assert guessing.against_majority(labels, right, groups=np.repeat(np.arange(7), 10)).p == 0.125
+    assert guessing.against_majority(labels, right, groups=np.zeros(70, dtype=int)).p == 0.5
+    alone = guessing.against_majority(labels, right, groups=np.arange(70))
+    assert alone == guessing.against_majority(labels, right)
+
+
+def test_the_grouped_test_is_scipys_permutation_test() -> None:
+    """The p-value is that of flipping the sign of every group's surplus, all 2^G ways."""
+    draw = np.random.default_rng(1)
+    labels, answers, groups = draw.integers(0, 2, 40), draw.integers(0, 2, 40), draw.integers(0, 9, 40)
+    change = (answers == labels).astype(float) - (labels == 0)
+    surplus = np.bincount(groups, weights=change)
+    expected = stats.permutation_test(
+        (surplus,), np.sum, permutation_type="samples", alternative="greater", n_resamples=np.inf
+    ).pvalue
+    assert guessing.against_majority(labels, answers, guess=0, groups=groups).p == pytest.approx(expected, rel=1e-9)

@@ -148,6 +148,9 @@ def test_a_threshold_is_a_pair_of_weights() -> None:
     assert costly.threshold == pytest.approx(0.2)
     assert decide(p, costly).tolist() == [1, 1, 1]
     assert DecisionRule().threshold is None
+    assert (
+        DecisionRule(costs=((5.0, 0.0), (2.0, 0.0))).threshold is None
+    )  # class 1 always: no threshold, and none of 1.67
 
 
 def test_a_loss_on_few_images_warns() -> None:

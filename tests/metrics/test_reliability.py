@@ -83,3 +83,22 @@ def test_copies_of_an_image_are_one_piece_of_evidence() -> None:
     copies = reliability.measure(np.repeat(table_NK, 10, 0), np.repeat(labels_N, 10), np.repeat(np.arange(20), 10))
     assert copies.ci95 == pytest.approx(once.ci95)
     assert reliability.measure(table_NK, labels_N, np.zeros(20, dtype=np.int64)).ci95[1] == 1.0
+
+
+def test_chance_explains_as_much_with_copies_as_without() -> None:
+    """Ten copies of 40 images leave the error that chance explains where it was, not at that of 400 images."""
+    logits_NK, labels_N = calibrated(40, seed=1)
+    table_NK = classification.probabilities(logits_NK)
+    once = reliability.measure(table_NK, labels_N).ece_by_chance
+    table_NK, labels_N, groups_N = np.repeat(table_NK, 10, 0), np.repeat(labels_N, 10), np.repeat(np.arange(40), 10)
+    copies = reliability.measure(table_NK, labels_N, groups_N).ece_by_chance
+    assert reliability.measure(table_NK, labels_N).ece_by_chance < 0.6 * once
+    assert copies == pytest.approx(once, rel=0.1)
+
+
+def test_groups_whose_images_have_nothing_in_common_change_little() -> None:
+    """Images that are right independently of their group are nearly as many pieces of evidence as images."""
+    logits_NK, labels_N = calibrated(900)
+    table_NK, groups_N = classification.probabilities(logits_NK), np.arange(900) // 10
+    alone = reliability.measure(table_NK, labels_N).ece_by_chance
+    assert reliability.measure(table_NK, labels_N, groups_N).ece_by_chance < 1.4 * alone

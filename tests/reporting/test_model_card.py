@@ -38,6 +38,19 @@ def test_the_head_is_what_hubs_read() -> None:
     assert "model-index" not in head(model_card.render(results.provisional(), example()))
 
 
+def test_names_are_escaped_once() -> None:
+    """A class that looks like Markdown reads as it is written, in the warning about small classes too."""
+    result, name = results.final(), "a|b `c` *d* <e> ~f~ $1"
+    assert result.test is not None
+    small = {**result.test.per_class, name: records.ClassScore(recall=None, precision=None, n=2)}
+    result = dataclasses.replace(result, test=dataclasses.replace(result.test, per_class=small))
+    text = model_card.render(result, example(), run="runs/*a*")
+    safe = r"a|b \`c\` \*d\* &lt;e&gt; \~f\~ \$1"
+    assert f"these classes are uncertain: {safe}." in text
+    assert f"| {safe.replace('|', chr(92) + '|')} |" in text
+    assert "\n'runs/\\*a\\*' is the run directory." in text
+
+
 def test_the_card_says_what_a_reader_must_know() -> None:
     """Scores with intervals and per class, calibration, warnings, small classes, licence, how to rerun."""
     result = results.final()

@@ -97,6 +97,15 @@ def test_names_are_escaped(rendered: dict[str, str]) -> None:
     assert "ants/caf\\xe9.jpg" in html  # bytes that are not UTF-8
 
 
+def test_a_command_is_copied_as_it_is() -> None:
+    """A path with "5 %" keeps its space in commands; a share keeps its sign beside it."""
+    html = report.render(results.final(), results.profile(), results.trials(), run="runs/5 % of 7")
+    commands = re.findall(r"<code>(.*?)</code>", html, re.DOTALL)
+    assert any("5 % of 7" in command for command in commands)
+    assert not any("\u00a0%" in command for command in commands)
+    assert "96 %" not in html
+
+
 def test_the_answer_comes_first(rendered: dict[str, str]) -> None:
     """Score beside guessing, the verdict, where it fails and what to do come first, with few numbers; then the evidence."""
     text = " ".join(Reader(rendered["final"]).text.split()).replace("\u00a0", " ")

@@ -64,7 +64,20 @@ def read(path: str | Path, classes: Sequence[str]) -> tuple[tuple[float, ...], .
     costs = tuple(tuple(_cost(path, true, decision, cells[true, decision]) for decision in classes) for true in classes)
     if all(cost == 0 for row in costs for cost in row):
         raise InputError(f"{path}: every cost is 0, so every answer is as good as any other.", hint=_FORMAT)
+    for true, row in zip(classes, costs, strict=True):
+        _check_right_is_cheapest(path, true, classes, row)
     return costs
+
+
+def _check_right_is_cheapest(path: str | Path, true: str, classes: Sequence[str], row: Sequence[float]) -> None:
+    """Refuse costs by which a wrong answer is better than the right one: most likely rows and columns changed places."""
+    right, cheapest = row[classes.index(true)], min(row)
+    if right > cheapest:
+        other = classes[row.index(cheapest)]
+        raise InputError(
+            f'{path}: for "{true}" the right answer costs {right:g}, and answering "{other}" {cheapest:g}.',
+            hint="No answer may cost less than the right one. The rows are the true classes, the columns the answers.",
+        )
 
 
 def _rows(path: Path) -> list[list[str]]:

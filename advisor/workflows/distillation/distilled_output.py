@@ -124,7 +124,7 @@ def _compare(folder: Path, opened: Opened, plain: Retrained) -> Distillation:
         logits, labels, groups = saved["logits"], saved["labels"], saved["groups"]
         right = logits.argmax(2) == labels
         gain = objective_decision.compare_on_test(right[0], right[1], groups)
-        if objective_decision.enough_groups(groups):
+        if intervals.enough_groups(groups):
             losses = [classification.item_log_loss(each, labels) for each in logits[:2]]
             low, high = intervals.paired_bootstrap(losses[1], losses[0], groups=groups)
             lower = float(losses[1].mean() - losses[0].mean())

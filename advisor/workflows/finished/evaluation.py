@@ -199,7 +199,7 @@ def _scored(
     logits_nK = np.log(np.maximum(answers.probabilities, np.finfo(np.float64).tiny)).astype(np.float32)
     decided_n = np.array([classes.index(name) for name in answers.decided], dtype=np.int64)
     test = test_scoring.test_score(logits_nK, labels_n, classes, groups)
-    guess = guessing.against_majority(labels_n, decided_n)
+    guess = guessing.against_majority(labels_n, decided_n, groups=groups)
     objective = objectives.make(_objective(run))
     seen = changes.listed(run / "splits.csv")
     unlike = None if answers.unlike is None else float((answers.unlike <= _rate(predictor)).mean())

@@ -122,7 +122,7 @@ def difference(first: Path, second: Path) -> RunDifference | None:
         return None  # an unreadable or left-out image: the rows are not known to be the same
     right, groups = [saved["logits"][0].argmax(1) == saved["labels"] for saved in (a, b)], a["groups"]
     gain = objective_decision.compare_on_test(right[0], right[1], groups)
-    enough = objective_decision.enough_groups(groups)
+    enough = intervals.enough_groups(groups)
     return RunDifference(
         first=str(first),
         second=str(second),

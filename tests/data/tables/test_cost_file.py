@@ -37,6 +37,7 @@ def test_rows_and_columns_come_by_name(tmp_path: Path, separator: str) -> None:
         ("true,ant,bee,wasp\nant,0,x,1\nbee,1,0,1\nwasp,1,1,0\n", 'is "x", expected a number'),
         ("true,ant,bee,bee\nant,0,1,1\n", '"bee" appears twice'),
         ("true,ant,bee,wasp\nant,0,0,0\nbee,0,0,0\nwasp,0,0,0\n", "every cost is 0"),
+        ("true,ant,bee,wasp\nant,0,1,1\nbee,1,5,2\nwasp,1,1,0\n", 'for "bee" the right answer costs 5, .* "ant" 1'),
         ("", "expected a table of costs"),
     ],
 )
