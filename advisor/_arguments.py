@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PathArgument = str | PathLike[str]
 DEFAULT_BUDGET_S = 900.0
 SESSION = ("backbone", "size", "seed", "threads", "device", "weights_dir", "offline", "block")
+SIZES_PX = range(16, 2049)  # as `--size`
 MOST_SEED = 2**63  # a recipe holds smaller ones
 _NAMES = {"budget_s": "budget", "size_px": "size", "devices": "gpus", "plugins_blocked": "block"}  # field -> argument
 _ABOVE_ZERO = ("budget_s", "trials", "size_px", "threads", "workers", "devices", "ray_actors", "max_pixels")
@@ -64,6 +65,8 @@ def _typed(name: str, value: Any, kind: str) -> Any:
         return None
     shown = _NAMES.get(name, name)
     try:
+        if isinstance(value, bool) and kind in ("int", "float"):
+            raise TypeError
         if kind == "int":
             value = operator.index(value)
         elif kind == "float":
@@ -103,6 +106,8 @@ def settings(data: PathArgument, **fields: Any) -> Settings:
         raise InputError(f"advise() has no option {unknown[0]!r}.", hint="See help(advisor.advise).")
     fields = typed(fields, Settings)
     device.check_name(fields.get("device") or "auto")
+    if fields.get("size_px") is not None and fields["size_px"] not in SIZES_PX:
+        raise InputError(f"size {fields['size_px']}: expected {SIZES_PX[0]} to {SIZES_PX[-1]} pixels.")
     if not 0 <= fields.get("seed", 0) < MOST_SEED:
         raise InputError(f"seed {fields['seed']}: expected 0 to 2^63 - 1, which a recipe can hold.")
     command = shlex.join(["tl-advise", urls.public(data)])

@@ -167,6 +167,8 @@ def test_wrong_calls_are_one_line(data: Path) -> None:
         ({"trials": "3"}, "trials: expected a whole number, got '3'"),
         ({"seed": 1.5}, "seed: expected a whole number, got 1.5"),
         ({"size": "64"}, "size: expected a whole number, got '64'"),
+        ({"size": 8}, "size 8: expected 16 to 2048 pixels"),
+        ({"budget": True}, "budget: expected a number, got True"),
         ({"gpus": "2"}, "gpus: expected a whole number, got '2'"),
         ({"threads": 0}, "threads: expected more than 0"),
         ({"objective": None}, "objective: expected text, got None"),

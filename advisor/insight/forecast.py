@@ -34,7 +34,8 @@ ScoreRows = Callable[
 class MeasuredErrors:
     """Errors (S, R) at `sizes` (S,) training images over R repeats, and each class's mean error (S, K) at each size.
 
-    `turned_K2` counts, for each class, scored images that turned right and wrong from the half to the whole of the images;
+    `turned_K2` counts, for each class, scored images that turned right and wrong from the half to the whole of the images,
+    those of one group once;
     `held_out` is the number of images that one repeat scores. With one repeat the interval rests on that number.
     """
 
@@ -85,8 +86,8 @@ def measure(
             class_right[position] += np.bincount(labels_N[held], weights=right, minlength=classes)
             sizes[position] = len(rows)
             if position == len(SIZES) - 1:
-                turned_K2[:, 0] += np.bincount(labels_N[held[right > before]], minlength=classes)
-                turned_K2[:, 1] += np.bincount(labels_N[held[right < before]], minlength=classes)
+                own_M = None if groups_N is None else np.asarray(groups_N)[held]
+                turned_K2 += _turned(labels_N[held], right - before, own_M, classes)
             before = right
     with np.errstate(invalid="ignore"):
         class_errors_SK = 1.0 - class_right / class_count
@@ -106,24 +107,30 @@ def subsets(labels_N: Ints, shares: Sequence[float], *, seed: int, groups_N: Int
     return [np.union1d(order[: max(1, round(share * len(order)))], first) for share in shares]
 
 
-def of_scored_once(sizes: Rows, right_SN: Float64s, labels_N: Ints, *, different: int) -> MeasuredErrors:
+def of_scored_once(sizes: Rows, right_SN: Float64s, labels_N: Ints, *, groups_N: Ints | None = None) -> MeasuredErrors:
     """Return the errors of N images that were scored once at each size, in increasing order; `right_SN` is 1 where right.
 
-    `different` is how many of the images count: those of one group count as one.
+    Images of one group count as one.
     """
     counts_K = np.bincount(labels_N)
     right_SK = np.stack([np.bincount(labels_N, weights=right, minlength=len(counts_K)) for right in right_SN])
-    change_N = right_SN[-1] - right_SN[-2]
-    turned = [np.bincount(labels_N[sign * change_N > 0], minlength=len(counts_K)) for sign in (1, -1)]
     with np.errstate(invalid="ignore"):
         class_errors_SK = 1.0 - right_SK / counts_K
     return MeasuredErrors(
         sizes=sizes,
         errors_SR=1.0 - right_SN.mean(axis=1, keepdims=True),
         class_errors_SK=class_errors_SK,
-        turned_K2=np.stack(turned, axis=1),
-        held_out=different,
+        turned_K2=_turned(labels_N, right_SN[-1] - right_SN[-2], groups_N, len(counts_K)),
+        held_out=len(labels_N) if groups_N is None else len(np.unique(groups_N)),
     )
+
+
+def _turned(labels_N: Ints, change_N: Float64s, groups_N: Ints | None, classes: int) -> Ints:
+    """Count, for each class, groups of its images that turned right (change above 0) and wrong on the whole, (K, 2)."""
+    member_N = np.arange(len(labels_N)) if groups_N is None else np.unique(groups_N, return_inverse=True)[1]
+    change_GK = np.zeros((int(member_N.max(initial=-1)) + 1, classes))
+    np.add.at(change_GK, (member_N, labels_N), change_N)
+    return np.stack([(change_GK > 0).sum(axis=0), (change_GK < 0).sum(axis=0)], axis=1)
 
 
 def _halves(labels_N: Ints, groups_N: Ints | None, seed: int, held_out: float) -> tuple[Rows, Rows]:
@@ -180,7 +187,7 @@ def expect(curve: MeasuredErrors, images: Sequence[int], *, seed: int = 0, items
     held = fit(curve.sizes[:-1], means[:-1])
     miss = abs(_error(held, int(curve.sizes[-1])) - float(means[-1]))
     steps_seen = np.log2(curve.sizes[-1] / curve.sizes[-2])
-    student = _quantile(curve)
+    student, least = _quantile(curve), _least_spans(curve)[-1]
     result = []
     for count in images:
         steps = max(1.0, float(np.log2(max(count, 1) / curve.sizes[-1]) / steps_seen))
@@ -189,6 +196,7 @@ def expect(curve: MeasuredErrors, images: Sequence[int], *, seed: int = 0, items
         chance = error * (1 - error) / items if items else 0.0
         spread = WIDER * float(np.sqrt(student**2 * values.var() + (miss * steps) ** 2 + 1.96**2 * chance))
         low, high = max(0.0, error - spread), min(1.0, error + spread)
+        low, high = min(low, 1 - least[1]), max(high, 1 - least[0])
         result.append(Expected(images=int(count), accuracy=1 - error, low=1 - high, high=1 - low))
     return result
 
@@ -202,6 +210,19 @@ def _redrawn(curve: MeasuredErrors, draw: np.random.Generator) -> Float64s:
     if repeats == 1:
         return draw.binomial(curve.held_out, curve.errors_SR[:, 0]) / curve.held_out
     return np.asarray(curve.errors_SR[:, draw.integers(0, repeats, repeats)].mean(axis=1))
+
+
+def _least_spans(curve: MeasuredErrors) -> list[tuple[float, float]]:
+    """Return, for each size, the interval that the accuracy has at least: Wilson's where all repeats agree, else nothing.
+
+    Repeats that are all right show no spread, and so many images do not prove that there is none.
+    """
+    spans = []
+    for errors in curve.errors_SR:
+        right = round((1 - float(errors.mean())) * curve.held_out)
+        agree = curve.held_out and float(errors.max() - errors.min()) == 0.0
+        spans.append(intervals.wilson(right, curve.held_out) if agree else (1.0, 0.0))
+    return spans
 
 
 def _quantile(curve: MeasuredErrors) -> float:
@@ -221,8 +242,8 @@ def measured(curve: MeasuredErrors) -> list[Expected]:
         ]
     reach = _student(repeats - 1) * curve.errors_SR.std(axis=1, ddof=1) / np.sqrt(repeats)
     return [
-        Expected(images=int(n), accuracy=float(a), low=max(0.0, float(a - r)), high=min(1.0, float(a + r)))
-        for n, a, r in zip(curve.sizes, means, reach, strict=True)
+        Expected(images=int(n), accuracy=float(a), low=max(0.0, min(a - r, low)), high=min(1.0, max(a + r, high)))
+        for n, a, r, (low, high) in zip(curve.sizes, means.tolist(), reach.tolist(), _least_spans(curve), strict=True)
     ]
 
 

@@ -113,13 +113,14 @@ def test_images_scored_once_give_an_interval_by_their_number() -> None:
     draw, labels = np.random.default_rng(2), np.repeat([0, 1], 200)
     right = (draw.random((4, 400)) < np.array([0.5, 0.6, 0.7, 0.78])[:, None]).astype(float)
     sizes = np.array([40, 80, 160, 320])
-    curve = forecast.of_scored_once(sizes, right, labels, different=400)
+    curve = forecast.of_scored_once(sizes, right, labels)
     assert curve.errors_SR[:, 0] == pytest.approx(1 - right.mean(1))
     last = forecast.measured(curve)[-1]
     assert (last.low, last.high) == pytest.approx(intervals.wilson(int(right[-1].sum()), 400))
     assert {k for k, _ in forecast.classes_that_gain(curve)} <= {0, 1}
     wide, narrow = (
-        forecast.expect(forecast.of_scored_once(sizes, right, labels, different=n), [640])[0] for n in (40, 400)
+        forecast.expect(forecast.of_scored_once(sizes, right, labels, groups_N=np.arange(400) // each), [640])[0]
+        for each in (10, 1)
     )
     assert wide.high - wide.low > narrow.high - narrow.low
 
@@ -131,6 +132,26 @@ def test_the_interval_of_images_scored_once_holds_the_truth() -> None:
     for _ in range(total):
         floor, scale, rate = draw.uniform(0, 0.2), draw.uniform(0.5, 2), draw.uniform(0.3, 0.8)
         right = (draw.random((4, 300)) >= (floor + scale * sizes**-rate)[:, None]).astype(float)
-        expected = forecast.expect(forecast.of_scored_once(sizes, right, labels, different=300), [1920])[0]
+        expected = forecast.expect(forecast.of_scored_once(sizes, right, labels), [1920])[0]
         inside += expected.low <= 1 - (floor + scale * 1920**-rate) <= expected.high
     assert inside >= 0.9 * total
+
+
+def test_a_group_that_turns_is_one_image_that_turns() -> None:
+    """Thirty copies of one image are no proof that their class gains; thirty images are."""
+    right, labels = np.repeat([[0.0], [0.0], [0.0], [1.0]], 30, axis=1), np.zeros(30, dtype=np.int64)
+    sizes = np.array([10, 20, 40, 80])
+    assert forecast.classes_that_gain(forecast.of_scored_once(sizes, right, labels))
+    copies = forecast.of_scored_once(sizes, right, labels, groups_N=np.zeros(30, dtype=np.int64))
+    assert copies.turned_K2 is not None
+    assert copies.turned_K2.tolist() == [[1, 0]]
+    assert forecast.classes_that_gain(copies) == []
+
+
+def test_few_images_that_are_all_right_prove_no_perfect_model() -> None:
+    """Twelve right images in each of five repeats do not make "100 to 100 %"."""
+    labels = np.repeat([0, 1, 2], 16)
+    curve = forecast.measure(labels, lambda rows, held: np.ones(len(held)), seed=1)
+    low = intervals.wilson(curve.held_out, curve.held_out)[0]
+    for point in (*forecast.measured(curve), *forecast.expect(curve, [48, 192])):
+        assert (point.accuracy, point.low, point.high) == (1.0, pytest.approx(low), 1.0)

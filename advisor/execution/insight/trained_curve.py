@@ -59,7 +59,7 @@ def measure(resources: Resources, job: MeasureTrainedCurve, emit: OnProgress) ->
         np.asarray(np.round(np.mean([c.sizes for c in curves], axis=0)), dtype=np.int64),
         np.concatenate([c.right_SN for c in curves], axis=1),
         class_of_row,
-        different=len(np.unique(splits.groups_of([resources.job.items[row] for row in rows]))),
+        groups_N=splits.groups_of([resources.job.items[row] for row in rows]),
     )
     head = resources.plan(job.candidate, resources.folds()[job.folds[0]][0]).head.kind
     record = learning_curve.as_record(
