@@ -121,7 +121,7 @@ def _print(facts: dict[str, Any], folder: Path, joined: JoinedImages | None) -> 
     out = _console.console()
     out.print(
         f"{_console.text(facts['backbone'])} at {facts['size_px']} px: {facts['train_images']:,} training and "
-        f"{facts['held_out']:,} held-out images, {wording.significant(facts['epochs'], 3)} epochs"
+        f"{facts['held_out']:,} held-out images, {wording.in_epochs(facts['epochs'])}"
     )
     if joined is not None:
         out.print(insight_text.joined(joined))

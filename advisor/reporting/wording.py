@@ -81,8 +81,13 @@ def number(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return NONE
     if isinstance(value, int) or float(value).is_integer():
-        return f"{value:,.0f}".replace(",", "\u202f")
+        return f"{value:,.0f}"
     return number(round(value)) if abs(value) >= 999.5 else f"{value:.3g}"
+
+
+def in_epochs(count: float) -> str:
+    """Write a number of epochs."""
+    return f"{significant(count, 3)} {'epoch' if count == 1 else 'epochs'}"
 
 
 def megabytes(count: int) -> str:
@@ -193,7 +198,7 @@ def shown_parameters(candidate: Candidate) -> dict[str, str]:
         shown["layers"] = "all stages" if layers == "all" else "last stage"
     epochs = candidate.parameters.get("epochs")
     if isinstance(epochs, int | float) and not isinstance(epochs, bool):
-        shown["epochs"] = f"{significant(epochs, 3)} {'epoch' if epochs == 1 else 'epochs'}"
+        shown["epochs"] = in_epochs(epochs)
     return shown
 
 

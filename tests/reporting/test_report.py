@@ -106,6 +106,12 @@ def test_a_command_is_copied_as_it_is() -> None:
     assert "96 %" not in html
 
 
+def test_numbers_above_a_thousand_are_written_as_numbers(rendered: dict[str, str]) -> None:
+    """No separator of digits is shown as an escape."""
+    assert all("\\u202f" not in html for html in rendered.values())
+    assert "2,040 test images" in Reader(rendered["flowers"]).text
+
+
 def test_the_answer_comes_first(rendered: dict[str, str]) -> None:
     """Score beside guessing, the verdict, where it fails and what to do come first, with few numbers; then the evidence."""
     text = " ".join(Reader(rendered["final"]).text.split()).replace("\u00a0", " ")

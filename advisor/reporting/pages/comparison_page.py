@@ -22,7 +22,7 @@ def render(numbers: Plain) -> str:
     title = f"{', '.join(a['name'] for a in arms)}: {numbers['backbone']} at {numbers['size_px']} px"
     size = (
         f"{numbers['train_images']:,} training and {numbers['held_out']:,} held-out images, {numbers['classes']} classes; "
-        f"{wording.significant(numbers['epochs'], 3)} epochs, seed {numbers['seed']}, the same number of steps for every arm."
+        f"{wording.in_epochs(numbers['epochs'])}, seed {numbers['seed']}, the same number of steps for every arm."
     )
     return html_page.page(
         title,
