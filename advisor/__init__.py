@@ -160,7 +160,12 @@ def rerun(
 
     places = {"data": _arguments.optional(data), "out": _arguments.optional(out)}
     options: dict[str, Any] = {**places, "weights_dir": _arguments.text(weights_dir)}
-    options |= {"seeds": seeds, "offline": offline, "device": device, "block": _arguments.names(block)}
+    options |= {
+        "seeds": _arguments.count("seeds", seeds),
+        "offline": offline,
+        "device": device,
+        "block": _arguments.names(block),
+    }
     return _calls.rerun(recipe, target, options)
 
 
@@ -233,19 +238,16 @@ def distill(
 
 def evaluate(run: Path, data: Path, *, progress: Progress | None = None, **options: Any) -> Evaluation:
     """Score a run's model on other labelled images; `options`: `split`, `offline` and fields of `records.data.ReadOptions`."""
-    from advisor import _arguments
-    from advisor.records.data import ReadOptions
-    from advisor.workflows.finished import evaluation
+    from advisor import _calls
 
-    options = _arguments.typed(options, ReadOptions)
-    return evaluation.of_run(load(run), run, data, progress=progress, **options)
+    return _calls.evaluate(run, data, progress=progress, options=options)
 
 
 def label_next(run: Path, images: Path | Iterable[Path], *, count: int = 20) -> NextImages:
     """Rank unlabelled images (files, folders, patterns) by how much labelling them would help, `count` at most."""
-    from advisor.insight import labelling
+    from advisor import _calls
 
-    return labelling.of_run(load(run), run, images, count)
+    return _calls.label_next(run, images, count)
 
 
 def fewshot(

@@ -59,6 +59,14 @@ def typed(fields: Mapping[str, Any], record: type[Any]) -> dict[str, Any]:
     return {name: _typed(name, value, types.get(name, "")) for name, value in fields.items()}
 
 
+def count(name: str, value: Any) -> int:
+    """Return a whole number above 0. Raises InputError for anything else."""
+    number: int = _typed(name, value, "int")
+    if number < 1:
+        raise InputError(f"{name}: expected at least 1, got {number}.")
+    return number
+
+
 def _typed(name: str, value: Any, kind: str) -> Any:
     kind, _, optional = kind.partition(" | ")
     if value is None and optional:

@@ -18,6 +18,7 @@ from advisor.records.data import ReadOptions
 
 if TYPE_CHECKING:
     from advisor.exporting.run_export import Exported
+    from advisor.insight.labelling import NextImages
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
     from advisor.models.pretrained_weights import Located
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from advisor.workflows.adaptation_run import AdaptedRun
     from advisor.workflows.comparison import Comparison
     from advisor.workflows.fewshot import FewShotResult
+    from advisor.workflows.finished.evaluation import Evaluation
     from advisor.workflows.lr_finder import Sweep
     from advisor.workflows.rerun_verify import Rerun
 
@@ -170,11 +172,11 @@ def rerun(recipe: PathArgument, target: PathArgument | None, options: Mapping[st
     from advisor.workflows import rerun_adaptation
 
     path = _arguments.path(recipe)
-    if options["seeds"] < 1:
-        raise InputError(f"seeds: expected at least 1, got {options['seeds']}.")
     read = recipe_file.read(path)
     if read.target is not None:
         return rerun_adaptation.rerun_adapted(read, path, target=_arguments.optional(target), **options)
+    if target is not None and (read.teacher is None or read.teacher.unlabelled is None):
+        raise InputError(f"target: {path} is a recipe without unlabelled images.", hint="Omit it.")
     return reruns.rerun_recipe(path, unlabelled=_arguments.optional(target), **options)
 
 
@@ -202,6 +204,24 @@ def adapt(
         report=report,
         note=lambda text: report(text, 0, 0),
     )
+
+
+def evaluate(
+    run: PathArgument, data: PathArgument, *, progress: NamedProgress | None, options: Mapping[str, Any]
+) -> Evaluation:
+    """Score the model of a run on other labelled images."""
+    from advisor.workflows.finished import evaluation
+
+    reading = _arguments.typed(options, ReadOptions)
+    return evaluation.of_run(load(run), run, data, progress=progress, **reading)
+
+
+def label_next(run: PathArgument, images: PathArgument | Iterable[PathArgument], count: int) -> NextImages:
+    """Rank unlabelled images. Raises InputError for a count below 1."""
+    from advisor.insight import labelling
+
+    most = _arguments.count("count", count)
+    return labelling.of_run(load(run), run, images, most)
 
 
 @decode_limits.put_back()

@@ -154,6 +154,8 @@ def test_wrong_calls_are_one_line(data: Path) -> None:
         advisor.export("run", size=3)
     with pytest.raises(InputError, match="seeds: expected at least 1"):
         advisor.rerun("run", seeds=0)
+    with pytest.raises(InputError, match="count: expected at least 1"):
+        advisor.label_next("run", data, count=0)
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,8 @@ def test_a_model_is_only_loaded_from_where_it_was_named(
     run: tuple[Path, object, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder that does not exist is named in the error, and the model of the folder above is not taken for it."""
+    with pytest.raises(InputError, match="recipe without unlabelled images"):
+        advisor.rerun(run[0], target="anywhere")
     monkeypatch.chdir(run[0])
     for wrong in (run[0] / "ensembel", "nowhere"):
         with pytest.raises(InputError, match=f"{Path(wrong).name} holds no"):

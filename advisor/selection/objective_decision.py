@@ -78,8 +78,12 @@ def compare_on_test(
 ) -> Gain:
     """Compare two models on the same test images, of which those of one group stay together.
 
-    `within_noise` where the 95 % interval of the difference holds zero, as it does with too few images or groups.
+    `within_noise` where the 95 % interval of the difference holds zero, as it does with too few images or groups. Models that
+    are right on the same images differ on others: on as many as Wilson's interval of 0 in so many groups allows.
     """
     a, b = winner.astype(float), default.astype(float)
     low, high = intervals.paired_bootstrap(a, b, groups=groups) if intervals.enough_groups(groups) else (-1.0, 1.0)
+    if intervals.enough_groups(groups) and bool((winner == default).all()):  # a bootstrap of zeros has no spread
+        most = intervals.wilson(0, len(np.unique(groups)))[1]
+        low, high = -most, most
     return Gain(over_baseline=float(a.mean() - b.mean()), ci95=(low, high), within_noise=bool(low <= 0.0 <= high))

@@ -23,6 +23,7 @@ _OPTIONS = (
 def options(settings: Settings) -> dict[str, Any]:
     """Return the options of a run as text and numbers; those that were not given are left out."""
     given = {name: getattr(settings, name) for name in _OPTIONS}
+    given["objective"] = settings.objective.partition(":")[0]  # without the path of a file of costs
     values = {name: ", ".join(v) if isinstance(v, tuple) else v for name, v in given.items()}
     return {name: value for name, value in values.items() if value not in (None, "")}
 

@@ -22,3 +22,11 @@ def test_enough_images_are_evidence() -> None:
     """Sixty images of sixty groups in favour of a model are beyond noise."""
     right, wrong = np.ones(60, dtype=bool), np.zeros(60, dtype=bool)
     assert not objective_decision.compare_on_test(right, wrong, np.arange(60)).within_noise
+
+
+def test_models_that_agree_on_a_few_images_need_not_agree_on_others() -> None:
+    """With no difference on 25 images the interval is not "0 to 0": up to 13 % of other images may differ."""
+    right = np.arange(25) > 0
+    gain = objective_decision.compare_on_test(right, right, np.arange(25))
+    assert (gain.over_baseline, gain.within_noise) == (0.0, True)
+    assert gain.ci95 == pytest.approx((-0.133, 0.133), abs=1e-3)

@@ -161,6 +161,12 @@ def test_mlflow_receives_parameters_scores_and_files(rundir: RunDir, mlflow_stor
     assert not [text for text in texts if SECRET in text]
 
 
+def test_a_file_of_costs_is_not_named() -> None:
+    """The objective is sent without the path of its file."""
+    options = values.options(Settings(data="x", objective="cost:/home/me/costs.csv"))
+    assert options["objective"] == "cost"
+
+
 def test_a_resumed_run_continues_its_mlflow_run(rundir: RunDir, mlflow_store: str) -> None:
     """A run that was stopped has the state KILLED; the resumed one continues it."""
     import mlflow
