@@ -135,8 +135,7 @@ def adapt(
     """
     from advisor import _arguments, _calls
 
-    fields = {"trials": trials, "strategies": strategies, **settings}
-    fields["budget_s"] = _arguments.seconds(budget, trials)
+    fields = {"trials": trials, "strategies": strategies, **settings, "budget_s": _arguments.seconds(budget, trials)}
     return _calls.adapt(path, target, out=out, progress=progress, fields=fields)
 
 
@@ -208,8 +207,7 @@ def compare(
     """Train several arms for the same number of steps. `options`: backbone, size, seed, threads, `label_column` ..."""
     from advisor import _calls
 
-    given = {"epochs": epochs, "batch": batch, "surface": surface}
-    return _calls.compare(path, arms, given=given, progress=progress, options=options)
+    return _calls.compare(path, arms, (epochs, batch, surface), progress=progress, options=options)
 
 
 def distill(

@@ -250,19 +250,20 @@ def fewshot(
 def compare(
     path: PathArgument,
     arms: Iterable[str],
+    given: tuple[float, int, int],
     *,
-    given: Mapping[str, Any],
     progress: NamedProgress | None,
     options: Mapping[str, Any],
 ) -> Comparison:
-    """Train several arms; `given` are epochs, batch and surface."""
+    """Train several arms; `given` are epochs, batch size and points of a surface."""
     from advisor.workflows import comparison
 
     names = list(_arguments.names(arms))
-    comparison.check(names, given["surface"])
+    epochs, batch, surface = given
+    comparison.check(names, surface)
     session, report = _arguments.session(path, options, progress)
     seed = int(options.get("seed", 0))
-    return comparison.compare(session, names, seed=seed, report=report, **given)
+    return comparison.compare(session, names, epochs=epochs, batch=batch, surface=surface, seed=seed, report=report)
 
 
 @decode_limits.put_back()
