@@ -3,8 +3,7 @@
 Every entry point is loaded by itself, so that an import error, a wrong type or a name clash disables that plugin alone.
 First-party plugins come through the same door; where names clash they keep theirs, and among third-party plugins the one
 whose distribution sorts first does. `TL_ADVISE_PLUGINS=a,b` loads only these, `-a` leaves one out. No torch on this path.
-Does NOT cover: whether a plugin keeps its promises (`testing`), whether weights are available
-(`models.pretrained_weights`).
+Does NOT cover: whether a plugin keeps its promises (`testing`), whether weights lie ready (`models.pretrained_weights`).
 """
 
 from __future__ import annotations

@@ -158,22 +158,20 @@ def pooled(backbone: Backbone, module: nn.Module, x: Any) -> list[torch.Tensor]:
 
 def checked_pooled(backbone: Backbone, module: nn.Module, x: Any) -> list[torch.Tensor]:
     """Return what `pooled` does. Raises PluginError where a stage pools to something else than that."""
-    return [checked(backbone, index, f) for index, f in enumerate(pooled(backbone, module, x))]
+    return [checked(backbone, index, f, x.dtype) for index, f in enumerate(pooled(backbone, module, x))]
 
 
-def checked(backbone: Backbone, index: int, features: Any) -> torch.Tensor:
+def checked(backbone: Backbone, index: int, features: Any, dtype: torch.dtype) -> torch.Tensor:
     """Return the pooled features of a stage.
 
-    Raises PluginError where they are no (N, d), the last ones no (N, dim), or of another type than the network computes in.
+    Raises PluginError where they are no (N, d), the last ones no (N, dim), or of another type than the images' `dtype`.
     """
     is_last = index == len(backbone.stages) - 1
     shape = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
     is_wrong = isinstance(shape, str) or len(shape) != 2 or (is_last and shape[1] != backbone.dim)
     expected = f"(N, {backbone.dim})" if is_last else "(N, d)"
-    if (
-        not is_wrong and features.dtype != torch.float32 and not _autocast_to(features)
-    ):  # a head would refuse them later
-        is_wrong, shape, expected = True, f"{shape} {features.dtype}", f"{expected} torch.float32"
+    if not is_wrong and features.dtype != dtype and not _autocast_to(features):  # a head would refuse them later
+        is_wrong, shape, expected = True, f"{shape} {features.dtype}", f"{expected} {dtype}"
     if is_wrong:
         raise PluginError(
             f"backbone {backbone.name}: stage {backbone.stages[index].name} pools to {shape}, expected {expected}.",

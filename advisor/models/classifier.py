@@ -87,7 +87,7 @@ class Classifier(nn.Module):
         last = len(self.backbone.stages) - 1
         index = last if self.layers == "last" else backbones.stage_index(self.backbone, self.layers)
         activation = backbones.run(self.backbone, self.body, x_NCHW, stop=index + 1)
-        return backbones.checked(self.backbone, index, self.backbone.pool(self.body, index, activation))
+        return backbones.checked(self.backbone, index, self.backbone.pool(self.body, index, activation), x_NCHW.dtype)
 
     def forward(self, x_NCHW: Any) -> torch.Tensor:
         """Compute the logits (N, K)."""
