@@ -202,11 +202,11 @@ def test_a_backbone_without_a_source_head_says_so() -> None:
 
 
 def test_features_of_another_type_than_the_network_computes_in_are_refused() -> None:
-    """A head takes float32, and under autocast what that gives; a fitted one would be the first to say so, at the test."""
+    """A head takes the images' float32, and under autocast what that gives; it would be the first to say so, at the test."""
     kind, features = small_network.backbone(), torch.zeros(2, small_network.DIM)
-    assert backbone.checked(kind, 2, features) is features
+    assert backbone.checked(kind, 2, features, torch.float32) is features
     for other in (torch.float64, torch.float16, torch.bfloat16, torch.int64):
         with pytest.raises(PluginError, match=rf"pools to \(2, 24\) {other}, expected \(N, 24\) torch.float32"):
-            backbone.checked(kind, 2, features.to(other))
+            backbone.checked(kind, 2, features.to(other), torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        backbone.checked(kind, 2, features.bfloat16())
+        backbone.checked(kind, 2, features.bfloat16(), torch.float32)

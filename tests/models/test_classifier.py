@@ -232,7 +232,7 @@ def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
     ("change", "said"),
     [
         ({"schema": 2}, "not a model description of schema 1"),
-        ({"temperature": "warm"}, 'temperature: expected a number above 0, got "warm"'),
+        ({"temperature": "warm"}, 'temperature: expected a number from 1e-5 to 1e5, got "warm"'),
         ({"preprocess": {"size_px": 12}}, "preprocess.resize_px is missing"),
         ({"classes": None}, "classes: expected a list of different class names"),
         ({"head": "forest"}, 'head: expected one of linear, cosine, knn, got "forest"'),
