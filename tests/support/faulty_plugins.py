@@ -6,6 +6,7 @@ The variable MENAGERIE names those that it offers. The networks share a small we
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -287,4 +288,5 @@ def installed(site: Path) -> Iterator[None]:
         patch.setenv("PYTHONPATH", str(site))
         patch.setattr("advisor.execution.worker.subprocess", forks)
         yield
+        sys.modules.pop("menagerie_plugin", None)  # it names files of a folder that goes with the tests of this one
     forks.close()
