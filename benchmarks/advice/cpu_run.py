@@ -14,15 +14,20 @@ from pathlib import Path
 CLOCK = Path(__file__).resolve().parent / "cpu_clock"
 
 
-def main() -> int:
-    """Start again with the clocks in place, then run the command; its own start counts from 0."""
+def start_on_cpu_clock() -> None:
+    """Start this process again with the clocks in place, unless they are; its own start then counts from 0."""
     if os.environ.get("CPU_CLOCK_ROOT") != str(os.getpid()):
         os.environ |= {"CPU_CLOCK_ROOT": str(os.getpid()), "PYTHONPATH": str(CLOCK)}
         os.execv(sys.executable, [sys.executable, *sys.argv])
-    sys.path[0] = os.getcwd()
     from advisor.runtime import clock
 
     clock.process_start = lambda: 0.0
+
+
+def main() -> int:
+    """Run the command on these clocks, with the code of the current folder."""
+    sys.path[0] = os.getcwd()
+    start_on_cpu_clock()
     from advisor import cli
 
     return cli.run(sys.argv[1:])

@@ -1,6 +1,6 @@
 """The search where it can search: dozens of small trainings in a run, against random search and the untuned default.
 
-    python benchmarks/advice/quick.py [--budget 300] [--seeds 5] [--only SET ...] [--minutes M] [--data DIR] [--to DIR]
+    python benchmarks/advice/quick.py [--budget 300] [--cpu] [--seeds 5] [--only SET ...] [--minutes M] [--data DIR] [--to DIR]
 
 100 training images of a set at 32 px, the built-in network, full fine-tuning: a training on five folds takes 5 to 10 s on one
 core. Each row is a whole run: locked-test accuracy (500 images) and log-loss of the winner, and of the untuned default that
@@ -69,6 +69,7 @@ def measure(name: str, way: str, seed: int, args: argparse.Namespace) -> ledger.
     data = folder(name, seed, args)
     with tempfile.TemporaryDirectory(dir=args.work) as outer:
         environment = {**os.environ, "TL_ADVISE_CACHE": f"{outer}/cache", "OMP_NUM_THREADS": "1"}
+        environment |= {"CPU_TIME": "yes"} if args.cpu else {}
         call = [sys.executable, str(Path(ways.__file__)), way, "advise", str(data), "--out", f"{outer}/run", *OPTIONS]
         call += ["--budget", f"{args.budget}s", "--seed", str(seed)]
         done = subprocess.run(call, capture_output=True, text=True, env=environment)
@@ -126,6 +127,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ledger.add_options(parser)
     parser.add_argument("--budget", type=float, default=300.0)
+    parser.add_argument("--cpu", action="store_true", help="budgets are CPU seconds, on a machine that does more")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", action="append", choices=sorted(SETS))
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tl-advise-quick")
@@ -135,7 +137,7 @@ def main() -> int:
     until = time.monotonic() + 60 * args.minutes
     cells = [(seed, name, way) for seed in range(args.seeds) for name in args.only or SETS for way in WAYS]
     for seed, name, way in [] if args.table else cells:
-        fields = {"data": name, "way": way, "seed": seed, "budget_s": args.budget}
+        fields = {"data": name, "way": way, "seed": seed, "budget_s": args.budget, "cpu": args.cpu}
         if not book.has(**fields) and time.monotonic() < until:
             book.add({**fields, **measure(name, way, seed, args)})
     ledger.publish("quick", report(book.rows))

@@ -69,8 +69,8 @@ def explain(state: SearchState, remaining: Iterable[Candidate], *, trials_left: 
         best = max(fitting, key=lambda p: p.expected_gain)
         if best.expected_gain < policy.MIN_IMPROVEMENT:
             text = (
-                f"no candidate that fits is expected to lower the log-loss by {policy.MIN_IMPROVEMENT:.0%}: the best, "
-                f"{best.words}, by {best.expected_gain:.1%} (probability of any gain {best.probability:.0%})"
+                f"no candidate that fits is expected to lower the log-loss by {100 * policy.MIN_IMPROVEMENT:.0f} %: the best, "
+                f"{best.words}, by {100 * best.expected_gain:.1f} % (probability of any gain {100 * best.probability:.0f} %)"
             )
             return StoppedBecause("gain", text, expected_gain=best.expected_gain, probability=best.probability)
     if stale >= policy.PATIENCE_TRIALS:
@@ -143,7 +143,7 @@ def _untried(state: SearchState, name: str, guesses: Sequence[Candidate], stoppe
     if stopped.reason == "gain" or best.expected_gain < policy.MIN_IMPROVEMENT:
         text = (
             f"{words} was not tried: its best candidate, {best.words}, was expected to lower the log-loss by "
-            f"{best.expected_gain:.1%} (probability of any gain {best.probability:.0%})"
+            f"{100 * best.expected_gain:.1f} % (probability of any gain {100 * best.probability:.0f} %)"
         )
     else:
         text = f"{words} was not tried: {stopped.text}"
