@@ -135,12 +135,11 @@ class Backbone:
     source classes. `preprocess.size` is the default; input size is a hyper-parameter. `published_accuracy` is ImageNet
     top-1, 0..1, or None. `macs` are multiply-adds of one image at the default size.
 
-    `size_multiple`: input sizes are rounded to multiples of it (the patch of a transformer; the size itself where the
-    network takes no other). `frozen_only`, where not
-    empty, is the reason why the network cannot be cut into stages: its features are used as they are, and nothing in it
-    is trained. `pretraining`: "supervised", "self_supervised", "image_text", or "" where it is unknown.
-    `transfer_accuracy` is what frozen features reach on ImageNet (linear probe; zero-shot where only that is published),
-    0..1: comparable within one kind of pretraining.
+    `size_multiple`: input sizes are rounded to multiples of it (the patch of a transformer; the size itself where the network
+    takes no other). `frozen_only`, where not empty, is the reason why the network cannot be cut into stages: its features
+    are used as they are, and nothing in it is trained. `pretraining`: "supervised", "self_supervised", "image_text", or ""
+    where it is unknown. `transfer_accuracy` is what frozen features reach on ImageNet (linear probe; zero-shot where only
+    that is published), 0..1: comparable within one kind of pretraining.
     """
 
     name: str

@@ -14,9 +14,8 @@ from advisor.reporting import insight_text, wording
 
 FEW_TEST_IMAGES = 10  # of a class, under which its own score says little
 WIDE = 0.10  # an interval from end to end, above which the score is called uncertain
-CLEAR = (
-    0.10  # accuracy above always guessing, from which on a failed proof is due to few images rather than to the model
-)
+# Accuracy above always guessing, from which on a failed proof is due to few images rather than to the model.
+CLEAR = 0.10
 WEAK = 0.10  # recall of a class below the accuracy by so much: a weak class
 SHOWN_WEAK = 3
 SHOWN_STEPS = 5

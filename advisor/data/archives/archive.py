@@ -149,9 +149,8 @@ def _is_utf8(members: Sequence[zipfile.ZipInfo]) -> bool:
         for info in members:
             if _states_nothing(info):
                 info.filename.encode("cp437").decode("utf-8")
-    except (
-        UnicodeError
-    ):  # one name alone may be UTF-8 by chance: two bytes of a Chinese character are a Latin letter there
+    except UnicodeError:
+        # One name alone may be UTF-8 by chance: two bytes of a Chinese character are a Latin letter there.
         return False
     return True
 

@@ -26,9 +26,8 @@ from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
 # What tables write where there is no value (pandas, R, Excel). "NA" and "None" are labels as well: a warning names them.
 _NO_LABEL = frozenset({"", "nan", "null", "n/a", "<na>", "#n/a"})
 _ONES, _ZEROS = frozenset({"1", "1.0", "true"}), frozenset({"0", "0.0", "false"})
-_FEW_UNMARKED = (
-    0.1  # share of rows without any class, up to which columns of 0 and 1 are a column per class in any case
-)
+# Share of rows without any class, up to which columns of 0 and 1 are a column per class in any case.
+_FEW_UNMARKED = 0.1
 _SAMPLE = 200  # rows whose cells tell what a column holds
 _TRUE, _FALSE = {"1", "true", "yes", "1.0", "t"}, {"0", "false", "no", "0.0", "f", ""}
 

@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 
 SMALL_MATRIX = 10  # classes, up to which the confusion matrix is a table that fits a phone
 SHOWN = 5
-WITH_RULE = (
-    "balanced_accuracy",
-    "macro_f1",
-    "cost",
-)  # objectives that may ask for another answer than the most probable class
+# Objectives that may ask for another answer than the most probable class.
+WITH_RULE = ("balanced_accuracy", "macro_f1", "cost")
 MOST_PROBABLE = (
     "Accuracy, classes, confusions and mistakes are those of the most probable class; the objective and predictions.csv "
     "follow the run's decision rule."
