@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,9 @@ import click
 from advisor.cli import _options
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from advisor.workflows.finished.finished_runs import RunDifference, RunSummary
 
 
@@ -44,41 +49,61 @@ def command(folders: tuple[str, ...], as_json: bool) -> int:
         _console.record_as_json({"runs": summaries, "difference": compared})
         return 0
     out = _console.console()
-    out.print(_table(summaries))
+    for table in _tables(summaries, out):
+        out.print(table)
     if len(runs) == 2:
         out.print(_sentence(compared))
     return 0
 
 
-def _table(summaries: list[RunSummary]) -> object:
-    from advisor.cli._console import listing, text
+TITLES = ("run", "data", "equal data", "objective", "test accuracy", "network", "strategy", "MB", "ms", "time")
+
+
+def _tables(summaries: list[RunSummary], out: Console) -> Iterator[Table]:
+    """Yield one table, a run a row; where that is wider than the terminal, one for each run, a fact a row."""
+    from rich.table import Table
+
+    from advisor.cli._console import listing
+
+    rows = [_facts(one) for one in summaries]
+    wide = listing(*TITLES)
+    for row in rows:
+        wide.add_row(*row)
+    if out.measure(wide, options=out.options.update(max_width=sys.maxsize)).maximum <= out.width:
+        yield wide
+        return
+    for row in rows:
+        narrow = Table(box=None, show_header=False, pad_edge=False)
+        narrow.add_column(no_wrap=True)
+        narrow.add_column(overflow="fold")
+        for title, fact in zip(TITLES, row, strict=True):
+            narrow.add_row(title, fact)
+        narrow.add_row()
+        yield narrow
+
+
+def _facts(one: RunSummary) -> list[str]:
+    from advisor.cli._console import text
     from advisor.reporting import wording
     from advisor.runtime import durations
 
-    table = listing(
-        "run", "data", "equal data", "objective", "test accuracy", "network", "strategy", "MB", "ms", "time"
-    )
-    for one in summaries:
-        score = one.objective
-        value = wording.NONE if score is None or score.value is None else f"{score.name} {score.value:.3f}"
-        if score is not None and score.ci95 is not None and all(map(math.isfinite, score.ci95)):
-            value += f" ({score.ci95[0]:.3f}-{score.ci95[1]:.3f})"
-        name = one.run if one.status == "final" else f"{one.run} ({one.status})"
-        size = wording.NONE if one.megabytes is None else f"{one.megabytes:.1f}"
-        of = "" if one.asked_s is None else f" of {durations.words(one.asked_s)}"
-        table.add_row(
-            text(name),
-            text(one.data),
-            one.same_data,
-            text(value),
-            wording.percent(one.accuracy),
-            text(one.backbone),
-            text(one.strategy),
-            size,
-            _milliseconds(one),
-            durations.words(one.used_s) + of,
-        )
-    return table
+    score = one.objective
+    value = wording.NONE if score is None or score.value is None else f"{score.name} {score.value:.3f}"
+    if score is not None and score.ci95 is not None and all(map(math.isfinite, score.ci95)):
+        value += f"\n({score.ci95[0]:.3f}-{score.ci95[1]:.3f})"
+    of = "" if one.asked_s is None else f" of {durations.words(one.asked_s)}"
+    return [
+        text(one.run if one.status == "final" else f"{one.run} ({one.status})"),
+        text(one.data),
+        one.same_data,
+        value,
+        wording.percent(one.accuracy),
+        text(one.backbone),
+        text(one.strategy),
+        wording.NONE if one.megabytes is None else f"{one.megabytes:.1f}",
+        _milliseconds(one),
+        durations.words(one.used_s) + of,
+    ]
 
 
 def _milliseconds(one: RunSummary) -> str:

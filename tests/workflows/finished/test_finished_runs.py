@@ -92,12 +92,13 @@ def test_the_photos_of_two_patients_prove_nothing(
 
 
 def test_no_column_is_lost_on_a_narrow_terminal(tmp_path: Path) -> None:
-    """At 80 columns every title and every cell is still there, folded where it has to be."""
+    """At 80 columns every title and every cell is still there, and whole: a run is then a list of facts."""
     write_run(tmp_path / "photos-2026-12-01-10-22-11", 90)
     output = io.StringIO()
-    table = runs_command._table(finished_runs.summarise(finished_runs.find([tmp_path])))
-    Console(file=output, width=80).print(table)
+    out = Console(file=output, width=80)
+    out.print(*runs_command._tables(finished_runs.summarise(finished_runs.find([tmp_path])), out))
     assert "…" not in output.getvalue()
+    assert "photos-2026-12-01-10-22-11" in output.getvalue()
     letters = "".join(output.getvalue().split())
     assert all(letter in letters for letter in ("MB", "ms"))
     assert max(map(len, output.getvalue().splitlines())) <= 80
