@@ -56,11 +56,19 @@ def choose(run: SearchRun, winner: Trial, contenders: Sequence[Trial]) -> Ensemb
         return None  # under a limit, several graphs would break what one of them keeps
     state, by_number = run.state(), {t.number: t for t in contenders}
     excluded = {t.number for t in state.contenders() if t.number not in by_number or not _joins(run, t)}
+    too_dear: EnsembleChoice | None = None
     while True:
         rivals = [by_number[t.number] for t in state.rivals_of(winner.candidate, excluded)]
         chosen = choose_by_predictions(run.rundir.path, winner, rivals, run.facts.images, run.facts.objective)
-        if chosen is None or not run.facts.has_deadline or _affordable(run, chosen):
+        if chosen is None and too_dear is not None:
+            needed_s = _finish_s(run, too_dear)
+            run.listener.note(
+                f"no ensemble: with another network the end of the run needs about {needed_s:.0f} s, "
+                f"and {max(run.clock.left_s, 0.0):.0f} s are left"
+            )
+        if chosen is None or not run.facts.has_deadline or _finish_s(run, chosen) <= run.clock.left_s:
             return chosen
+        too_dear = chosen
         dearest = max(chosen.members[1:], key=lambda t: cost_model.test_scoring_s(state, [t.candidate]))
         excluded.add(dearest.number)
 
@@ -214,10 +222,9 @@ def summarise(chosen: EnsembleChoice, scored: Scored | None, run_dir: Path) -> E
     )
 
 
-def _affordable(run: SearchRun, chosen: EnsembleChoice) -> bool:
-    state = run.state()
+def _finish_s(run: SearchRun, chosen: EnsembleChoice) -> float:
     first, *others = [t.candidate for t in chosen.members]
-    return cost_model.finish_s(state, first, beside=others) <= run.clock.left_s
+    return cost_model.finish_s(run.state(), first, beside=others)
 
 
 def _predictions(run_dir: Path, trial: Trial, pool: int) -> tuple[Float64s, npt.NDArray[np.int64]]:

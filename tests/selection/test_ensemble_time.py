@@ -41,6 +41,13 @@ def at(run: SearchRun, left_s: float, *probes: Trial) -> SearchRun:
     return replace(run, clock=clock.Clock(600.0, used_before_s=600.0 - left_s), probes=list(probes))
 
 
+def noting(run: SearchRun, notes: list[str]) -> SearchRun:
+    """Return the run with a listener that collects its notes."""
+    listener = Listener()
+    listener.note = notes.append  # type: ignore[method-assign]
+    return replace(run, listener=listener)
+
+
 def test_the_dearest_member_gives_way_where_not_all_fit(run: SearchRun) -> None:
     """A best rival that is too expensive does not keep out those that are cheap."""
     tried = [head(run, n, *of) for n, of in enumerate((("pocket", 0.3), ("densenet121", 0.4), ("squeezenet1_1", 0.5)))]
@@ -57,7 +64,11 @@ def test_the_dearest_member_gives_way_where_not_all_fit(run: SearchRun) -> None:
     one = ensemble.choose(at(run, needed_s(cheap) + 0.02, *tried), winner, tried)
     assert one is not None
     assert one.members == (winner, cheap)
-    assert ensemble.choose(at(run, 0.0, *tried), winner, tried) is None
+    notes: list[str] = []
+    assert ensemble.choose(noting(at(run, 0.0, *tried), notes), winner, tried) is None
+    assert [n.split(" about ")[0] for n in notes] == ["no ensemble: with another network the end of the run needs"]
+    assert ensemble.choose(noting(at(run, 0.0, winner), notes), winner, [winner]) is None
+    assert len(notes) == 1, "there was no other network"
 
 
 def test_what_was_trained_joins_as_its_fold_left_it(run: SearchRun, trained: Trial) -> None:
@@ -94,9 +105,7 @@ def test_a_member_without_a_model_is_named(run: SearchRun) -> None:
     """Whatever keeps it from being trained: the note has the reason and the member, and no word of a time that ran out."""
     winner, other = head(run, 5, "squeezenet1_1", 0.5), head(run, 6, "pocket", 0.6)
     notes: list[str] = []
-    listener = Listener()
-    listener.note = notes.append  # type: ignore[method-assign]
-    ample = replace(at(run, 400.0, winner, other), listener=listener)
+    ample = noting(at(run, 400.0, winner, other), notes)
     chosen = ensemble.choose(ample, winner, [winner, other])
     assert chosen is not None
     for folder in (run.rundir.path / "ensemble", run.rundir.trials / "final-member-1"):
