@@ -7,7 +7,11 @@ resume finishes exactly those and never searches again (docs/design.md 4.4). Doe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
 
 from advisor.data import splits
 from advisor.errors import AdviseError
@@ -20,7 +24,7 @@ from advisor.records import (
 )
 from advisor.records.trials import REGIMES
 from advisor.runtime import json_records
-from advisor.selection import deployment, ensemble, evidence, rescoring, result_builder
+from advisor.selection import deployment, ensemble, evidence, rescoring, result_builder, trained_member
 from advisor.tuning import expected_loss
 from advisor.tuning.search_run import SearchRun
 
@@ -82,6 +86,23 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
     groups = splits.groups_of(context.used.pool) if context.dataset.has_groups else None
     rescored = rescoring.rescore(run, contenders, groups)
     candidates = [rescored.get(t.number, t) for t in contenders]
+    frozen = _decide(run, context, candidates, groups)
+    member = trained_member.train(run, frozen.winner) if frozen.ensemble is None else None
+    if member is not None:
+        frozen = _decide(run, context, [*candidates, member], groups)
+    frozen = replace(frozen, digest=json_records.digest(frozen))
+    run.rundir.write("candidates.json", frozen)
+    run.rundir.log("frozen", at_s=run.clock.used_s, digest=frozen.digest)
+    return frozen
+
+
+def _decide(
+    run: SearchRun,
+    context: result_builder.RunContext,
+    candidates: Sequence[Trial],
+    groups: npt.NDArray[np.int64] | None,
+) -> FrozenCandidates:
+    """Judge the candidates: the winner, its ties, the regime and the members of an ensemble."""
     default_trial = run.state().default
     default = next((t for t in candidates if default_trial is not None and t.number == default_trial.number), None)
     # Among ties the regime that trains the fewest layers is the cheapest, to train and to explain.
@@ -98,7 +119,7 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
     final_regime = evidence.settle_regime(
         context.regime, run.rundir.path, compared, winner, run.facts.images, groups, remarks, objective
     )
-    frozen = FrozenCandidates(
+    return FrozenCandidates(
         verdict=verdict,
         regime=final_regime,
         winner=winner,
@@ -109,10 +130,6 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
         untried=run.untried,
         predicted_s=run.predicted_s,
     )
-    frozen = replace(frozen, digest=json_records.digest(frozen))
-    run.rundir.write("candidates.json", frozen)
-    run.rundir.log("frozen", at_s=run.clock.used_s, digest=frozen.digest)
-    return frozen
 
 
 def _no_contenders(run: SearchRun) -> AdviseError:
