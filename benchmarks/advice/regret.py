@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ledger
@@ -123,51 +124,66 @@ def paired(a: ledger.Row, b: ledger.Row) -> tuple[float, float, float]:
     return 100 * (a["accuracy"] - b["accuracy"]), 100 * low, 100 * high
 
 
+@dataclass
+class Totals:
+    """What the runs of one budget lose and gain, in points, and the shares of the budget that the advice used."""
+
+    regrets: list[float] = field(default_factory=list)
+    with_ensemble: list[float] = field(default_factory=list)  # of those who use the ensemble wherever one is offered
+    size_rule: list[tuple[float, float, float]] = field(default_factory=list)
+    gained: list[float] = field(default_factory=list)
+    used: list[float] = field(default_factory=list)
+
+
 def report(rows: list[ledger.Row]) -> str:
-    """Write the table of all cells whose four arms are there, and what they say together."""
+    """Write the table of all cells whose four arms are there, and for each budget what they say together."""
     grouped: dict[tuple[str, str, float, int], dict[str, ledger.Row]] = defaultdict(dict)
-    for row in rows:
+    for row in sorted(rows, key=lambda r: r["budget_s"]):
         grouped[row["data"], row["size"], row["budget_s"], row["seed"]][row["arm"]] = row
-    lines, regrets, used, wrong, gained = [], [], [], [], []
-    for (name, _size, budget_s, seed), arms in grouped.items():
-        if set(arms) != set(ARMS) or len({a["n"] for a in arms.values()}) > 1:
-            continue
-        advice = arms["advice"]
-        best = max((arms[r] for r in REGIMES), key=lambda a: a["accuracy"])
-        regret, rule = paired(best, advice), paired(best, arms[advice["prior"]])
-        regrets.append(regret[0])
-        used.append(100 * (best["accuracy"] - (advice["ensemble"] or advice["accuracy"])))
-        wrong.append(rule)
-        words = [name, f"{advice['pool']:,}", str(advice["n"]), f"{budget_s:g} s, seed {seed}"]
-        words += [f"{arms[a]['accuracy']:.3f} ({arms[a]['strategy']})" for a in REGIMES]
-        words += [f"**{advice['accuracy']:.3f}** ({advice['regime']}, {advice['strategy']})"]
-        words += ["-" if advice["ensemble"] is None else f"{advice['ensemble']:.3f} ({len(advice['members'])})"]
-        gained += [] if advice["ensemble"] is None else [100 * (advice["ensemble"] - advice["accuracy"])]
-        words += [f"{regret[0]:+.1f} ({regret[1]:+.1f} to {regret[2]:+.1f})", advice["prior"]]
-        lines.append([*words, f"{rule[0]:+.1f} ({rule[1]:+.1f} to {rule[2]:+.1f})"])
+    lines, totals = [], defaultdict(Totals)
+    for (_, _, budget_s, _), arms in grouped.items():
+        if set(arms) == set(ARMS) and len({a["n"] for a in arms.values()}) == 1:
+            lines.append(line(arms, totals[budget_s]))
     titles = ["data", "training images", "test n", "budget", *REGIMES, "advice", "its ensemble (members)"]
     titles += ["regret, points", "size rule says"]
     text = ledger.table([*titles, "it loses, points"], lines)
-    return text + summary(regrets, used, wrong, gained) if lines else text
+    said = "".join(f"\n{budget_s:g} s: {summary(own)}" for budget_s, own in totals.items())
+    return text + f"{said}\n{ledger.machine()}.\n" if lines else text
 
 
-def summary(
-    regrets: list[float], used: list[float], wrong: list[tuple[float, float, float]], gained: list[float]
-) -> str:
-    """Write what all runs say together: regret, what the size rule's regime loses, what ensembles gained; in points.
+def line(arms: dict[str, ledger.Row], totals: Totals) -> list[str]:
+    """Write one cell of the table, and add what it says to the totals."""
+    advice = arms["advice"]
+    best = max((arms[r] for r in REGIMES), key=lambda a: a["accuracy"])
+    regret, rule = paired(best, advice), paired(best, arms[advice["prior"]])
+    offered = advice["ensemble"]
+    totals.regrets.append(regret[0])
+    totals.with_ensemble.append(100 * (best["accuracy"] - (offered or advice["accuracy"])))
+    totals.size_rule.append(rule)
+    totals.gained += [] if offered is None else [100 * (offered - advice["accuracy"])]
+    totals.used.append(100 * advice["used_s"] / advice["budget_s"])
+    words = [advice["data"], f"{advice['pool']:,}", str(advice["n"])]
+    words.append(f"{advice['budget_s']:g} s, seed {advice['seed']}")
+    words += [f"{arms[a]['accuracy']:.3f} ({arms[a]['strategy']})" for a in REGIMES]
+    words += [f"**{advice['accuracy']:.3f}** ({advice['regime']}, {advice['strategy']})"]
+    words += ["-" if offered is None else f"{offered:.3f} ({len(advice['members'])})"]
+    words += [f"{regret[0]:+.1f} ({regret[1]:+.1f} to {regret[2]:+.1f})", advice["prior"]]
+    return [*words, f"{rule[0]:+.1f} ({rule[1]:+.1f} to {rule[2]:+.1f})"]
 
-    `used` is the regret of those who use the ensemble wherever one is offered.
-    """
+
+def summary(totals: Totals) -> str:
+    """Write what all runs of one budget say together."""
+    regrets, used, wrong, gained = totals.regrets, totals.with_ensemble, totals.size_rule, totals.gained
     missed = [w for w in wrong if w[0] > 0]
     return (
-        f"\nMean regret {np.mean(regrets):+.2f} points over {len(regrets)} runs "
+        f"mean regret {np.mean(regrets):+.2f} points over {len(regrets)} runs "
         f"({np.maximum(regrets, 0).mean():.2f} where being ahead counts as nothing), worst {max(regrets):+.1f}; with the "
         f"ensemble wherever one is offered {np.mean(used):+.2f} ({np.maximum(used, 0).mean():.2f}), worst {max(used):+.1f}. "
         f"The run of the size rule's regime is behind another in {len(missed)} of {len(wrong)} (beyond noise in "
         f"{sum(w[1] > 0 for w in wrong)}), and then loses {np.mean([w[0] for w in missed] or [0]):.1f} points on average, "
         f"{max([w[0] for w in missed] or [0]):.1f} at worst. An ensemble was offered in {len(gained)} runs, "
         f"{np.mean(gained or [0]):+.1f} points against the single model, {min(gained or [0]):+.1f} at worst. "
-        f"{ledger.machine()}.\n"
+        f"The advice used {np.mean(totals.used):.0f} % of the budget.\n"
     )
 
 
