@@ -10,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
-
 from advisor.data import splits
 from advisor.errors import AdviseError
 from advisor.records import (
@@ -86,23 +83,6 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
     groups = splits.groups_of(context.used.pool) if context.dataset.has_groups else None
     rescored = rescoring.rescore(run, contenders, groups)
     candidates = [rescored.get(t.number, t) for t in contenders]
-    frozen = _decide(run, context, candidates, groups)
-    member = trained_member.train(run, frozen.winner) if frozen.ensemble is None else None
-    if member is not None:
-        frozen = _decide(run, context, [*candidates, member], groups)
-    frozen = replace(frozen, digest=json_records.digest(frozen))
-    run.rundir.write("candidates.json", frozen)
-    run.rundir.log("frozen", at_s=run.clock.used_s, digest=frozen.digest)
-    return frozen
-
-
-def _decide(
-    run: SearchRun,
-    context: result_builder.RunContext,
-    candidates: Sequence[Trial],
-    groups: npt.NDArray[np.int64] | None,
-) -> FrozenCandidates:
-    """Judge the candidates: the winner, its ties, the regime and the members of an ensemble."""
     default_trial = run.state().default
     default = next((t for t in candidates if default_trial is not None and t.number == default_trial.number), None)
     # Among ties the regime that trains the fewest layers is the cheapest, to train and to explain.
@@ -119,17 +99,28 @@ def _decide(
     final_regime = evidence.settle_regime(
         context.regime, run.rundir.path, compared, winner, run.facts.images, groups, remarks, objective
     )
-    return FrozenCandidates(
+    frozen = FrozenCandidates(
         verdict=verdict,
         regime=final_regime,
         winner=winner,
         default=default,
         ties=tuple(by_number[n] for n in verdict.ties if n != verdict.winner),
-        ensemble=ensemble.choose(run, winner, candidates),
+        ensemble=_choose_ensemble(run, winner, candidates),
         stopped_because=run.stopped,
         untried=run.untried,
         predicted_s=run.predicted_s,
     )
+    frozen = replace(frozen, digest=json_records.digest(frozen))
+    run.rundir.write("candidates.json", frozen)
+    run.rundir.log("frozen", at_s=run.clock.used_s, digest=frozen.digest)
+    return frozen
+
+
+def _choose_ensemble(run: SearchRun, winner: Trial, candidates: Sequence[Trial]) -> ensemble.EnsembleChoice | None:
+    """Choose the members; where none joins, one is trained in the time left over, which changes nothing else."""
+    chosen = ensemble.choose(run, winner, candidates)
+    member = trained_member.train(run, winner) if chosen is None else None
+    return chosen if member is None else ensemble.choose(run, winner, [*candidates, member])
 
 
 def _no_contenders(run: SearchRun) -> AdviseError:
