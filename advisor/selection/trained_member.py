@@ -2,7 +2,8 @@
 
 In: a winner that was trained, beside which no ensemble is offered: heads on frozen features are too far behind it. Out: one
 more trial, on another network, on images that the winner was scored on too; None where there is no such network, or no time.
-The verdict is settled by then: the trial may join the winner, and cannot take its place. Does NOT cover: which members join (`ensemble`), the verdict (`verdict`).
+The verdict is settled by then: the trial may join the winner, and cannot take its place. Does NOT cover: which members
+join (`ensemble`), the verdict (`verdict`).
 """
 
 from __future__ import annotations
