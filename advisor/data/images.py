@@ -59,16 +59,18 @@ def header(source: Source) -> tuple[int, int, str]:
 
 
 @contextmanager
-def decoded_rgb(source: Source, *, draft_px: int = 0, value_range: ValueRange | None = None) -> Iterator[Image.Image]:
+def decoded_rgb(
+    source: Source, *, draft_px: int = 0, draft_above: int = 0, value_range: ValueRange | None = None
+) -> Iterator[Image.Image]:
     """Decode to an 8-bit RGB image as a viewer shows it, within the memory bound of `decode_limits` while it is open.
 
-    `draft_px` above 0 lets a JPEG be decoded at a reduced scale whose short side is still at least that many pixels:
-    several times faster, for thumbnails only. `value_range` is what 16-bit and float samples are scaled from; without
+    `draft_px` above 0 lets a JPEG of more than `draft_above` pixels be decoded at a reduced scale whose short side is still
+    at least `draft_px`: several times faster. `value_range` is what 16-bit and float samples are scaled from; without
     it, each image is scaled by its own type. Raises ValueError with a short reason where the file cannot be decoded to
     its end, TransientReadError where a passing cause kept it from being decoded.
     """
     with _opened(source) as image:
-        if draft_px and image.format == "JPEG":
+        if draft_px and image.format == "JPEG" and image.width * image.height > draft_above:
             _draft(image, draft_px)
         size_bytes = decode_limits.peak_bytes(*image.size, image.format) + (
             len(source) if isinstance(source, bytes) else 0

@@ -1,8 +1,8 @@
 """Decode image files to one uint8 array of squares, once; later calls map it from the cache.
 
-Legend: N items, S side of the square in pixels. Covered: torchvision's resize and centre crop, bit for bit up to `NARROW`;
-squash and pad; threads within one bound of memory (`decode_limits`); unreadable files; a file that changed since it was
-hashed; a full disk. Does NOT cover: augmentation and normalisation (on the device), labels.
+Legend: N items, S side of the square in pixels. Covered: torchvision's resize and centre crop, bit for bit up to `NARROW` and
+`LARGE_JPEG`; squash and pad; threads within one bound of memory (`decode_limits`); unreadable files, and those that changed
+since they were hashed; a full disk. Does NOT cover: augmentation and normalisation (on the device), labels.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ PAD_COLOUR = (124, 116, 104)  # ImageNet's mean: zero after the usual normalisat
 # Long side over short. Up to it an image is enlarged before its square is cut: as many squares in memory. Beyond it that has
 # no bound (a file of few pixels may ask for gigabytes), and only the square is made.
 NARROW = 50
-_CODE = 2  # increment when the same inputs would give other pixels
+# A JPEG of more pixels is decoded at a scale of 1/2, 1/4 or 1/8, still at least `REDUCED` times the square on its short side,
+# and resized from there: 12 megapixels take half the time, and squares differ by five grey levels at most (docs/speed.md).
+LARGE_JPEG, REDUCED = 2_000_000, 2
+_CODE = 3  # increment when the same inputs would give other pixels
 _BATCH = 32  # images that a thread decodes per task
 _PAUSES_S = (0.1, 0.5, 2.0)  # before an image is read again after a passing failure
 _log = logging.getLogger(__name__)
@@ -50,8 +53,8 @@ class PixelRule:
 
     "crop": the short side to `resize_px`, then the central square of that side, so that a centre crop of `size_px`
     and random crops can both be cut from it. "squash": both sides to `size_px`. "pad": the long side to `size_px`,
-    the rest filled. `draft` allows reduced-scale JPEG decoding (thumbnails only). `value_range` is what samples of 16-bit
-    and float images are scaled from, None to scale each image by its type.
+    the rest filled. `draft` allows reduced-scale decoding of any JPEG (thumbnails only). `value_range` is what samples of
+    16-bit and float images are scaled from, None to scale each image by its type.
     """
 
     size_px: int
@@ -77,8 +80,9 @@ def rule_for(preprocess: Preprocess, size_px: int, fit: str) -> PixelRule:
 
 def decode(path: str | Path | bytes, rule: PixelRule) -> Pixels:
     """Decode one image to (S, S, 3) uint8. Raises ValueError with a short reason, TransientReadError."""
-    draft_px = 2 * rule.side_px if rule.draft else 0
-    with images.decoded_rgb(path, draft_px=draft_px, value_range=rule.value_range) as image:
+    draft_px = 0 if rule.interpolation == "nearest" else REDUCED * rule.side_px
+    above = 0 if rule.draft else LARGE_JPEG
+    with images.decoded_rgb(path, draft_px=draft_px, draft_above=above, value_range=rule.value_range) as image:
         return np.array(fitted(image, rule))
 
 

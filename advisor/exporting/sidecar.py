@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from advisor.records.objective import DecisionRule
 
 if TYPE_CHECKING:
+    from advisor.data.pixels import PixelRule
     from advisor.metrics.novelty import NoveltyIndex
     from advisor.models.ensemble_predictor import EnsemblePredictor
     from advisor.models.predictor import Predictor
@@ -125,12 +126,24 @@ def _inside(predictor: Predictor | EnsemblePredictor) -> dict[str, Any]:
     }
 
 
+def _reduced(rule: PixelRule) -> str:
+    """Return the words on the scale at which large JPEG files are decoded, if at a reduced one."""
+    from advisor.data.pixels import LARGE_JPEG, REDUCED
+
+    if rule.interpolation == "nearest":
+        return ""
+    return (
+        f" (a JPEG of more than {LARGE_JPEG:,} pixels at a scale of 1/2, 1/4 or 1/8, whose short side is still at least "
+        f"{REDUCED * rule.side_px} pixels)"
+    )
+
+
 def _steps(predictor: Predictor | EnsemblePredictor) -> list[str]:
     rule, side = predictor.rule, predictor.size_px
     how = f"{rule.interpolation} with antialiasing, as Pillow does it"
     low, high = rule.value_range or SAMPLES_16_BIT
     turned = (
-        f"decode to 8-bit RGB, turned as EXIF says; deeper samples from {low:g} (black) to {high:g} (white); "
+        f"decode to 8-bit RGB{_reduced(rule)}, turned as EXIF says; deeper samples from {low:g} (black) to {high:g} (white); "
         "transparency over white"
     )
     if rule.fit == "squash":
@@ -215,8 +228,16 @@ def _decoded(predictor: Predictor | EnsemblePredictor) -> str:
     refused = """
             if photo.mode == "F" or (photo.mode == "I" and photo.format != "PNG"):
                 sys.exit(f"{sys.argv[1]}: samples of mode {photo.mode} have no known range")"""
+    from advisor.data.pixels import LARGE_JPEG, REDUCED
+
+    reduced = ""
+    if predictor.rule.interpolation != "nearest":
+        reduced = f"""
+        if photo.format == "JPEG" and photo.width * photo.height > {LARGE_JPEG}:
+            scale = max(1, min(photo.size) / {REDUCED * predictor.rule.side_px})
+            photo.draft("RGB", (int(photo.width / scale), int(photo.height / scale)))"""
     return f"""
-        photo = Image.open(sys.argv[1])
+        photo = Image.open(sys.argv[1]){reduced}
         photo.load()
         if photo.format == "MPO" or (photo.format != "TIFF" and "exif" in photo.info):
             photo = ImageOps.exif_transpose(photo)

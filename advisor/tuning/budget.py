@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from advisor.data.pixels import LARGE_JPEG
 from advisor.data.subsample import Subsample, draw
 from advisor.hooks import Backbone, Context, Strategy
 from advisor.records import Candidate, Dataset, Item
@@ -21,6 +22,10 @@ from advisor.tuning import policy
 # same on every machine. Measured with MobileNetV2 in float32 on two cores (67 images/s at 224 px x 0.3 GMACs) and
 # rounded; a GPU is taken as a mid-range one. Only orders of magnitude matter here.
 MACS_PER_S = {"cpu": 2.0e10, "cuda": 2.0e12}
+# Seconds for each pixel of a large photo that is decoded, on as many threads: a JPEG at a reduced scale, any other format in
+# full. Photos of 12 megapixels take 40 and 250 ms of one thread; those of up to `LARGE_JPEG` pixels are no longer than a pass.
+DECODE_S = {"cpu": (1.7e-9, 1.0e-8), "cuda": (4.0e-10, 2.5e-9)}
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 CARD_THREADS = 2  # with which the CPU's number was measured
 TRAIN_FACTOR = 3.0  # forward, and backward for activations and for weights
 SCORING = 0.3  # of a frozen pass, for the scores of a training on the way
@@ -32,6 +37,13 @@ FLOOR_S = START_S + FINISH_S + 8.0  # what the shortest run takes: the above, an
 def extraction_s(images: int, macs: float, device: str) -> float:
     """Predict the seconds of one frozen pass over `images` images, from the card's multiply-adds per image."""
     return images * macs / MACS_PER_S["cuda" if device.startswith("cuda") else "cpu"]
+
+
+def decoding_s(items: Sequence[Item], device: str) -> float:
+    """Predict the seconds of decoding the large photos among these items, from their headers."""
+    jpeg_s, other_s = DECODE_S["cuda" if device.startswith("cuda") else "cpu"]
+    large = [i for i in items if i.width * i.height > LARGE_JPEG]
+    return sum(i.width * i.height * (jpeg_s if i.path.lower().endswith(JPEG_SUFFIXES) else other_s) for i in large)
 
 
 def at_size(macs: float | None, default_px: int, size_px: int) -> float:
@@ -144,8 +156,8 @@ def cheapest_macs(backbones: Sequence[Backbone], sizes: Mapping[str, tuple[int, 
 
 
 def affordable_images(items: Sequence[Item], macs: float, device: str, seconds: float) -> int | None:
-    """Return how many items one frozen pass may see in so many seconds, at least 20 per class; None for all of them."""
-    each = extraction_s(1, macs, device)
+    """Return how many items may be decoded and pass once in so many seconds, at least 20 per class; None for all of them."""
+    each = extraction_s(1, macs, device) + decoding_s(items, device) / max(1, len(items))
     floor = 20 * len({i.label for i in items})
     number = max(floor, int(seconds / max(each, 1e-9)))
     return None if number >= len(items) else number

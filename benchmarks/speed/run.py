@@ -1,4 +1,4 @@
-"""How fast it is: `python benchmarks/speed/run.py steps|passes|scaling|allocator`.
+"""How fast it is: `python benchmarks/speed/run.py steps|passes|large_photos|scaling|allocator`.
 
 Each part adds rows to benchmarks/results/speed.json as they come, goes on where it was stopped, and writes its table
 into docs/speed.md. `report` writes all tables again. Options after the name of a part: `PART --help`.
@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 PARTS = {
     "steps": "steps",
     "passes": "passes",
+    "large_photos": "large_photos",
     "scaling": "scaling",
     "allocator": "allocation",
 }

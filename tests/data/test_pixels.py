@@ -35,6 +35,27 @@ def test_crops_are_those_of_torchvision(interpolation: str, resize_px: int, size
         assert np.array_equal(pixels.centre(stored[None], size_px)[0], expected), size
 
 
+@pytest.mark.parametrize("fit", pixels.FITS)
+def test_a_large_jpeg_is_decoded_at_a_reduced_scale(fit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is cut from it is what the whole photo would give, but for a few grey levels; smaller photos stay exact."""
+    rule = pixels.PixelRule(112, 128, fit=fit)
+    large, at_the_limit = jpeg((2048, 1536), 3), jpeg((1600, 1250), 3)
+    reduced, exact = pixels.decode(large, rule), pixels.decode(at_the_limit, rule)
+    monkeypatch.setattr(pixels, "LARGE_JPEG", 10**9)
+    difference = np.abs(reduced.astype(int) - pixels.decode(large, rule))
+    assert 0 < difference.max() <= 12
+    assert difference.mean() < 1
+    assert np.array_equal(exact, pixels.decode(at_the_limit, rule))
+
+
+def test_a_reduced_scale_is_never_smaller_than_the_square_needs() -> None:
+    """Where twice the square is more than half of the photo, all of its pixels are used; nearest picks single ones."""
+    content = jpeg((2048, 1536), 4)
+    whole = images.open_rgb(content)
+    for rule in (pixels.PixelRule(480, 480), pixels.PixelRule(112, 128, "nearest")):
+        assert np.array_equal(pixels.decode(content, rule), pixels.fitted(whole, rule))
+
+
 def test_squash_resizes_both_sides() -> None:
     """Nothing is cut away, the aspect changes."""
     content = jpeg((60, 30))

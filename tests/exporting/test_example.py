@@ -51,6 +51,22 @@ def example_pixels(model: Predictor, path: Path) -> Pixels:
     return cast(Pixels, scope["pixels"])
 
 
+@pytest.mark.parametrize("fit", pixels.FITS)
+def test_the_example_reads_a_large_photo_as_the_product_does(run: Path, fit: str, tmp_path: Path) -> None:
+    """At the same reduced scale, in another orientation as well."""
+    model = dataclasses.replace(predictor.load(run, registry.load()), fit=fit)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = photographs.save(photographs.photo(5, (2048, 1365)), tmp_path / "camera.jpg", exif=exif)
+    want = pixels.centre(pixels.decode(photo, model.rule)[None], model.size_px)
+    assert np.array_equal(example_pixels(model, photo), want)
+    with Image.open(photo) as opened:
+        whole = pixels.centre(image_inputs.square(opened, model.rule)[None], model.size_px)
+    difference = np.abs(whole.astype(int) - want)
+    assert difference.max() <= 24
+    assert 0 < difference.mean() < 1
+
+
 def unusual_photos(folder: Path) -> list[Path]:
     """Write photos that are more than 8-bit RGB, or that must be turned; the last states its orientation in XMP alone."""
     whole = photographs.photo(3, (120, 80))

@@ -9,7 +9,7 @@ import pytest
 from advisor import registry
 from advisor.errors import InputError
 from advisor.execution import timing
-from advisor.records import Candidate
+from advisor.records import Candidate, Item
 from advisor.runtime import durations
 from advisor.runtime.clock import Clock
 from advisor.testing import contexts
@@ -88,3 +88,21 @@ def test_a_network_s_own_speed_counts_and_a_stranger_s_is_their_mean() -> None:
     assert speeds.ratio("fast") == pytest.approx(0.2)
     assert speeds.ratio("unknown") == pytest.approx(1.1)
     assert not speeds.known("unknown")
+
+
+def test_large_photos_count_as_what_they_take_to_decode() -> None:
+    """Fewer of them fit into the time of a pass; a PNG takes several times as long as a JPEG; small images count nothing."""
+
+    def affordable(width: int, height: int, name: str = "IMG.JPG") -> int | None:
+        item = Item(
+            path=name, label=0, given="", split="pool", sha256="", width=width, height=height, mode="RGB", bytes=1
+        )
+        return budget.affordable_images([item] * 10_000, 1.0e8, "cpu", 10.0)
+
+    assert affordable(500, 375) == affordable(1600, 1250) == 2000
+    photos, drawings = affordable(4000, 3000), affordable(4000, 3000, "scan.png")
+    assert photos is not None
+    assert drawings is not None
+    assert 300 < photos < 500
+    assert drawings < photos / 3
+    assert budget.decoding_s([], "cpu") == 0.0
