@@ -7,7 +7,6 @@ resume finishes exactly those and never searches again (docs/design.md 4.4). Doe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from advisor.data import splits
@@ -21,7 +20,7 @@ from advisor.records import (
 )
 from advisor.records.trials import REGIMES
 from advisor.runtime import json_records
-from advisor.selection import deployment, ensemble, evidence, rescoring, result_builder, trained_member
+from advisor.selection import deployment, ensemble, evidence, rescoring, result_builder
 from advisor.tuning import expected_loss
 from advisor.tuning.search_run import SearchRun
 
@@ -105,7 +104,7 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
         winner=winner,
         default=default,
         ties=tuple(by_number[n] for n in verdict.ties if n != verdict.winner),
-        ensemble=_choose_ensemble(run, winner, candidates),
+        ensemble=ensemble.choose(run, winner, candidates),
         stopped_because=run.stopped,
         untried=run.untried,
         predicted_s=run.predicted_s,
@@ -114,13 +113,6 @@ def _freeze(run: SearchRun, context: result_builder.RunContext) -> FrozenCandida
     run.rundir.write("candidates.json", frozen)
     run.rundir.log("frozen", at_s=run.clock.used_s, digest=frozen.digest)
     return frozen
-
-
-def _choose_ensemble(run: SearchRun, winner: Trial, candidates: Sequence[Trial]) -> ensemble.EnsembleChoice | None:
-    """Choose the members; where none joins, one is trained in the time left over, which changes nothing else."""
-    chosen = ensemble.choose(run, winner, candidates)
-    member = trained_member.train(run, winner) if chosen is None else None
-    return chosen if member is None else ensemble.choose(run, winner, [*candidates, member])
 
 
 def _no_contenders(run: SearchRun) -> AdviseError:

@@ -7,7 +7,6 @@ Pure. Does NOT cover: what things cost (`cost_model`), in which order they are t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 from advisor.hooks import Parameter
@@ -47,27 +46,18 @@ def _longest(
     state: SearchState, candidate: Candidate, requested: float, *, refit: bool, folds: int | None = None
 ) -> float | None:
     share = policy.FILL_SHARE_MEASURED if cost_model.has_pace(state, candidate) else policy.FILL_SHARE
-    return longest(
-        state, candidate, requested, lambda c: cost_model.fits_time(state, c, share=share, refit=refit, folds=folds)
-    )
 
-
-def longest(
-    state: SearchState, candidate: Candidate, requested: float, fits: Callable[[Candidate], bool]
-) -> float | None:
-    """Return the most epochs, at most those requested, with which a candidate fits; None where the fewest do not."""
-
-    def fits_with(epochs: float) -> bool:
-        return fits(of_length(state, candidate, epochs))
+    def fits(epochs: float) -> bool:
+        return cost_model.fits_time(state, of_length(state, candidate, epochs), share=share, refit=refit, folds=folds)
 
     low, high = fewest_epochs(state, candidate), requested
-    if requested <= low or not fits_with(low):
+    if requested <= low or not fits(low):
         return None
-    if fits_with(high):
+    if fits(high):
         return high
     for _ in range(policy.EPOCH_BISECTIONS):
         middle = (low + high) / 2
-        low, high = (middle, high) if fits_with(middle) else (low, middle)
+        low, high = (middle, high) if fits(middle) else (low, middle)
     return low
 
 

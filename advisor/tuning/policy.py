@@ -84,9 +84,6 @@ LEADERS = 3  # contenders that are re-evaluated on new folds before the verdict 
 # network, in the order of their own losses. One joins unless the mean's validation loss is then above the best so far by more
 # than the tolerance: a mean is less sure of itself than it is right (docs/advice.md, "How wide is a tie?").
 ENSEMBLE_IMAGES, ENSEMBLE_MEMBERS, ENSEMBLE_TOLERANCE = 5000, 4, 0.05
-# Where a trained winner is left without one, another network is trained if its log-loss is expected to be at most so many
-# times the winner's (chosen: beyond, it would hardly join).
-MEMBER_BEHIND = 1.3
 # Times the winner's input size, at most, for which another network enlarges the winner's squares (chosen).
 ENSEMBLE_ENLARGES = 1.25
 

@@ -64,29 +64,6 @@ def explore(run: SearchRun, backbones: list[Backbone]) -> None:
     run.rundir.log("stopped", at_s=run.clock.used_s, reason=run.stopped.reason, text=run.stopped.text)
 
 
-def train_one(run: SearchRun, candidate: Candidate, *, folds: tuple[int, ...], limit_s: float) -> Trial:
-    """Train one more candidate behind the search, which is over, on these folds, and return its trial, recorded.
-
-    It fails where it is seen to need more than `limit_s` seconds. Raises OutputError where the disk is full.
-    """
-    number = run.begin(candidate)
-    run.executor.submit(
-        RunTrial(
-            number=number,
-            candidate=candidate,
-            folds=folds,
-            repeat=0,
-            seed=run.facts.settings.seed,
-            started_s=run.clock.used_s,
-            limit_s=limit_s,
-        )
-    )
-    while True:
-        ended = run.executor.poll(_progress(run))
-        if ended is not None:
-            return _end(run, ended)
-
-
 def _probe(run: SearchRun, decide: SearchPolicy) -> None:
     """Make the probes, and note which were skipped."""
     probes.read(run)

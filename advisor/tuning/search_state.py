@@ -153,12 +153,11 @@ class SearchState(SearchFacts):
         best: dict[str, Trial] = {}
         for trial in sorted(self._contenders, key=lambda t: t.rank):
             other = trial.number not in excluded and trial.candidate.backbone != winner.backbone
-            if other and self.takes_squares_of(trial.candidate, winner):
+            if other and self._takes_squares_of(trial.candidate, winner):
                 best.setdefault(trial.candidate.backbone, trial)
         return tuple(best.values())
 
-    def takes_squares_of(self, candidate: Candidate, winner: Candidate) -> bool:
-        """Return True if a candidate's network can take the squares that the winner's images are cut to."""
+    def _takes_squares_of(self, candidate: Candidate, winner: Candidate) -> bool:
         own, given = (self.registry.backbone(c.backbone).preprocess for c in (candidate, winner))
         same_cut = candidate.parameters.get("fit", "crop") == winner.parameters.get("fit", "crop")
         side_px, given_px = candidate.size_px or own.size, winner.size_px or given.size
