@@ -147,7 +147,7 @@ def report(rows: list[ledger.Row]) -> str:
     titles = ["data", "training images", "test n", "budget", *REGIMES, "advice", "its ensemble (members)"]
     titles += ["regret, points", "size rule says"]
     text = ledger.table([*titles, "it loses, points"], lines)
-    said = "".join(f"\n{budget_s:g} s: {summary(own)}" for budget_s, own in totals.items())
+    said = "".join(f"\n{budget_s:g} s: {summary(own)}" for budget_s, own in totals.items() if len(own.regrets) > 1)
     return text + f"{said}\n{ledger.machine()}.\n" if lines else text
 
 
