@@ -23,7 +23,7 @@ from advisor.metrics import neighbours, stored_decision
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.records.objective import DecisionRule
 from advisor.records.settings import TEMPERATURES
-from advisor.runtime import atomic_file
+from advisor.runtime import atomic_file, plain_json
 from advisor.runtime.run_dir import NOVELTY
 
 if TYPE_CHECKING:
@@ -136,11 +136,11 @@ def read_description(path: Path) -> dict[str, Any]:
     Raises InputError with the field at fault, what was expected and what is there.
     """
     try:
-        description = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        description = plain_json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except FileNotFoundError:
         hint = errors.nearest_run(path.parent, path.name, "Name the directory of a run that has finished.")
         raise InputError(f"{path.parent} holds no {path.name}.", hint=hint) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {one_line(error)}.") from error
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
         raise InputError(
@@ -268,13 +268,13 @@ def copy_ensemble(folder: Path, to: Path, extra: Mapping[str, Any]) -> None:
             shutil.copyfile(folder / f"{name}.{suffix}", to / f"{name}.{suffix}")
     if (folder / NOVELTY).is_file():
         shutil.copyfile(folder / NOVELTY, to / NOVELTY)
-    description = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8"))
+    description = plain_json.loads((folder / ENSEMBLE).read_text(encoding="utf-8"))
     write_description(to / ENSEMBLE, {**description, **extra})
 
 
 def read_ensemble_decision(folder: Path, classes: int) -> DecisionRule:
     """Read how an ensemble's probabilities become a class; call `read_ensemble` first. Raises InputError."""
-    stored = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8")).get("decision")
+    stored = plain_json.loads((folder / ENSEMBLE).read_text(encoding="utf-8")).get("decision")
     return stored_decision.read(folder / ENSEMBLE, stored, classes)
 
 
@@ -282,12 +282,12 @@ def read_ensemble(folder: Path) -> tuple[str, ...]:
     """List the file stems of an ensemble's members. Raises InputError if there is none or it cannot be read."""
     path = folder / ENSEMBLE
     try:
-        members = json.loads(path.read_text(encoding="utf-8"))["members"]
+        members = plain_json.loads(path.read_text(encoding="utf-8"))["members"]
     except FileNotFoundError:
         usual = "One is made below 5,000 images where other networks are not far behind the best; use the single model."
         hint = errors.nearest_run(folder.parent, f"{folder.name}/{ENSEMBLE}", usual)
         raise InputError(f"{folder.parent} holds no ensemble.", hint=hint) from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read: {one_line(error)}.") from error
     expected = [f"model-{number}" for number in range(len(members))] if isinstance(members, list) else None
     if not members or members != expected:

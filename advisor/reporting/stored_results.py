@@ -5,7 +5,6 @@ Does NOT cover: writing it (`selection`), showing it (`report`, the command line
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from advisor import errors
 from advisor.errors import InputError
 from advisor.records import Result
+from advisor.runtime import plain_json
 
 FILE = "result.json"
 ADAPTATION = "adaptation.json"  # what an adapted run holds in its place
@@ -33,9 +33,9 @@ def read(run: Path) -> tuple[Result, Path]:
         raise InputError(f"{run}: there is no {FILE}.", hint=_hint(run, folder))
     try:
         # Names of files need not be UTF-8: they travel as surrogate escapes, which msgspec's own reader refuses.
-        plain = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        plain = plain_json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
         return json_records.convert(plain, Result), folder
-    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}).", hint="Was it edited, or written by another version?"
         ) from error
@@ -44,7 +44,7 @@ def read(run: Path) -> tuple[Result, Path]:
 def _is_adapted(folder: Path) -> bool:
     """Whether a run directory holds an adaptation to a target, finished or not."""
     try:
-        call = json.loads((folder / "run.json").read_text(encoding="utf-8", errors="surrogateescape"))
+        call = plain_json.loads((folder / "run.json").read_text(encoding="utf-8", errors="surrogateescape"))
     except (OSError, ValueError):
         return False
     return isinstance(call, dict) and call.get("target") is not None

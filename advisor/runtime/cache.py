@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from advisor.aliases import AnyArray
 from advisor.errors import CacheFullError, InputError
-from advisor.runtime import atomic_file
+from advisor.runtime import atomic_file, plain_json, stored_arrays
 from advisor.runtime.process import process_lock
 
 Fields = Mapping[str, Any]
@@ -123,7 +123,7 @@ class Store:
             return None
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-        except (OSError, ValueError, EOFError):  # EOFError: an empty file
+        except stored_arrays.DAMAGED:
             return None
 
     def keep(self, fields: Fields, array: AnyArray, *, notes: Any = None) -> AnyArray:
@@ -216,8 +216,9 @@ class Store:
 
     def _facts(self, path: Path) -> dict[str, Any] | None:
         try:
-            facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            return facts if {"fields", "bytes", "notes"} <= facts.keys() else None
+            facts = plain_json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            known = {"fields", "bytes", "notes"} <= facts.keys() and isinstance(facts["fields"], dict)
+            return facts if known else None
         except (OSError, ValueError, AttributeError):
             return None
 

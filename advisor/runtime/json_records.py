@@ -8,12 +8,12 @@ Does NOT cover: writing (`atomic_file.to_json`).
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
 
+from advisor.runtime import plain_json
 from advisor.runtime.atomic_file import to_json
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ def decode(text: str | bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError:
-        return convert(json.loads(text), kind)
+        return convert(plain_json.loads(text), kind)
 
 
 def convert(plain: Any, kind: type[T]) -> T:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from advisor import errors
 from advisor.errors import InputError, OutputError, TrialError
+from advisor.runtime import plain_json
 from advisor.runtime.atomic_file import takes_nothing, to_json, write_atomically
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ class RunDir:
             return None
         try:
             # Names of files need not be UTF-8; they travel as surrogate escapes, which msgspec's own reader refuses.
-            plain = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+            plain = plain_json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
             return json_records.convert(plain, kind)
         except (ValueError, msgspec.MsgspecError) as error:
             raise InputError(
@@ -237,9 +238,9 @@ class RunDir:
         used = 0.0
         for line in self.log_path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             try:
-                at_s = float(json.loads(line)["at_s"])
-            except (ValueError, KeyError, TypeError):
-                continue  # a kill can cut the last line
+                at_s = float(plain_json.loads(line)["at_s"])
+            except (ValueError, KeyError, TypeError, OverflowError):
+                continue  # a full disk can cut a line
             used = max(used, at_s) if math.isfinite(at_s) else used
         return used + self._after_the_log_s()
 

@@ -6,6 +6,7 @@ Does NOT cover: writing (`atomic_file`), arrays of the cache (`cache`).
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.errors import InputError, one_line
+
+# What NumPy and zipfile raise for wrong bytes: a header that is no Python literal, another version or compression of ZIP, a
+# bit that says the file is encrypted, a place before the file's beginning.
+DAMAGED = (
+    *(OSError, ValueError, EOFError, OverflowError),
+    *(RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),  # RuntimeError: NotImplementedError too
+)
 
 
 def read(path: str | Path) -> dict[str, NDArray[Any]]:
@@ -27,7 +35,7 @@ def read(path: str | Path) -> dict[str, NDArray[Any]]:
             return {name: saved[name] for name in saved.files}
     except FileNotFoundError:
         raise InputError(f"{path} is missing.", hint="Copy the whole run again, or start a new one.") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise InputError(
             f"{path} is damaged ({one_line(error)}).", hint="Copy the whole run again, or start a new one."
         ) from error

@@ -9,7 +9,6 @@ Does NOT cover: the choice of candidates (`verdict`), the test score (`execution
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -134,7 +133,7 @@ def _use_fold_model(run: SearchRun, trial: Trial, fold_folder: Path, folder: Pat
     run.listener.note(message)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(fold_folder / "model.safetensors", folder / "model.safetensors")
-    description = json.loads((fold_folder / "model.json").read_text(encoding="utf-8", errors="surrogateescape"))
+    description = model_files.read_description(fold_folder / "model.json")
     model_files.write_description(folder / "model.json", {**description, "status": "final"})
     warning = "; ".join(w for w in (fold_model.warning, message) if w)
     each_s = trial.seconds / max(1, len(trial.scores))

@@ -10,7 +10,6 @@ Legend: V views, N images, K classes.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy.typing as npt
 
 from advisor.aliases import Float32s
 from advisor.errors import TrialError
-from advisor.runtime import atomic_file
+from advisor.runtime import atomic_file, stored_arrays
 
 Ids = npt.NDArray[np.uint64]
 LOWEST = -30.0  # a class that a teacher excludes (a vote of neighbours) has this log-probability, not minus infinity
@@ -71,7 +70,7 @@ def read(path: Path) -> SoftAnswers:
             return SoftAnswers(
                 ids=saved["ids"], log_probabilities=saved["log_probabilities"], view_seed=int(saved["view_seed"])
             )
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
+    except (*stored_arrays.DAMAGED, KeyError, TypeError, IndexError) as error:
         raise TrialError(f"{path}: no file of a teacher's answers ({type(error).__name__})") from error
 
 

@@ -96,7 +96,9 @@ def test_files_of_any_form_can_be_put(store: cache.Store) -> None:
     assert store.get({"kind": "weights"}) == path
 
 
-@pytest.mark.parametrize("damage", ["cut", "grown", "gone", "facts cut", "facts gone"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "grown", "gone", "facts cut", "facts gone", "facts deep", "facts odd", "header"]
+)
 def test_a_damaged_entry_is_no_entry(store: cache.Store, damage: str) -> None:
     """A file of another size, a missing file, unreadable facts: a miss, and writing it again heals it."""
     fields = {"kind": "x"}
@@ -109,6 +111,12 @@ def test_a_damaged_entry_is_no_entry(store: cache.Store, damage: str) -> None:
             stream.write(b"more")
     elif damage == "gone":
         path.unlink()
+    elif damage == "facts deep":
+        path.with_suffix(".json").write_text("[" * 100_000)
+    elif damage == "facts odd":
+        path.with_suffix(".json").write_text('{"fields": [], "bytes": 928, "notes": null}')
+    elif damage == "header":
+        path.write_bytes(path.read_bytes().replace(b"}", b" "))
     elif damage == "facts cut":
         path.with_suffix(".json").write_text('{"bytes": 1')
     else:

@@ -31,3 +31,16 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
         )
     with pytest.raises(InputError, match=r"test.npz is (missing|damaged)"):
         stored_arrays.read(path)
+
+
+@pytest.mark.parametrize(("at", "byte"), [(6, 0x01), (8, 0x63), (4, 0xFF)], ids=["encrypted", "compression", "version"])
+def test_a_changed_byte_of_the_directory_is_damage(tmp_path: Path, at: int, byte: int) -> None:
+    """One byte can state an encrypted file, an unknown compression or another version of ZIP."""
+    path = tmp_path / "test.npz"
+    np.savez_compressed(path, labels=np.arange(5))
+    content = bytearray(path.read_bytes())
+    for start, offset in ((content.find(b"PK\x01\x02"), at + 2), (0, at)):
+        content[start + offset] = byte
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"test.npz is damaged"):
+        stored_arrays.read(path)

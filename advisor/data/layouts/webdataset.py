@@ -7,7 +7,6 @@ cache. Source: the WebDataset format description. Of several images of a sample,
 from __future__ import annotations
 
 import dataclasses
-import json
 import posixpath
 import tarfile
 from collections import defaultdict
@@ -20,6 +19,7 @@ from advisor.data.layouts.folder_walk import Level, Walk
 from advisor.data.layouts.listing import label_name, shortened, side_by_side
 from advisor.errors import DatasetError
 from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
+from advisor.runtime import plain_json
 
 NAME = "webdataset"
 _LABEL_SUFFIXES = (".cls", ".txt", ".json")
@@ -95,7 +95,7 @@ def _label(folder: Path, sample: dict[str, str]) -> str:
             if suffix != ".json":
                 return text
             try:
-                record = json.loads(text)
+                record = plain_json.loads(text)
             except ValueError:
                 continue
             if isinstance(record, dict):
