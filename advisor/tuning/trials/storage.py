@@ -39,6 +39,10 @@ class StudyStorage(Protocol):
         """Run an operation on the storage and return its result."""
         ...
 
+    def damaged(self, reason: Exception) -> InputError:
+        """Return the error of trials that are there and cannot be read."""
+        ...
+
 
 class StudyFile:
     """A SQLite file of the run's own. Raises OutputError where it cannot be written."""
@@ -66,14 +70,18 @@ class StudyFile:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         reason = getattr(cause, "orig", None) or cause or error
         if isinstance(reason, sqlite3.DatabaseError) and not isinstance(reason, sqlite3.OperationalError):
-            return InputError(  # no database, or a part of one
-                f"{self.path}: is damaged ({one_line(reason)}).",
-                hint="Copy the whole run again, or delete this file: its trials are then made again.",
-            )
+            return self.damaged(reason)  # no database, or a part of one
         first = "End the process that holds it" if "locked" in str(reason) else "Free some space"
         return OutputError(
             f"{self.path}: cannot be written ({one_line(reason, 160)}).",
             hint=f"{first}, then `tl-advise resume {shlex.quote(str(self.path.parent))}`.",
+        )
+
+    def damaged(self, reason: Exception) -> InputError:
+        """Return the error of a file that is damaged; SQLite itself does not notice changed bytes of a text."""
+        return InputError(
+            f"{self.path}: is damaged ({one_line(reason, 160)}).",
+            hint="Copy the whole run again, or delete this file: its trials are then made again.",
         )
 
 
@@ -175,6 +183,13 @@ class Database:
                 if noted:
                     self.note(f"{self.place} answers again")
                 return result
+
+    def damaged(self, reason: Exception) -> InputError:
+        """Return the error of a study with trials that were changed, or that another program put there."""
+        return InputError(
+            f"{self.place}: the study holds a trial that cannot be read ({self._plain(reason)}).",
+            hint="Remove that trial there, or start a new run with another --study.",
+        )
 
     def _plain(self, error: BaseException) -> str:
         reason = getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error

@@ -99,11 +99,14 @@ class Study:
         return len(self._begun)
 
     def _read(self) -> None:
-        """Read what is in the storage; every record is decoded once."""
-        for trial in self._write(lambda: self.study.get_trials(deepcopy=False)):
-            self._take(trial.number, json_records.decode(trial.user_attrs["candidate"], Candidate))
-            if trial.state.is_finished():
-                self._note(json_records.decode(trial.user_attrs["record"], Trial))
+        """Read what is in the storage; every record is decoded once. Raises InputError where one cannot be."""
+        try:
+            for trial in self._write(lambda: self.study.get_trials(deepcopy=False)):
+                self._take(trial.number, json_records.decode(trial.user_attrs["candidate"], Candidate))
+                if trial.state.is_finished():
+                    self._note(json_records.decode(trial.user_attrs["record"], Trial))
+        except (msgspec.MsgspecError, ValueError, LookupError, TypeError) as error:  # Optuna reads JSON and numbers too
+            raise self._where.damaged(error) from error
 
     def _take(self, number: int, candidate: Candidate) -> None:
         self._begun[number] = candidate

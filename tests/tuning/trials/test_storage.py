@@ -122,3 +122,11 @@ def test_a_database_that_stays_away_is_one_line_without_its_password(
         study.begin(candidate(0.5))
     assert caught.value.exit_code == 4
     assert "resume" in caught.value.hint
+
+
+def test_a_trial_that_another_program_put_into_the_study_is_one_line(url: str) -> None:
+    """Optuna's dashboard can do that: the study is named, and what to do."""
+    Study(storage.Database(url), 0, name="photos", run="run-1")
+    optuna.load_study(study_name="photos", storage=url).ask()
+    with pytest.raises(InputError, match=r"the study holds a trial that cannot be read .*another --study"):
+        Study(storage.Database(url), 0, name="photos", run="run-1")

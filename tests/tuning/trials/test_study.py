@@ -185,3 +185,20 @@ def test_optuna_opens_the_file_of_a_run(tmp_path: Path, monkeypatch: pytest.Monk
     study.begin(Candidate(backbone="pocket", strategy="full", parameters={"rate": 0.5}))
     assert not list((tmp_path / "other").iterdir())
     assert len(optuna.load_study(study_name="tl-advise", storage=f"sqlite:///{tmp_path / 'study.db'}").trials) == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "by"), [("strategy", "strategx"), ('"name": "Float', '"name" "Float'), ("record", "recorx")]
+)
+def test_changed_bytes_that_sqlite_does_not_notice_are_damage(tmp_path: Path, what: str, by: str) -> None:
+    """A record that is none any more, or what Optuna reads itself: one line, no traceback."""
+    path = tmp_path / "s.db"
+    study = Study(path, seed=3)
+    candidate = study.sample(PLACES, STRATEGIES, context)
+    shown: Any = ({"rate": 0.5}, {"rate": optuna.distributions.FloatDistribution(0.1, 1.0)})
+    study.finish(ended(study.begin(candidate, shown), candidate))
+    content = path.read_bytes()
+    assert what.encode() in content
+    path.write_bytes(content.replace(what.encode(), by.encode().ljust(len(what))))
+    with pytest.raises(InputError, match=r"s\.db: is damaged \(.*delete this file"):
+        Study(path, seed=3)
