@@ -28,7 +28,7 @@ from advisor.models import features, model_files, predictor
 from advisor.models.predictor import Predictor
 from advisor.records import ClassScore, Compute, ForwardSpec, Item, Mistake, TestScore, Unreadable
 from advisor.records.messages import OnProgress, Progress, Score, Scored
-from advisor.runtime import contention
+from advisor.runtime import atomic_file, contention
 
 MISTAKES_SHOWN = 24
 FEATURES_KEPT = 2000
@@ -143,7 +143,8 @@ def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
         "groups": groups,
         "features": _some(made.features_ND[readable]),
     }
-    np.savez(job.predictions, **(saved if together is None else {**saved, "ensemble": together}))
+    with atomic_file.replacing(Path(job.predictions)) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **(saved if together is None else {**saved, "ensemble": together}))
     classes = resources.job.classes
     return Scored(
         scores=tuple(test_score(o[readable], labels[readable], classes, groups) for o in outputs),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from advisor.data import splits
-from advisor.errors import AdviseError
+from advisor.errors import AdviseError, InputError
 from advisor.records import (
     Regime,
     StoppedBecause,
@@ -19,7 +19,7 @@ from advisor.records import (
     Verdict,
 )
 from advisor.records.trials import REGIMES
-from advisor.runtime import json_records
+from advisor.runtime import json_records, plain_json
 from advisor.selection import deployment, ensemble, evidence, rescoring, result_builder
 from advisor.tuning import expected_loss
 from advisor.tuning.search_run import SearchRun
@@ -27,6 +27,7 @@ from advisor.tuning.search_run import SearchRun
 BY_EXPECTATION = (
     "the validation images alone did not decide: results of such training on other data counted as one fold"
 )
+COPY_AGAIN = "Copy the whole run again, or start a new one."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,14 @@ class FrozenCandidates:
 
 
 def is_frozen(run: SearchRun) -> bool:
-    """Return True if an earlier process of this run froze the candidates."""
-    return run.rundir.candidates.exists()
+    """Return True if an earlier process of this run froze the candidates.
+
+    Raises InputError where the file is gone, and what is made after it is there: a search must not go on from a test score.
+    """
+    path = run.rundir.candidates
+    if not path.exists() and (any(run.rundir.trials.glob("final-*")) or (run.rundir.path / "test.json").exists()):
+        raise InputError(f"{path}: is missing, though its models were trained already.", hint=COPY_AGAIN)
+    return path.exists()
 
 
 def judge(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidates:
@@ -59,12 +66,25 @@ def judge(run: SearchRun, context: result_builder.RunContext) -> FrozenCandidate
     if not run.probes:  # a resume after the search; the report shows them
         run.probes = list(run.rundir.read("probes.json", list[Trial]) or [])
     run.describe(t.candidate.backbone for t in run.state().contenders())
-    frozen = run.rundir.read("candidates.json", FrozenCandidates)
+    frozen = _read(run)
     if frozen is not None and not any(run.cannot_win(t) for t in _members(frozen)):
         return frozen
     if frozen is not None:  # of an earlier process, perhaps: only that one knows how its search ended
         run.stopped, run.untried, run.predicted_s = frozen.stopped_because, frozen.untried, frozen.predicted_s
     return _freeze(run, context)
+
+
+def _read(run: SearchRun) -> FrozenCandidates | None:
+    """Return what an earlier process froze, None before that. Raises InputError where the file was changed since.
+
+    The digest is of the text, not of the record, which may have more fields by now.
+    """
+    frozen, path = run.rundir.read("candidates.json", FrozenCandidates), run.rundir.candidates
+    if frozen is not None and frozen.digest:
+        text = plain_json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        if json_records.digest({**text, "digest": ""}) != frozen.digest:
+            raise InputError(f"{path}: was changed after the candidates were frozen.", hint=COPY_AGAIN)
+    return frozen
 
 
 def _members(frozen: FrozenCandidates) -> tuple[Trial, ...]:
