@@ -43,6 +43,7 @@ COMMANDS = {
     "doctor": "Check this machine: versions, devices, weights, disk, plugins.",
     "demo": "Run the whole job on sample images, without a download.",
 }
+INTERRUPTED = 130
 SIMILAR = 0.7  # ratio of difflib above which a word is taken for a mistyped command
 
 
@@ -107,8 +108,11 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with its code (docs/design.md, 3.1)."""
     collector.collect_rarely()
     standard_streams.prepare()
-    with stopped_by_signals():
-        code = run(args)
+    try:
+        with stopped_by_signals():
+            code = run(args)
+    except KeyboardInterrupt:  # a second one, which came while the first was reported
+        code = INTERRUPTED
     collector.skip_last()
     sys.exit(code)
 
@@ -126,7 +130,7 @@ def run(args: list[str] | None = None) -> int:
         if isinstance(error.__cause__, EOFError):  # a file that ends too early: click takes it for standard input's end
             return _failures.fail_of_bug(error.__cause__)
         print("stopped", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except click.ClickException as error:
         return _failures.fail_of_usage(error)
     except BrokenPipeError:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
+from advisor import cli
 from advisor.cli._stopping import stopped_by_signals
 
 
@@ -70,6 +73,24 @@ def test_every_command_is_stopped_as_by_ctrl_c(number: signal.Signals) -> None:
     process = subprocess.Popen(call, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert (process.wait(60), process.stderr.read().strip()) == (130, "stopped")
+
+
+def test_a_second_signal_while_the_first_is_reported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C twice in a row: the exit code stays 130."""
+
+    class Terminal(io.StringIO):
+        def write(self, text: str) -> int:
+            signal.raise_signal(signal.SIGINT)
+            return len(text)
+
+    def interrupted(**call: Any) -> None:
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(cli.group, "main", interrupted)
+    with pytest.raises(SystemExit) as ending:
+        cli.main(["cache"])
+    assert ending.value.code == 130
 
 
 def test_a_lost_terminal_is_ignored_under_nohup() -> None:
