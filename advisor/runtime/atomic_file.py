@@ -17,7 +17,8 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +27,9 @@ from advisor.errors import OutputError
 _STALE_S = 60.0  # a file that nobody holds and that is older than this was left by a process that died
 _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # a file system that cannot reserve
 DELETED = ".deleted-*"  # what `remove_folder` renames a folder to
+STAGING = ".staging-"  # how a folder begins in which files are put together (`RunDir.staging`)
+_UNFINISHED_FILE = re.compile(r"\..+\.\d+\.tmp|\.tmp\w{6}")  # of `replacing`; of safetensors within it
+_UNFINISHED_FOLDER = re.compile(rf"{re.escape(STAGING)}.+|\.deleted-[0-9a-f]{{32}}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -128,6 +132,19 @@ def remove_folder(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path, below: Iterable[str] = ()) -> None:
+    """Delete what killed processes left in a folder, and anywhere below some of its subfolders, and did not put in its place.
+
+    Only the process that alone writes there may do this.
+    """
+    for path in chain(folder.glob(".*"), *((folder / name).rglob(".*") for name in below)):
+        with contextlib.suppress(OSError):  # in a folder that has just gone
+            if _UNFINISHED_FOLDER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif _UNFINISHED_FILE.fullmatch(path.name):
+                path.unlink()
 
 
 def to_json(record: Any) -> str:

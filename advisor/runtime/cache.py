@@ -252,7 +252,7 @@ class Store:
         entries, cap = list(self.entries()), self.cap_bytes
         if needed_bytes > cap:
             raise CacheFullError(
-                f"The cache holds {cap / 1e9:.1f} GB at most and {needed_bytes / 1e9:.1f} GB are needed."
+                f"The cache holds {cap / 1e6:,.1f} MB at most and {needed_bytes / 1e6:,.1f} MB are needed."
             )
         used = sum(entry.bytes for entry in entries)
         while entries and used + needed_bytes > cap:

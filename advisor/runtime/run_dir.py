@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from advisor import errors
-from advisor.errors import InputError, OutputError, TrialError
+from advisor.errors import AdviseError, CheckError, InputError, OutputError
 from advisor.runtime import plain_json
-from advisor.runtime.atomic_file import takes_nothing, to_json, write_atomically
+from advisor.runtime.atomic_file import STAGING, remove_unfinished, takes_nothing, to_json, write_atomically
 
 if TYPE_CHECKING:
     from advisor.records import Result
@@ -38,19 +38,8 @@ KEPT = ("recipe.yaml", "model.safetensors", "model.json", NOVELTY, "result.json"
 # What a run writes before its first probe ends: its own files, and those of trackers.
 EARLY_FOLDERS = ("trials", "tensorboard", "wandb")
 EARLY_FILES = (
-    "run.json",
-    "log.jsonl",
-    "lock",
-    "worker.log",
-    "profile.json",
-    "splits.csv",
-    "objective.json",
-    "speeds.json",
-    "relabelled.csv",
-    "left-out.json",
-    "graph-costs.json",
-    "experience.json",
-    "tracking.json",
+    *("run.json", "log.jsonl", "lock", "worker.log", "profile.json", "splits.csv", "objective.json", "speeds.json"),
+    *("relabelled.csv", "left-out.json", "graph-costs.json", "experience.json", "tracking.json"),
 )
 # What commands without a search write beside the files of a run.
 FILLED = (*KEPT, "adaptation.json", "comparison.json", "comparison.html", "evaluation.json", "teacher.npz")
@@ -132,20 +121,21 @@ class RunDir:
 
     @contextmanager
     def filled(self) -> Iterator[Path]:
-        """Hold a new folder that one command fills; where its training fails or is stopped, what it wrote goes again.
+        """Hold a new folder that one command fills; where that fails or is stopped, what it wrote goes again.
 
         Raises what `begun` raises.
         """
         with self.begun():
             try:
                 yield self.path
-            except (InputError, TrialError, KeyboardInterrupt):
-                self.forget(FILLED)
+            except (AdviseError, MemoryError, KeyboardInterrupt) as error:
+                if not isinstance(error, CheckError):  # whole, though a check of it failed
+                    self.forget(FILLED)
                 raise
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run; the lock goes with the process.
+        """Hold the run, without what killed processes left unfinished; the lock goes with the process.
 
         Raises InputError where another process holds it, OutputError where nothing can be written there.
         """
@@ -165,6 +155,7 @@ class RunDir:
                 hint="Make the run's folder writable, or copy the run and resume the copy.",
             ) from error
         try:
+            remove_unfinished(self.path, ("trials", "ensemble"))
             yield
         finally:
             lock.release()
@@ -260,14 +251,14 @@ class RunDir:
         """
         for name in EARLY_FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (*EARLY_FILES, self.study.name, *others):
-            (self.path / name).unlink(missing_ok=True)
-        with suppress(OSError):
+        with suppress(OSError):  # a disk that became read-only is the error to report
+            for name in (*EARLY_FILES, self.study.name, *others):
+                (self.path / name).unlink(missing_ok=True)
             self.path.rmdir()
 
     def staging(self, name: str) -> Path:
         """Return an empty folder inside the run where a model can be put together before it replaces the old one."""
-        folder = self.trials / f".staging-{name}"
+        folder = self.trials / f"{STAGING}{name}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from advisor.data.tables import corrections
-from advisor.errors import InputError, OutputError
+from advisor.errors import BackboneError, CheckError, InputError, OutputError, WorkerLostError
 from advisor.records import Settings
 from advisor.reporting import stored_results
 from advisor.runtime import run_dir
@@ -230,3 +230,41 @@ def test_a_run_begun_meanwhile_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"not empty.*tl-advise resume"), run.begun():
         pass
     assert (run.path / "run.json").is_file()
+
+
+def test_what_killed_processes_left_is_gone_when_the_run_goes_on(data: Path, tmp_path: Path) -> None:
+    """Half a model or a checkpoint is as large as a whole one: kills would fill the disk. Files of others stay."""
+    run = RunDir.create(tmp_path / "run", data=data)
+    code = (
+        "import os, sys; from pathlib import Path; from advisor.runtime.atomic_file import replacing\n"
+        "with replacing(Path(sys.argv[1])) as new: new.write_text('half'); os._exit(9)"
+    )
+    (run.trials / "00001" / "mixed").mkdir(parents=True)
+    for name in ("model.safetensors", "trials/00001.pt", "trials/00001/mixed/model.json"):
+        assert subprocess.run([sys.executable, "-c", code, str(run.path / name)]).returncode == 9
+    run.staging("best")
+    (run.trials / "00001" / ".tmpdh7nLl").touch()  # where safetensors writes
+    (run.path / ".notes.txt").touch()
+    with run.locked():
+        left = {str(path.relative_to(run.path)) for path in run.path.rglob("*")}
+    assert left == {"lock", "trials", "trials/00001", "trials/00001/mixed", ".notes.txt"}
+
+
+@pytest.mark.parametrize(
+    "error", [WorkerLostError("killed"), BackboneError("raised"), MemoryError(), KeyboardInterrupt()]
+)
+def test_a_folder_whose_command_failed_is_free_again(data: Path, tmp_path: Path, error: BaseException) -> None:
+    """Whatever ended it, the same call can be repeated; only what a check refused stays, since it is whole."""
+    out = tmp_path / "out"
+
+    def fill(name: str, ending: BaseException) -> None:
+        with RunDir.create(out, data=data).filled():
+            (out / name).touch()
+            raise ending
+
+    with pytest.raises(type(error)):
+        fill("splits.csv", error)
+    assert not out.exists()
+    with pytest.raises(CheckError):
+        fill("recipe.yaml", CheckError("another score"))
+    assert (out / "recipe.yaml").exists()

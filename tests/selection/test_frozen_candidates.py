@@ -46,7 +46,8 @@ def test_frozen_candidates_that_were_changed_or_lost_are_refused(run: SearchRun,
     """Nothing else may be tested than what was frozen, and no search goes on after it: both would choose by the test."""
     verdict = Verdict(winner=0, default=None, ties=(), kept_default=False, reason="the only one")
     regime = Regime(name="partial", reason="asked", prior="partial")
-    frozen = FrozenCandidates(verdict=verdict, regime=regime, winner=replace(trained, fitted={"alpha": math.nan}))
+    winner = replace(trained, fitted={"alpha": math.nan})
+    frozen = FrozenCandidates(verdict=verdict, regime=regime, winner=winner, default=None, ties=())
     frozen = replace(frozen, digest=json_records.digest(frozen))
     assert not frozen_candidates.is_frozen(run)
     run.rundir.write("candidates.json", frozen)
