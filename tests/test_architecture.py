@@ -98,6 +98,21 @@ def test_every_package_has_its_place() -> None:
     assert present == set(RANK)
 
 
+def test_the_tree_of_the_readme_is_in_the_order_of_imports() -> None:
+    """No package of the README's tree, `advice` at its top aside, imports one that the tree shows below it."""
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").split("```text")[1].split("```")[0]
+    shown = re.findall(r"^  ([a-z_]+)(?:\.py|/)", tree, flags=re.MULTILINE)
+    assert shown[0] == "advice"
+    row = {name: number for number, name in enumerate(shown[1:])}
+    below = {
+        (package(dotted(path)), package(name))
+        for path in files("advisor")
+        for name in imported(path)
+        if package(dotted(path)) in row and row.get(package(name), -1) > row[package(dotted(path))]
+    }
+    assert not below
+
+
 @pytest.mark.parametrize("path", files("advisor"), ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_go_one_way(path: Path) -> None:
     """A file imports only from its own package and from those before it, type annotations included."""

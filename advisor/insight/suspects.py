@@ -85,9 +85,6 @@ def counted_wrong(probabilities_NK: Floats, labels_N: Ints) -> Bools:
 def opposing(features_ND: Floats, labels_N: Ints, items: Ints, count: int = NEIGHBOURS) -> list[list[int]]:
     """List, for each of `items`, its nearest items that carry another label, nearest first."""
     units_ND, labels_N = neighbours.unit(features_ND), np.asarray(labels_N)
-    result = []
-    for item in items:
-        rows = np.flatnonzero(labels_N != labels_N[item])
-        _, positions = neighbours.nearest(units_ND[[item]], units_ND[rows], count)
-        result.append([int(row) for row in rows[positions[0]]])
-    return result
+    same_label = labels_N[items][:, None] == labels_N
+    similar, positions = neighbours.nearest(units_ND[items], units_ND, count, excluded_MN=same_label)
+    return [rows[np.isfinite(near)].tolist() for rows, near in zip(positions, similar, strict=True)]

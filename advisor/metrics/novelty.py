@@ -104,7 +104,7 @@ def _p_values(index: NoveltyIndex, similar_M: Float32s) -> Float64s:
 
 
 def _mean_of_nearest(queries_MD: Float32s, bank_ND: Float32s, k: int, own_N: Ints | None = None) -> Float32s:
-    """Return the mean similarity (M,) to the `k` nearest rows of the bank, as `neighbours.nearest` finds them.
+    """Return the mean similarity (M,) to the `k` nearest rows of the bank.
 
     With `own_N` query i is row i of the bank, and no row with its number is its neighbour.
     """

@@ -73,11 +73,19 @@ def test_neighbours_that_speak_against_a_label_carry_another() -> None:
         assert suspect == other[expected].tolist()
 
 
+def test_only_items_of_other_labels_oppose() -> None:
+    """Where fewer items carry another label than are asked for, all of them are listed, and no other."""
+    x = np.random.default_rng(0).standard_normal((6, 4))
+    opposing = suspects.opposing(x, np.array([0, 0, 0, 0, 1, 1]), np.array([0, 4]), count=4)
+    assert [sorted(rows) for rows in opposing] == [[4, 5], [0, 1, 2, 3]]
+    assert suspects.opposing(x, np.zeros(6, dtype=int), np.array([2])) == [[]]
+
+
 def test_nearest_is_sklearns_in_every_piece() -> None:
     """More queries than one piece holds: the same neighbours, oneself left out."""
     x = np.random.default_rng(0).standard_normal((1500, 8))
     units = neighbours.unit(x)
-    similar, positions = neighbours.nearest(units, units, 3, skip_self=True)
+    similar, positions = neighbours.nearest(units, units, 3, excluded_MN=np.eye(len(units), dtype=bool))
     distance, expected = NearestNeighbors(metric="cosine").fit(x).kneighbors(x, 4)
     assert (positions == expected[:, 1:]).mean() > 0.999
     np.testing.assert_allclose(1 - similar, distance[:, 1:], atol=1e-5)
