@@ -98,10 +98,11 @@ def similar(
     `store` keeps what the search for crops found; `stage` hears that this search begins.
     """
     groups = near(root, items, thumbnails_NSS3, value_range=value_range)
-    together = [set(group.paths) for group in groups]
+    near_group = {path: number for number, group in enumerate(groups) for path in group.paths}
     limits: dict[str, Any] = {"value_range": value_range, "extent": extent}
     others = altered(root, items, thumbnails_NSS3, **limits, store=store, stage=stage)
-    return (*groups, *(group for group in others if not any(set(group.paths) <= paths for paths in together)))
+    # An image without near-duplicates stands for itself, so that only a set within one group counts as one.
+    return (*groups, *(other for other in others if len({near_group.get(path, path) for path in other.paths}) > 1))
 
 
 def altered(

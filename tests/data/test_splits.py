@@ -137,6 +137,34 @@ def test_grouped_folds_are_about_as_even_as_those_of_scikit_learn() -> None:
     assert np.std(ours, axis=0).mean() <= 1.5 * np.std(theirs, axis=0).mean() + 0.5
 
 
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=2, max_size=60),
+    together=st.integers(0, 8),
+    k=st.integers(2, 6),
+    seed=st.integers(0, 2**40),
+)
+def test_groups_are_dealt_where_they_keep_classes_even(labels: list[int], together: int, k: int, seed: int) -> None:
+    """Larger groups first, each to the fold with the fewest of its classes, then the emptiest; single images by the same rule."""
+    labels_N = np.array(labels)
+    groups = np.maximum(np.arange(len(labels)), together)  # the first ones are one group, the others are alone
+    sizes, held = np.bincount(labels_N), np.zeros((k, max(labels) + 1))
+    fold_of: dict[int, int] = {}
+    numbers = np.unique(groups)
+    draws = np.random.Generator(np.random.Philox(key=[seed, 0x666F6C6473]))
+    drawn = numbers[draws.permutation(len(numbers))].tolist()
+    for group in sorted(drawn, key=lambda number: -int((groups == number).sum())):
+        have = np.bincount(labels_N[groups == group], minlength=len(sizes))
+        own = have > 0
+        spares = [f for f in range(k) if (held[f] + have < sizes)[own].all()]
+        if spares and (have < sizes)[own].all():
+            cost = {f: (((2 * held[f] + have) * have)[own] / sizes[own]).sum() for f in spares}
+            fold_of[group] = min(spares, key=lambda f: (cost[f], held[f].sum(), f))
+            held[fold_of[group]] += have
+    expected = [np.flatnonzero([fold_of.get(int(g)) == fold for g in groups]).tolist() for fold in range(k)]
+    dealt = splits.folds(labels_N, groups, k=k, seed=seed)
+    assert [validation.tolist() for _, validation in dealt] == [rows for rows in expected if rows]
+
+
 def test_another_seed_gives_other_folds() -> None:
     """The seed decides, and nothing else."""
     labels = np.arange(60) % 3
