@@ -229,8 +229,11 @@ def test_split() -> Option:
     )
 
 
-def reading() -> Option:
-    """Add the options that say how a data set is to be read; `read_options` turns them into a record."""
+def reading(default: str = "") -> Option:
+    """Add the options that say how a data set is to be read; `read_options` turns them into a record.
+
+    `default` says what holds without them, where that is not the default of a first reading.
+    """
     columns = [
         click.option(f"--{role}-column", metavar="NAME", help=f"Column of the {role} in a table of images.")
         for role in ("path", "label", "group", "split")
@@ -241,7 +244,7 @@ def reading() -> Option:
                 "--val",
                 type=click.Choice(["holdout", "pool"]),
                 help="A given validation set beside a given test set: validate on it, or add it to the training images. "
-                "[holdout]",
+                f"[{default or 'holdout'}]",
             ),
             click.option("--layout", metavar="NAME", help='Read as this layout (documentation: "Your data").'),
             click.option("--exclude", multiple=True, metavar="NAME", help="Leave out this folder (repeatable)."),
@@ -252,7 +255,7 @@ def reading() -> Option:
                 "--max-pixels",
                 type=click.IntRange(min=1),
                 metavar="N",
-                help="Largest image that is decoded. [178,956,970]",
+                help=f"Largest image that is decoded. [{default or '178,956,970'}]",
             ),
         ]
     )

@@ -47,7 +47,7 @@ def command(context: click.Context, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="List every entry, with what it was made from.")
 @_options.as_json("Print the entries as JSON on standard output.")
 def listing(everything: bool = False, as_json: bool = False) -> None:
-    """Show how much is cached, for what, and when it was last used (the same as `tl-advise cache`)."""
+    """List what is cached (the same as `tl-advise cache`)."""
     from advisor.cli import _console
     from advisor.data.archives import unpacking
     from advisor.runtime import cache
@@ -68,9 +68,9 @@ def listing(everything: bool = False, as_json: bool = False) -> None:
 
 
 @command.command()
-@click.option("--kind", help="Only entries of this kind, as `tl-advise cache` names it.")
+@click.option("--kind", metavar="NAME", help="Only entries of this kind, as `tl-advise cache` names it.")
 def clear(kind: str | None) -> None:
-    """Delete cached entries; runs that are using them now are not disturbed."""
+    """Delete cached entries. Runs that are using them now are not disturbed."""
     from advisor.cli import _console
     from advisor.data.archives import unpacking
     from advisor.errors import InputError

@@ -49,9 +49,10 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 @_options.as_json("Print the description as JSON on standard output.")
 def show(name: str, as_json: bool) -> None:
-    """Show what a strategy does, when to use it, its parameters and its source; or the facts of a network.
+    """Show a strategy with its parameters, or the facts of a network.
 
-    NAME is a strategy or a network. Parameters are set with --set in `tl-advise lr-find` and `tl-advise distill`.
+    NAME is a strategy or a network. Of a strategy: what it does, when to use it, its parameters and its source. Parameters
+    are set with --set in `tl-advise lr-find` and `tl-advise distill`.
 
     \b
     Examples:
@@ -128,9 +129,10 @@ def _range(parameter: Parameter) -> str:
 @click.option("--fetch", is_flag=True, help="Download the weights first, if they are not available locally.")
 @_options.as_json("Print the checks as JSON on standard output.")
 def check(name: str, size_px: int | None, fetch: bool, as_json: bool) -> None:
-    """Check that a plugin meets its contract; the exit code is 3 if it does not.
+    """Check that a plugin meets its contract.
 
-    NAME is a backbone, a strategy, a layout, or a plugin (then everything that it provides is checked).
+    NAME is a backbone, a strategy, a layout, or a plugin (then everything that it provides is checked). The exit code is 3
+    if a check fails.
 
     \b
     Examples:

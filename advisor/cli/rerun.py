@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Labelled images of the pretraining classes, to measure how much of them is forgotten.",
 )
-@_options.reading()
+@_options.reading("as in the recipe")
 @_options.relabel()
 @_options.blocked()
 @_options.machine()

@@ -26,15 +26,36 @@ if TYPE_CHECKING:
     show_default=True,
     help="What computes the answers; onnxruntime starts some seconds later and answers more images per second on a CPU.",
 )
-@click.option("--batch", type=click.IntRange(1, 1024), default=64, show_default=True, help="Largest batch.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 1024),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Images that pass through the network together, at most.",
+)
 @click.option(
     "--abstain",
     type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
     metavar="RATE",
     help='Label images that are unlike the training images "unknown", at this rate of false alarms.',
 )
-@click.option("--max-body-mb", type=click.IntRange(1, 4096), default=32, show_default=True, metavar="MB")
-@click.option("--max-megapixels", type=click.IntRange(1, 1000), default=50, show_default=True, metavar="MP")
+@click.option(
+    "--max-body-mb",
+    type=click.IntRange(1, 4096),
+    default=32,
+    show_default=True,
+    metavar="MB",
+    help="Largest request, in MiB (2^20 bytes).",
+)
+@click.option(
+    "--max-megapixels",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    metavar="MP",
+    help="Largest image, in megapixels.",
+)
 @_options.blocked()
 @click.option("--ensemble", is_flag=True, help="Serve the ensemble of the run instead of its single model.")
 @click.option("-q", "--quiet", is_flag=True, help="Log warnings only, not every request.")

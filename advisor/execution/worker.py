@@ -32,11 +32,9 @@ SPIN = "3000"
 class Worker:
     """One long-lived worker process. What was opened is opened again whenever the process has to be started anew."""
 
-    def __init__(
-        self, *, log: str | None = None, opened: OpenDataset | None = None, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, *, log: str | None = None, environment: Mapping[str, str] | None = None) -> None:
         self.log = log
-        self.opened = opened  # opened at the next start, without being waited for
+        self.opened: OpenDataset | None = None  # opened at the next start, without being waited for
         self.environment = dict(environment or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.connection: Connection[Any, Any] | None = None

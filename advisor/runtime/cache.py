@@ -104,9 +104,7 @@ class Store:
         facts = self._facts(self._path(fields))
         return facts["notes"] if facts else None
 
-    def put(
-        self, fields: Fields, writer: Callable[[IO[bytes]], None], *, size_bytes: int = 0, notes: Any = None
-    ) -> Path:
+    def put(self, fields: Fields, writer: Callable[[IO[bytes]], None], *, size_bytes: int = 0) -> Path:
         """Store what `writer` writes to a binary file, under `fields`; returns its path.
 
         `size_bytes`, where known, is reserved first. Raises CacheFullError, also for an OSError of the writer; anything else
@@ -114,7 +112,7 @@ class Store:
         """
         with self._space(fields, size_bytes) as (waiting, stream):
             writer(stream)
-            return self._commit(fields, waiting, stream, notes)
+            return self._commit(fields, waiting, stream, None)
 
     def array(self, fields: Fields) -> AnyArray | None:
         """Map a stored array, read-only; None where it is missing or its file has not the size that it should have."""

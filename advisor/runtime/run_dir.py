@@ -263,13 +263,13 @@ class RunDir:
         folder.mkdir(parents=True)
         return folder
 
-    def adopt(self, staged: Path, names: tuple[str, ...] = KEPT) -> None:
+    def adopt(self, staged: Path) -> None:
         """Move finished files from a staging folder into place: the recipe after the model that it vouches for.
 
         The result comes last: a resume takes a final one as the sign that nothing is left to do.
         """
         last = {"recipe.yaml": 1, "result.json": 2}
-        for name in sorted((n for n in names if (staged / n).exists()), key=lambda n: last.get(n, 0)):
+        for name in sorted((n for n in KEPT if (staged / n).exists()), key=lambda n: last.get(n, 0)):
             os.replace(staged / name, self.path / name)
 
 

@@ -144,7 +144,7 @@ def test_grouped_folds_are_about_as_even_as_those_of_scikit_learn() -> None:
     seed=st.integers(0, 2**40),
 )
 def test_groups_are_dealt_where_they_keep_classes_even(labels: list[int], together: int, k: int, seed: int) -> None:
-    """Larger groups first, each to the fold with the fewest of its classes, then the emptiest; single images by the same rule."""
+    """Larger groups first, each to the fold with the fewest of its classes, then the emptiest; so are single images."""
     labels_N = np.array(labels)
     groups = np.maximum(np.arange(len(labels)), together)  # the first ones are one group, the others are alone
     sizes, held = np.bincount(labels_N), np.zeros((k, max(labels) + 1))

@@ -50,7 +50,7 @@ def read_shards(paths: Sequence[Path], split: str = "") -> Table:
         raise damaged(reading, error) from error
 
 
-def from_batches(path: Path, schema: Any, batches: Iterable[Any], key: Any, prefix: str = "") -> Table:
+def from_batches(path: Path, schema: Any, batches: Iterable[Any], key: Any) -> Table:
     """Build a table from Arrow record batches; image bytes are written into the cache folder named by `key()`.
 
     Raises DatasetError where no column could be the label.
@@ -78,7 +78,7 @@ def from_batches(path: Path, schema: Any, batches: Iterable[Any], key: Any, pref
             records = batch.to_pylist()
             for record in records:
                 content, stated = _content(record[image])
-                files.append(f"{prefix}{len(files):07d}{_suffix(stated)}")
+                files.append(f"{len(files):07d}{_suffix(stated)}")
                 unpacking.write(folder / files[-1], [content], limits)
             lines.extend(_rows(records, names, classes, files[-len(records) :]))
         (folder / "table.json").write_text(json.dumps(lines), encoding="utf-8", errors="surrogateescape")
