@@ -26,7 +26,6 @@ from advisor.safe_text import printable
 
 STANDARD_INPUT = "-"
 LISTS = (".csv", ".tsv", ".txt")
-_SEPARATORS = ",;\t|"
 
 
 def images(names: Sequence[str]) -> tuple[list[tuple[str, Any]], int, list[Unreadable]]:
@@ -137,7 +136,7 @@ def _rows(file: Path) -> list[Sequence[str]]:
     """
     text, _ = delimited.decoded(file)
     first = next((line for line in text.split("\n") if line.strip() and not line.startswith("#")), "")
-    if file.suffix.lower() != ".txt" and set(first) & set(_SEPARATORS):
+    if file.suffix.lower() != ".txt" and set(first) & set(delimited.SEPARATORS):
         table = delimited.read(file)
         return [table.names, *(cells for _, cells in table.rows)]
     if file.suffix.lower() == ".txt" and delimited.is_list(file) and not os.path.exists(_beside(file, first.strip())):

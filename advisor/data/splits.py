@@ -239,8 +239,8 @@ def _deal_groups(labels_N: AnyArray, whole: AnyArray, k: int, draws: np.random.G
 def _deal_singles(rows: list[int], labels: list[int], sizes: list[float], held_kK: AnyArray, fold_N: AnyArray) -> None:
     """Deal groups of one image by the rule of `_deal_groups`, into `fold_N`.
 
-    Where a group has one class, the fold with the fewest images of it costs least: whole numbers decide, which takes
-    a sixth of the time: a large data set consists of such groups.
+    The fold with the fewest images of the one class costs least, so that whole numbers decide, without arrays: a large data
+    set consists of such groups.
     """
     held, total = held_kK.T.tolist(), held_kK.sum(axis=1).tolist()
     for row in rows:

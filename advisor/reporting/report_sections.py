@@ -20,7 +20,6 @@ from advisor.reporting.charts.report_plots import Bar, Dot, Line
 SHOWN_TRIALS = 12
 SHOWN_PAIRS = 12
 SHOWN_BARS = 20  # classes, above which a table says it better
-SMALL_MATRIX = 10  # classes, up to which the confusion matrix is a table that fits a phone
 Safe = Callable[[str], Any]
 
 
@@ -119,14 +118,13 @@ def classes(test: TestScore | None, safe: Safe) -> dict[str, Any] | None:
     ]
     counts = test.confusion
     square = len(counts) == len(names) and all(len(row) == len(names) for row in counts)
-    draw = evidence_plots.matrix if len(names) <= SMALL_MATRIX else report_plots.confusion
     return {
         "bars": safe(evidence_plots.bars(rows)) if len(rows) <= SHOWN_BARS else "",
         "rows": sorted(
             test.per_class.items(), key=lambda item: (item[1].recall is None, item[1].recall or 0.0, item[0])
         ),
         "f1": {name: _f1(score.recall, score.precision) for name, score in test.per_class.items()},
-        "confusion": safe(draw(names, counts)) if square else "",
+        "confusion": safe(evidence_plots.confusion(names, counts)) if square else "",
         "pairs": _pairs(names, counts) if square and len(names) > 2 else [],
         "small": assessment.small_classes(test.per_class),
     }

@@ -29,7 +29,7 @@ _BOMS = (
     (b"\xfe\xff", "utf-16"),
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
-_SEPARATORS = ",;\t|"
+SEPARATORS = ",;\t|"  # of cells, beside a space where a line has none of them
 _MOST_BYTES = 1 << 30  # of a table that is unpacked
 
 
@@ -129,11 +129,11 @@ def separator(text: str, path: Path) -> str:
     """Return the character that separates fields, by `sep=`, the suffix, or the first line that is not blank."""
     lines = [line for line in text.splitlines()[:20] if line.strip()]
     first = lines[0] if lines else ""
-    if path.suffix.lower() == ".tsv" and ("\t" in first or not set(first) & set(_SEPARATORS)):
+    if path.suffix.lower() == ".tsv" and ("\t" in first or not set(first) & set(SEPARATORS)):
         return "\t"
     if first.lower().startswith("sep=") and len(first) >= 5:
         return first[4]
-    counts = {sign: first.count(sign) for sign in _SEPARATORS}
+    counts = {sign: first.count(sign) for sign in SEPARATORS}
     best = max(counts, key=lambda sign: counts[sign])
     # A comma wins wherever it stands, except among tabs: labels hold semicolons and bars more often than commas.
     if counts[","] and not (counts["\t"] > counts[","]):
@@ -171,7 +171,7 @@ def _without_comments(text: str) -> str:
     lines = text.split("\n")
     for number, line in enumerate(lines):
         plain = line.strip()
-        if plain.startswith("#") and not set(plain) & set(_SEPARATORS):
+        if plain.startswith("#") and not set(plain) & set(SEPARATORS):
             lines[number] = ""
         elif plain.startswith("#"):
             lines[number] = line.replace("#", "", 1)

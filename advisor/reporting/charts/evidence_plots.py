@@ -13,9 +13,11 @@ from html import escape
 
 from advisor.records import CalibrationBin, Forecast
 from advisor.reporting import wording
+from advisor.reporting.charts import report_plots
 from advisor.reporting.charts.report_plots import Bar, Frame, line, svg, text
 from advisor.safe_text import printable, shortened
 
+SMALL_MATRIX = 10  # classes, up to which the confusion matrix is a table that fits a phone
 MAP_COLOURS = 8  # classes with a colour of their own on the map; the others share one
 MAP_POINTS = 3000  # more are thinned out: a page of a few hundred kilobytes shows them as well
 
@@ -60,6 +62,11 @@ def bars(rows: Sequence[Bar], *, most: float = 1.0) -> str:
             f'<i class="bar {row.kind}" style="width:{100 * share:.1f}%"></i></span><b>{_safe(row.note)}</b></div>'
         )
     return f'<div class="bars">{"".join(body)}</div>' if body else ""
+
+
+def confusion(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """Draw a confusion matrix, as a table where its classes are few."""
+    return (matrix if len(names) <= SMALL_MATRIX else report_plots.confusion)(names, counts)
 
 
 def matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> str:

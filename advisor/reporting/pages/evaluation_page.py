@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from advisor.records import Mistake, TestScore, Unreadable
 from advisor.records.objective import ObjectiveScore
 from advisor.reporting import html_page, wording
-from advisor.reporting.charts import evidence_plots, report_plots
+from advisor.reporting.charts import evidence_plots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SMALL_MATRIX = 10  # classes, up to which the confusion matrix is a table that fits a phone
 SHOWN = 5
 # Objectives that may ask for another answer than the most probable class.
 WITH_RULE = ("balanced_accuracy", "macro_f1", "cost")
@@ -151,7 +150,6 @@ def _some(names: Any) -> str:
 def render(result: Evaluated) -> str:
     """Return the page."""
     names = list(result.test.per_class)
-    draw = evidence_plots.matrix if len(names) <= SMALL_MATRIX else report_plots.confusion
     classes = [
         (
             name,
@@ -172,7 +170,7 @@ def render(result: Evaluated) -> str:
     sections.append(
         (
             "Confusion matrix: rows are labels, columns are the most probable classes.",
-            draw(names, result.test.confusion),
+            evidence_plots.confusion(names, result.test.confusion),
         )
     )
     if wrong:
