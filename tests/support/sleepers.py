@@ -1,71 +1,25 @@
-"""Workers whose trials sleep and then end with a made-up score: what the machinery costs, without any training.
+"""Trials that end with a made-up score: what the machinery of a search costs, without any training.
 
-Used by tests and by benchmarks/scale. A sleeper speaks the worker's own protocol.
+Used by tests and by benchmarks/scale, whose actors sleep for as long as a trial is to take.
 """
 
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from advisor.execution.executor import Ended, TrialExecutor
-from advisor.execution.worker import Worker
 from advisor.hooks import Context
-from advisor.records import Candidate, FoldScore, Trial
+from advisor.records import FoldScore, Trial
 from advisor.records.messages import RunTrial
 from advisor.tuning.candidates import BackboneAtSize
 from advisor.tuning.trials.study import Study
 
-IMAGES, CLASSES = 40, 3
+IMAGES = 40
 
 
-class Sleeper(Worker):
-    """A worker that sleeps in place of training. `folder` is where it leaves validation logits, None for none."""
-
-    def __init__(self, seconds: float | Callable[[int], float], folder: Path | None = None) -> None:
-        super().__init__()
-        self.seconds = seconds
-        self.folder = folder
-        self._connect()
-
-    def _connect(self) -> None:
-        self.connection, self._far = multiprocessing.Pipe()  # type: ignore[assignment]
-
-    def post(self, job: Any) -> None:
-        """Take a job and answer when its time is over."""
-        far = self._far
-        seconds = self.seconds(job.number) if callable(self.seconds) else self.seconds
-        timer = threading.Timer(seconds, lambda: self._end(far, job))
-        timer.daemon = True
-        timer.start()
-
-    def _end(self, far: Any, job: RunTrial) -> None:
-        trial = scored(job)
-        if self.folder is not None:
-            name = f"trials/{job.number:05d}.npz"
-            draw = np.random.default_rng(job.number)
-            logits = draw.normal(size=(IMAGES, CLASSES)).astype(np.float32)
-            np.savez(self.folder / name, rows=np.arange(IMAGES), logits=logits, labels=np.arange(IMAGES) % CLASSES)
-            trial = scored(job, predictions=name)
-        try:
-            far.send(trial)
-        except OSError:
-            return  # stopped meanwhile
-
-    def stop(self) -> None:
-        """Forget the job; a later one finds a fresh connection."""
-        if self.connection is not None:
-            self.connection.close()
-            self._connect()
-
-
-def scored(job: RunTrial, predictions: str = "") -> Trial:
+def scored(job: RunTrial) -> Trial:
     """Score a job by what it asks for: the same candidate always gets the same loss."""
     digest = hashlib.sha256(repr(sorted(job.candidate.parameters.items())).encode()).digest()
     loss = abs(float(job.candidate.parameters.get("rate", 0.5)) - 0.3) + digest[0] / 2560
@@ -76,7 +30,6 @@ def scored(job: RunTrial, predictions: str = "") -> Trial:
         regime="full",
         state="complete",
         scores=(score,),
-        predictions=predictions,
     )
 
 
@@ -111,15 +64,11 @@ def search(
     trials: int,
     *,
     on_end: Callable[[Ended], None] = lambda ended: None,
-    sample: bool = True,
 ) -> None:
     """Run so many sampled trials on an executor, as search.explore does: begun as it gets free, written down as they end."""
     while True:
         while executor.free and study.counted < trials:
-            if sample:
-                candidate = study.sample([BackboneAtSize("pocket", 64)], {"full": Rates()}, context)
-            else:
-                candidate = Candidate(backbone="pocket", strategy="full", parameters={"rate": study.counted / trials})
+            candidate = study.sample([BackboneAtSize("pocket", 64)], {"full": Rates()}, context)
             number = study.begin(candidate)
             executor.submit(RunTrial(number=number, candidate=candidate, folds=(0,), repeat=0, seed=0, started_s=0.0))
         if not executor.busy and study.counted >= trials:
