@@ -150,4 +150,5 @@ def explain(index: NoveltyIndex | None, rate: float | None, *, quiet: bool) -> N
         )
         return
     flagged, n = novelty.false_alarms(index, rate)
-    _console.say(f"{wording.false_alarms(rate, flagged, n)} {LIMIT}", stderr=True)
+    counted = wording.false_alarms(rate, flagged, n, novelty.false_alarm_interval(index, rate))
+    _console.say(f"{counted} {LIMIT}", stderr=True)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -141,7 +141,7 @@ def score(resources: Resources, job: Score, emit: OnProgress) -> Scored:
         "logits": np.stack(outputs)[:, readable],
         "labels": labels[readable],
         "groups": groups,
-        "features": _some(made.features_ND[readable]),
+        **_some(made.features_ND[readable], groups),
     }
     with atomic_file.replacing(Path(job.predictions)) as temporary, open(temporary, "wb") as file:
         np.savez(file, **(saved if together is None else {**saved, "ensemble": together}))
@@ -216,10 +216,10 @@ def _outputs(images: TestImages, rows: Rows, models: Sequence[SavedModel]) -> _O
     return _Outputs(rows=rows, logits=each, features_ND=features_ND, unreadable=images.unreadable)
 
 
-def _some(features_ND: Float32s) -> npt.NDArray[np.float16]:
-    """Return unit features of evenly spaced images, at most `FEATURES_KEPT`: enough to count false alarms on."""
+def _some(features_ND: Float32s, groups: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+    """Return unit features and groups of evenly spaced images, at most `FEATURES_KEPT`: enough to count false alarms on."""
     rows = np.unique(np.linspace(0, len(features_ND) - 1, FEATURES_KEPT).astype(np.int64))
-    return neighbours.unit(features_ND[rows]).astype(np.float16)
+    return {"features": neighbours.unit(features_ND[rows]).astype(np.float16), "feature_groups": groups[rows]}
 
 
 def _averaged(each: Sequence[Float32s]) -> Float32s | None:

@@ -206,7 +206,7 @@ def _score(
     squares, readable = parity.squares(model, [image.path for image in images])
     used = [image for image in images if image.path in set(readable)]
     labels = np.array([model.classes.index(image.label) for image in used])
-    groups = np.array([image.group or str(image.path) for image in used])
+    groups = np.array([image.group for image in used])
     source, after = folder / "float32.onnx", onnx_graph.session(folder / onnx_graph.FILE)
     float_nK, int8_nK = answers(before, squares), answers(after, squares)
     answered = [decide(p, model.decision) for p in (float_nK, int8_nK)]

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from advisor.aliases import Float32s, Float64s, NamedProgress, Pixels
-from advisor.data import pixels
+from advisor.data import pixels, splits
 from advisor.errors import CheckError, DatasetError, InputError
 from advisor.metrics import neighbours
 from advisor.models.ensemble_predictor import EnsemblePredictor
@@ -64,12 +64,13 @@ class Parity:
 
 @dataclass(frozen=True, kw_only=True)
 class ListedImage:
-    """An image of the run's list of splits, where it is now: its class's name, "train", "val" or "test", and its group."""
+    """An image of the run's list of splits, where it is now: its class's name, "train", "val" or "test", and the number of
+    its group, which images with equal bytes share."""
 
     path: Path
     label: str
     split: str
-    group: str
+    group: int
 
 
 def run_images(run: Path, data: Path | None = None) -> tuple[Path, ...]:
@@ -94,12 +95,17 @@ def listed(run: Path, data: Path | None = None) -> list[ListedImage]:
     location, options = _recorded(run, data)
     try:
         with open(run / "splits.csv", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            rows = [(r["path"], r["label"], r["split"], r.get("group") or "") for r in csv.DictReader(stream)]
+            rows = [
+                (r["path"], r["label"], r["split"], r.get("group") or "", r.get("sha256"))
+                for r in csv.DictReader(stream)
+            ]
     except (OSError, KeyError, csv.Error) as error:
         raise InputError(f"{run / 'splits.csv'} cannot be read: {error}.", hint="Name a run directory.") from error
     root = _root(location, options, [path for path, *_ in rows])
+    numbers = splits.joined([sha256 or path for path, *_, sha256 in rows], [row[3] for row in rows])
     images = [
-        ListedImage(path=root / path, label=label, split=split, group=group) for path, label, split, group in rows
+        ListedImage(path=root / path, label=label, split=split, group=int(number))
+        for (path, label, split, *_), number in zip(rows, numbers, strict=True)
     ]
     present = [image for image in images if image.path.is_file()]
     if not present:

@@ -227,7 +227,7 @@ def _least_spans(curve: MeasuredErrors) -> list[tuple[float, float]]:
 
 def _quantile(curve: MeasuredErrors) -> float:
     repeats = curve.errors_SR.shape[1]
-    return _student(repeats - 1) if repeats > 1 else 1.96
+    return intervals.student_quantile(0.95, repeats - 1) if repeats > 1 else 1.96
 
 
 def measured(curve: MeasuredErrors) -> list[Expected]:
@@ -240,17 +240,11 @@ def measured(curve: MeasuredErrors) -> list[Expected]:
             Expected(images=int(n), accuracy=float(a), low=min(low, float(a)), high=max(high, float(a)))
             for n, a, (low, high) in zip(curve.sizes, means, spans, strict=True)
         ]
-    reach = _student(repeats - 1) * curve.errors_SR.std(axis=1, ddof=1) / np.sqrt(repeats)
+    reach = _quantile(curve) * curve.errors_SR.std(axis=1, ddof=1) / np.sqrt(repeats)
     return [
         Expected(images=int(n), accuracy=float(a), low=max(0.0, min(a - r, low)), high=min(1.0, max(a + r, high)))
         for n, a, r, (low, high) in zip(curve.sizes, means.tolist(), reach.tolist(), _least_spans(curve), strict=True)
     ]
-
-
-def _student(freedom: int) -> float:
-    """Return the 0.975 quantile of Student's t by its expansion around the normal (Abramowitz and Stegun 26.7.5)."""
-    z, v = 1.959964, max(1, freedom)
-    return z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
 
 
 def _error(law: tuple[float, float, float], images: int) -> float:
@@ -267,4 +261,4 @@ def classes_that_gain(curve: MeasuredErrors, count: int = 3) -> list[tuple[int, 
     beyond = fall > 0
     if curve.turned_K2 is not None:
         beyond &= [guessing.sign_test(int(right), int(wrong)) <= GAIN_LEVEL for right, wrong in curve.turned_K2]
-    return [(int(k), float(fall[k])) for k in np.argsort(-fall, kind="stable")[:count] if beyond[k]]
+    return [(int(k), float(fall[k])) for k in np.argsort(-fall, kind="stable") if beyond[k]][:count]

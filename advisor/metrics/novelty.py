@@ -16,22 +16,25 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from advisor.aliases import Bools, Float32s, Float64s, Floats, Ints
-from advisor.metrics import neighbours
+from advisor.metrics import intervals, neighbours
 
 K = 10  # neighbours whose mean similarity counts
 LEAST = 20  # training or known images below which no share is worth stating
 _CHUNK = 1024  # new images at once
 _NONE = np.zeros(0, dtype=np.float32)
+_NO_GROUPS = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoveltyIndex:
     """Unit features of training images (N, D), rounded to float16, and sorted similarities to their `k` nearest:
-    of the known images (R,), and of test images (M,) on which false alarms are counted, if there are any."""
+    of the known images (R,), and of test images (M,) on which false alarms are counted, if there are any, with the
+    numbers of their groups (M,), () where each is its own."""
 
     bank_ND: Float32s
     known_R: Float32s
     held_out_M: Float32s = field(default_factory=lambda: _NONE)
+    group_M: Ints = field(default_factory=lambda: _NO_GROUPS)
     k: int = K
 
     @property
@@ -62,9 +65,16 @@ def build(
     return NoveltyIndex(bank_ND=bank_ND, known_R=np.sort(similar), k=k)
 
 
-def with_held_out(index: NoveltyIndex, features_MD: Floats) -> NoveltyIndex:
-    """Return the index with the similarities of held-out images, on which false alarms are counted."""
-    return replace(index, held_out_M=np.sort(similarity(index, features_MD)))
+def with_held_out(index: NoveltyIndex, features_MD: Floats, groups_M: Ints | None = None) -> NoveltyIndex:
+    """Return the index with the similarities of held-out images, on which false alarms are counted.
+
+    Images of one of the `groups_M` are one piece of evidence.
+    """
+    similar_M = similarity(index, features_MD)
+    order_M = np.argsort(similar_M, kind="stable")
+    is_grouped = groups_M is not None and len(np.unique(groups_M)) < len(similar_M)
+    group_M = np.asarray(groups_M, dtype=np.int64)[order_M] if is_grouped else _NO_GROUPS
+    return replace(index, held_out_M=similar_M[order_M], group_M=group_M)
 
 
 def similarity(index: NoveltyIndex, features_MD: Floats) -> Float32s:
@@ -96,6 +106,14 @@ def unlike(index: NoveltyIndex, features_MD: Floats, rate: float) -> Bools:
 def false_alarms(index: NoveltyIndex, rate: float) -> tuple[int, int]:
     """Return how many held-out images would be called unknown at this rate, and how many there are."""
     return int((_p_values(index, index.held_out_M) <= rate).sum()), len(index.held_out_M)
+
+
+def false_alarm_interval(index: NoveltyIndex, rate: float) -> tuple[float, float]:
+    """Return the 95 % interval of the share of new images that would be called unknown; (0, 1) without held-out images."""
+    flagged_M = _p_values(index, index.held_out_M) <= rate
+    if len(index.group_M):
+        return intervals.grouped_wilson(flagged_M, index.group_M)
+    return intervals.wilson(int(flagged_M.sum()), len(flagged_M))
 
 
 def _p_values(index: NoveltyIndex, similar_M: Float32s) -> Float64s:

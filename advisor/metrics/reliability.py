@@ -50,8 +50,8 @@ def measure(
 ) -> Reliability:
     """Compare confidences with outcomes. `ece_by_chance` is the 95 % quantile under perfect calibration.
 
-    Images of one of the `groups_N` are one piece of evidence for the mean overconfidence; `ece_by_chance` takes them to be
-    right and wrong together as much as they are here.
+    Images of one of the `groups_N` are one piece of evidence for bins and the mean overconfidence; `ece_by_chance` takes
+    them to be right and wrong together as much as they are here.
 
     Raises ValueError without images.
     """
@@ -65,7 +65,7 @@ def measure(
     half = _half_width(gap_N, confidence_N, member_N)
     mean = float(gap_N.mean())
     return Reliability(
-        bins=_bins(confidence_N, right_N),
+        bins=_bins(confidence_N, right_N, member_N),
         overconfidence=mean,
         ci95=(max(-1.0, mean - half), min(1.0, mean + half)),
         ece_by_chance=_by_chance(confidence_N, member_N, _alike(gap_N, confidence_N, member_N), seed),
@@ -88,7 +88,9 @@ def _half_width(gap_N: NDArray[np.float64], confidence_N: NDArray[np.float64], m
     return float(intervals.student_quantile(0.95, count - 1) * np.sqrt(variance))
 
 
-def _bins(confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
+def _bins(
+    confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_], member_N: NDArray[np.integer]
+) -> tuple[ReliabilityBin, ...]:
     """Divide the images into bins of equal size, from the least to the most confident."""
     count = int(np.clip(len(confidence_N) // PER_BIN, 1, MOST_BINS))
     parts = np.array_split(np.argsort(confidence_N, kind="stable"), count)
@@ -97,7 +99,7 @@ def _bins(confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]) -> tupl
             n=len(rows),
             confidence=float(confidence_N[rows].mean()),
             accuracy=float(right_N[rows].mean()),
-            ci95=intervals.wilson(int(right_N[rows].sum()), len(rows)),
+            ci95=intervals.grouped_wilson(right_N[rows], member_N[rows]),
         )
         for rows in parts
     )

@@ -199,6 +199,7 @@ def write_novelty(folder: Path, index: NoveltyIndex, name: str = "model") -> Non
     import safetensors.numpy
 
     arrays = {"bank": index.bank_ND.astype(np.float16), "known": index.known_R, "held_out": index.held_out_M}
+    arrays |= {"held_out_groups": index.group_M} if len(index.group_M) else {}
     contiguous = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
     write(folder / NOVELTY, lambda path: safetensors.numpy.save_file(contiguous, path))
     description = read_description(folder / f"{name}.json")
@@ -223,7 +224,9 @@ def read_novelty(folder: Path, description: Mapping[str, Any], width: int) -> No
     tensors = read_tensors(folder / NOVELTY)
     try:
         bank_ND, known_R, held_out_M = (tensors[key].float().numpy() for key in ("bank", "known", "held_out"))
-        if bank_ND.ndim != 2 or not bank_ND.size or known_R.ndim != 1 or not known_R.size or held_out_M.ndim != 1:
+        group_M = tensors["held_out_groups"].long().numpy() if "held_out_groups" in tensors else np.zeros(0, np.int64)
+        one_each = known_R.ndim == held_out_M.ndim == 1 and group_M.shape in ((0,), held_out_M.shape)
+        if bank_ND.ndim != 2 or not bank_ND.size or not known_R.size or not one_each:
             raise ValueError("its arrays have other shapes")
         if not all(np.isfinite(array).all() for array in (bank_ND, known_R, held_out_M)):
             raise ValueError("it holds values that are not finite")
@@ -235,7 +238,9 @@ def read_novelty(folder: Path, description: Mapping[str, Any], width: int) -> No
         ) from error
     if not _whole(1, 2**31)(named.get("neighbours")):
         fail(folder / "model.json", "unlike.neighbours", "a whole number above 0", named.get("neighbours"))
-    return NoveltyIndex(bank_ND=neighbours.unit(bank_ND), known_R=known_R, held_out_M=held_out_M, k=named["neighbours"])
+    return NoveltyIndex(
+        bank_ND=neighbours.unit(bank_ND), known_R=known_R, held_out_M=held_out_M, group_M=group_M, k=named["neighbours"]
+    )
 
 
 def write_ensemble(folder: Path, models: Sequence[Path], extra: Mapping[str, Any]) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from advisor.metrics import intervals
 from advisor.records import Best, BudgetUse, Calibration, Candidate, LeftOut, Result, TestScore
 from advisor.records.objective import OBJECTIVE_WORDS
 from advisor.records.trials import REGIME_WORDS
@@ -152,14 +151,13 @@ def calibration(calibration: Calibration) -> str:
     return f"{verdict}: {error}, {chance}; {gap}."
 
 
-def false_alarms(rate: float, flagged: int, n: int) -> str:
+def false_alarms(rate: float, flagged: int, n: int, ci95: tuple[float, float]) -> str:
     """Write how many held-out images would be called unknown at a rate, as a sentence."""
     if not n:
         return f"Abstaining at {percent(rate)}; the false alarms were not measured: there are no held-out images."
-    interval = span(intervals.wilson(flagged, n))
     return (
         f"Abstaining at {percent(rate)}: {flagged} of {number(n)} held-out test images would be called unknown "
-        f"({percent(flagged / n)}, 95 % interval {interval})."
+        f"({percent(flagged / n)}, 95 % interval {span(ci95)})."
     )
 
 

@@ -66,6 +66,7 @@ def test_the_locked_test_is_scored_as_predict_would(tmp_path: Path) -> None:
             right_n = logits.argmax(1) == saved["labels"]
             assert score_of.ci95 == intervals.grouped_wilson(right_n, saved["groups"])
         assert len(set(saved["groups"].tolist())) == -(-len(data.test) // 4)
+        assert np.array_equal(saved["feature_groups"], saved["groups"])  # all of so few images keep their features
     widths = [[score.ci95[1] - score.ci95[0] for score in each.scores] for each in (grouped, scored)]
     assert all(wide > narrow for wide, narrow in zip(*widths, strict=True))
 

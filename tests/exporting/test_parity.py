@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,3 +108,21 @@ def test_a_graph_carries_the_logit_adjustment_of_nearest_neighbours() -> None:
     head = fitting.fit(Head(kind="knn"), features, labels, 3, class_weights="logit_adjust")
     new = torch.from_numpy(draws.standard_normal((20, 6)).astype(np.float32))
     torch.testing.assert_close(graph.Neighbours(head)(new), head(new))
+
+
+def test_images_with_equal_bytes_share_a_group(run: Path, tmp_path: Path) -> None:
+    """The interval of an INT8 export counts copies of a test image once, as the score of the run does."""
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    with open(run / "splits.csv", encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len({image.group for image in parity.listed(run)}) == len(rows)
+    rows[1]["sha256"], rows[3]["group"], rows[4]["group"] = rows[2]["sha256"], "patient", "patient"
+    with open(copied / "splits.csv", "w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    groups = [image.group for image in parity.listed(copied)]
+    assert groups[1] == groups[2]
+    assert groups[3] == groups[4]
+    assert len(set(groups)) == len(rows) - 2

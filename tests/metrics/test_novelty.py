@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn.neighbors import NearestNeighbors
 
-from advisor.metrics import novelty
+from advisor.metrics import intervals, novelty
 
 
 def clusters(count: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -83,6 +83,21 @@ def test_false_alarms_are_counted_on_held_out_images() -> None:
     held_out = clusters(200, 1)
     counted = novelty.false_alarms(novelty.with_held_out(index, held_out), 0.1)
     assert counted == (int((novelty.p_values(index, held_out) <= 0.1).sum()), 200)
+
+
+def test_false_alarms_on_copies_are_few_pieces_of_evidence() -> None:
+    """The interval of 200 images is Wilson's; of 10 images, each 20 times, it is far wider, in any order of the images."""
+    index = novelty.build(clusters(400, 0))
+    assert index is not None
+    held_out, groups = np.repeat(clusters(10, 1), 20, axis=0), np.repeat(np.arange(10), 20)
+    single = novelty.with_held_out(index, held_out, np.arange(200))
+    flagged, n = novelty.false_alarms(single, 0.5)
+    assert novelty.false_alarm_interval(single, 0.5) == intervals.wilson(flagged, n)
+    mixed = np.random.default_rng(0).permutation(200)
+    low, high = novelty.false_alarm_interval(novelty.with_held_out(index, held_out[mixed], groups[mixed]), 0.5)
+    right = novelty.p_values(index, held_out) <= 0.5
+    assert (low, high) == pytest.approx(intervals.grouped_wilson(right, groups))
+    assert high - low > 0.4
 
 
 def test_copies_of_an_image_do_not_set_the_scale() -> None:

@@ -31,6 +31,15 @@ def test_bins_are_those_of_scikit_learn() -> None:
     assert all(b.ci95[0] <= b.accuracy <= b.ci95[1] for b in measured.bins)
 
 
+def test_copies_make_no_bin_surer() -> None:
+    """Twelve images, each ten times, leave bins as uncertain as few images do; a group for each image changes nothing."""
+    probabilities_NK, labels_N = np.tile([0.8, 0.2], (120, 1)), np.repeat(np.arange(12) % 4 == 0, 10).astype(np.int64)
+    copies = reliability.measure(probabilities_NK, labels_N, np.repeat(np.arange(12), 10)).bins
+    apart = reliability.measure(probabilities_NK, labels_N).bins
+    assert all(c.ci95[1] - c.ci95[0] > 1.5 * (a.ci95[1] - a.ci95[0]) for c, a in zip(copies, apart, strict=True))
+    assert reliability.measure(probabilities_NK, labels_N, np.arange(120)).bins == apart
+
+
 def test_overconfidence_is_seen_and_calibration_is_within_chance() -> None:
     """Logits that are three times too large are overconfident beyond the interval; true ones are within chance."""
     for sharper, over in ((1.0, False), (3.0, True)):

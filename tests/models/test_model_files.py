@@ -158,6 +158,7 @@ def test_an_ensemble_names_its_own_files_only(tmp_path: Path) -> None:
         ({"bank": torch.ones(4)}, 2, "other shapes"),
         ({"known": torch.zeros(0)}, 2, "other shapes"),
         ({"known": torch.tensor([float("nan")])}, 2, "not finite"),
+        ({"held_out_groups": torch.zeros(3, dtype=torch.int64)}, 2, "its arrays have other shapes"),
         ({}, 0, "unlike.neighbours: expected a whole number above 0, got 0"),
         ({}, float("inf"), "unlike.neighbours: expected a whole number above 0"),
     ],

@@ -7,15 +7,15 @@ has not seen for the scale. Does NOT cover: the p-value (`metrics.novelty`), its
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from advisor.aliases import Float32s, Rows
+from advisor.aliases import Bools, Float32s, Rows
 from advisor.execution.resources import Resources
-from advisor.metrics import intervals, novelty
+from advisor.metrics import novelty
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.models import features, inference, model_files, predictor
 from advisor.models.predictor import Predictor
@@ -31,7 +31,25 @@ BANK_SHARE, KNOWN_SHARE = 0.4, 0.2  # of the passes, where a fold's model is ask
 LEAST_PASSES = 250  # images, below which a trained network's index is not worth its passes
 RATE = 0.05  # at which false alarms are stated in the result
 Scale = Literal["training", "validation", "test"]
-_NONE = np.zeros((0, 0), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class _TestFeatures:
+    """Features (M, D) of test images that a worker has scored, and the numbers (M,) of their groups."""
+
+    features_MD: Float32s
+    group_M: Rows
+
+    def halves(self) -> tuple[_TestFeatures, _TestFeatures]:
+        """Divide the images by whole groups: the first half sets a scale, on the second one it is checked."""
+        number_M = np.unique(self.group_M, return_inverse=True)[1]
+        first = number_M % 2 == 0
+        if first.sum() < novelty.LEAST:
+            first = ~first
+        return self._take(first), self._take(~first)
+
+    def _take(self, chosen: Bools) -> _TestFeatures:
+        return _TestFeatures(self.features_MD[chosen], self.group_M[chosen])
 
 
 def build(resources: Resources, job: IndexTraining, emit: OnProgress) -> TrainingIndexed:
@@ -39,7 +57,7 @@ def build(resources: Resources, job: IndexTraining, emit: OnProgress) -> Trainin
     model = predictor.load(job.folder, resources.registry)
     rows, own = _own_rows(resources, job)
     most = MOST_BYTES // (2 * model.feature_width)
-    test_MD = _test_features(job)
+    test = _test_features(job)
     if model.description.get("frozen"):
         drawn = _drawn(rows, most, job.seed)
         index = novelty.build(_frozen(resources, model)[drawn], groups_N=resources.groups[drawn])
@@ -47,11 +65,11 @@ def build(resources: Resources, job: IndexTraining, emit: OnProgress) -> Trainin
     elif job.passes is not None and job.passes < min(LEAST_PASSES, 2 * len(resources.labels)):
         return TrainingIndexed(unlike=None, reason="no time is left for it")
     else:
-        index, scale, test_MD = _trained(_Passes(resources, job, most, emit), model, rows, own, test_MD)
+        index, scale, test = _trained(_Passes(resources, job, most, emit), model, rows, own, test)
     if index is None:
         return TrainingIndexed(unlike=None, reason="there are too few images")
-    if len(test_MD):
-        index = novelty.with_held_out(index, test_MD)
+    if len(test.features_MD):
+        index = novelty.with_held_out(index, test.features_MD, test.group_M)
     model_files.write_novelty(Path(job.folder), index)
     return TrainingIndexed(unlike=describe(index, scale))
 
@@ -69,7 +87,7 @@ def describe(index: NoveltyIndex, scale: str, rate: float = RATE) -> UnlikeImage
         smallest_rate=index.smallest_rate,
         rate=rate,
         false_alarms=flagged / n if n else None,
-        ci95=intervals.wilson(flagged, n) if n else None,
+        ci95=novelty.false_alarm_interval(index, rate) if n else None,
         held_out=n,
     )
 
@@ -85,11 +103,13 @@ def _drawn(rows: Rows, most: int, seed: int) -> Rows:
     return np.sort(rows[rng.permutation(seed, "novelty", 0, len(rows))[:most]])
 
 
-def _test_features(job: IndexTraining) -> Float32s:
-    if not job.test_features or not Path(job.test_features).is_file():
-        return _NONE
-    saved = stored_arrays.read(job.test_features)
-    return saved["features"].astype(np.float32) if "features" in saved else _NONE
+def _test_features(job: IndexTraining) -> _TestFeatures:
+    saved = stored_arrays.read(job.test_features) if job.test_features and Path(job.test_features).is_file() else {}
+    features_MD = saved["features"].astype(np.float32) if "features" in saved else np.zeros((0, 0), dtype=np.float32)
+    # A file of an earlier version has no groups of them.
+    return _TestFeatures(
+        features_MD, saved["feature_groups"] if "feature_groups" in saved else np.arange(len(features_MD))
+    )
 
 
 def _frozen(resources: Resources, model: Predictor) -> Float32s:
@@ -131,18 +151,19 @@ class _Passes:
 
 
 def _trained(
-    passes: _Passes, model: Predictor, rows: Rows, own: Rows, test_MD: Float32s
-) -> tuple[NoveltyIndex | None, str, Float32s]:
+    passes: _Passes, model: Predictor, rows: Rows, own: Rows, test: _TestFeatures
+) -> tuple[NoveltyIndex | None, str, _TestFeatures]:
     """Return the index of a trained network, what set its scale, and the test images that did not."""
     job, resources = passes.job, passes.resources
     bank_ND = passes.bank(model, rows)
     if len(own) >= novelty.LEAST:
-        return novelty.build(bank_ND, passes.known(model, own)), "validation", test_MD
+        return novelty.build(bank_ND, passes.known(model, own)), "validation", test
     index = novelty.build(bank_ND)
     if index is not None and job.fold_folder:
         other = predictor.load(job.fold_folder, resources.registry)
         seen, unseen = resources.folds()[job.fold]
         scaled = novelty.build(passes.bank(other, seen), passes.known(other, unseen))
         if scaled is not None:
-            return replace(index, known_R=scaled.known_R), "validation", test_MD
-    return novelty.build(bank_ND, test_MD[::2]), "test", test_MD[1::2]
+            return replace(index, known_R=scaled.known_R), "validation", test
+    scaling, counted = test.halves()
+    return novelty.build(bank_ND, scaling.features_MD), "test", counted
