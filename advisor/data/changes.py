@@ -37,10 +37,14 @@ def since_listed(split_list: Path, dataset: Dataset) -> tuple[str, ...]:
 
 
 def listed(split_list: Path) -> dict[str, str]:
-    """Return the split ("train" or "test") of every content hash in a split list; {} where there is no list."""
+    """Return the split of every content hash in a split list, "train" if any such image is trained on, else "test".
+
+    {} where there is no list.
+    """
     try:
         with open(split_list, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return {row["sha256"]: row["split"] for row in csv.DictReader(file)}
+            rows = sorted(csv.DictReader(file), key=lambda row: row["split"] == "train")
+            return {row["sha256"]: row["split"] for row in rows}
     except (OSError, KeyError, csv.Error):
         return {}
 

@@ -19,6 +19,7 @@ from advisor.aliases import CountProgress
 from advisor.data import changes, image_paths
 from advisor.errors import InputError
 from advisor.insight import label_next
+from advisor.models import ensemble_predictor
 from advisor.models.ensemble_predictor import EnsemblePredictor
 from advisor.models.predictor import Predictor
 from advisor.records import Compute, Unreadable
@@ -110,6 +111,5 @@ def of_run(
     """Return the images to label next among files, folders and patterns, as `choose`. Raises InputError."""
     named = [images] if isinstance(images, str | PathLike) else list(images)
     selection = image_paths.resolve([os.fspath(name) for name in named])
-    folder = Path(run) if Path(run).is_dir() else Path(run).parent
-    result = choose(predictor, folder, selection.paths, count)
+    result = choose(predictor, ensemble_predictor.run_of(run), selection.paths, count)
     return replace(result, unreadable=(*selection.unlisted, *result.unreadable))

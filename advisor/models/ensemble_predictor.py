@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,12 @@ def mean(probabilities: Sequence[Float64s]) -> Float64s:
     """Average probabilities (N, K) over models."""
     total: Float64s = np.mean(np.stack(probabilities), axis=0)
     return total
+
+
+def run_of(model: str | PathLike[str]) -> Path:
+    """Return the run directory of a model named by its folder or a file in it: an ensemble's folder lies in its run."""
+    folder = Path(model) if Path(model).is_dir() else Path(model).parent
+    return folder.parent if (folder / model_files.ENSEMBLE).is_file() else folder
 
 
 def load(folder: Path, registry: Registry) -> EnsemblePredictor:

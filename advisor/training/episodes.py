@@ -9,6 +9,7 @@ Source: the protocol of Vinyals et al. 2016 (1606.04080), 15 queries per class a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +47,9 @@ def eligible(labels: npt.NDArray[np.integer], needed: int, groups: npt.NDArray[n
 class Drawer:
     """Draws single episodes of `ways` classes with `each` images; `purpose` keeps its draws apart from others'.
 
-    `ids` name the images. With `groups`, the first `shots` images of a class share no group with the others. Raises ValueError
-    where fewer than `ways` classes have `each` images.
+    `ids` name the images. With `groups`, the first `shots` images of a class share no group with the others, nor with those of
+    other classes of the episode where these have enough images without. Raises ValueError where fewer than `ways` classes have
+    `each` images.
     """
 
     def __init__(
@@ -78,11 +80,14 @@ class Drawer:
     def images(self, number: int) -> Rows:
         """Return the rows (W, each) of an episode, class by class in the order of `classes`."""
         drawn = np.empty((self.ways, self.each), dtype=np.int64)
+        asked: dict[int, bool] = {}  # groups of the classes so far, and whether they are queries
         for w, c in enumerate(self.classes(number)):
             members = self._rows[int(c)]
             members = members[rng.order(self._seed, f"{self._purpose} images", number, self._ids[members])]
             if self._groups is not None:
-                members = members[_divided(self._groups[members], self._shots, self.each - self._shots)]
+                members = members[_divided(self._groups[members], self._shots, self.each - self._shots, asked)]
+                for position, group in enumerate(self._groups[members].tolist()):
+                    asked.setdefault(group, position >= self._shots)
             drawn[w] = members[: self.each]
         return drawn
 
@@ -119,21 +124,25 @@ def draw(
     return Episodes(classes, drawn[:, :, :shots], drawn[:, :, shots:])
 
 
-def _divided(groups_N: npt.NDArray[np.integer], shots: int, queries: int) -> Rows:
+def _divided(groups_N: npt.NDArray[np.integer], shots: int, queries: int, fixed: Mapping[int, bool]) -> Rows:
     """Return which of a class's images, in their drawn order, are `shots` of support and then `queries`, no group in both.
 
     Whole groups, from the one after the first `shots` on and then from the start, serve as queries until there are enough
-    images; the support is the first images of the others.
+    images; the support is the first images of the others. Groups that other classes have `fixed` as queries or as support stay
+    so, where enough images remain.
     """
     order = list(dict.fromkeys(groups_N.tolist()))
     sizes = np.bincount(groups_N)
     start = min(shots, len(order) - 1)
-    asked: set[int] = set()
-    enough = 0
+    asked = {group for group in order if fixed.get(group, False)}
+    enough = sum(int(sizes[group]) for group in asked)
     for group in (*order[start:], *order[:start]):
         if enough >= queries:
             break
-        asked.add(group)
-        enough += int(sizes[group])
+        if group not in fixed:
+            asked.add(group)
+            enough += int(sizes[group])
     is_query = np.array([group in asked for group in groups_N.tolist()])
+    if fixed and (enough < queries or (~is_query).sum() < shots):
+        return _divided(groups_N, shots, queries, {})
     return np.concatenate((np.flatnonzero(~is_query)[:shots], np.flatnonzero(is_query)[:queries]))

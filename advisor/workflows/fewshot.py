@@ -24,6 +24,7 @@ from advisor.execution import trainer
 from advisor.execution.resources import Resources
 from advisor.heads import fitting
 from advisor.hooks import Context, Strategy
+from advisor.metrics import intervals
 from advisor.models import features
 from advisor.records import Candidate, Head
 from advisor.records.data import JoinedImages
@@ -186,8 +187,8 @@ def score(
 
 
 def interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 95 % interval of a mean over independent episodes: mean +- 1.96 standard errors."""
-    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
+    """Return the 95 % interval of a mean over independent episodes: Student's, since there may be as few as two."""
+    half = intervals.student_quantile(0.95, len(values) - 1) * float(values.std(ddof=1)) / len(values) ** 0.5
     return float(values.mean()) - half, float(values.mean()) + half
 
 

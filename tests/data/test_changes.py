@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import time
@@ -79,3 +80,12 @@ def test_a_broken_split_list_is_an_error_in_one_line(crops: Path, tmp_path: Path
     (tmp_path / "splits.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     with pytest.raises(DatasetError, match="cannot be read"):
         changes.since_listed(tmp_path / "splits.csv", dataset.read(str(crops), test_split="none"))
+
+
+@pytest.mark.parametrize("sides", [("pool", "test"), ("test", "pool")])
+def test_what_is_trained_on_counts_as_trained_on(crops: Path, tmp_path: Path, sides: tuple[str, str]) -> None:
+    """Equal bytes on both sides of the test are training images, whichever of them the list names last."""
+    data = dataset.read(str(crops), test_split="none")
+    twice = tuple(dataclasses.replace(data.items[0], split=side) for side in sides)
+    splits.write_csv(dataclasses.replace(data, items=twice), tmp_path / "splits.csv")
+    assert changes.listed(tmp_path / "splits.csv") == {data.items[0].sha256: "train"}

@@ -73,6 +73,24 @@ def test_no_group_is_on_both_sides_of_an_episode() -> None:
         assert len(set(labels[[*support, *queries]])) == 1
 
 
+def test_a_group_of_several_classes_is_on_one_side_too() -> None:
+    """Twenty patients with images of every class: those labelled in one class are no queries of another."""
+    patients = np.tile(np.repeat(np.arange(20), 2), 3)
+    labels, ids = np.repeat(np.arange(3), 40), np.arange(120, dtype=np.uint64)
+    drawn = episodes.draw(labels, ids, ways=3, shots=3, queries=6, count=60, seed=1, groups=patients)
+    for support, queries in zip(drawn.support, drawn.queries, strict=True):
+        assert not set(patients[support].ravel()) & set(patients[queries].ravel())
+        assert len(np.unique(np.concatenate((support, queries), axis=1))) == 3 * 9
+
+
+def test_classes_that_share_too_few_groups_still_have_episodes() -> None:
+    """Two patients in all: no episode keeps them apart in both classes in every order, and each class is divided by itself."""
+    patients, labels = np.tile(np.repeat([0, 1], 4), 2), np.repeat([0, 1], 8)
+    drawn = episodes.draw(labels, IDS[:16], ways=2, shots=4, queries=1, count=20, seed=0, groups=patients)
+    for support, queries in zip(drawn.support.reshape(-1, 4), drawn.queries.reshape(-1, 1), strict=True):
+        assert not set(patients[support]) & set(patients[queries])
+
+
 def test_groups_of_one_image_change_no_episode() -> None:
     """What was drawn before groups were kept together is drawn still."""
     alone = episodes.draw(LABELS, IDS, ways=5, shots=2, queries=6, count=30, seed=4, groups=np.arange(len(LABELS)))

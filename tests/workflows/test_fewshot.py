@@ -33,10 +33,11 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_interval_is_the_usual_one() -> None:
-    """The interval of a mean over episodes is scipy's normal interval of the standard error."""
-    values = np.random.default_rng(0).uniform(size=200)
-    expected = stats.norm.interval(0.95, values.mean(), stats.sem(values))
-    assert fewshot.interval(values) == pytest.approx(expected, abs=1e-4)
+    """The interval of a mean over episodes is scipy's, Student's with the standard error, for two episodes as for many."""
+    for count in (2, 5, 200):
+        values = np.random.default_rng(0).uniform(size=count)
+        expected = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
+        assert fewshot.interval(values) == pytest.approx(expected)
 
 
 def test_separable_classes_are_told_apart_and_noise_is_not() -> None:

@@ -27,6 +27,7 @@ from advisor.errors import InputError
 from advisor.execution import test_scoring
 from advisor.insight import guessing
 from advisor.metrics import classification, objectives
+from advisor.models import ensemble_predictor
 from advisor.models.ensemble_predictor import EnsemblePredictor
 from advisor.models.predict import Predictions
 from advisor.models.predictor import Predictor
@@ -152,7 +153,7 @@ def of_run(
     if unknown or split not in SPLITS:
         fault = f"there is no option {unknown[0]!r}" if unknown else f"there is no split {split!r}"
         raise InputError(f"{fault}.", hint=f"Splits are {', '.join(SPLITS)}; see help(advisor.evaluate).")
-    run_dir = Path(run) if os.path.isdir(run) else Path(run).parent
+    run_dir = ensemble_predictor.run_of(run)
     report = None if progress is None else lambda done, total: progress("scoring", done, total)
     options = ReadOptions(**reading)
     access = {"offline": offline}
@@ -216,7 +217,7 @@ def _scored(
         learned=guess.learned,
         mistakes=test_scoring.mistakes_of(logits_nK, labels_n, [item.path for item in items], classes),
         f1={name: insights.f1(score.recall, score.precision) for name, score in test.per_class.items()},
-        shift=_shift(run, test, unlike),
+        shift=_shift(run, test, unlike, is_ensemble=isinstance(predictor, EnsemblePredictor)),
         unlike=unlike,
         unknown_classes=unknown,
         missing_classes=tuple(name for name, score in test.per_class.items() if not score.n),
@@ -239,22 +240,23 @@ def _objective(run: Path) -> ObjectiveSpec:
     return recipe_file.read(run).objective or ObjectiveSpec()
 
 
-def _shift(run: Path, here: TestScore, unlike: float | None) -> Shift | None:
-    """Compare with the locked test of the run; None where it has none."""
+def _shift(run: Path, here: TestScore, unlike: float | None, *, is_ensemble: bool) -> Shift | None:
+    """Compare with the score of the same model on the locked test of the run; None where it has none."""
     if not (run / stored_results.FILE).is_file():
         return None
     result = stored_results.read(run)[0]
-    if result.test is None:
+    test = result.test if not is_ensemble else result.ensemble.test if result.ensemble is not None else None
+    if test is None:
         return None
-    before = {name: score.n / result.test.n for name, score in result.test.per_class.items()}
+    before = {name: score.n / test.n for name, score in test.per_class.items()}
     now = {name: score.n / here.n for name, score in here.per_class.items()}
     recalls = [(before.get(name, 0.0), score.recall) for name, score in here.per_class.items()]
     is_complete = all(recall is not None for share, recall in recalls if share)
     return Shift(
-        test_accuracy=result.test.accuracy,
-        test_n=result.test.n,
-        accuracy=here.accuracy - result.test.accuracy,
-        ci95=difference(here.accuracy, here.ci95, result.test.accuracy, result.test.ci95),
+        test_accuracy=test.accuracy,
+        test_n=test.n,
+        accuracy=here.accuracy - test.accuracy,
+        ci95=difference(here.accuracy, here.ci95, test.accuracy, test.ci95),
         labels=0.5 * sum(abs(now.get(name, 0.0) - before.get(name, 0.0)) for name in {*now, *before}),
         reweighted=sum(share * (recall or 0.0) for share, recall in recalls) if is_complete else None,
         unlike=unlike,

@@ -6,10 +6,12 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import results
 import runs
 from PIL import Image
 from sklearn import metrics as reference
@@ -18,6 +20,8 @@ import advisor
 from advisor import cli
 from advisor.errors import InputError
 from advisor.metrics import intervals
+from advisor.records import Ensemble, EnsembleValidation
+from advisor.runtime.atomic_file import to_json
 from advisor.workflows.finished import evaluation
 
 
@@ -110,6 +114,32 @@ def test_offline_and_the_largest_image_hold_here_too(
     assert "was not fetched before" in capsys.readouterr().err
     assert cli.run(["evaluate", str(run), str(other), "--max-pixels", "100"]) == 2
     assert "none of the 17 images can be read" in capsys.readouterr().err
+
+
+def test_an_ensemble_is_compared_with_its_own_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The change is from what the ensemble scored on the locked test, not the single model; without a score there is none."""
+    made = runs.make(tmp_path, "pocket")
+    data = made.parent / "data"
+    folder = runs.add_ensemble(made, sorted(data.rglob("*.jpg")))
+    stored = results.final()
+    assert stored.test is not None
+    scores = replace(stored.test, accuracy=0.25, ci95=(0.1, 0.4))
+    validation = EnsembleValidation(accuracy=0.5, single_accuracy=0.5, log_loss=1.0, single_log_loss=1.0, n=10)
+    every = {"over_single": None, "ci95": None, "beats_single": None, "ece": None, "files": {}, "members": ()}
+    both = replace(stored, ensemble=Ensemble(validation=validation, test=scores, **every))
+    (made / "result.json").write_text(to_json(both), encoding="utf-8")
+    shown = {}
+    for more in ([], ["--ensemble"]):
+        assert cli.run(["evaluate", str(made), str(data), "--quiet", "--json", *more]) == 0
+        shown[bool(more)] = json.loads(capsys.readouterr().out)
+    assert shown[False]["shift"]["test_accuracy"] == stored.test.accuracy
+    assert shown[True]["shift"]["test_accuracy"] == 0.25
+    assert shown[True]["shift"]["accuracy"] == pytest.approx(shown[True]["test"]["accuracy"] - 0.25)
+    from_python = advisor.evaluate(folder, data)  # the folder of the ensemble names the same model and its run
+    assert from_python.shift is not None
+    assert (from_python.shift.test_accuracy, from_python.seen) == (0.25, shown[True]["seen"])
+    (made / "result.json").write_text(to_json(stored), encoding="utf-8")
+    assert advisor.evaluate(folder, data).shift is None
 
 
 def test_the_interval_of_a_difference_is_newcombes() -> None:
