@@ -20,7 +20,9 @@ import advisor
 from advisor import cli
 from advisor.errors import InputError
 from advisor.metrics import intervals
+from advisor.models import model_files
 from advisor.records import Ensemble, EnsembleValidation
+from advisor.records.objective import DecisionRule
 from advisor.runtime.atomic_file import to_json
 from advisor.workflows.finished import evaluation
 
@@ -138,8 +140,20 @@ def test_an_ensemble_is_compared_with_its_own_test(tmp_path: Path, capsys: pytes
     from_python = advisor.evaluate(folder, data)  # the folder of the ensemble names the same model and its run
     assert from_python.shift is not None
     assert (from_python.shift.test_accuracy, from_python.seen) == (0.25, shown[True]["seen"])
+    with pytest.raises(InputError, match=f"all 24 images are among those of {made} already"):
+        advisor.label_next(folder, data)
     (made / "result.json").write_text(to_json(stored), encoding="utf-8")
     assert advisor.evaluate(folder, data).shift is None
+
+
+def test_a_rule_that_gives_up_accuracy_is_no_model_that_has_not_learned(run: Path, tmp_path: Path) -> None:
+    """Costs that make it answer one class always leave its probabilities as good as they are, as a run says too."""
+    made = shutil.copytree(run, tmp_path / "run")
+    data = run.parent / "data"
+    assert advisor.evaluate(made, data).learned
+    model_files.add_decision(made, DecisionRule(costs=((9.0, 0.0, 9.0),) * 3))
+    assert set(advisor.load(made).predict(sorted(data.rglob("*.jpg"))).decided) == {"roof"}
+    assert advisor.evaluate(made, data).learned
 
 
 def test_the_interval_of_a_difference_is_newcombes() -> None:
