@@ -201,8 +201,6 @@ def _scored(
     decided_n = np.array([classes.index(name) for name in answers.decided], dtype=np.int64)
     test = test_scoring.test_score(logits_nK, labels_n, classes, groups)
     guess = guessing.against_majority(labels_n, decided_n, groups=groups)
-    # A rule for another score gives up accuracy on purpose: having learned shows in either of the two answers.
-    likeliest = guessing.against_majority(labels_n, logits_nK.argmax(axis=1), groups=groups)
     objective = objectives.make(_objective(run))
     seen = changes.listed(run / "splits.csv")
     unlike = None if answers.unlike is None else float((answers.unlike <= _rate(predictor)).mean())
@@ -216,7 +214,7 @@ def _scored(
         objective=objectives.score(objective, answers.probabilities, labels_n, predictor.decision, groups=groups),
         ece=classification.ece(logits_nK, labels_n),
         majority=guess.share,
-        learned=guess.learned or likeliest.learned,
+        learned=_has_learned(labels_n, (decided_n, logits_nK.argmax(axis=1)), groups),
         mistakes=test_scoring.mistakes_of(logits_nK, labels_n, [item.path for item in items], classes),
         f1={name: insights.f1(score.recall, score.precision) for name, score in test.per_class.items()},
         shift=_shift(run, test, unlike, is_ensemble=isinstance(predictor, EnsemblePredictor)),
@@ -229,6 +227,14 @@ def _scored(
     return EvaluatedImages(
         evaluation=evaluation, items=items, probabilities_nK=answers.probabilities, decided_n=decided_n
     )
+
+
+def _has_learned(labels_n: Rows, answers: Sequence[Rows], groups: Rows) -> bool:
+    """Return True if one of these answers is better than always the largest class, beyond noise.
+
+    A rule for another score gives up accuracy on purpose: having learned shows in it or in the most probable classes.
+    """
+    return any(guessing.against_majority(labels_n, each_n, groups=groups).learned for each_n in answers)
 
 
 def _rate(predictor: Predictor | EnsemblePredictor) -> float:

@@ -159,9 +159,9 @@ def test_a_rule_that_gives_up_accuracy_is_no_model_that_has_not_learned(run: Pat
     """Costs that make it answer one class always leave its probabilities as good as they are, as a run says too."""
     made, photos = shutil.copytree(run, tmp_path / "run"), sorted((run.parent / "data").rglob("*.jpg"))
     answers = advisor.load(run).predict(photos)
-    for photo, answer in zip(photos, answers.labels, strict=True):  # so that its most probable classes are all right
-        (tmp_path / "data" / answer).mkdir(parents=True, exist_ok=True)
-        shutil.copy(photo, tmp_path / "data" / answer)
+    for photo, label in zip(photos, answers.labels, strict=True):  # so that its most probable classes are all right
+        (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, tmp_path / "data" / label)
     rare = min(set(answers.labels), key=answers.labels.count)
     always = tuple(0.0 if name == rare else 9.0 for name in runs.CLASSES)
     model_files.add_decision(made, DecisionRule(costs=(always,) * 3))
