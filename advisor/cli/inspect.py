@@ -87,9 +87,10 @@ def facts(dataset: Dataset, profile: Profile) -> dict[str, Any]:
 
 def _print(dataset: Dataset, profile: Profile) -> None:
     from advisor.cli import _console
+    from advisor.data.archives import unpacking
 
     out = _console.console()
-    out.print(f"[bold]{_console.text(dataset.root)}[/bold]")
+    out.print(f"[bold]{_console.text(unpacking.given(dataset.root))}[/bold]")
     out.print(_overview(dataset, profile))
     out.print(_classes(profile))
     out.print(_shapes(profile))
@@ -124,7 +125,7 @@ def _overview(dataset: Dataset, profile: Profile) -> Table:
     }
     rules = {
         "given": "test set as given",
-        "cut": f"{dataset.split.fraction:.0%} held out as the test set, by content",
+        "cut": f"{dataset.split.test / max(1, len(dataset.items)):.0%} held out as the test set, by content",
         "none": "no test set, so no test score",
     }
     test = f"{dataset.split.test:,} for the test ({rules[dataset.split.rule]})"

@@ -21,7 +21,7 @@ from advisor.data.decoding import decode_limits, to_rgb
 from advisor.data.file_scan import ScannedFile
 from advisor.data.images import printable
 from advisor.data.layouts import registry
-from advisor.data.layouts.listing import shortened
+from advisor.data.layouts.listing import counted, shortened
 from advisor.data.remote import data_sets
 from advisor.errors import DatasetError, InputError
 from advisor.records import Dataset, DataSplit, Item, Unreadable
@@ -193,7 +193,7 @@ class _Roles:
                 count = sum(e.given == name for e in entries)
                 warnings.append(
                     f"the given {name} split shares no class with the training images ({shortened(sorted(labels[name]))}): "
-                    f"{count} images left out; if they have no labels, `tl-advise predict` classifies them."
+                    f"{counted(count, 'image')} left out; if they have no labels, `tl-advise predict` classifies them."
                 )
         test: GivenSplit = ""
         for candidate in ("test", "val"):
@@ -201,11 +201,11 @@ class _Roles:
                 test = "test" if candidate == "test" else "val"
         holds_out = test == "test" and bool(labels["val"]) and "val" not in unusable and bool(labels["train"])
         if holds_out:
-            count = sum(e.given == "val" for e in entries)
+            count = counted(sum(e.given == "val" for e in entries), "image")
             warnings.append(
-                f"the given validation split ({count} images) validates during the search; --val pool makes it training data."
+                f"the given validation split ({count}) validates during the search; --val pool makes it training data."
                 if val == "holdout"
-                else f"the given validation split ({count} images) joins the training images (--val pool)."
+                else f"the given validation split ({count}) joins the training images (--val pool)."
             )
         return _Roles(test, holds_out and val == "holdout", frozenset(unusable), tuple(warnings))
 
@@ -219,8 +219,8 @@ def _only_in_test(files: Sequence[ScannedFile], number: dict[str, int]) -> list[
     if not counts:
         return []
     return [
-        f"{len(counts)} class{'es' * (len(counts) > 1)} only in the test set ({shortened(sorted(counts))}): "
-        f"{sum(counts.values())} images left out."
+        f"{counted(len(counts), 'class')} only in the test set ({shortened(sorted(counts))}): "
+        f"{counted(sum(counts.values()), 'image')} left out."
     ]
 
 

@@ -16,9 +16,10 @@ import numpy as np
 
 from advisor.aliases import CountProgress, Note
 from advisor.data import duplicates, splits
+from advisor.data.archives import unpacking
 from advisor.data.dataset import drop_items
 from advisor.data.images import printable
-from advisor.data.layouts.listing import shortened
+from advisor.data.layouts.listing import counted, shortened
 from advisor.data.similarity import joining
 from advisor.data.similarity.crops import Extent
 from advisor.errors import DatasetError
@@ -113,7 +114,7 @@ def measure(
 
 def check_learnable(dataset: Dataset) -> None:
     """Raise DatasetError where nothing can be trained or validated: no images, one class, one image or group in each."""
-    root = printable(dataset.root)
+    root = printable(unpacking.given(dataset.root))
     hint = "Put the images of each class into a folder of its own, or give a CSV or TSV manifest (path,label)."
     counts = Counter(item.label for item in dataset.pool)
     if not counts:
@@ -180,24 +181,25 @@ def _warnings(dataset: Dataset, profile: Profile) -> list[str]:
     if profile.unreadable:
         first = profile.unreadable[0]
         notes.append(
-            f"{_count(len(profile.unreadable), 'file')} cannot be read and will not be used "
+            f"{counted(len(profile.unreadable), 'file')} cannot be read and will not be used "
             f"(first: {printable(first.path)}: {first.reason})."
         )
     if profile.split.test:
         untested = [name for name in profile.classes if not test[name]]
         if untested:
             notes.append(
-                f"no test images, hence no test score, for {_count(len(untested), 'class')}: {shortened(untested)}."
+                f"no test images, hence no test score, for {counted(len(untested), 'class')}: {shortened(untested)}."
             )
         groups = len(set(splits.groups_of(dataset.test).tolist())) if dataset.has_groups else profile.split.test
         if groups < FEW_TESTED:
-            within = f" in {_count(groups, 'group')}" if groups < profile.split.test else ""
+            within = f" in {counted(groups, 'group')}" if groups < profile.split.test else ""
             notes.append(
-                f"the test set has only {_count(profile.split.test, 'image')}{within}: its score will be uncertain."
+                f"the test set has only {counted(profile.split.test, 'image')}{within}: its score will be uncertain."
             )
+    notes += _only_validated(dataset)
     few = [name for name, n in pool.items() if n < FEW_IMAGES]
     if few:
-        notes.append(f"fewer than {FEW_IMAGES} training images in {_count(len(few), 'class')}: {shortened(few)}.")
+        notes.append(f"fewer than {FEW_IMAGES} training images in {counted(len(few), 'class')}: {shortened(few)}.")
     if profile.imbalance >= IMBALANCED:
         notes.append(
             f"imbalanced classes: the largest has {profile.imbalance:.0f} times as many images as the smallest; "
@@ -209,8 +211,23 @@ def _warnings(dataset: Dataset, profile: Profile) -> list[str]:
         )
     tiny = sum(min(item.width, item.height) < TINY_PX for item in dataset.items)
     if tiny:
-        notes.append(f"{_count(tiny, 'image')} smaller than {TINY_PX} pixels on the short side.")
+        notes.append(f"{counted(tiny, 'image')} smaller than {TINY_PX} pixels on the short side.")
     return notes
+
+
+def _only_validated(dataset: Dataset) -> list[str]:
+    """Return a warning about classes of which a given validation set that validates has the only training images."""
+    if not dataset.holds_out_val:
+        return []
+    trained = {item.label for item in dataset.pool if item.given != "val"}
+    only = Counter(dataset.classes[item.label] for item in dataset.pool if item.label not in trained)
+    if not only:
+        return []
+    return [
+        f"{counted(len(only), 'class')} only in the validation set ({shortened(sorted(only))}): no validation score of "
+        f"{'it' if len(only) == 1 else 'them'}; {counted(only.total(), 'image')} for the final training alone; --val pool "
+        "makes training data of them from the start."
+    ]
 
 
 def _duplicate_warnings(dataset: Dataset, profile: Profile) -> list[str]:
@@ -220,10 +237,10 @@ def _duplicate_warnings(dataset: Dataset, profile: Profile) -> list[str]:
         drop = duplicates.removable(dataset, profile.duplicates)
         example = f"for example {shortened(across[0].paths, 2)}"
         notes.append(
-            f"leak: {_count(len(drop), 'training image')} with a duplicate in the test set ({example}); the test score would "
+            f"leak: {counted(len(drop), 'training image')} with a duplicate in the test set ({example}); the test score would "
             "be too high."
             if dataset.split.rule == "given"
-            else f"series of similar images: the test set that was held out here divides them, {_count(len(drop), 'image')} "
+            else f"series of similar images: the test set that was held out here divides them, {counted(len(drop), 'image')} "
             f"of training {'resembles' if len(drop) == 1 else 'resemble'} a test image ({example}), since whole series would "
             "leave a class without test or validation images; --remove-leaks removes them from training."
         )
@@ -231,18 +248,18 @@ def _duplicate_warnings(dataset: Dataset, profile: Profile) -> list[str]:
     if few:
         named = [f"{name}: {images:,} images in {series:,} series" for name, (images, series) in few.items()]
         notes.append(
-            f"{_count(len(few), 'class')} of a few series of similar images ({shortened(named)}): the score says little about "
-            "new series; a table with a group column (video, place, patient) keeps together what belongs together."
+            f"{counted(len(few), 'class')} of a few series of similar images ({shortened(named)}): the score says little "
+            "about new series; a table with a group column (video, place, patient) keeps together what belongs together."
         )
     contrary = [group for group in profile.duplicates if group.labels_differ]
     if contrary:
         notes.append(
-            f"{_count(len(contrary), 'set')} of duplicates with conflicting labels "
+            f"{counted(len(contrary), 'set')} of duplicates with conflicting labels "
             f"(for example {shortened(contrary[0].paths, 2)})."
         )
     shared = _shared_groups(dataset.items)
     if shared:
-        groups = _count(len(shared), "group")
+        groups = counted(len(shared), "group")
         notes.append(f"{groups} of the manifest in both training and test set: {shortened(shared)}.")
     return notes
 
@@ -250,8 +267,3 @@ def _duplicate_warnings(dataset: Dataset, profile: Profile) -> list[str]:
 def _shared_groups(items: Sequence[Item]) -> list[str]:
     pool = {item.group for item in items if item.group and item.split == "pool"}
     return sorted(pool & {item.group for item in items if item.group and item.split == "test"})
-
-
-def _count(n: int, what: str) -> str:
-    plural = what + ("es" if what.endswith("s") else "s")
-    return f"{n:,} {what if n == 1 else plural}"

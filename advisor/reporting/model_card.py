@@ -183,7 +183,7 @@ def _data(recipe: Recipe) -> str:
     data = recipe.data
     how = {
         "given": "came with the data",
-        "cut": f"is {wording.percent(data.split.fraction, 0)} of the images, chosen by their content",
+        "cut": f"is {wording.percent(data.split.test / max(1, data.images), 0)} of the images, chosen by their content",
         "none": "",
     }[data.split.rule]
     test = f"The test set {how}; no decision used it." if how else "There is no test set."

@@ -68,6 +68,25 @@ def test_leaks_come_with_the_option_that_removes_them(tmp_path: Path, capsys: py
     assert "--remove-leaks" in text
 
 
+def test_the_share_of_the_test_is_the_one_held_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of three images a class one is held out: a third, not the fifth that is aimed at."""
+    folder(tmp_path, {"cat": 3, "dog": 3})
+    assert cli.run(["inspect", str(tmp_path)]) == 0
+    assert "2 for the test (33% held out as the test set" in capsys.readouterr().out
+
+
+def test_an_archive_is_called_by_its_own_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not by the folder of the cache where its content lies."""
+    folder(tmp_path / "photos", {"cat": 3, "dog": 3})
+    archive = shutil.make_archive(str(tmp_path / "photos"), "zip", tmp_path, "photos")
+    assert cli.run(["inspect", archive]) == 0
+    assert capsys.readouterr().out.startswith(f"{archive}/photos\n")
+    shutil.rmtree(tmp_path / "photos" / "dog")
+    alone = shutil.make_archive(str(tmp_path / "alone"), "zip", tmp_path / "photos")
+    assert cli.run(["inspect", alone]) == 2
+    assert f"{alone} has only one class (cat)" in capsys.readouterr().err
+
+
 def test_many_classes_are_shortened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of many classes the largest and the smallest are shown."""
     folder(tmp_path, {f"class{n:02d}": 1 + (n == 7) for n in range(40)}, size=(8, 8))

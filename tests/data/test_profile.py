@@ -12,6 +12,7 @@ from photographs import folder, photo, save
 
 from advisor.data import dataset, profile
 from advisor.errors import DatasetError
+from advisor.records.data import ReadOptions
 from advisor.runtime import cache
 
 
@@ -122,6 +123,19 @@ def test_what_makes_a_score_doubtful_is_said(
     folder(tmp_path / "train", train, size=(20, 20))
     folder(tmp_path / "test", test, start=100, size=(20, 20))
     assert any(warning in line for line in measured(tmp_path).warnings)
+
+
+def test_a_class_that_only_validation_holds_is_said(tmp_path: Path) -> None:
+    """No fold trains on it, so that its images do not validate; --val pool trains on them."""
+    folder(tmp_path / "train", {"cat": 12, "dog": 12})
+    folder(tmp_path / "val", {"cat": 6, "dog": 6, "cow": 2}, start=100)
+    folder(tmp_path / "test", {"cat": 2, "dog": 2}, start=200)
+    (note,) = [line for line in measured(tmp_path).warnings if "only in the validation set" in line]
+    assert note.startswith(
+        "1 class only in the validation set (cow): no validation score of it; 2 images for the final"
+    )
+    pooled = profile.measure(dataset.read(tmp_path, options=ReadOptions(val="pool")))
+    assert not [line for line in pooled.warnings if "only in the validation set" in line]
 
 
 def test_wide_images_and_shared_groups_are_said(tmp_path: Path) -> None:

@@ -71,6 +71,14 @@ def test_the_card_says_what_a_reader_must_know() -> None:
         assert words in text
 
 
+def test_the_share_of_the_test_set_is_the_one_held_out() -> None:
+    """Where classes have few images, one of each is more than the fifth that is aimed at."""
+    recipe = example()
+    cut = dataclasses.replace(recipe.data.split, rule="cut", fraction=0.2)
+    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, split=cut))
+    assert "The test set is 38 % of the images" in model_card.render(results.final(), recipe, licence="")
+
+
 def test_names_stay_names() -> None:
     """A class called like markup, or with a line break, is shown as it is called."""
     recipe = example()

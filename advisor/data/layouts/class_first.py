@@ -8,7 +8,7 @@ from advisor.data.images import printable
 from advisor.data.layouts import names
 from advisor.data.layouts.class_folders import command
 from advisor.data.layouts.folder_walk import Level, Walk
-from advisor.data.layouts.listing import label_name, shortened
+from advisor.data.layouts.listing import label_name, shortened, written_twice
 from advisor.errors import DatasetError
 from advisor.records.data import LabelledFile, Listing, ReadOptions
 
@@ -65,4 +65,5 @@ def read(path: Path, options: ReadOptions) -> Listing:
             images = walk.of_class(f"{name}/{folder}")
             entries += [LabelledFile(path=image, label=label_name(name), given=split) for image in images]
     shown = shortened(sorted({split for entry in entries if (split := entry.given)}))
-    return walk.listing(NAME, entries, [f"the class folders hold splits ({shown}): read as such."])
+    warnings = [f"the class folders hold splits ({shown}): read as such.", *written_twice(folders)]
+    return walk.listing(NAME, entries, warnings)

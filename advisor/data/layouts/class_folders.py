@@ -15,7 +15,7 @@ from pathlib import Path
 from advisor.data.images import printable
 from advisor.data.layouts import manifest, names
 from advisor.data.layouts.folder_walk import Level, Walk, suffix_counts
-from advisor.data.layouts.listing import label_name, shortened
+from advisor.data.layouts.listing import label_name, shortened, written_twice
 from advisor.errors import DatasetError
 from advisor.records.data import LabelledFile, Listing, ReadOptions
 
@@ -44,7 +44,7 @@ def read(path: Path, options: ReadOptions) -> Listing:
     walk = Walk(path)
     walk.count("", top)
     walk.unlabelled += len(top.images) + len(top.folders) - len(folders)
-    warnings = []
+    warnings = written_twice(folders)
     if top.images:
         have = "image beside the class folders has" if len(top.images) == 1 else "images beside the class folders have"
         warnings.append(f"{len(top.images)} {have} no label: skipped.")

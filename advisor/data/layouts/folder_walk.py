@@ -176,6 +176,10 @@ class Walk:
                 *warnings,
                 f"camera raw files are skipped ({suffix_counts(raw)}): convert them to JPEG or TIFF.",
             ]
+        unread = Counter({s: n for s, n in self.suffixes.items() if s in names.NOT_READ})
+        if unread:
+            note = f"images of formats that are not read are skipped ({suffix_counts(unread)}): convert them to JPEG or PNG."
+            warnings = [*warnings, note]
         return Listing(
             root=self.root,
             layout=layout,

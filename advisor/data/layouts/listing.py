@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from advisor.data.images import printable
@@ -14,6 +15,22 @@ from advisor.records.data import LabelledFile, Listing
 def label_name(text: str) -> str:
     """Return a label in composed Unicode (NFC), with bytes that are not UTF-8 escaped."""
     return unicodedata.normalize("NFC", printable(text))
+
+
+def counted(n: int, what: str) -> str:
+    """Return a number and the noun that it counts, in the plural where it is not one."""
+    plural = what + ("es" if what.endswith("s") else "s")
+    return f"{n:,} {what if n == 1 else plural}"
+
+
+def written_twice(folders: Iterable[str]) -> list[str]:
+    """Return a warning for each label of several folders of one parent: the names differ in how Unicode writes them alone."""
+    counts = Counter(label_name(name) for name in folders)
+    return [
+        f"{count} folders are called {name!r} and differ only in how Unicode writes their accents: read as one class."
+        for name, count in sorted(counts.items())
+        if count > 1
+    ]
 
 
 def shortened(names: Iterable[str], most: int = 5) -> str:

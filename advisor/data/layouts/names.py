@@ -61,6 +61,10 @@ RAW = frozenset(
 )
 
 
+# Pictures that are not read; a class may lose most of its images with them.
+NOT_READ = frozenset("." + suffix for suffix in _words("jxl svg svgz exr xcf bpg flif"))
+
+
 def is_hidden(name: str) -> bool:
     """Return True for files and folders of the system, an editor or an archiver."""
     return name.startswith((".", "~$")) or name.lower() in _SYSTEM

@@ -206,7 +206,7 @@ def _with_unlisted(listing: Listing, path: Path) -> Listing:
     unlisted = [f"{name}/" for name in others if next(Walk(path).images(name), None) is not None]
     if images:
         unlisted.insert(0, f"{len(images)} {'image' if len(images) == 1 else 'images'} (first: {printable(images[0])})")
-    notes = [f"not in the table, so without a label and skipped: {shortened(unlisted)}."] if unlisted else []
+    notes = [f"without a label in the table, so skipped: {shortened(unlisted)}."] if unlisted else []
     labels = {entry.label.casefold() for entry in listing.entries}
     named = [
         name for name in sorted(folders) if name and not names.split_of(name) and not names.is_part_of_data_set(name)

@@ -13,7 +13,7 @@ from advisor.data.images import printable
 from advisor.data.layouts import names
 from advisor.data.layouts.class_folders import command, deeper_classes
 from advisor.data.layouts.folder_walk import Level, Walk
-from advisor.data.layouts.listing import label_name, shortened
+from advisor.data.layouts.listing import label_name, shortened, written_twice
 from advisor.errors import DatasetError
 from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
 
@@ -65,13 +65,15 @@ def read(path: Path, options: ReadOptions) -> Listing:
         if level.images:
             walk.unlabelled += len(level.images)
             warnings.append(_unlabelled(path / folder, folder, len(level.images)))
-        for name in [name for name in level.folders if name not in options.exclude]:
+        classes = [name for name in level.folders if name not in options.exclude]
+        warnings += [f"{printable(folder)}/: {note}" for note in written_twice(classes)]
+        for name in classes:
             images = walk.of_class(f"{folder}/{name}")
             if not images:
                 warnings.append(f"class folder {printable(folder)}/{printable(name)}/ holds no images.")
             entries += [LabelledFile(path=image, label=label_name(name), given=split) for image in images]
-    classes = dict.fromkeys(entry.path.split("/")[1] for entry in entries)
-    warnings += deeper_classes(path, classes, entries, depth=1)
+    listed = dict.fromkeys(entry.path.split("/")[1] for entry in entries)
+    warnings += deeper_classes(path, listed, entries, depth=1)
     return walk.listing(NAME, entries, warnings)
 
 

@@ -202,16 +202,15 @@ class _Reader:
         if self.finder.prefix:
             notes.append(f"the paths are relative to {printable(self.finder.prefix)}/.")
         if self.repeated:
-            notes.append(f"{self.repeated} rows of the table are repeated: read once.")
+            rows = "1 row of the table is" if self.repeated == 1 else f"{self.repeated} rows of the table are"
+            notes.append(f"{rows} repeated: read once.")
         if self.unlabelled:
             line, _ = self.unlabelled[0]
             within = " of the test split" if all(split == "test" for _, split in self.unlabelled) else ""
-            notes.append(
-                f"{len(self.unlabelled)} rows{within} without a label are left out (first: line {line}); "
-                "`tl-advise predict` classifies such images."
-            )
+            left_out = _left_out(len(self.unlabelled), f"{within} without a label", line)
+            notes.append(f"{left_out}; `tl-advise predict` classifies such images.")
         if self.pathless:
-            notes.append(f"{len(self.pathless)} rows without a path are left out (first: line {self.pathless[0]}).")
+            notes.append(f"{_left_out(len(self.pathless), ' without a path', self.pathless[0])}.")
         return tuple(notes)
 
     def nothing_there(self) -> DatasetError:
@@ -226,6 +225,11 @@ class _Reader:
         return DatasetError(
             f"{self.shown}: none of the {len(self.rows)} files exists under {printable(str(self.root))}.", hint=hint
         )
+
+
+def _left_out(count: int, which: str, line: int) -> str:
+    rows = f"1 row{which} is" if count == 1 else f"{count} rows{which} are"
+    return f"{rows} left out ({'first: ' * (count > 1)}line {line})"
 
 
 def _is_url(text: str) -> bool:

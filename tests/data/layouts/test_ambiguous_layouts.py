@@ -112,9 +112,19 @@ def test_images_that_a_table_does_not_list_are_said(tmp_path: Path) -> None:
     folder(tmp_path, {"images": 4, "more": 2})
     paths = [path.relative_to(tmp_path).as_posix() for path in sorted((tmp_path / "images").iterdir())]
     (tmp_path / "metadata.csv").write_text(f"file_name,label\n{paths[0]},cat\n{paths[1]},dog\n{paths[2]},dog\n")
-    (note,) = [warning for warning in dataset.find(tmp_path).warnings if "not in the table" in warning]
+    (note,) = [warning for warning in dataset.find(tmp_path).warnings if "without a label in the table" in warning]
     assert f"1 image (first: {paths[3]}), more/" in note
     assert not [w for w in dataset.find(tmp_path / "metadata.csv").warnings if "more/" in w]
+
+
+def test_images_whose_row_has_no_label_are_in_the_table(tmp_path: Path) -> None:
+    """A row without a label leaves its image out, which nothing calls missing in the table."""
+    folder(tmp_path, {"images": 4})
+    paths = [path.relative_to(tmp_path).as_posix() for path in sorted((tmp_path / "images").iterdir())]
+    (tmp_path / "t.csv").write_text(f"path,label\n{paths[0]},cat\n{paths[1]},dog\n{paths[2]},\n{paths[3]},dog\n")
+    notes = dataset.find(tmp_path / "t.csv").warnings
+    assert any("1 row without a label is left out (line 4)" in note for note in notes)
+    assert f"without a label in the table, so skipped: 1 image (first: {paths[2]})." in notes
 
 
 def test_one_table_per_split_is_read(tmp_path: Path) -> None:

@@ -40,6 +40,19 @@ def test_composed_and_decomposed_names_are_one_class(tmp_path: Path) -> None:
     folder(tmp_path / "train", {"caf\u00e9": 1, "bar": 1})
     folder(tmp_path / "test", {"cafe\u0301": 1, "bar": 1}, start=10)
     assert labels(tmp_path) == {"caf\u00e9": 2, "bar": 2}
+    assert not dataset.find(tmp_path).warnings
+
+
+@pytest.mark.parametrize("layout", ["{}", "train/{}", "{}/train"])
+def test_two_folders_that_are_one_class_are_said(tmp_path: Path, layout: str) -> None:
+    """Side by side, folders whose names differ in how Unicode writes their accents alone are one class, with a warning."""
+    names = ("caf\u00e9", "cafe\u0301", "bar", "Bar")
+    folder(tmp_path, {layout.format(name): 1 for name in names})
+    for other in ("test",) if layout != "{}" else ():
+        folder(tmp_path, {layout.replace("train", other).format(name): 1 for name in names[2:]}, start=10)
+    assert labels(tmp_path)["caf\u00e9"] == 2
+    (note,) = [warning for warning in dataset.find(tmp_path).warnings if "read as one class" in warning]
+    assert "2 folders are called 'caf\u00e9'" in note
 
 
 def test_loose_images_and_empty_class_folders_are_told(tmp_path: Path) -> None:

@@ -134,6 +134,16 @@ def test_unknown_suffixes_are_looked_into(tmp_path: Path) -> None:
     assert any("camera raw files are skipped (.nef 1)" in w for w in read.warnings)
 
 
+def test_images_of_formats_that_are_not_read_are_said(tmp_path: Path) -> None:
+    """JPEG XL and vector graphics are images to a user: that they are lost is a warning, not only a count."""
+    folder(tmp_path, {"cat": 1, "dog": 1})
+    (tmp_path / "cat" / "a.jxl").write_bytes(b"\xff\x0a" + bytes(40))
+    (tmp_path / "cat" / "b.jxl").write_bytes(b"\xff\x0a" + bytes(40))
+    (tmp_path / "dog" / "a.SVG").write_text("<svg/>")
+    (note,) = dataset.find(tmp_path).warnings
+    assert note.startswith("images of formats that are not read are skipped (.jxl 2, .svg 1)")
+
+
 def test_a_folder_that_is_not_left_out_is_said(tmp_path: Path) -> None:
     """A name completed by a shell ends with a slash; one that is misspelt, or that a table overrules, has no effect."""
     folder(tmp_path, {"cat": 2, "dog": 2, "draft": 2})

@@ -184,7 +184,7 @@ def test_two_spellings_of_one_file_are_one_image(root: Path, name: str, other: s
     head = f"path,label,split,group\nimg/0001.jpg,dog,test,q\n{name},cat,train,p\n"
     listing = dataset.find(write(root, f"{head}{other},cat,train,p\n"))
     assert len(listing.entries) == 2
-    assert any("1 rows of the table are repeated" in w for w in listing.warnings)
+    assert any("1 row of the table is repeated" in w for w in listing.warnings)
     for facts in ("dog,train,p", "cat,test,p", "cat,train,q"):
         with pytest.raises(
             DatasetError, match=r"labels\.csv, line 4: img/.* has other values on line 3 \(as img/"
@@ -266,7 +266,7 @@ def test_rows_without_a_label_are_left_out_and_counted(root: Path) -> None:
     )
     assert len(listing.entries) == 2
     assert listing.skipped == 1
-    assert any("1 rows of the test split without a label" in w for w in listing.warnings)
+    assert any("1 row of the test split without a label is left out" in w for w in listing.warnings)
 
 
 def test_one_rule_for_paths_outside_of_the_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
