@@ -161,9 +161,9 @@ def rerun(
     options: dict[str, Any] = {**places, "weights_dir": _arguments.text(weights_dir)}
     options |= {
         "seeds": _arguments.count("seeds", seeds),
-        "offline": offline,
+        "offline": _arguments.flag("offline", offline),
         "device": device,
-        "block": _arguments.names(block),
+        "block": _arguments.plugins(block),
     }
     return _calls.rerun(recipe, target, options)
 

@@ -13,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from advisor import plugin_loading
 from advisor.aliases import NamedProgress
 from advisor.errors import InputError
 from advisor.records import Settings
@@ -55,7 +56,8 @@ def typed(fields: Mapping[str, Any], record: type[Any]) -> dict[str, Any]:
 
     Raises InputError for a value that cannot stand there, such as a seed that is text: a run would fail with it later.
     """
-    types = {name: str(field.type) for name, field in record.__dataclass_fields__.items()}
+    types = {"offline": "bool"}  # also an option where no record has it
+    types |= {name: str(field.type) for name, field in record.__dataclass_fields__.items()}
     return {name: _typed(name, value, types.get(name, "")) for name, value in fields.items()}
 
 
@@ -79,12 +81,16 @@ def _typed(name: str, value: Any, kind: str) -> Any:
             value = operator.index(value)
         elif kind == "float":
             value = _number(value)
+        elif kind == "bool":
+            value = _truth(value)
         elif kind == "str":
             value = os.fspath(value)
         elif kind == "tuple[str, ...]":
             value = tuple(os.fspath(each) for each in names(os.fspath(value) if isinstance(value, PathLike) else value))
     except (TypeError, ValueError):
-        expected = {"int": "a whole number", "float": "a number", "str": "text"}.get(kind, "a list of names")
+        expected = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "text"}.get(
+            kind, "a list of names"
+        )
         raise InputError(f"{shown}: expected {expected}, got {value!r}.", hint="See help(advisor.advise).") from None
     if name in _ABOVE_ZERO and value <= 0:
         raise InputError(f"{shown}: expected more than 0, got {value!r}.", hint="See help(advisor.advise).")
@@ -97,15 +103,43 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+def callback(progress: Any) -> NamedProgress | None:
+    """Return a function that takes progress, None where there is none. Raises InputError for what cannot be called."""
+    if progress is None or callable(progress):
+        checked: NamedProgress | None = progress
+        return checked
+    raise InputError(f"progress: expected a function of (what, done, total), got {progress!r}.")
+
+
+def plugins(blocked: Any) -> tuple[str, ...]:
+    """Return the names of plugins that are not to be loaded. Raises PluginError for one that is not installed."""
+    checked: tuple[str, ...] = _typed("plugins_blocked", blocked, "tuple[str, ...]")
+    plugin_loading.check_installed(checked)
+    return checked
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, str) or value not in (True, False):  # the text "no" would mean yes
+        raise TypeError
+    return bool(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return True or False. Raises InputError for anything else, such as text."""
+    checked: bool = _typed(name, value, "bool")
+    return checked
+
+
 def settings(data: PathArgument, **fields: Any) -> Settings:
     """Return the settings of a run on `data`; fields of `ReadOptions` (`val`, `label_column`, ...) say how it is read.
 
-    Raises InputError for a field that neither has, and for a seed that no recipe can hold.
+    Raises InputError for what is no path, a field that neither has, and a seed that no recipe can hold.
     """
     if "target" in fields:
         raise InputError("advise() does not adapt.", hint="Call advisor.adapt(path, target).")
     from advisor.data.remote import urls
 
+    data = written(data)
     read = {name: fields.pop(name) for name in ReadOptions.__dataclass_fields__ if name in fields}
     if read:
         fields["reading"] = replace(fields.get("reading", ReadOptions()), **typed(read, ReadOptions))
@@ -113,18 +147,21 @@ def settings(data: PathArgument, **fields: Any) -> Settings:
     if unknown:
         raise InputError(f"advise() has no option {unknown[0]!r}.", hint="See help(advisor.advise).")
     fields = typed(fields, Settings)
+    plugin_loading.check_installed(fields.get("plugins_blocked", ()))
     device.check_name(fields.get("device") or "auto")
     if fields.get("size_px") is not None and fields["size_px"] not in SIZES_PX:
         raise InputError(f"size {fields['size_px']}: expected {SIZES_PX[0]} to {SIZES_PX[-1]} pixels.")
     if not 0 <= fields.get("seed", 0) < MOST_SEED:
         raise InputError(f"seed {fields['seed']}: expected 0 to 2^63 - 1, which a recipe can hold.")
     command = shlex.join(["tl-advise", urls.public(data)])
-    return Settings(data=os.fspath(data), command=command, **fields)
+    return Settings(data=data, command=command, **fields)
 
 
 def stored(storage: str | None, study: str) -> dict[str, str]:
-    """Return where the study is kept: nothing where it is in the run directory."""
+    """Return where the study is kept: nothing where it is in the run directory. Raises InputError for a name without one."""
     if storage is None:
+        if study:
+            raise InputError(f"study {study!r}: needs a database.", hint="Add storage=URL, or leave study out.")
         return {}
     from advisor.tuning.trials import storage as databases
 
@@ -140,7 +177,7 @@ def session(
 
     run = single(data, options, also=tuple(ReadOptions.__dataclass_fields__))
     urls.check_exists(data)
-    report = progress or report_nothing
+    report = callback(progress) or report_nothing
     return open_session(run, report=report), report
 
 
@@ -160,7 +197,7 @@ def single(data: PathArgument, options: Mapping[str, Any], *, also: tuple[str, .
         device=options.get("device", "auto"),
         backbones=(backbone,) if backbone else (),
         weights_dir=text(options.get("weights_dir")),
-        offline=bool(options.get("offline", False)),
+        offline=options.get("offline", False),
         max_ms=options.get("max_ms"),
         max_mb=options.get("max_mb"),
         plugins_blocked=options.get("block", ()),
@@ -168,22 +205,30 @@ def single(data: PathArgument, options: Mapping[str, Any], *, also: tuple[str, .
     )
 
 
+def written(argument: Any) -> str:
+    """Return a path as text. Raises InputError for what is no path, bytes included."""
+    name = os.fspath(argument) if isinstance(argument, PathLike) else argument
+    if not isinstance(name, str):
+        raise InputError(f"expected a path (text or pathlib.Path), got {argument!r}.", hint="See help(advisor).")
+    return name
+
+
 def text(argument: PathArgument | None) -> str | None:
     """Return a path as text, None where it is missing."""
-    return None if argument is None else os.fspath(argument)
+    return None if argument is None else written(argument)
 
 
 def path(argument: PathArgument) -> Path:
     """Return an argument as a path."""
-    return Path(argument)
+    return Path(written(argument))
 
 
 def optional(argument: PathArgument | None) -> Path | None:
     """Return an argument as a path, None where it is missing."""
-    return None if argument is None else Path(argument)
+    return None if argument is None else path(argument)
 
 
 def folder(run: PathArgument) -> Path:
     """Return a run directory, of which `run` may also be a file; what does not exist as it is, so that the error names it."""
-    run_path = Path(run)
+    run_path = path(run)
     return run_path.parent if os.path.isfile(run_path) else run_path

@@ -57,7 +57,8 @@ def advise(
 def _listener(progress: NamedProgress | None) -> Listener:
     from advisor.runtime.progress import CallbackListener, Listener
 
-    return Listener() if progress is None else CallbackListener(progress)
+    report = _arguments.callback(progress)
+    return Listener() if report is None else CallbackListener(report)
 
 
 def load(run: PathArgument) -> Predictor | EnsemblePredictor:
@@ -85,7 +86,10 @@ def weights(weights_dir: PathArgument | None, *, offline: bool) -> dict[str, Loc
     from advisor import registry
     from advisor.models import pretrained_weights
 
-    where: dict[str, Any] = {"weights_dir": _arguments.text(weights_dir), "offline": offline}
+    where: dict[str, Any] = {
+        "weights_dir": _arguments.text(weights_dir),
+        "offline": _arguments.flag("offline", offline),
+    }
     return {name: pretrained_weights.locate(b, **where) for name, b in registry.load().backbones.items()}
 
 
@@ -108,7 +112,9 @@ def export(
     unknown = sorted(set(options) - set(_EXPORT))
     if unknown:
         raise InputError(f"export() has no option {unknown[0]!r}.", hint=f"Options are {', '.join(_EXPORT)}.")
+    _arguments.callback(options.get("progress"))
     source, plugins = _arguments.path(run), registry.load()
+    options |= {name: _arguments.flag(name, options[name]) for name in ("int8", "ensemble") if name in options}
     options |= {"to": _arguments.optional(out), "data": _arguments.optional(data)}
     if options.pop("int8", False):
         return int8_export.export(source, registry=plugins, **options)
@@ -131,7 +137,7 @@ def distill(
     from advisor.runtime.run_dir import default_folder
     from advisor.workflows.distillation import distilled_run
 
-    blocked = _arguments.names(options.pop("block", ()))
+    blocked = _arguments.plugins(options.pop("block", ()))
     settings = replace(_arguments.single("", options, also=("max_ms", "max_mb", "block")), plugins_blocked=blocked)
     folder = _arguments.optional(places["out"]) or default_folder(_arguments.path(run), datetime.datetime.now())
     result = distilled_run.distil(
@@ -155,7 +161,8 @@ def inspect(path: PathArgument, *, deep: bool, test_split: str, reading: Mapping
     if unknown:
         names = ", ".join(ReadOptions.__dataclass_fields__)
         raise InputError(f"inspect() has no option {unknown[0]!r}.", hint=f"Options are deep, test_split, {names}.")
-    data = dataset.read(os.fspath(path), test_split=test_split, options=_arguments.reading(reading))
+    deep = _arguments.flag("deep", deep)
+    data = dataset.read(_arguments.written(path), test_split=test_split, options=_arguments.reading(reading))
     profile.check_learnable(data)
     if not deep:
         return profile.measure(data)
@@ -195,10 +202,10 @@ def adapt(
     from advisor.workflows.session import report_nothing
 
     settings = _arguments.settings(path, **fields)
-    report = progress or report_nothing
+    report = _arguments.callback(progress) or report_nothing
     return adaptation_run.run(
         settings,
-        os.fspath(target),
+        _arguments.written(target),
         out=_arguments.optional(out),
         clock=Clock(settings.budget_s, started=time.monotonic()),
         report=report,
@@ -212,8 +219,9 @@ def evaluate(
     """Score the model of a run on other labelled images."""
     from advisor.workflows.finished import evaluation
 
+    report = _arguments.callback(progress)
     reading = _arguments.typed(options, ReadOptions)
-    return evaluation.of_run(load(run), run, data, progress=progress, **reading)
+    return evaluation.of_run(load(run), run, _arguments.written(data), progress=report, **reading)
 
 
 def label_next(run: PathArgument, images: PathArgument | Iterable[PathArgument], count: int) -> NextImages:

@@ -192,7 +192,7 @@ def _competitors(settings: Settings) -> Competitors:
     """Return what may compete. Raises InputError, PluginError, WeightsError before any data are read."""
     plugins = registry.load(block=settings.plugins_blocked)
     strategies = availability.strategies(plugins, settings)
-    backbones, left_out = availability.find(plugins, settings, strategies)
+    backbones, left_out = availability.find(plugins, settings, strategies, searches=True)
     return Competitors(registry=plugins, backbones=backbones, left_out=left_out, strategies=strategies)
 
 

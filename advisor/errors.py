@@ -8,6 +8,7 @@ AdviseError                 exit 4: the run failed though the input was fine
 |   +-- WeightsError        pretrained weights that are missing, damaged or unavailable
 |   +-- OutputError         a file or folder that cannot be written
 +-- CheckError              exit 3: a check failed (rerun --verify, export parity, plugins check)
+|   +-- QuantisationError   INT8 loses more accuracy than is tolerated; `measured` says what was found
 +-- Interrupted             exit 130: stopped by the user; the best model so far is on disk
 +-- TrialError              one trial failed; the search records it and goes on
 |   +-- DivergedError       the training loss is no longer finite
@@ -101,6 +102,16 @@ class CheckError(AdviseError):
     """A check that the user requested failed."""
 
     exit_code = 3
+
+
+class QuantisationError(CheckError):
+    """An INT8 graph loses more accuracy than is tolerated; `measured` is the export that was not kept, without a path."""
+
+    details = ("measured",)
+
+    def __init__(self, what: str, *, hint: str = "", measured: Any = None) -> None:
+        super().__init__(what, hint=hint)
+        self.measured = measured
 
 
 class Interrupted(AdviseError):

@@ -21,6 +21,7 @@ from advisor.hooks import Backbone, Layout, Strategy
 from advisor.runtime.process import third_party
 
 Resolver = Callable[[str], Backbone | None]
+BY_PLUGIN = "Name a plugin, not a network or a strategy: see `tl-advise plugins`."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,15 @@ class PluginContents:
         if len(offered) == 1:
             return offered[0]
         return "both" if offered == ["backbones", "strategies"] and self.backbones else "several"
+
+
+def check_installed(names: Iterable[str]) -> None:
+    """Raise PluginError for the name of a plugin that is not installed, which would otherwise leave out nothing."""
+    installed = {entry.name for entry in metadata.entry_points(group=hooks.PROJECT)}
+    missing = sorted(set(names) - installed)
+    if missing:
+        listed = ", ".join(sorted(installed)) or "none"
+        raise PluginError(f'no plugin named "{missing[0]}" is installed (installed: {listed}).', hint=BY_PLUGIN)
 
 
 def load(entry: metadata.EntryPoint) -> PluginContents:

@@ -152,6 +152,13 @@ def test_wrong_calls_are_one_line(data: Path) -> None:
         advisor.load_result(data)
     with pytest.raises(InputError, match=r"export\(\) has no option 'size'"):
         advisor.export("run", size=3)
+    for call in (advisor.compare, advisor.fewshot, advisor.lr_find, advisor.export, advisor.distill):
+        with pytest.raises(InputError, match="expected a path"):
+            call(b"run")
+        with pytest.raises(InputError, match="progress: expected a function"):
+            call(data, progress=3)
+    with pytest.raises(InputError, match='no plugin named "nope"'):
+        advisor.rerun("run", block="nope")
     with pytest.raises(InputError, match="seeds: expected at least 1"):
         advisor.rerun("run", seeds=0)
     with pytest.raises(InputError, match="count: expected at least 1"):
@@ -176,6 +183,10 @@ def test_wrong_calls_are_one_line(data: Path) -> None:
         ({"objective": None}, "objective: expected text, got None"),
         ({"backbones": [3]}, "backbones: expected a list of names"),
         ({"max_ms": "5"}, "max_ms: expected a number, got '5'"),
+        ({"offline": "no"}, "offline: expected True or False, got 'no'"),
+        ({"block": ["nope"]}, 'no plugin named "nope" is installed'),
+        ({"study": "team"}, "study 'team': needs a database"),
+        ({"progress": "bar"}, "progress: expected a function"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_at_once(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from advisor.cli._device_option import device as device
+from advisor.cli._plugin_option import blocked as blocked
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -209,13 +210,6 @@ def devices(default: int | None, text: str) -> Option:
 def target(text: str) -> Option:
     """Return `--target DIR`, which is also called `--unlabelled`."""
     return click.option("--target", "--unlabelled", "target", metavar="DIR", help=text)
-
-
-def blocked() -> Option:
-    """Return `--block PLUGIN`."""
-    return click.option(
-        "--block", "blocked", multiple=True, metavar="PLUGIN", help="Do not load this plugin (repeatable)."
-    )
 
 
 def test_split() -> Option:

@@ -6,6 +6,7 @@ short enough for a file system, and never that of another class. Does NOT cover:
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ class ClassFolders:
 
         self.folder = folder
         self.names: dict[str, str] = {}
+        self._used: set[Path] = set()  # the copies of this call
         taken: set[str] = set()
         for label in dict.fromkeys((*classes, UNSURE, UNKNOWN)):
             plain = name = _folder_name(label)
@@ -38,15 +40,22 @@ class ClassFolders:
             self.names[label] = name
 
     def add(self, one: Row) -> None:
-        """Copy an image under its own name, numbered where that is taken. Raises OutputError where it cannot be written."""
+        """Copy an image under its own name, numbered where that is taken. Raises OutputError where it cannot be written.
+
+        A file with the same bytes that an earlier call left there is its copy.
+        """
         target = self.folder / self.names[one.label]
         name = Path(one.path).name if not isinstance(one.image, bytes) else "standard-input"
         try:
             target.mkdir(parents=True, exist_ok=True)
             path, number = target / _file_name(name, 1), 1
             while path.exists():
+                if path not in self._used and _is_copy(path, one.image):
+                    self._used.add(path)
+                    return
                 number += 1
                 path = target / _file_name(name, number)
+            self._used.add(path)
             if isinstance(one.image, bytes):
                 path.write_bytes(one.image)
             else:
@@ -56,6 +65,12 @@ class ClassFolders:
                 f"--sort-into {self.folder}: {name} cannot be copied ({error.strerror}).",
                 hint="Free space there, or choose another folder.",
             ) from error
+
+
+def _is_copy(path: Path, image: bytes | str) -> bool:
+    if not path.is_file():
+        return False
+    return path.read_bytes() == image if isinstance(image, bytes) else filecmp.cmp(image, path, shallow=False)
 
 
 def _folder_name(label: str) -> str:

@@ -60,6 +60,7 @@ def command(
     """
     from advisor import registry
     from advisor.cli import _console
+    from advisor.errors import QuantisationError
 
     _check(form, ensemble, int8, tolerate)
     printed: set[str] = set()
@@ -74,7 +75,12 @@ def command(
         from advisor.exporting import int8_export
 
         points = None if tolerate is None else tolerate / 100
-        done = int8_export.export(Path(run), registry=registry.load(), tolerate=points, progress=progress, **places)
+        try:
+            done = int8_export.export(Path(run), registry=registry.load(), tolerate=points, progress=progress, **places)
+        except QuantisationError as error:
+            if as_json:
+                _print(error.measured, as_json)  # what was measured is the answer; the exit code is that of the error
+            raise
     else:
         from advisor.exporting import run_export
 

@@ -73,7 +73,6 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, qu
       curl -s https://example.org/ant.jpg | tl-advise predict runs/ants -
     """
     from advisor.cli import _console, _predict_explain, _predict_inputs, _predict_output, _standalone
-    from advisor.errors import InputError
     from advisor.runtime import device
 
     form = _format(form, as_json, call["out"])
@@ -90,17 +89,23 @@ def command(run: str, images: Sequence[str], form: str | None, as_json: bool, qu
     rows = _rows(predictor, chosen, {**call, "compute": compute}, unreadable, quiet)
     if call["explain"]:
         rows = _predict_explain.draw(predictor, rows, Path(call["explain"]))
-    shown = _write(rows, form, call, predictor, unreadable)
-    for file in unreadable:
-        reason = file.reason.removeprefix(f"{file.path} cannot be read: ").rstrip(".")
-        _console.say(f"warning: {file.path} cannot be read ({reason}); it is skipped.", stderr=True)
+    try:
+        _write(rows, form, call, predictor, unreadable)
+    finally:
+        _warn(unreadable)
     if form == "table" or call["abstain"]:
         _predict_output.explain(predictor.index, call["abstain"], quiet=quiet)
     if skipped and not quiet:
         _console.say(f"{_console.counted(skipped, 'file')} skipped: not an image by name.", stderr=True)
-    if not shown:
-        raise InputError("none of the images can be read.", hint="See the warnings above.")
     return 0
+
+
+def _warn(unreadable: Sequence[Unreadable]) -> None:
+    from advisor.cli import _console
+
+    for file in unreadable:
+        reason = file.reason.removeprefix(f"{file.path} cannot be read: ").rstrip(".")
+        _console.say(f"warning: {file.path} cannot be read ({reason}); it is skipped.", stderr=True)
 
 
 def _format(form: str | None, as_json: bool, out: str | None) -> str:
@@ -177,10 +182,11 @@ def _best(label: str, probabilities_K: npt.NDArray[Any], classes: Sequence[str],
 
 def _write(
     rows: Iterator[Row], form: str, call: dict[str, Any], predictor: Any, unreadable: Sequence[Unreadable]
-) -> int:
-    """Write the predictions, sort the images where that is wanted, and return how many there are."""
+) -> None:
+    """Write the predictions, and sort the images where that is wanted. Raises InputError where there are none."""
     from advisor.cli import _predict_output as output
     from advisor.cli._predict_sorting import ClassFolders
+    from advisor.errors import InputError
 
     classes = list(predictor.classes)
     folders = ClassFolders(Path(call["sort_into"]), classes) if call["sort_into"] else None
@@ -198,6 +204,7 @@ def _write(
                 shown.append(one)
         if form == "json":
             output.as_json(shown, classes, unreadable, stream)
+        if not count:  # inside: the file of --out does not take its name then
+            raise InputError("none of the images can be read.", hint="See the warnings above.")
     if form == "table":
         output.as_table(shown, top, max(output.RARE, predictor.index.smallest_rate if with_unlike else 0.0))
-    return count

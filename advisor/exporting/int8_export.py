@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from advisor.aliases import Float64s, NamedProgress, Pixels
-from advisor.errors import CheckError, InputError, OutputError
+from advisor.errors import InputError, OutputError, QuantisationError
 from advisor.exporting import latency, parity, quantisation, run_export, sidecar
 from advisor.exporting.formats import onnx_graph
 from advisor.exporting.formats import registry as formats
-from advisor.exporting.parity import ComputeProbabilities, ListedImage
+from advisor.exporting.parity import ComputeProbabilities, ListedImage, Parity
 from advisor.exporting.run_export import Exported
 from advisor.metrics import intervals, objectives
 from advisor.metrics.decision_rule import decide
@@ -109,7 +109,7 @@ def export(
     """Export a run's model in 8 bits as ONNX; `tolerate` is the loss of accuracy that is accepted, 0..1.
 
     `to` is the new folder (default: RUN/export-onnx-int8). Raises InputError for a missing extra or missing images,
-    OutputError where the folder exists or cannot be written, CheckError where the loss is beyond what is tolerated.
+    OutputError where the folder exists or cannot be written, QuantisationError where the loss is beyond what is tolerated.
     """
     formats.find(onnx_graph.NAME)
     run = run.parent if run.is_file() else run
@@ -134,12 +134,7 @@ def export(
         made = replace(made, setting=decided, divergences=divergences, tolerated=tolerate)
         made = replace(made, calibration_images=min(CALIBRATION, len(training) - len(training) // 2))
         if not made.holds:
-            limit = f"{100 * tolerate:g} points" if tolerate is not None else "one point, and more than noise"
-            raise CheckError(
-                f"INT8 loses more than {limit}: {made.sentence}; {made.mb_before:.1f} -> {made.mb_after:.1f} MB, "
-                f"{made.ms_before:.1f} -> {made.ms_after:.1f} ms.",
-                hint=f"Nothing was kept. `--tolerate {made.accepted_by:.1f}` would accept it.",
-            )
+            raise _refused(made, agreed)
         source.unlink()
         sidecar.write(folder, {**description, "int8": asdict(made)})
         # An INT8 graph has no output of features that an index could be compared with.
@@ -147,6 +142,16 @@ def export(
         run_export.write_card(run, folder)
         done = run_export.exported(target, folder, onnx_graph.NAME, agreed)
     return replace(done, int8=made)
+
+
+def _refused(made: Int8Report, agreed: Parity) -> QuantisationError:
+    limit = f"{100 * made.tolerated:g} points" if made.tolerated is not None else "one point, and more than noise"
+    return QuantisationError(
+        f"INT8 loses more than {limit}: {made.sentence}; {made.mb_before:.1f} -> {made.mb_after:.1f} MB, "
+        f"{made.ms_before:.1f} -> {made.ms_after:.1f} ms.",
+        hint=f"Nothing was kept. `--tolerate {made.accepted_by:.1f}` would accept it.",
+        measured=Exported(path="", format=onnx_graph.NAME, files=(), bytes=0, parity=agreed, int8=made),
+    )
 
 
 def _images(run: Path, data: Path | None) -> tuple[list[ListedImage], list[ListedImage]]:

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """Where the export lies, what is in it, and how the float32 graph compares with `predict`."""
+    """Where the export lies, what is in it, and how the float32 graph compares with `predict`.
+
+    `path` is "", and nothing is in it, where INT8 was measured and not kept (`QuantisationError.measured`).
+    """
 
     path: str
     format: str

@@ -22,7 +22,7 @@ from advisor.errors import InputError, OutputError, WeightsError, one_line
 from advisor.metrics import neighbours, stored_decision
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.records.objective import DecisionRule
-from advisor.records.settings import TEMPERATURES
+from advisor.records.settings import TEMPERATURE_RULE, TEMPERATURES
 from advisor.runtime import atomic_file, plain_json
 from advisor.runtime.run_dir import NOVELTY
 
@@ -81,7 +81,7 @@ _FIELDS: Mapping[str, FieldRule] = {
     "mirror": ("true or false", lambda value: isinstance(value, bool)),
     "head": ("the name of a head", _text),  # which there are, `predictor` knows: heads need torch
     "preprocess": ("an object", lambda value: isinstance(value, dict)),
-    "temperature": ("a number from 1e-5 to 1e5", _temperature),
+    "temperature": (TEMPERATURE_RULE, _temperature),
     "weights_sha256": ("64 hexadecimal digits", _hash),
 }
 _PREPROCESS: Mapping[str, FieldRule] = {

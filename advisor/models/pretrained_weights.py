@@ -228,8 +228,8 @@ def _command(backbone: Backbone) -> str:
 
 def _by_hand(backbone: Backbone, weights: Weights) -> str:
     if weights.url.startswith(hub.SCHEME):
-        return f"Or pass a file: --weights {backbone.name}=FILE."
-    return f"With a network: `{_command(backbone)}`. Without: copy {weights.file} into a folder for --weights-dir."
+        return f"Or give a file to the command that trains: --weights {backbone.name}=FILE."
+    return f"With a network: `{_command(backbone)}`. Without: copy {weights.file} into {cache_dir()}."
 
 
 @contextmanager

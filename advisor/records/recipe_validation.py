@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from advisor.records.settings import PROCEDURE, TEMPERATURES
+from advisor.records.settings import PROCEDURE, TEMPERATURE_RULE, TEMPERATURES
 
 if TYPE_CHECKING:
     from advisor.records.objective import DecisionRule
@@ -217,7 +217,7 @@ _RANGES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("validation.folds", "a whole number of at least 2", lambda value: value >= 2),
     ("validation.scored", *_COUNTS),
     ("validation.procedure", f"a whole number from 1 to {PROCEDURE}", lambda value: 1 <= value <= PROCEDURE),
-    ("fitted.temperature", "a number from 1e-5 to 1e5", lambda value: TEMPERATURES[0] <= value <= TEMPERATURES[1]),
+    ("fitted.temperature", TEMPERATURE_RULE, lambda value: TEMPERATURES[0] <= value <= TEMPERATURES[1]),
     ("outcome.validation.accuracy", *_SHARE),
     ("outcome.test.accuracy", *_SHARE),
     ("outcome.test.n", *_POSITIVE),

@@ -11,6 +11,7 @@ from advisor.records.plan import Compute
 # adjustment that every head is scored with, each fold of a trial chooses its own numbers of the finish. 2: none of these.
 PROCEDURE = 2
 TEMPERATURES = (1e-5, 1e5)  # of a recipe or a model; a fit gives 1e-4 to 1e4, and float32 divides logits by these
+TEMPERATURE_RULE = "a number from 1e-5 to 1e5"  # the same in words
 
 
 @dataclass(frozen=True, kw_only=True)

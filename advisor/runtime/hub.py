@@ -126,7 +126,7 @@ def fetch(url: str) -> Path:
             raise _explained(address, error) from error
     raise WeightsError(
         f"{address.repository} holds no {' and no '.join(address.names)}.",
-        hint=f"Look at {endpoint()}/{address.repository}, and pass a file with --weights NAME=FILE.",
+        hint=f"Look at {endpoint()}/{address.repository}, and give a file to the command that trains: --weights NAME=FILE.",
     )
 
 
@@ -134,7 +134,7 @@ def _explained(address: Address, error: Exception) -> WeightsError:
     from huggingface_hub import errors
 
     where, page = f"{address.repository} on Hugging Face", f"{endpoint()}/{address.repository}"
-    by_file = "Or pass a file with --weights NAME=FILE."
+    by_file = "Or give a file to the command that trains: --weights NAME=FILE."
     if isinstance(error, errors.GatedRepoError):
         hint = f"Accept its licence at {page}, then run `hf auth login` or set HF_TOKEN. {by_file}"
         return WeightsError(f"{where} is gated: its licence has to be accepted first.", hint=hint)

@@ -26,9 +26,11 @@ FREE_LICENCES = frozenset({"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", 
 
 
 def find(
-    registry: Registry, settings: Settings, strategies: Mapping[str, Strategy]
+    registry: Registry, settings: Settings, strategies: Mapping[str, Strategy], *, searches: bool = False
 ) -> tuple[list[Backbone], list[LeftOut]]:
     """Sort backbones into those that compete and those left out, the latter folded by their reason.
+
+    `searches`: the call is `advise`, which can also train from scratch; a hint may say so.
 
     Raises WeightsError where a named backbone is out of reach, or none is in reach; PluginError for unknown names.
     """
@@ -58,10 +60,10 @@ def find(
     if named and left_out:
         first = left_out[0]
         raise WeightsError(
-            f"--backbone {first.backbone}: {first.reason}", hint=first.command and f"Try `{first.command}`."
+            f"--backbone {first.backbone}: {first.reason}.", hint=first.command and f"Try `{first.command}`."
         )
     if not reachable:
-        raise _nothing(fold(left_out, registry.backbones, settings))
+        raise _nothing(fold(left_out, registry.backbones, settings), searches)
     return reachable, fold(left_out, registry.backbones, settings)
 
 
@@ -149,15 +151,15 @@ def fold(left_out: Sequence[LeftOut], backbones: Mapping[str, Backbone], setting
     return [replace(items[0], count=len(items), bytes=size.get(items[0].backbone, 0)) for items in by_reason.values()]
 
 
-def _nothing(left_out: Sequence[LeftOut]) -> WeightsError:
+def _nothing(left_out: Sequence[LeftOut], searches: bool) -> WeightsError:
     command = next((item.command for item in left_out if item.command), "tl-advise weights fetch mobilenet_v2")
+    scratch = "; or ask for a network from scratch by name: --strategy scratch --backbone mobilenet_v2"
     return WeightsError(
         f"no pretrained weights can be reached ({sum(item.count for item in left_out)} backbones left out; the first: "
         f"{left_out[0].backbone}, {left_out[0].reason})."
         if left_out
         else "no backbone is installed.",
-        hint=f"With a network, run `{command}`; or copy a file into --weights-dir; or ask for a network from scratch "
-        "by name: --strategy scratch --backbone mobilenet_v2.",
+        hint=f"With a network, run `{command}`; or copy a file into a folder for --weights-dir{scratch if searches else ''}.",
     )
 
 

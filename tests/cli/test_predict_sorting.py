@@ -48,3 +48,19 @@ def test_what_cannot_be_copied_is_named(tmp_path: Path) -> None:
     image.write_bytes(b"png")
     with pytest.raises(OutputError, match="--sort-into"):
         ClassFolders(tmp_path / "to", ["cat"]).add(sorted_row("cat", image))
+
+
+def test_a_file_of_an_earlier_call_is_the_copy_if_it_is_the_same(tmp_path: Path) -> None:
+    """Two equal images of one name stay two; a changed image and bytes of standard input are told by their content."""
+    image = tmp_path / "one.png"
+    image.write_bytes(b"png")
+    piped = Row(path="-", label="cat", best=(("cat", 1.0),), image=b"piped")
+    for _ in range(2):
+        folders = ClassFolders(tmp_path / "to", ["cat"])
+        for row in (sorted_row("cat", image), sorted_row("cat", image), piped):
+            folders.add(row)
+        names = sorted(path.name for path in (tmp_path / "to" / "cat").iterdir())
+        assert names == ["one-2.png", "one.png", "standard-input"]
+    image.write_bytes(b"new")
+    ClassFolders(tmp_path / "to", ["cat"]).add(sorted_row("cat", image))
+    assert (tmp_path / "to" / "cat" / "one-3.png").read_bytes() == b"new"

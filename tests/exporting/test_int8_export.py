@@ -14,7 +14,7 @@ import pytest
 import runs
 
 from advisor import cli, registry
-from advisor.errors import CheckError, InputError
+from advisor.errors import InputError
 from advisor.exporting import int8_export, quantisation
 
 for name in ("onnx", "onnxscript", "onnxruntime"):
@@ -82,8 +82,10 @@ def test_the_example_runs_where_the_run_has_an_index(run: Path, tmp_path: Path) 
     assert "unlike" not in json.loads((to / "model.json").read_text(encoding="utf-8"))
 
 
-def test_a_loss_beyond_what_is_tolerated_is_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ranges calibrated on black squares the answers change: exit code 3, the numbers, nothing left behind."""
+def test_a_loss_beyond_what_is_tolerated_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With ranges calibrated on black squares the answers change: exit code 3, the numbers (also as JSON), nothing left."""
     real = quantisation.quantise
 
     def wrong(prepared: Path, target: Path, setting: quantisation.Setting, images: np.ndarray) -> None:
@@ -91,12 +93,15 @@ def test_a_loss_beyond_what_is_tolerated_is_refused(run: Path, tmp_path: Path, m
 
     monkeypatch.setattr(quantisation, "quantise", wrong)
     monkeypatch.setattr(quantisation, "SETTINGS", quantisation.SETTINGS[:1])
-    monkeypatch.setattr(int8_export, "DEFAULT_LOSS", -1.0)
-    with pytest.raises(CheckError) as caught:
-        int8_export.export(run, registry=registry.load(), to=tmp_path / "out", tolerate=-1.0)
-    assert caught.value.exit_code == 3
-    assert "locked test images" in caught.value.what
-    assert "--tolerate" in (caught.value.hint or "")
+    monkeypatch.setattr(int8_export.Int8Report, "holds", False)
+    assert cli.run(["export", str(run), "--int8", "--out", str(tmp_path / "out"), "--json"]) == 3
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert (document["path"], document["files"]) == ("", [])
+    assert document["int8"]["scored_on"] == "test"
+    assert document["parity"]["n"] > 0
+    assert "locked test images" in printed.err
+    assert "--tolerate" in printed.err
     assert list(tmp_path.iterdir()) == []
 
 

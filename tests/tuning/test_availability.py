@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
+
+from advisor import registry
+from advisor.errors import WeightsError
 from advisor.hooks import Backbone, Preprocess, Stage, Weights
 from advisor.records import LeftOut, Settings
 from advisor.tuning import availability
@@ -118,3 +123,17 @@ def test_only_the_built_in_network_names_a_stronger_one() -> None:
     )
     assert availability.narrow_choice([built_in], [replace(row, command="")])[0].endswith("weights are available")
     assert availability.narrow_choice([built_in], []) == []
+
+
+def test_a_hint_names_no_option_that_the_command_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only `advise` trains from scratch: commands that do not search name neither --strategy nor scratch."""
+    plugins = registry.load(select=["torchvision", "strategies"])
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TL_ADVISE_CACHE", str(tmp_path))
+    settings = Settings(data="photos", offline=True)
+    for searches in (True, False):
+        with pytest.raises(WeightsError) as caught:
+            availability.find(plugins, settings, plugins.strategies, searches=searches)
+        assert ("--strategy scratch" in caught.value.hint) == searches
+        assert "tl-advise weights fetch" in caught.value.hint

@@ -90,7 +90,7 @@ def summarise(runs: Sequence[Path]) -> list[RunSummary]:
     results = [stored_results.read(run)[0] for run in runs]
     prints = [r.dataset.fingerprint for r in results]
     shared = [p for p in dict.fromkeys(prints) if prints.count(p) > 1]
-    letters = {p: chr(ord("A") + i % 26) for i, p in enumerate(shared)}
+    letters = {p: chr(ord("A") + i % 26) + (str(i // 26 + 1) if i >= 26 else "") for i, p in enumerate(shared)}
     return [_summary(run, r, letters.get(r.dataset.fingerprint, "")) for run, r in zip(runs, results, strict=True)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,23 @@ def test_runs_are_found_and_equal_data_marked(tmp_path: Path) -> None:
     assert [one.same_data for one in finished_runs.summarise(runs)] == ["A", "A"]
     with pytest.raises(InputError, match="no finished run"):
         finished_runs.find([tmp_path / "nowhere"])
+
+
+def test_no_two_data_sets_share_a_letter(tmp_path: Path) -> None:
+    """With more pairs of runs on equal data than letters, numbers tell them apart."""
+    runs = []
+    for number in range(30):
+        final = results.final()
+        data = replace(final.dataset, fingerprint=f"{number:064x}")
+        for name in ("a", "b"):
+            folder = tmp_path / f"{number}{name}"
+            folder.mkdir()
+            write_atomically(folder / "result.json", to_json(replace(final, dataset=data)))
+            runs.append(folder)
+    letters = [one.same_data for one in finished_runs.summarise(runs)]
+    assert letters[0::2] == letters[1::2]
+    assert len(set(letters)) == 30
+    assert letters[50:54] == ["Z", "Z", "A2", "A2"]
 
 
 def test_a_damaged_result_hides_no_other_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
