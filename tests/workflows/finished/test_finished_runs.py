@@ -116,9 +116,8 @@ def test_no_column_is_lost_on_a_narrow_terminal(tmp_path: Path) -> None:
     out = Console(file=output, width=80)
     out.print(*runs_command._tables(finished_runs.summarise(finished_runs.find([tmp_path])), out))
     assert "…" not in output.getvalue()
-    assert "photos-2026-12-01-10-22-11" in output.getvalue()
-    letters = "".join(output.getvalue().split())
-    assert all(letter in letters for letter in ("MB", "ms"))
+    letters = "".join(output.getvalue().split())  # the folder of the test may be so long that the name is folded
+    assert all(word in letters for word in ("photos-2026-12-01-10-22-11", "MB", "ms"))
     assert max(map(len, output.getvalue().splitlines())) <= 80
 
 
