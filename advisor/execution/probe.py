@@ -21,6 +21,13 @@ from advisor.plugin_guard import backbone_error
 from advisor.records.messages import Probe, Probed, RunTrial
 from advisor.registry import FIRST_PARTY
 
+DIFFERS_EACH_TIME = (
+    "it evaluates the same images differently each time (dropout, noise or a changing state in eval mode?)"
+)
+CHANGES_IMAGES = "it changes the images that it is given (an operation in place on its input?)"
+DIFFERS_BY_BATCH = (
+    "its features of an image depend on the other images of the batch (a norm layer without running statistics?)"
+)
 DECODED = 16  # images, to see how long that takes
 REPEATED_RTOL = 1e-2  # sums in another order, on a GPU, are far below; noise that could change an answer is above
 LOOKED_AT = 4  # batches, before it is predicted whether the whole pass fits: the first one is slower
@@ -29,7 +36,8 @@ LOOKED_AT = 4  # batches, before it is predicted whether the whole pass fits: th
 def probe(resources: Resources, job: Probe) -> Probed:
     """Score several heads on the same frozen features, out of fold over all folds.
 
-    Raises BackboneError where a third-party network evaluates the same images differently each time.
+    Raises BackboneError where a third-party network evaluates the same images differently each time or
+    by their batch, or changes them.
     """
     backbone = resources.registry.backbone(job.backbone)
     size_px = job.candidates[0].size_px or backbone.preprocess.size
@@ -63,20 +71,23 @@ def probe(resources: Resources, job: Probe) -> Probed:
 
 
 def _check_repeatable(resources: Resources, backbone: Backbone, size_px: int) -> None:
-    """Evaluate two images twice: what is random in a network would be scored once and predict something else later."""
+    """Evaluate two images twice, and one of them alone: what is scored once must be what the network predicts later."""
     plugin = resources.registry.plugin(backbone.name)
     if plugin.distribution == FIRST_PARTY:
         return
     module = resources.network(backbone).eval()
     images_NCHW = torch.rand((2, 3, size_px, size_px), generator=torch.Generator().manual_seed(0))
     images_NCHW = images_NCHW.to(backbones.device_of(module))
+    given_NCHW = images_NCHW.clone()
     with torch.inference_mode():
-        first, second = (backbones.pooled(backbone, module, images_NCHW)[-1] for _ in range(2))
-    if not torch.allclose(
-        first, second, rtol=REPEATED_RTOL, atol=REPEATED_RTOL * float(first.abs().max()), equal_nan=True
-    ):
-        what = "it evaluates the same images differently each time (dropout or noise that stays on in eval mode?)"
-        raise backbone_error(backbone.name, str(plugin), what)
+        first = backbones.pooled(backbone, module, images_NCHW)[-1]
+        if not torch.equal(images_NCHW, given_NCHW):
+            raise backbone_error(backbone.name, str(plugin), CHANGES_IMAGES)
+        second, alone = (backbones.pooled(backbone, module, images_NCHW[:count])[-1] for count in (2, 1))
+    tolerance = REPEATED_RTOL * float(first.abs().max())
+    for other, what in ((second, DIFFERS_EACH_TIME), (alone, DIFFERS_BY_BATCH)):
+        if not torch.allclose(first[: len(other)], other, rtol=REPEATED_RTOL, atol=tolerance, equal_nan=True):
+            raise backbone_error(backbone.name, str(plugin), what)
 
 
 def _decode_s(resources: Resources, rule: pixels.PixelRule) -> float:

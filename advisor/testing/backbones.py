@@ -163,9 +163,15 @@ def _pooled(backbone: Backbone, module: nn.Module, size: int) -> str:
 def _deterministic(backbone: Backbone, module: nn.Module, size: int) -> None:
     import torch
 
-    images = _images(size)
+    images, before = _images(size), {name: value.clone() for name, value in module.state_dict().items()}
     first = _forward(module, images)
-    if not torch.equal(first, _forward(module, images)):
+    if not torch.equal(images, _images(size)):
+        raise RuleError("the forward changes the images that it is given: use no operation in place on its input")
+    changed = next((n for n, v in module.state_dict().items() if not torch.equal(v, before[n])), None)
+    again = _forward(module, images)
+    if not torch.equal(first, again) and changed is not None:
+        raise RuleError(f"two evaluations of the same images differ: the forward changes {changed} in eval mode")
+    if not torch.equal(first, again):
         raise RuleError("two evaluations of the same images differ: something random runs in eval mode")
     _same("an image alone and in a batch", _forward(module, images[:1]), first[:1])
     _same("an image in a batch of three and of two", _forward(module, torch.cat([images, images[:1]]))[:2], first)
@@ -178,6 +184,9 @@ def _gradients(backbone: Backbone, size: int) -> None:
     import torch
 
     trained = engine.build(backbone).train()  # the same weights; not every network can be copied
+    for name, parameter in trained.named_parameters():
+        if parameter.is_complex():
+            raise RuleError(f"{name} is {parameter.dtype}, expected real numbers: hold torch.view_as_real of it")
     features = trained(_images(size, n=4))
     torch.autograd.backward((features * features).mean())
     for stage, owned in zip(backbone.stages, engine.parameters_by_stage(backbone, trained), strict=True):
@@ -204,7 +213,7 @@ def _frozen(backbone: Backbone, module: nn.Module, size: int) -> str:
     with torch.no_grad():
         for _, parameter in stages[last]:
             if parameter.grad is not None:
-                parameter.sub_(0.1 * parameter.grad.sign())
+                parameter.sub_(0.1 * parameter.grad.sgn())  # of complex numbers as well
     _moved(backbone, module, tuned, backbone.stages[last].name)
     return f"while {backbone.stages[last].name} trains"
 

@@ -247,6 +247,7 @@ def _train(plan: TrainPlan) -> tuple[set[str], int]:
     steps = sum(1 for _ in loop.run(_MOST_STEPS))
     after = classifier.state_dict()
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    loop.finish()  # an adapter is taken out, and the plan's finish is applied
     return {_part(name) for name in moved}, steps
 
 

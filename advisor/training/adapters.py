@@ -29,12 +29,19 @@ class Adapters:
     parameters: tuple[nn.Parameter, ...] = ()
     _undo: tuple[Callable[[], None], ...] = ()
     _term: Term = Term(function="")
+    _names: frozenset[str] = frozenset()  # of the network's own parameters
 
-    def take_out(self) -> None:
-        """Merge the adapters into the network's own weights, and remove them."""
+    def take_out(self, body: nn.Module) -> None:
+        """Merge the adapters into the network's own weights, and remove them. Raises StrategyError where some stay."""
         for undo in self._undo:
             with loss_terms.named(self._term):
                 undo()
+        if self._undo:
+            changed = self._names.symmetric_difference(name for name, _ in body.named_parameters())
+            if changed:
+                first = sorted(changed)[0]
+                what = f"did not restore the network's parameters when it was taken out, {first} first"
+                raise loss_terms.failure(self._term, what)
 
 
 def put_in(plan: TrainPlan, backbone: Backbone, body: nn.Module, seed: int) -> Adapters:
@@ -47,6 +54,7 @@ def put_in(plan: TrainPlan, backbone: Backbone, body: nn.Module, seed: int) -> A
         return Adapters()
     adapt = loss_terms.load(plan.adapter)
     trained = {name for phase in plan.phases for name, rate in phase.rates.items() if rate > 0}
+    names = frozenset(name for name, _ in body.named_parameters())
     original = {id(parameter) for parameter in body.parameters()}
     inside = backbones.modules_by_stage(backbone, body)
     with loss_terms.named(plan.adapter):
@@ -63,4 +71,4 @@ def put_in(plan: TrainPlan, backbone: Backbone, body: nn.Module, seed: int) -> A
     added = tuple(parameter for parameter in body.parameters() if id(parameter) not in original)
     if not added:
         raise TrialError(f"{plan.adapter.function} found nothing to adapt in {', '.join(sorted(trained))}")
-    return Adapters(added, undo, plan.adapter)
+    return Adapters(added, undo, plan.adapter, names)

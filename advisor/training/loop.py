@@ -245,7 +245,7 @@ class Loop:
         if not self._tuned:
             if self._average:
                 weight_ops.put(self._average, self.classifier)
-            self._adapters.take_out()
+            self._adapters.take_out(self.classifier.body)
             self._tuned = weight_ops.copy(self.classifier)
         weights = self._tuned
         if self.plan.finish is not None:

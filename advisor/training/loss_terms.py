@@ -93,15 +93,29 @@ def as_loss(term: Term) -> Callable[..., Any]:
 def finish(
     term: Term, start: Mapping[str, torch.Tensor], tuned: Mapping[str, torch.Tensor], numbers: Mapping[str, float]
 ) -> dict[str, torch.Tensor]:
-    """Return the weights that a plan's finish makes of those at the start and at the end. Raises StrategyError."""
+    """Return the weights that a plan's finish makes of those at the start and at the end, which stay what they are.
+
+    Raises StrategyError where its code fails, changes what it was given, or returns something else than finite weights.
+    """
     function = load(term)
+    given = [*start.values(), *tuned.values()]
+    versions = [value._version for value in given]
     with named(term):
         weights = function(start, tuned, **{**term.numbers, **numbers})
+    if versions != [value._version for value in given]:  # another share of the same weights may be wanted next
+        raise failure(term, "changed the weights that it was given, expected new ones")
     if not isinstance(weights, Mapping) or any(
         n not in tuned or _shape(w) != tuned[n].shape for n, w in weights.items()
     ):
         raise failure(term, "returned something else than weights by the names and shapes that it was given")
+    spoilt = next((n for n, w in weights.items() if not _is_finite(w) and _is_finite(tuned[n])), None)
+    if spoilt is not None:
+        raise failure(term, f"returned weights that are not finite, {spoilt} first")
     return dict(weights)
+
+
+def _is_finite(weights: torch.Tensor) -> bool:
+    return bool(weights.isfinite().all())
 
 
 def _shape(value: object) -> torch.Size | None:

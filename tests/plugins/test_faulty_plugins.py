@@ -33,6 +33,8 @@ BAD = {
     "bad_nan": "features of 20 of 20 images are not finite",
     "bad_rows": "1 rows of features for 20 images",
     "bad_noise": "it evaluates the same images differently each time",
+    "bad_batch": "its features of an image depend on the other images of the batch",
+    "bad_place": "it changes the images that it is given",
     "bad_weights": "the weights do not fit the network: it broke",
 }
 BAD_HEADS = {

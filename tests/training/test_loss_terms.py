@@ -53,6 +53,18 @@ def nothing(*anything, **numbers):
 def renames(start, tuned):
     return {"body": value for value in tuned.values()}
 
+def halves(start, tuned):
+    return {name: value.mul_(0.5) for name, value in tuned.items()}
+
+def diverges(start, tuned):
+    return {name: value / 0.0 for name, value in tuned.items()}
+
+def stays(modules, *, seed):
+    from torch import nn
+    for module in modules.values():
+        module.register_parameter("stranger", nn.Parameter(__import__("torch").zeros(3)))
+    return lambda: None
+
 def short(inputs):
     raise MemoryError
 
@@ -100,6 +112,9 @@ def trained(**functions: str) -> None:
         ({"finish": "raises"}, "stranger_terms:raises raised KeyError"),
         ({"finish": "renames"}, "stranger_terms:renames returned something else than weights"),
         ({"finish": "nothing"}, "stranger_terms:nothing returned something else than weights"),
+        ({"finish": "halves"}, "stranger_terms:halves changed the weights that it was given"),
+        ({"finish": "diverges"}, "stranger_terms:diverges returned weights that are not finite"),
+        ({"adapter": "stays"}, "stranger_terms:stays did not restore the network's parameters when it was taken out"),
         ({"adapter": "raises"}, "stranger_terms:raises raised KeyError"),
         ({"adapter": "nothing"}, "stranger_terms:nothing returned a NoneType, expected what takes the adapter out"),
     ],
