@@ -121,7 +121,7 @@ class GuardedStrategy:
         try:
             reason = plain(self._call("applies", context))
             if reason is not None and not isinstance(reason, str):
-                raise self._error(f"applies() returned {reason!r:.80}, expected None or text")
+                raise self.failure(f"applies() returned {reason!r:.80}, expected None or text")
             if reason is None and self.regime != "feature_extraction" and not any(s.parameters for s in context.stages):
                 return NOTHING_TO_TRAIN
             if reason is None:
@@ -138,21 +138,21 @@ class GuardedStrategy:
         """Return known-good parameters, at least one set."""
         guesses = self._call("first_guesses", context)
         if isinstance(guesses, str | Mapping) or not isinstance(guesses, Sequence) or not guesses:
-            raise self._error(f"first_guesses() returned {guesses!r:.80}, expected a list of parameters")
+            raise self.failure(f"first_guesses() returned {guesses!r:.80}, expected a list of parameters")
         return [self._parameters("first_guesses", parameters) for parameters in guesses]
 
     def plan(self, parameters: Mapping[str, Any], context: Context) -> TrainPlan:
         """Return the plan, its fields of the types that they are declared with."""
         plan = self._call("plan", parameters, context)
         if not isinstance(plan, TrainPlan):
-            raise self._error(f"plan() returned a {type(plan).__name__}, expected a TrainPlan")
+            raise self.failure(f"plan() returned a {type(plan).__name__}, expected a TrainPlan")
         try:
             fields = msgspec.to_builtins(plan, enc_hook=_plain_scalar)
             written = msgspec.convert(fields, TrainPlan)
         except (msgspec.ValidationError, TypeError) as error:
-            raise self._error(f"plan() returned a plan that cannot be written down: {one_line(error)}") from error
+            raise self.failure(f"plan() returned a plan that cannot be written down: {one_line(error)}") from error
         if not is_finite(fields):
-            raise self._error("plan() returned a plan with a number that is not finite")
+            raise self.failure("plan() returned a plan with a number that is not finite")
         return written
 
     def _rehearse(self, context: Context) -> None:
@@ -162,19 +162,19 @@ class GuardedStrategy:
 
     def _parameters(self, member: str, parameters: Any) -> Mapping[str, Any]:
         if not isinstance(parameters, Mapping) or not all(isinstance(name, str) for name in parameters):
-            raise self._error(f"{member}() returned {parameters!r:.80}, expected parameters by name")
+            raise self.failure(f"{member}() returned {parameters!r:.80}, expected parameters by name")
         plain_parameters = {str(plain(name)): plain(value) for name, value in parameters.items()}
         for name, value in plain_parameters.items():
             if value is not None and not isinstance(value, str | int | float):
-                raise self._error(f"{member}() returned {name}={value!r:.80}, expected a number or text")
+                raise self.failure(f"{member}() returned {name}={value!r:.80}, expected a number or text")
             if not is_finite(value):
-                raise self._error(f"{member}() returned {name}={value!r}, expected a finite number")
+                raise self.failure(f"{member}() returned {name}={value!r}, expected a finite number")
             if not is_utf8(f"{name}{value}"):
-                raise self._error(f"{member}() returned {name!a}={value!a:.80}, expected text that UTF-8 can hold")
+                raise self.failure(f"{member}() returned {name!a}={value!a:.80}, expected text that UTF-8 can hold")
         try:
             recipe_file.check_parameters(self, plain_parameters, path=f"{member}()")
         except RecipeError as error:  # no rerun would take them
-            raise self._error(f"{error.what} (by its card)") from error
+            raise self.failure(f"{error.what} (by its card)") from error
         return plain_parameters
 
     def _call(self, member: str, *args: Any) -> Any:
@@ -186,9 +186,10 @@ class GuardedStrategy:
         except (Exception, SystemExit) as error:
             if is_out_of_memory(error):
                 raise
-            raise self._error(_raised(member, error)) from error
+            raise self.failure(_raised(member, error)) from error
 
-    def _error(self, what: str) -> StrategyError:
+    def failure(self, what: str) -> StrategyError:
+        """Return the error of this strategy, which did `what`, with its plugin's name."""
         reason = f"{self._plugin} failed: {what}"
         hint = f"`tl-advise plugins check {self.name}` tests it; {WITHOUT_PLUGIN}."
         return StrategyError(f"strategy {self.name}: {reason}.", hint=hint, strategy=self.name, reason=reason)

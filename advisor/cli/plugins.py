@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @_options.as_json("Print the list as JSON on standard output.")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List backbones and strategies with the package of each, and disabled plugins with the reason.
+    """List networks, strategies and layouts with the package of each, and disabled plugins with the reason.
 
     TL_ADVISE_PLUGINS=a,b loads only the plugins a and b, TL_ADVISE_PLUGINS=-a loads all but a.
 
@@ -49,10 +49,10 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 @_options.as_json("Print the description as JSON on standard output.")
 def show(name: str, as_json: bool) -> None:
-    """Show a strategy with its parameters, or the facts of a network.
+    """Show a strategy with its parameters, or the facts of a network or a layout.
 
-    NAME is a strategy or a network. Of a strategy: what it does, when to use it, its parameters and its source. Parameters
-    are set with --set in `tl-advise lr-find` and `tl-advise distill`.
+    NAME is a strategy, a network or a layout. Of a strategy: what it does, when to use it, its parameters and its source.
+    Parameters are set with --set in `tl-advise lr-find` and `tl-advise distill`.
 
     \b
     Examples:
@@ -64,7 +64,8 @@ def show(name: str, as_json: bool) -> None:
 
     plugins = registry.load()
     if name not in plugins.strategies:
-        facts = _network_facts(plugins.backbone(name))
+        is_layout = name in plugins.layouts
+        facts = _layout_facts(plugins, name) if is_layout else _network_facts(plugins.backbone(name))
         _console.as_json({"name": name, **facts}) if as_json else _print_facts(name, facts)
         return
     card = plugin_validation.card(plugins.strategies[name])
@@ -83,6 +84,15 @@ def show(name: str, as_json: bool) -> None:
     if rows:
         _console.say("")
         _console.print_columns(("parameter", "default", "range", "meaning"), rows, fold=3)
+
+
+def _layout_facts(plugins: Registry, name: str) -> dict[str, str]:
+    """Return what a layout's author says of it, and its package."""
+    return {"layout": _first_line(plugins, name), "package": " ".join(plugins.origin(name))}
+
+
+def _first_line(plugins: Registry, layout: str) -> str:
+    return (type(plugins.layouts[layout]).__doc__ or "").strip().partition("\n")[0]
 
 
 def _network_facts(backbone: Backbone) -> dict[str, str]:
@@ -212,6 +222,7 @@ def _list(as_json: bool) -> None:
         names = [row["name"] for row in rows if (row["distribution"], row["version"]) == (distribution, version)]
         _print_networks(plugins, [name for name in names if name in plugins.backbones])
         _print_strategies(plugins, [name for name in names if name in plugins.strategies])
+        _print_layouts(plugins, [name for name in names if name in plugins.layouts])
     for plugin in broken:
         line = f"{plugin['name']} ({plugin['distribution']} {plugin['version']}): {plugin['broken']}"
         _console.console().print(f"[bold red]disabled[/bold red] {_console.text(line, longest=2000)}")
@@ -245,6 +256,15 @@ def _print_strategies(plugins: Registry, names: list[str]) -> None:
         _console.say("")
 
 
+def _print_layouts(plugins: Registry, names: list[str]) -> None:
+    from advisor.cli import _console
+
+    rows = [(name, _first_line(plugins, name)) for name in names]
+    if rows:
+        _console.print_columns(("layout", "description"), rows, fold=1)
+        _console.say("")
+
+
 def _rows(plugins: Registry) -> list[dict[str, Any]]:
     from advisor import plugin_validation
 
@@ -260,10 +280,8 @@ def _rows(plugins: Registry) -> list[dict[str, Any]]:
         distribution, version = plugins.origin(name)
         what_ = f"{strategy.regime.replace('_', ' ')}: {plugin_validation.card(strategy).what}"
         rows.append(_row(name, "strategy", distribution, version, what_))
-    for name, layout in plugins.layouts.items():
-        distribution, version = plugins.origin(name)
-        first_line = (type(layout).__doc__ or "").strip().partition("\n")[0]
-        rows.append(_row(name, "layout", distribution, version, first_line))
+    for name in plugins.layouts:
+        rows.append(_row(name, "layout", *plugins.origin(name), _first_line(plugins, name)))
     return rows
 
 

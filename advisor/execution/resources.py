@@ -26,10 +26,12 @@ from advisor.errors import StrategyError, TrialError, WeightsError
 from advisor.hooks import Backbone, Context
 from advisor.models import backbone as backbones
 from advisor.models import features, pretrained_weights
+from advisor.plugin_guard import GuardedStrategy
 from advisor.records import Candidate, Compute, ForwardSpec, Preprocess, StageSize, TrainPlan, Unreadable
 from advisor.records.messages import OpenDataset
 from advisor.registry import Registry
 from advisor.runtime import cache, device
+from advisor.testing import plans
 from advisor.training import soft_answers
 from advisor.training.data_parallel import SINGLE_PROCESS, ProcessGroup
 from advisor.training.soft_answers import SoftAnswers
@@ -212,6 +214,17 @@ class Resources:
         if backbone.frozen_only and any(phase.rates for phase in plan.phases):
             why = f"trains stages of {backbone.name}, which is used as it is: {backbone.frozen_only}"
             raise TrialError(f"{candidate.strategy}: plan() {why}")
+        return plan
+
+    def allowed_plan(self, candidate: Candidate, rows: npt.NDArray[np.int64]) -> TrainPlan:
+        """Return the plan as `plan` does. Raises StrategyError where a third-party one says what no training can do."""
+        plan, strategy = self.plan(candidate, rows), self.registry.strategy(candidate.strategy)
+        if isinstance(strategy, GuardedStrategy):
+            backbone = self.registry.backbone(candidate.backbone)
+            context = self.context(backbone, rows, candidate.size_px or backbone.preprocess.size)
+            faults = plans.untrainable(plan, context)
+            if faults:
+                raise strategy.failure(f"plan() returned a plan that the hooks do not allow: {faults[0]}")
         return plan
 
     def pooled(

@@ -124,7 +124,7 @@ def failure_kind(error: Exception) -> FailureKind:
 
 def _run(resources: Resources, job: RunTrial, emit: OnProgress) -> Trial:
     backbone = resources.registry.backbone(job.candidate.backbone)
-    plan = resources.plan(job.candidate, resources.folds(job.repeat)[job.folds[0]][0])
+    plan = resources.allowed_plan(job.candidate, resources.folds(job.repeat)[job.folds[0]][0])
     if plan.phases:
         outcomes = list(_train_folds(resources, job, emit))
     else:

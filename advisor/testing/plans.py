@@ -33,6 +33,11 @@ def faults(plan: object, context: Context) -> list[str]:
     """List what is wrong with a plan, most telling first."""
     if not isinstance(plan, TrainPlan):
         return [f"plan() gives a {type(plan).__name__}, expected a TrainPlan"]
+    return [*untrainable(plan, context), *_starts(plan)]
+
+
+def untrainable(plan: TrainPlan, context: Context) -> list[str]:
+    """List what no training can do as the plan says it; where two phases begin at one step the later one counts."""
     parts = (_length(plan), _phases(plan, context), _head(plan, context), _choices(plan), _ranges(plan))
     return [*itertools.chain(*parts), *_functions(plan, context)]
 
@@ -45,6 +50,10 @@ def _length(plan: TrainPlan) -> Iterator[str]:
     starts = [p.start for p in plan.phases]
     if plan.phases and min(starts) != 0:
         yield f"the first phase begins at step {min(starts)}, expected 0"
+
+
+def _starts(plan: TrainPlan) -> Iterator[str]:
+    starts = [p.start for p in plan.phases]
     if len(set(starts)) != len(starts):
         yield f"two phases begin at the same step ({starts})"
 

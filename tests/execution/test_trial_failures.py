@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from short_trials import order, twelve_crops
 
 from advisor.execution import trial
 from advisor.execution.resources import Resources
+from advisor.hooks import Head
+from advisor.plugin_guard import GuardedStrategy
 from advisor.records import Candidate
 
 
@@ -31,6 +34,31 @@ def test_a_plan_that_trains_a_network_which_is_used_as_it_is_fails_with_the_reas
     done = trial.run(resources, job, lambda progress: None)
     assert done.state == "failed"
     assert done.error == "partial: plan() trains stages of pocket, which is used as it is: its stages are not known"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"norm": "thawed"}, "norm is 'thawed', expected one of trained, frozen"),
+        ({"ema": 2.0}, "ema is 2.0, expected a number from 0 to below 1"),
+        ({"views": -3}, "views is -3, expected a number 0 or more"),
+        ({"head": Head(kind="ridge")}, "a ridge head with 1 phases: only a linear head is trained, and it has to be"),
+    ],
+)
+def test_a_third_partys_plan_that_says_what_no_training_can_do_is_not_trained(
+    resources: Resources, changes: dict[str, Any], said: str
+) -> None:
+    """It was trained as if the field said something else; the trial fails with the plugin and the field."""
+    job = order(resources, 1)
+    plan = replace(resources.plan(job.candidate, resources.folds()[0][0]), **changes)
+    planner = SimpleNamespace(name="partial", regime="partial", card="Mine.", plan=lambda parameters, context: plan)
+    guarded = GuardedStrategy(planner, "plugin mine (my-package)")
+    resources.registry = replace(resources.registry, strategies={"partial": guarded})
+    done = trial.run(resources, job, lambda progress: None)
+    assert done.state == "failed"
+    assert f"partial: plugin mine (my-package) failed: plan() returned a plan that the hooks do not allow: {said}" in (
+        done.error
+    )
 
 
 @pytest.mark.parametrize("strategy", ["knn", "prototypes"])

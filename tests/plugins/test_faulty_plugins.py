@@ -106,8 +106,7 @@ def test_a_network_without_parameters_is_used_to_the_end(crops: Path, monkeypatc
     result, _ = advise(crops, "--backbone", "no_parameters", "--trials", "2")
     assert result["best"]["backbone"] == "no_parameters"
     run, image = crops.parent / "run", next(crops.rglob("*.jpg"))
-    predicted = commands.run("predict", str(run), str(image), "--device", "cpu", "--json")
-    assert json.loads(predicted.stdout)
+    assert json.loads(commands.run("predict", str(run), str(image), "--device", "cpu", "--json").stdout)
 
 
 def test_parameters_of_numpy_are_written_down(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,15 +91,6 @@ def adds_noise(module, i, x):
     return y + torch.rand(y.shape)
 
 
-def over_batch(module, i, x):
-    y = module(x)
-    return y - y.mean(0)
-
-
-def in_place(module, i, x):
-    return module(x.mul_(0.5))
-
-
 def fails_large(module, i, x):
     if x.shape[-1] > 80:
         raise IndexError("no row 81")
@@ -136,8 +127,8 @@ NETWORKS = {
     "bad_crash": dict(run_stage=dies),
     "bad_fifth": dict(run_stage=fails_fifth),
     "bad_noise": dict(run_stage=adds_noise),
-    "bad_batch": dict(run_stage=over_batch),
-    "bad_place": dict(run_stage=in_place),
+    "bad_batch": dict(run_stage=lambda module, i, x: module(x - x.mean(0))),
+    "bad_place": dict(run_stage=lambda module, i, x: module(x.mul_(0.5))),
     "bad_large": dict(run_stage=fails_large, size=96),
     "bad_shape": dict(pool=lambda module, i, x: x),
     "bad_weights": dict(load_state=fails),

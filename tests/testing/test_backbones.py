@@ -61,6 +61,42 @@ class OverTheBatch(nn.Module):
         return x - x.mean(dim=0)
 
 
+class Counting(nn.Module):
+    """Adds how often it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return x + self.calls
+
+
+class InPlace(nn.Module):
+    """Changes what it is given."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mul_(0.5)
+
+
+class Complex(nn.Module):
+    """Holds a complex parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phase = nn.Parameter(torch.ones(1, dtype=torch.complex64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.phase).abs()
+
+
+def _with_first(first: type[nn.Module]) -> nn.Module:
+    network = _network()
+    network.stem = nn.Sequential(first(), *network.stem)
+    return network
+
+
 class Dead(nn.Module):
     """Lets no gradient through."""
 
@@ -122,6 +158,17 @@ def _dead() -> nn.Module:
             "evaluates the same way twice, and image by image",
             "alone and in a batch",
         ),
+        (
+            {"build": lambda: _with_first(Counting)},
+            "evaluates the same way twice, and image by image",
+            "the forward changes stem.0.calls in eval mode",
+        ),
+        (
+            {"build": lambda: _with_first(InPlace)},
+            "evaluates the same way twice, and image by image",
+            "the forward changes the images that it is given",
+        ),
+        ({"build": lambda: _with_first(Complex)}, "gradients reach every stage", "stem.0.phase is torch.complex64"),
         ({"build": _dead}, "gradients reach every stage", "no gradient reaches stage stem"),
     ],
 )

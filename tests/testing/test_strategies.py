@@ -135,6 +135,24 @@ def test_a_broken_strategy_fails_its_check(changes, rule: str, message: str) -> 
     assert message in faults[rule]
 
 
+def halves(start, tuned):
+    """Change weights in place, as no finish may."""
+    return {name: value.mul_(0.5) for name, value in tuned.items()}
+
+
+def _finishes(context):
+    phase = Phase(rates={context.stages[-1].name: 0.1}, head_rate=0.1)
+    return TrainPlan(phases=(phase,), steps=2, batch=4, finish=Term(function=f"{__name__}:halves"))
+
+
+def test_the_finish_of_a_plan_is_tried() -> None:
+    """Not only imported: what it does to the weights is looked at."""
+    faults = failed(testing.check_strategy(Sample(planned=_finishes)))
+    assert (
+        "halves changed the weights that it was given" in faults["what is not named stands still, what is named trains"]
+    )
+
+
 class Changeable(Sample):
     """Guesses otherwise each time, and draws from what the network has."""
 

@@ -1,7 +1,7 @@
 """Other people's code in our process: what it prints is no answer of ours, and what it sets for the whole process is set back.
 
-In: nothing. Out: a context for calls of a plugin. A plugin that changes the working directory, torch's default dtype, device or
-threads would otherwise change what every other network computes, or where the run is written.
+In: nothing. Out: a context for calls of a plugin. A plugin that changes the working directory, torch's default dtype,
+device or threads would otherwise change what every other network computes, or where the run is written.
 Does NOT cover: what it raises (`plugin_guard`), generators of random numbers (`models.backbone`), signals.
 """
 
