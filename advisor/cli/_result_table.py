@@ -128,6 +128,8 @@ def _evidence(outcome: Result, folder: str) -> Lines:
     if said := insight_text.forecast(outcome):
         how = f"; {insight_text.forecast_source(outcome.forecast)}" if outcome.forecast else ""
         rows.append(("more images", f"{said}{how}"))
+    if outcome.attention_reason:
+        rows.append(("where it looks", f"not drawn: {outcome.attention_reason}"))
     if outcome.limits is not None:
         costs = (pareto.cost(outcome.limits), pareto.price(outcome.limits))
         rows += _labelled("cost", [line for line in costs if line])

@@ -103,6 +103,8 @@ def command(run: str, host: str, port: int, engine: str, **call: Any) -> int:
     server.log_to_stderr(quiet=call["quiet"])
     shown = f"[{host}]" if ":" in host else host
     _console.say(f"serving {run} at http://{shown}:{bound.getsockname()[1]} (Ctrl-C to stop)")
+    if server.is_open(bound):
+        _console.note("other machines can reach this server, and it has no authentication")
     server.run(application, bound)
     return 0
 

@@ -91,9 +91,9 @@ class Int8Report:
         interval = f"95 % interval {100 * self.ci95[0]:+.1f} to {100 * self.ci95[1]:+.1f}"
         sure = "too few of them, or of too few groups, to say how sure that is" if self.ci95 == UNCERTAIN else interval
         return (
-            f"accuracy {self.accuracy_before:.3f} -> {self.accuracy_after:.3f} on {self.n:,} {where} "
+            f"accuracy {100 * self.accuracy_before:.1f} % -> {100 * self.accuracy_after:.1f} % on {self.n:,} {where} "
             f"({100 * self.change:+.1f} points, {sure}), "
-            f"{self.changed:.1%} of the answers change"
+            f"{100 * self.changed:.1f} % of the answers change"
         )
 
 

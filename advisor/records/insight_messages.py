@@ -115,6 +115,7 @@ class Explained:
 
     pictures: dict[str, bytes]
     attention: Attention | None
+    reason: str = ""  # why there is no `attention`
 
 
 Insight = MeasureLearningCurve | MeasureTrainedCurve | MapFeatures | Explain | IndexTraining

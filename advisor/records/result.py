@@ -264,6 +264,7 @@ class Result:
     forecast: Forecast | None = None
     attention: Attention | None = None
     forecast_reason: str | None = None  # why there is none
+    attention_reason: str | None = None  # why there is none
     unlike: UnlikeImages | None = None  # None where the model has no index of its training images
     stopped_because: StoppedBecause | None = None
     untried: tuple[Untried, ...] = ()

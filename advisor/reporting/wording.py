@@ -236,12 +236,12 @@ def gain(result: Result) -> str:
     if kept_default(result):
         return "The untuned default was kept: no alternative was clearly better."
     if result.gain is None:
-        if result.status == "final":
-            return "Tuning was not compared with the untuned default (no time left)."
-        return "Tuning has not been compared with the untuned default yet."
+        why = "there is no test set" if result.test is None else "which has no test score"
+        provisional = "Tuning has not been compared with the untuned default yet."
+        return f"Tuning was not compared with the untuned default ({why})." if result.status == "final" else provisional
     brought = f"{points(result.gain.over_baseline)} over the untuned default on the same test images"
-    verdict = "within noise" if result.gain.within_noise else "more than noise"
-    return f"{brought} (95 % interval {point_span(result.gain.ci95)}): {verdict}."
+    verdict = "within" if result.gain.within_noise else "more than"
+    return f"{brought} (95 % interval {point_span(result.gain.ci95)}): {verdict} noise."
 
 
 def optimism(result: Result) -> str:

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse
 
 from advisor._version import __version__
 from advisor.data import image_inputs
@@ -27,18 +26,13 @@ from advisor.metrics.decision_rule import decide
 from advisor.models.predict import UNKNOWN, check_abstain, json_document, json_row
 from advisor.records import Unreadable
 from advisor.runtime import plain_json
-from advisor.serving import body
+from advisor.serving import body, policy
 from advisor.serving.batcher import Batcher
 from advisor.serving.engines import Engine, in_torch
 from advisor.serving.limits import ServerLimits, check_header
 from advisor.serving.openapi import DESCRIPTION, PREDICT, page
 
 PAGE = Path(__file__).parent / "page"
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 log = logging.getLogger("tl_advise.serve")
 
@@ -202,7 +196,7 @@ def create(
     )
     _add_routes(app, service)
     _add_files(app, run)
-    _add_policy(app)
+    policy.add(app)
     return app
 
 
@@ -258,26 +252,3 @@ def _add_files(app: FastAPI, run: Path) -> None:
         return HTMLResponse(
             file.read_text(encoding="utf-8", errors="replace"), headers={"Content-Security-Policy": REPORT_POLICY}
         )
-
-
-def _add_policy(app: FastAPI) -> None:
-    @app.exception_handler(RequestError)
-    async def refuse(request: Any, error: RequestError) -> JSONResponse:
-        headers = {"Retry-After": "1"} if error.status == 503 else {}
-        return JSONResponse({"error": error.message}, status_code=error.status, headers=headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def refuse_number(request: Any, error: RequestValidationError) -> JSONResponse:
-        wrong = ", ".join(str(one["loc"][-1]) for one in error.errors())
-        return JSONResponse({"error": f"{wrong}: expected a whole number."}, status_code=400)
-
-    @app.middleware("http")
-    async def policy(request: Any, call_next: Any) -> Any:
-        began = time.monotonic()
-        response = await call_next(request)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        seconds = round(time.monotonic() - began, 4)
-        line = {"method": request.method, "path": request.url.path, "status": response.status_code, "seconds": seconds}
-        log.info(json.dumps(line))
-        return response

@@ -71,7 +71,7 @@ async def _form(request: Request, limits: ServerLimits) -> Images:
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
-        raise RequestError(400, f"the form cannot be read: {error}.") from None
+        raise RequestError(400, f"the form cannot be read: {str(error).rstrip('.')}.") from None
     uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     return [(upload.filename or f"#{n}", await upload.read()) for n, upload in enumerate(uploads)]
 

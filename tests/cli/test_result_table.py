@@ -90,3 +90,10 @@ def test_long_lists_are_shortened_and_say_so() -> None:
     assert "and 8 more, in the report" in text
     assert "net0 and 9 more: no weights" in text
     assert "warning 19" not in text
+
+
+def test_missing_maps_have_a_reason() -> None:
+    """Where nothing shows where the network looks, terminal and report say why."""
+    result = dataclasses.replace(results.final(), attention=None, attention_reason="no time was left")
+    assert "not drawn: no time was left" in printed(result, Path("run"))
+    assert "Not drawn: no time was left." in report.render(result, results.profile(), results.trials())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import results
 
 from advisor.reporting import wording
 
@@ -47,3 +50,10 @@ from advisor.reporting import wording
 def test_numbers_in_words(got: str, want: str) -> None:
     """Numbers are written as a person reads them."""
     assert got == want
+
+
+def test_why_there_is_no_gain() -> None:
+    """Without a test set nothing can be compared, and no lack of time is blamed for it."""
+    without = replace(results.final(), gain=None)
+    assert wording.gain(replace(without, test=None)).endswith("(there is no test set).")
+    assert wording.gain(without).endswith("(which has no test score).")

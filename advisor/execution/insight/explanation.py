@@ -25,6 +25,7 @@ SIDE_PX = 160  # of a picture
 SHOWN = 2  # pictures of each class
 PICTURES = 60  # in all: the report stays small
 MISTAKES_TOGETHER = 4
+NO_GRADIENT = "nothing in this network and head tells by a gradient where it looks"
 
 
 def explain(resources: Resources, job: Explain, emit: OnProgress) -> Explained:
@@ -38,22 +39,28 @@ def explain(resources: Resources, job: Explain, emit: OnProgress) -> Explained:
         squares, readable = eyes.squares(items)
         drawn = eyes.maps(squares, np.array(job.predicted[start : start + MISTAKES_TOGETHER])[readable])
         if drawn is None:
-            return Explained(pictures={}, attention=None)
+            return Explained(pictures={}, attention=None, reason=NO_GRADIENT)
         pictures |= _pictures([items[i] for i in np.flatnonzero(readable)], squares, drawn)
         emit(Progress(what="explain", done=len(pictures), total=len(job.mistakes)))
         if time.monotonic() > ends:
             break
     classes = []
+    reason = "" if any(job.typical) else "no image of any class is recognised by models that were not trained on it"
     for label in sorted(range(len(job.typical)), key=lambda k: -len(job.typical[k])):
         begun = time.monotonic()
-        if begun > ends or not job.typical[label]:
+        if not job.typical[label]:
+            break
+        if begun > ends:
+            reason = "the time was used up by the maps of the mistakes"
             break
         seen = _class(eyes, job, label, resources.job.classes[label], pictures)
         if seen is None:
+            reason = NO_GRADIENT
             break
         classes.append(seen)
         ends -= 0.1 * (time.monotonic() - begun)  # classes take equally long: the last one should not begin too late
-    return Explained(pictures=pictures, attention=Attention(classes=tuple(classes)) if classes else None)
+    seen_of = Attention(classes=tuple(classes)) if classes else None
+    return Explained(pictures=pictures, attention=seen_of, reason="" if classes else reason)
 
 
 def _class(eyes: _Eyes, job: Explain, label: int, name: str, pictures: dict[str, bytes]) -> ClassAttention | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from advisor.records import Mistake, TestScore, Unreadable
-from advisor.records.objective import ObjectiveScore
+from advisor.records.objective import OBJECTIVE_WORDS, ObjectiveScore
 from advisor.reporting import html_page, wording
 from advisor.reporting.charts import evidence_plots
 
@@ -87,10 +87,10 @@ def headline(result: Evaluated) -> list[str]:
 
 def _objective(score: ObjectiveScore) -> str:
     if score.value is None:
-        return f"{score.name.replace('_', ' ')}: {score.note}."
+        return f"{OBJECTIVE_WORDS[score.name].score}: {score.note}."
     stated = score.ci95 is not None and all(map(math.isfinite, score.ci95))  # a single loss says nothing of its spread
     interval = f" (95 % interval {score.ci95[0]:.3f} to {score.ci95[1]:.3f})" if score.ci95 and stated else ""
-    return f"The run's objective, {score.name.replace('_', ' ')}: {score.value:.3f}{interval}."
+    return f"The run's objective, {OBJECTIVE_WORDS[score.name].score}: {score.value:.3f}{interval}."
 
 
 def _shifted(result: Evaluated) -> list[str]:

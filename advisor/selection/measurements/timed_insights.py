@@ -169,6 +169,7 @@ def _add_attention(
 ) -> tuple[Result, Mapping[str, bytes]]:
     """Add where the final model looks, with a warning where a small region decides a class."""
     run.listener.stage("drawing where the network looks")
+    ends = ends_for_maps(run, ends)
     classes = result.dataset.classes
     tests = {item.path: item for item in context.used.test}
     mistakes = [one for one in result.mistakes if one.path in tests]
@@ -181,14 +182,27 @@ def _add_attention(
     )
     explained = _ask(run, job, Explained, ends)
     if isinstance(explained, str):
-        return result, {}
+        return replace(result, attention_reason=explained), {}
     flagged = [one for one in explained.attention.classes if one.shortcut] if explained.attention else []
     warnings = [
         f"possible shortcut: a small region decides {one.label}; put into images of other classes it makes "
         f"{100 * one.transplanted:.0f} % of them {one.label} (see the report)"
         for one in flagged
     ]
-    return replace(result, attention=explained.attention, warnings=(*result.warnings, *warnings)), explained.pictures
+    result = replace(result, attention=explained.attention, attention_reason=explained.reason or None)
+    return replace(result, warnings=(*result.warnings, *warnings)), explained.pictures
+
+
+def ends_for_maps(run: SearchRun, ends: float) -> float:
+    """Return when the maps must end: with the share of all, or as long again where the run has time that nothing else needs.
+
+    On a slow machine forecast and map of the images take more than their part of a short share, and left nothing for this.
+    """
+    if not run.facts.has_deadline:
+        return ends
+    state = run.state()
+    spare_s = min(cost_model.insight_s(state), run.clock.left_s - cost_model.writing_s(state))
+    return max(ends, time.monotonic() + spare_s)
 
 
 def typical(pool: tuple[Item, ...], held_out: _OutOfFold, classes: int) -> tuple[tuple[Item, ...], ...]:
@@ -218,4 +232,4 @@ def _no_time(run: SearchRun) -> str:
     asked_s = run.clock.asked_s or 0.0
     if not cost_model.insight_s(run.state()):
         return f"a budget of {durations.words(asked_s)} leaves no time for it"
-    return "the budget was used up"
+    return "the share of the budget that is kept for it was used up"

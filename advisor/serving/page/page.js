@@ -15,10 +15,17 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// As in the report: what would round to 0 or 100 % without being it has up to two digits more.
+function percent(share) {
+  const shown = [1, 2, 3].map((digits) => (100 * share).toFixed(digits));
+  const exact = share === 0 || share === 1 ? undefined : shown.find((text) => Number(text) > 0 && Number(text) < 100);
+  return `${exact ?? shown[0]} %`;
+}
+
 async function describe() {
   try {
     const model = await (await fetch("/model")).json();
-    const score = model.test ? ` Accuracy on held-out images: ${(100 * model.test.accuracy).toFixed(1)} % of ${model.test.n}.` : "";
+    const score = model.test ? ` Accuracy on held-out images: ${percent(model.test.accuracy)} of ${model.test.n}.` : "";
     const shown = model.classes.slice(0, 8).join(", ") + (model.classes.length > 8 ? " and others" : "");
     at("about").textContent = `Distinguishes ${model.classes.length} classes: ${shown}.${score}`;
     at("report").hidden = !model.report;
@@ -30,13 +37,12 @@ async function describe() {
 function bars(top) {
   const list = element("dl", { class: "bars" });
   for (const { class: name, probability } of top) {
-    const percent = `${(100 * probability).toFixed(1)} %`;
     const fill = element("i");
     fill.style.width = `${100 * probability}%`;
     list.append(
       element("dt", {}, name),
       element("dd", { "aria-hidden": "true" }, element("div", { class: "bar" }, fill)),
-      element("dd", { class: "number" }, percent),
+      element("dd", { class: "number" }, percent(probability)),
     );
   }
   return list;
@@ -44,8 +50,7 @@ function bars(top) {
 
 function unlikeNote(share) {
   if (share === undefined || share > RARE) return "";
-  const percent = `${(100 * share).toFixed(1)} %`;
-  return `Unlike the training images: only ${percent} of images like those differ from them as much. The class is a guess.`;
+  return `Unlike the training images: only ${percent(share)} of images like those differ from them as much. The class is a guess.`;
 }
 
 function show(file, answer) {
@@ -76,6 +81,8 @@ async function ask(file) {
 async function classify(files) {
   const chosen = [...files].slice(0, MOST);
   if (!chosen.length) return;
+  const rest = files.length - chosen.length;
+  const left = rest ? ` ${rest} more ${rest > 1 ? "were" : "was"} left out: at most ${MOST} are taken at once.` : "";
   let done = 0;
   say(`Classifying ${chosen.length} image${chosen.length > 1 ? "s" : ""}…`);
   const results = await Promise.all(chosen.map(async (file) => {
@@ -85,7 +92,8 @@ async function classify(files) {
   }));
   chosen.forEach((file, n) => show(file, results[n]));
   const failed = results.filter((answer) => answer.error).length;
-  say(failed ? `${failed} of ${chosen.length} could not be classified.` : `Done: ${chosen.length} classified.`, failed > 0);
+  const ended = failed ? `${failed} of ${chosen.length} could not be classified.` : `Done: ${chosen.length} classified.`;
+  say(ended + left, failed > 0 || rest > 0);
 }
 
 let stream = null;
