@@ -201,11 +201,11 @@ class _Roles:
                 test = "test" if candidate == "test" else "val"
         holds_out = test == "test" and bool(labels["val"]) and "val" not in unusable and bool(labels["train"])
         if holds_out:
-            count = counted(sum(e.given == "val" for e in entries), "image")
+            images = counted(sum(e.given == "val" for e in entries), "image")
             warnings.append(
-                f"the given validation split ({count}) validates during the search; --val pool makes it training data."
+                f"the given validation split ({images}) validates during the search; --val pool makes it training data."
                 if val == "holdout"
-                else f"the given validation split ({count}) joins the training images (--val pool)."
+                else f"the given validation split ({images}) joins the training images (--val pool)."
             )
         return _Roles(test, holds_out and val == "holdout", frozenset(unusable), tuple(warnings))
 
