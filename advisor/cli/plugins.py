@@ -49,7 +49,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 @_options.as_json("Print the description as JSON on standard output.")
 def show(name: str, as_json: bool) -> None:
-    """Show a strategy with its parameters, or the facts of a network or a layout.
+    """Show a strategy with its parameters, a network or a layout.
 
     NAME is a strategy, a network or a layout. Of a strategy: what it does, when to use it, its parameters and its source.
     Parameters are set with --set in `tl-advise lr-find` and `tl-advise distill`.

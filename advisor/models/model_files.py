@@ -23,7 +23,7 @@ from advisor.metrics import neighbours, stored_decision
 from advisor.metrics.novelty import NoveltyIndex
 from advisor.records.objective import DecisionRule
 from advisor.records.settings import TEMPERATURE_RULE, TEMPERATURES
-from advisor.runtime import atomic_file, plain_json
+from advisor.runtime import atomic_file, json_records
 from advisor.runtime.run_dir import NOVELTY
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def read_description(path: Path) -> dict[str, Any]:
     Raises InputError with the field at fault, what was expected and what is there.
     """
     try:
-        description = plain_json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        description = json_records.plain(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except FileNotFoundError:
         hint = errors.nearest_run(path.parent, path.name, "Name the directory of a run that has finished.")
         raise InputError(f"{path.parent} holds no {path.name}.", hint=hint) from None
@@ -273,13 +273,13 @@ def copy_ensemble(folder: Path, to: Path, extra: Mapping[str, Any]) -> None:
             shutil.copyfile(folder / f"{name}.{suffix}", to / f"{name}.{suffix}")
     if (folder / NOVELTY).is_file():
         shutil.copyfile(folder / NOVELTY, to / NOVELTY)
-    description = plain_json.loads((folder / ENSEMBLE).read_text(encoding="utf-8"))
+    description = json_records.plain((folder / ENSEMBLE).read_text(encoding="utf-8"))
     write_description(to / ENSEMBLE, {**description, **extra})
 
 
 def read_ensemble_decision(folder: Path, classes: int) -> DecisionRule:
     """Read how an ensemble's probabilities become a class; call `read_ensemble` first. Raises InputError."""
-    stored = plain_json.loads((folder / ENSEMBLE).read_text(encoding="utf-8")).get("decision")
+    stored = json_records.plain((folder / ENSEMBLE).read_text(encoding="utf-8")).get("decision")
     return stored_decision.read(folder / ENSEMBLE, stored, classes)
 
 
@@ -287,7 +287,7 @@ def read_ensemble(folder: Path) -> tuple[str, ...]:
     """List the file stems of an ensemble's members. Raises InputError if there is none or it cannot be read."""
     path = folder / ENSEMBLE
     try:
-        members = plain_json.loads(path.read_text(encoding="utf-8"))["members"]
+        members = json_records.plain(path.read_text(encoding="utf-8"))["members"]
     except FileNotFoundError:
         usual = "One is made below 5,000 images where other networks are not far behind the best; use the single model."
         hint = errors.nearest_run(folder.parent, f"{folder.name}/{ENSEMBLE}", usual)

@@ -12,7 +12,7 @@ from pathlib import Path
 from advisor import errors
 from advisor.errors import InputError
 from advisor.records import Result
-from advisor.runtime import plain_json
+from advisor.runtime import json_records
 
 FILE = "result.json"
 ADAPTATION = "adaptation.json"  # what an adapted run holds in its place
@@ -33,7 +33,7 @@ def read(run: Path) -> tuple[Result, Path]:
         raise InputError(f"{run}: there is no {FILE}.", hint=_hint(run, folder))
     try:
         # Names of files need not be UTF-8: they travel as surrogate escapes, which msgspec's own reader refuses.
-        plain = plain_json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        plain = json_records.plain(path.read_text(encoding="utf-8", errors="surrogateescape"))
         return json_records.convert(plain, Result), folder
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise InputError(
@@ -44,7 +44,7 @@ def read(run: Path) -> tuple[Result, Path]:
 def _is_adapted(folder: Path) -> bool:
     """Whether a run directory holds an adaptation to a target, finished or not."""
     try:
-        call = plain_json.loads((folder / "run.json").read_text(encoding="utf-8", errors="surrogateescape"))
+        call = json_records.plain((folder / "run.json").read_text(encoding="utf-8", errors="surrogateescape"))
     except (OSError, ValueError):
         return False
     return isinstance(call, dict) and call.get("target") is not None

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from advisor.aliases import AnyArray
 from advisor.errors import CacheFullError, InputError
-from advisor.runtime import atomic_file, plain_json, stored_arrays
+from advisor.runtime import atomic_file, json_records, stored_arrays
 from advisor.runtime.process import process_lock
 
 Fields = Mapping[str, Any]
@@ -214,9 +214,9 @@ class Store:
 
     def _facts(self, path: Path) -> dict[str, Any] | None:
         try:
-            facts = plain_json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            known = {"fields", "bytes", "notes"} <= facts.keys() and isinstance(facts["fields"], dict)
-            return facts if known else None
+            facts = json_records.plain(path.with_suffix(".json").read_text(encoding="utf-8"))
+            is_entry = {"fields", "bytes", "notes"} <= facts.keys() and isinstance(facts["fields"], dict)
+            return facts if is_entry else None
         except (OSError, ValueError, AttributeError):
             return None
 

@@ -1,22 +1,34 @@
 """Records back from JSON, which has no number for nan and infinities: a null in the position of a number stands for one.
 
-In: JSON text or its plain values, and a record's type. Out: the record, with nan where a number is null, so that a number
-that is not finite never makes a file or a study that cannot be read again; and the digest of a record.
+In: JSON text or its plain values, and a record's type. Out: plain values, or the record, with nan where a number is null, so
+that a number that is not finite never makes a file or a study that cannot be read again; and the digest of a record.
 Does NOT cover: writing (`atomic_file.to_json`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
 
-from advisor.runtime import plain_json
 from advisor.runtime.atomic_file import to_json
 
 T = TypeVar("T")
+
+
+def plain(text: str | bytes) -> Any:
+    """Return the dicts, lists, text and numbers that a JSON text holds, which somebody else may have written or damaged.
+
+    Raises ValueError of one line where it is no JSON, or nested too deeply: Python's own reader raises RecursionError for
+    brackets in brackets, a thousand deep, which is no ValueError.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def decode(text: str | bytes, kind: type[T]) -> T:
@@ -24,7 +36,7 @@ def decode(text: str | bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError:
-        return convert(plain_json.loads(text), kind)
+        return convert(plain(text), kind)
 
 
 def convert(plain: Any, kind: type[T]) -> T:

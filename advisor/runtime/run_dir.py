@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from advisor import errors
 from advisor.errors import AdviseError, CheckError, InputError, OutputError
-from advisor.runtime import plain_json
+from advisor.runtime import json_records
 from advisor.runtime.atomic_file import STAGING, remove_unfinished, takes_nothing, to_json, write_atomically
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class RunDir:
             return None
         try:
             # Names of files need not be UTF-8; they travel as surrogate escapes, which msgspec's own reader refuses.
-            plain = plain_json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+            plain = json_records.plain(path.read_text(encoding="utf-8", errors="surrogateescape"))
             return json_records.convert(plain, kind)
         except (ValueError, msgspec.MsgspecError) as error:
             raise InputError(
@@ -229,7 +229,7 @@ class RunDir:
         used = 0.0
         for line in self.log_path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             try:
-                at_s = float(plain_json.loads(line)["at_s"])
+                at_s = float(json_records.plain(line)["at_s"])
             except (ValueError, KeyError, TypeError, OverflowError):
                 continue  # a full disk can cut a line
             used = max(used, at_s) if math.isfinite(at_s) else used

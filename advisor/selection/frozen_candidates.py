@@ -19,7 +19,7 @@ from advisor.records import (
     Verdict,
 )
 from advisor.records.trials import REGIMES
-from advisor.runtime import json_records, plain_json
+from advisor.runtime import json_records
 from advisor.selection import deployment, ensemble, evidence, rescoring, result_builder
 from advisor.tuning import expected_loss
 from advisor.tuning.search_run import SearchRun
@@ -81,7 +81,7 @@ def _read(run: SearchRun) -> FrozenCandidates | None:
     """
     frozen, path = run.rundir.read("candidates.json", FrozenCandidates), run.rundir.candidates
     if frozen is not None and frozen.digest:
-        text = plain_json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        text = json_records.plain(path.read_text(encoding="utf-8", errors="surrogateescape"))
         if json_records.digest({**text, "digest": ""}) != frozen.digest:
             raise InputError(f"{path}: was changed after the candidates were frozen.", hint=COPY_AGAIN)
     return frozen

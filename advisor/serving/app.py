@@ -25,7 +25,7 @@ from advisor.errors import RequestError, TransientReadError
 from advisor.metrics.decision_rule import decide
 from advisor.models.predict import UNKNOWN, check_abstain, json_document, json_row
 from advisor.records import Unreadable
-from advisor.runtime import plain_json
+from advisor.runtime import json_records
 from advisor.serving import body, policy
 from advisor.serving.batcher import Batcher
 from advisor.serving.engines import Engine, in_torch
@@ -146,9 +146,9 @@ class Service:
 def _scores(file: Path) -> dict[str, Any]:
     """Return what a run's result says; without one nothing, and a warning where it is damaged: the model answers anyway."""
     try:
-        scores = plain_json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        scores = json_records.plain(file.read_text(encoding="utf-8")) if file.is_file() else {}
         # The response must be UTF-8, and a name in the file need not be.
-        scores = plain_json.loads(json.dumps(scores, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))
+        scores = json_records.plain(json.dumps(scores, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))
     except (OSError, ValueError):
         scores = None
     damaged = {"warnings": [f"{file.name} of the run is damaged or cannot be read: its scores are not shown."]}

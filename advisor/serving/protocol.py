@@ -27,7 +27,7 @@ class BoundedHeadProtocol(H11Protocol):
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; stop the clock when a head is complete, and start it at the first bytes of the next one."""
+        """Read bytes; stop the clock when a head is complete, and start it at the first bytes of the next one."""
         super().data_received(data)
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self._expect_head()

@@ -18,7 +18,7 @@ import msgspec
 from advisor.errors import InputError
 from advisor.records import Experience, ExperienceUse, LiftReading, Settings, Trial
 from advisor.records.trials import RegimeName
-from advisor.runtime import json_records, plain_json
+from advisor.runtime import json_records
 from advisor.runtime.run_dir import RunDir
 from advisor.tuning import expected_loss
 from advisor.tuning.candidates import BackboneAtSize
@@ -99,7 +99,7 @@ def _finished(folder: Path) -> dict[str, Path]:
 def _field(text: bytes, name: str) -> Any:
     """Return a field of a JSON object; None where the file is none, so that a damaged one is no run."""
     try:
-        return plain_json.loads(text).get(name)
+        return json_records.plain(text).get(name)
     except (ValueError, AttributeError):
         return None
 

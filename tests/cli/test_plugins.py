@@ -155,6 +155,6 @@ sys.exit(code or ", ".join(m for m in ("torch", "numpy", "sklearn", "scipy", "PI
 def test_only_an_installed_plugin_can_be_blocked(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A misspelt name would leave out nothing: it is refused, with the names of plugins."""
     assert cli.run([command, "here", "--block", "torchvison"]) == 2
-    told = capsys.readouterr().err
-    assert 'no plugin named "torchvison"' in told
-    assert "torchvision" in told
+    error = capsys.readouterr().err
+    assert 'no plugin named "torchvison"' in error
+    assert "torchvision" in error

@@ -25,9 +25,9 @@ def test_without_a_readable_image_no_file_is_written(
     broken, out = tmp_path / "broken.jpg", tmp_path / name
     broken.write_bytes(b"no image")
     assert cli.run(["predict", str(run), str(broken), "--out", str(out)]) == 2
-    told = capsys.readouterr().err
-    assert "broken.jpg cannot be read" in told
-    assert "none of the images can be read" in told
+    error = capsys.readouterr().err
+    assert "broken.jpg cannot be read" in error
+    assert "none of the images can be read" in error
     assert sorted(tmp_path.iterdir()) == [broken]
     out.write_text("earlier")
     assert cli.run(["predict", str(run), str(broken), "--out", str(out)]) == 2

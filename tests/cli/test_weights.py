@@ -97,9 +97,9 @@ def test_a_failed_fetch_is_one_line_and_exit_code_2(server, capsys: pytest.Captu
 def test_fetching_offline_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """--offline means it."""
     assert cli.run(["weights", "fetch", "resnet18", "--offline"]) == 2
-    told = capsys.readouterr().err
-    assert "--offline" in told
-    assert "--weights-dir" not in told  # which this command does not have
+    error = capsys.readouterr().err
+    assert "--offline" in error
+    assert "--weights-dir" not in error  # which this command does not have
 
 
 def test_an_unknown_backbone_fetches_nothing(server, capsys: pytest.CaptureFixture[str]) -> None:

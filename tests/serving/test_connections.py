@@ -43,7 +43,7 @@ def _port() -> Iterator[int]:
     thread.join(20)
 
 
-def answer(connection: socket.socket) -> bytes:
+def received_by(connection: socket.socket) -> bytes:
     """Everything that the server sends until it closes the connection."""
     connection.settimeout(10)
     return b"".join(iter(lambda: connection.recv(65_536), b""))
@@ -57,7 +57,7 @@ def test_a_head_that_does_not_end_is_refused(port: int) -> None:
                 connection.sendall(b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n")
                 assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
             connection.sendall(b"GET /health HT")
-            received = answer(connection)
+            received = received_by(connection)
             assert b"HTTP/1.1 408" in received  # behind what is left of the first answer
             assert b"did not arrive within" in received
 
@@ -65,7 +65,7 @@ def test_a_head_that_does_not_end_is_refused(port: int) -> None:
 def test_a_connection_without_a_request_is_closed(port: int) -> None:
     """A connection on which nothing is sent does not stay open, and gets no answer."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        assert answer(connection) == b""
+        assert received_by(connection) == b""
 
 
 def test_head_is_answered_like_get_and_refusals_have_one_form(port: int) -> None:
@@ -74,7 +74,7 @@ def test_head_is_answered_like_get_and_refusals_have_one_form(port: int) -> None
     for line in ("HEAD /health", "GET /nothing", "DELETE /health"):
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(f"{line} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
-            head, _, body = answer(connection).partition(b"\r\n\r\n")
+            head, _, body = received_by(connection).partition(b"\r\n\r\n")
             replies.append((int(head.split()[1]), body))
     assert replies[0] == (200, b"")
     assert [status for status, _ in replies] == [200, 404, 405]
@@ -84,7 +84,7 @@ def test_head_is_answered_like_get_and_refusals_have_one_form(port: int) -> None
 def test_every_line_of_the_log_is_json(capfd: pytest.CaptureFixture[str]) -> None:
     """What the HTTP server and the parser of forms say is a JSON object, or nothing, as each request is."""
     names = ("tl_advise.serve", "uvicorn", "python_multipart")
-    kept = [(logging.getLogger(n), list(logging.getLogger(n).handlers), logging.getLogger(n).level) for n in names]
+    before = [(logging.getLogger(n), list(logging.getLogger(n).handlers), logging.getLogger(n).level) for n in names]
     try:
         server.log_to_stderr(quiet=False)
         logging.getLogger("tl_advise.serve").info({"path": "/"})
@@ -92,7 +92,7 @@ def test_every_line_of_the_log_is_json(capfd: pytest.CaptureFixture[str]) -> Non
         logging.getLogger("python_multipart.multipart").warning("Expected boundary character")
         lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     finally:
-        for logger, handlers, level in kept:
+        for logger, handlers, level in before:
             logger.handlers[:], logger.propagate = handlers, True
             logger.setLevel(level)
     assert [line.get("request") or line["message"] for line in lines] == [

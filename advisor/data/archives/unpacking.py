@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import DatasetError
-from advisor.runtime import atomic_file, cache, plain_json
+from advisor.runtime import atomic_file, cache, json_records
 
 MAX_FILES = 5_000_000
 MAX_BYTES = 200 * 1024**3  # of one data set, unpacked
@@ -156,7 +156,7 @@ def is_mark(path: str) -> bool:
 def _facts(mark: Path) -> dict[str, Any]:
     """Return what a mark states; where it is damaged, the bytes beside it. Raises OSError."""
     with contextlib.suppress(ValueError):
-        facts = plain_json.loads(mark.read_text())
+        facts = json_records.plain(mark.read_text())
         if isinstance(facts, dict) and isinstance(facts.get("bytes"), int):
             return facts
     return {"bytes": _bytes_below(mark.parent)}

@@ -18,7 +18,7 @@ from advisor.data.layouts.listing import shortened, side_by_side
 from advisor.data.tables import parquet, rows
 from advisor.errors import DatasetError
 from advisor.records.data import GivenSplit, Listing, ReadOptions
-from advisor.runtime import plain_json
+from advisor.runtime import json_records
 
 NAME = "huggingface"
 
@@ -33,7 +33,7 @@ def read(path: Path, options: ReadOptions) -> Listing:
     if _is_saved(path):
         return _read_split(path, "", options)
     try:
-        splits = plain_json.loads((path / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+        splits = json_records.plain((path / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise parquet.damaged(path / "dataset_dict.json", error) from error
     stated = {name: names.split_of(name) for name in splits if name not in options.exclude}
@@ -71,7 +71,7 @@ def _files(path: Path) -> list[Path]:
 
     Raises DatasetError where one is missing; OSError, ValueError, KeyError, TypeError, AttributeError for a damaged list.
     """
-    state = plain_json.loads((path / "state.json").read_text(encoding="utf-8"))
+    state = json_records.plain((path / "state.json").read_text(encoding="utf-8"))
     listed = [path / file["filename"] for file in state.get("_data_files", [])]
     missing = [file.name for file in listed if not file.is_file()]
     if missing:

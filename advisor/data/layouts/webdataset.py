@@ -19,7 +19,7 @@ from advisor.data.layouts.folder_walk import Level, Walk
 from advisor.data.layouts.listing import label_name, shortened, side_by_side
 from advisor.errors import DatasetError
 from advisor.records.data import GivenSplit, LabelledFile, Listing, ReadOptions
-from advisor.runtime import plain_json
+from advisor.runtime import json_records
 
 NAME = "webdataset"
 _LABEL_SUFFIXES = (".cls", ".txt", ".json")
@@ -95,7 +95,7 @@ def _label(folder: Path, sample: dict[str, str]) -> str:
             if suffix != ".json":
                 return text
             try:
-                record = plain_json.loads(text)
+                record = json_records.plain(text)
             except ValueError:
                 continue
             if isinstance(record, dict):

@@ -23,7 +23,7 @@ from advisor.aliases import CountProgress, Note
 from advisor.data.archives import archive, unpacking
 from advisor.data.remote import urls
 from advisor.errors import DatasetError
-from advisor.runtime import cache, plain_json
+from advisor.runtime import cache, json_records
 from advisor.runtime.process import process_lock
 
 MAX_FILES = unpacking.MAX_FILES
@@ -234,7 +234,7 @@ def remember(url: str, folder: Path, relative: str) -> None:
 def remembered(url: str) -> Path | None:
     """Return the copy of a URL that was fetched last, None where there is none."""
     try:
-        noted = plain_json.loads(_noted(url).read_text(encoding="utf-8"))
+        noted = json_records.plain(_noted(url).read_text(encoding="utf-8"))
         folder = cache.default_dir() / "remote" / str(noted["folder"])
         return folder / str(noted["relative"]) if (folder / unpacking.MARK).exists() else None
     except (OSError, ValueError, KeyError, TypeError):

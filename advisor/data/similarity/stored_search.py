@@ -17,7 +17,7 @@ from advisor.data import pixels
 from advisor.data.similarity.crops import CODE, Extent, Search
 from advisor.errors import CacheFullError
 from advisor.records import Item
-from advisor.runtime import plain_json
+from advisor.runtime import json_records
 
 if TYPE_CHECKING:
     from advisor.runtime.cache import Store
@@ -66,7 +66,7 @@ def _stored(store: Store, fields: dict[str, Any], images: int) -> Search | None:
     if path is None:
         return None
     try:
-        facts = plain_json.loads(path.read_text(encoding="utf-8"))
+        facts = json_records.plain(path.read_text(encoding="utf-8"))
         listed = tuple((int(i), int(j), bool(mirrored)) for i, j, mirrored in facts["pairs"])
         aligned = int(facts["aligned"])
     except (OSError, ValueError, KeyError, TypeError):

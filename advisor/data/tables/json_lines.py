@@ -11,7 +11,7 @@ from advisor.data.tables import columns
 from advisor.data.tables.delimited import decoded
 from advisor.data.tables.rows import Table
 from advisor.errors import DatasetError
-from advisor.runtime import plain_json
+from advisor.runtime import json_records
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 _FORM = 'One object per line is expected: {"path": "img/1.jpg", "label": "cat"}.'
@@ -33,7 +33,7 @@ def read(path: Path) -> Table:
         for line, content in enumerate(text.split("\n"), start=1):
             if content.strip():
                 try:
-                    objects.append((line, plain_json.loads(content)))
+                    objects.append((line, json_records.plain(content)))
                 except ValueError as error:
                     raise DatasetError(f"{shown}, line {line}: no valid JSON ({error}).", hint=_FORM) from error
     names: dict[str, None] = {}
@@ -48,7 +48,7 @@ def read(path: Path) -> Table:
 def _whole(text: str, shown: str) -> list[Any] | None:
     """Parse one JSON array, or one object of path: label; None where the text is not one value. Raises DatasetError."""
     try:
-        value = plain_json.loads(text)
+        value = json_records.plain(text)
     except ValueError as error:
         if text.lstrip().startswith("["):
             raise DatasetError(f"{shown}: no valid JSON ({error}).", hint=_FORM) from error

@@ -17,7 +17,7 @@ from advisor.data.images import printable
 from advisor.data.tables import columns
 from advisor.data.tables.rows import Table
 from advisor.errors import DatasetError
-from advisor.runtime import plain_json
+from advisor.runtime import json_records
 
 SUFFIXES = (".parquet",)
 _IMAGE_COLUMNS = ("image", "img", "bytes", "image_bytes", "content")
@@ -84,7 +84,7 @@ def from_batches(path: Path, schema: Any, batches: Iterable[Any], key: Any) -> T
         (folder / "table.json").write_text(json.dumps(lines), encoding="utf-8", errors="surrogateescape")
 
     folder = unpacking.folder(key(), fill, origin=path)
-    stored = plain_json.loads((folder / "table.json").read_text(encoding="utf-8", errors="surrogateescape"))
+    stored = json_records.plain((folder / "table.json").read_text(encoding="utf-8", errors="surrogateescape"))
     rows = [(line, cells) for line, cells in stored]
     note = f"image bytes are unpacked into {printable(str(folder))}."
     return Table(path=path, names=["path", *names], rows=rows, notes=(note,), root=folder, label_column=label)
@@ -134,7 +134,7 @@ def _holds_paths(batch: Any, image: str) -> bool:
 def _class_names(schema: Any) -> dict[str, list[str]]:
     """Return the class names of integer label columns, from the metadata that Hugging Face `datasets` writes."""
     try:
-        info = plain_json.loads((schema.metadata or {})[b"huggingface"])
+        info = json_records.plain((schema.metadata or {})[b"huggingface"])
         features = info["info"]["features"]
         return {name: list(f["names"]) for name, f in features.items() if isinstance(f, dict) and "names" in f}
     except (KeyError, ValueError, TypeError):

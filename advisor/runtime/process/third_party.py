@@ -65,9 +65,9 @@ def _torch_settings() -> Callable[[], None]:
         if torch is None:
             return
         now = _settings_of(torch)
-        wanted = _defaults_of(torch) if before is None else before
-        if now != wanted:
-            _set(torch, now, wanted)
+        target = _defaults_of(torch) if before is None else before
+        if now != target:
+            _set(torch, now, target)
         if threads is not None and torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
 
@@ -115,19 +115,19 @@ def _default_device(torch: Any) -> Any:
     return None if context is None else context.device
 
 
-def _set(torch: Any, now: _Settings, wanted: _Settings) -> None:
-    if now.dtype is not wanted.dtype:
-        torch.set_default_dtype(wanted.dtype)
-    if now.device != wanted.device:
-        torch.set_default_device(wanted.device)
-    if now.gradients != wanted.gradients:
-        torch.set_grad_enabled(wanted.gradients)
-    if wanted.matmul not in (None, now.matmul):
-        torch.set_float32_matmul_precision(wanted.matmul)
-    if now.is_deterministic != wanted.is_deterministic:
-        torch.use_deterministic_algorithms(wanted.is_deterministic)
-    if now.finds_anomalies != wanted.finds_anomalies:
-        torch.autograd.set_detect_anomaly(wanted.finds_anomalies)
+def _set(torch: Any, now: _Settings, target: _Settings) -> None:
+    if now.dtype is not target.dtype:
+        torch.set_default_dtype(target.dtype)
+    if now.device != target.device:
+        torch.set_default_device(target.device)
+    if now.gradients != target.gradients:
+        torch.set_grad_enabled(target.gradients)
+    if target.matmul not in (None, now.matmul):
+        torch.set_float32_matmul_precision(target.matmul)
+    if now.is_deterministic != target.is_deterministic:
+        torch.use_deterministic_algorithms(target.is_deterministic)
+    if now.finds_anomalies != target.finds_anomalies:
+        torch.autograd.set_detect_anomaly(target.finds_anomalies)
 
 
 def _numpy_errors() -> Callable[[], None]:
@@ -136,9 +136,9 @@ def _numpy_errors() -> Callable[[], None]:
     before = None if numpy is None else numpy.geterr()
 
     def restore() -> None:
-        numpy, wanted = _loaded_numpy(), before or _NUMPY_DEFAULTS
-        if numpy is not None and numpy.geterr() != wanted:
-            numpy.seterr(**wanted)
+        numpy, target = _loaded_numpy(), before or _NUMPY_DEFAULTS
+        if numpy is not None and numpy.geterr() != target:
+            numpy.seterr(**target)
 
     return restore
 

@@ -54,7 +54,7 @@ pixels._PAUSES_S = ()
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 40_000_000, used + 40_000_000))
 try:
-    pixels.decode(content, pixels.PixelRule(24, 28))
+    pixels.decode(content, pixels.PixelRule(24, 28, "nearest"))  # which reads every pixel of a JPEG
 except TransientReadError as error:
     print("passing", error)
 except ValueError as error:
@@ -159,10 +159,11 @@ def memory(name):
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
 
 with images.quiet():
-    pixels.decode(open(sys.argv[2], "rb").read(), pixels.PixelRule(24, 28))  # loads what the first image loads
+    rule = pixels.PixelRule(24, 28, "nearest")  # which reads every pixel of a JPEG
+    pixels.decode(open(sys.argv[2], "rb").read(), rule)  # loads what the first image loads
     open("/proc/self/clear_refs", "w").write("5")
     before = memory("VmRSS:")
-    pixels.decode(open(sys.argv[1], "rb").read(), pixels.PixelRule(24, 28))
+    pixels.decode(open(sys.argv[1], "rb").read(), rule)
 print((memory("VmHWM:") - before) / int(sys.argv[3]))
 """
 

@@ -8,7 +8,7 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.records import Settings
-from advisor.runtime import plain_json
+from advisor.runtime import json_records
 from advisor.runtime.run_dir import RunDir
 
 DEEP = "[" * 100_000
@@ -18,7 +18,7 @@ DEEP = "[" * 100_000
 def test_whatever_is_wrong_is_a_value_error(text: str) -> None:
     """Brackets in brackets too, for which Python's reader raises RecursionError."""
     with pytest.raises(ValueError, match=r"."):
-        plain_json.loads(text)
+        json_records.plain(text)
 
 
 def test_files_of_a_run_that_are_nested_without_end_are_damaged(tmp_path: Path) -> None:
