@@ -32,7 +32,7 @@ def draw(rows: list[Row]) -> None:
             own = [r for r in ended if (r["set"], r["rival"]) == (name, rival.name)]
             if own:
                 _points(panel, sorted(own, key=lambda r: float(r["used_s"])), rival.name, f"C{number}")
-        panel.set(title=name, xscale="log", xlabel="seconds used, one core", ylabel="test accuracy", xlim=(8, 450))
+        panel.set(title=name, xscale="log", xlabel="seconds used, one core", ylabel="test accuracy", xlim=(6, 600))
         panel.set_xticks(TICKS_S, [str(seconds) for seconds in TICKS_S])
         panel.minorticks_off()
     for panel in list(panels.flat)[len(names) :]:
