@@ -69,6 +69,11 @@ class PixelRule:
         """Side of the stored square."""
         return self.resize_px if self.fit == "crop" else self.size_px
 
+    @property
+    def reduced_px(self) -> int:
+        """Short side, at least, of a large JPEG that is decoded at a reduced scale; 0 where all of its pixels are."""
+        return 0 if self.interpolation == "nearest" else REDUCED * self.side_px
+
 
 def rule_for(preprocess: Preprocess, size_px: int, fit: str) -> PixelRule:
     """Scale a backbone's own preprocessing to another input size. Raises ValueError for an unknown `fit`."""
@@ -80,9 +85,8 @@ def rule_for(preprocess: Preprocess, size_px: int, fit: str) -> PixelRule:
 
 def decode(path: str | Path | bytes, rule: PixelRule) -> Pixels:
     """Decode one image to (S, S, 3) uint8. Raises ValueError with a short reason, TransientReadError."""
-    draft_px = 0 if rule.interpolation == "nearest" else REDUCED * rule.side_px
     above = 0 if rule.draft else LARGE_JPEG
-    with images.decoded_rgb(path, draft_px=draft_px, draft_above=above, value_range=rule.value_range) as image:
+    with images.decoded_rgb(path, draft_px=rule.reduced_px, draft_above=above, value_range=rule.value_range) as image:
         return np.array(fitted(image, rule))
 
 
@@ -140,12 +144,10 @@ def canvas(
     try:
         if store is not None and items:
             fields = key_fields(items, rule)
-            stored = _stored(store, fields, shape, items)
-            if stored is not None:
+            if (stored := _stored(store, fields, shape, items)) is not None:
                 return stored
-            with store.lock(fields):
-                stored = _stored(store, fields, shape, items)  # another process may have made it while we waited
-                if stored is not None:
+            with store.lock(fields):  # another process may have made it while we waited
+                if (stored := _stored(store, fields, shape, items)) is not None:
                     return stored
                 donor = pixel_reuse.find(store, fields, items)
                 rows = store.keep_rows(
@@ -225,8 +227,7 @@ def _decoded(
 ) -> Iterator[Pixels]:
     """Yield blocks of squares in order and note in `refused` what could not be decoded."""
     starts = range(0, len(items), _BATCH)
-    count = threads or min(32, os.cpu_count() or 1)
-    done = 0
+    count, done = threads or min(32, os.cpu_count() or 1), 0
     # Threads, not processes: Pillow decodes and resizes without the interpreter's lock.
     with images.quiet(), ThreadPoolExecutor(max_workers=count) as pool:
         waiting: deque[Future[tuple[Pixels, list[_Refused]]]] = deque()
@@ -282,8 +283,7 @@ def _patiently(path: str, item: Item, rule: PixelRule) -> Pixels:
 
 
 def _decode_unchanged(path: str, item: Item, rule: PixelRule) -> Pixels:
-    with open(path, "rb") as stream:
-        content = stream.read()
+    content = Path(path).read_bytes()
     if hashlib.sha256(content).hexdigest() != item.sha256:
         raise ChangedFileError("the file changed after it was inspected")
     return decode(content, rule)

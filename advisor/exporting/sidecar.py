@@ -128,13 +128,13 @@ def _inside(predictor: Predictor | EnsemblePredictor) -> dict[str, Any]:
 
 def _reduced(rule: PixelRule) -> str:
     """Return the words on the scale at which large JPEG files are decoded, if at a reduced one."""
-    from advisor.data.pixels import LARGE_JPEG, REDUCED
+    from advisor.data.pixels import LARGE_JPEG
 
-    if rule.interpolation == "nearest":
+    if not rule.reduced_px:
         return ""
     return (
         f" (a JPEG of more than {LARGE_JPEG:,} pixels at a scale of 1/2, 1/4 or 1/8, whose short side is still at least "
-        f"{REDUCED * rule.side_px} pixels)"
+        f"{rule.reduced_px} pixels)"
     )
 
 
@@ -228,13 +228,13 @@ def _decoded(predictor: Predictor | EnsemblePredictor) -> str:
     refused = """
             if photo.mode == "F" or (photo.mode == "I" and photo.format != "PNG"):
                 sys.exit(f"{sys.argv[1]}: samples of mode {photo.mode} have no known range")"""
-    from advisor.data.pixels import LARGE_JPEG, REDUCED
+    from advisor.data.pixels import LARGE_JPEG
 
     reduced = ""
-    if predictor.rule.interpolation != "nearest":
+    if predictor.rule.reduced_px:
         reduced = f"""
         if photo.format == "JPEG" and photo.width * photo.height > {LARGE_JPEG}:
-            scale = max(1, min(photo.size) / {REDUCED * predictor.rule.side_px})
+            scale = max(1, min(photo.size) / {predictor.rule.reduced_px})
             photo.draft("RGB", (int(photo.width / scale), int(photo.height / scale)))"""
     return f"""
         photo = Image.open(sys.argv[1]){reduced}

@@ -37,10 +37,11 @@ KEPT = ("recipe.yaml", "model.safetensors", "model.json", NOVELTY, "result.json"
 
 # What a run writes before its first probe ends: its own files, and those of trackers.
 EARLY_FOLDERS = ("trials", "tensorboard", "wandb")
-EARLY_FILES = (
-    *("run.json", "log.jsonl", "lock", "worker.log", "profile.json", "splits.csv", "objective.json", "speeds.json"),
-    *("relabelled.csv", "left-out.json", "graph-costs.json", "experience.json", "tracking.json"),
+_EARLY = (
+    "run.json log.jsonl lock worker.log profile.json splits.csv objective.json speeds.json relabelled.csv left-out.json "
+    "graph-costs.json experience.json tracking.json"
 )
+EARLY_FILES = tuple(_EARLY.split())
 # What commands without a search write beside the files of a run.
 FILLED = (*KEPT, "adaptation.json", "comparison.json", "comparison.html", "evaluation.json", "teacher.npz")
 

@@ -23,7 +23,7 @@ from advisor.tuning import policy
 # rounded; a GPU is taken as a mid-range one. Only orders of magnitude matter here.
 MACS_PER_S = {"cpu": 2.0e10, "cuda": 2.0e12}
 # Seconds for each pixel of a large photo that is decoded, on as many threads: a JPEG at a reduced scale, any other format in
-# full. Photos of 12 megapixels take 40 and 250 ms of one thread; those of up to `LARGE_JPEG` pixels are no longer than a pass.
+# full. Photos of 12 megapixels take 40 and 250 ms of one thread; smaller images take less time than their pass.
 DECODE_S = {"cpu": (1.7e-9, 1.0e-8), "cuda": (4.0e-10, 2.5e-9)}
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 CARD_THREADS = 2  # with which the CPU's number was measured
